@@ -1,0 +1,1 @@
+"""Alerts: mails that events cause, each sent once as far as SMTP can promise that."""

@@ -1,0 +1,120 @@
+"""Channel and Endpoint: one table's worth of events, and one URL that serves it.
+
+Several endpoints may share a channel. Names that a broker could misread are encoded, so any
+table name and any row id will do.
+"""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+
+from eventhub.columns import Columns
+from eventhub.config import Config, MessageEndpoint
+from eventhub.errors import Misconfigured, Rejected
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+MAX_ID_LENGTH = 200
+
+
+def encode_token(text: str) -> str:
+    """Return text as one token of a NATS subject: itself if it is plain, else `=` and base64url."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return "=" + urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_token(token: str) -> str:
+    """Return the text that `encode_token` was given."""
+    if not token.startswith("="):
+        return token
+    return urlsafe_b64decode(token[1:] + "=" * (-(len(token) - 1) % 4)).decode()
+
+
+def checked_id(value: object) -> str:
+    """Return a client's `id` as text.
+
+    Raises:
+        Rejected: `bad_id`.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_LENGTH:
+        raise Rejected("bad_id", f"id must be text of 1 to {MAX_ID_LENGTH} characters", column="id")
+    if _CONTROL.search(value):
+        raise Rejected("bad_id", "id must not have control characters", column="id")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One table, one stream, one subject for each row."""
+
+    name: str
+    """The table's name."""
+    columns: Columns
+
+    @property
+    def stream(self) -> str:
+        """Name of the JetStream stream."""
+        return "EH_" + encode_token(self.name)
+
+    @property
+    def prefix(self) -> str:
+        """What the subjects of all rows begin with, dot included."""
+        return f"eh.{encode_token(self.name)}."
+
+    def subject(self, row_id: str) -> str:
+        """Subject of a row's events."""
+        return self.prefix + encode_token(row_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One URL of the configuration, and the channel behind it."""
+
+    config: MessageEndpoint
+    channel: Channel
+
+    @property
+    def name(self) -> str:
+        """The key under `url:`."""
+        return self.config.name
+
+
+def endpoints_of(config: Config) -> tuple[Endpoint, ...]:
+    """Return the endpoints of a configuration; those with one table share one channel.
+
+    Raises:
+        Misconfigured: two endpoints mean different columns or tables by one name.
+    """
+    channels: dict[str, Channel] = {}
+    for entry in config.endpoints:
+        known = channels.get(entry.table)
+        if known is None:
+            channels[entry.table] = Channel(entry.table, Columns(entry.columns))
+        elif entry.columns:
+            channels[entry.table] = Channel(entry.table, _merged(entry, known))
+    _check_tables(channels)
+    return tuple(Endpoint(entry, channels[entry.table]) for entry in config.endpoints)
+
+
+def _merged(entry: MessageEndpoint, known: Channel) -> Columns:
+    merged = {column.name: column for column in known.columns}
+    for column in entry.columns:
+        if merged.setdefault(column.name, column) != column:
+            raise Misconfigured(
+                f"url: {entry.name}: column {column.name} differs from the one that another"
+                f" endpoint gives table {entry.table}"
+            )
+    return Columns(merged.values())
+
+
+def _check_tables(channels: dict[str, Channel]) -> None:
+    """DuckDB does not tell names apart by case, and keeps history beside each table."""
+    taken: dict[str, str] = {}
+    for name in channels:
+        for table in (name, f"{name}_history"):
+            other = taken.setdefault(table.lower(), name)
+            if other != name:
+                raise Misconfigured(f"tables {other!r} and {name!r} get in each other's way")

@@ -1,0 +1,139 @@
+"""Event: what was accepted. Immutable; one JetStream message; needs nothing else to be understood.
+
+A payload carries the row after and the old values of what changed, so a filter can be decided on
+both without any state, and an audit needs no join (DESIGN 3). It is one JSON object whose last
+member is the CRC-32 of everything before it: what a disk or a wire flips is found, not served.
+"""
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from eventhub.columns import Columns
+from eventhub.errors import Damaged
+
+Method = Literal["POST", "PUT", "DELETE"]
+METHODS: tuple[Method, ...] = ("POST", "PUT", "DELETE")
+VERSION = 1
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One accepted message, as it is stored."""
+
+    version: int = VERSION
+    method: Method
+    id: str
+    time: str
+    """When it was accepted: UTC, ISO 8601 with microseconds and `Z`."""
+    endpoint: str
+    """Name of the endpoint that accepted it: its alert is the one that fires."""
+    columns: str
+    """`Columns.signature` of the row."""
+    write: str
+    """Id of the write, the `Nats-Msg-Id`: equal for every retry of one message.
+
+    `k...` is derived from the client's idempotency key, `w...` is random."""
+    user: str | None = None
+    """Who sent it: the id of the logged-in user."""
+    created: int = 0
+    """Sequence of the POST that created the row; 0 in that POST itself."""
+    message: dict[str, Any]
+    """The message with defaults, `prepare` and conversion done, without controls."""
+    broadcast: dict[str, Any] | None = None
+    """What `modify` made of the message, where that differs."""
+    row: dict[str, Any] | None = None
+    """The row after; None for DELETE. All columns, in order."""
+    was: dict[str, Any] | None = None
+    """Old values of the columns that changed; the whole row for DELETE; None for POST."""
+    alert: bool = True
+    """False where the sender asked for no alert (`_alert: false`)."""
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        """The row before this event, or None if there was none."""
+        if self.was is None or self.row is None:
+            return self.was
+        return {**self.row, **self.was}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The message as it is broadcast and alerted."""
+        return self.message if self.broadcast is None else self.broadcast
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Event)
+_CRC = b',"crc":"%08x"}'
+_CRC_LENGTH = len(_CRC % 0)
+
+
+def encode(event: Event) -> bytes:
+    """Return the payload of an event, sealed with its CRC."""
+    body = _ENCODER.encode(event)[:-1]
+    return body + _CRC % zlib.crc32(body)
+
+
+def decode(payload: bytes, columns: Columns) -> Event:
+    """Return the event of a payload, its rows lifted to today's columns.
+
+    Raises:
+        Damaged: the CRC does not hold, or it is not an event.
+    """
+    body = payload[:-_CRC_LENGTH]
+    if payload[-_CRC_LENGTH:] != _CRC % zlib.crc32(body):
+        raise Damaged("the CRC of an event does not hold")
+    try:
+        event = _DECODER.decode(payload)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"not an event: {error}") from error
+    if event.columns == columns.signature:
+        return event
+    return _lift(event, columns)
+
+
+def _lift(event: Event, columns: Columns) -> Event:
+    before, row = event.before, event.row
+    after = None if row is None else columns.lift(row)
+    old = None if before is None else columns.lift(before)
+    if old is not None and after is not None:
+        old = {key: value for key, value in old.items() if value != after[key]}
+    return msgspec.structs.replace(event, row=after, was=old, columns=columns.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event and its place in the stream."""
+
+    sequence: int
+    event: Event
+    size: int = field(default=0, compare=False)
+    """Bytes of the payload: what bounds of memory are counted in."""
+
+    @property
+    def created(self) -> int:
+        """Sequence of the event that created the row: the order of rows."""
+        return self.event.created or self.sequence
+
+
+class Position(NamedTuple):
+    """How far a reader has read: `<epoch>.<sequence>`, comparable only within one epoch."""
+
+    epoch: str
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """Return the position that `str` wrote.
+
+        Raises:
+            ValueError: the text is not a position.
+        """
+        epoch, dot, sequence = text.rpartition(".")
+        if not (dot and epoch and epoch.isalnum() and sequence.isascii() and sequence.isdigit()):
+            raise ValueError(f"{text!r} is not a position")
+        return cls(epoch, int(sequence))

@@ -1,0 +1,8 @@
+"""Filters."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Query:
+    """Placeholder."""

@@ -1,0 +1,27 @@
+"""Metrics: what `/metrics` tells Prometheus. Names follow its conventions: units in the name."""
+
+from prometheus_client import REGISTRY, Counter, Gauge, generate_latest
+
+APPENDED = Counter(
+    "eventhub_events_appended_total", "Events acknowledged by the log.", ["channel", "method"]
+)
+REFUSED = Counter("eventhub_messages_refused_total", "Messages answered by an error.", ["code"])
+DELIVERED = Counter("eventhub_frames_delivered_total", "Frames handed to clients.", ["channel"])
+CONNECTIONS = Gauge("eventhub_connections", "Open subscriptions.", ["channel", "form"])
+LAGGARDS = Gauge("eventhub_laggards", "Connections that catch up from the log.", ["channel"])
+FOLLOWER_RESETS = Counter(
+    "eventhub_follower_resets_total", "Times a follower began again at its position.", ["channel"]
+)
+DAMAGED = Counter(
+    "eventhub_events_damaged_total", "Events whose bytes are not what was written.", ["channel"]
+)
+PROJECTED = Gauge(
+    "eventhub_projected_sequence", "Last sequence that the current table holds.", ["channel"]
+)
+ALERTS = Counter("eventhub_alerts_total", "Alerts by what became of them.", ["endpoint", "outcome"])
+BROKER_CONNECTED = Gauge("eventhub_broker_connected", "1 while the broker answers.")
+
+
+def exposition() -> bytes:
+    """Return all metrics in the Prometheus text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,150 @@
+"""EventStream: the log of one channel. Append with an expectation, follow without gaps, read back.
+
+Two implementations pass one contract suite: `jetstream.py` (durable) and `memory.py` (for tests).
+Sequences start at 1 and only grow; 0 stands before the first event. A sequence may be missing
+where an event was erased on purpose.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from eventhub.channel import Channel
+from eventhub.errors import EventHubError
+from eventhub.event import Event, StoredEvent
+
+MAX_PAYLOAD = 8 << 20
+"""Bytes of one event: room for the old and the new row of the largest message."""
+
+
+class WrongSequence(EventHubError):  # noqa: N818 - it is what JetStream calls it
+    """The row's last event is not the one the writer expected: read it again."""
+
+    code = "conflict"
+
+
+class Appended(NamedTuple):
+    """What the log answered to an append."""
+
+    sequence: int
+    duplicate: bool
+    """The same write was stored before; `sequence` is where, and nothing was appended now."""
+
+
+class Bounds(NamedTuple):
+    """What a stream holds: sequences `first` to `last`; an empty one has `last == first - 1`."""
+
+    first: int
+    last: int
+
+
+class Delivery(Protocol):
+    """One event handed to a worker, to be answered with exactly one of the three."""
+
+    stored: StoredEvent
+    attempt: int
+    """1 for the first delivery."""
+
+    async def ack(self) -> None:
+        """Done, and the effect is durable: never deliver it again."""
+
+    async def retry(self, delay_seconds: float) -> None:
+        """Deliver it again, not before the delay."""
+
+    async def extend(self) -> None:
+        """Work goes on: do not deliver it to another worker yet."""
+
+
+class EventStream(Protocol):
+    """The log of one channel."""
+
+    channel: Channel
+
+    @property
+    def epoch(self) -> str:
+        """Letters and digits; another one when the stream was deleted and made again."""
+
+    async def append(self, event: Event, *, expect: int) -> Appended:
+        """Append an event durably; return once it is.
+
+        Args:
+            event: its `write` makes a retry of the same write answer `duplicate`.
+            expect: sequence of the last event of `event.id`; 0 if the id must be new.
+
+        Raises:
+            WrongSequence: the row has another last event; nothing was appended.
+            Rejected: `too_large`; nothing was appended.
+            Unavailable: `unavailable`: nothing was appended; `unknown_outcome`: nobody knows.
+        """
+
+    def follow(self, after: int) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
+        """Iterate over all events after a sequence, in order, each once, in non-empty batches.
+
+        It never ends by itself: it waits for new events, and over outages of the broker. A
+        damaged event is reported in the log and in a metric, and left out. Batches are pulled,
+        so a slow reader holds at most one in memory.
+        """
+
+    async def last(self, row_id: str) -> StoredEvent | None:
+        """Return the last event of a row, its DELETE too; None if there never was one.
+
+        Raises:
+            Unavailable: the log cannot be read now.
+            Damaged: the stored bytes are not what was written.
+        """
+
+    async def get(self, sequence: int) -> StoredEvent | None:
+        """Return the event at a sequence, or None; errors as `last`."""
+
+    async def bounds(self) -> Bounds:
+        """Return what the stream holds now; errors as `last`."""
+
+    async def sequence_before(self, moment: datetime) -> int:
+        """Return the last sequence stored before an aware instant, 0 if there is none."""
+
+    async def enlist(self, worker: str) -> None:
+        """Make the durable work queue of a worker, if it is new: it starts with the next event."""
+
+    def work(self, worker: str) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+        """Iterate over the deliveries of a work queue, at least once each, over outages too.
+
+        All processes that work under one name share one queue. What is not answered in
+        `ACK_WAIT_SECONDS` is delivered again.
+        """
+
+
+ACK_WAIT_SECONDS = 60.0
+
+
+class Records(Protocol):
+    """Small durable values by key, beside the streams: what an alert worker has done.
+
+    A key is dot-separated tokens of letters, digits, `-`, `_` and `=`.
+    """
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Store a value durably; replaces an older one."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value, or None."""
+
+    async def delete(self, key: str) -> None:
+        """Forget a key; no error if there is none."""
+
+    async def items(self, prefix: str) -> list[tuple[str, bytes]]:
+        """Return the keys below a prefix (whole tokens) with their values, oldest first."""
+
+
+class Log(Protocol):
+    """A broker: the streams of all channels."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the broker answers."""
+
+    async def open(self, channel: Channel) -> EventStream:
+        """Return the stream of a channel; makes it if it is new."""
+
+    async def records(self, name: str, *, max_age_seconds: float | None = None) -> Records:
+        """Return a store of records; makes it if it is new. Older values than `max_age` vanish."""

@@ -1,0 +1,1 @@
+"""Projections: tables derived from the events; they can always be deleted and rebuilt."""
