@@ -6,6 +6,7 @@ or `bool`; dates and timestamps are canonical ISO text, whose order as text is t
 time; a JSON column holds any JSON value.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -90,43 +91,55 @@ class Column:
             return None
         try:
             return _CONVERTERS[self.kind](value)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, TypeError, RecursionError) as error:
             detail = f"{self.name}: {_shown(value)} is not {_ARTICLES[self.kind]}"
-            if str(error):
+            if isinstance(error, _UnfitError):
                 detail += f" ({error})"
             raise Rejected("bad_value", detail, column=self.name) from None
 
 
+class _UnfitError(ValueError):
+    """A value of the right sort that cannot be stored; the text says why."""
+
+
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return msgspec.json.encode(value).decode()
-    raise ValueError("")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _UnfitError("not finite")
+    if not isinstance(value, str | int | float):
+        raise TypeError
+    text = str(value)
+    if not text.isascii():
+        _check_unicode(text)
+    return text
+
+
+def _check_unicode(text: str) -> None:
+    """Half a UTF-16 pair can be written in JSON, but is no text: UTF-8 cannot hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _UnfitError("half a surrogate pair") from None
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise ValueError("")
-        number = int(value)
-    elif isinstance(value, str | int):
-        number = int(value)
-    else:
-        raise ValueError("")  # noqa: TRY004 - one error for every value that does not fit
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError
+    if not isinstance(value, str | int | float):
+        raise TypeError
+    number = int(value)
     if number not in INT64:
-        raise ValueError("out of range")
+        raise _UnfitError("out of range")
     return number
 
 
 def _real(value: Any) -> float:
     if not isinstance(value, str | int | float):
-        raise ValueError("")  # noqa: TRY004 - one error for every value that does not fit
+        raise TypeError
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError("not finite")
+        raise _UnfitError("not finite")
     return number
 
 
@@ -138,19 +151,19 @@ def _boolean(value: Any) -> bool:
         return True
     if isinstance(value, str | int) and word in FALSE_WORDS:
         return False
-    raise ValueError("")
+    raise ValueError
 
 
 def _date(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("")  # noqa: TRY004 - one error for every value that does not fit
+        raise TypeError
     return date.fromisoformat(value.strip()).isoformat()
 
 
 def _timestamp(value: Any) -> str:
     """Canonical: UTC, no zone, microseconds only if there are any."""
     if not isinstance(value, str):
-        raise ValueError("")  # noqa: TRY004 - one error for every value that does not fit
+        raise TypeError
     moment = datetime.fromisoformat(value.strip())
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
@@ -158,6 +171,8 @@ def _timestamp(value: Any) -> str:
 
 
 def _json(value: Any) -> Any:
+    """What Python writes as JSON that is none, and what it cannot write, is refused."""
+    _check_unicode(json.dumps(value, ensure_ascii=False, allow_nan=False))
     return value
 
 
@@ -182,7 +197,10 @@ _ARTICLES = {
 
 
 def _shown(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError):  # only a hook can make such a value
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -1,185 +1,240 @@
-"""Configuration: YAML into frozen structs. The only reader of files and of the environment."""
+"""Configuration: one YAML file, the environment and flags, as one frozen `Config`.
 
+The only reader of the environment. Flags override the environment, which overrides the file.
+"""
+
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from eventhub.columns import Column
+from eventhub import yamlfile
+from eventhub.settings import HIDDEN, SECRETS, read_struct, without_password
+from eventhub.settings import Alert as Alert
+from eventhub.settings import Auth as Auth
+from eventhub.settings import Broker as Broker
+from eventhub.settings import Config as Config
+from eventhub.settings import EmailService as EmailService
+from eventhub.settings import FileEndpoint as FileEndpoint
+from eventhub.settings import Jwt as Jwt
+from eventhub.settings import Log as Log
+from eventhub.settings import MessageEndpoint as MessageEndpoint
+from eventhub.settings import Projection as Projection
+from eventhub.settings import Proxy as Proxy
+from eventhub.settings import Server as Server
+from eventhub.settings import Session as Session
+from eventhub.urls import UrlSection
+from eventhub.yamlfile import Findings, Node, joined, merged
+
+ENVIRONMENT: dict[str, str] = {
+    "EVENTHUB_HOST": "server.host",
+    "EVENTHUB_PORT": "server.port",
+    "EVENTHUB_DATA": "data",
+    "EVENTHUB_BROKER_URL": "broker.url",
+    "EVENTHUB_LOG_LEVEL": "log.level",
+    "EVENTHUB_LOG_FORMAT": "log.format",
+    "EVENTHUB_SESSION_SECRET": "auth.session.secret",
+}
+"""Environment variable to the setting that it overrides; `data` is the folder of all data."""
+
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "server": Server,
+    "broker": Broker,
+    "projection": Projection,
+    "auth": Auth,
+    "log": Log,
+}
+_KNOWN = ("url", "variables", "import", "email", *_SECTIONS)
+_GRAMEX = frozenset(
+    [
+        "alert",
+        "app",
+        "cache",
+        "encrypt",
+        "eventlog",
+        "gramexlog",
+        "handlers",
+        "info",
+        "mime",
+        "pip",
+        "ratelimit",
+        "schedule",
+        "sms",
+        "storelocations",
+        "test",
+        "threadpool",
+        "version",
+        "watch",
+    ]
+)
+"""Sections of Gramex 1.94 that mean nothing here: skipped with a warning each."""
+_GRAMEX_LOG = frozenset(["version", "handlers", "loggers", "formatters", "filters", "root"])
+
+_MAIL_HOSTS = {
+    "yahoo": "smtp.mail.yahoo.com",
+    "live": "smtp.live.com",
+    "mandrill": "smtp.mandrillapp.com",
+    "office365": "smtp.office365.com",
+    "outlook": "smtp-mail.outlook.com",
+    "icloud": "smtp.mail.me.com",
+    "mail.com": "smtp.mail.com",
+}
+"""Gramex's names of providers: all are `type: smtp` with STARTTLS."""
 
 
-class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what a file may say: an unknown key is an error."""
+def load(
+    path: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    data: Path | None = None,
+) -> Config:
+    """Read a configuration file and all that it names.
+
+    Expressions are compiled, so the modules that they use are imported.
+
+    Args:
+        path: the YAML file.
+        environ: default: that of the process.
+        overrides: values of flags by dotted key, such as `{"server.port": 80}`.
+        data: default: `EVENTHUB_DATA`, or else the folder `data` beside the file.
+
+    Raises:
+        Misconfigured: with a line `FILE:LINE: KEYS: what is wrong` for each problem.
+    """
+    environ = os.environ if environ is None else environ
+    findings = Findings()
+    tree = _without_gramex(yamlfile.read(path, environ, findings), findings)
+    tree = _overridden(tree, environ, overrides or {})
+    data = data or Path(environ.get("EVENTHUB_DATA") or path.parent / "data")
+    config = _config(tree, path, data.resolve(), findings)
+    findings.raise_if_any()
+    return config
 
 
-class Server(Struct, frozen=True):
-    """`server:` where to listen, and what a client may ask of the hub."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    """0 takes a free one."""
-    max_message: int = 1 << 20
-    """Bytes of one message; above four times this the connection is closed."""
-    stalled_after: float = 60.0
-    """Seconds that a client with data waiting may take nothing before it is closed."""
-    heartbeat: float = 25.0
-    """Seconds of silence after which a connection is pinged; below the usual proxy's 30 or 60."""
-    drain: float = 10.0
-    """Seconds that a stop waits for what is under way."""
+def as_shown(config: Config) -> dict[str, Any]:
+    """Return a configuration as JSON values, in the form of the file, with secrets hidden."""
+    shown = msgspec.to_builtins(config, enc_hook=str)
+    for endpoint in shown["endpoints"]:
+        del endpoint["kwargs"]  # the same again, unread
+    hidden: dict[str, Any] = _hidden(shown)
+    return hidden
 
 
-class Broker(Struct, frozen=True):
-    """`broker:` the NATS servers; without `url`, an own one is started."""
-
-    url: str | list[str] | None = None
-    token: str | None = None
-    user: str | None = None
-    password: str | None = None
-    credentials_file: str | None = None
-    replicas: int = 1
-
-
-class Projection(Struct, frozen=True):
-    """`projection:` the DuckDB file."""
-
-    path: str | None = None
-    """Default: `projection.duckdb` in the data folder."""
+def _hidden(value: Any, key: str = "") -> Any:
+    match value:
+        case dict():
+            return {name: _hidden(member, name) for name, member in value.items()}
+        case list() | tuple():
+            return [_hidden(item, key) for item in value]
+        case str():
+            return HIDDEN if key in SECRETS else without_password(value)
+        case _:
+            return value
 
 
-class EmailService(Struct, frozen=True):
-    """`email: {name: ...}` one way to send mail."""
-
-    type: Literal["smtp", "smtps", "gmail", "stub"] = "smtp"
-    host: str | None = None
-    port: int | None = None
-    tls: bool | None = None
-    """STARTTLS for `smtp`; default true for gmail, else only if the server is not on loopback."""
-    email: str | None = None
-    """User name, and the sender where an alert has no `from`."""
-    password: str | None = None
-
-
-class Jwt(Struct, frozen=True):
-    """`auth: {jwt: ...}` bearer tokens (RFC 7519)."""
-
-    secret: str | None = None
-    public_key: str | None = None
-    jwks: str | None = None
-    algorithms: list[str] | None = None
-    audience: str | list[str] | None = None
-    issuer: str | None = None
-    user_claim: str = "sub"
+def _without_gramex(tree: Node, findings: Findings) -> Node:
+    """Return the tree with the sections that EventHub reads."""
+    kept = {}
+    for key, node in tree.items.items():
+        if key in _GRAMEX or (key == "log" and _GRAMEX_LOG & node.items.keys()):
+            findings.warn(node, key, "this section of Gramex has no effect here")
+        elif key in _KNOWN:
+            kept[key] = node
+        else:
+            findings.unknown(node, "", key, _KNOWN)
+    return replace(tree, value=kept)
 
 
-class Proxy(Struct, frozen=True):
-    """`auth: {proxy: ...}` a reverse proxy that names the user in a header."""
-
-    header: str
-    trusted: list[str]
-    """Addresses or networks whose header is believed."""
-
-
-class Session(Struct, frozen=True):
-    """`auth: {session: ...}` the session cookie."""
-
-    secret: str | None = None
-    """Default: a random one, kept in the data folder."""
-    cookie: str = "eventhub"
-    max_age: int = 31 * 86400
-    """Seconds."""
-    secure: bool = False
-    """Send the cookie over HTTPS only."""
+def _overridden(tree: Node, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Node:
+    """Return the tree with what the environment and flags say instead."""
+    for variable, setting in ENVIRONMENT.items():
+        if environ.get(variable) and setting != "data":
+            tree = merged(_branch(setting, environ[variable], variable, tree), tree)
+    for setting, value in overrides.items():
+        tree = merged(_branch(setting, value, f"option {setting}", tree), tree)
+    return tree
 
 
-class Auth(Struct, frozen=True):
-    """`auth:` who users are."""
-
-    jwt: Jwt | None = None
-    proxy: Proxy | None = None
-    session: Session = Session()
-
-
-class Log(Struct, frozen=True):
-    """`log:` how the hub reports."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
-    """auto: console on a terminal, else json."""
+def _branch(setting: str, value: Any, place: str, tree: Node) -> Node:
+    """Return a tree that holds one setting."""
+    node = Node(value, place, tree.folder)
+    for key in reversed(setting.split(".")):
+        node = Node({key: node}, place, tree.folder)
+    return node
 
 
-class Alert(Struct, frozen=True):
-    """`alert:` of an endpoint; every text is a Jinja2 template over the message (SPEC 7)."""
-
-    methods: list[Literal["POST", "PUT", "DELETE"]] = ["POST"]
-    to: str | list[str] | None = None
-    cc: str | list[str] | None = None
-    bcc: str | list[str] | None = None
-    from_: str | None = msgspec.field(name="from", default=None)
-    reply_to: str | list[str] | None = None
-    on_behalf_of: str | None = None
-    subject: str | None = None
-    body: str | None = None
-    html: str | None = None
-    markdown: str | None = None
-    bodyfile: str | None = None
-    htmlfile: str | None = None
-    markdownfile: str | None = None
-    images: dict[str, str] = {}
-    attachments: list[str] | str = []
-    service: str | None = None
-    condition: str | None = None
-    suppressible: bool = True
+def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
+    sections = {
+        key: read_struct(cls, _section(tree, key), key, findings) for key, cls in _SECTIONS.items()
+    }
+    email = _email(_section(tree, "email"), findings)
+    urls = UrlSection(findings)
+    urls.read(_section(tree, "url"))
+    for endpoint in urls.endpoints:
+        _check_service(endpoint, email, tree, findings)
+    sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
+    return Config(
+        path=path.resolve(),
+        data=data,
+        email=email,
+        endpoints=tuple(urls.endpoints),
+        files=tuple(urls.files),
+        warnings=tuple(findings.warnings),
+        **sections,
+    )
 
 
-class MessageEndpoint(Struct, frozen=True):
-    """One `handler: MessageHandler` of `url:`, with everything resolved."""
-
-    name: str
-    pattern: str
-    """The URL's path, slashes collapsed."""
-    table: str
-    columns: tuple[Column, ...] = ()
-    mirror: str | None = None
-    """SQLAlchemy URL that the file names under `url:`; the DuckDB projection is kept all the same."""
-    open: str | None = None
-    message_default: Mapping[str, Mapping[str, Any]] = {}
-    """Method to key to value: a string is an expression, anything else is itself."""
-    prepare: str | None = None
-    modify: str | None = None
-    alert: Alert | None = None
-    auth: bool | dict[str, Any] | None = None
-    origins: list[str] = []
-    headers: dict[str, str] = {}
-    default: Mapping[str, list[str]] = {}
-    """Arguments of the URL where the client gives none."""
-    kwargs: Mapping[str, Any] = {}
-    """As in the file, for expressions that read `handler.kwargs`."""
+def _section(tree: Node, key: str) -> Node:
+    return tree.items.get(key, replace(tree, value=None))
 
 
-class FileEndpoint(Struct, frozen=True):
-    """One `handler: FileHandler`: static files."""
+def _email(section: Node, findings: Findings) -> dict[str, EmailService]:
+    services = {}
+    for name, node in findings.mapping(section, "email").items():
+        path = joined("email", name)
+        service = read_struct(EmailService, _as_smtp(node), path, findings)
+        if service is not None and service.type in ("smtp", "smtps") and not service.host:
+            findings.problem(node, path, f"host is missing: type {service.type} needs one")
+        services[name] = service
+    return services
 
-    name: str
-    pattern: str
-    path: Path
-    default_filename: str = "index.html"
+
+def _as_smtp(node: Node) -> Node:
+    """Spell a provider that Gramex knows by name as the SMTP server that it means."""
+    host = _MAIL_HOSTS.get(str(node.items["type"].plain)) if "type" in node.items else None
+    if host is None:
+        return node
+    meant = {"host": host, "tls": True, **node.items, "type": "smtp"}
+    return replace(
+        node,
+        value={k: v if isinstance(v, Node) else replace(node, value=v) for k, v in meant.items()},
+    )
 
 
-class Config(Struct, frozen=True):
-    """One configuration file, variables substituted, imports merged."""
+def _check_service(
+    endpoint: MessageEndpoint, email: Mapping[str, EmailService], tree: Node, findings: Findings
+) -> None:
+    if endpoint.alert is None:
+        return
+    node, path = tree.items["url"].items[endpoint.name], f"url.{endpoint.name}.kwargs.alert"
+    if not email:
+        findings.warn(node, path, "there is no service under email: nothing is sent")
+    elif endpoint.alert.service is not None and endpoint.alert.service not in email:
+        known = ", ".join(email)
+        findings.problem(node, path, f"no service {endpoint.alert.service!r} under email: {known}")
 
-    path: Path
-    """The YAML file. Modules beside it can be imported by expressions."""
-    data: Path
-    """Where the broker and the projection keep their files."""
-    server: Server = Server()
-    broker: Broker = Broker()
-    projection: Projection = Projection()
-    email: dict[str, EmailService] = {}
-    auth: Auth = Auth()
-    log: Log = Log()
-    endpoints: tuple[MessageEndpoint, ...] = ()
-    files: tuple[FileEndpoint, ...] = ()
-    warnings: tuple[str, ...] = ()
-    """What the file says that is not served, a line each."""
+
+def _projection(section: Node, urls: UrlSection, findings: Findings) -> Projection:
+    """Return where the projection is; all who name its file must mean the same."""
+    named = list(urls.projections)
+    path = section.items.get("path")
+    if path is not None and isinstance(path.value, str):
+        named.insert(0, (path, "projection.path", path.folder / path.value))
+    for node, key, file in named[1:]:
+        if file.resolve() != named[0][2].resolve():
+            findings.problem(node, key, f"the projection is one file, and {named[0][1]} is another")
+    return Projection(path=str(named[0][2].resolve()) if named else None)

@@ -41,6 +41,9 @@ CODES: dict[str, Code] = {
     "unauthorized": Code(401, False, "The endpoint asks for a login."),
     "forbidden": Code(403, False, "This user, or a page of this origin, may not."),
     "not_found": Code(404, False, "PUT or DELETE of an id that does not exist."),
+    "duplicate": Code(
+        200, False, "A retry of a write that is stored; only bare WebSockets are told so."
+    ),
     "exists": Code(409, False, "POST of an id that exists."),
     "conflict": Code(412, False, "The row has moved on from `_if_seq` or `If-Match`."),
     "too_large": Code(413, False, "The message is larger than `server.max_message`."),

@@ -1,0 +1,49 @@
+# `make demo` to chat, `make test` to test; the rest is for those who change the code.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: help demo test check fix bench chromium pins
+help: ## What can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
+
+demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:8080
+	$(BIN)/eventhub serve docs/examples/chat/eventhub.yaml
+
+test: .venv/dev chromium ## Set up, and run every test
+	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+check: .venv/dev ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell eventhub projections tests docs README.md
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fix: .venv/dev ## Format, and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev ## Measure, and print the table of docs/performance.md
+	$(BIN)/python tests/bench/bench.py
+
+# Installs are marked by a file, so that they happen once for each set of pins.
+.venv/demo: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+.venv/dev: requirements-dev.txt .venv/demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+chromium: # The browser's tests are skipped, and say so, where it is not and cannot be installed.
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "chromium is not installed: the tests in a browser are skipped"
+
+pins: ## Pin the newest versions that pyproject.toml allows (needs uv)
+	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 -q -o requirements.txt
+	uv pip compile pyproject.toml --group dev --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 -q -c requirements.txt -o requirements-dev.txt

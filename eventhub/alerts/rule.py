@@ -1,0 +1,142 @@
+"""AlertRule: the `alert:` of one endpoint, compiled. Which events fire it, and with what letter.
+
+A condition is a filter if each key of it is a column and an operator, as in `topic=Help` or
+`amount>~=100&topic!=Spam`; it is asked of the row after the event, or of the deleted row. Any
+other condition is a Python expression over `msg`, which holds what templates see.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from eventhub.alerts.letter import Letter
+from eventhub.alerts.template import Templates
+from eventhub.channel import Endpoint
+from eventhub.columns import Columns
+from eventhub.config import Alert, Config, EmailService
+from eventhub.errors import EventHubError, Misconfigured, Rejected
+from eventhub.event import Event
+from eventhub.expressions import Expression, compile_expression
+from eventhub.filters import Filter, parse, parse_query_string
+
+log = structlog.get_logger()
+
+STUB = "stub"
+"""Service of the alerts of a file without `email:`: their mail is shown in the log."""
+STUB_SENDER = "eventhub@localhost"
+"""Sender where neither the alert nor its stub names one."""
+
+
+def services_of(config: Config) -> dict[str, EmailService]:
+    """Return the services by name, the default first; a stub if the file has none."""
+    return config.email or {STUB: EmailService(type="stub")}
+
+
+def rules_of(config: Config, endpoints: Iterable[Endpoint]) -> "dict[str, AlertRule]":
+    """Return the rule of each endpoint that has an alert, by the endpoint's name.
+
+    Raises:
+        Misconfigured: naming endpoint and key, and of a template the line.
+    """
+    services = services_of(config)
+    folder = config.path.resolve().parent
+    rules = {
+        endpoint.name: AlertRule(endpoint, endpoint.config.alert, services, folder)
+        for endpoint in endpoints
+        if endpoint.config.alert is not None
+    }
+    if rules and not config.email:
+        log.warning("alerts_without_service", detail="no `email:`: mail is only shown in the log")
+    return rules
+
+
+class AlertRule:
+    """When the alert of one endpoint fires, and what it sends through which service."""
+
+    def __init__(
+        self, endpoint: Endpoint, alert: Alert, services: Mapping[str, EmailService], folder: Path
+    ) -> None:
+        where = f"url: {endpoint.name}: alert"
+        self.name = endpoint.name
+        self.channel = endpoint.channel
+        self.service = _service_name(where, alert.service, services)
+        """Its key under `email:`."""
+        service = services[self.service]
+        sender = service.email or (STUB_SENDER if service.type == "stub" else None)
+        templates = Templates(folder, self.channel.columns.names)
+        self.letter = Letter(where, alert, templates, sender)
+        self._methods = frozenset(alert.methods)
+        self._suppressible = alert.suppressible
+        self._condition = _condition(where, alert.condition, self.channel.columns, folder)
+
+    async def fires(self, event: Event) -> bool:
+        """Tell whether an event of this endpoint causes a mail.
+
+        Raises:
+            Rejected: the condition failed; a retry makes no difference.
+        """
+        if event.method not in self._methods or (self._suppressible and not event.alert):
+            return False
+        match self._condition:
+            case None:
+                return True
+            case Filter() as asked:
+                return asked.matches(event.row or event.was or {})
+            case expression:
+                return await _evaluated(expression, values_of(event))
+
+
+def values_of(event: Event) -> dict[str, Any]:
+    """Return what templates and conditions see of an event."""
+    return {"id": event.id, **event.told, "_method": event.method}
+
+
+def _service_name(where: str, name: str | None, services: Mapping[str, EmailService]) -> str:
+    if name is None:
+        return next(iter(services))
+    if name not in services:
+        near = get_close_matches(name, services, 1) or services
+        raise Misconfigured(f"{where}: service: no {name!r} under `email:`; {', '.join(near)}?")
+    return name
+
+
+def _condition(
+    where: str, source: str | None, columns: Columns, folder: Path
+) -> Filter | Expression | None:
+    if source is None:
+        return None
+    try:
+        return _filter(source.strip(), columns) or compile_expression(
+            source, ("msg",), folder=folder
+        )
+    except (Rejected, Misconfigured) as error:
+        raise Misconfigured(f"{where}: condition: {error}") from error
+
+
+def _filter(source: str, columns: Columns) -> Filter | None:
+    """Return the filter that a condition is, or None if it is Python."""
+    try:
+        args = parse_query_string(source)
+    except Rejected:
+        return None
+    if not args or any(key.rstrip("!<>~*") not in columns for key in args):
+        return None
+    if any(value.startswith("=") for values in args.values() for value in values):
+        raise Misconfigured(f"for Python write msg['column'] == ..., for a filter one =: {source}")
+    found = parse(args, columns).filter
+    if len(found.conditions) < len(args):
+        raise Misconfigured(f"a part of the filter has no value: {source}")
+    return found
+
+
+async def _evaluated(expression: Expression, values: dict[str, Any]) -> bool:
+    try:
+        return bool(await expression(msg=values))
+    except EventHubError:
+        raise
+    except Exception as error:  # whatever the operator's Python raises
+        reason = f"{type(error).__name__}: {error}"
+        raise Rejected("internal", f"condition: {reason}") from error

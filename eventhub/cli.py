@@ -1,0 +1,242 @@
+"""The command line. It puts the parts together, prints for people, and holds no rules."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+import yaml
+from tqdm import tqdm
+
+from eventhub import __version__, hub, log
+from eventhub.config import Config, as_shown, load
+from eventhub.errors import EventHubError, Misconfigured, Rejected
+from eventhub.gateway.client import Tail, send
+from projections.projector import Told, rebuild
+from projections.verify import verify
+
+T = TypeVar("T")
+_FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+_DATA = click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of log and projection [FILE's data/]."
+)
+_TOKEN = click.option("--token", help="A JWT: sent as a bearer token.")
+
+
+class Commands(click.Group):
+    """Errors with a code are one line, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of ours ends it with status 1, a wrong file with 2."""
+        try:
+            return super().invoke(ctx)
+        except EventHubError as error:
+            click.echo(f"eventhub: {error}", err=True)
+            ctx.exit(2 if isinstance(error, Misconfigured) else 1)
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__)
+def main() -> None:
+    """EventHub: live messages between users, durable, filtered, auditable."""
+
+
+def _load(file: Path, *, data: Path | None = None, **flags: Any) -> Config:
+    """Load a file; flags such as `port` override its `server:`."""
+    overrides = {f"server.{key}": value for key, value in flags.items() if value is not None}
+    config = load(file, data=data, overrides=overrides)
+    log.configure(config.log.level, config.log.format)
+    return config
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work on a fast event loop; an error in a task group comes out as itself."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(work)
+    except BaseExceptionGroup as group:
+        first = _first_of_ours(group)
+        if first is None:
+            raise
+        raise first from group
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for this platform
+        return None
+    return uvloop.new_event_loop
+
+
+def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> EventHubError | None:
+    for error in group.exceptions:
+        found = _first_of_ours(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, EventHubError):
+            return found
+    return None
+
+
+@main.command()
+@_FILE
+@click.option("--host", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one [8080].")
+@_DATA
+@click.option(
+    "--role", "roles", multiple=True, type=click.Choice(hub.ROLES), help="Parts to run [all]."
+)
+def serve(
+    file: Path, host: str | None, port: int | None, data: Path | None, roles: tuple[hub.Role, ...]
+) -> None:
+    """Serve the endpoints of FILE."""
+    config = _load(file, data=data, host=host, port=port)
+    _run(hub.serve(config, roles or hub.ROLES, _announce))
+
+
+def _announce(url: str) -> None:
+    click.echo(f"EventHub ready on {url}")
+    sys.stdout.flush()
+
+
+@main.command()
+@_FILE
+def check(file: Path) -> None:
+    """Check FILE: every key, type and expression."""
+    config = _load(file)
+    hub.check(config)
+    for warning in config.warnings:
+        click.echo(f"warning: {warning}")
+    for endpoint in config.endpoints:
+        click.echo(f"{endpoint.pattern}  table {endpoint.table}")
+    click.echo(f"{file} is fine")
+
+
+@main.command("config")
+@_FILE
+@_DATA
+def show_config(file: Path, data: Path | None) -> None:
+    """Print the effective configuration, secrets masked."""
+    shown = as_shown(_load(file, data=data))
+    click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@main.command()
+@click.argument("url")
+@_TOKEN
+@click.option("--log", "history", is_flag=True, help="Print events, not rows, from the beginning.")
+@click.option("--since", help="A position, earliest, now, an ISO time, or -N for the last N.")
+def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
+    """Print what URL tells, a JSON object a line, until interrupted.
+
+    URL may have filters: eventhub tail 'http://127.0.0.1:8080/messages?topic=Help'
+    """
+    extra = [f"_since={since}"] if since else []
+    extra += ["_replay=log"] if history else []
+    joiner = "&" if "?" in url else "?"
+    url = url + joiner + "&".join(extra) if extra else url
+    try:
+        _run(Tail(url, _headers(token), _print_frame).run())
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _print_frame(frame: dict[str, Any]) -> None:
+    click.echo(json.dumps(frame, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def _writer(method: str) -> None:
+    @main.command(method.lower(), help=f"{method} a message to URL and print the receipt.")
+    @click.argument("url")
+    @click.argument("message", nargs=-1, required=True, metavar="KEY=VALUE... | JSON")
+    @click.option("--key", help="Idempotency key: a retry with it is not a second message.")
+    @_TOKEN
+    def write(url: str, message: Sequence[str], key: str | None, token: str | None) -> None:
+        headers = _headers(token) | ({"Idempotency-Key": key} if key else {})
+        receipt = _run(send(url, method, _message(message), headers))
+        click.echo(json.dumps(receipt))
+
+
+for _method in ("POST", "PUT", "DELETE"):
+    _writer(_method)
+
+
+def _message(words: Sequence[str]) -> dict[str, Any]:
+    if len(words) == 1 and words[0].lstrip().startswith("{"):
+        try:
+            return msgspec.json.decode(words[0], type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise Rejected("bad_json", f"not a JSON object: {error}") from None
+    pairs = [word.partition("=") for word in words]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise Rejected("bad_json", f"{key!r} is not of the form KEY=VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+@main.command("rebuild")
+@_FILE
+@_DATA
+def rebuild_tables(file: Path, data: Path | None) -> None:
+    """Derive the tables of FILE from the log again; the hub must not run."""
+    config = _load(file, data=data)
+    _run(_rebuild(config))
+
+
+async def _rebuild(config: Config) -> None:
+    async with hub.open_parts(config) as (streams, store):
+        for name, stream in streams.items():
+            with _progress(f"rebuild {name}") as told:
+                progress = await rebuild(store, stream, told)
+            click.echo(f"{name}: rebuilt from {progress.head} events")
+
+
+@main.command("verify")
+@_FILE
+@_DATA
+def verify_tables(file: Path, data: Path | None) -> None:
+    """Compare the tables of FILE with its log, row by row; the hub must not run."""
+    config = _load(file, data=data)
+    if not _run(_verify(config)):
+        sys.exit(1)
+
+
+async def _verify(config: Config) -> bool:
+    is_equal = True
+    async with hub.open_parts(config) as (streams, store):
+        for name, stream in streams.items():
+            with _progress(f"verify {name}") as told:
+                report = await verify(store, stream, told)
+            click.echo(f"{name}: {report}")
+            is_equal = is_equal and report.is_equal
+    return is_equal
+
+
+class _progress:  # noqa: N801 - reads as a function where it is used
+    """A progress bar on standard error, once something takes more than a second."""
+
+    def __init__(self, label: str) -> None:
+        self._bar = tqdm(desc=label, unit=" events", delay=1.0, file=sys.stderr, leave=False)
+
+    def __enter__(self) -> Told:
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def _tell(self, reached: int, last: int) -> None:
+        self._bar.total = last
+        self._bar.update(reached - self._bar.n)
+
+
+@main.group()
+def alerts() -> None:
+    """Dead letters of the alerts, and trying alerts out."""

@@ -1,0 +1,96 @@
+"""App: the aiohttp application: which URL goes where, and what stands around every request."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from aiohttp import web
+
+from eventhub import metrics
+from eventhub.config import Config
+from eventhub.errors import EventHubError
+from eventhub.gateway import rows
+from eventhub.gateway.connection import too_large
+from eventhub.gateway.files import Files
+from eventhub.gateway.live import Live
+from eventhub.gateway.route import Route
+
+log = structlog.get_logger()
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS")
+Health = Callable[[], list[str]]
+"""What is wrong with the hub, a line each; nothing if it takes traffic."""
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def add_routes(
+    app: web.Application, config: Config, routes: Sequence[Route], live: Live, health: Health
+) -> None:
+    """Give an application the endpoints, the static files and the hub's own pages."""
+    app.router.add_get("/healthz", _alive)
+    app.router.add_get("/readyz", _readiness(health))
+    app.router.add_get("/metrics", _metrics)
+    for route in routes:
+        handler = _guarded(route, live)
+        for method in METHODS:
+            app.router.add_route(method, route.endpoint.config.pattern, handler)
+    for endpoint in config.files:
+        _add_files(app, Files(endpoint, config), endpoint.pattern)
+
+
+def _add_files(app: web.Application, files: Files, pattern: str) -> None:
+    """A pattern that ends in `/` serves everything below it."""
+    app.router.add_get(pattern, files.get)
+    if pattern.endswith("/"):
+        app.router.add_get(pattern + "{path:.+}", files.get)
+
+
+async def _alive(request: web.Request) -> web.Response:
+    return web.Response(text="alive\n")
+
+
+def _readiness(health: Health) -> _Handler:
+    async def readyz(request: web.Request) -> web.Response:
+        wrong = health()
+        text = "".join(f"{line}\n" for line in wrong) or "ready\n"
+        return web.Response(text=text, status=503 if wrong else 200)
+
+    return readyz
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    return web.Response(
+        body=metrics.exposition(),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+def _guarded(route: Route, live: Live) -> _Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await _dispatch(route, live, request)
+        except EventHubError as error:
+            metrics.REFUSED.labels(error.code).inc()
+            return rows.refused(error, route, request)
+        except web.HTTPRequestEntityTooLarge:
+            return rows.refused(too_large(route.server), route, request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:  # the client gets an error object, whatever went wrong
+            log.exception("request_failed", endpoint=route.endpoint.name)
+            return rows.refused(EventHubError("internal error"), route, request)
+
+    return handle
+
+
+async def _dispatch(route: Route, live: Live, request: web.Request) -> web.StreamResponse:
+    match request.method:
+        case "OPTIONS":
+            return web.Response(status=204, headers=route.cors(request))
+        case "GET" if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await live.websocket(route, request)
+        case "GET" if "text/event-stream" in request.headers.get("Accept", ""):
+            return await live.sse(route, request)
+        case "GET":
+            return await rows.get(route, request)
+        case _:
+            return await rows.write(route, request)

@@ -1,0 +1,124 @@
+"""Client: what the command line says to a running hub: `tail` reads, `post` and its kin write."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import WSMsgType
+
+from eventhub.errors import Close, EventHubError, Rejected, Unavailable
+from eventhub.event import Position
+from eventhub.gateway.protocol import SUBPROTOCOL
+
+ANSWER_SECONDS = 30.0
+RETRY_SECONDS = (0.2, 5.0)
+"""First and longest pause before connecting again; it doubles between."""
+MAX_FRAME = 64 << 20
+
+
+async def send(
+    url: str, method: str, message: Mapping[str, Any], headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """Send one message over HTTP; return the receipt.
+
+    Raises:
+        Rejected: the hub refuses it; the message holds the code and text.
+        Unavailable: the hub cannot be reached, or says to try later.
+    """
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, json=message, headers=headers) as answer,
+        ):
+            text = await answer.text()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise Unavailable(f"{url} does not answer: {error}") from error
+    return _receipt(url, text)
+
+
+def _receipt(url: str, text: str) -> dict[str, Any]:
+    try:
+        told = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise Rejected("bad_request", f"{url} is not an EventHub endpoint") from None
+    if "_error" not in told:
+        return told
+    error = told["_error"]
+    text = f"{error['code']}: {error['message']}"
+    if error["retry"]:
+        raise Unavailable(text)
+    raise Rejected("refused", text)
+
+
+class Tail:
+    """Reads an endpoint for ever: connects again and resumes by itself."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str], told: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Get ready.
+
+        Args:
+            url: of the endpoint, with filters, `_since` and `_replay` as they are wanted.
+            headers: such as `Authorization`.
+            told: called with every frame but the control frames.
+        """
+        self._url = url
+        self._headers = headers
+        self._told = told
+        self._position: Position | None = None
+
+    async def run(self) -> None:
+        """Read until cancelled.
+
+        Raises:
+            Rejected: the hub will not open the URL.
+        """
+        pause = RETRY_SECONDS[0]
+        async with aiohttp.ClientSession(headers=self._headers) as session:
+            while True:
+                try:
+                    await self._read(session)
+                    pause = RETRY_SECONDS[0]
+                except aiohttp.WSServerHandshakeError as error:
+                    if error.status < 500:
+                        text = f"{self._url} is not an EventHub endpoint ({error.status})"
+                        raise Rejected("bad_request", text) from error
+                except (aiohttp.ClientError, TimeoutError, ConnectionError):
+                    pass  # not there yet, or no longer: tried again below
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_SECONDS[1])
+
+    async def _read(self, session: aiohttp.ClientSession) -> None:
+        params = {} if self._position is None else {"_since": str(self._position)}
+        url = aiohttp.client.URL(self._url).update_query(params)
+        async with session.ws_connect(
+            url, protocols=(SUBPROTOCOL,), max_msg_size=MAX_FRAME, autoping=True
+        ) as socket:
+            refusal: EventHubError | None = None
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    refusal = self._take(msgspec.json.decode(message.data)) or refusal
+            if refusal and not _is_worth_a_retry(socket.close_code):
+                raise refusal
+
+    def _take(self, frame: dict[str, Any]) -> EventHubError | None:
+        if "_error" in frame:
+            error = frame["_error"]
+            return Rejected("refused", f"{error['code']}: {error['message']}")
+        if "_ready" in frame:
+            self._position = Position.parse(frame["_ready"]["position"])
+        elif "_tick" in frame:
+            self._position = Position.parse(frame["_tick"])
+        elif "_resume" not in frame:
+            self._told(frame)
+            if self._position is not None:
+                self._position = Position(self._position.epoch, frame["_seq"])
+        return None
+
+
+def _is_worth_a_retry(code: int | None) -> bool:
+    return code not in [int(close) for close in Close if not close.reconnect]

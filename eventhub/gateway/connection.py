@@ -1,0 +1,288 @@
+"""Connection: one WebSocket or one SSE stream. Holds the socket, and no rules.
+
+Frames are written to the transport as finished bytes, past aiohttp's own writer, so that one
+frame serves every client. aiohttp keeps what it is good at: the handshake, reading, closing.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import WSMsgType, web
+from aiohttp.web_protocol import RequestHandler
+
+from eventhub.config import Server
+from eventhub.errors import Close, EventHubError, Rejected
+from eventhub.gateway import protocol
+from eventhub.gateway.protocol import Form
+from eventhub.gateway.subscriber import MAX_UNSENT_BYTES, Stalled
+
+log = structlog.get_logger()
+
+KEEPALIVE_IDLE_SECONDS = 60
+"""Silence after which the kernel asks a peer whether it is there; it gives up after six more."""
+_CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
+
+
+def close_code_of(error: EventHubError) -> Close:
+    """Return the close code of a connection that cannot be opened or go on."""
+    if error.http_status >= 500:
+        return Close.RESTART if error.as_dict()["retry"] else Close.INTERNAL
+    return _CLOSE_OF.get(error.http_status, Close.BAD_REQUEST)
+
+
+class Socket:
+    """The transport of a request, with flow control."""
+
+    def __init__(self, request: web.Request, stalled_after: float) -> None:
+        if request.transport is None:
+            raise ConnectionResetError("the client is gone")
+        self._transport = request.transport
+        self._protocol: RequestHandler = request.protocol
+        self._stalled_after = stalled_after
+        self._transport.set_write_buffer_limits(MAX_UNSENT_BYTES)
+        _keep_alive(self._transport)
+
+    @property
+    def is_full(self) -> bool:
+        """More than `MAX_UNSENT_BYTES` wait for the client."""
+        return self._protocol.writing_paused
+
+    @property
+    def is_closing(self) -> bool:
+        """Nothing more can be written."""
+        return self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the transport, unless it is closing."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the socket is not full; see `Outlet.drain`."""
+        while self._protocol.writing_paused:
+            waiting = self._transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(self._stalled_after):
+                    await self._protocol._drain_helper()
+            except TimeoutError:
+                if self._transport.get_write_buffer_size() >= waiting:
+                    raise Stalled("the client takes nothing") from None
+
+    def close_after(self, data: bytes) -> None:
+        """Close once everything is taken, last of all `data`; at the latest after a while."""
+        self.write(data)
+        self._transport.close()
+        asyncio.get_running_loop().call_later(self._stalled_after, self._transport.abort)
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    """Notice a peer that vanished, without closing one that is only slow."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
+
+
+class WebSocketConnection:
+    """One WebSocket. Reads messages one after the other; what is written may come from anywhere."""
+
+    def __init__(self, request: web.Request, server: Server) -> None:
+        self._request = request
+        self._server = server
+        self._ws = web.WebSocketResponse(
+            protocols=(protocol.SUBPROTOCOL,),
+            max_msg_size=4 * server.max_message,
+            compress=False,
+            decode_text=False,
+            timeout=5.0,
+        )
+        self._socket: Socket | None = None
+        self._is_busy = False
+        self._stopping: Close | None = None
+
+    async def open(self) -> None:
+        """Shake hands."""
+        await self._ws.prepare(self._request)
+        self._socket = Socket(self._request, self._server.stalled_after)
+
+    @property
+    def response(self) -> web.WebSocketResponse:
+        """What the request's handler returns."""
+        return self._ws
+
+    @property
+    def form(self) -> Form:
+        """The form that the client asked for, once open."""
+        return Form.V1 if self._ws.ws_protocol == protocol.SUBPROTOCOL else Form.BARE
+
+    @property
+    def _out(self) -> Socket:
+        if self._socket is None:
+            raise RuntimeError("not open")
+        return self._socket
+
+    @property
+    def is_full(self) -> bool:
+        """See `Outlet`."""
+        return self._out.is_full
+
+    @property
+    def is_closing(self) -> bool:
+        """See `Outlet`."""
+        return self._ws.closed or self._out.is_closing
+
+    def write(self, data: bytes) -> None:
+        """See `Outlet`; nothing follows a close frame (RFC 6455 section 5.5.1)."""
+        if not self._ws.closed:
+            self._out.write(data)
+
+    def tell(self, frame: dict[str, Any]) -> None:
+        """Write one frame to this client alone."""
+        self.write(protocol.text_frame(protocol.encode(frame)))
+
+    def ping(self) -> None:
+        """Keep proxies from closing a silent connection; a full one is not silent."""
+        if not self.is_full:
+            self.write(protocol.PING)
+
+    async def drain(self) -> None:
+        """See `Outlet`."""
+        try:
+            await self._out.drain()
+        except Stalled:
+            log.info("client_stalled", remote=self._request.remote)
+            code = int(Close.STALLED)
+            self._out.close_after(b"\x88\x02" + code.to_bytes(2, "big"))
+            raise
+
+    async def fail(self, error: EventHubError) -> None:
+        """Tell the client why, and close."""
+        self.tell(protocol.refusal(error))
+        await self.close(close_code_of(error))
+
+    async def close(self, code: Close) -> None:
+        """Close with a code; returns when the client has answered, or in 5 s."""
+        await self._ws.close(code=code, message=code.name.lower().encode())
+
+    async def stop(self, code: Close) -> None:
+        """Close when the message that is being written is answered."""
+        self._stopping = code
+        if not self._is_busy:
+            await self.close(code)
+
+    async def serve(self, receive: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand every text frame to `receive`, one at a time, until the connection ends."""
+        async for message in self._ws:
+            self._is_busy = True
+            try:
+                await self._serve(message.type, message.data, receive)
+                await self.drain()
+            except ConnectionError:
+                break
+            finally:
+                self._is_busy = False
+            if self._stopping is not None:
+                await self.close(self._stopping)
+
+    async def _serve(
+        self, kind: WSMsgType, data: bytes, receive: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        if kind is not WSMsgType.TEXT:
+            error = Rejected("bad_json", "send text frames, not binary ones")
+            self.tell(protocol.refusal(error))
+        elif len(data) > self._server.max_message:
+            self.tell(protocol.refusal(too_large(self._server)))
+        else:
+            await receive(data)
+
+
+def too_large(server: Server) -> Rejected:
+    """Return the error of a message above the limit."""
+    return Rejected("too_large", f"a message has at most {server.max_message} bytes")
+
+
+class SseConnection:
+    """One stream of server-sent events. The client can only listen."""
+
+    form = Form.SSE
+
+    def __init__(self, request: web.Request, server: Server, headers: dict[str, str]) -> None:
+        self._request = request
+        self._server = server
+        self._response = web.StreamResponse(
+            headers={
+                **headers,
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        self._socket: Socket | None = None
+        self._closed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Send the headers. Chunks are framed by us: one encoding serves all streams."""
+        self._response.enable_chunked_encoding()
+        await self._response.prepare(self._request)
+        await self._response.write(b":\n\n")  # aiohttp sends headers with the first bytes
+        self._socket = Socket(self._request, self._server.stalled_after)
+
+    @property
+    def response(self) -> web.StreamResponse:
+        """What the request's handler returns."""
+        return self._response
+
+    @property
+    def _out(self) -> Socket:
+        if self._socket is None:
+            raise RuntimeError("not open")
+        return self._socket
+
+    @property
+    def is_full(self) -> bool:
+        """See `Outlet`."""
+        return self._out.is_full
+
+    @property
+    def is_closing(self) -> bool:
+        """See `Outlet`."""
+        return self._closed.is_set() or self._out.is_closing
+
+    def write(self, data: bytes) -> None:
+        """See `Outlet`; here it is noticed that the client has left."""
+        if self._out.is_closing:
+            self._closed.set()
+        elif not self._closed.is_set():
+            self._out.write(data)
+
+    def ping(self) -> None:
+        """Keep proxies from closing a silent stream."""
+        if not self.is_full:
+            self.write(protocol.SSE_PING)
+
+    async def drain(self) -> None:
+        """See `Outlet`; a stalled stream just ends: SSE has no close codes."""
+        try:
+            await self._out.drain()
+        except Stalled:
+            self._out.close_after(b"")
+            self._closed.set()
+            raise
+
+    async def fail(self, error: EventHubError) -> None:
+        """Tell the client why, and end the stream."""
+        self.write(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
+        self._closed.set()
+
+    async def stop(self, code: Close) -> None:
+        """End the stream; the browser connects again and resumes."""
+        self._closed.set()
+
+    async def serve(self) -> None:
+        """Wait until the stream is ended, or the client was found to have left."""
+        await self._closed.wait()

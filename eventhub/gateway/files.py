@@ -1,0 +1,42 @@
+"""Files: the static pages of a `FileHandler`, and nothing that is not meant to be seen."""
+
+import asyncio
+from pathlib import Path
+
+from aiohttp import web
+
+from eventhub.config import Config, FileEndpoint
+
+
+class Files:
+    """One `FileHandler`: a file, or a folder with a default file in each of its folders."""
+
+    def __init__(self, endpoint: FileEndpoint, config: Config) -> None:
+        self._root = endpoint.path.resolve()
+        self._default = endpoint.default_filename
+        self._private = (config.path.resolve(), config.data.resolve())
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """Answer with a file, or 404: also for hidden files, the configuration and the data."""
+        path = await asyncio.to_thread(self._find, request.match_info.get("path", ""))
+        if path is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers={"X-Content-Type-Options": "nosniff"})
+
+    def _find(self, below: str) -> Path | None:
+        try:
+            path = (self._root / below).resolve() if below else self._root
+            if path.is_dir():
+                path = (path / self._default).resolve()
+            is_file = path.is_file()
+        except (OSError, ValueError):
+            return None
+        return path if is_file and self._is_public(path) else None
+
+    def _is_public(self, path: Path) -> bool:
+        if path != self._root and not path.is_relative_to(self._root):
+            return False
+        inside = path.relative_to(self._root).parts
+        if any(part.startswith(".") for part in inside):
+            return False
+        return not any(path.is_relative_to(private) for private in self._private)

@@ -1,0 +1,144 @@
+"""Gateway: the routes of a configuration at work, from the first request to the last goodbye."""
+
+import asyncio
+import resource
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from eventhub.channel import Endpoint
+from eventhub.config import Config
+from eventhub.errors import Misconfigured
+from eventhub.gateway.app import Health, add_routes
+from eventhub.gateway.auth import Rule, setup_auth
+from eventhub.gateway.fanout import Fanout
+from eventhub.gateway.live import Live
+from eventhub.gateway.origin import check_origins
+from eventhub.gateway.route import Route
+from eventhub.hooks import Hooks
+from eventhub.ingest import Ingest
+from eventhub.receipts import Receipts
+from eventhub.snapshots import Snapshots
+from eventhub.stream import EventStream
+
+CLOSE_SECONDS = 5.0
+"""How long the HTTP server waits for requests under way, after the connections were told."""
+
+
+class Gateway:
+    """Serves the endpoints of a configuration over HTTP."""
+
+    def __init__(
+        self,
+        config: Config,
+        endpoints: Sequence[Endpoint],
+        streams: Mapping[str, EventStream],
+        snapshots: Snapshots,
+        health: Health,
+    ) -> None:
+        """Put the routes together.
+
+        Args:
+            config: the configuration.
+            endpoints: what it serves.
+            streams: by name of the channel.
+            snapshots: where current rows are read.
+            health: what is wrong elsewhere, for `/readyz`.
+
+        Raises:
+            Misconfigured: a hook, a rule or an origin of an endpoint cannot be understood.
+        """
+        self._config = config
+        self._streams = streams
+        self._snapshots = snapshots
+        self._health = health
+        self._live = Live()
+        self._app = web.Application(client_max_size=4 * config.server.max_message)
+        self._authenticator = setup_auth(self._app, config.auth, config.data)
+        self._endpoints = endpoints
+        self._parts = [self._compiled(endpoint) for endpoint in endpoints]
+        self._is_stopping = False
+        self.url = ""
+
+    def _compiled(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
+        folder = self._config.path.parent
+        check_origins(endpoint.config.origins, f"url: {endpoint.name}")
+        return endpoint, Rule(endpoint.config, folder), Hooks(endpoint.config, folder)
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Take traffic until `stop` is set; then tell every client to come back, and finish.
+
+        `ready` is called once it does; `url` is where.
+        """
+        heads = {name: (await stream.bounds()).last for name, stream in self._streams.items()}
+        async with asyncio.TaskGroup() as group:
+            fanouts, receipts, tasks = {}, {}, []
+            for name, stream in self._streams.items():
+                fanout = Fanout(stream, heads[name], self._config.server.heartbeat)
+                receipts[name] = Receipts(stream, after=heads[name])
+                fanout.listeners.append(receipts[name].note)
+                fanouts[name] = fanout
+                tasks.append(group.create_task(fanout.run(), name=f"fanout {name}"))
+            runner = await self._listen(self._routes(fanouts, receipts))
+            try:
+                ready()
+                await stop.wait()
+            finally:
+                await self._leave(runner)
+            for task in tasks:
+                task.cancel()
+
+    def _routes(
+        self, fanouts: Mapping[str, Fanout], receipts: Mapping[str, Receipts]
+    ) -> list[Route]:
+        routes = []
+        for endpoint, rule, hooks in self._parts:
+            name = endpoint.channel.name
+            ingest = Ingest(endpoint, self._streams[name], hooks, receipts[name])
+            routes.append(
+                Route(
+                    endpoint=endpoint,
+                    server=self._config.server,
+                    authenticator=self._authenticator,
+                    rule=rule,
+                    hooks=hooks,
+                    ingest=ingest,
+                    stream=self._streams[name],
+                    fanout=fanouts[name],
+                    snapshots=self._snapshots,
+                )
+            )
+        return routes
+
+    async def _listen(self, routes: Sequence[Route]) -> web.AppRunner:
+        server = self._config.server
+        add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
+        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
+        await runner.setup()
+        site = web.TCPSite(runner, server.host, server.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            where = f"{server.host}:{server.port}"
+            raise Misconfigured(f"cannot listen on {where}: {error.strerror}") from error
+        port = runner.addresses[0][1]
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        self.url = f"http://{host}:{port}"
+        return runner
+
+    async def _leave(self, runner: web.AppRunner) -> None:
+        self._is_stopping = True
+        for site in list(runner.sites):
+            await site.stop()
+        await self._live.stop()
+        await runner.cleanup()
+
+    def _what_is_wrong(self) -> list[str]:
+        return ["stopping"] if self._is_stopping else self._health()
+
+
+def raise_open_files_limit() -> None:
+    """Take as many sockets as the system lets us have: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,215 @@
+"""Keys: what checks the signatures of tokens: a secret, a public key, or an issuer's JWK set.
+
+The algorithm is decided by the key that the operator configured, never by the token: that is what
+stops `alg: none`, and an RSA public key used as an HMAC secret (RFC 8725 section 2.1).
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import jwt
+import structlog
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from eventhub.config import Jwt
+from eventhub.errors import Misconfigured, Unavailable
+
+log = structlog.get_logger()
+
+MIN_SECRET = 32  # bytes; RFC 7518 section 3.2 asks for the size of the hash
+FETCH_DEADLINE = 5.0  # seconds
+FRESH = 300.0  # seconds; a key that the issuer withdrew is believed as long
+COOLDOWN = 10.0  # seconds between fetches, however many tokens name unknown keys
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512", "secp256k1": "ES256K"}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What checks a signature, and the algorithms that it may be checked by."""
+
+    material: Any
+    algorithms: Sequence[str]
+
+
+class Keys(Protocol):
+    """Where keys come from."""
+
+    async def get(self, kid: str | None) -> Key | None:
+        """Return the key that a token names by its `kid`, which is None if it names none."""
+
+
+def keys_of(config: Jwt) -> Keys:
+    """Return the keys that `auth: jwt:` means.
+
+    Raises:
+        Misconfigured: there is none or more than one source, or a key is not fit for use.
+    """
+    match config:
+        case Jwt(secret=str() as secret, public_key=None, jwks=None):
+            return _Fixed(_secret_key(secret, config.algorithms))
+        case Jwt(secret=None, public_key=str() as pem, jwks=None):
+            return _Fixed(_public_key(pem, config.algorithms))
+        case Jwt(secret=None, public_key=None, jwks=str() as place):
+            if "://" in place:
+                return _Remote(place, config.algorithms)
+            return _Set(_read_set(Path(place), config.algorithms))
+        case _:
+            pass
+    raise Misconfigured("auth: jwt: give one of secret, public_key and jwks")
+
+
+def _secret_key(secret: str, wanted: Sequence[str] | None) -> Key:
+    material = secret.encode()
+    if len(material) < MIN_SECRET:
+        raise Misconfigured(
+            f"auth: jwt: secret has {len(material)} bytes; a shorter one than {MIN_SECRET} can be"
+            " guessed from any token (RFC 7518 section 3.2)"
+        )
+    try:
+        jwt.get_algorithm_by_name("HS256").prepare_key(secret)
+    except jwt.PyJWTError as error:  # a public key, which everybody knows
+        raise Misconfigured(f"auth: jwt: secret: {error}") from None
+    return _checked(Key(material, ("HS256", "HS384", "HS512")), wanted)
+
+
+def _public_key(pem: str, wanted: Sequence[str] | None) -> Key:
+    try:
+        material = load_pem_public_key(pem.encode())
+    except ValueError as error:
+        raise Misconfigured(f"auth: jwt: public_key is not a PEM public key: {error}") from None
+    return _checked(Key(material, _algorithms_for(material)), wanted)
+
+
+def _checked(key: Key, wanted: Sequence[str] | None) -> Key:
+    """Return a key with the wanted algorithms, all of which it must be able to do."""
+    for name in wanted or ():
+        if name not in key.algorithms:
+            able = ", ".join(key.algorithms) or "none"
+            raise Misconfigured(f"auth: jwt: algorithms: {name} is not for this key, but {able}")
+    return Key(key.material, wanted or key.algorithms[:1])
+
+
+def _algorithms_for(material: object) -> tuple[str, ...]:
+    """Return the algorithms of a public key, the usual one first; none for a secret."""
+    match material:
+        case rsa.RSAPublicKey():
+            return ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+        case ec.EllipticCurvePublicKey(curve=curve):
+            return tuple(name for known, name in _CURVES.items() if known == curve.name)
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return ("EdDSA",)
+        case _:
+            return ()
+
+
+class _Fixed:
+    """One key, whatever a token calls it."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+
+    async def get(self, kid: str | None) -> Key | None:
+        return self._key
+
+
+class _Set:
+    """A JWK set (RFC 7517): keys by their `kid`."""
+
+    def __init__(self, keys: Mapping[str | None, Key]) -> None:
+        self._keys = keys
+
+    async def get(self, kid: str | None) -> Key | None:
+        return _chosen(self._keys, kid)
+
+
+class _Remote:
+    """A JWK set that its issuer serves and rotates; the last one had stays if it is down."""
+
+    def __init__(self, url: str, wanted: Sequence[str] | None) -> None:
+        parts = urlsplit(url)
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme != "https" and not (parts.scheme == "http" and local):
+            raise Misconfigured(f"auth: jwt: jwks: {url}: only https, or http on this machine")
+        self._url = url
+        self._wanted = wanted
+        self._keys: Mapping[str | None, Key] = {}
+        self._tried_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def get(self, kid: str | None) -> Key | None:
+        if self._is_due(kid):
+            async with self._lock:  # one fetch; those who waited for it find that it was tried
+                if self._is_due(kid):
+                    await self._fetch()
+        if not self._keys:
+            raise Unavailable("the keys of the tokens' issuer cannot be fetched now")
+        return _chosen(self._keys, kid)
+
+    def _is_due(self, kid: str | None) -> bool:
+        age = time.monotonic() - self._tried_at
+        return age > (COOLDOWN if _chosen(self._keys, kid) is None else FRESH)
+
+    async def _fetch(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=FETCH_DEADLINE)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as client,
+                client.get(self._url, allow_redirects=False) as response,
+            ):
+                self._keys = _parsed_set(await response.read(), self._wanted)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            log.warning("jwks_not_fetched", url=self._url, error=str(error) or "timeout")
+        self._tried_at = time.monotonic()  # not before: who comes meanwhile must wait for it
+
+
+def _chosen(keys: Mapping[str | None, Key], kid: str | None) -> Key | None:
+    """Return the named key; a token that names none means the only one."""
+    if kid is None and len(keys) == 1:
+        return next(iter(keys.values()))
+    return keys.get(kid)
+
+
+def _read_set(path: Path, wanted: Sequence[str] | None) -> Mapping[str | None, Key]:
+    try:
+        return _parsed_set(path.read_bytes(), wanted)
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"auth: jwt: jwks: {path}: {error}") from None
+
+
+def _parsed_set(body: bytes, wanted: Sequence[str] | None) -> Mapping[str | None, Key]:
+    """Return the public keys of a JWK set that sign; secrets and unknown kinds are left out.
+
+    Raises:
+        ValueError: it is not a JWK set, or has no such key.
+    """
+    try:
+        entries = json.loads(body)["keys"]
+        keys = dict(_usable(entries, wanted))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not a JWK set: {error}") from None
+    if not keys:
+        raise ValueError("the JWK set has no key that signs by a wanted algorithm")
+    return keys
+
+
+def _usable(
+    entries: Iterable[dict[str, Any]], wanted: Sequence[str] | None
+) -> Iterable[tuple[str | None, Key]]:
+    for entry in entries:
+        try:
+            material = jwt.PyJWK(entry).key
+        except jwt.PyJWTError:  # RFC 7517 section 5: kinds not understood are to be ignored
+            continue
+        able = _algorithms_for(material)
+        named = [entry["alg"]] if "alg" in entry else list(wanted or able[:1])
+        algorithms = [name for name in named if name in able and name in (wanted or named)]
+        if algorithms and entry.get("use", "sig") == "sig":
+            yield entry.get("kid"), Key(material, algorithms)

@@ -1,0 +1,118 @@
+"""Live: the WebSocket and the SSE stream of an endpoint, from admission to goodbye."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from eventhub import metrics
+from eventhub.errors import Close, EventHubError, Rejected
+from eventhub.gateway import protocol
+from eventhub.gateway.connection import SseConnection, WebSocketConnection
+from eventhub.gateway.protocol import Form
+from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.since import start_of
+from eventhub.gateway.subscriber import Subscriber
+from eventhub.ingest import parse_json
+
+log = structlog.get_logger()
+
+Connection = WebSocketConnection | SseConnection
+
+
+class Live:
+    """The open connections of a gateway."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+
+    async def stop(self) -> None:
+        """Close every connection; its clients connect again."""
+        for connection in tuple(self._open):
+            await connection.stop(Close.RESTART)
+
+    async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
+        """Serve one WebSocket until it ends."""
+        connection = WebSocketConnection(request, route.server)
+        await connection.open()
+        try:
+            visit = await route.admit(request)
+            subscriber = await self._subscribe(route, visit, connection, visit.control("_since"))
+        except EventHubError as error:
+            await connection.fail(error)
+            return connection.response
+        with self._registered(route, connection, subscriber):
+            await connection.serve(lambda data: _receive(route, visit, connection, data))
+        return connection.response
+
+    async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
+        """Serve one stream of server-sent events until it ends."""
+        visit = await route.admit(request)
+        headers = {**route.endpoint.config.headers, **route.cors(request)}
+        connection = SseConnection(request, route.server, headers)
+        since = request.headers.get("Last-Event-ID") or visit.control("_since")
+        view = route.view(visit, Form.SSE)
+        start = await start_of(since, view, route.stream, route.fanout.head)
+        await connection.open()
+        subscriber = Subscriber(view, route.fanout, route.stream, connection)
+        subscriber.start(start, route.snapshots)
+        with self._registered(route, connection, subscriber):
+            await connection.serve()
+        return connection.response
+
+    async def _subscribe(
+        self, route: Route, visit: Visit, connection: WebSocketConnection, since: str | None
+    ) -> Subscriber:
+        view = route.view(visit, connection.form)
+        start = await start_of(since, view, route.stream, route.fanout.head)
+        subscriber = Subscriber(view, route.fanout, route.stream, connection)
+        subscriber.start(start, route.snapshots)
+        return subscriber
+
+    @contextmanager
+    def _registered(
+        self, route: Route, connection: Connection, subscriber: Subscriber
+    ) -> Iterator[None]:
+        gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
+        self._open.add(connection)
+        gauge.inc()
+        try:
+            yield
+        finally:
+            gauge.dec()
+            self._open.discard(connection)
+            subscriber.stop()
+
+
+async def _receive(
+    route: Route, visit: Visit, connection: WebSocketConnection, data: bytes
+) -> None:
+    """Write the messages of one frame, in order; each is answered by itself."""
+    try:
+        messages = parse_json(data)
+    except Rejected as error:
+        metrics.REFUSED.labels(error.code).inc()
+        connection.tell(protocol.refusal(error))
+        return
+    for message in messages:
+        await _write(route, visit, connection, message)
+
+
+async def _write(route: Route, visit: Visit, connection: WebSocketConnection, message: Any) -> None:
+    ref = message.get("_ref") if isinstance(message, dict) else None
+    try:
+        receipt = await route.write(message, visit)
+    except EventHubError as error:
+        connection.tell(protocol.refusal(error, ref))
+    except Exception:  # the sender is told, and its next message is served
+        log.exception("message_failed", endpoint=route.endpoint.name)
+        connection.tell(protocol.refusal(EventHubError("internal error"), ref))
+    else:
+        if connection.form is Form.V1:
+            if ref is not None:
+                connection.tell(protocol.ack(ref, receipt.as_dict()))
+        elif receipt.duplicate:
+            known = f"{receipt.id} is stored already, at {receipt.sequence}"
+            connection.tell(protocol.refusal(Rejected("duplicate", known), ref))

@@ -1,0 +1,99 @@
+"""Protocol: the bytes on the wire. Three forms of the same frames; pure functions.
+
+- bare WebSocket: one JSON object a text frame, as Gramex sent it; of control frames only `_error`;
+- `eventhub.v1.json`: with `_seq`, `_resume`, `_ready`, `_ack`, `_tick`;
+- SSE (WHATWG HTML, server-sent events): the v1 frames, with the position as `id:`.
+
+A frame is encoded once, and the same bytes are written to every connection that gets it
+(RFC 6455 section 5.1: frames of a server are not masked).
+"""
+
+import struct
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from eventhub.errors import EventHubError
+from eventhub.event import Position
+
+SUBPROTOCOL = "eventhub.v1.json"
+_ENCODE = msgspec.json.Encoder().encode
+PING = b"\x89\x00"
+"""An empty ping (RFC 6455 section 5.5.2)."""
+SSE_PING = b"3\r\n:\n\n\r\n"
+"""A comment: keeps proxies from closing a silent stream."""
+
+
+class Form(Enum):
+    """How frames travel to a client."""
+
+    BARE = "bare"
+    V1 = "v1"
+    SSE = "sse"
+
+    @property
+    def sequenced(self) -> bool:
+        """Frames carry `_seq`, and control frames are sent."""
+        return self is not Form.BARE
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return a final, unmasked text frame (RFC 6455 section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def sse_event(payload: bytes, position: Position | None) -> bytes:
+    """Return one event as one chunk of a chunked body (RFC 9112 section 7.1)."""
+    head = b"" if position is None else b"id: %s\n" % str(position).encode()
+    body = b"%sdata: %s\n\n" % (head, payload)
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+def wire(form: Form, payload: bytes, position: Position | None) -> bytes:
+    """Return a frame's JSON as the bytes of its form; only SSE carries the position."""
+    if form is Form.SSE:
+        return sse_event(payload, position)
+    return text_frame(payload)
+
+
+def encode(frame: dict[str, Any]) -> bytes:
+    """Return a frame as JSON."""
+    return _ENCODE(frame)
+
+
+def row_json(form: Form, sequence: int, row: str) -> bytes:
+    """Return the frame of a replayed row from its JSON object; bare rows have no `_method`."""
+    if not form.sequenced:
+        return row.encode()
+    return b'{"_method":"POST","_seq":%d,%s' % (sequence, row[1:].encode())
+
+
+def ready(position: Position, *, recovered: bool) -> dict[str, Any]:
+    """The replay is over: what follows is live."""
+    return {"_ready": {"position": str(position), "recovered": recovered}}
+
+
+def resume(*, recovered: bool, reason: str) -> dict[str, Any]:
+    """The answer to `_since`: exactly what was missed follows, or the whole state does."""
+    return {"_resume": {"recovered": recovered, "reason": reason}}
+
+
+def tick(position: Position) -> dict[str, Any]:
+    """Nothing has happened for this client up to a position."""
+    return {"_tick": str(position)}
+
+
+def ack(ref: Any, receipt: dict[str, object]) -> dict[str, Any]:
+    """A write is durable."""
+    return {"_ack": ref, **receipt}
+
+
+def refusal(error: EventHubError, ref: Any = None) -> dict[str, Any]:
+    """A message, or the connection, is refused."""
+    return {"_error": error.as_dict(ref)}

@@ -1,0 +1,94 @@
+"""Route: everything that one endpoint needs to answer requests, and who gets in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from eventhub.channel import Endpoint
+from eventhub.config import Server
+from eventhub.errors import EventHubError, Rejected
+from eventhub.filters import Args, parse, parse_query_string
+from eventhub.gateway.auth import Authenticator, Rule
+from eventhub.gateway.fanout import Fanout, View
+from eventhub.gateway.origin import check_origin, cors_headers
+from eventhub.gateway.protocol import Form
+from eventhub.hooks import Handler, Hooks
+from eventhub.ingest import Command, Ingest
+from eventhub.receipts import Receipt
+from eventhub.snapshots import Snapshots
+from eventhub.stream import EventStream
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request or connection that was let in."""
+
+    handler: Handler
+    args: Args
+    """Of the URL, with the endpoint's defaults and what its `open` made of them."""
+
+    def control(self, name: str) -> str | None:
+        """Return the last value of a control argument such as `_since`."""
+        values = self.args.get(name)
+        return str(values[-1]) if values else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One endpoint at work."""
+
+    endpoint: Endpoint
+    server: Server
+    authenticator: Authenticator
+    rule: Rule
+    hooks: Hooks
+    ingest: Ingest
+    stream: EventStream
+    fanout: Fanout
+    snapshots: Snapshots
+
+    async def admit(self, request: web.Request) -> Visit:
+        """Let a request in: origin, identity, rule, default arguments, `open`.
+
+        Raises:
+            Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
+            EventHubError: `internal`: `open` failed.
+        """
+        entry = self.endpoint.config
+        check_origin(request, entry.origins, self.authenticator.proxies)
+        args = parse_query_string(request.url.raw_query_string)
+        for name, values in entry.default.items():
+            args.setdefault(name, list(values))
+        handler = await self.authenticator.handler_of(request, args, entry.kwargs)
+        await self.rule.check(handler)
+        await self.hooks.open(handler)
+        return Visit(handler, handler.args)
+
+    def cors(self, request: web.Request) -> dict[str, str]:
+        """Return the headers that let pages of other origins read an answer, if any may."""
+        return cors_headers(request, self.endpoint.config.origins, self.authenticator.proxies)
+
+    def view(self, visit: Visit, form: Form) -> View:
+        """Return what a visitor sees.
+
+        Raises:
+            Rejected: `bad_filter` or `bad_request`.
+        """
+        query = parse(visit.args, self.endpoint.channel.columns)
+        replay = visit.control("_replay")
+        if replay not in (None, "rows", "log"):
+            raise Rejected("bad_request", "_replay is rows or log", column="_replay")
+        return View(form, query, history=replay == "log", epoch=self.stream.epoch)
+
+    async def write(self, raw: Any, visit: Visit, method: str | None = None) -> Receipt:
+        """Make one decoded message an event; errors as `Ingest.write` and `Command.parse`."""
+        return await self.ingest.write(Command.parse(raw, method=method), visit.handler)
+
+
+def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:
+    """Return what a writer is told in an HTTP body."""
+    if isinstance(receipt, EventHubError):
+        return {"_error": receipt.as_dict()}
+    return receipt.as_dict()

@@ -1,0 +1,124 @@
+"""Since: where a client's reading starts: the current rows, or a place in the log (SPEC 5)."""
+
+import asyncio
+import re
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from eventhub.errors import Rejected, Unavailable
+from eventhub.event import Position
+from eventhub.gateway.fanout import View
+from eventhub.stream import Bounds, EventStream
+
+_LAST = re.compile(r"-([1-9]\d{0,8})")
+_SEARCH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where reading starts."""
+
+    position: int | None
+    """Everything after it, from the log; None for the current rows."""
+    head: int
+    """Last sequence when the client came: what follows it is live."""
+    recovered: bool = False
+    reason: str = ""
+    """For the `_resume` frame; empty if the client named no place."""
+
+
+async def start_of(since: str | None, view: View, stream: EventStream, head: int) -> Start:
+    """Return where a client starts that asks for `since`.
+
+    Raises:
+        Rejected: `bad_position`.
+        Unavailable: the log cannot be searched now.
+    """
+    if since is None:
+        return Start(position=0 if view.history else None, head=head)
+    bounds = await stream.bounds()
+    oldest, head = bounds.first - 1, max(head, bounds.last)
+    if since == "earliest":
+        return Start(position=oldest, head=head, recovered=True, reason="earliest")
+    if since == "now":
+        return Start(position=head, head=head, recovered=True, reason="now")
+    if count := _LAST.fullmatch(since):
+        position = await _before_last(int(count[1]), view, stream, bounds)
+        return Start(position=position, head=head, recovered=True, reason="last")
+    if moment := _moment(since):
+        position = max(oldest, await stream.sequence_before(moment))
+        return Start(position=position, head=head, recovered=True, reason="time")
+    lost = _why_lost(_position(since), stream.epoch, oldest, head)
+    if lost:
+        return Start(position=oldest if view.history else None, head=head, reason=lost)
+    return Start(position=_position(since).sequence, head=head, recovered=True, reason="position")
+
+
+def _position(since: str) -> Position:
+    try:
+        return Position.parse(since)
+    except ValueError:
+        raise Rejected(
+            "bad_position",
+            f"_since: {since!r} is not a position, earliest, now, an ISO time or -N",
+            column="_since",
+        ) from None
+
+
+def _moment(since: str) -> datetime | None:
+    """An ISO time; without a zone it is UTC."""
+    if not re.match(r"\d{4}-\d\d", since):
+        return None
+    try:
+        moment = datetime.fromisoformat(since)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _why_lost(position: Position, epoch: str, oldest: int, head: int) -> str:
+    """Return why a position cannot be resumed from; empty if it can."""
+    if position.epoch != epoch:
+        return "epoch"
+    if position.sequence > head:
+        return "ahead"
+    if position.sequence < oldest:
+        return "trimmed"
+    return ""
+
+
+async def _before_last(count: int, view: View, stream: EventStream, bounds: Bounds) -> int:
+    """Return the position before the last `count` events that a view is told of.
+
+    Looks back in windows that double, so it reads at most twice what it needs.
+    """
+    window, oldest = 4 * count, bounds.first - 1
+    async with asyncio.timeout(_SEARCH_SECONDS):
+        while True:
+            after = max(oldest, bounds.last - window)
+            found = await _matching(view, stream, after, bounds.last, count)
+            if len(found) == count:
+                return found[0] - 1
+            if after == oldest:
+                return oldest
+            window *= 2
+
+
+async def _matching(
+    view: View, stream: EventStream, after: int, up_to: int, count: int
+) -> deque[int]:
+    """Return the sequences of the last `count` events after a position that a view is told of."""
+    found: deque[int] = deque(maxlen=count)
+    if after >= up_to:
+        return found
+    try:
+        async with stream.follow(after) as batches:
+            async for batch in batches:
+                found.extend(s.sequence for s in batch if s.sequence <= up_to and view.tells(s))
+                if batch[-1].sequence >= up_to:
+                    break
+                await asyncio.sleep(0)
+    except TimeoutError:
+        raise Unavailable("the event log does not answer") from None
+    return found

@@ -1,0 +1,196 @@
+"""Subscriber: one client's place in a channel, from its first frame on.
+
+It reads the past (a snapshot, or the log from a position), then what happened meanwhile, then is
+attached to the fan-out. When its socket is full it goes back to reading by itself. At any time
+it is only a position and at most `MAX_UNSENT_BYTES` in its socket's buffer.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from eventhub import metrics
+from eventhub.errors import EventHubError, Unavailable
+from eventhub.event import StoredEvent
+from eventhub.gateway import protocol
+from eventhub.gateway.fanout import TURN_EVENTS, Fanout, View
+from eventhub.gateway.since import Start
+from eventhub.snapshots import Snapshots
+from eventhub.stream import EventStream
+
+log = structlog.get_logger()
+
+MAX_UNSENT_BYTES = 256 << 10
+"""Above this a socket is full: its client is slower than the channel."""
+READ_SECONDS = 30.0
+"""How long one read of the log may take before the attempt is made again."""
+
+
+class Outlet(Protocol):
+    """The way out to a client: a WebSocket or an SSE stream."""
+
+    @property
+    def is_full(self) -> bool:
+        """More than `MAX_UNSENT_BYTES` wait for the client."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Nothing more can be written."""
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the socket; never waits."""
+
+    def ping(self) -> None:
+        """Make the connection seen by what stands between."""
+
+    async def drain(self) -> None:
+        """Wait until the socket is not full.
+
+        Raises:
+            Stalled: the client took nothing for `server.stalled_after`.
+            ConnectionError: the connection is gone.
+        """
+
+    async def fail(self, error: EventHubError) -> None:
+        """Tell the client that reading cannot go on, and close."""
+
+
+class Stalled(ConnectionError):  # noqa: N818 - a state of the client, told by a close code
+    """The client took nothing for `server.stalled_after` seconds."""
+
+
+class Subscriber:
+    """One client's reading of one channel."""
+
+    def __init__(self, view: View, fanout: Fanout, stream: EventStream, outlet: Outlet) -> None:
+        self.view = view
+        self.position = 0
+        self._fanout = fanout
+        self._stream = stream
+        self._outlet = outlet
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, start: Start, snapshots: Snapshots) -> None:
+        """Begin to read; errors are told to the client and close its connection."""
+        self._task = self._fanout.spawn(self._guarded(start, snapshots))
+
+    def stop(self) -> None:
+        """Read no more; idempotent."""
+        self._fanout.detach(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    def push(self, data: bytes) -> bool:
+        """Write live frames; False if the socket is full now, or closing."""
+        self._outlet.write(data)
+        return not self._outlet.is_full
+
+    def beat(self) -> None:
+        """Keep the connection open, and tell the client how far it is."""
+        self._outlet.ping()
+        self._tell(protocol.tick(self.view.position(self._fanout.head)), self._fanout.head)
+
+    async def catch_up(self) -> None:
+        """Read on from `position` until attached again; the fan-out starts this when it lags."""
+        self._task = asyncio.current_task()
+        laggards = metrics.LAGGARDS.labels(self._fanout.name)
+        laggards.inc()
+        try:
+            await self._guarded(None, None)
+        finally:
+            laggards.dec()
+
+    async def _guarded(self, start: Start | None, snapshots: Snapshots | None) -> None:
+        try:
+            if start is not None and snapshots is not None:
+                await self._replay(start, snapshots)
+            await self._catch_up()
+        except ConnectionError:
+            return  # the client is gone, and whoever owns the connection knows
+        except EventHubError as error:
+            await self._outlet.fail(error)
+        except Exception:  # one client's trouble must not end the others
+            log.exception("subscriber_failed", channel=self._fanout.name)
+            await self._outlet.fail(EventHubError("internal error"))
+
+    async def _replay(self, start: Start, snapshots: Snapshots) -> None:
+        if start.reason:
+            self._tell(protocol.resume(recovered=start.recovered, reason=start.reason))
+        if start.position is None:
+            await self._send_snapshot(snapshots)
+            self._tell_ready(recovered=False)
+        else:
+            self.position = start.position
+            await self._catch_up(up_to=start.head)
+            self._tell_ready(recovered=start.recovered)
+
+    def _tell_ready(self, *, recovered: bool) -> None:
+        position = self.view.position(self.position)
+        self._tell(protocol.ready(position, recovered=recovered), self.position)
+
+    async def _send_snapshot(self, snapshots: Snapshots) -> None:
+        name, form, query = self._fanout.name, self.view.form, self.view.query
+        async with snapshots.read(name, query, at_least=self._fanout.head) as snapshot:
+            async for rows in snapshot.chunks():
+                payloads = (protocol.row_json(form, seq, row) for seq, row in rows)
+                await self._send(protocol.wire(form, payload, None) for payload in payloads)
+            self.position = snapshot.sequence
+
+    async def _catch_up(self, up_to: int | None = None) -> None:
+        """Read from memory or the log until attached, or until a sequence is passed."""
+        while up_to is None or self.position < up_to:
+            await self._outlet.drain()
+            if self._outlet.is_closing or (up_to is None and self._fanout.attach(self)):
+                return
+            events = self._fanout.recent(self.position)
+            if events is None:
+                await self._read_log()
+            elif events:
+                self._write(events)
+                await asyncio.sleep(0)
+            else:
+                await self._wait_for_more(up_to)
+
+    async def _wait_for_more(self, up_to: int | None) -> None:
+        """A snapshot or a start may be ahead of the fan-out by a moment."""
+        target = self.position if up_to is None else up_to
+        try:
+            await self._fanout.reached(target, READ_SECONDS)
+        except TimeoutError:
+            raise Unavailable("the event log does not answer") from None
+        if self._fanout.recent(self.position) == []:
+            self.position = max(self.position, target)
+
+    async def _read_log(self) -> None:
+        """Send what one read of the log gives, as far as the socket takes it."""
+        async with self._fanout.stream_readers:
+            try:
+                async with asyncio.timeout(READ_SECONDS), self._stream.follow(self.position) as log:
+                    batch = await anext(log)
+            except TimeoutError:
+                raise Unavailable("the event log does not answer") from None
+        for start in range(0, len(batch), TURN_EVENTS):
+            self._write(batch[start : start + TURN_EVENTS])
+            await asyncio.sleep(0)
+            if self._outlet.is_full:
+                return
+
+    def _write(self, events: list[StoredEvent]) -> None:
+        frames = self.view.frames(events)
+        if frames:
+            self._outlet.write(b"".join(frames))
+        self.position = events[-1].sequence
+
+    async def _send(self, frames: Iterable[bytes]) -> None:
+        data = b"".join(frames)
+        for start in range(0, len(data), MAX_UNSENT_BYTES):
+            self._outlet.write(data[start : start + MAX_UNSENT_BYTES])
+            await self._outlet.drain()
+
+    def _tell(self, frame: dict[str, object], sequence: int | None = None) -> None:
+        """Write a control frame; bare clients know none."""
+        if self.view.form.sequenced:
+            position = None if sequence is None else self.view.position(sequence)
+            self._outlet.write(protocol.wire(self.view.form, protocol.encode(frame), position))

@@ -1,0 +1,259 @@
+"""Hooks: what an endpoint's configuration does to a connection and to each message.
+
+Hooks run on the event loop, in the order open; then for each message defaults, prepare, modify.
+What they raise on purpose (ValueError, PermissionError) is told to the sender; anything else is
+a bug of the configuration: the log has it, the sender learns only that there was one.
+"""
+
+import asyncio
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from eventhub.config import MessageEndpoint
+from eventhub.errors import EventHubError, Rejected
+from eventhub.event import Method
+from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Expression, compile_expression
+
+log = structlog.get_logger()
+
+HOOK_SECONDS = 30.0
+"""A coroutine of a hook that takes longer is given up; the message is refused."""
+
+
+class User(Mapping[str, Any]):
+    """A logged-in user: a read-only mapping whose keys are attributes too; `id` is always there."""
+
+    def __init__(self, attributes: Mapping[str, Any]) -> None:
+        user_id = attributes.get("id")
+        if user_id is None or user_id == "":
+            raise ValueError("a user needs an id")
+        self._attributes = {**attributes, "id": str(user_id)}
+
+    @property
+    def id(self) -> str:
+        """What `user` columns hold."""
+        return str(self._attributes["id"])
+
+    def __getitem__(self, key: str) -> Any:
+        return self._attributes[key]
+
+    def __getattr__(self, name: str) -> Any:
+        # Private names are never keys: a copy asks for them before `_attributes` is there.
+        if name.startswith("_") or name not in self._attributes:
+            raise AttributeError(f"the user has no {name!r}")
+        return self._attributes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._attributes)
+
+    def __len__(self) -> int:
+        return len(self._attributes)
+
+    def __repr__(self) -> str:
+        return f"User({self.id!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestInfo:
+    """The HTTP request that opened a connection, as far as expressions may ask."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    remote: str | None = None
+    """The client's address."""
+    path: str = "/"
+
+
+@dataclass(slots=True, kw_only=True)
+class Handler:
+    """One connection, as expressions see it: `handler`."""
+
+    current_user: User | None = None
+    session: dict[str, Any]
+    """Has `id`: equal for all connections of one browser."""
+    args: dict[str, list[str]] = field(default_factory=dict)
+    """Arguments of the URL; `open` may change them, the filter is read from them afterwards."""
+    request: RequestInfo = field(default_factory=RequestInfo)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def get_arg(self, name: str, default: Any = None) -> Any:
+        """Return the last value of an argument of the URL."""
+        values = self.args.get(name)
+        return values[-1] if values else default
+
+
+class Hooks:
+    """The hooks of one endpoint, compiled."""
+
+    def __init__(
+        self,
+        endpoint: MessageEndpoint,
+        folder: Path,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Compile the expressions.
+
+        Args:
+            endpoint: its `open`, `message_default`, `prepare` and `modify`.
+            folder: where expressions find modules that are not installed.
+            now: the clock of `timestamp`; returns aware instants.
+
+        Raises:
+            Misconfigured: one does not compile.
+        """
+
+        def compiled(source: str | None, names: tuple[str, ...]) -> Expression | None:
+            return None if source is None else compile_expression(source, names, folder=folder)
+
+        self._endpoint = endpoint.name
+        self._now = now
+        self._open = compiled(endpoint.open, OPEN_NAMES)
+        self._prepare = compiled(endpoint.prepare, MESSAGE_NAMES)
+        self._modify = compiled(endpoint.modify, MESSAGE_NAMES)
+        self._defaults = {
+            method: {
+                key: compiled(value, MESSAGE_NAMES) if isinstance(value, str) else value
+                for key, value in values.items()
+            }
+            for method, values in endpoint.message_default.items()
+        }
+
+    async def open(self, handler: Handler) -> None:
+        """Run `open:`, which may change `handler.args` or refuse the connection.
+
+        Raises:
+            Rejected: `bad_request` or `forbidden`, with the text of what the hook raised.
+            EventHubError: the hook failed, or left arguments that are no lists of text.
+        """
+        if self._open is None:
+            return
+        asked = {name: [*values] for name, values in handler.args.items()}
+        async with _guard("open", self._endpoint, refusal="bad_request"):
+            await self._open(
+                args=handler.args, handler=handler, handler_current_user=handler.current_user
+            )
+            for name, values in handler.args.items():
+                if values != asked.get(name):
+                    handler.args[name] = _checked_values(name, values)
+
+    async def defaults(self, method: Method, message: dict[str, Any], handler: Handler) -> None:
+        """Set in `message` what its sender left out, or may not say.
+
+        The built-in defaults first; `message_default:` overwrites them and the sender alike.
+
+        Args:
+            method: the section of `message_default:` to use.
+            message: changed in place; has `_method`.
+            handler: the sender's connection.
+
+        Raises:
+            Rejected: `refused` or `forbidden`: an expression refused the message.
+            EventHubError: an expression failed.
+        """
+        self._set_built_in(method, message, handler)
+        configured = self._defaults.get(method)
+        if not configured:
+            return
+        async with _guard("message_default", self._endpoint):
+            for key, value in configured.items():
+                message[key] = (
+                    await _evaluate(value, message, handler)
+                    if isinstance(value, Expression)
+                    else deepcopy(value)
+                )
+
+    def _set_built_in(self, method: Method, message: dict[str, Any], handler: Handler) -> None:
+        if method != "POST":
+            # A row keeps the user who made it, and nobody is told another one.
+            message.pop("user", None)
+            return
+        if message.get("id") in (None, ""):
+            message["id"] = _random_id()
+        message["user"] = None if handler.current_user is None else handler.current_user.id
+        if message.get("timestamp") in (None, ""):
+            message["timestamp"] = self._now().astimezone(UTC).replace(tzinfo=None).isoformat()
+
+    async def prepare(self, message: dict[str, Any], handler: Handler) -> None:
+        """Run `prepare:`, which may change `message` in place, or refuse it.
+
+        Raises:
+            Rejected: `refused` or `forbidden`, with the text of what the hook raised.
+            EventHubError: the hook failed.
+        """
+        if self._prepare is None:
+            return
+        method = message.get("_method")
+        async with _guard("prepare", self._endpoint):
+            await _evaluate(self._prepare, message, handler)
+        if method is not None:
+            message["_method"] = method
+
+    async def modify(self, message: dict[str, Any], handler: Handler) -> dict[str, Any] | None:
+        """Run `modify:` on a copy; return what is to be broadcast, None if that is `message`.
+
+        `_method` and `id` stay as they are: who receives the broadcast relies on them.
+
+        Raises:
+            Rejected: `refused` or `forbidden`, with the text of what the hook raised.
+            EventHubError: the hook failed.
+        """
+        if self._modify is None:
+            return None
+        modified = deepcopy(message)
+        async with _guard("modify", self._endpoint):
+            await _evaluate(self._modify, modified, handler)
+        modified.update({key: message[key] for key in ("_method", "id") if key in message})
+        return None if modified == message else modified
+
+
+def _random_id() -> str:
+    """A UUID4 in 22 characters that need no escaping in a URL."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _checked_values(name: str, values: Any) -> list[str]:
+    """Refuse what would filter by other rows than meant: None, text for a list, an empty list.
+
+    An empty list would ask for "not NULL" where "one of these" was meant.
+    """
+    if not isinstance(values, list | tuple) or not values:
+        raise TypeError(f"args[{name!r}] must be a list of text, not {values!r}")
+    for value in values:
+        if not isinstance(value, str | int | float):
+            raise TypeError(f"args[{name!r}] must be a list of text, not {values!r}")
+    return [value if isinstance(value, str) else str(value) for value in values]
+
+
+async def _evaluate(expression: Expression, message: dict[str, Any], handler: Handler) -> Any:
+    return await expression(
+        msg=message,
+        args=handler.args,
+        handler=handler,
+        handler_current_user=handler.current_user,
+    )
+
+
+@asynccontextmanager
+async def _guard(hook: str, endpoint: str, *, refusal: str = "refused") -> AsyncIterator[None]:
+    """Run a hook within its time, and turn what it raises into what the sender is told."""
+    try:
+        async with asyncio.timeout(HOOK_SECONDS):
+            yield
+    except Rejected:
+        raise
+    except ValueError as error:
+        raise Rejected(refusal, str(error) or f"refused by {hook}") from error
+    except Exception as error:
+        # With an errno it is the operating system's, about a file: no refusal of the hook's.
+        if isinstance(error, PermissionError) and error.errno is None:
+            raise Rejected("forbidden", str(error) or f"forbidden by {hook}") from error
+        log.exception("hook_failed", endpoint=endpoint, hook=hook)
+        raise EventHubError(f"internal error in {hook}") from error

@@ -1,0 +1,204 @@
+"""Hub: the parts put together: what one process runs, and what commands open beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from eventhub.alerts.worker import AlertWorker
+from eventhub.broker import EmbeddedBroker, running_broker
+from eventhub.channel import Channel, Endpoint, endpoints_of
+from eventhub.config import Config
+from eventhub.errors import Misconfigured
+from eventhub.gateway.auth import Rule
+from eventhub.gateway.gateway import Gateway, raise_open_files_limit
+from eventhub.gateway.origin import check_origins
+from eventhub.hooks import Hooks
+from eventhub.jetstream import JetStreamLog
+from eventhub.service import Service, run, stop_on_signals
+from eventhub.stream import EventStream
+from projections.projector import Projector
+from projections.snapshot import DuckSnapshots
+from projections.store import Store
+
+log = structlog.get_logger()
+
+Role = Literal["gateway", "projector", "alerts"]
+ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts")
+START_SECONDS = 600.0
+"""How long the projection may take to reach the log's end before the hub gives up starting."""
+
+
+def channels_of(endpoints: Iterable[Endpoint]) -> list[Channel]:
+    """Return the channels behind endpoints, each once."""
+    return list({endpoint.channel.name: endpoint.channel for endpoint in endpoints}.values())
+
+
+def projection_path(config: Config) -> Path:
+    """Return where the DuckDB file is."""
+    return Path(config.projection.path or config.data / "projection.duckdb")
+
+
+@asynccontextmanager
+async def open_log(config: Config) -> AsyncIterator[JetStreamLog]:
+    """Connect to the configured broker; to that of a running hub; else start the embedded one.
+
+    Raises:
+        Misconfigured: the data folder cannot be used, or no broker can be reached.
+    """
+    broker = config.broker
+    if broker.url:
+        async with JetStreamLog.connect(
+            broker.url,
+            token=broker.token,
+            user=broker.user,
+            password=broker.password,
+            credentials=broker.credentials_file,
+            replicas=broker.replicas,
+        ) as connected:
+            yield connected
+    elif address := await asyncio.to_thread(running_broker, config.data):
+        async with JetStreamLog.connect(address.url, token=address.token) as connected:
+            yield connected
+    else:
+        async with _embedded(config) as connected:
+            yield connected
+
+
+@asynccontextmanager
+async def _embedded(config: Config) -> AsyncIterator[JetStreamLog]:
+    async with (
+        EmbeddedBroker(config.data) as own,
+        JetStreamLog.connect(own.url, token=own.token) as connected,
+    ):
+        yield connected
+
+
+@asynccontextmanager
+async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIterator[Store]:
+    """Open the projection.
+
+    Raises:
+        Misconfigured: another process holds the file.
+    """
+    path = projection_path(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    async with Store(path, channels_of(endpoints)) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStream], Store]]:
+    """Open the streams, by table, and the projection, for a command; the hub must not run.
+
+    Raises:
+        Misconfigured: the hub runs, or the data folder cannot be used.
+    """
+    endpoints = endpoints_of(config)
+    async with open_store(config, endpoints) as store, open_log(config) as event_log:
+        yield {c.name: await event_log.open(c) for c in channels_of(endpoints)}, store
+
+
+def check(config: Config) -> None:
+    """Compile everything that a configuration says.
+
+    Raises:
+        Misconfigured: something of it cannot be understood.
+    """
+    folder = config.path.parent
+    for endpoint in endpoints_of(config):
+        check_origins(endpoint.config.origins, f"url: {endpoint.name}")
+        Rule(endpoint.config, folder)
+        Hooks(endpoint.config, folder)
+
+
+async def serve(config: Config, roles: Sequence[Role], announce: Callable[[str], None]) -> None:
+    """Run a hub until SIGTERM or SIGINT.
+
+    Args:
+        config: what to serve.
+        roles: which parts of a hub this process is.
+        announce: told the URL once it takes traffic.
+
+    Raises:
+        Misconfigured: the configuration or the machine cannot work.
+    """
+    endpoints = endpoints_of(config)
+    raise_open_files_limit()
+    for warning in config.warnings:
+        log.warning("configuration", note=warning)
+    opened = open_log(config) if config.broker.url else _embedded(config)
+    with stop_on_signals() as stop:
+        async with opened as event_log, open_store(config, endpoints) as store:
+            channels = channels_of(endpoints)
+            streams = {channel.name: await event_log.open(channel) for channel in channels}
+            parts = Parts(config, endpoints, event_log, streams, store)
+            await run(await parts.services(roles, announce), stop, config.server.drain)
+
+
+class Parts:
+    """The parts of one process, and which of them its roles need."""
+
+    def __init__(
+        self,
+        config: Config,
+        endpoints: Sequence[Endpoint],
+        event_log: JetStreamLog,
+        streams: Mapping[str, EventStream],
+        store: Store,
+    ) -> None:
+        self._config = config
+        self._endpoints = endpoints
+        self._log = event_log
+        self._streams = streams
+        self._projectors = {n: Projector(store, stream) for n, stream in streams.items()}
+        self._snapshots = DuckSnapshots(store, self._projectors.values())
+
+    async def services(
+        self, roles: Sequence[Role], announce: Callable[[str], None]
+    ) -> dict[str, Service]:
+        """Return the services of some roles. A gateway needs a projection of its own."""
+        services: dict[str, Service] = {}
+        if "gateway" in roles or "projector" in roles:
+            for name, projector in self._projectors.items():
+                services[f"projector {name}"] = _until_stopped(projector)
+        worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
+        await worker.prepare()
+        if "alerts" in roles:
+            services["alerts"] = worker.run
+        if "gateway" in roles:
+            services["gateway"] = self._gateway(announce)
+        elif not services:
+            raise Misconfigured("a hub needs at least one role")
+        return services
+
+    def _gateway(self, announce: Callable[[str], None]) -> Service:
+        gateway = Gateway(
+            self._config, self._endpoints, self._streams, self._snapshots, self._what_is_wrong
+        )
+
+        async def serve_when_projected(stop: asyncio.Event) -> None:
+            for name, stream in self._streams.items():
+                last = (await stream.bounds()).last
+                await self._projectors[name].caught_up(last, START_SECONDS)
+            await gateway.run(stop, lambda: announce(gateway.url))
+
+        return serve_when_projected
+
+    def _what_is_wrong(self) -> list[str]:
+        return [] if self._log.is_connected else ["the broker does not answer"]
+
+
+def _until_stopped(projector: Projector) -> Service:
+    """A projector is stopped at any moment: it resumes from what it has stored."""
+
+    async def project(stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(projector.run())
+            await stop.wait()
+            task.cancel()
+
+    return project

@@ -1,0 +1,277 @@
+"""Ingest: message → hooks → event → append → receipt. The one way into the log.
+
+What a client sends is untrusted, what the configuration says is not. Everything that can refuse
+a message does so before the append; after it, the message is an event and nothing undoes it.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from eventhub import metrics
+from eventhub.channel import Endpoint, checked_id
+from eventhub.columns import Columns
+from eventhub.errors import Conflict, Damaged, EventHubError, Rejected, Unavailable
+from eventhub.event import METHODS, Event, Method, StoredEvent
+from eventhub.hooks import Handler, Hooks
+from eventhub.receipts import Receipt, Receipts, write_id
+from eventhub.stream import EventStream, WrongSequence
+
+log = structlog.get_logger()
+
+MAX_CONFLICTS = 20
+"""Times a PUT is merged again because somebody was first, before its sender is told to wait."""
+_DECODER = msgspec.json.Decoder()
+
+
+def parse_json(text: bytes) -> list[Any]:
+    """Return the messages of a frame or body: one for an object, several for an array.
+
+    Raises:
+        Rejected: `bad_json`.
+    """
+    try:
+        decoded = _DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise Rejected("bad_json", f"not JSON: {error}") from None
+    if isinstance(decoded, list):
+        return decoded
+    return [decoded]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One message as its sender means it: controls read, the rest untouched."""
+
+    method: Method
+    message: dict[str, Any]
+    """Without controls but `_method`, which is here upper-cased."""
+    write: str
+    is_keyed: bool
+    if_sequence: int | None = None
+    alert: bool = True
+
+    @classmethod
+    def parse(cls, raw: object, *, method: str | None = None) -> "Command":
+        """Read the controls of a message.
+
+        Args:
+            raw: the decoded JSON.
+            method: what the transport says where the message says nothing; default POST.
+
+        Raises:
+            Rejected: `bad_json`, `bad_method` or `bad_control`.
+        """
+        if not isinstance(raw, dict):
+            raise Rejected("bad_json", "a message is a JSON object")
+        name = raw.get("_method", method or "POST")
+        known = [m for m in METHODS if isinstance(name, str) and m == name.upper()]
+        if not known:
+            raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
+        message = {key: value for key, value in raw.items() if not key.startswith("_")}
+        key = raw.get("_key")
+        return cls(
+            method=known[0],
+            message={"_method": known[0], **message},
+            write="w" + secrets.token_urlsafe(16) if key is None else write_id(key),
+            is_keyed=key is not None,
+            if_sequence=_if_sequence(raw.get("_if_seq")),
+            alert=raw.get("_alert") not in (False, "false", "0"),
+        )
+
+
+def _if_sequence(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Rejected("bad_control", "_if_seq must be the sequence of the row's last event")
+    return value
+
+
+class Ingest:
+    """Writes the messages of one endpoint to its channel."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        stream: EventStream,
+        hooks: Hooks,
+        receipts: Receipts,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._endpoint = endpoint
+        self._columns: Columns = endpoint.channel.columns
+        self._stream = stream
+        self._hooks = hooks
+        self._receipts = receipts
+        self._now = now
+
+    async def write(self, command: Command, handler: Handler) -> Receipt:
+        """Make a command an event; return once it is durable.
+
+        Raises:
+            Rejected: it is not acceptable; nothing was stored.
+            Conflict: the row is not as the command says; nothing was stored.
+            Unavailable: see its code for whether anything was stored.
+            EventHubError: `internal`: a hook failed; nothing was stored.
+        """
+        try:
+            receipt = await self._write(command, handler)
+        except EventHubError as error:
+            metrics.REFUSED.labels(error.code).inc()
+            raise
+        if not receipt.duplicate:
+            metrics.APPENDED.labels(self._endpoint.channel.name, command.method).inc()
+        return receipt
+
+    async def _write(self, command: Command, handler: Handler) -> Receipt:
+        draft = await self._draft(command, handler)
+        last = None
+        if command.method != "POST" or command.if_sequence:
+            last = await self._last(draft.id)
+        for _ in range(MAX_CONFLICTS):
+            try:
+                event = draft.on(last, self._columns)
+                expect = last.sequence if last else 0
+                appended = await self._stream.append(event, expect=expect)
+            except WrongSequence:
+                last = await self._last(draft.id)
+            except Rejected as error:
+                return await self._first_receipt(command, last, error)
+            else:
+                return await self._receipt(draft.id, *appended)
+        raise Unavailable(f"too many writers change {draft.id} at once")
+
+    async def _draft(self, command: Command, handler: Handler) -> "Draft":
+        """Run the hooks; what they and the columns make of the message."""
+        hooks, message = self._hooks, command.message.copy()
+        await hooks.defaults(command.method, message, handler)
+        await hooks.prepare(message, handler)
+        message["_method"] = command.method
+        message = self._columns.convert(message)
+        row_id = checked_id(message.get("id"))
+        broadcast = await hooks.modify(message, handler)
+        user = handler.current_user
+        return Draft(
+            command=command,
+            id=row_id,
+            time=self._now().astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+            endpoint=self._endpoint.name,
+            user=None if user is None else str(user.id),
+            message=_plain(message),
+            broadcast=None if broadcast is None else _plain(broadcast),
+        )
+
+    async def _last(self, row_id: str) -> StoredEvent | None:
+        try:
+            return await self._stream.last(row_id)
+        except Damaged as error:
+            log.exception("row_damaged", channel=self._endpoint.channel.name, id=row_id)
+            raise EventHubError("the row's last event is damaged") from error
+
+    async def _receipt(self, row_id: str, sequence: int, duplicate: bool) -> Receipt:
+        """A duplicate POST without an id has another id now than the first time: read it back."""
+        if duplicate:
+            first = await self._stream.get(sequence)
+            row_id = row_id if first is None else first.event.id
+        return Receipt(row_id, sequence, duplicate)
+
+    async def _first_receipt(
+        self, command: Command, last: StoredEvent | None, refusal: Rejected
+    ) -> Receipt:
+        """A keyed write that would be refused may be the retry of one that was not."""
+        if not command.is_keyed:
+            raise refusal
+        if last is not None and last.event.write == command.write:
+            return Receipt(last.event.id, last.sequence, duplicate=True)
+        receipt = await self._receipts.find(command.write)
+        if receipt is None:
+            raise refusal
+        return receipt
+
+
+def _plain(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the message without controls, as JSON will hold it.
+
+    Raises:
+        EventHubError: `internal`: a hook put something into it that is not JSON.
+    """
+    plain = {key: value for key, value in message.items() if not key.startswith("_")}
+    try:
+        msgspec.json.encode(plain)
+    except (TypeError, ValueError, UnicodeError, RecursionError) as error:
+        log.error("hook_made_no_json", error=str(error))  # noqa: TRY400 - no bug of ours
+        raise EventHubError("internal error: a hook made a value that is not JSON") from error
+    return plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A message that passed all checks of its own; only the row it meets is open."""
+
+    command: Command
+    id: str
+    time: str
+    endpoint: str
+    user: str | None
+    message: dict[str, Any]
+    broadcast: dict[str, Any] | None
+
+    def on(self, last: StoredEvent | None, columns: Columns) -> Event:
+        """Return the event that this message is after the row's last event.
+
+        Raises:
+            Conflict: `exists`, `not_found` or `conflict`.
+        """
+        expected = self.command.if_sequence
+        if expected is not None and expected != (last.sequence if last else 0):
+            raise Conflict("conflict", f"{self.id} has changed since {expected}")
+        old = None if last is None else last.event.row
+        match self.command.method:
+            case "POST":
+                if old is not None:
+                    raise Conflict("exists", f"{self.id} exists")
+                return self._event(columns, row=columns.new_row(self.message))
+            case "PUT":
+                old = self._existing(old)
+                row = {**old, **{k: v for k, v in self.message.items() if k in columns}}
+                was = {k: old[k] for k in row if old[k] != row[k]}
+                return self._event(columns, row=row, was=was, last=last)
+            case "DELETE":
+                return self._event(columns, was=self._existing(old), last=last)
+
+    def _existing(self, row: dict[str, Any] | None) -> dict[str, Any]:
+        if row is None:
+            raise Conflict("not_found", f"there is no {self.id}")
+        return row
+
+    def _event(
+        self,
+        columns: Columns,
+        *,
+        row: dict[str, Any] | None = None,
+        was: dict[str, Any] | None = None,
+        last: StoredEvent | None = None,
+    ) -> Event:
+        return Event(
+            method=self.command.method,
+            id=self.id,
+            time=self.time,
+            endpoint=self.endpoint,
+            columns=columns.signature,
+            write=self.command.write,
+            user=self.user,
+            created=0 if last is None else last.created,
+            message=self.message,
+            broadcast=self.broadcast,
+            row=row,
+            was=was,
+            alert=self.command.alert,
+        )

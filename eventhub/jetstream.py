@@ -1,0 +1,259 @@
+"""JetStreamLog: the event log on NATS JetStream. One stream per channel, one subject per row.
+
+    async with JetStreamLog.connect(broker.url, token=broker.token) as log:
+        stream = await log.open(channel)
+
+What talks to NATS is in four parts: `nats_connection` (one client that stays connected),
+`writer` (group commit), `pull` with `follower` and `work_queue` (reading), and this module, which
+makes the streams and reads single events.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from eventhub.background import Background, background
+from eventhub.channel import Channel
+from eventhub.errors import Misconfigured, Rejected
+from eventhub.event import Event, StoredEvent, decode, encode
+from eventhub.follower import Follower, epoch_of, state_in_epoch
+from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection, Message
+from eventhub.pull import NANOSECONDS
+from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery
+from eventhub.work_queue import WorkQueue, enlist
+from eventhub.writer import Write, Writer
+
+HEADERS_BYTES = 1024  # most that the headers of one message take
+DEDUPLICATION_SECONDS = 600  # that the server remembers ids of writes
+
+
+class JetStreamLog:
+    """A connection to NATS servers and the streams on them."""
+
+    def __init__(self, connection: Connection, tasks: Background, replicas: int) -> None:
+        self._connection = connection
+        self._tasks = tasks
+        self._replicas = replicas
+        self._writers: dict[str, Writer] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        servers: str | Sequence[str],
+        *,
+        token: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        credentials: str | None = None,
+        replicas: int = 1,
+    ) -> AsyncIterator[Self]:
+        """Connect to NATS servers; writes still waiting at the end fail as unavailable.
+
+        Args:
+            servers: `nats://host:port`, one or several of a cluster.
+            credentials: path of a `.creds` file.
+            replicas: copies of each stream, on as many servers.
+
+        Raises:
+            Unavailable: no server answers in some seconds.
+            Misconfigured: the server refuses the credentials.
+        """
+        async with (
+            Connection.open(
+                servers=servers if isinstance(servers, str) else list(servers),
+                token=token,
+                user=user,
+                password=password,
+                user_credentials=credentials,
+            ) as connection,
+            background() as tasks,
+        ):
+            yield cls(connection, tasks, replicas)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the broker answers."""
+        return self._connection.is_connected
+
+    async def open(self, channel: Channel) -> "JetStreamStream":
+        """Return the stream of a channel, made or brought up to date if need be.
+
+        Raises:
+            Unavailable: the broker does not answer.
+            Misconfigured: the broker refuses the stream.
+        """
+        info = await self._ensure(
+            {
+                "name": channel.stream,
+                "subjects": [f"{channel.prefix}*"],
+                "discard": "new",
+                "duplicate_window": DEDUPLICATION_SECONDS * NANOSECONDS,
+                "allow_atomic": True,
+            }
+        )
+        atomic = bool(info["config"].get("allow_atomic"))  # servers before 2.12 ignore it
+        writer = self._writer(channel.stream, atomic=atomic)
+        return JetStreamStream(channel, self._connection, writer, epoch_of(info["created"]))
+
+    async def records(
+        self, name: str, *, max_age_seconds: float | None = None
+    ) -> "JetStreamRecords":
+        """Return a store of records, made or brought up to date if need be; errors as `open`."""
+        stream, prefix = f"EVENTHUB_{name}", f"eventhub.{name}."
+        await self._ensure(
+            {
+                "name": stream,
+                "subjects": [f"{prefix}>"],
+                "discard": "old",
+                "max_msgs_per_subject": 1,
+                "max_age": int((max_age_seconds or 0) * NANOSECONDS),
+            }
+        )
+        return JetStreamRecords(self._connection, stream, prefix)
+
+    def _writer(self, stream: str, *, atomic: bool) -> Writer:
+        writer = self._writers.get(stream)
+        if writer is None:
+            writer = self._writers[stream] = Writer(self._connection, atomic=atomic)
+            self._tasks.start(writer.run(), name=f"writer-{stream}")
+        return writer
+
+    async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Return the information of a stream that has the wanted settings."""
+        wanted |= {"storage": "file", "num_replicas": self._replicas, "allow_direct": True}
+        name = wanted["name"]
+        try:
+            info = await self._info(name)
+            if info is None:
+                info = await self._connection.api(f"STREAM.CREATE.{name}", wanted)
+            if any(info["config"].get(key) != value for key, value in wanted.items()):
+                settings = info["config"] | wanted
+                info = await self._connection.api(f"STREAM.UPDATE.{name}", settings)
+        except ApiError as error:
+            raise Misconfigured(f"stream {name}: {error.message}") from error
+        return info
+
+    async def _info(self, name: str) -> dict[str, Any] | None:
+        try:
+            return await self._connection.api(f"STREAM.INFO.{name}")
+        except ApiError as error:
+            if error.number == STREAM_NOT_FOUND:
+                return None
+            raise
+
+
+class JetStreamStream:
+    """The log of one channel; see `eventhub.stream.EventStream`."""
+
+    def __init__(
+        self, channel: Channel, connection: Connection, writer: Writer, epoch: str
+    ) -> None:
+        self.channel = channel
+        self._connection = connection
+        self._writer = writer
+        self._epoch = epoch
+
+    @property
+    def epoch(self) -> str:
+        """Equal only within one life of the stream."""
+        return self._epoch
+
+    async def append(self, event: Event, *, expect: int) -> Appended:
+        """Append an event durably."""
+        payload = encode(event)
+        if len(payload) > min(MAX_PAYLOAD, self._connection.max_payload - HEADERS_BYTES):
+            raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
+        subject = self.channel.subject(event.id)
+        return await self._writer.put(Write(subject, payload, expect, event.write))
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+        """Iterate over all events after a sequence."""
+        follower = Follower(self._connection, self.channel, self._epoch, after)
+        try:
+            yield follower
+        finally:
+            await follower.close()
+
+    async def last(self, row_id: str) -> StoredEvent | None:
+        """Return the last event of a row."""
+        return await self._read({"last_by_subj": self.channel.subject(row_id)})
+
+    async def get(self, sequence: int) -> StoredEvent | None:
+        """Return the event at a sequence."""
+        return await self._read({"seq": sequence}) if sequence > 0 else None
+
+    async def bounds(self) -> Bounds:
+        """Return what the stream holds now."""
+        state = await state_in_epoch(self._connection, self.channel.stream, self._epoch)
+        last = state["last_seq"]
+        return Bounds(state["first_seq"] if state["messages"] else last + 1, last)
+
+    async def sequence_before(self, moment: datetime) -> int:
+        """Return the last sequence stored before an instant."""
+        last = (await self.bounds()).last  # before the question: what comes later is later
+        start = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        message = await self._connection.direct_get(
+            self.channel.stream, {"start_time": start, "next_by_subj": f"{self.channel.prefix}*"}
+        )
+        return last if message is None else _sequence_of(message) - 1
+
+    async def enlist(self, worker: str) -> None:
+        """Make the durable work queue of a worker, if it is new."""
+        await enlist(self._connection, self.channel, worker)
+
+    @asynccontextmanager
+    async def work(self, worker: str) -> AsyncIterator[AsyncIterator[Delivery]]:
+        """Iterate over the deliveries of a work queue."""
+        queue = WorkQueue(self._connection, self.channel, self._epoch, worker)
+        try:
+            yield queue
+        finally:
+            await queue.close()
+
+    async def _read(self, query: dict[str, Any]) -> StoredEvent | None:
+        message = await self._connection.direct_get(self.channel.stream, query)
+        if message is None:
+            return None
+        event = decode(message.data, self.channel.columns)
+        return StoredEvent(_sequence_of(message), event, len(message.data))
+
+
+class JetStreamRecords:
+    """Records in a stream that keeps the last message of each subject."""
+
+    def __init__(self, connection: Connection, stream: str, prefix: str) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._prefix = prefix
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Store a value durably."""
+        await self._connection.store(self._prefix + key, value)
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value, or None."""
+        query = {"last_by_subj": self._prefix + key}
+        message = await self._connection.direct_get(self._stream, query)
+        return None if message is None else message.data
+
+    async def delete(self, key: str) -> None:
+        """Forget a key."""
+        body = {"filter": self._prefix + key}
+        await self._connection.api(f"STREAM.PURGE.{self._stream}", body)
+
+    async def items(self, prefix: str) -> list[tuple[str, bytes]]:
+        """Return the keys below a prefix with their values, oldest first."""
+        found: list[tuple[str, bytes]] = []
+        query = {"seq": 1, "next_by_subj": f"{self._prefix}{prefix}.>"}
+        while message := await self._connection.direct_get(self._stream, query):
+            subject = (message.headers or {})["Nats-Subject"]
+            found.append((subject.removeprefix(self._prefix), message.data))
+            query["seq"] = _sequence_of(message) + 1
+        return found
+
+
+def _sequence_of(message: Message) -> int:
+    return int((message.headers or {})["Nats-Sequence"])

@@ -1,0 +1,305 @@
+"""Connection: one nats-py client that stays connected, with deadlines and our own errors.
+
+The only importer of `nats`. What nats-py 2.16 does by itself and is not relied on: it gives up
+for good on some errors of the server, and a failure inside it can leave a client that claims to
+be connected and hears nothing. So the client is asked for a round trip every second, and one
+that does not answer is replaced; subscriptions move to the new client.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+
+from eventhub.background import background
+from eventhub.errors import EventHubError, Misconfigured, Unavailable
+from eventhub.metrics import BROKER_CONNECTED
+
+DIAL_SECONDS = 5.0  # one connection with its handshake; usually 2 ms
+CLOSE_SECONDS = 2.0
+PING_SECONDS = 1  # a stopped server is noticed after three of them
+RECONNECT_SECONDS = 0.05  # between two attempts; a restart takes 50 ms
+REQUEST_SECONDS = 2.0  # one request; usually 0.2 ms
+PATIENCE_SECONDS = 5.0  # a request that may be repeated, over a restart of the broker
+PAUSE_SECONDS = 0.05  # between two attempts of such a request
+WATCH_SECONDS = 1.0
+STUCK_SECONDS = 10.0  # silence after which a client is replaced
+
+Message = Msg
+"""A message as nats-py gives it: `subject`, `reply`, `headers` (or None), `data`."""
+
+_AWAY = (NatsError, OSError)  # nats-py's TimeoutError is one of both
+STREAM_NOT_FOUND = 10059  # `ApiError.number`
+_NOT_FOUND = "404"
+_TEMPORARY = 503  # of the JetStream API: no leader now
+
+logger = structlog.get_logger(__name__)
+
+
+class ApiError(EventHubError):
+    """JetStream refused a request. `number` is its `err_code`."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"JetStream: {error.get('description', error)}")
+        self.number: int = error.get("err_code", 0)
+        self.status: int = error.get("code", 0)
+
+
+class Subscription:
+    """Messages of one subject, handed to a function that must not raise or wait."""
+
+    def __init__(
+        self,
+        subject: str,
+        on_message: Callable[[Message], None],
+        on_reconnect: Callable[[], None],
+    ) -> None:
+        self.subject = subject
+        self.on_reconnect = on_reconnect
+        self._on_message = on_message
+        self._inner: NatsSubscription | None = None
+
+    async def attach(self, client: Client) -> None:
+        """Subscribe at a client. Without limits: a limit loses messages silently."""
+
+        async def receive(message: Message) -> None:
+            self._on_message(message)
+
+        self._inner = await client.subscribe(
+            self.subject, cb=receive, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+    async def detach(self) -> None:
+        """Unsubscribe, if the client still lives."""
+        with suppress(*_AWAY):
+            if self._inner is not None:
+                await self._inner.unsubscribe()
+
+
+class Connection:
+    """A connection to NATS servers. `async with Connection.open(...)` keeps it alive."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._client = Client()
+        self._closing = False
+        self._subscriptions: set[Subscription] = set()
+        self.up = asyncio.Event()
+        """Set while connected."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, **options: Any) -> AsyncIterator[Self]:
+        """Connect; `options` are nats-py's `servers` and credentials.
+
+        Raises:
+            Unavailable: no server answers.
+            Misconfigured: the server refuses the credentials.
+        """
+        connection = cls(**options)
+        connection._client = await connection._dial()
+        connection._come_up()
+        try:
+            async with background() as tasks:
+                tasks.start(connection._watch(), name="broker-watch")
+                yield connection
+        finally:
+            connection._closing = True
+            connection._go_down()
+            await connection._close(connection._client)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the broker answers."""
+        return self._client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of headers and payload that the server takes in one message."""
+        return self._client.max_payload
+
+    def new_inbox(self) -> str:
+        """Return a subject for replies that nobody else uses."""
+        return self._client.new_inbox()
+
+    async def subscribe(
+        self,
+        subject: str,
+        on_message: Callable[[Message], None],
+        on_reconnect: Callable[[], None],
+    ) -> Subscription:
+        """Subscribe until `unsubscribe`; `on_reconnect` is told that messages may be lost."""
+        subscription = Subscription(subject, on_message, on_reconnect)
+        try:
+            await subscription.attach(self._client)
+        except _AWAY as error:
+            raise Unavailable("the event log cannot be reached") from error
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription."""
+        self._subscriptions.discard(subscription)
+        await subscription.detach()
+
+    async def publish(
+        self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Hand a message to the client; whether it arrived only a reply can tell.
+
+        Raises:
+            Unavailable: not connected, and nothing was sent.
+        """
+        try:
+            await self._client.publish(subject, payload, reply, headers)
+        except MaxPayloadError:
+            raise
+        except _AWAY as error:
+            raise Unavailable("the event log cannot be reached") from error
+
+    async def request(self, subject: str, payload: bytes = b"") -> Message:
+        """Return the answer to a request that may run twice: asked again while the broker is away.
+
+        Raises:
+            Unavailable: no answer in `PATIENCE_SECONDS`.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._client.request(subject, payload, timeout=REQUEST_SECONDS)
+            except _AWAY as error:
+                if loop.time() >= give_up:
+                    raise Unavailable("the event log does not answer") from error
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def api(self, name: str, body: Any = None) -> dict[str, Any]:
+        """Return the answer of a JetStream API request that may run twice.
+
+        Raises:
+            ApiError: JetStream refused it.
+            Unavailable: no answer in time, or no leader.
+        """
+        payload = b"" if body is None else msgspec.json.encode(body)
+        return _checked(await self.request(f"$JS.API.{name}", payload))
+
+    async def store(self, subject: str, payload: bytes) -> None:
+        """Publish a message to a stream durably; it may be stored twice; errors as `api`."""
+        _checked(await self.request(subject, payload))
+
+    async def direct_get(self, stream: str, query: dict[str, Any]) -> Message | None:
+        """Return a stored message, its place in the `Nats-` headers, or None (NATS ADR-31)."""
+        message = await self.request(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(query))
+        status = (message.headers or {}).get("Status")
+        if status is None:
+            return message
+        if status == _NOT_FOUND:
+            return None
+        raise Unavailable(f"the event log answers {status}")
+
+    async def _dial(self) -> Client:
+        client = Client()
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                await client.connect(
+                    **self._options,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # only slept
+                    ping_interval=PING_SECONDS,
+                    pending_size=0,  # else what is sent while disconnected goes out much later
+                    error_cb=_report,
+                    disconnected_cb=self._on_disconnect,
+                    reconnected_cb=self._on_reconnect,
+                )
+        except (TimeoutError, NatsError, OSError) as error:
+            await self._close(client)
+            raise _dial_error(client.last_error or error) from error
+        return client
+
+    async def _close(self, client: Client) -> None:
+        with suppress(*_AWAY):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await client.close()
+
+    async def _watch(self) -> None:
+        """Replace the client once it has given up, or has not answered for long."""
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if await self._answers():
+                heard = loop.time()
+            elif self._client.is_closed or loop.time() - heard > STUCK_SECONDS:
+                await self._replace()
+
+    async def _answers(self) -> bool:
+        try:
+            if self._client.is_connected:
+                await self._client.rtt(timeout=int(REQUEST_SECONDS))
+                return True
+        except _AWAY:
+            pass
+        return False
+
+    async def _replace(self) -> None:
+        try:
+            client = await self._dial()
+        except EventHubError as error:
+            logger.warning("broker_unreachable", reason=error.message)
+            return
+        old, self._client = self._client, client
+        for subscription in tuple(self._subscriptions):
+            with suppress(*_AWAY):
+                await subscription.attach(client)
+        await self._close(old)
+        await self._on_reconnect()
+
+    def _come_up(self) -> None:
+        self.up.set()
+        BROKER_CONNECTED.set(1)
+
+    def _go_down(self) -> None:
+        self.up.clear()
+        BROKER_CONNECTED.set(0)
+
+    async def _on_disconnect(self) -> None:
+        if not (self._closing or self._client.is_connected):
+            self._go_down()
+            logger.warning("broker_disconnected")
+
+    async def _on_reconnect(self) -> None:
+        self._come_up()
+        logger.info("broker_connected")
+        for subscription in tuple(self._subscriptions):
+            subscription.on_reconnect()
+
+
+def _checked(message: Message) -> dict[str, Any]:
+    answer: dict[str, Any] = msgspec.json.decode(message.data)
+    error = answer.get("error")
+    if error is None:
+        return answer
+    refusal = ApiError(error)
+    if refusal.status == _TEMPORARY:
+        raise Unavailable(refusal.message) from refusal
+    raise refusal
+
+
+async def _report(error: Exception) -> None:
+    """Report what nats-py runs into; must not raise: that would end its read loop."""
+    logger.debug("broker_error", reason=repr(error))
+
+
+def _dial_error(error: Exception) -> EventHubError:
+    reason = str(error) or type(error).__name__
+    if "authorization" in reason.lower() or "authentication" in reason.lower():
+        return Misconfigured(f"the NATS server refuses the credentials: {reason}")
+    return Unavailable(f"no NATS server answers: {reason}")

@@ -1,0 +1,227 @@
+"""Pull: the messages of one pull consumer, a bounded number ahead, or a doubt.
+
+Not nats-py's own subscriptions, which lose events when they overflow and stay silent when the
+server forgets them. Here every sign that something may be missing ends the pull with a `Doubt`,
+and whoever pulls begins again where it was: that is the whole recovery.
+
+A pull request ends when it is filled, or with a status that says how many of its messages will
+not come; so the number still under way is always known (NATS ADR-13).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Self
+
+import msgspec
+
+from eventhub.errors import Unavailable
+from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection, Message, Subscription
+from eventhub.stream import MAX_PAYLOAD
+
+HEARTBEAT_SECONDS = 1.0
+SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS  # two heartbeats lost, and half of one late
+EXPIRES_SECONDS = 30.0  # of one pull request; it is renewed
+MAX_BYTES = MAX_PAYLOAD + (1 << 20)  # of one request: a larger message would block it for ever
+NANOSECONDS = 10**9
+
+MAX_DELAY_SECONDS = 1.0  # between two beginnings that bring nothing
+
+
+class Doubt(Exception):  # noqa: N818 - it is not an error: the puller begins again
+    """Something may be missing, or the consumer is gone."""
+
+
+class Place:
+    """Where a message stands, read from its reply subject (NATS ADR-15)."""
+
+    __slots__ = ("attempt", "delivery", "sequence")
+
+    def __init__(self, reply: str) -> None:
+        tokens = reply.split(".")
+        first = 4 if len(tokens) == 9 else 6  # the longer form names domain and account
+        self.attempt = int(tokens[first])
+        self.sequence = int(tokens[first + 1])
+        self.delivery = int(tokens[first + 2])
+        """Counts the consumer's deliveries, from 1."""
+
+
+class Pull:
+    """Pulls from one consumer until something is in doubt.
+
+    Args:
+        consumer: `<stream>.<consumer>`.
+        count: messages to have under way or waiting.
+        exclusive: nobody else pulls from the consumer, so its deliveries can be counted, and it
+            goes when the pull is closed. Else what was not taken is given back then.
+    """
+
+    def __init__(
+        self, connection: Connection, consumer: str, *, count: int, exclusive: bool
+    ) -> None:
+        self.messages: deque[tuple[Place, Message]] = deque()
+        """Received and not yet taken, in order."""
+        self._connection = connection
+        self._consumer = consumer
+        self._count = count
+        self._exclusive = exclusive
+        self._under_way = 0
+        self._delivered = 0
+        self._doubt = ""
+        self._changed = asyncio.Event()
+        self._subscription: Subscription | None = None
+
+    async def open(self) -> Self:
+        """Listen for messages; `wait` asks for them."""
+        inbox = self._connection.new_inbox()
+        self._subscription = await self._connection.subscribe(
+            inbox, self._on_message, lambda: self.suspect("reconnected")
+        )
+        return self
+
+    async def close(self) -> None:
+        """Listen no more, as far as the connection allows; time limits of the server do the rest."""
+        if self._subscription is not None:
+            await self._connection.unsubscribe(self._subscription)
+        with suppress(Unavailable):
+            if self._exclusive:
+                await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._consumer}", b"")
+                return
+            for _, message in self.messages:
+                await self._connection.publish(message.reply, b"-NAK")
+
+    async def wait(self) -> None:
+        """Wait until `messages` holds at least one.
+
+        Raises:
+            Doubt: something may be missing; what was received before is taken first.
+        """
+        await self._ask_for_more()
+        while not self.messages:
+            if self._doubt:
+                raise Doubt(self._doubt)
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                self.suspect("silence")
+            await self._ask_for_more()
+
+    async def _ask_for_more(self) -> None:
+        wanted = self._count - self._under_way - len(self.messages)
+        if self._doubt or self._subscription is None or wanted * 2 < self._count:
+            return
+        request = {
+            "batch": wanted,
+            "max_bytes": MAX_BYTES,
+            "expires": int(EXPIRES_SECONDS * NANOSECONDS),
+            "idle_heartbeat": int(HEARTBEAT_SECONDS * NANOSECONDS),
+        }
+        self._under_way += wanted
+        try:
+            await self._connection.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer}",
+                msgspec.json.encode(request),
+                reply=self._subscription.subject,
+            )
+        except Unavailable as error:
+            self.suspect(error.message)
+
+    def _on_message(self, message: Message) -> None:
+        if self._doubt:  # after a gap nothing may be taken
+            return
+        self._changed.set()
+        if message.reply.startswith("$JS.ACK."):
+            self._on_event(Place(message.reply), message)
+        elif message.headers is not None:
+            self._on_status(message.headers)
+
+    def _on_event(self, place: Place, message: Message) -> None:
+        self._under_way -= 1
+        if self._exclusive and place.delivery != self._delivered + 1:
+            self.suspect(f"delivery {place.delivery} after {self._delivered}")
+            return
+        self._delivered = place.delivery
+        self.messages.append((place, message))
+
+    def _on_status(self, headers: dict[str, str]) -> None:
+        status = headers.get("Status", "")
+        description = headers.get("Description", "")
+        missing = headers.get("Nats-Pending-Messages")
+        if status == "100":
+            self._check_heartbeat(headers.get("Nats-Last-Consumer"))
+        elif missing is not None and (status == "408" or "MaxBytes" in description):
+            self._under_way -= int(missing)  # expired, or cut short
+        else:
+            self.suspect(f"{status} {description}")
+
+    def _check_heartbeat(self, last: str | None) -> None:
+        if self._exclusive and last is not None and int(last) != self._delivered:
+            self.suspect(f"heartbeat at delivery {last} after {self._delivered}")
+
+    def suspect(self, reason: str) -> None:
+        """Say that something may be missing."""
+        self._doubt = self._doubt or reason
+        self._changed.set()
+
+
+class Puller:
+    """Keeps a pull going: begins another one whenever it is in doubt.
+
+    Args:
+        begin: makes or finds the consumer and opens a pull at the place that was reached.
+        on_reset: told the reason each time a pull is given up.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        begin: Callable[[], Awaitable[Pull]],
+        on_reset: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._begin = begin
+        self._on_reset = on_reset
+        self._pull: Pull | None = None
+        self._delay = 0.0
+
+    async def ready(self) -> Pull:
+        """Return the pull once it has messages. Cancelling this loses nothing.
+
+        Raises:
+            EventHubError: the stream is not the one it was.
+        """
+        while True:
+            try:
+                if self._pull is None:
+                    self._pull = await self._begin_again()
+                await self._pull.wait()
+            except (Doubt, Unavailable) as doubt:
+                self._on_reset(str(doubt))
+                await self.close()
+            else:
+                self._delay = 0.0
+                return self._pull
+
+    async def close(self) -> None:
+        """Give up the pull; `ready` would begin another one."""
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            await pull.close()
+
+    async def _begin_again(self) -> Pull:
+        await asyncio.sleep(self._delay)
+        self._delay = min(max(2 * self._delay, 0.02), MAX_DELAY_SECONDS)
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._connection.up.wait()
+        except TimeoutError:
+            raise Doubt("not connected") from None
+        try:
+            return await self._begin()
+        except ApiError as error:
+            if error.number == STREAM_NOT_FOUND:
+                raise
+            raise Doubt(error.message) from error

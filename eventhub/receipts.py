@@ -1,0 +1,108 @@
+"""Receipts: which keyed write became which event, so that a retry is answered as the first was.
+
+The log itself refuses a write id it has stored in the last minutes. What it cannot do is tell a
+retry from a mistake once the row has moved on: the retried POST of a row that somebody has edited
+since looks like a POST of an id that exists. For those, this remembers every keyed write that
+passed by, and reads back what passed before this process began.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import NamedTuple
+
+from eventhub.errors import Rejected
+from eventhub.event import StoredEvent
+from eventhub.stream import EventStream
+
+WINDOW = timedelta(minutes=10)
+"""How long a key is remembered: the specification promises two minutes."""
+MAX_REMEMBERED = 1_000_000
+"""Keyed writes kept at the most, about 200 bytes each; the oldest go first."""
+MAX_KEY_LENGTH = 500
+READ_BACK_SECONDS = 20.0
+
+
+class Receipt(NamedTuple):
+    """The answer to a writer."""
+
+    id: str
+    sequence: int
+    duplicate: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the receipt as it goes to a client."""
+        return {"id": self.id, "_seq": self.sequence, "duplicate": self.duplicate}
+
+
+def write_id(key: object) -> str:
+    """Return the id of every write with this idempotency key.
+
+    Raises:
+        Rejected: `bad_control`: a key is 1 to 500 characters, or a number.
+    """
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise Rejected("bad_control", f"_key must be text of 1 to {MAX_KEY_LENGTH} characters")
+    return "k" + blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+class Receipts:
+    """The keyed writes of one channel, of all processes, for `WINDOW`."""
+
+    def __init__(
+        self,
+        stream: EventStream,
+        after: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Begin to remember.
+
+        Args:
+            stream: the channel's log.
+            after: `note` will be given every event after this sequence.
+            now: the clock; returns aware instants.
+        """
+        self._stream = stream
+        self._now = now
+        self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._began_at = now()
+        self._began_after = after
+        self._read_back = asyncio.Lock()
+        self._is_complete = False
+
+    def note(self, batch: Iterable[StoredEvent]) -> None:
+        """Remember the keyed writes among events."""
+        for stored in batch:
+            if stored.event.write.startswith("k"):
+                self._known[stored.event.write] = (stored.event.id, stored.sequence)
+        while len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+
+    async def find(self, write: str) -> Receipt | None:
+        """Return the receipt of an earlier write, or None if there was none in the window."""
+        known = self._known.get(write)
+        if known is None and not self._is_complete:
+            async with self._read_back, asyncio.timeout(READ_BACK_SECONDS):
+                if not self._is_complete:
+                    await self._read_what_was_before()
+                    self._is_complete = True
+            known = self._known.get(write)
+        return None if known is None else Receipt(*known, duplicate=True)
+
+    async def _read_what_was_before(self) -> None:
+        """Costs one pass over the window before this process began, once, and only if needed."""
+        if self._now() - self._began_at > WINDOW:
+            return
+        position = await self._stream.sequence_before(self._began_at - WINDOW)
+        end = min(self._began_after, (await self._stream.bounds()).last)
+        if position >= end:
+            return
+        async with self._stream.follow(position) as batches:
+            async for batch in batches:
+                self.note(batch)
+                if batch[-1].sequence >= end:
+                    return

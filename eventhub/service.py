@@ -1,0 +1,57 @@
+"""Service: the life of a process: start everything, work until asked to stop, finish, leave.
+
+Correctness never depends on a graceful end: what is acknowledged is durable, and every consumer
+resumes from what it has made durable itself. Draining is a courtesy to clients.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+log = structlog.get_logger()
+
+Service = Callable[[asyncio.Event], Awaitable[None]]
+"""Works until the event is set, finishes what it holds, returns. Returning early is a failure."""
+
+
+class ServiceEnded(Exception):  # noqa: N818 - says what happened
+    """A service returned although nobody asked it to."""
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[asyncio.Event]:
+    """Set the event on SIGTERM or SIGINT, instead of ending the process."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def run(services: dict[str, Service], stop: asyncio.Event, drain_seconds: float) -> None:
+    """Run services by name until `stop` is set, then let them drain.
+
+    A service that fails cancels the others at once, and its error comes out. One that is not
+    done `drain_seconds` after the stop is cancelled and named in the log.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_work(service, stop), name=n) for n, service in services.items()]
+        await stop.wait()
+        _, late = await asyncio.wait(tasks, timeout=drain_seconds)
+        for task in late:
+            log.warning("drain_cut_short", service=task.get_name(), after_seconds=drain_seconds)
+            task.cancel()
+
+
+async def _work(service: Service, stop: asyncio.Event) -> None:
+    await service(stop)
+    if not stop.is_set():
+        raise ServiceEnded("a service ended before it was asked to")

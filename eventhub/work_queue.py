@@ -1,0 +1,107 @@
+"""WorkQueue: the deliveries of a durable consumer, shared by all who work under one name.
+
+At least once: the server keeps what was acknowledged lazily, so a crash of the broker within
+some 50 ms may deliver an event again. One delivery is asked for at a time: what waits here
+unanswered would be delivered again, to somebody else.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+import structlog
+
+from eventhub.channel import Channel, encode_token
+from eventhub.event import StoredEvent
+from eventhub.follower import decode_or_report, state_in_epoch
+from eventhub.nats_connection import Connection
+from eventhub.pull import NANOSECONDS, Pull, Puller
+from eventhub.stream import ACK_WAIT_SECONDS, Delivery
+
+MAX_UNANSWERED = 64  # deliveries under way at all workers of one name
+WITHOUT_END = -1  # deliveries of one event: the worker decides when to give up
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class JetStreamDelivery:
+    """A delivery; its answers are confirmed by the server.
+
+    Raises:
+        Unavailable: by each answer: the server did not confirm it; expect a redelivery.
+    """
+
+    stored: StoredEvent
+    attempt: int
+    _reply: str
+    _connection: Connection
+
+    async def ack(self) -> None:
+        """Done: never deliver it again."""
+        await self._connection.request(self._reply, b"+ACK")
+
+    async def retry(self, delay_seconds: float) -> None:
+        """Deliver it again, not before the delay. Without one the server would do so at once."""
+        delay = msgspec.json.encode({"delay": max(1, int(delay_seconds * NANOSECONDS))})
+        await self._connection.request(self._reply, b"-NAK " + delay)
+
+    async def extend(self) -> None:
+        """Begin the time to answer anew."""
+        await self._connection.request(self._reply, b"+WPI")
+
+
+class WorkQueue:
+    """An asynchronous iterator of deliveries. A cancelled `anext` loses nothing."""
+
+    def __init__(self, connection: Connection, channel: Channel, epoch: str, worker: str) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._epoch = epoch
+        self._worker = worker
+        self._puller = Puller(connection, self._begin, self._on_reset)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while True:
+            pull = await self._puller.ready()
+            place, message = pull.messages.popleft()
+            stored = decode_or_report(message, place.sequence, self._channel)
+            if stored is not None:
+                return JetStreamDelivery(stored, place.attempt, message.reply, self._connection)
+            await self._connection.publish(message.reply, b"+TERM damaged")
+
+    async def close(self) -> None:
+        """Stop working."""
+        await self._puller.close()
+
+    async def _begin(self) -> Pull:
+        await enlist(self._connection, self._channel, self._worker)
+        await state_in_epoch(self._connection, self._channel.stream, self._epoch)
+        consumer = f"{self._channel.stream}.{encode_token(self._worker)}"
+        pull = Pull(self._connection, consumer, count=1, exclusive=False)
+        return await pull.open()
+
+    def _on_reset(self, reason: str) -> None:
+        logger.info(
+            "work_queue_reset", channel=self._channel.name, worker=self._worker, reason=reason
+        )
+
+
+async def enlist(connection: Connection, channel: Channel, worker: str) -> None:
+    """Make the durable consumer of a worker; nothing changes if it exists."""
+    name = encode_token(worker)
+    config = {
+        "durable_name": name,
+        "name": name,
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT_SECONDS * NANOSECONDS),
+        "deliver_policy": "new",
+        "max_deliver": WITHOUT_END,
+        "max_ack_pending": MAX_UNANSWERED,
+    }
+    stream = channel.stream
+    body = {"stream_name": stream, "config": config, "action": ""}
+    await connection.api(f"CONSUMER.CREATE.{stream}.{name}", body)

@@ -1,0 +1,237 @@
+"""Projector: follow a channel's stream into the store, batch by batch, over every failure.
+
+It resumes from the checkpoint row, never from what the broker remembers: the row is what DuckDB
+really holds. What waits is joined to large batches, so the busier the channel the cheaper an event.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+
+import duckdb
+import structlog
+
+from eventhub.errors import Damaged, Unavailable
+from eventhub.event import StoredEvent
+from eventhub.metrics import PROJECTED
+from eventhub.stream import EventStream
+from projections.store import Progress, Store
+
+BATCH_EVENTS = 10_000
+BATCH_BYTES = 32 << 20
+"""A batch is complete, and reading pauses, when this much waits: in events or in bytes."""
+FOLD_SECONDS = 0.5
+FOLD_EVENTS = 20_000
+"""The current table moves on after this time or this many events, or when a reader waits."""
+RETRY_SECONDS = (0.5, 30.0)
+"""First and longest pause after a failure; it doubles between."""
+SILENCE_SECONDS = 30.0
+"""A stream that does not deliver what it says it holds is given up after this."""
+
+Told = Callable[[int, int], None]
+"""Told of progress: the sequence that was reached, and the last one."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Projector:
+    """Keeps the tables of one channel up to date. `run` does the work; the rest asks about it."""
+
+    def __init__(self, store: Store, stream: EventStream) -> None:
+        self.channel = stream.channel.name
+        self._store = store
+        self._stream = stream
+        self._waiting: list[StoredEvent] = []
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._folded_at = time.monotonic()
+        self._pause = RETRY_SECONDS[0]
+        self._readers: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def head(self) -> int:
+        """Last sequence in the history."""
+        return self._store.progress(self.channel).head
+
+    @property
+    def watermark(self) -> int:
+        """Last sequence in the current table: what a snapshot has at least."""
+        return self._store.progress(self.channel).watermark
+
+    async def run(self) -> None:
+        """Project until cancelled. A failure of DuckDB or of the disk is logged and retried."""
+        while True:
+            try:
+                await self._project()
+            except* (duckdb.Error, OSError, Unavailable, Damaged) as failures:
+                _log.exception("projection_failed", channel=self.channel, retry_in=self._pause)
+                del failures
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, RETRY_SECONDS[1])
+
+    async def caught_up(self, sequence: int, timeout: float) -> None:
+        """Wait until the current table holds a sequence; have it folded at once.
+
+        Raises:
+            Unavailable: it took longer than `timeout` seconds.
+        """
+        if self.watermark >= sequence:
+            return
+        reader = (sequence, asyncio.get_running_loop().create_future())
+        self._readers.append(reader)
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout):
+                await reader[1]
+        except TimeoutError:
+            raise Unavailable(f"the projection is at {self.watermark}, not {sequence}") from None
+        finally:
+            self._readers.remove(reader)
+
+    async def _project(self) -> None:
+        await self._store.recover()
+        start = await take_up(self._store, self._stream)
+        self._take()
+        PROJECTED.labels(self.channel).set(start.watermark)
+        async with self._stream.follow(start.head) as batches, asyncio.TaskGroup() as group:
+            group.create_task(self._read(batches))
+            group.create_task(self._write(start.head))
+
+    async def _read(self, batches: AsyncIterator[list[StoredEvent]]) -> None:
+        async for batch in batches:
+            self._waiting += batch
+            self._waiting_bytes += sum(stored.size for stored in batch)
+            self._wake.set()
+            while _is_enough(len(self._waiting), self._waiting_bytes):
+                self._room.clear()
+                await self._room.wait()
+
+    async def _write(self, head: int) -> None:
+        while True:
+            await self._something_to_do()
+            batch = self._take()
+            if batch:
+                self._check_still_at(head)
+                head = (await self._store.append(self.channel, batch)).head
+            if self._is_fold_due():
+                await self._fold()
+            self._pause = RETRY_SECONDS[0]
+
+    async def _something_to_do(self) -> None:
+        """Wait for events, for a reader, or for the next fold if there is something to fold."""
+        due = self._folded_at + FOLD_SECONDS - time.monotonic()
+        try:
+            async with asyncio.timeout(max(due, 0.0) if self.watermark < self.head else None):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    def _take(self) -> list[StoredEvent]:
+        batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        self._room.set()
+        return batch
+
+    def _check_still_at(self, head: int) -> None:
+        """A projector of another channel may have opened the file again; it must not have lost."""
+        if self.head != head:
+            raise Unavailable(f"the projection is at {self.head}, not {head}: taking it up again")
+
+    def _is_fold_due(self) -> bool:
+        unfolded = self.head - self.watermark
+        if unfolded == 0:
+            return False
+        return (
+            unfolded >= FOLD_EVENTS
+            or time.monotonic() - self._folded_at >= FOLD_SECONDS
+            or any(self.watermark < sequence <= self.head for sequence, _ in self._readers)
+        )
+
+    async def _fold(self) -> None:
+        progress = await self._store.fold(self.channel)
+        self._folded_at = time.monotonic()
+        PROJECTED.labels(self.channel).set(progress.watermark)
+        for sequence, future in self._readers:
+            if sequence <= progress.watermark and not future.done():
+                future.set_result(None)
+
+
+async def take_up(store: Store, stream: EventStream) -> Progress:
+    """Return where to go on; starts over if the tables are not of this stream's events.
+
+    Raises:
+        Unavailable: the stream cannot be read now.
+    """
+    channel = stream.channel.name
+    progress = await store.begin(channel, stream.epoch)
+    last = (await stream.bounds()).last
+    if progress.head <= last:
+        return progress
+    # A log put back from an older copy: its next events would count as stored already.
+    _log.error("projection_ahead_of_log", channel=channel, head=progress.head, last=last)
+    await store.reset(channel, stream.epoch)
+    return store.progress(channel)
+
+
+async def rebuild(store: Store, stream: EventStream, told: Told) -> Progress:
+    """Derive a channel's tables from its stream again, up to the last event that it holds now.
+
+    Raises:
+        Unavailable: the stream does not deliver its events.
+        duckdb.Error: the store cannot be written; the next start of a projector goes on from there.
+    """
+    channel = stream.channel.name
+    await store.reset(channel, stream.epoch)
+    async with aclosing(read_to_end(stream, told)) as batches:
+        async for batch in batches:
+            progress = await store.append(channel, batch)
+            if progress.head - progress.watermark >= FOLD_EVENTS:
+                await store.fold(channel)
+    return await store.fold(channel)
+
+
+def _is_enough(events: int, size: int) -> bool:
+    return events >= BATCH_EVENTS or size >= BATCH_BYTES
+
+
+async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[StoredEvent], None]:
+    """Iterate over all events that the stream holds now, in large batches.
+
+    Close it (`aclosing`) where it is left early.
+
+    Raises:
+        Unavailable: the stream does not deliver them.
+    """
+    last = await _last_readable(stream)
+    reached = 0
+    async with stream.follow(0) as batches:
+        while reached < last:
+            batch: list[StoredEvent] = []
+            while reached < last and not _is_enough(len(batch), sum(s.size for s in batch)):
+                batch += [stored for stored in await _next(batches) if stored.sequence <= last]
+                reached = batch[-1].sequence
+            yield batch
+            told(reached, last)
+
+
+async def _next(batches: AsyncIterator[list[StoredEvent]]) -> list[StoredEvent]:
+    try:
+        async with asyncio.timeout(SILENCE_SECONDS):
+            return await anext(batches)
+    except TimeoutError:
+        raise Unavailable(f"no event for {SILENCE_SECONDS} s before the log's end") from None
+
+
+async def _last_readable(stream: EventStream) -> int:
+    """Return the last sequence that `follow` delivers: erased and damaged events it leaves out."""
+    first, last = await stream.bounds()
+    while last >= first:
+        try:
+            if await stream.get(last) is not None:
+                return last
+        except Damaged:
+            pass  # reported where it is followed
+        last -= 1
+    return 0

@@ -1,0 +1,55 @@
+"""Reader: one read-only transaction of the DuckDB file, ended whatever becomes of its borrower."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+from typing import TypeVar
+
+import duckdb
+
+from eventhub.errors import Unavailable
+
+Connection = duckdb.DuckDBPyConnection
+T = TypeVar("T")
+
+
+class Reader:
+    """One read-only transaction: consistent, and isolated from the writer. One step at a time."""
+
+    def __init__(self, root: Connection) -> None:
+        self._root = root
+        self._cursor: Connection | None = None
+        self._is_closed = False
+        self._lock = Lock()
+
+    def run(self, step: Callable[[Connection], T]) -> T:
+        """Run a step of the transaction; the first one begins it.
+
+        Raises:
+            Unavailable: the reader was closed, or DuckDB failed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise Unavailable("the snapshot was closed")
+            try:
+                return step(self._begun())
+            except duckdb.Error as error:
+                raise Unavailable(f"the projection cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """End the transaction, and interrupt the step that runs."""
+        self._is_closed = True
+        cursor = self._cursor
+        with suppress(duckdb.Error):  # closed by another thread in this moment
+            if cursor is not None:
+                cursor.interrupt()
+        with self._lock:
+            if self._cursor is not None:
+                self._cursor.close()
+                self._cursor = None
+
+    def _begun(self) -> Connection:
+        if self._cursor is None:
+            self._cursor = self._root.cursor()
+            self._cursor.execute("BEGIN TRANSACTION READ ONLY")
+        return self._cursor

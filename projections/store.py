@@ -1,0 +1,294 @@
+"""Store: the one DuckDB file. One thread writes; readers have transactions of their own.
+
+A batch of events and its checkpoint commit together, and events at or below the checkpoint are
+ignored: whatever is killed in between, the events after `progress().head` are exactly those that
+are missing. Only one process can have the file open.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import duckdb
+import structlog
+
+from eventhub.channel import Channel
+from eventhub.errors import Misconfigured
+from eventhub.event import StoredEvent
+from projections.fold import fold
+from projections.reader import Reader
+from projections.tables import BOOKS, Tables, as_arrow, check_names, empty, prepare, quoted_list
+
+Connection = duckdb.DuckDBPyConnection
+T = TypeVar("T")
+
+MAX_WAL_BYTES = 128 << 20
+"""A checkpoint of this much takes 0.7 s; at DuckDB's own 16 MB half of the throughput is lost."""
+MAX_ROWS_AS_PARAMETERS = 8
+"""Up to here parameters are faster than registering an Arrow table (1.2 ms)."""
+READER_THREADS = 4
+CLOSE_SECONDS = 10.0
+
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    # What an analyst's query could reach beyond the tables.
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    # A commit must not stop for a checkpoint: `_maintain` makes them, this is the backstop.
+    "checkpoint_threshold": "1GB",
+    "lock_configuration": True,
+}
+_BATCH = "_batch"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a channel is projected, in one life of its stream."""
+
+    epoch: str = ""
+    """Of the stream; empty before the first event."""
+    head: int = 0
+    """Last sequence in the history: the checkpoint."""
+    watermark: int = 0
+    """Last sequence in the current table."""
+
+
+class Store:
+    """All channels' tables in one file. `async with` opens and closes it."""
+
+    def __init__(self, path: Path, channels: Sequence[Channel]) -> None:
+        check_names(channels)
+        self.path = path
+        self.tables = {channel.name: Tables(channel) for channel in channels}
+        self._progress: dict[str, Progress] = {}
+        self._readers: set[Reader] = set()
+        # Each projector waits for its job, so this queue is never longer than there are channels.
+        self._writing = ThreadPoolExecutor(1, "duckdb-writer")
+        self._reading = ThreadPoolExecutor(READER_THREADS, "duckdb-reader")
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the file, or make it, and bring its tables to today's columns.
+
+        Raises:
+            Misconfigured: it is no DuckDB file of ours, or another process has it open.
+        """
+        try:
+            await _in(self._writing, self._open)
+        except duckdb.Error as error:
+            raise Misconfigured(f"{self.path}: {error}") from error
+
+    async def close(self, deadline_seconds: float = CLOSE_SECONDS) -> None:
+        """Fold what is stored, checkpoint, and close the file.
+
+        Past the deadline what runs is interrupted. Nothing is lost by that: the history is
+        committed, and the next open goes on where the tables are.
+        """
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                await _in(self._writing, self._finish)
+        except TimeoutError:
+            _log.warning("projection_close_interrupted", deadline_seconds=deadline_seconds)
+            self._writer.interrupt()
+        finally:
+            self._writing.shutdown(wait=False)
+            self._reading.shutdown(wait=False)
+
+    def progress(self, channel: str) -> Progress:
+        """Return how far a channel is; never ahead of what is committed."""
+        return self._progress[channel]
+
+    async def begin(self, channel: str, epoch: str) -> Progress:
+        """Take a channel up where it was left, or anew if its stream is in another epoch."""
+        if self.progress(channel).epoch != epoch:
+            await self.reset(channel, epoch)
+        return self.progress(channel)
+
+    async def reset(self, channel: str, epoch: str) -> None:
+        """Empty a channel's tables; what is appended next is of this epoch."""
+        await _in(self._writing, self._reset, channel, epoch)
+
+    async def append(self, channel: str, batch: list[StoredEvent]) -> Progress:
+        """Store events, in order, and the checkpoint; those that it covers are ignored.
+
+        Raises:
+            duckdb.Error: nothing of the batch was stored; `recover`, then go on from the progress.
+        """
+        progress = await _in(self._writing, self._append, channel, batch)
+        self._writing.submit(self._maintain)
+        return progress
+
+    async def fold(self, channel: str) -> Progress:
+        """Move the current table to the checkpoint; errors as `append`."""
+        return await _in(self._writing, self._fold, channel)
+
+    async def recover(self) -> None:
+        """Open the file again if a failure, as of a full disk at a checkpoint, has killed DuckDB.
+
+        Raises:
+            duckdb.Error: it cannot be opened yet.
+        """
+        await _in(self._writing, self._recover)
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Reader]:
+        """Lend a transaction to read in. It is ended even if the borrower is cancelled."""
+        reader = Reader(self._root)
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            # Not awaited: a step may still run, and whoever was cancelled must not wait for it.
+            if reader in self._readers:
+                self._readers.discard(reader)
+                self._reading.submit(reader.close)
+
+    async def read(self, reader: Reader, step: Callable[[Connection], T]) -> T:
+        """Run a step of a reader in one of the few reading threads; errors as `Reader.run`."""
+        return await _in(self._reading, reader.run, step)
+
+    # --- In the writing thread ----------------------------------------------------------------
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._root = duckdb.connect(self.path, config=_SETTINGS)
+        self._writer = self._root.cursor()
+        self._writer.execute(BOOKS)
+        for name, tables in self.tables.items():
+            with self._transaction() as writer:
+                outcome = prepare(writer, tables)
+            self._progress[name] = self._stored_progress(name)
+            _log.info("projection_opened", channel=name, tables=outcome)
+
+    def _stored_progress(self, channel: str) -> Progress:
+        [(epoch, head, watermark)] = self._writer.execute(
+            "SELECT (SELECT epoch FROM main._checkpoint WHERE channel = $name),"
+            " (SELECT seq FROM main._checkpoint WHERE channel = $name),"
+            " (SELECT seq FROM main._watermark WHERE channel = $name)",
+            {"name": channel},
+        ).fetchall()
+        return Progress(epoch or "", head or 0, watermark or 0)
+
+    def _finish(self) -> None:
+        try:
+            for name in self.tables:
+                self._fold(name)
+        except duckdb.Error:
+            _log.exception("projection_final_fold_failed", path=str(self.path))
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Close all connections: DuckDB lets the file go with the last one, after a checkpoint."""
+        while self._readers:
+            self._readers.pop().close()
+        self._writer.close()
+        self._root.close()
+
+    def _recover(self) -> None:
+        try:
+            self._writer.execute("SELECT 1").fetchall()
+        except duckdb.Error:
+            _log.warning("projection_reopened", path=str(self.path))
+            self._close()
+            self._open()
+
+    def _reset(self, channel: str, epoch: str) -> None:
+        progress = Progress(epoch)
+        with self._transaction() as writer:
+            empty(writer, self.tables[channel])
+            self._write_checkpoint(channel, progress)
+        self._progress[channel] = progress
+
+    def _append(self, channel: str, batch: list[StoredEvent]) -> Progress:
+        progress = self._progress[channel]
+        fresh = [stored for stored in batch if stored.sequence > progress.head]
+        if fresh:
+            progress = replace(progress, head=fresh[-1].sequence)
+            with self._transaction():
+                self._write_history(self.tables[channel], fresh)
+                self._write_checkpoint(channel, progress)
+            self._progress[channel] = progress
+        return progress
+
+    def _fold(self, channel: str) -> Progress:
+        progress = self._progress[channel]
+        if progress.watermark < progress.head:
+            with self._transaction() as writer:
+                fold(writer, self.tables[channel], progress.watermark)
+                progress = replace(progress, watermark=progress.head)
+                self._replace("_watermark", channel, progress.watermark)
+            self._progress[channel] = progress
+        return progress
+
+    def _write_checkpoint(self, channel: str, progress: Progress) -> None:
+        self._replace("_checkpoint", channel, progress.epoch, progress.head)
+
+    def _replace(self, book: str, channel: str, *values: str | int) -> None:
+        marks = ", ?" * len(values)
+        self._writer.execute(f"DELETE FROM main.{book} WHERE channel = ?", [channel])  # noqa: S608 - constants
+        self._writer.execute(f"INSERT INTO main.{book} VALUES (?{marks})", [channel, *values])  # noqa: S608 - constants
+
+    def _write_history(self, tables: Tables, batch: list[StoredEvent]) -> None:
+        rows = [tables.history_values(stored) for stored in batch]
+        names = tables.history_names
+        insert = f"INSERT INTO {tables.history} ({quoted_list(names)})"
+        if len(rows) <= MAX_ROWS_AS_PARAMETERS:
+            row = f"({', '.join('?' * len(names))})"
+            values = [value for row_values in rows for value in row_values]
+            self._writer.execute(f"{insert} VALUES {', '.join([row] * len(rows))}", values)
+            return
+        # Registered by name: replacement scans, which would find the variable, are off.
+        self._writer.register(_BATCH, as_arrow(tables, rows))
+        try:
+            self._writer.execute(f"{insert} SELECT * FROM {_BATCH}")  # noqa: S608 - quoted
+        finally:
+            self._writer.unregister(_BATCH)
+
+    def _maintain(self) -> None:
+        """Checkpoint a WAL that has grown large.
+
+        It is a job of its own, after the batch that made it grow is answered, and in this thread
+        because DuckDB would hold the next write up from any other just as long. Readers go on.
+        """
+        wal = self.path.with_name(f"{self.path.name}.wal")
+        if not wal.exists() or wal.stat().st_size < MAX_WAL_BYTES:
+            return
+        try:
+            self._writer.execute("CHECKPOINT")
+        except duckdb.Error:
+            # If DuckDB did not survive it, the next append fails, and its projector recovers.
+            _log.exception("projection_checkpoint_failed", path=str(self.path))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._writer.execute("BEGIN")
+        try:
+            yield self._writer
+            self._writer.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        try:
+            self._writer.execute("ROLLBACK")
+        except duckdb.Error as error:
+            # A failed COMMIT has rolled back already; the error that matters is being raised.
+            _log.debug("projection_rollback", error=str(error))
+
+
+async def _in(threads: Executor, job: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, job, *arguments)

@@ -1,0 +1,207 @@
+"""Tables: what one channel looks like in DuckDB, and how old tables become today's.
+
+`<table>` holds the current rows, `<table>_history` every event with the row after it. Neither has
+a primary key or an index: with one, a batch costs three times as much and no column can ever be
+dropped. Columns of ours begin with `_`, which no column of a channel may.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from eventhub.errors import Misconfigured
+from eventhub.event import StoredEvent
+
+BOOKS = """
+CREATE TABLE IF NOT EXISTS main._checkpoint (channel VARCHAR, epoch VARCHAR, seq BIGINT);
+CREATE TABLE IF NOT EXISTS main._watermark (channel VARCHAR, seq BIGINT);
+CREATE TABLE IF NOT EXISTS main._columns (channel VARCHAR, columns VARCHAR);
+"""
+"""How far the history (`_checkpoint`) and the current table (`_watermark`) of each channel are.
+
+Rows are replaced by DELETE and INSERT, never by UPDATE: one updated row keeps the WAL from being
+checkpointed for as long as any older reader is open.
+"""
+
+RESERVED = frozenset(("_checkpoint", "_watermark", "_columns"))
+
+CURRENT = {"_seq": "BIGINT", "_created_seq": "BIGINT", "_time": "TIMESTAMP"}
+HISTORY = {**CURRENT, "_method": "VARCHAR", "_user": "VARCHAR", "_endpoint": "VARCHAR"}
+
+
+def quoted(name: str) -> str:
+    """Return any text as a SQL identifier. Every identifier that is not a constant passes here."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return text as a SQL string, for the places that take no parameter."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_list(names: Iterable[str]) -> str:
+    """Return a comma-separated list of identifiers."""
+    return ", ".join(map(quoted, names))
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The two tables of a channel."""
+
+    channel: Channel
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of a row."""
+        return self.channel.columns
+
+    @property
+    def current(self) -> str:
+        """The table of current rows, as SQL."""
+        return f"main.{quoted(self.channel.name)}"
+
+    @property
+    def history(self) -> str:
+        """The table of events, as SQL."""
+        return f"main.{quoted(f'{self.channel.name}_history')}"
+
+    @property
+    def current_names(self) -> tuple[str, ...]:
+        """All columns of the table of current rows."""
+        return (*self.columns.names, *CURRENT)
+
+    @property
+    def history_names(self) -> tuple[str, ...]:
+        """All columns of the table of events, in the order of `history_values`."""
+        return (*HISTORY, *self.columns.names)
+
+    def history_values(self, stored: StoredEvent) -> list[Any]:
+        """Return an event as a row of the history, times and JSON as text."""
+        event = stored.event
+        row = event.row if event.row is not None else {"id": event.id}
+        values: list[Any] = [stored.sequence, stored.created, event.time.removesuffix("Z")]
+        values += [event.method, event.user, event.endpoint]
+        values += [_stored(column, row.get(column.name)) for column in self.columns]
+        return values
+
+
+def _stored(column: Column, value: Any) -> Any:
+    if column.kind is Kind.JSON and value is not None:
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+_ARROW = {Kind.INTEGER: pa.int64(), Kind.REAL: pa.float64(), Kind.BOOLEAN: pa.bool_()}
+"""All others travel as text, in the form that `Columns` has made canonical."""
+_TEXT = pa.string()
+
+
+def as_arrow(tables: Tables, rows: list[list[Any]]) -> pa.Table:
+    """Return rows of `Tables.history_values` as columns, which DuckDB takes in one step."""
+    types = [pa.int64(), pa.int64(), _TEXT, _TEXT, _TEXT, _TEXT]
+    types += [_ARROW.get(column.kind, _TEXT) for column in tables.columns]
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
+    return pa.Table.from_arrays(arrays, names=[str(index) for index in range(len(arrays))])
+
+
+def check_names(channels: Iterable[Channel]) -> None:
+    """Refuse what DuckDB cannot hold: it does not tell names apart by case.
+
+    Raises:
+        Misconfigured: names the table or column.
+    """
+    for channel in channels:
+        if channel.name.lower() in RESERVED:
+            raise Misconfigured(f"table {channel.name!r}: the name is taken by the projection")
+        taken: dict[str, str] = {}
+        for name in channel.columns.names:
+            if taken.setdefault(name.lower(), name) != name:
+                other = taken[name.lower()]
+                raise Misconfigured(
+                    f"table {channel.name!r}: columns {other!r} and {name!r} differ only by case"
+                )
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, tables: Tables) -> str:
+    """Make the tables of a channel what its columns say, in the transaction that is open.
+
+    A new column is added. Anything else starts over with empty tables and no checkpoint, to be
+    built from the stream: `Columns.lift` decides what an old value is today, not a cast of
+    DuckDB's, which rounds numbers and drops the offsets of times.
+
+    Returns:
+        What was done: `kept`, `altered`, `created` or `emptied`.
+    """
+    known = _known_columns(connection, tables)
+    if known is None:
+        create(connection, tables)
+        return "created"
+    wanted = _described(tables.columns)
+    if known == wanted:
+        return "kept"
+    if any(wanted.get(name) != description for name, description in known.items()):
+        empty(connection, tables)
+        return "emptied"
+    for column in tables.columns:
+        if column.name not in known:
+            _add(connection, tables, column)
+    _describe(connection, tables)
+    return "altered"
+
+
+def create(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
+    """Make the tables of a channel, empty."""
+    row = {column.name: column.kind.value for column in tables.columns}
+    for table, types in ((tables.current, row | CURRENT), (tables.history, HISTORY | row)):
+        columns = ", ".join(f"{quoted(name)} {sql_type}" for name, sql_type in types.items())
+        connection.execute(f"CREATE TABLE {table} ({columns})")
+    _describe(connection, tables)
+
+
+def empty(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
+    """Make the tables anew, and forget how far they were."""
+    for table in (tables.current, tables.history):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    for book in ("_checkpoint", "_watermark"):
+        connection.execute(f"DELETE FROM main.{book} WHERE channel = ?", [tables.channel.name])  # noqa: S608 - constants
+    create(connection, tables)
+
+
+def _add(connection: duckdb.DuckDBPyConnection, tables: Tables, column: Column) -> None:
+    """Add a column; old rows hold its default, as `Columns.lift` gives it to old events."""
+    name, definition = quoted(column.name), f"{quoted(column.name)} {column.kind.value}"
+    if column.default is not None:
+        default = literal(str(_stored(column, column.default)))
+        definition += f" DEFAULT CAST({default} AS {column.kind.value})"
+    for table in (tables.current, tables.history):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN {definition}")
+    if column.default is not None:
+        connection.execute(f"UPDATE {tables.history} SET {name} = NULL WHERE _method = 'DELETE'")  # noqa: S608 - quoted
+
+
+def _described(columns: Columns) -> dict[str, list[Any]]:
+    """Return what decides the stored values. Whether NULL is allowed was decided at ingest."""
+    return {column.name: [column.kind.value, column.default] for column in columns}
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
+    name = tables.channel.name
+    described = msgspec.json.encode(_described(tables.columns)).decode()
+    connection.execute("DELETE FROM main._columns WHERE channel = ?", [name])
+    connection.execute("INSERT INTO main._columns VALUES (?, ?)", [name, described])
+
+
+def _known_columns(
+    connection: duckdb.DuckDBPyConnection, tables: Tables
+) -> dict[str, list[Any]] | None:
+    found = connection.execute(
+        "SELECT columns FROM main._columns WHERE channel = ?", [tables.channel.name]
+    ).fetchall()
+    return msgspec.json.decode(found[0][0]) if found else None

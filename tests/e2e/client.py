@@ -1,0 +1,112 @@
+"""Client: a WebSocket client that applies what it is told, as any user's would."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+
+Frame = dict[str, Any]
+DEADLINE_SECONDS = 15.0
+V1 = "eventhub.v1.json"
+
+
+class Closed(Exception):
+    """The hub closed the connection."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__(f"closed with {code}")
+        self.code = code
+
+
+class Client:
+    """One WebSocket: frames one by one, and the table that they make."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.table: dict[str, Frame] = {}
+        self.position = ""
+        self.is_v1 = socket.protocol == V1
+
+    async def send(self, message: object) -> None:
+        await self.socket.send_str(msgspec.json.encode(message).decode())
+
+    async def receive(self) -> Frame:
+        """Return the next frame, applied."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            message = await self.socket.receive()
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            raise Closed(self.socket.close_code)
+        frame: Frame = msgspec.json.decode(message.data)
+        self.apply(frame)
+        return frame
+
+    async def until(self, condition: Callable[[Frame], object]) -> list[Frame]:
+        """Return the frames up to the first that meets a condition, with it."""
+        frames = []
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                frames.append(await self.receive())
+                if condition(frames[-1]):
+                    return frames
+
+    async def replay(self) -> list[Frame]:
+        """Return the frames before `_ready` (v1 only)."""
+        return (await self.until(lambda frame: "_ready" in frame))[:-1]
+
+    async def ask(self, message: Frame) -> Frame:
+        """Send a message and return its `_ack` or `_error`; frames before it are applied."""
+        await self.send({**message, "_ref": "ask"})
+        frames = await self.until(
+            lambda frame: frame.get("_ack") == "ask"
+            or frame.get("_error", {}).get("ref") == "ask"
+        )
+        return frames[-1]
+
+    def apply(self, frame: Frame) -> None:
+        """Keep the table, as SPEC 4 says that any client can."""
+        if "_ready" in frame:
+            self.position = frame["_ready"]["position"]
+        elif "_tick" in frame:
+            self.position = frame["_tick"]
+        elif "id" not in frame or "_ack" in frame:
+            return
+        else:
+            row = {key: value for key, value in frame.items() if not key.startswith("_")}
+            match frame.get("_method", "POST"):
+                case "POST":
+                    assert frame["id"] not in self.table, f"told twice of {frame['id']}"
+                    self.table[frame["id"]] = row
+                case "PUT":
+                    self.table[frame["id"]].update(row)
+                case "DELETE":
+                    del self.table[frame["id"]]
+
+
+@asynccontextmanager
+async def connect(
+    url: str, *, bare: bool = False, headers: dict[str, str] | None = None
+) -> AsyncIterator[Client]:
+    """Open a WebSocket on a URL of the hub, `http://` as it is announced."""
+    protocols = () if bare else (V1,)
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.ws_connect(url, protocols=protocols, max_msg_size=0) as socket,
+    ):
+        yield Client(socket)
+
+
+async def get(url: str, **params: str) -> Any:
+    """GET rows as JSON."""
+    async with aiohttp.ClientSession() as session, session.get(url, params=params) as answer:
+        body = await answer.read()
+        assert answer.status == 200, body
+        return msgspec.json.decode(body)
+
+
+async def request(method: str, url: str, **kwargs: Any) -> tuple[int, Any]:
+    """Return the status and the decoded JSON of an answer."""
+    async with aiohttp.ClientSession() as session, session.request(method, url, **kwargs) as answer:
+        return answer.status, msgspec.json.decode(await answer.read())

@@ -1,0 +1,58 @@
+"""`hub_factory` starts `eventhub serve` as a user does; a failed test shows what it logged."""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.hub import Hub, HubFactory
+
+_HUBS = pytest.StashKey[list[Hub]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the stderr of a failed test's hubs."""
+    report = yield
+    if report.failed:
+        for hub in item.stash.get(_HUBS, []):
+            report.sections.append(("Captured stderr of the hub", hub.stderr()))
+    return report
+
+
+@pytest.fixture
+def hub_factory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[HubFactory]:
+    """Start hubs, each with data of its own; all are gone after the test."""
+    hubs: list[Hub] = []
+    request.node.stash[_HUBS] = hubs
+
+    def start(config: Path | str, **flags: object) -> Hub:
+        folder = tmp_path / f"hub-{len(hubs)}"
+        folder.mkdir()
+        hub = Hub(_config_file(config, folder), folder, _arguments(flags))
+        hubs.append(hub)
+        hub.start()
+        return hub
+
+    yield start
+    for hub in hubs:
+        hub.kill()
+
+
+def _config_file(config: Path | str, folder: Path) -> Path:
+    if isinstance(config, Path):
+        return config.resolve()
+    path = folder / "eventhub.yaml"
+    path.write_text(config, encoding="utf-8")
+    return path
+
+
+def _arguments(flags: dict[str, object]) -> list[str]:
+    """`role=["gateway", "alerts"]` becomes `--role gateway --role alerts`."""
+    arguments: list[str] = []
+    for name, value in flags.items():
+        for one in value if isinstance(value, list) else [value]:
+            arguments += [f"--{name.replace('_', '-')}", str(one)]
+    return arguments

@@ -1,0 +1,86 @@
+"""Hub: `eventhub serve` as a process, which can be stopped, killed and started again."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+READY = re.compile(r"^EventHub ready on (http://\S+?:(\d+))$", re.MULTILINE)
+DEADLINE_SECONDS = 20.0
+"""For a hub to take traffic, and for it to stop. A slow, shared machine needs seconds."""
+
+
+class Hub:
+    """One `eventhub serve`: can be stopped or killed, and started again on its data and port."""
+
+    def __init__(self, config: Path, folder: Path, flags: list[str]) -> None:
+        self._command = [sys.executable, "-m", "eventhub", "serve", str(config), *flags]
+        self._command += ["--data", str(folder / "data")]
+        self._folder = folder
+        self._out = folder / "stdout.txt"
+        self._err = folder / "stderr.txt"
+        self._port = "0"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+        """Without a slash at the end; known once it was ready, and the same ever after."""
+
+    def start(self) -> None:
+        """Start it and return when it takes traffic."""
+        # Files and not pipes: a pipe that nobody reads would stop the hub when it is full.
+        with self._out.open("wb") as out, self._err.open("ab") as err:
+            self.process = subprocess.Popen(
+                [*self._command, "--port", self._port],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,
+            )
+        self.url, self._port = self._ready()
+
+    def stop(self) -> int:
+        """Ask it to stop, as systemd and Kubernetes do; return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill -9 it and all that it started: the power cut."""
+        self._end(signal.SIGKILL)
+
+    def stderr(self) -> str:
+        """What it has logged, over all its starts."""
+        return self._err.read_text(errors="replace") if self._err.exists() else ""
+
+    def _ready(self) -> tuple[str, str]:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            if match := READY.search(self._out.read_text(errors="replace")):
+                return match[1], match[2]
+            if self.process is not None and self.process.poll() is not None:
+                pytest.fail(f"the hub ended with {self.process.returncode}:\n{self.stderr()}")
+            time.sleep(0.02)
+        self.kill()
+        pytest.fail(f"the hub was not ready in {DEADLINE_SECONDS} s:\n{self.stderr()}")
+
+    def _end(self, signal_number: signal.Signals) -> int:
+        assert self.process is not None, "it was not started"
+        if self.process.poll() is None:
+            # SIGTERM is for the hub alone, which ends its broker itself.
+            whole = signal_number is signal.SIGKILL
+            (os.killpg if whole else os.kill)(self.process.pid, signal_number)
+        try:
+            return self.process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(DEADLINE_SECONDS)
+            pytest.fail(f"the hub did not end in {DEADLINE_SECONDS} s:\n{self.stderr()}")
+
+
+HubFactory = Callable[..., Hub]
+"""`hub_factory(path or YAML text, **flags)`: a started hub; `host="::1"` becomes `--host ::1`."""

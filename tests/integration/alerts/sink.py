@@ -1,0 +1,120 @@
+"""Sink: an SMTP server that keeps what it takes, and answers as a test tells it to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from time import monotonic
+from typing import Self
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+DEADLINE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One mail that the sink took."""
+
+    sender: str
+    recipients: list[str]
+    mail: EmailMessage
+    raw: bytes
+    at: float
+    """By the monotonic clock."""
+
+
+class Sink:
+    """An SMTP server on a free port of loopback."""
+
+    def __init__(self) -> None:
+        self.taken: list[Taken] = []
+        self.answers: list[str] = []
+        """To the next DATA commands, in order; then 250."""
+        self.refusals: dict[str, str] = {}
+        """Recipient to the answer to its RCPT."""
+        self.attempts: list[float] = []
+        """When each DATA came, by the monotonic clock."""
+        self.waiting = 0
+        """DATA commands that are not answered now."""
+        self.port = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self._changed = asyncio.Condition()
+
+    def hang(self) -> None:
+        """Answer no DATA until `resume`."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        """Answer again."""
+        self._open.set()
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Answer one RCPT."""
+        if address in self.refusals:
+            return self.refusals[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
+        """Answer one DATA, and keep the mail if the answer is 250."""
+        self.attempts.append(monotonic())
+        self.waiting += 1
+        await self._tell()
+        await self._open.wait()
+        self.waiting -= 1
+        answer = self.answers.pop(0) if self.answers else "250 taken"
+        if answer.startswith("250"):
+            raw = envelope.content
+            assert isinstance(raw, bytes)
+            mail = message_from_bytes(raw, policy=default)
+            assert isinstance(mail, EmailMessage)
+            recipients = [str(address) for address in envelope.rcpt_tos]
+            self.taken.append(Taken(str(envelope.mail_from), recipients, mail, raw, monotonic()))
+        await self._tell()
+        return answer
+
+    async def has(self, count: int) -> list[Taken]:
+        """Wait until so many mails are taken, and return them."""
+        await self._until(lambda: len(self.taken) >= count)
+        return self.taken
+
+    async def has_waiting(self, count: int) -> None:
+        """Wait until so many dialogues hang."""
+        await self._until(lambda: self.waiting >= count)
+
+    async def has_attempts(self, count: int) -> None:
+        """Wait until DATA came so many times."""
+        await self._until(lambda: len(self.attempts) >= count)
+
+    async def _until(self, claim: object) -> None:
+        assert callable(claim)
+        async with asyncio.timeout(DEADLINE_SECONDS), self._changed:
+            await self._changed.wait_for(claim)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        """Listen, and stop at the end of the block."""
+        sink = cls()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: SMTP(sink, enable_SMTPUTF8=True, hostname="sink.test"), "127.0.0.1", 0
+        )
+        sink.port = server.sockets[0].getsockname()[1]
+        try:
+            yield sink
+        finally:
+            sink.resume()
+            server.close()

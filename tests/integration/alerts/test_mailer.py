@@ -1,0 +1,208 @@
+"""A mail reaches exactly those it is for, once; what the server answers decides what comes next."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from eventhub.alerts import mailer as mailer_module
+from eventhub.alerts.attachment import Attachment
+from eventhub.alerts.mail import Mail, addresses
+from eventhub.alerts.mailer import Mailer, Outcome
+from eventhub.config import EmailService
+from eventhub.errors import Misconfigured, Rejected, Unavailable
+from tests.integration.alerts.sink import Sink
+
+PLAIN = Mail(
+    message_id="<e.1.chat@eventhub>",
+    date=datetime(2026, 11, 23, 10, tzinfo=UTC),
+    sender=Address("EventHub", "hub", "example.org"),
+    to=addresses(["a@example.org"]),
+    subject="Hello",
+    text="Hello there",
+)
+
+
+def service(sink: Sink, **changes: Any) -> EmailService:
+    return EmailService(type="smtp", host="127.0.0.1", port=sink.port, **changes)
+
+
+async def send(mail: Mail, *sinks: Sink, name: str = "0") -> Outcome:
+    mailer = Mailer({str(i): service(sink) for i, sink in enumerate(sinks)})
+    async with mailer.turn(name) as found:
+        return await found.send(mail, mail.recipients)
+
+
+async def test_mail_arrives_with_its_headers(sink: Sink) -> None:
+    await send(PLAIN, sink)
+    (taken,) = sink.taken
+    assert taken.sender == "hub@example.org"
+    assert taken.recipients == ["a@example.org"]
+    assert taken.mail["Message-ID"] == "<e.1.chat@eventhub>"
+    assert taken.mail["Date"].datetime == PLAIN.date
+    assert taken.mail["From"] == "EventHub <hub@example.org>"
+    assert taken.mail["Subject"] == "Hello"
+    assert taken.mail.get_content().rstrip() == "Hello there"
+
+
+async def test_bcc_gets_the_mail_and_is_in_no_header(sink: Sink) -> None:
+    await send(replace(PLAIN, bcc=addresses(["secret@example.org"])), sink)
+    assert sink.taken[0].recipients == ["a@example.org", "secret@example.org"]
+    assert b"secret" not in sink.taken[0].raw
+
+
+async def test_line_breaks_in_a_subject_make_no_header(sink: Sink) -> None:
+    await send(replace(PLAIN, subject="one\r\nBcc: evil@example.org\n\ntwo\x85x\u2028y"), sink)
+    mail = sink.taken[0].mail
+    assert mail["Bcc"] is None
+    assert mail["Subject"] == "one Bcc: evil@example.org two x y"
+    assert mail["From"] == "EventHub <hub@example.org>"
+
+
+async def test_text_outside_ascii_survives(sink: Sink) -> None:
+    odd = replace(
+        PLAIN,
+        subject="Grüße, 世界 🎉" * 12,
+        text="naïve 🎉\n.\n..dots\n" + "x" * 2000,
+        to=addresses(['"Jürgen, 世" <j@bücher.example>']),
+    )
+    await send(odd, sink)
+    (taken,) = sink.taken
+    assert taken.mail["Subject"] == odd.subject
+    assert taken.mail.get_content().splitlines() == (odd.text or "").splitlines()
+    assert taken.recipients == ["j@xn--bcher-kva.example"]
+    assert taken.mail["To"].addresses[0].display_name == "Jürgen, 世"
+
+
+async def test_html_images_and_attachments_keep_their_places(sink: Sink) -> None:
+    rich = replace(
+        PLAIN,
+        html='<p>Hi <img src="cid:logo"></p>',
+        images={"logo": Attachment("logo.png", "image/png", b"\x89PNG")},
+        attachments=(Attachment("naïve report.pdf", "application/pdf", b"%PDF"),),
+    )
+    await send(rich, sink)
+    mail = sink.taken[0].mail
+    types = [part.get_content_type() for part in mail.walk()]
+    assert types == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "application/pdf",
+    ]
+    image = next(part for part in mail.walk() if part.get_content_type() == "image/png")
+    assert image["Content-ID"] == "<logo>"
+    (attached,) = mail.iter_attachments()
+    assert attached.get_filename() == "naïve report.pdf"
+    assert attached.get_content() == b"%PDF"
+
+
+async def test_a_recipient_named_twice_gets_one_mail(sink: Sink) -> None:
+    twice = replace(PLAIN, cc=addresses(["A@example.org, b@example.org"]))
+    await send(twice, sink)
+    assert sink.taken[0].recipients == ["a@example.org", "b@example.org"]
+
+
+async def test_one_refused_recipient_does_not_keep_the_mail_from_others(sink: Sink) -> None:
+    sink.refusals = {"b@example.org": "550 no such user", "c@example.org": "451 greylisted"}
+    mail = replace(PLAIN, to=addresses(["a@example.org,b@example.org,c@example.org"]))
+    outcome = await send(mail, sink)
+    assert outcome.refused == {"b@example.org": "550 no such user"}
+    assert outcome.deferred == {"c@example.org": "451 greylisted"}
+    assert sink.taken[0].recipients == ["a@example.org"]
+
+
+async def test_mail_refused_for_good_is_rejected(sink: Sink) -> None:
+    sink.answers = ["554 spam"]
+    with pytest.raises(Rejected, match="554 spam"):
+        await send(PLAIN, sink)
+
+
+async def test_mail_refused_for_now_is_unavailable(sink: Sink) -> None:
+    sink.answers = ["451 later"]
+    with pytest.raises(Unavailable, match="451"):
+        await send(PLAIN, sink)
+
+
+async def test_a_server_that_is_not_there_is_unavailable(sink: Sink, unused_port: int) -> None:
+    sink.port = unused_port
+    with pytest.raises(Unavailable, match="0: "):
+        await send(PLAIN, sink)
+
+
+async def test_no_recipient_is_rejected(sink: Sink) -> None:
+    with pytest.raises(Rejected, match="no recipient"):
+        await send(replace(PLAIN, to=addresses(["nobody"])), sink)
+
+
+async def test_starttls_that_a_server_lacks_is_not_sent_without(sink: Sink) -> None:
+    mailer = Mailer({"s": service(sink, tls=True)})
+    async with mailer.turn("s") as found:
+        with pytest.raises(Unavailable, match="STARTTLS"):
+            await found.send(PLAIN, PLAIN.recipients)
+    assert sink.taken == []
+
+
+async def test_services_of_one_type_keep_their_own_settings(sink: Sink, second_sink: Sink) -> None:
+    await send(PLAIN, sink, second_sink, name="0")
+    assert (len(sink.taken), len(second_sink.taken)) == (1, 0)
+    await send(PLAIN, sink, second_sink, name="1")
+    assert (len(sink.taken), len(second_sink.taken)) == (1, 1)
+
+
+async def test_a_server_that_hangs_is_given_up_and_rests(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailer_module, "DIALOGUE_SECONDS", 0.2)
+    sink.hang()
+    mailer = Mailer({"s": service(sink)})
+    async with mailer.turn("s") as found:
+        with pytest.raises(Unavailable, match="did not answer in"):
+            await found.send(PLAIN, PLAIN.recipients)
+    with pytest.raises(Unavailable, match="before this one"):
+        async with mailer.turn("s"):
+            pass
+
+
+async def test_a_service_has_a_bounded_number_of_dialogues(sink: Sink) -> None:
+    sink.hang()
+    mailer = Mailer({"s": service(sink)})
+
+    async def deliver() -> None:
+        async with mailer.turn("s") as found:
+            await found.send(PLAIN, PLAIN.recipients)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(mailer_module.MAX_DIALOGUES + 2):
+            group.create_task(deliver())
+        await sink.has_waiting(mailer_module.MAX_DIALOGUES)
+        assert len(sink.attempts) == mailer_module.MAX_DIALOGUES
+        sink.resume()
+    assert len(sink.taken) == mailer_module.MAX_DIALOGUES + 2
+
+
+async def test_a_stub_shows_the_mail_and_sends_nothing() -> None:
+    with capture_logs() as logs:
+        async with Mailer({"s": EmailService(type="stub")}).turn("s") as found:
+            await found.send(PLAIN, PLAIN.recipients)
+    assert logs[0]["event"] == "stub_mail"
+    assert "Hello there" in logs[0]["mail"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (EmailService(type="smtp"), "email: s: host"),
+        (EmailService(type="gmail", email="x@gmail.com"), "email: s: gmail needs"),
+    ],
+)
+def test_a_service_that_cannot_work_is_named(wrong: EmailService, named: str) -> None:
+    with pytest.raises(Misconfigured, match=named):
+        Mailer({"s": wrong})

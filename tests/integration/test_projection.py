@@ -1,0 +1,344 @@
+"""The projection never loses, repeats or invents an event: under load, kills and full disks."""
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from eventhub.errors import Unavailable
+from eventhub.event import StoredEvent
+from projections.projector import Projector, rebuild
+from projections.snapshot import DuckSnapshots
+from projections.store import Store
+from projections.verify import verify
+from tests.projecting import Change, Journal, history, query, read_all, rows_after
+
+CHAT = Channel("chat", Columns([Column("votes", Kind.INTEGER), Column("text")]))
+
+
+def changes(count: int, rows: int, seed: int = 7) -> list[Change]:
+    """A mix of changes of a few rows; those that make no sense are left out by `history`."""
+    chance = random.Random(seed)
+    return [
+        (
+            chance.choice(["POST", "PUT", "PUT", "DELETE"]),
+            f"r{chance.randrange(rows)}",
+            {"votes": n, "text": "x" * chance.randrange(80)},
+        )
+        for n in range(count)
+    ]
+
+
+OWN_CONNECTIONS = 3
+"""Of a store with one reader: the root, the writer's and the reader's."""
+EVENTS = history(CHAT, changes(6000, 300))
+
+
+@asynccontextmanager
+async def running(store: Store, journal: Journal) -> AsyncIterator[Projector]:
+    """Run a projector beside the test."""
+    projector = Projector(store, journal)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(projector.run())
+        try:
+            yield projector
+        finally:
+            task.cancel()
+
+
+def told(reached: int, last: int) -> None:
+    """Progress that nobody watches."""
+
+
+async def test_a_snapshot_has_what_its_reader_has_seen_in_order_of_creation(tmp_path: Path) -> None:
+    journal = Journal(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+        snapshots = DuckSnapshots(store, [projector])
+        for end in (1, 2, 500, len(EVENTS)):
+            journal.extend(EVENTS[len(journal.events) : end])
+            async with snapshots.read("chat", query(CHAT), at_least=end) as snapshot:
+                rows = await read_all(snapshot)
+            expected = rows_after(EVENTS[: snapshot.sequence])
+            assert snapshot.sequence >= end
+            assert rows == [(seq, row) for seq, _, row in expected.values()]
+
+
+async def test_snapshots_agree_with_their_sequence_while_events_are_stored(tmp_path: Path) -> None:
+    journal = Journal(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+        snapshots = DuckSnapshots(store, [projector])
+        seen = set()
+        for start in range(0, len(EVENTS), 100):
+            journal.extend(EVENTS[start : start + 100])
+            async with snapshots.read("chat", query(CHAT), at_least=start) as snapshot:
+                rows = await read_all(snapshot)
+            expected = rows_after(EVENTS[: snapshot.sequence])
+            assert rows == [(seq, row) for seq, _, row in expected.values()]
+            seen.add(snapshot.sequence)
+    assert len(seen) > 20
+
+
+async def test_filter_sort_limit_and_columns_shape_a_snapshot(tmp_path: Path) -> None:
+    journal = Journal(CHAT)
+    journal.extend(EVENTS)
+    asked = query(
+        CHAT,
+        **{"votes>": ["3000"], "_sort": ["-votes"], "_limit": ["3"], "_offset": ["1"]},
+        _c=["votes", "id"],
+    )
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+        snapshots = DuckSnapshots(store, [projector])
+        async with snapshots.read("chat", asked, at_least=len(EVENTS)) as snapshot:
+            rows = [row for _, row in await read_all(snapshot)]
+    matching = [row for _, _, row in rows_after(EVENTS).values() if (row["votes"] or 0) > 3000]
+    expected = sorted(matching, key=lambda row: -row["votes"])[1:4]
+    assert [list(row.items()) for row in rows] == [
+        [("votes", row["votes"]), ("id", row["id"])] for row in expected
+    ]
+
+
+async def test_a_reader_that_leaves_in_the_middle_holds_nothing(tmp_path: Path) -> None:
+    journal = Journal(CHAT)
+    journal.extend(history(CHAT, [("POST", f"r{n}", {}) for n in range(5000)]))
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+        snapshots = DuckSnapshots(store, [projector])
+        await projector.caught_up(5000, 10)
+
+        async def reader(started: asyncio.Event) -> None:
+            async with snapshots.read("chat", query(CHAT), at_least=1) as snapshot:
+                async for _ in snapshot.chunks():
+                    started.set()
+                    await asyncio.Event().wait()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                started = asyncio.Event()
+                task = group.create_task(reader(started))
+                await started.wait()
+                task.cancel()
+        async with snapshots.read("chat", query(CHAT), at_least=1) as snapshot:
+            assert len(await read_all(snapshot)) == 5000
+        assert await connections(store) == OWN_CONNECTIONS
+
+
+def count_connections(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how many connections DuckDB has."""
+    [(count,)] = connection.execute("SELECT * FROM duckdb_connection_count()").fetchall()
+    return int(count)
+
+
+async def connections(store: Store) -> int:
+    """Return how many connections DuckDB has, once the releases that are under way are done."""
+    async with asyncio.timeout(5), store.reader() as reader:
+        while (count := await store.read(reader, count_connections)) > OWN_CONNECTIONS:  # noqa: ASYNC110 - DuckDB tells nobody
+            await asyncio.sleep(0.01)
+    return count
+
+
+async def test_a_sequence_that_does_not_come_is_told_in_time(tmp_path: Path) -> None:
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, Journal(CHAT)) as projector:
+        with pytest.raises(Unavailable, match="is at 0, not 5"):
+            await projector.caught_up(5, 0.05)
+
+
+async def test_an_older_log_put_back_starts_the_projection_over(tmp_path: Path) -> None:
+    journal = Journal(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        await store.begin("chat", journal.epoch)
+        await store.append("chat", EVENTS)
+        journal.extend(EVENTS[:100])
+        async with running(store, journal) as projector:
+            snapshots = DuckSnapshots(store, [projector])
+            async with snapshots.read("chat", query(CHAT), at_least=100) as snapshot:
+                assert len(await read_all(snapshot)) == len(rows_after(EVENTS[:100]))
+
+
+def contents(path: Path) -> list[list[tuple[object, ...]]]:
+    """Return both tables of a closed file."""
+    with duckdb.connect(path, read_only=True) as connection:
+        return [
+            connection.execute(f"SELECT * FROM {table} ORDER BY _seq").fetchall()
+            for table in ("chat", "chat_history")
+        ]
+
+
+async def test_a_rebuild_gives_the_same_tables(tmp_path: Path) -> None:
+    journal = Journal(CHAT)
+    journal.extend(EVENTS)
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+        await projector.caught_up(len(EVENTS), 10)
+    before, reached = contents(tmp_path / "p"), []
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        await rebuild(store, journal, lambda at, last: reached.append((at, last)))
+        assert (await verify(store, journal, told)).is_equal
+    assert reached[-1] == (len(EVENTS), len(EVENTS))
+    assert contents(tmp_path / "p") == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("UPDATE chat SET text = 'forged' WHERE id = $id", "the table has other values"),
+        ("DELETE FROM chat WHERE id = $id", "is missing"),
+        ("UPDATE chat SET id = 'new' || id WHERE id = $id", "is in the table, not in the log"),
+        ("UPDATE chat SET _seq = 1 WHERE id = $id", "the table has it as of 1"),
+        ("UPDATE chat SET _created_seq = 0 WHERE id = $id", "the table has it created at 0"),
+    ],
+)
+async def test_verify_finds_a_row_that_is_not_what_the_log_says(
+    tmp_path: Path, damage: str, what: str
+) -> None:
+    journal = Journal(CHAT)
+    journal.extend(EVENTS)
+    victim = next(iter(rows_after(EVENTS)))
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        await rebuild(store, journal, told)
+    with duckdb.connect(tmp_path / "p") as connection:
+        connection.execute(damage, {"id": victim})
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        report = await verify(store, journal, told)
+    assert not report.is_equal
+    assert what in [difference.what for difference in report.differences]
+
+
+async def test_verify_counts_a_lost_event_and_knows_another_epoch(tmp_path: Path) -> None:
+    journal = Journal(CHAT)
+    journal.extend(EVENTS)
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        await rebuild(store, journal, told)
+    with duckdb.connect(tmp_path / "p") as connection:
+        connection.execute("DELETE FROM chat_history WHERE _seq = 17")
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        report = await verify(store, journal, told)
+        journal.epoch = "e2"
+        assert not (await verify(store, journal, told)).same_epoch
+    assert (report.events, report.history_rows, report.different) == (
+        len(EVENTS),
+        len(EVENTS) - 1,
+        0,
+    )
+    assert not report.is_equal
+
+
+APPENDER = """
+import asyncio, sys
+from pathlib import Path
+from eventhub.log import configure
+from projections.store import Store
+from tests.integration.test_projection import CHAT, EVENTS
+
+configure("warning", "json")
+
+async def main():
+    store = Store(Path(sys.argv[1]), [CHAT])
+    await store.open()
+    head = (await store.begin("chat", "e1")).head
+    print(head, flush=True)
+    size = int(sys.argv[2])
+    while head < len(EVENTS):
+        head = (await store.append("chat", EVENTS[head : head + size])).head
+        if head % 3 == 0:
+            await store.fold("chat")
+        print(head, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def acknowledged(process: subprocess.Popen[str]) -> Iterator[int]:
+    """Iterate over the heads that an appender prints, to the end of the process."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.endswith("\n"):
+            yield int(line)
+
+
+def test_kill_9_at_any_moment_neither_loses_nor_repeats(tmp_path: Path) -> None:
+    chance, reached = random.Random(), 0
+    for size in (1, 1, 30, 7, 200):
+        process = subprocess.Popen(
+            [sys.executable, "-c", APPENDER, str(tmp_path / "p"), str(size)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        heads = acknowledged(process)
+        assert next(heads) >= reached
+        killer = threading.Timer(chance.uniform(0.02, 0.4), process.send_signal, [signal.SIGKILL])
+        killer.start()
+        reached = max([reached, *heads])
+        process.wait(10)
+        killer.cancel()
+        assert process.stdout is not None
+        process.stdout.close()
+        asyncio.run(check_whole(tmp_path / "p", EVENTS, reached))
+
+
+async def check_whole(path: Path, events: list[StoredEvent], acknowledged: int) -> None:
+    """The file holds exactly the events up to its checkpoint, no fewer than were acknowledged."""
+    async with Store(path, [CHAT]) as store:
+        head = store.progress("chat").head
+        journal = Journal(CHAT)
+        journal.extend(events)
+        await store.fold("chat")
+        report = await verify(store, journal, told)
+    assert head >= acknowledged
+    assert (report.is_equal, report.sequence, report.history_rows) == (True, head, head)
+
+
+FULL_DISK = """
+import asyncio, resource, sys
+from pathlib import Path
+import projections.projector
+from eventhub.log import configure
+from projections.store import Store
+from tests.integration.test_projection import CHAT, EVENTS, Journal, running
+
+configure("warning", "json")
+projections.projector.RETRY_SECONDS = (0.05, 0.1)
+
+async def main():
+    path, journal = Path(sys.argv[1]), Journal(CHAT)
+    async with Store(path, [CHAT]) as store, running(store, journal) as projector:
+        journal.extend(EVENTS[:1000])
+        await projector.caught_up(1000, 10)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, resource.RLIM_INFINITY))
+        journal.extend(EVENTS[1000:])
+        try:
+            await projector.caught_up(len(EVENTS), 1)
+        except Exception as error:
+            print(type(error).__name__, projector.head < len(EVENTS), flush=True)
+        try:
+            store._root.execute("FORCE CHECKPOINT")
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        await projector.caught_up(len(EVENTS), 10)
+        print("caught up", flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_disk_that_fills_up_is_survived_and_resumed_from(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "p")],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert "Unavailable True" in done.stdout
+    assert "FatalException" in done.stdout
+    assert "projection_failed" in done.stderr
+    assert "projection_reopened" in done.stderr
+    assert "caught up" in done.stdout
+    asyncio.run(check_whole(tmp_path / "p", EVENTS, len(EVENTS)))

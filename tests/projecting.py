@@ -1,0 +1,142 @@
+"""Builders for tests of the projection: histories of a channel, and the rows that they come to."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
+from typing import Any, NoReturn
+
+import msgspec
+
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from eventhub.event import Event, Method, StoredEvent
+from eventhub.filters import Query, parse
+from eventhub.snapshots import Snapshot
+from eventhub.stream import Bounds
+
+Change = tuple[Method, str, Mapping[str, Any]]
+"""What one event does: method, id, and the values of the columns it sets."""
+Row = dict[str, Any]
+
+EVERY_KIND = Channel(
+    'every "kind"',
+    Columns([Column(f'a {kind.name} "column"\'s', kind) for kind in Kind]),
+)
+
+
+def history(channel: Channel, changes: Iterable[Change], *, first: int = 1) -> list[StoredEvent]:
+    """Return the events of changes that make sense; the others (PUT of no row…) are left out."""
+    rows: dict[str, Row] = {}
+    created: dict[str, int] = {}
+    events: list[StoredEvent] = []
+    for method, row_id, values in changes:
+        if (method == "POST") == (row_id in rows):
+            continue
+        sequence = first + len(events)
+        before = rows.pop(row_id, None)
+        row = {**(before or channel.columns.new_row({"id": row_id})), **values}
+        if method != "DELETE":
+            rows[row_id] = row
+        if method == "POST":
+            created[row_id] = sequence
+        event = Event(
+            method=method,
+            id=row_id,
+            time=f"2026-11-23T10:00:00.{sequence % 10**6:06}Z",
+            endpoint="chat",
+            columns=channel.columns.signature,
+            write=f"w{sequence}",
+            created=0 if method == "POST" else created[row_id],
+            message={"id": row_id, **values},
+            row=rows.get(row_id),
+            was=before,
+        )
+        events.append(StoredEvent(sequence, event, size=300))
+    return events
+
+
+def rows_after(events: Iterable[StoredEvent]) -> dict[str, tuple[int, int, Row]]:
+    """The slow, obvious fold: `(_seq, _created_seq, row)` by id, in order of creation."""
+    rows: dict[str, tuple[int, int, Row]] = {}
+    for stored in events:
+        rows.pop(stored.event.id, None)
+        if stored.event.row is not None:
+            rows[stored.event.id] = (stored.sequence, stored.created, stored.event.row)
+    return dict(sorted(rows.items(), key=lambda item: item[1][1]))
+
+
+def query(channel: Channel, **args: list[str]) -> Query:
+    """Return the query that arguments of a URL mean."""
+    return parse(args, channel.columns)
+
+
+async def read_all(snapshot: Snapshot) -> list[tuple[int, Row]]:
+    """Return the rows of a snapshot, parsed, with their sequences."""
+    return [
+        (sequence, msgspec.json.decode(text))
+        async for chunk in snapshot.chunks()
+        for sequence, text in chunk
+    ]
+
+
+class Journal:
+    """A stream of given events, read only. `extend` is what a writer would append."""
+
+    def __init__(self, channel: Channel, epoch: str = "e1") -> None:
+        self.channel = channel
+        self.epoch = epoch
+        self.events: list[StoredEvent] = []
+        self._grown = asyncio.Event()
+
+    def extend(self, events: Iterable[StoredEvent]) -> None:
+        """Append events."""
+        self.events += events
+        self._grown.set()
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+        """As `EventStream.follow`, in batches of seven."""
+        async with aclosing(self._batches(after)) as batches:
+            yield batches
+
+    async def _batches(self, after: int) -> AsyncGenerator[list[StoredEvent], None]:
+        while True:
+            self._grown.clear()
+            fresh = [stored for stored in self.events if stored.sequence > after]
+            for start in range(0, len(fresh), 7):
+                yield fresh[start : start + 7]
+            after = fresh[-1].sequence if fresh else after
+            if self.events and self.events[-1].sequence > after:
+                continue
+            await self._grown.wait()
+
+    async def get(self, sequence: int) -> StoredEvent | None:
+        """As `EventStream.get`."""
+        return next((s for s in self.events if s.sequence == sequence), None)
+
+    async def bounds(self) -> Bounds:
+        """As `EventStream.bounds`."""
+        if not self.events:
+            return Bounds(1, 0)
+        return Bounds(self.events[0].sequence, self.events[-1].sequence)
+
+    async def append(self, event: Event, *, expect: int) -> NoReturn:
+        """Never: see `extend`."""
+        raise NotImplementedError
+
+    async def last(self, row_id: str) -> NoReturn:
+        """Never: the projection does not ask."""
+        raise NotImplementedError
+
+    async def sequence_before(self, moment: datetime) -> NoReturn:
+        """Never: the projection does not ask."""
+        raise NotImplementedError
+
+    async def enlist(self, worker: str) -> NoReturn:
+        """Never: the projection does not ask."""
+        raise NotImplementedError
+
+    def work(self, worker: str) -> NoReturn:
+        """Never: the projection does not ask."""
+        raise NotImplementedError

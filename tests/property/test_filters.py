@@ -1,0 +1,182 @@
+"""The predicate of a filter and its SQL give one answer for every row."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventhub.columns import Column, Columns, Kind
+from eventhub.filters import parse
+
+# Names that look like operators, need quoting, or are another column with an operator.
+KINDS = {
+    "text": Kind.TEXT,
+    "text!": Kind.TEXT,
+    'whole"': Kind.INTEGER,
+    "-real": Kind.REAL,
+    "flag": Kind.BOOLEAN,
+    "day": Kind.DATE,
+    "moment": Kind.TIMESTAMP,
+    "data": Kind.JSON,
+}
+COLUMNS = Columns(Column(name, kind) for name, kind in KINDS.items())
+EQUALITY = ["", "!"]
+ORDER = [">", ">~", "<", "<~"]
+MATCH = ["~", "!~", "*", "!*"]
+OPERATORS = {
+    Kind.TEXT: EQUALITY + ORDER + MATCH,
+    Kind.BOOLEAN: EQUALITY,
+    Kind.JSON: EQUALITY,
+}
+
+# Few letters, so that rows and filters meet; many whose case is not simple: those that fold to
+# two or three letters, to a letter of another block, or differently at the end of a word.
+LETTERS = "aAsSßẞſtTﬆffFﬃiIİıjǰJkKKσςΣé É%_.\\^[]()*+?\0\n🎉"  # noqa: RUF001
+short_texts = st.text(LETTERS, max_size=6)
+texts = short_texts | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+edges = [2**31, 2**53 + 1, 2**63 - 1]
+wholes = st.integers(-3, 3) | st.sampled_from([*edges, *(-edge for edge in edges), -(2**63)])
+reals = st.sampled_from([0.0, -0.0, 0.1 + 0.2, 0.3, 1e-9, 1.0, 1e308]) | st.floats(
+    allow_nan=False, allow_infinity=False
+)
+moments = st.sampled_from(
+    ["2023-01-01T00:00:00", "2023-04-01T10:00:00", "2023-04-01T10:00:00.000001", "2023-04-01"]
+) | st.datetimes().map(lambda moment: moment.isoformat())
+days = moments.map(lambda moment: moment[:10])
+documents = st.sampled_from(["text", 1, {"a": [1, None]}, [], False])
+
+VALUES: dict[Kind, st.SearchStrategy[Any]] = {
+    Kind.TEXT: texts,
+    Kind.INTEGER: wholes,
+    Kind.REAL: reals,
+    Kind.BOOLEAN: st.booleans(),
+    Kind.DATE: days,
+    Kind.TIMESTAMP: moments,
+    Kind.JSON: documents,
+}
+instants = moments | days | st.sampled_from(["2023", "2023-04", "2023-04-01T10", "0001"])
+ASKED: dict[Kind, st.SearchStrategy[Any]] = {
+    Kind.TEXT: texts,
+    Kind.INTEGER: wholes | st.integers(),
+    Kind.REAL: reals | wholes | st.sampled_from(["nan", "inf", "-inf", "1e999"]),
+    Kind.BOOLEAN: st.sampled_from(["0", "n", "No", "FALSE", "f", "true", "1", "maybe"]),
+    Kind.DATE: instants,
+    Kind.TIMESTAMP: instants | st.just("2023-04-01T10:00:00+05:30"),
+    Kind.JSON: st.just(""),
+}
+
+rows = st.fixed_dictionaries({name: st.none() | VALUES[kind] for name, kind in KINDS.items()})
+
+
+@st.composite
+def arguments(draw: st.DrawFn) -> dict[str, list[Any]]:
+    """One to three keys, with values that their column can be compared with."""
+    args = {}
+    for name in draw(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=3)):
+        kind = KINDS[name]
+        operator = draw(st.sampled_from(OPERATORS.get(kind, EQUALITY + ORDER)))
+        values = ASKED[kind] | st.none() if draw(st.integers(0, 9)) == 0 else ASKED[kind]
+        args[name + operator] = draw(st.lists(values, min_size=1, max_size=3))
+    return args
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 1")
+        names = ", ".join(
+            '"{}" {}'.format(name.replace('"', '""'), kind.value) for name, kind in KINDS.items()
+        )
+        connection.execute(f"CREATE TABLE t (_created_seq UBIGINT, {names})")
+        yield connection
+
+
+def store(database: duckdb.DuckDBPyConnection, table: list[dict[str, Any]]) -> None:
+    values: list[Any] = []
+    for sequence, row in enumerate(table):
+        document = None if row["data"] is None else json.dumps(row["data"])
+        values += [sequence, *({**row, "data": document}[name] for name in KINDS)]
+    marks = ", ".join(["(" + ", ".join("?" * (len(KINDS) + 1)) + ")"] * len(table))
+    database.execute("DELETE FROM t")
+    database.execute(f"INSERT INTO t VALUES {marks}", values)
+
+
+def found_by_sql(database: duckdb.DuckDBPyConnection, args: Mapping[str, Any]) -> list[int]:
+    query = parse(args, COLUMNS)
+    where, parameters = query.filter.sql()
+    found = database.execute(
+        f"SELECT _created_seq FROM t WHERE {where} ORDER BY {query.order_by()}", parameters
+    )
+    return [sequence for (sequence,) in found.fetchall()]
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    raw=st.lists(rows, min_size=1, max_size=6), asked=st.lists(arguments(), min_size=4, max_size=8)
+)
+def test_predicate_and_sql_agree(
+    database: duckdb.DuckDBPyConnection, raw: list[dict[str, Any]], asked: list[dict[str, Any]]
+) -> None:
+    table = [COLUMNS.convert(row) for row in raw]
+    store(database, table)
+    for args in asked:
+        matches = parse(args, COLUMNS).filter.matches
+        expected = [sequence for sequence, row in enumerate(table) if matches(row)]
+        assert found_by_sql(database, args) == expected, args
+
+
+FOLDING = [chr(code) for code in range(0x20000) if chr(code).casefold() != chr(code)]
+FOLDED = sorted({character.casefold() for character in FOLDING})
+
+
+def test_no_character_beyond_planes_0_and_1_has_case() -> None:
+    beyond = map(chr, range(0x20000, sys.maxunicode + 1))
+    assert all(character.casefold() == character for character in beyond)
+
+
+def test_folding_is_done_after_one_pass() -> None:
+    """Why what stays unfolded in the SQL cannot be part of a match."""
+    assert all(folded.casefold() == folded for folded in FOLDED)
+
+
+@pytest.fixture(scope="module")
+def characters(database: duckdb.DuckDBPyConnection) -> list[str]:
+    """Every character that folds, and what it folds to, each a row of table `characters`."""
+    rows = sorted({*FOLDING, *FOLDED, *"".join(FOLDED)})
+    database.execute("CREATE TABLE characters AS SELECT unnest(?) AS text", [rows])
+    return rows
+
+
+def folded_match(
+    database: duckdb.DuckDBPyConnection, rows: list[str], needles: list[str]
+) -> tuple[set[str], set[str]]:
+    """Return what the predicate and what the SQL finds."""
+    query = parse({"text*": needles}, COLUMNS)
+    where, parameters = query.filter.sql()
+    found = database.execute(f"SELECT text FROM characters WHERE {where}", parameters).fetchall()
+    return {text for text in rows if query.filter.matches({"text": text})}, {f for (f,) in found}
+
+
+def test_every_character_folds_alike_in_sql(
+    database: duckdb.DuckDBPyConnection, characters: list[str]
+) -> None:
+    parts = {folded[start:] for folded in FOLDED for start in range(len(folded))}
+    for needle in sorted(parts):
+        by_predicate, by_sql = folded_match(database, characters, [needle])
+        assert by_predicate == by_sql
+        assert by_sql
+
+
+def test_the_longest_text_without_case_is_not_too_long_for_the_database(
+    database: duckdb.DuckDBPyConnection, characters: list[str]
+) -> None:
+    crowded = max(FOLDED, key=lambda folded: sum(c.casefold() == folded for c in FOLDING))
+    by_predicate, by_sql = folded_match(database, characters, [crowded * 4096])
+    assert by_predicate == by_sql == set()

@@ -1,0 +1,146 @@
+"""An event is read back as it was written, under columns old or new, or not at all."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventhub.columns import Column, Columns, Kind
+from eventhub.errors import Damaged
+from eventhub.event import METHODS, Event, Position, StoredEvent, decode, encode
+
+COLUMNS = Columns([Column("body"), Column("size", Kind.INTEGER)])
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+OBJECT = st.dictionaries(st.text(), JSON, max_size=4)
+EVENTS = st.builds(
+    Event,
+    method=st.sampled_from(METHODS),
+    id=st.text(min_size=1),
+    time=st.just("2023-01-02T03:04:05.000006Z"),
+    endpoint=st.text(),
+    columns=st.just(COLUMNS.signature),
+    write=st.text(),
+    user=st.none() | st.text(),
+    created=st.integers(0, 2**63),
+    message=OBJECT,
+    broadcast=st.none() | OBJECT,
+    row=st.none() | OBJECT,
+    was=st.none() | OBJECT,
+    alert=st.booleans(),
+)
+
+
+def event(**changes: Any) -> Event:
+    made = Event(
+        method="POST",
+        id="1",
+        time="2023-01-02T03:04:05.000006Z",
+        endpoint="chat",
+        columns=COLUMNS.signature,
+        write="w1",
+        message={"id": "1", "body": "Hello"},
+        row=COLUMNS.new_row({"id": "1", "body": "Hello"}),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+@given(EVENTS)
+def test_an_event_is_read_back_as_written(written: Event) -> None:
+    assert decode(encode(written), COLUMNS) == written
+
+
+@given(EVENTS)
+def test_a_payload_is_one_json_object(written: Event) -> None:
+    payload = msgspec.json.decode(encode(written))
+    assert payload["id"] == written.id
+    assert len(payload["crc"]) == 8
+
+
+def test_any_flipped_bit_is_found() -> None:
+    payload = encode(event())
+    for bit in range(len(payload) * 8):
+        flipped = bytearray(payload)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(Damaged):
+            decode(bytes(flipped), COLUMNS)
+
+
+@given(EVENTS, st.data())
+def test_a_payload_cut_short_or_prolonged_is_damaged(written: Event, data: st.DataObject) -> None:
+    payload = encode(written)
+    cut = data.draw(st.integers(0, len(payload) - 1))
+    for damaged in (payload[:cut], payload + b" ", payload + payload):
+        with pytest.raises(Damaged):
+            decode(damaged, COLUMNS)
+
+
+def test_what_is_sealed_but_no_event_is_damaged() -> None:
+    class Stranger(msgspec.Struct):
+        x: int
+
+    payload = encode(Stranger(1))  # type: ignore[arg-type] # what another program may write
+    with pytest.raises(Damaged, match="not an event"):
+        decode(payload, COLUMNS)
+
+
+def test_old_rows_are_lifted_to_todays_columns() -> None:
+    old = Columns([Column("gone"), Column("size")])
+    row = old.new_row({"id": "1", "gone": "x", "size": "2"})
+    changed = event(
+        method="PUT", columns=old.signature, row=row, was={"size": "1", "gone": "w"}, message={}
+    )
+    lifted = decode(encode(changed), COLUMNS)
+    after = COLUMNS.new_row({"id": "1", "size": 2})
+    assert lifted.row == after
+    assert lifted.was == {"size": 1}
+    assert lifted.before == {**after, "size": 1}
+    assert lifted.columns == COLUMNS.signature
+
+
+def test_a_deleted_row_is_lifted_too() -> None:
+    old = Columns([Column("size")])
+    deleted = event(
+        method="DELETE", columns=old.signature, row=None, was=old.new_row({"id": "1", "size": "7"})
+    )
+    lifted = decode(encode(deleted), COLUMNS)
+    assert lifted.row is None
+    assert lifted.before == COLUMNS.new_row({"id": "1", "size": 7})
+
+
+def test_the_row_before_is_what_was_under_what_is() -> None:
+    assert event().before is None
+    assert event(row={"a": 2, "b": 3}, was={"a": 1}).before == {"a": 1, "b": 3}
+    assert event(row={"a": 2}, was={}).before == {"a": 2}
+    assert event(row=None, was={"a": 1}).before == {"a": 1}
+
+
+def test_what_is_told_is_what_modify_made() -> None:
+    assert event(message={"a": 1}).told == {"a": 1}
+    assert event(message={"a": 1}, broadcast={"a": 2}).told == {"a": 2}
+
+
+def test_a_row_is_as_old_as_its_post() -> None:
+    assert StoredEvent(7, event()).created == 7
+    assert StoredEvent(9, event(method="PUT", created=7)).created == 7
+
+
+@given(st.from_regex(r"[A-Za-z0-9]+", fullmatch=True), st.integers(0))
+def test_a_position_is_read_back_as_written(epoch: str, sequence: int) -> None:
+    position = Position(epoch, sequence)
+    assert Position.parse(str(position)) == position
+
+
+@pytest.mark.parametrize("text", ["", ".", "a", "a.", ".1", "a.-1", "a.1.2", "a b.1", "a.١", "1"])
+def test_other_texts_are_no_position(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a position"):
+        Position.parse(text)

@@ -1,0 +1,121 @@
+"""An expression sees its names, what is built in, and any module; a misspelt one never starts."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from eventhub.errors import Misconfigured
+from eventhub.expressions import compile_expression
+
+
+@pytest.fixture(autouse=True)
+def _modules_as_before() -> Iterator[None]:
+    path, modules = sys.path.copy(), set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if not getattr(sys.modules[name], "__file__", None) or "pytest-" in str(
+            sys.modules[name].__file__
+        ):
+            del sys.modules[name]
+
+
+async def evaluate(source: str, folder: Path | None = None, **values: Any) -> Any:
+    return await compile_expression(source, tuple(values), folder=folder)(**values)
+
+
+@pytest.mark.parametrize(
+    ("source", "result"),
+    [
+        ("1 + 1", 2),
+        ("f'all@example.org'", "all@example.org"),
+        ("msg['message'].length", 5),
+        ("[1, 2].length + (1,).length + {}.length", 3),
+        ("len(msg['message'].upper())", 5),
+        ("base64.b64encode(uuid.UUID(int=0).bytes)[:4].decode()", "AAAA"),
+        ("datetime.date(2023, 1, 2).isoformat()", "2023-01-02"),
+        ("os.path.join('a', 'b')", "a/b"),
+        ("xml.etree.ElementTree.fromstring('<a/>').tag", "a"),
+        ("[key for key in msg if msg[key]]", ["message"]),
+        ("(lambda x: x + msg['message'])('> ')", "> hello"),
+        ("[y for x in 'ab' if (y := x + msg['message'])]", ["ahello", "bhello"]),
+        ("(n := 2) * n", 4),
+        ("msg['message']\n if True\n else ''\n", "hello"),
+        ("msg # as it is", {"message": "hello"}),
+        ("1,\n2", (1, 2)),
+    ],
+)
+async def test_an_expression_is_python(source: str, result: Any) -> None:
+    assert await evaluate(source, msg={"message": "hello"}) == result
+
+
+async def test_length_of_anything_else_is_its_attribute() -> None:
+    assert await evaluate("x.length", x=SimpleNamespace(length="long")) == "long"
+    with pytest.raises(AttributeError):
+        await evaluate("x.length", x=1)
+
+
+async def test_an_awaitable_result_is_awaited_and_await_is_allowed() -> None:
+    async def twice(number: int) -> int:
+        return 2 * number
+
+    assert await evaluate("twice(2)", twice=twice) == 4
+    assert await evaluate("await twice(2) + 1", twice=twice) == 5
+
+
+async def test_nothing_is_kept_from_one_call_to_the_next() -> None:
+    expression = compile_expression("(seen := [*msg]) and seen", ("msg",), folder=None)
+    assert await expression(msg=[1]) == [1]
+    assert await expression(msg=[2]) == [2]
+
+
+async def test_a_given_name_hides_a_module_of_that_name() -> None:
+    assert await evaluate("json", json="mine") == "mine"
+
+
+async def test_modules_beside_the_file_are_found_and_packages_with_their_parts(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "my_rules.py").write_text("def double(x): return 2 * x\n")
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").touch()
+    (tmp_path / "my_package" / "inner.py").write_text("VALUE = 'inner'\n")
+    assert await evaluate("my_rules.double(x)", tmp_path, x=2) == 4
+    assert await evaluate("my_package.inner.VALUE", tmp_path) == "inner"
+    assert sys.path.count(str(tmp_path)) == 1
+
+
+async def test_a_module_beside_the_file_replaces_none_that_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError\n")
+    assert await evaluate("json.dumps(x)", tmp_path, x=1) == "1"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("", "empty"),
+        ("  \n", "empty"),
+        ("msg.update(", "not a Python expression"),
+        ("x = 1", "not a Python expression"),
+        ("import os", "not a Python expression"),
+        ("(yield msg)", "'yield' outside function"),
+        ("mesage['a']", "'mesage' is no name here, nor can it be imported: ModuleNotFoundError"),
+        ("[other for x in msg]", "'other'"),
+        ("os.path.jion('a')", "module os.path has no 'jion'"),
+        ("xml.etree.Nothing.x", "xml.etree.Nothing"),
+    ],
+)
+def test_what_is_no_expression_is_refused_before_the_start(source: str, says: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        compile_expression(source, ("msg",), folder=None)
+    assert says in caught.value.message
+
+
+def test_the_error_of_a_module_that_fails_to_import_is_told(tmp_path: Path) -> None:
+    (tmp_path / "my_broken.py").write_text("1 / 0\n")
+    with pytest.raises(Misconfigured, match="my_broken.*ZeroDivisionError: division by zero"):
+        compile_expression("my_broken.check(msg)", ("msg",), folder=tmp_path)

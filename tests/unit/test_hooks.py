@@ -1,0 +1,365 @@
+"""Hooks do what the guide shows; what they refuse is told, what they break is not."""
+
+import base64
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from eventhub import hooks as hooks_module
+from eventhub.config import MessageEndpoint
+from eventhub.errors import EventHubError, Misconfigured, Rejected
+from eventhub.hooks import Handler, Hooks, RequestInfo, User
+
+NOW = datetime(2023, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+ALICE = User({"id": "alice@example.org", "role": "admin"})
+
+
+@pytest.fixture(autouse=True)
+def _modules_as_before() -> Iterator[None]:
+    path = sys.path.copy()
+    yield
+    sys.path[:] = path
+    sys.modules.pop("mymodule", None)
+
+
+def make_hooks(folder: Path = Path(), **kwargs: Any) -> Hooks:
+    endpoint = MessageEndpoint(name="chat", pattern="/chat", table="chat", **kwargs)
+    return Hooks(endpoint, folder, now=lambda: NOW)
+
+
+def make_handler(user: User | None = None, **changes: Any) -> Handler:
+    return Handler(current_user=user, session={"id": "s1"}, **changes)
+
+
+async def with_defaults(hooks: Hooks, handler: Handler | None = None, **message: Any) -> Any:
+    message = {"_method": "POST", **message}
+    await hooks.defaults(message["_method"], message, handler or make_handler())
+    return message
+
+
+# --- message_default
+
+
+async def test_a_post_gets_an_id_its_user_and_the_time() -> None:
+    message = await with_defaults(make_hooks(), make_handler(ALICE), body="Hello")
+    assert len(base64.urlsafe_b64decode(message["id"] + "==")) == 16
+    assert message["user"] == "alice@example.org"
+    assert message["timestamp"] == "2023-01-02T03:04:05"
+    assert message["body"] == "Hello"
+
+
+@pytest.mark.parametrize("nothing", [{"id": None, "timestamp": None}, {"id": ""}, {}])
+async def test_null_counts_as_not_given(nothing: dict[str, Any]) -> None:
+    message = await with_defaults(make_hooks(), **nothing)
+    assert len(message["id"]) == 22
+    assert message["timestamp"] == "2023-01-02T03:04:05"
+
+
+async def test_a_client_may_say_id_and_timestamp_but_not_who_it_is() -> None:
+    said = {"id": "mine", "timestamp": "1999", "user": "bob"}
+    assert await with_defaults(make_hooks(), **said) == {"_method": "POST", **said, "user": None}
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_later_messages_get_no_defaults_and_cannot_change_the_user(method: str) -> None:
+    message = await with_defaults(make_hooks(), _method=method, id="1", user="bob", body="x")
+    assert message == {"_method": method, "id": "1", "body": "x"}
+
+
+async def test_the_guides_message_default() -> None:
+    hooks = make_hooks(
+        message_default={
+            "POST": {
+                "to": "f'all@example.org'",
+                "length": "msg['message'].length",
+                "session": "handler.session['id']",
+            },
+            "PUT": {"length": "msg['message'].length"},
+        }
+    )
+    message = await with_defaults(hooks, message="hello", to="me@example.org", length=99)
+    assert message["to"] == "all@example.org"
+    assert message["length"] == 5
+    assert message["session"] == "s1"
+    changed = await with_defaults(hooks, _method="PUT", id="1", message="hi")
+    assert changed == {"_method": "PUT", "id": "1", "message": "hi", "length": 2}
+
+
+async def test_the_guides_restatement_of_the_built_in_defaults() -> None:
+    hooks = make_hooks(
+        message_default={
+            "POST": {
+                "id": "base64.urlsafe_b64encode(uuid.uuid4().bytes)"
+                """.strip(b"=").decode('utf-8')""",
+                "user": "handler.current_user.get('id', None) if handler.current_user else None",
+                "timestamp": "datetime.datetime.utcnow().isoformat()",
+            }
+        }
+    )
+    message = await with_defaults(hooks, make_handler(ALICE), id="mine")
+    assert len(message["id"]) == 22
+    assert message["user"] == "alice@example.org"
+    assert datetime.fromisoformat(message["timestamp"]).tzinfo is None
+    assert (await with_defaults(hooks))["user"] is None
+
+
+async def test_a_constant_is_itself_and_shared_by_no_two_messages() -> None:
+    hooks = make_hooks(message_default={"POST": {"n": 1, "tags": []}})
+    first = await with_defaults(hooks)
+    first["tags"].append("changed")
+    second = await with_defaults(hooks)
+    assert (second["n"], second["tags"]) == (1, [])
+
+
+async def test_an_expression_sees_all_its_names() -> None:
+    source = "[msg['_method'], args['a'], handler.get_arg('a', ''), handler_current_user.role]"
+    hooks = make_hooks(message_default={"PUT": {"seen": source}})
+    handler = make_handler(ALICE, args={"a": ["1", "2"]})
+    message = await with_defaults(hooks, handler, _method="PUT")
+    assert message["seen"] == ["PUT", ["1", "2"], "2", "admin"]
+
+
+# --- prepare
+
+
+async def prepared(hooks: Hooks, handler: Handler | None = None, **message: Any) -> Any:
+    await hooks.prepare(message, handler or make_handler())
+    return message
+
+
+async def test_the_guides_prepare_changes_posts_only() -> None:
+    hooks = make_hooks(
+        prepare="msg.update(message='MSG: ' + msg['message']) if msg['_method'] == 'POST' else ''\n"
+    )
+    assert (await prepared(hooks, _method="POST", message="x"))["message"] == "MSG: x"
+    assert (await prepared(hooks, _method="PUT", message="x"))["message"] == "x"
+
+
+MY_MODULE = '''
+valid_users = {"Help": ["alice@example.org"]}
+
+
+def my_prepare(msg, handler):
+    allowed = valid_users.get(msg['topic'], [])
+    if not handler.current_user or handler.current_user['id'] not in allowed:
+        raise ValueError(f"You cannot write to {msg['topic']}")
+'''
+
+
+async def test_the_guides_mymodule_lets_only_valid_users_write(tmp_path: Path) -> None:
+    (tmp_path / "mymodule.py").write_text(MY_MODULE)
+    hooks = make_hooks(tmp_path, prepare="mymodule.my_prepare(msg, handler)")
+    assert await prepared(hooks, make_handler(ALICE), topic="Help") == {"topic": "Help"}
+    for user, topic in [(None, "Help"), (ALICE, "Other"), (User({"id": "bob"}), "Help")]:
+        with pytest.raises(Rejected) as caught:
+            await prepared(hooks, make_handler(user), topic=topic)
+        assert (caught.value.code, caught.value.message) == (
+            "refused",
+            f"You cannot write to {topic}",
+        )
+
+
+async def test_prepare_cannot_change_the_method() -> None:
+    hooks = make_hooks(prepare="msg.update(_method='DELETE')")
+    assert await prepared(hooks, _method="PUT", id="1") == {"_method": "PUT", "id": "1"}
+
+
+async def test_a_coroutine_is_awaited(tmp_path: Path) -> None:
+    (tmp_path / "mymodule.py").write_text("async def mark(msg): msg['marked'] = True\n")
+    hooks = make_hooks(tmp_path, prepare="mymodule.mark(msg)")
+    assert await prepared(hooks) == {"marked": True}
+
+
+RAISING = """
+import errno
+class E:
+    value = ValueError("no such topic")
+    empty = ValueError()
+    permission = PermissionError("not yours")
+    file = PermissionError(errno.EACCES, "Permission denied", "/etc/secret")
+    key = KeyError("secret")
+def fail(error): raise error
+async def fail_later(error): raise error
+"""
+
+
+@pytest.mark.parametrize("how", ["fail", "fail_later"])
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        ("value", "refused", "no such topic"),
+        ("empty", "refused", "refused by prepare"),
+        ("permission", "forbidden", "not yours"),
+        ("file", "internal", "internal error in prepare"),
+        ("key", "internal", "internal error in prepare"),
+    ],
+)
+async def test_a_refusal_is_told_and_a_bug_is_logged(
+    tmp_path: Path, how: str, error: str, code: str, text: str
+) -> None:
+    (tmp_path / "mymodule.py").write_text(RAISING)
+    hooks = make_hooks(tmp_path, prepare=f"mymodule.{how}(mymodule.E.{error})")
+    with capture_logs() as logs, pytest.raises(EventHubError) as caught:
+        await prepared(hooks)
+    assert (caught.value.code, caught.value.message) == (code, text)
+    logged = [(line["event"], line["endpoint"], line["hook"]) for line in logs]
+    assert logged == ([("hook_failed", "chat", "prepare")] if code == "internal" else [])
+
+
+async def test_a_hooks_own_rejection_passes_through(tmp_path: Path) -> None:
+    (tmp_path / "mymodule.py").write_text(
+        "from eventhub.errors import Rejected\n"
+        "def fail(): raise Rejected('bad_value', 'too long', column='body')\n"
+    )
+    with pytest.raises(Rejected) as caught:
+        await prepared(make_hooks(tmp_path, prepare="mymodule.fail()"))
+    assert caught.value.column == "body"
+
+
+async def test_a_hook_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks_module, "HOOK_SECONDS", 0.01)
+    hooks = make_hooks(prepare="asyncio.Event().wait()")
+    with capture_logs() as logs, pytest.raises(EventHubError, match="internal error in prepare"):
+        await prepared(hooks)
+    assert logs[0]["event"] == "hook_failed"
+
+
+@pytest.mark.parametrize("hook", ["prepare", "modify"])
+async def test_defaults_and_modify_refuse_as_prepare_does(hook: str) -> None:
+    source = "int('x' + msg['id'])"
+    for given in ({"message_default": {"PUT": {"n": source}}}, {"modify": source}):
+        hooks, message = make_hooks(**given), {"_method": "PUT", "id": "1"}
+        with pytest.raises(Rejected, match="invalid literal"):
+            await hooks.defaults("PUT", message, make_handler())
+            await hooks.modify(message, make_handler())
+
+
+# --- modify
+
+
+async def test_the_guides_modify_changes_what_is_broadcast_only() -> None:
+    hooks = make_hooks(
+        modify="msg.update(message='MSG: ' + msg['message']) if msg['_method'] == 'POST' else ''\n"
+    )
+    message = {"_method": "POST", "id": "1", "message": "x", "tags": ["a"]}
+    before = deepcopy(message)
+    modified = await hooks.modify(message, make_handler())
+    assert modified == {**message, "message": "MSG: x"}
+    assert message == before
+    assert await hooks.modify({**message, "_method": "PUT"}, make_handler()) is None
+
+
+async def test_modify_reaches_no_part_of_the_message_itself() -> None:
+    message = {"_method": "POST", "id": "1", "tags": ["a"]}
+    modified = await make_hooks(modify="msg['tags'].append('b')").modify(message, make_handler())
+    assert modified == {"_method": "POST", "id": "1", "tags": ["a", "b"]}
+    assert message["tags"] == ["a"]
+
+
+@pytest.mark.parametrize("source", ["msg.update(_method='PUT', id='2')", "msg.clear()"])
+async def test_modify_changes_neither_method_nor_id(source: str) -> None:
+    message = {"_method": "POST", "id": "1", "body": "x"}
+    modified = await make_hooks(modify=source).modify(message, make_handler())
+    assert modified is None or (modified["_method"], modified["id"]) == ("POST", "1")
+
+
+async def test_an_endpoint_without_hooks_changes_nothing() -> None:
+    hooks, handler, message = make_hooks(), make_handler(), {"_method": "PUT", "id": "1"}
+    await hooks.open(handler)
+    await hooks.prepare(message, handler)
+    assert await hooks.modify(message, handler) is None
+    assert message == {"_method": "PUT", "id": "1"}
+    assert handler == make_handler()
+
+
+# --- open
+
+
+async def test_the_guides_open_logs_who_came(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    hooks = make_hooks(open="logging.info('MessageHandler opened by %s', handler_current_user)")
+    await hooks.open(make_handler(ALICE))
+    assert caplog.messages == ["MessageHandler opened by User('alice@example.org')"]
+
+
+async def test_the_guides_open_sets_arguments() -> None:
+    handler = make_handler(ALICE, args={"recipient": ["bob"], "topic": [""]})
+    await make_hooks(open="args.update(recipient=[handler.current_user.id])").open(handler)
+    await make_hooks(open='args.update({"timestamp>~": ["2023-04"]})\n').open(handler)
+    assert handler.args == {
+        "recipient": ["alice@example.org"],
+        "topic": [""],
+        "timestamp>~": ["2023-04"],
+    }
+
+
+async def test_numbers_become_the_text_that_filters_read() -> None:
+    handler = make_handler()
+    await make_hooks(open="args.update(n=[1, 2.5])").open(handler)
+    assert handler.args == {"n": ["1", "2.5"]}
+
+
+@pytest.mark.parametrize("value", ["'alice'", "[None]", "[]", "None", "[['a']]"])
+async def test_arguments_that_would_filter_by_something_else_open_nothing(value: str) -> None:
+    with capture_logs(), pytest.raises(EventHubError, match="internal error in open"):
+        await make_hooks(open=f"args.update(recipient={value})").open(make_handler())
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        ("value", "bad_request", "no such topic"),
+        ("permission", "forbidden", "not yours"),
+        ("key", "internal", "internal error in open"),
+    ],
+)
+async def test_open_may_refuse_a_connection(
+    tmp_path: Path, error: str, code: str, text: str
+) -> None:
+    (tmp_path / "mymodule.py").write_text(RAISING)
+    hooks = make_hooks(tmp_path, open=f"mymodule.fail(mymodule.E.{error})")
+    with capture_logs(), pytest.raises(EventHubError) as caught:
+        await hooks.open(make_handler())
+    assert (caught.value.code, caught.value.message) == (code, text)
+
+
+def test_a_hook_that_does_not_compile_stops_the_start() -> None:
+    for given in ({"open": "msg"}, {"prepare": "("}, {"message_default": {"PUT": {"a": "nope"}}}):
+        with pytest.raises(Misconfigured):
+            make_hooks(**given)
+
+
+# --- what expressions see
+
+
+def test_a_user_is_a_mapping_with_attributes() -> None:
+    user = User({"id": 7, "role": "admin"})
+    assert (user.id, user["id"], user.get("id"), user.role) == ("7",) * 3 + ("admin",)
+    assert user.get("nothing", 1) == 1
+    assert dict(deepcopy(user)) == {"id": "7", "role": "admin"}
+    with pytest.raises(AttributeError, match="no 'nothing'"):
+        user.nothing  # noqa: B018 - asking is the test
+
+
+@pytest.mark.parametrize("attributes", [{}, {"id": None}, {"id": ""}])
+def test_a_user_without_id_is_none(attributes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="needs an id"):
+        User(attributes)
+
+
+def test_a_handler_tells_of_its_request() -> None:
+    request = RequestInfo(headers={"X-A": "1"}, remote="127.0.0.1", path="/chat")
+    handler = make_handler(request=request, args={"a": []})
+    assert handler.request.headers["X-A"] == "1"
+    assert handler.get_arg("a", "default") == "default"
+
+
+def test_the_default_clock_is_the_time_in_utc() -> None:
+    endpoint = MessageEndpoint(name="chat", pattern="/chat", table="chat")
+    assert Hooks(endpoint, Path())._now().utcoffset() == datetime.now(UTC).utcoffset()
