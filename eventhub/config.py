@@ -172,10 +172,8 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
         key: read_struct(cls, _section(tree, key), key, findings) for key, cls in _SECTIONS.items()
     }
     email = _email(_section(tree, "email"), findings)
-    urls = UrlSection(findings)
+    urls = UrlSection(findings, services=email)
     urls.read(_section(tree, "url"))
-    for endpoint in urls.endpoints:
-        _check_service(endpoint, email, tree, findings)
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
     return Config(
         path=path.resolve(),
@@ -213,19 +211,6 @@ def _as_smtp(node: Node) -> Node:
         node,
         value={k: v if isinstance(v, Node) else replace(node, value=v) for k, v in meant.items()},
     )
-
-
-def _check_service(
-    endpoint: MessageEndpoint, email: Mapping[str, EmailService], tree: Node, findings: Findings
-) -> None:
-    if endpoint.alert is None:
-        return
-    node, path = tree.items["url"].items[endpoint.name], f"url.{endpoint.name}.kwargs.alert"
-    if not email:
-        findings.warn(node, path, "there is no service under email: nothing is sent")
-    elif endpoint.alert.service is not None and endpoint.alert.service not in email:
-        known = ", ".join(email)
-        findings.problem(node, path, f"no service {endpoint.alert.service!r} under email: {known}")
 
 
 def _projection(section: Node, urls: UrlSection, findings: Findings) -> Projection:

@@ -141,7 +141,7 @@ class Hooks:
                 args=handler.args, handler=handler, handler_current_user=handler.current_user
             )
             for name, values in handler.args.items():
-                if values != asked.get(name):
+                if name not in asked or values != asked[name]:
                     handler.args[name] = _checked_values(name, values)
 
     async def defaults(self, method: Method, message: dict[str, Any], handler: Handler) -> None:

@@ -81,7 +81,7 @@ class Pull:
         return self
 
     async def close(self) -> None:
-        """Listen no more, as far as the connection allows; time limits of the server do the rest."""
+        """Listen no more. What the connection does not allow now, the server's limits do later."""
         if self._subscription is not None:
             await self._connection.unsubscribe(self._subscription)
         with suppress(Unavailable):

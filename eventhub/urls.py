@@ -5,7 +5,7 @@ serve costs the start.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,10 @@ _FOLDER = re.compile(r"(?:\(\.[*+]\)|\.[*+])\$?$")
 class UrlSection:
     """Reads `url:`; afterwards holds the endpoints, and where `duckdb:` URLs put the projection."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, *, services: Collection[str]) -> None:
         self._findings = findings
+        self._services = services
+        """Names under `email:`, which alerts may use."""
         self.endpoints: list[MessageEndpoint] = []
         self.files: list[FileEndpoint] = []
         self.projections: list[tuple[Node, str, Path]] = []
@@ -262,6 +264,11 @@ class UrlSection:
             elif member.value is not None:
                 members[key] = member
         alert: Alert | None = read_struct(Alert, replace(node, value=members), path, self._findings)
+        if not self._services:
+            self._findings.warn(node, path, "there is no service under email: nothing is sent")
+        elif alert and alert.service is not None and alert.service not in self._services:
+            known = ", ".join(self._services)
+            self._findings.problem(node, path, f"email has no service {alert.service!r}: {known}")
         return alert
 
     def _auth(self, node: Node, path: str) -> bool | dict[str, Any]:

@@ -215,7 +215,10 @@ class Writer:
     async def _store(self, writes: Sequence[Write]) -> None:
         if self._atomic and len(writes) > SINGLES and await self._store_as_one(writes):
             return
-        while writes := await self._store_singly(writes):
+        while True:
+            writes = await self._store_singly(writes)
+            if not writes:
+                return
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _store_as_one(self, writes: Sequence[Write]) -> bool:

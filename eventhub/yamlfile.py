@@ -311,7 +311,7 @@ class _Parser:
         except ValueError:
             pass
         tree = Node(None, self._place(node), self._folder)
-        self._findings.problem(tree, "", f"{node.value!r} is not a {node.tag.rpartition(':')[2]}")
+        self._findings.problem(tree, "", f"{node.value!r} is not a {node.tag.removeprefix(_TAG)}")
         return None
 
     def _place(self, node: yaml.Node) -> str:

@@ -59,10 +59,10 @@ def located(template: Template, source: str, folder: Path) -> Path:
     Raises:
         Rejected: the path leads out of the folder.
     """
+    if "\0" in source:
+        raise Rejected("not_found", f"{source!r} is no path")
     path = (folder / source).resolve()
-    fixed = (folder / template.literal.strip().rpartition("/")[0]).resolve()
-    if template.literal.startswith("/") and "/" not in template.literal[1:]:
-        fixed = Path("/")
+    fixed = (folder / "".join(template.literal.strip().rpartition("/")[:2])).resolve()
     if not template.is_constant and not path.is_relative_to(fixed):
         raise Rejected("refused", f"{source!r} leads out of the folder {fixed}")
     return path

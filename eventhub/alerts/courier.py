@@ -37,6 +37,7 @@ COMPOSE_SECONDS = 60.0
 COMPOSERS = 4
 """Threads that compose. A template that hangs keeps one of them, and nothing else."""
 
+_LETTERS = "letter"  # first token of the keys of dead letters: records are listed below a token
 MESSAGE_ID_DOMAIN = "eventhub"
 """Right side of a `Message-ID`; the left side is unique by itself (RFC 5322 section 3.6.4)."""
 
@@ -76,7 +77,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """Its record's."""
-        return alert_key(Position(self.epoch, self.sequence), self.endpoint)
+        return f"{_LETTERS}.{alert_key(Position(self.epoch, self.sequence), self.endpoint)}"
 
 
 def utc_now() -> datetime:
@@ -169,7 +170,8 @@ class Courier:
     async def dead_letters(self) -> list[DeadLetter]:
         """Return the dead letters, oldest first."""
         return [
-            msgspec.json.decode(value, type=DeadLetter) for _, value in await self._dead.items("")
+            msgspec.json.decode(value, type=DeadLetter)
+            for _, value in await self._dead.items(_LETTERS)
         ]
 
     async def forget(self, letter: DeadLetter) -> None:

@@ -86,8 +86,10 @@ class Mail:
     @property
     def recipients(self) -> tuple[str, ...]:
         """Everyone who gets it, each once."""
-        everyone = [*self.to.found, *self.cc.found, *self.bcc.found]
-        return tuple({a.addr_spec.lower(): a.addr_spec for a in everyone}.values())
+        found: dict[str, str] = {}
+        for address in (*self.to.found, *self.cc.found, *self.bcc.found):
+            found.setdefault(address.addr_spec.lower(), address.addr_spec)
+        return tuple(found.values())
 
     @property
     def malformed(self) -> tuple[str, ...]:

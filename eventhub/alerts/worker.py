@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 QUEUE = "alerts"
 """Name of the work queue on each channel: all alert workers share it."""
+MAX_HELD = 256
+"""Deliveries of a channel in memory; those that wait for a retry are the broker's to hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +88,15 @@ class AlertWorker:
             await stop.wait()
 
     async def _serve(self, stream: EventStream, courier: Courier, stop: asyncio.Event) -> None:
-        """Handle deliveries side by side: the broker bounds how many are unanswered."""
+        """Handle deliveries side by side, so that none waits for a slow server of another."""
+        held = asyncio.Semaphore(MAX_HELD)
 
         async def take(group: asyncio.TaskGroup) -> None:
-            async for delivery in deliveries:
-                group.create_task(self._handle(delivery, stream.epoch, courier))
+            while True:
+                await held.acquire()
+                delivery = await anext(deliveries)
+                task = group.create_task(self._handle(delivery, stream.epoch, courier))
+                task.add_done_callback(lambda _: held.release())
 
         async with stream.work(QUEUE) as deliveries, asyncio.TaskGroup() as group:
             taking = group.create_task(take(group))

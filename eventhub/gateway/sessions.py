@@ -40,7 +40,7 @@ def setup_sessions(app: web.Application, session: Session, folder: Path) -> None
     Raises:
         Misconfigured: the secret is empty, or the kept key cannot be read or made.
     """
-    text = _kept_secret(folder / KEY_FILE) if session.secret is None else session.secret
+    text = kept_secret(folder / KEY_FILE) if session.secret is None else session.secret
     storage = _Storage(
         cookie_key(text),
         cookie_name=session.cookie,
@@ -75,6 +75,23 @@ def cookie_key(secret: str) -> bytes:
     if not secret.strip():
         raise Misconfigured("auth: session: secret is empty")
     return Scrypt(salt=_SALT, length=32, n=2**14, r=8, p=1).derive(secret.encode())
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret in a file; the first of several processes to come makes it.
+
+    Raises:
+        Misconfigured: it cannot be read or made, or is empty.
+    """
+    try:
+        if not path.exists():
+            _make_secret(path)
+        text = path.read_text("ascii")
+    except (OSError, UnicodeError) as error:
+        raise Misconfigured(f"the key of the session cookies, {path}: {error}") from error
+    if not text.strip():
+        raise Misconfigured(f"the key of the session cookies, {path}, is empty: delete the file")
+    return text
 
 
 class _Storage(EncryptedCookieStorage):
@@ -113,19 +130,6 @@ def _saver(storage: EncryptedCookieStorage) -> Saver:
         response.headers.add("Set-Cookie", morsel.OutputString())
 
     return save_session
-
-
-def _kept_secret(path: Path) -> str:
-    """Return the secret in a file; the first of several processes to come makes it."""
-    try:
-        if not path.exists():
-            _make_secret(path)
-        text = path.read_text("ascii")
-    except (OSError, UnicodeError) as error:
-        raise Misconfigured(f"the key of the session cookies, {path}: {error}") from error
-    if not text.strip():
-        raise Misconfigured(f"the key of the session cookies, {path}, is empty: delete the file")
-    return text
 
 
 def _make_secret(path: Path) -> None:

@@ -28,6 +28,7 @@ class Client:
         self.socket = socket
         self.table: dict[str, Frame] = {}
         self.position = ""
+        self.sequence = 0
         self.is_v1 = socket.protocol == V1
 
     async def send(self, message: object) -> None:
@@ -65,6 +66,14 @@ class Client:
         )
         return frames[-1]
 
+    async def write(self, message: Frame) -> Frame:
+        """Send a message that this client is told of too; return its `_ack` when it was."""
+        told = await self.ask(message)
+        assert "_ack" in told, told
+        if self.sequence < told["_seq"]:
+            await self.until(lambda _: self.sequence >= told["_seq"])
+        return told
+
     def apply(self, frame: Frame) -> None:
         """Keep the table, as SPEC 4 says that any client can."""
         if "_ready" in frame:
@@ -74,6 +83,7 @@ class Client:
         elif "id" not in frame or "_ack" in frame:
             return
         else:
+            self.sequence = frame.get("_seq", 0)
             row = {key: value for key, value in frame.items() if not key.startswith("_")}
             match frame.get("_method", "POST"):
                 case "POST":

@@ -130,7 +130,7 @@ async def test_row_and_broadcast_carry_the_converted_value(
 ) -> None:
     async with connect(f"{typed}?_since=now") as client:
         await client.replay()
-        receipt = await client.ask({column: sent})
+        receipt = await client.write({column: sent})
         assert client.table[receipt["id"]][column] == stored
     row = await row_of(typed, receipt["id"])
     assert row[column] == stored
@@ -324,7 +324,7 @@ async def test_a_hook_that_raises_stores_nothing(
 async def test_modify_changes_the_broadcast_and_not_the_row(hub: Hub) -> None:
     async with connect(f"{hub.url}/hooked?_since=now") as client:
         await client.replay()
-        receipt = await client.ask({"body": "hi"})
+        receipt = await client.write({"body": "hi"})
         assert client.table[receipt["id"]]["body"] == "MSG: hi"
     assert (await row_of(f"{hub.url}/hooked", receipt["id"]))["body"] == "hi"
 
@@ -340,7 +340,7 @@ async def test_two_endpoints_on_one_table_share_the_channel(hub: Hub, typed: str
 async def test_user_and_controls_are_not_the_clients_to_set(typed: str) -> None:
     async with connect(f"{typed}?_since=now") as client:
         await client.replay()
-        receipt = await client.ask({"user": "root", "_secret": 1, "body": "x"})
+        receipt = await client.write({"user": "root", "_secret": 1, "body": "x"})
         row = client.table[receipt["id"]]
         assert row["user"] is None
         await client.ask({"_method": "PUT", "id": receipt["id"], "user": "root"})
@@ -355,7 +355,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_others_miss_nothing(typ
         transport.pause_reading()
         big = run + "x" * 8000
         for _ in range(1200):
-            await reader.ask({"body": big})
+            await reader.write({"body": big})
         assert len(reader.table) == 1200
         transport.resume_reading()
         with pytest.raises(Closed) as closed:

@@ -22,6 +22,7 @@ from aiohttp_session.cookie_storage import EncryptedCookieStorage
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from structlog.testing import capture_logs
 
 from eventhub.config import Auth, Jwt, Proxy, Session
 from eventhub.errors import EventHubError
@@ -539,6 +540,15 @@ async def test_a_trusted_proxy_names_the_user(serve: Serve, trusted: str) -> Non
 async def test_the_header_of_anybody_else_is_ignored(serve: Serve, trusted: str) -> None:
     site = await serve(behind(trusted))
     assert await site.who(X_Forwarded_User="root", X_Forwarded_For=trusted) is None
+
+
+async def test_an_ignored_header_is_logged_once(serve: Serve) -> None:
+    """Clients decide how often it happens: they must not fill the log."""
+    site = await serve(behind("10.0.0.1"))
+    with capture_logs() as logs:
+        for _ in range(3):
+            await site.who(X_Forwarded_User="root")
+    assert [entry["event"] for entry in logs] == ["proxy_header_ignored"]
 
 
 async def test_an_empty_header_is_no_login(serve: Serve) -> None:

@@ -105,8 +105,7 @@ function isMine(row) {
 }
 
 function notice(row) {
-  if (following && !document.hidden) unread = 0;
-  else unread += 1;
+  unread += 1;
   $("announcer").textContent = `${row.name}: ${row.body}`;
   drawUnread();
 }
@@ -172,8 +171,8 @@ function entries(shown) {
 }
 
 function continues(before, row, at) {
-  const isSame = before?.row.client === row.client && before?.row.name === row.name;
-  return isSame && Math.abs(at - before.at) < GROUP;
+  if (!before?.at || !at || before.row.client !== row.client) return false;
+  return before.row.name === row.name && Math.abs(at - before.at) < GROUP;
 }
 
 // --- Scrolling --------------------------------------------------------------
@@ -305,7 +304,7 @@ function grow(area) {
 /** The stored value, or `fallback`, stored from now on. This window's own name comes first. */
 function remembered(key, fallback) {
   try {
-    return sessionStorage.getItem(key) ?? localStorage.getItem(key) ?? remember(key, fallback);
+    return sessionStorage.getItem(key) ?? remember(key, localStorage.getItem(key) ?? fallback);
   } catch {
     return fallback; // storage is blocked: this window's memory has to do
   }

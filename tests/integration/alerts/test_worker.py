@@ -1,0 +1,250 @@
+"""Each event that fires is mailed once: over retries, crashes and restarts, and nothing blocks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventhub.alerts import desk, worker as worker_module
+from eventhub.alerts.courier import DeadLetter
+from eventhub.alerts.worker import AlertWorker, RetryPolicy
+from eventhub.broker import EmbeddedBroker
+from eventhub.channel import Endpoint
+from eventhub.config import Config, EmailService
+from eventhub.jetstream import JetStreamLog
+from eventhub.stream import EventStream
+from tests.builders import channel, make_event
+from tests.integration.alerts.sink import DEADLINE_SECONDS, Sink
+from tests.unit.alerts.builders import make_endpoint
+
+QUICK = RetryPolicy(first_seconds=0.05, longest_seconds=0.1, attempts=3)
+ALERT: dict[str, Any] = {"to": "{{ to }}", "subject": "Message: {{ text }}", "body": "{{ text }}"}
+
+
+class Hub:
+    """The alert worker of a hub, its stream and its configuration."""
+
+    def __init__(self, log: JetStreamLog, stream: EventStream, config: Config) -> None:
+        self.log = log
+        self.stream = stream
+        self.config = config
+        self.endpoints = [Endpoint(entry, channel()) for entry in config.endpoints]
+
+    async def post(self, text: str = "hello", **changes: Any) -> int:
+        """Append a POST to its endpoint; return its sequence."""
+        row_id = f"r{(await self.stream.bounds()).last + 1}"
+        message = {"id": row_id, "text": text, "to": "a@example.org"}
+        event = make_event(**{"id": row_id, "message": message, **changes})
+        return (await self.stream.append(event, expect=0)).sequence
+
+    @asynccontextmanager
+    async def working(self, policy: RetryPolicy = QUICK) -> AsyncIterator[None]:
+        """Run the worker for the length of a block, and let it drain at the end."""
+        worker = AlertWorker(
+            self.config, self.endpoints, self.log, {"chat": self.stream}, policy=policy
+        )
+        await worker.prepare()
+        stop = asyncio.Event()
+        async with asyncio.timeout(2 * DEADLINE_SECONDS), asyncio.TaskGroup() as group:
+            group.create_task(worker.run(stop))
+            yield
+            stop.set()
+
+    async def dead(self, count: int) -> list[DeadLetter]:
+        """Wait until there are so many dead letters."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while len(found := await desk.list_dead(self.log)) != count:
+                await asyncio.sleep(0.02)
+        return found
+
+    async def settled(self) -> None:
+        """Wait until every event before now is answered, by one that comes after them."""
+
+
+async def make_hub(
+    log: JetStreamLog, folder: Path, sinks: dict[str, Sink], *endpoints: Endpoint
+) -> Hub:
+    email = {
+        name: EmailService(host="127.0.0.1", port=sink.port, email=f"{name}@example.org")
+        for name, sink in sinks.items()
+    }
+    entries = tuple(endpoint.config for endpoint in endpoints)
+    config = Config(path=folder / "hub.yaml", data=folder, email=email, endpoints=entries)
+    hub = Hub(log, await log.open(channel()), config)
+    await hub.stream.enlist(worker_module.QUEUE)
+    return hub
+
+
+@pytest.fixture
+async def hub(log: JetStreamLog, sink: Sink, tmp_path: Path) -> Hub:
+    """A hub with one alert through `sink`."""
+    return await make_hub(log, tmp_path, {"main": sink}, make_endpoint(**ALERT))
+
+
+async def test_an_event_is_mailed_with_an_id_of_its_own(hub: Hub, sink: Sink) -> None:
+    async with hub.working():
+        first, second = await hub.post("one"), await hub.post("two")
+        taken = await sink.has(2)
+    found = {str(each.mail["Message-ID"]): str(each.mail["Subject"]) for each in taken}
+    epoch = hub.stream.epoch
+    assert found == {
+        f"<{epoch}.{first}.chat@eventhub>": "Message: one",
+        f"<{epoch}.{second}.chat@eventhub>": "Message: two",
+    }
+
+
+async def test_events_that_do_not_fire_cause_no_mail(hub: Hub, sink: Sink) -> None:
+    async with hub.working():
+        await hub.post("suppressed", alert=False)
+        await hub.post("of another endpoint", endpoint="other")
+        await hub.post("last")
+        await sink.has(1)
+    assert [each.mail["Subject"] for each in sink.taken] == ["Message: last"]
+
+
+async def test_a_server_that_fails_is_tried_again_after_a_second(hub: Hub, sink: Sink) -> None:
+    sink.answers = ["451 later"]
+    async with hub.working(RetryPolicy()):
+        await hub.post()
+        await sink.has(1)
+    first, second = sink.attempts
+    assert 0.9 < second - first < 3.0
+
+
+async def test_what_is_refused_for_good_is_a_dead_letter_until_a_retry_sends_it(
+    hub: Hub, sink: Sink
+) -> None:
+    sink.answers = ["554 spam", "554 spam"]
+    async with hub.working():
+        sequence = await hub.post()
+        (letter,) = await hub.dead(1)
+        assert (letter.sequence, letter.endpoint, letter.attempts) == (sequence, "chat", 1)
+        assert (letter.to, letter.subject) == (["a@example.org"], "Message: hello")
+        assert "554 spam" in letter.reason
+    (again,) = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
+    assert again.error is not None
+    assert (await hub.dead(1))[0].attempts == 2
+    (again,) = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
+    assert again.error is None
+    await hub.dead(0)
+    assert len(sink.taken) == 1
+
+
+async def test_a_server_that_keeps_failing_makes_a_dead_letter(hub: Hub, sink: Sink) -> None:
+    sink.answers = ["451 later"] * QUICK.attempts
+    async with hub.working():
+        await hub.post()
+        (letter,) = await hub.dead(1)
+        assert letter.attempts == QUICK.attempts
+        await hub.post("next")
+        await sink.has(1)
+    assert len(sink.attempts) == QUICK.attempts + 1
+
+
+async def test_a_template_that_fails_is_a_dead_letter_at_once(
+    log: JetStreamLog, sink: Sink, tmp_path: Path
+) -> None:
+    endpoint = make_endpoint(to="a@example.org", subject="{{ 1 / (text | length) }}")
+    hub = await make_hub(log, tmp_path, {"main": sink}, endpoint)
+    async with hub.working():
+        await hub.post("")
+        (letter,) = await hub.dead(1)
+    assert "url: chat: alert: subject: ZeroDivisionError" in letter.reason
+    assert letter.attempts == 1
+
+
+async def test_only_those_who_have_not_got_it_are_mailed_again(hub: Hub, sink: Sink) -> None:
+    sink.refusals = {"b@example.org": "550 no such user", "c@example.org": "451 greylisted"}
+    to = "a@example.org, b@example.org, c@example.org, nonsense"
+    async with hub.working():
+        await hub.post(message={"text": "x", "to": to})
+        await sink.has(1)
+        sink.refusals.pop("c@example.org")
+        await sink.has(2)
+        (letter,) = await hub.dead(1)
+    assert [each.recipients for each in sink.taken] == [["a@example.org"], ["c@example.org"]]
+    assert letter.recipients == ["nonsense", "b@example.org"]
+    sink.refusals.clear()
+    (again,) = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
+    assert again.error == "nonsense: not an address"
+    assert sink.taken[2].recipients == ["b@example.org"]
+
+
+async def test_a_slow_server_does_not_hold_up_the_alerts_of_another(
+    log: JetStreamLog, sink: Sink, second_sink: Sink, tmp_path: Path
+) -> None:
+    slow = make_endpoint("slow", service="slow", **ALERT)
+    quick = make_endpoint("quick", service="quick", **ALERT)
+    hub = await make_hub(log, tmp_path, {"slow": sink, "quick": second_sink}, slow, quick)
+    sink.hang()
+    async with hub.working():
+        for _ in range(6):
+            await hub.post(endpoint="slow")
+        await sink.has_waiting(4)
+        await hub.post(endpoint="quick")
+        await second_sink.has(1)
+        assert sink.taken == []
+        sink.resume()
+        await sink.has(6)
+
+
+async def test_a_worker_killed_between_mail_and_acknowledgement_sends_no_second(
+    hub: Hub, sink: Sink, log: JetStreamLog
+) -> None:
+    """The queue is told to deliver the event again, as it is after a lost acknowledgement."""
+    async with hub.working():
+        await hub.post()
+        await sink.has(1)
+    await hub.post("last")
+    async with hub.stream.work(worker_module.QUEUE) as deliveries:
+        delivery = await anext(deliveries)
+        await delivery.retry(0.0)
+    async with hub.working():
+        await sink.has(2)
+    assert len(sink.taken) == 2
+
+
+async def test_a_restart_of_hub_and_broker_keeps_what_is_pending(
+    sink: Sink, tmp_path: Path
+) -> None:
+    endpoint = make_endpoint(**ALERT)
+    for step in ("append", "send"):
+        async with (
+            EmbeddedBroker(tmp_path / "data") as broker,
+            JetStreamLog.connect(broker.url, token=broker.token) as log,
+        ):
+            hub = await make_hub(log, tmp_path, {"main": sink}, endpoint)
+            if step == "append":
+                await hub.post("kept")
+                continue
+            async with hub.working():
+                await sink.has(1)
+    assert [each.mail["Subject"] for each in sink.taken] == ["Message: kept"]
+
+
+async def test_a_stop_finishes_the_mail_that_is_under_way(hub: Hub, sink: Sink) -> None:
+    sink.hang()
+    async with asyncio.TaskGroup() as group:
+
+        async def work() -> None:
+            async with hub.working():
+                await hub.post()
+                await sink.has_waiting(1)
+            assert len(sink.taken) == 1
+
+        group.create_task(work())
+        await sink.has_waiting(1)
+        sink.resume()
+
+
+async def test_a_test_sends_each_alert_to_whom_it_is_told(hub: Hub, sink: Sink) -> None:
+    (tested,) = await desk.send_test(hub.config, hub.endpoints)
+    assert tested.error == "no recipient"
+    (tested,) = await desk.send_test(hub.config, hub.endpoints, to="me@example.org")
+    assert tested.error is None
+    assert sink.taken[0].recipients == ["me@example.org"]
+    assert sink.taken[0].mail["Subject"] == "Message: test"

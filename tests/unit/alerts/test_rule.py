@@ -1,0 +1,103 @@
+"""An alert fires for the events that its methods and its condition name, and for no other."""
+
+from typing import Any
+
+import pytest
+
+from eventhub.errors import Misconfigured, Rejected
+from eventhub.event import Event
+from tests.builders import make_event
+from tests.unit.alerts.builders import make_rule
+
+ROW = {"text": "Help", "votes": 3, "id": "r1", "user": None, "timestamp": None}
+
+
+def put(**changes: Any) -> Event:
+    row = {**ROW, **changes}
+    was = {key: ROW[key] for key in changes}
+    return make_event(method="PUT", message={"id": "r1", **changes}, row=row, was=was)
+
+
+def delete() -> Event:
+    return make_event(method="DELETE", message={"id": "r1"}, row=None, was=ROW)
+
+
+async def test_only_a_post_fires_unless_methods_say_more() -> None:
+    events = [make_event(), put(votes=4), delete()]
+    assert [await make_rule().fires(event) for event in events] == [True, False, False]
+    every = make_rule(methods=["POST", "PUT", "DELETE"])
+    assert [await every.fires(event) for event in events] == [True, True, True]
+
+
+@pytest.mark.parametrize(("suppressible", "fires"), [(True, False), (False, True)])
+async def test_a_sender_suppresses_only_where_the_endpoint_allows(
+    suppressible: bool, fires: bool
+) -> None:
+    rule = make_rule(suppressible=suppressible)
+    assert await rule.fires(make_event(alert=False)) is fires
+
+
+@pytest.mark.parametrize(
+    ("condition", "fires"),
+    [
+        ("text=Help", True),
+        ("text=Spam", False),
+        ("text~=el&votes>~=3", True),
+        ("votes>=3", False),
+        ("votes", True),
+        ("votes!", False),
+        ("text!=Spam", True),
+        ("text=%48elp", True),
+    ],
+)
+async def test_a_filter_is_asked_of_the_row_after(condition: str, fires: bool) -> None:
+    rule = make_rule(condition=condition, methods=["PUT"])
+    assert await rule.fires(put(user="u")) is fires
+
+
+async def test_a_filter_is_asked_of_the_deleted_row() -> None:
+    assert await make_rule(condition="text=Help", methods=["DELETE"]).fires(delete())
+
+
+@pytest.mark.parametrize(
+    ("condition", "fires"),
+    [
+        ("msg['text'] == 'hello'", True),
+        ("msg.get('votes', 0) > 1", False),
+        ("'hell' in msg['text'] and msg['_method'] == 'POST'", True),
+        ("re.match('h', msg['text'])", True),
+        ("msg['id'] != 'r1'", False),
+        ("False", False),
+    ],
+)
+async def test_any_other_condition_is_python_over_the_message(condition: str, fires: bool) -> None:
+    assert await make_rule(condition=condition).fires(make_event()) is fires
+
+
+async def test_python_sees_what_modify_made() -> None:
+    event = make_event(broadcast={"text": "changed"})
+    assert await make_rule(condition="msg['text'] == 'changed'").fires(event)
+
+
+async def test_a_condition_that_fails_is_told_and_not_taken_for_no() -> None:
+    with pytest.raises(Rejected, match="condition: KeyError: 'topic'"):
+        await make_rule(condition="msg['topic']").fires(make_event())
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["text=='Help'", "votes > 3", "votes>=", "text =", "votes=x", "nosuch=1", "text=%ff&", ""],
+)
+def test_a_condition_that_is_neither_stops_the_start(condition: str) -> None:
+    with pytest.raises(Misconfigured, match="url: chat: alert: condition: "):
+        make_rule(condition=condition)
+
+
+def test_the_first_service_is_the_default() -> None:
+    assert make_rule().service == "first"
+    assert make_rule(service="second").service == "second"
+
+
+def test_an_unknown_service_is_named_with_the_nearest() -> None:
+    with pytest.raises(Misconfigured, match=r"alert: service: no 'secnd' under `email:`; second\?"):
+        make_rule(service="secnd")

@@ -1,0 +1,639 @@
+"""A configuration file means what it says, or the start fails with the line that it is about."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from eventhub.columns import Column, Kind
+from eventhub.config import ENVIRONMENT, Config, as_shown, load
+from eventhub.errors import Misconfigured
+
+
+@pytest.fixture(autouse=True)
+def _path_as_before() -> Iterator[None]:
+    path = sys.path.copy()
+    yield
+    sys.path[:] = path
+    sys.modules.pop("mymodule", None)
+
+
+class Folder:
+    """A folder with configuration files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, text: str) -> Path:
+        file = self.path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(dedent(text).lstrip("\n"), "utf-8")
+        return file
+
+    def load(self, text: str, environ: dict[str, str] | None = None, **options: Any) -> Config:
+        return load(self.write("hub.yaml", text), environ=environ or {}, **options)
+
+    def problems(self, text: str, environ: dict[str, str] | None = None) -> list[str]:
+        """Return what loading the text complains about, the folder left out."""
+        with pytest.raises(Misconfigured) as caught:
+            self.load(text, environ)
+        return caught.value.message.replace(f"{self.path}/", "").split("\n")
+
+    def warnings(self, text: str) -> list[str]:
+        return [line.replace(f"{self.path}/", "") for line in self.load(text).warnings]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def endpoint(kwargs: str, name: str = "chat") -> str:
+    """Return a file with one MessageHandler; the kwargs begin in line 6."""
+    head = f"url:\n  {name}:\n    pattern: /chat\n    handler: MessageHandler\n    kwargs:\n"
+    return head + "".join(f"      {line}\n" for line in dedent(kwargs).strip().split("\n"))
+
+
+# --- The guide's examples
+
+
+def test_the_guides_first_example(folder: Folder) -> None:
+    config = folder.load(
+        """
+        url:
+          messagehandler/simple:
+            pattern: /$YAMLURL/simple
+            handler: MessageHandler
+            kwargs:
+              url: sqlite:///$YAMLPATH/messages.db
+              table: simple
+              columns:
+                body: TEXT
+        """
+    )
+    (served,) = config.endpoints
+    assert (served.name, served.pattern, served.table) == (
+        "messagehandler/simple",
+        "/simple",
+        "simple",
+    )
+    assert served.columns == (Column("body"),)
+    assert served.mirror == f"sqlite:///{folder.path}/messages.db"
+    (warning,) = config.warnings
+    assert warning.startswith(f"{folder.path}/hub.yaml:6: url.messagehandler/simple.kwargs.url: ")
+    assert "mirror" in warning
+    assert (config.path, config.data) == (folder.path / "hub.yaml", folder.path / "data")
+    assert served.kwargs["table"] == "simple"
+
+
+GUIDE = [
+    "open: logging.info('MessageHandler opened by %s', handler_current_user)",
+    "open: args.update(recipient=[handler.current_user.id])",
+    'open: >\n  args.update({"timestamp>~": ["2023-04"]})',
+    """
+    message_default:
+      POST:
+        to: f'all@example.org'
+        length: msg['message'].length
+        session: handler.session['id']
+      PUT:
+        length: msg['message'].length
+    """,
+    r"""
+    message_default:
+      POST:
+        id: base64.urlsafe_b64encode(uuid.uuid4().bytes).strip(b"=").decode('utf-8')
+        user: handler.current_user.get('id', None) if handler.current_user else None
+        timestamp: datetime.datetime.utcnow().isoformat()
+    """,
+    """
+    prepare: >
+      msg.update(message='MSG: ' + msg['message']) if msg['_method'] == 'POST' else ''
+    """,
+    "prepare: mymodule.my_prepare(msg, handler)",
+    """
+    modify: >
+      msg.update(message='MSG: ' + msg['message']) if msg['_method'] == 'POST' else ''
+    """,
+    """
+    alert:
+      to: "{{ to }}"
+      subject: "Message: {{ body }}"
+      html: >
+        {% import pandas as pd %}
+        {% import time %}
+        <p>Message from {{ user }} at {{ pd.to_datetime(time.time() * 1E9).strftime('%d %b') }}.</p>
+        <p>{{ body }}</p>
+    """,
+    "alert:\n  methods: [POST, PUT, DELETE]",
+]
+
+
+@pytest.mark.parametrize("kwargs", GUIDE)
+def test_the_guides_snippets_load(folder: Folder, kwargs: str) -> None:
+    folder.write("mymodule.py", "def my_prepare(msg, handler): ...\n")
+    (served,) = folder.load(endpoint(kwargs)).endpoints
+    key = dedent(kwargs).split(":")[0].strip()
+    assert getattr(served, key) is not None
+
+
+def test_the_guides_values_arrive_as_written(folder: Folder) -> None:
+    (served,) = folder.load(endpoint(GUIDE[3])).endpoints
+    assert served.message_default == {
+        "POST": {
+            "to": "f'all@example.org'",
+            "length": "msg['message'].length",
+            "session": "handler.session['id']",
+        },
+        "PUT": {"length": "msg['message'].length"},
+    }
+    (alerting,) = folder.load(endpoint(GUIDE[9])).endpoints
+    assert alerting.alert is not None
+    assert alerting.alert.methods == ["POST", "PUT", "DELETE"]
+
+
+# --- Problems
+
+
+def test_an_unknown_key_is_told_with_its_line_and_the_nearest_known_one(folder: Folder) -> None:
+    problems = folder.problems(endpoint("colums:\n  body: TEXT"))
+    assert problems == [
+        "hub.yaml:6: url.chat.kwargs: unknown key 'colums' (did you mean 'columns'?)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("servr: {}", "hub.yaml:1: unknown key 'servr' (did you mean 'server'?)"),
+        ("server:\n  prt: 1", "hub.yaml:2: server: unknown key 'prt' (did you mean 'port'?)"),
+        ("server:\n  port: many", "hub.yaml:2: server.port: expected int, got str"),
+        ("server: 1", "hub.yaml:1: server: expected a mapping, not 1"),
+        ("log: {level: loud}", "hub.yaml:1: log.level: invalid enum value 'loud'"),
+        ("auth:\n  proxy:\n    header: X", "hub.yaml:2: auth.proxy: trusted is missing"),
+        ("auth: {jwt: {usr: x}}", "hub.yaml:1: auth.jwt: unknown key 'usr'"),
+        ("email: {a: {type: smtp}}", "hub.yaml:1: email.a: host is missing: type smtp needs one"),
+        ("- a", "hub.yaml:1: expected a mapping, not ['a']"),
+        ("url:\n  a: 1\n  a: 2", "hub.yaml:3: key 'a' is already at hub.yaml:2"),
+        ("url: [", "hub.yaml:1: not YAML: "),
+        ("url: !!python/name:os.system ''", "hub.yaml:1: '' is not a python/name:os.system"),
+        ("x: &a [*a]", "hub.yaml:1: an alias inside what it stands for"),
+        ("url: {a: {handler: MessageHandler}}", "hub.yaml:1: url.a: pattern is missing"),
+        ("url: {a: {pattern: /a}}", "hub.yaml:1: url.a: handler is missing"),
+        (
+            "url: {a: {pattern: a, handler: MessageHandler}}",
+            "hub.yaml:1: url.a.pattern: 'a' does not begin with /",
+        ),
+        (
+            "url: {a: {pattern: '/(.*)', handler: MessageHandler}}",
+            "hub.yaml:1: url.a.pattern: '/(.*)': regular expressions are not served",
+        ),
+        (
+            "url: {a: {pattern: '/a(b|c)', handler: FileHandler, kwargs: {path: .}}}",
+            "hub.yaml:1: url.a.pattern: '/a(b|c)': regular expressions are not served",
+        ),
+        (
+            "url: {a: {pattern: /a, handler: FileHandler}}",
+            "hub.yaml:1: url.a.kwargs: path is missing",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(folder: Folder, text: str, problem: str) -> None:
+    assert any(told.startswith(problem) for told in folder.problems(text)), folder.problems(text)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "problem"),
+    [
+        ("table: _x", "6: url.chat.kwargs.table: a table's name is text that does not begin"),
+        ("columns: {_a: TEXT}", "6: url.chat.kwargs.columns: '_a' cannot be the name of a column"),
+        ("columns: {'': TEXT}", "6: url.chat.kwargs.columns: '' cannot be the name of a column"),
+        ("columns: {a: TEXT, A: TEXT}", "6: url.chat.kwargs.columns: 'A' is 'a' to a database"),
+        ("columns: {ID: TEXT}", "6: url.chat.kwargs.columns: 'ID' is 'id' to a database"),
+        ("columns: {id: INTEGER}", "6: url.chat.kwargs.columns: id is always text"),
+        ("columns: {a: BLOB}", "6: url.chat.kwargs.columns.a: unknown column type 'BLOB'"),
+        (
+            "columns:\n  a: {type: INTEGER, default: x}",
+            '7: url.chat.kwargs.columns.a.default: a: "x" is not a whole number',
+        ),
+        (
+            "columns: {a: {tpe: TEXT}}",
+            "6: url.chat.kwargs.columns.a: unknown key 'tpe' (did you mean 'type'?)",
+        ),
+        ("prepare: >\n  msg.update(", "6: url.chat.kwargs.prepare: not a Python expression"),
+        ("prepare: nomodule.f(msg)", "6: url.chat.kwargs.prepare: 'nomodule' is no name here"),
+        ("open: msg", "6: url.chat.kwargs.open: 'msg' is no name here"),
+        (
+            "message_default:\n  POST:\n    a: x y",
+            "8: url.chat.kwargs.message_default.POST.a: not a Python expression",
+        ),
+        (
+            "message_default:\n  PTU: {}",
+            "7: url.chat.kwargs.message_default: unknown key 'PTU' (did you mean 'PUT'?)",
+        ),
+        (
+            "message_default: {PUT: {_alert: 1}}",
+            "6: url.chat.kwargs.message_default.PUT._alert: keys that begin with _",
+        ),
+        ("alert:\n  to: 1", "7: url.chat.kwargs.alert.to: expected str | array | null, got int"),
+        ("alert: {methods: GET}", "6: url.chat.kwargs.alert.methods: invalid enum value 'GET'"),
+        ("auth: {memership: {}}", "6: url.chat.kwargs.auth: unknown key 'memership' (did you"),
+        ("auth: maybe", "6: url.chat.kwargs.auth: expected bool, got str"),
+        ("origins: {a: b}", "6: url.chat.kwargs.origins: expected array, got object"),
+        ("default: {a: {b: c}}", "6: url.chat.kwargs.default.a: expected text, not {'b': 'c'}"),
+        ("url: nothing", "6: url.chat.kwargs.url: 'nothing' is not the URL of a database"),
+        ("url: 'duckdb:///:memory:'", "6: url.chat.kwargs.url: use duckdb:///FILE"),
+    ],
+)
+def test_a_mistake_of_an_endpoint_is_told_with_its_place(
+    folder: Folder, kwargs: str, problem: str
+) -> None:
+    (told,) = folder.problems(endpoint(kwargs))
+    assert told.startswith(f"hub.yaml:{problem}")
+
+
+def test_all_problems_are_told_at_once(folder: Folder) -> None:
+    problems = folder.problems("server: {port: x}\nlog: {lvl: 1}\nurl: {a: {handler: x, b: 1}}\n")
+    assert [line.split(": ")[1] for line in problems] == ["server.port", "log", "url.a"]
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"none\.yaml: cannot be read"):
+        load(tmp_path / "none.yaml", environ={})
+
+
+def test_two_endpoints_cannot_have_one_pattern(folder: Folder) -> None:
+    text = """
+        url:
+          a: {pattern: /chat, handler: MessageHandler}
+          b: {pattern: //chat, handler: FileHandler, kwargs: {path: .}}
+    """
+    assert folder.problems(text) == ["hub.yaml:3: url.b.pattern: pattern /chat is that of 'a' too"]
+
+
+def test_two_endpoints_share_a_table_only_if_they_say_so(folder: Folder) -> None:
+    text = """
+        url:
+          a/b: {pattern: /1, handler: MessageHandler}
+          a_b: {pattern: /2, handler: MessageHandler, kwargs: {KWARGS}}
+    """
+    (problem,) = folder.problems(text.replace("KWARGS", ""))
+    assert problem.endswith("default table a_b is that of 'a/b' too")
+    config = folder.load(text.replace("KWARGS", "table: a_b"))
+    assert [each.table for each in config.endpoints] == ["a_b", "a_b"]
+
+
+# --- YAML
+
+
+def test_anchors_and_merge_keys_work_and_what_is_said_wins(folder: Folder) -> None:
+    config = folder.load(
+        """
+        url:
+          a:
+            pattern: /a
+            handler: MessageHandler
+            kwargs: &base
+              columns: {body: TEXT}
+              headers: {X-A: 1}
+          b:
+            pattern: /b
+            handler: MessageHandler
+            kwargs:
+              <<: *base
+              columns: {size: INTEGER}
+          c: {pattern: /c, handler: MessageHandler, kwargs: {<<: [{table: x}, *base]}}
+        """
+    )
+    _, b, c = config.endpoints
+    assert b.columns == (Column("size", Kind.INTEGER),)
+    assert b.headers == {"X-A": "1"}
+    assert (c.table, c.columns) == ("x", (Column("body"),))
+
+
+def test_keys_and_dates_are_the_text_that_they_are(folder: Folder) -> None:
+    kwargs = "columns:\n  on: {type: DATE, default: 2023-01-02}\n  1: TEXT"
+    (served,) = folder.load(endpoint(kwargs)).endpoints
+    assert served.columns == (Column("on", Kind.DATE, default="2023-01-02"), Column("1"))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "url:\n", "server:\nurl: {}\n"])
+def test_an_empty_file_or_section_is_all_defaults(folder: Folder, text: str) -> None:
+    config = folder.load(text)
+    assert (config.endpoints, config.server.port, config.warnings) == ((), 8080, ())
+
+
+# --- Variables
+
+
+def test_variables_come_from_the_file_and_the_environment(folder: Folder) -> None:
+    config = folder.load(
+        """
+        variables:
+          TEAM: red
+          PORT: {default: 1}
+          HOST: {default: example.org}
+          BOTH: $TEAM-${HOST}
+        url:
+          $TEAM/chat: {pattern: /$TEAM/$NAME, handler: MessageHandler}
+        server: {port: $PORT, host: $BOTH}
+        broker: {password: a$$TEAM-$nothing-$5}
+        """,
+        {"PORT": "7", "TEAM": "blue", "NAME": "x"},
+    )
+    assert (config.server.port, config.server.host) == (7, "red-example.org")
+    assert (config.endpoints[0].name, config.endpoints[0].pattern) == ("red/chat", "/red/x")
+    assert config.broker.password == "a$TEAM-$nothing-$5"
+
+
+def test_a_braced_variable_must_be_defined(folder: Folder) -> None:
+    (problem,) = folder.problems("broker:\n  password: ${SECRET}\n")
+    assert problem.startswith("hub.yaml:2: broker.password: ${SECRET} is not defined")
+
+
+def test_a_variable_that_is_no_text_is_told(folder: Folder) -> None:
+    (problem,) = folder.problems("variables:\n  A: [1]\n")
+    assert problem == "hub.yaml:2: variables.A: use a plain value or {default: ...}"
+
+
+# --- Imports
+
+
+CHAT = """
+    variables: {{WHO: {who}}}
+    url:
+      {name}:
+        pattern: /$YAMLURL/{name}
+        handler: MessageHandler
+        kwargs: {{headers: {{who: $WHO, at: $YAMLPATH}}, table: {name}}}
+    server: {{port: {port}, host: '{name}'}}
+"""
+
+
+def test_imports_merge_and_the_importing_file_wins(folder: Folder) -> None:
+    folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
+    folder.write("two/chat.yaml", CHAT.format(name="two", who="them", port=2))
+    config = folder.load(
+        """
+        import:
+          first: one/chat.yaml
+          second: {path: two/chat.yaml, YAMLURL: /app/, WHO: me}
+        server: {port: 9}
+        """
+    )
+    one, two = config.endpoints
+    assert (one.pattern, two.pattern) == ("/one", "/app/two")
+    assert one.headers == {"who": "them", "at": str(folder.path / "one")}
+    assert two.headers == {"who": "me", "at": str(folder.path / "two")}
+    assert (config.server.port, config.server.host) == (9, "one")
+
+
+@pytest.mark.parametrize("section", ["'*/chat.yaml'", "[one/chat.yaml, two/chat.yaml]"])
+def test_imports_are_a_pattern_or_a_list_too(folder: Folder, section: str) -> None:
+    folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
+    folder.write("two/chat.yaml", CHAT.format(name="two", who="them", port=2))
+    config = folder.load(f"variables: {{WHO: us}}\nimport: {section}\n")
+    assert [each.name for each in config.endpoints] == ["one", "two"]
+    assert {each.headers["who"] for each in config.endpoints} == {"us"}
+
+
+def test_a_problem_of_an_imported_file_is_told_there(folder: Folder) -> None:
+    folder.write("one/chat.yaml", "server:\n  prt: 1\n")
+    (problem,) = folder.problems("import: one/chat.yaml\n")
+    assert problem.startswith("one/chat.yaml:2: server: unknown key 'prt'")
+
+
+def test_modules_beside_an_imported_file_are_found(folder: Folder) -> None:
+    folder.write("one/chat.yaml", endpoint("prepare: mymodule.check(msg)"))
+    folder.write("one/mymodule.py", "def check(msg): ...\n")
+    assert len(folder.load("import: one/chat.yaml\n").endpoints) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("import: hub.yaml", "hub.yaml:1: import: hub.yaml imports itself"),
+        ("import: none.yaml", "none.yaml: cannot be read"),
+        ("import: {a: 1}", "hub.yaml:1: import.a: use a path, or {path: ..., VARIABLE: text}"),
+    ],
+)
+def test_an_import_that_cannot_be_is_told(folder: Folder, text: str, problem: str) -> None:
+    (told,) = folder.problems(text)
+    assert told.startswith(problem)
+
+
+# --- Gramex files
+
+
+def test_what_gramex_has_besides_is_skipped_with_one_warning_each(folder: Folder) -> None:
+    warnings = folder.warnings(
+        """
+        app: {listen: {port: 80}}
+        log: {version: 1, handlers: {}}
+        schedule: {}
+        url:
+          form: {pattern: /form, handler: FormHandler, kwargs: {url: x}}
+          chat:
+            pattern: /chat
+            handler: gramex.handlers.MessageHandler
+            priority: 10
+            kwargs:
+              columns: {a: {type: TEXT, primary_key: true}}
+              xsrf_cookies: false
+        """
+    )
+    assert [line.rpartition(": ")[0] for line in warnings] == [
+        "hub.yaml:1: app",
+        "hub.yaml:2: log",
+        "hub.yaml:3: schedule",
+        "hub.yaml:5: url.form",
+        "hub.yaml:9: url.chat",
+        "hub.yaml:12: url.chat.kwargs",
+        "hub.yaml:11: url.chat.kwargs.columns.a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "served"), [("/(.*)", "/"), ("/static/.*", "/static/"), ("/a.html", "/a.html")]
+)
+def test_a_file_handlers_wildcard_is_its_folder(folder: Folder, pattern: str, served: str) -> None:
+    config = folder.load(
+        f"""
+        url:
+          files:
+            pattern: '{pattern}'
+            handler: FileHandler
+            kwargs: {{path: $YAMLPATH/static, default_filename: x.html, template: true}}
+        """
+    )
+    (files,) = config.files
+    assert (files.pattern, files.path, files.default_filename) == (
+        served,
+        folder.path / "static",
+        "x.html",
+    )
+    assert len(config.warnings) == 1
+
+
+def test_files_behind_auth_are_not_served_open_to_all(folder: Folder) -> None:
+    config = folder.load(
+        "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: ., auth: true}}}"
+    )
+    assert config.files == ()
+    assert "files behind auth are not served" in config.warnings[0]
+
+
+def test_gramexs_mail_providers_are_smtp_servers(folder: Folder) -> None:
+    config = folder.load("email: {o: {type: office365, email: a@b, password: c}}")
+    service = config.email["o"]
+    assert (service.type, service.host, service.tls) == ("smtp", "smtp.office365.com", True)
+
+
+# --- Endpoints
+
+
+def test_everything_an_endpoint_may_say_arrives(folder: Folder) -> None:
+    text = endpoint(
+        """
+        columns:
+          body: {type: TEXT, nullable: false, default: none}
+          size: INTEGER
+          user: TEXT
+        message_default: {post: {n: 1, s: "'x'"}}
+        alert: {methods: 'post, Put', from: a@b, to: [c@d]}
+        auth: {condition: x, membership: {role: [admin]}, login_url: /login}
+        origins: https://example.org
+        headers: {X-Number: 1}
+        default: {_limit: 10, topic: [a, b], flag: true}
+        """
+    )
+    served = folder.load("email: {a: {type: stub}}\n" + text).endpoints[0]
+    assert served.table == "chat"
+    assert served.columns == (
+        Column("body", nullable=False, default="none"),
+        Column("size", Kind.INTEGER),
+    )
+    assert served.message_default == {"POST": {"n": 1, "s": "'x'"}}
+    assert served.alert is not None
+    assert (served.alert.methods, served.alert.from_) == (["POST", "PUT"], "a@b")
+    assert served.auth == {"condition": "x", "membership": {"role": ["admin"]}}
+    assert served.origins == ["https://example.org"]
+    assert served.headers == {"X-Number": "1"}
+    assert served.default == {"_limit": ["10"], "topic": ["a", "b"], "flag": ["true"]}
+
+
+@pytest.mark.parametrize(("value", "auth"), [("true", True), ("false", False), ("$A", True)])
+def test_auth_is_a_truth_or_conditions(folder: Folder, value: str, auth: bool) -> None:
+    assert folder.load(endpoint(f"auth: {value}"), {"A": "true"}).endpoints[0].auth is auth
+
+
+def test_an_alert_names_a_service_that_there_is(folder: Folder) -> None:
+    email = "email: {office: {type: stub}}\n"
+    (problem,) = folder.problems(email + endpoint("alert: {service: offce}"))
+    assert problem == "hub.yaml:7: url.chat.kwargs.alert: email has no service 'offce': office"
+    assert folder.load(email + endpoint("alert: {service: office}")).warnings == ()
+    (warning,) = folder.warnings(endpoint("alert: {to: a@b}"))
+    assert warning.endswith("there is no service under email: nothing is sent")
+
+
+def test_a_duckdb_url_is_where_the_projection_is(folder: Folder) -> None:
+    config = folder.load(endpoint("url: duckdb:///my.duckdb"))
+    assert config.projection.path == str(folder.path / "my.duckdb")
+    assert config.endpoints[0].mirror is None
+    assert config.warnings == ()
+    same = endpoint("url: duckdb:///$YAMLPATH/my.duckdb") + "projection: {path: my.duckdb}\n"
+    assert folder.load(same).projection == config.projection
+    (problem,) = folder.problems(same.replace("path: my", "path: other"))
+    assert problem.startswith("hub.yaml:6: url.chat.kwargs.url: the projection is one file")
+
+
+# --- Secrets
+
+
+def test_a_secret_may_stand_in_a_file_of_its_own(folder: Folder) -> None:
+    folder.write("password", "s3cret\n")
+    config = folder.load(
+        """
+        email: {a: {type: gmail, password_file: password}}
+        auth: {jwt: {public_key_file: $YAMLPATH/password}, session: {secret_file: password}}
+        broker: {token_file: password}
+        """
+    )
+    assert config.email["a"].password == "s3cret"
+    assert config.auth.jwt is not None
+    assert config.auth.jwt.public_key == "s3cret"
+    assert (config.auth.session.secret, config.broker.token) == ("s3cret", "s3cret")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("broker: {token_file: none}", "hub.yaml:1: broker.token_file: cannot be read: "),
+        ("broker: {token_file: a, token: b}", "hub.yaml:1: broker: token and token_file exclude"),
+        ("broker: {url_file: a}", "hub.yaml:1: broker: unknown key 'url_file'"),
+    ],
+)
+def test_a_secrets_file_that_cannot_be_is_told(folder: Folder, text: str, problem: str) -> None:
+    (told,) = folder.problems(text)
+    assert told.startswith(problem)
+
+
+def test_what_is_shown_hides_all_secrets(folder: Folder) -> None:
+    text = """
+        email: {a: {type: gmail, password: s3cret}}
+        auth: {jwt: {secret: s3cret}, session: {secret: s3cret}}
+        broker: {url: ['nats://me:s3cret@a', 'nats://s3cret@b'], token: s3cret, password: s3cret}
+    """
+    config = folder.load(dedent(text) + endpoint("url: postgresql://me:s3:cr@et@db/x"))
+    shown = as_shown(config)
+    assert "s3" not in str(shown)
+    assert shown["broker"]["url"] == ["nats://me:***@a", "nats://***@b"]
+    assert shown["endpoints"][0]["mirror"] == "postgresql://me:***@db/x"
+    assert shown["server"]["port"] == 8080
+    assert shown["broker"]["user"] is None
+
+
+# --- Environment and flags
+
+
+def test_flags_override_the_environment_and_that_the_file(folder: Folder) -> None:
+    text = "server: {host: file, port: 1, drain: 3}\n"
+    environ = {"EVENTHUB_HOST": "environment", "EVENTHUB_PORT": "2"}
+    config = folder.load(text, environ, overrides={"server.port": 3})
+    assert (config.server.host, config.server.port, config.server.drain) == ("environment", 3, 3.0)
+
+
+def test_every_documented_variable_overrides_its_setting(folder: Folder) -> None:
+    values = {
+        "EVENTHUB_PORT": "2",
+        "EVENTHUB_DATA": "/var/lib/eventhub",
+        "EVENTHUB_LOG_LEVEL": "debug",
+        "EVENTHUB_LOG_FORMAT": "json",
+    }
+    config = folder.load("log: {version: 1}", {name: values.get(name, "x") for name in ENVIRONMENT})
+    for name, setting in ENVIRONMENT.items():
+        found: Any = config
+        for part in setting.split("."):
+            found = getattr(found, part)
+        assert str(found) == values.get(name, "x"), name
+
+
+def test_a_bad_value_of_the_environment_is_told_by_its_name(folder: Folder) -> None:
+    (problem,) = folder.problems("", {"EVENTHUB_PORT": "http"})
+    assert problem == "EVENTHUB_PORT: server.port: expected int, got str"
+
+
+def test_the_data_folder_is_the_flags_then_the_environments(folder: Folder) -> None:
+    environ = {"EVENTHUB_DATA": "/environment"}
+    assert folder.load("", environ).data == Path("/environment")
+    assert folder.load("", environ, data=Path("/flag")).data == Path("/flag")
+
+
+def test_the_environment_of_the_process_is_the_default(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTHUB_PORT", "4321")
+    assert load(folder.write("hub.yaml", "")).server.port == 4321
