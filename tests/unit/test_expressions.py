@@ -117,5 +117,5 @@ def test_what_is_no_expression_is_refused_before_the_start(source: str, says: st
 
 def test_the_error_of_a_module_that_fails_to_import_is_told(tmp_path: Path) -> None:
     (tmp_path / "my_broken.py").write_text("1 / 0\n")
-    with pytest.raises(Misconfigured, match="my_broken.*ZeroDivisionError: division by zero"):
+    with pytest.raises(Misconfigured, match=r"my_broken.*ZeroDivisionError: division by zero"):
         compile_expression("my_broken.check(msg)", ("msg",), folder=tmp_path)

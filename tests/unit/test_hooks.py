@@ -62,7 +62,7 @@ async def test_null_counts_as_not_given(nothing: dict[str, Any]) -> None:
 
 
 async def test_a_client_may_say_id_and_timestamp_but_not_who_it_is() -> None:
-    said = {"id": "mine", "timestamp": "1999", "user": "bob"}
+    said: dict[str, Any] = {"id": "mine", "timestamp": "1999", "user": "bob"}
     assert await with_defaults(make_hooks(), **said) == {"_method": "POST", **said, "user": None}
 
 
@@ -232,11 +232,11 @@ async def test_a_hook_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 async def test_defaults_and_modify_refuse_as_prepare_does() -> None:
     source = "int('x' + msg['id'])"
-    for given in ({"message_default": {"PUT": {"n": source}}}, {"modify": source}):
-        hooks, message = make_hooks(**given), {"_method": "PUT", "id": "1"}
-        with pytest.raises(Rejected, match="invalid literal"):
-            await hooks.defaults("PUT", message, make_handler())
-            await hooks.modify(message, make_handler())
+    defaults, modify = make_hooks(message_default={"PUT": {"n": source}}), make_hooks(modify=source)
+    with pytest.raises(Rejected, match="invalid literal"):
+        await with_defaults(defaults, _method="PUT", id="1")
+    with pytest.raises(Rejected, match="invalid literal"):
+        await modify.modify({"_method": "PUT", "id": "1"}, make_handler())
 
 
 # --- modify
