@@ -13,11 +13,14 @@ import yaml
 from tqdm import tqdm
 
 from eventhub import __version__, hub, log
+from eventhub.alerts import desk
+from eventhub.alerts.courier import DeadLetter
+from eventhub.channel import endpoints_of
 from eventhub.config import Config, as_shown, load
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.gateway.client import Tail, send
 from projections.projector import Told, rebuild
-from projections.verify import verify
+from projections.verify import Report, verify
 
 T = TypeVar("T")
 _FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -215,9 +218,22 @@ async def _verify(config: Config) -> bool:
         for name, stream in streams.items():
             with _progress(f"verify {name}") as told:
                 report = await verify(store, stream, told)
-            click.echo(f"{name}: {report}")
+            last = (await stream.bounds()).last
+            click.echo(_verdict(name, report, last))
             is_equal = is_equal and report.is_equal
     return is_equal
+
+
+def _verdict(name: str, report: Report, last: int) -> str:
+    if not report.same_epoch:
+        return f"{name}: the tables are of a log that is gone; `eventhub rebuild` makes them anew"
+    lines = [f"  {row}" for row in report.differences]
+    if report.events != report.history_rows:
+        lines.append(f"  history has {report.history_rows} of {report.events} events")
+    said = f"{report.different} rows differ" if lines else "equal"
+    rest = f", of {last} in the log: the rest is projected at the next start"
+    upto = f"{report.rows} rows, {report.events} events{rest if report.sequence < last else ''}"
+    return "\n".join([f"{name}: {said} ({upto})", *lines])
 
 
 class _progress:  # noqa: N801 - reads as a function where it is used
@@ -240,3 +256,60 @@ class _progress:  # noqa: N801 - reads as a function where it is used
 @main.group()
 def alerts() -> None:
     """Dead letters of the alerts, and trying alerts out."""
+
+
+@alerts.command("list")
+@_FILE
+@_DATA
+def list_alerts(file: Path, data: Path | None) -> None:
+    """List the alerts that could not be sent, oldest first."""
+
+    async def work() -> list[DeadLetter]:
+        async with hub.open_log(config) as event_log:
+            return await desk.list_dead(event_log)
+
+    config = _load(file, data=data)
+    letters = _run(work())
+    for letter in letters:
+        click.echo(_shown(letter) + f"  {letter.reason}")
+    click.echo(f"{len(letters)} dead letters")
+
+
+@alerts.command("retry")
+@_FILE
+@_DATA
+def retry_alerts(file: Path, data: Path | None) -> None:
+    """Send each dead letter once more; what is sent is dead no more."""
+
+    async def work() -> list[desk.Retried]:
+        async with hub.open_log(config) as event_log:
+            return await desk.retry_dead(config, endpoints_of(config), event_log)
+
+    config = _load(file, data=data)
+    results = _run(work())
+    for result in results:
+        click.echo(_shown(result.letter) + f"  {result.error or 'sent'}")
+    failed = sum(result.error is not None for result in results)
+    click.echo(f"{len(results) - failed} sent, {failed} still dead")
+    sys.exit(1 if failed else 0)
+
+
+@alerts.command("test")
+@_FILE
+@_DATA
+@click.option("--to", help="Who gets the mails, instead of the alerts' own recipients.")
+def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
+    """Send the alert of each endpoint of FILE for a made-up message."""
+    config = _load(file, data=data)
+    results = _run(desk.send_test(config, endpoints_of(config), to=to))
+    for result in results:
+        told = result.error or f"sent to {', '.join(result.recipients)}"
+        click.echo(f"{result.endpoint}  {result.service}  {result.subject!r}  {told}")
+    if not results:
+        click.echo("no endpoint has an alert")
+    sys.exit(1 if any(result.error for result in results) else 0)
+
+
+def _shown(letter: DeadLetter) -> str:
+    to = ", ".join(letter.to)
+    return f"{letter.died_at}  {letter.endpoint}  {letter.sequence}  {to}  {letter.subject!r}"

@@ -392,10 +392,6 @@ def _integer(text: str) -> int:
     return max(INT64[0] - 1, min(int(text), INT64[-1] + 1))
 
 
-def _real(text: str) -> float:
-    return float(text) + 0.0  # -0.0 becomes 0.0: equal filters have equal keys
-
-
 def _boolean(text: str) -> bool:
     return text.lower() not in _FALSE_WORDS
 
@@ -420,7 +416,7 @@ def _date(text: str) -> str:
 _READERS: dict[Kind, tuple[Callable[[str], Any], str]] = {
     Kind.TEXT: (_text, "text that UTF-8 can hold"),
     Kind.INTEGER: (_integer, "a whole number, as 12"),
-    Kind.REAL: (_real, "a number, as 1.5"),
+    Kind.REAL: (float, "a number, as 1.5"),
     Kind.BOOLEAN: (_boolean, "true or false"),
     Kind.DATE: (_date, "a date, as 2023-04-01, or the beginning of one, as 2023-04"),
     Kind.TIMESTAMP: (_timestamp, "a time, as 2023-04-01T10:30:00, or the beginning of one"),

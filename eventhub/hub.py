@@ -8,6 +8,7 @@ from typing import Literal
 
 import structlog
 
+from eventhub.alerts.rule import rules_of
 from eventhub.alerts.worker import AlertWorker
 from eventhub.broker import EmbeddedBroker, running_broker
 from eventhub.channel import Channel, Endpoint, endpoints_of
@@ -113,6 +114,7 @@ def check(config: Config) -> None:
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
         Rule(endpoint.config, folder)
         Hooks(endpoint.config, folder)
+    rules_of(config, endpoints_of(config))
 
 
 async def serve(config: Config, roles: Sequence[Role], announce: Callable[[str], None]) -> None:

@@ -93,14 +93,15 @@ class UrlSection:
             self._entry(name, node, joined("url", name))
 
     def _entry(self, name: str, node: Node, path: str) -> None:
-        entry = self._known(node, path, _ENTRY_KEYS, _GRAMEX_ENTRY)
-        if "handler" not in entry:
+        named = self._findings.mapping(node, path).get("handler")
+        if named is None:
             self._findings.problem(node, path, "handler is missing")
             return
-        handler = str(entry["handler"].value).removeprefix("gramex.handlers.")
+        handler = str(named.plain).removeprefix("gramex.handlers.")
         if handler not in ("MessageHandler", "FileHandler"):
-            self._findings.warn(entry["handler"], path, f"handler {handler} is not served")
+            self._findings.warn(named, path, f"handler {handler} is not served")
             return
+        entry = self._known(node, path, _ENTRY_KEYS, _GRAMEX_ENTRY)
         if "pattern" not in entry:
             self._findings.problem(node, path, "pattern is missing")
             return
@@ -274,6 +275,8 @@ class UrlSection:
     def _auth(self, node: Node, path: str) -> bool | dict[str, Any]:
         if isinstance(node.value, dict):
             known = self._known(node, path, _AUTH_KEYS, _GRAMEX_AUTH)
+            if "condition" in known and not known["condition"].items:
+                self._hook(known["condition"], joined(path, "condition"), OPEN_NAMES)
             return {key: member.plain for key, member in known.items()}
         value: bool = read_value(bool, node, path, self._findings)
         return value

@@ -242,16 +242,16 @@ class Store:
         self._writer.execute(f"INSERT INTO main.{book} VALUES (?{marks})", [channel, *values])  # noqa: S608 - constants
 
     def _write_history(self, tables: Tables, batch: list[StoredEvent]) -> None:
-        rows = [tables.history_values(stored) for stored in batch]
+        columns = tables.history_values(batch)
         names = tables.history_names
         insert = f"INSERT INTO {tables.history} ({quoted_list(names)})"
-        if len(rows) <= MAX_ROWS_AS_PARAMETERS:
+        if len(batch) <= MAX_ROWS_AS_PARAMETERS:
             row = f"({', '.join('?' * len(names))})"
-            values = [value for row_values in rows for value in row_values]
-            self._writer.execute(f"{insert} VALUES {', '.join([row] * len(rows))}", values)
+            values = [value for row_values in zip(*columns, strict=True) for value in row_values]
+            self._writer.execute(f"{insert} VALUES {', '.join([row] * len(batch))}", values)
             return
         # Registered by name: replacement scans, which would find the variable, are off.
-        self._writer.register(_BATCH, as_arrow(tables, rows))
+        self._writer.register(_BATCH, as_arrow(tables, columns))
         try:
             self._writer.execute(f"{insert} SELECT * FROM {_BATCH}")  # noqa: S608 - quoted
         finally:

@@ -81,14 +81,26 @@ class Tables:
         """All columns of the table of events, in the order of `history_values`."""
         return (*HISTORY, *self.columns.names)
 
-    def history_values(self, stored: StoredEvent) -> list[Any]:
-        """Return an event as a row of the history, times and JSON as text."""
-        event = stored.event
-        row = event.row if event.row is not None else {"id": event.id}
-        values: list[Any] = [stored.sequence, stored.created, event.time.removesuffix("Z")]
-        values += [event.method, event.user, event.endpoint]
-        values += [_stored(column, row.get(column.name)) for column in self.columns]
-        return values
+    def history_values(self, batch: list[StoredEvent]) -> list[list[Any]]:
+        """Return events as the columns of the history, each a list; times and JSON as text."""
+        events = [stored.event for stored in batch]
+        rows = [{"id": event.id} if event.row is None else event.row for event in events]
+        return [
+            [stored.sequence for stored in batch],
+            [stored.created for stored in batch],
+            [event.time.removesuffix("Z") for event in events],
+            [event.method for event in events],
+            [event.user for event in events],
+            [event.endpoint for event in events],
+            *(_stored_values(column, rows) for column in self.columns),
+        ]
+
+
+def _stored_values(column: Column, rows: list[dict[str, Any]]) -> list[Any]:
+    values = [row.get(column.name) for row in rows]
+    if column.kind is Kind.JSON:
+        return [_stored(column, value) for value in values]
+    return values
 
 
 def _stored(column: Column, value: Any) -> Any:
@@ -102,11 +114,10 @@ _ARROW = {Kind.INTEGER: pa.int64(), Kind.REAL: pa.float64(), Kind.BOOLEAN: pa.bo
 _TEXT = pa.string()
 
 
-def as_arrow(tables: Tables, rows: list[list[Any]]) -> pa.Table:
-    """Return rows of `Tables.history_values` as columns, which DuckDB takes in one step."""
+def as_arrow(tables: Tables, columns: list[list[Any]]) -> pa.Table:
+    """Return `Tables.history_values` as DuckDB takes them in one step."""
     types = [pa.int64(), pa.int64(), _TEXT, _TEXT, _TEXT, _TEXT]
     types += [_ARROW.get(column.kind, _TEXT) for column in tables.columns]
-    columns = zip(*rows, strict=True)
     arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
     return pa.Table.from_arrays(arrays, names=[str(index) for index in range(len(arrays))])
 

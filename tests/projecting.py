@@ -1,10 +1,7 @@
 """Builders for tests of the projection: histories of a channel, and the rows that they come to."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -12,8 +9,8 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.event import Event, Method, StoredEvent
 from eventhub.filters import Query, parse
+from eventhub.memory import MemoryStream
 from eventhub.snapshots import Snapshot
-from eventhub.stream import Bounds
 
 Change = tuple[Method, str, Mapping[str, Any]]
 """What one event does: method, id, and the values of the columns it sets."""
@@ -80,63 +77,9 @@ async def read_all(snapshot: Snapshot) -> list[tuple[int, Row]]:
     ]
 
 
-class Journal:
-    """A stream of given events, read only. `extend` is what a writer would append."""
-
-    def __init__(self, channel: Channel, epoch: str = "e1") -> None:
-        self.channel = channel
-        self.epoch = epoch
-        self.events: list[StoredEvent] = []
-        self._grown = asyncio.Event()
-
-    def extend(self, events: Iterable[StoredEvent]) -> None:
-        """Append events."""
-        self.events += events
-        self._grown.set()
-
-    @asynccontextmanager
-    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
-        """As `EventStream.follow`, in batches of seven."""
-        async with aclosing(self._batches(after)) as batches:
-            yield batches
-
-    async def _batches(self, after: int) -> AsyncGenerator[list[StoredEvent], None]:
-        while True:
-            self._grown.clear()
-            fresh = [stored for stored in self.events if stored.sequence > after]
-            for start in range(0, len(fresh), 7):
-                yield fresh[start : start + 7]
-            after = fresh[-1].sequence if fresh else after
-            if self.events and self.events[-1].sequence > after:
-                continue
-            await self._grown.wait()
-
-    async def get(self, sequence: int) -> StoredEvent | None:
-        """As `EventStream.get`."""
-        return next((s for s in self.events if s.sequence == sequence), None)
-
-    async def bounds(self) -> Bounds:
-        """As `EventStream.bounds`."""
-        if not self.events:
-            return Bounds(1, 0)
-        return Bounds(self.events[0].sequence, self.events[-1].sequence)
-
-    async def append(self, event: Event, *, expect: int) -> NoReturn:
-        """Never: see `extend`."""
-        raise NotImplementedError
-
-    async def last(self, row_id: str) -> NoReturn:
-        """Never: the projection does not ask."""
-        raise NotImplementedError
-
-    async def sequence_before(self, moment: datetime) -> NoReturn:
-        """Never: the projection does not ask."""
-        raise NotImplementedError
-
-    async def enlist(self, worker: str) -> NoReturn:
-        """Never: the projection does not ask."""
-        raise NotImplementedError
-
-    def work(self, worker: str) -> NoReturn:
-        """Never: the projection does not ask."""
-        raise NotImplementedError
+async def write(stream: MemoryStream, events: Iterable[StoredEvent]) -> None:
+    """Append the events of a history, which get the sequences that they have in it."""
+    for stored in events:
+        last = await stream.last(stored.event.id)
+        appended = await stream.append(stored.event, expect=last.sequence if last else 0)
+        assert appended.sequence == stored.sequence

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from aiohttp import WSMsgType
+from yarl import URL
 
 from eventhub.errors import Close, EventHubError, Rejected, Unavailable
 from eventhub.event import Position
@@ -94,7 +95,7 @@ class Tail:
 
     async def _read(self, session: aiohttp.ClientSession) -> None:
         params = {} if self._position is None else {"_since": str(self._position)}
-        url = aiohttp.client.URL(self._url).update_query(params)
+        url = URL(self._url).update_query(params)
         async with session.ws_connect(
             url, protocols=(SUBPROTOCOL,), max_msg_size=MAX_FRAME, autoping=True
         ) as socket:

@@ -17,11 +17,12 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Unavailable
 from eventhub.event import StoredEvent
+from eventhub.memory import MemoryStream
 from projections.projector import Projector, rebuild
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from projections.verify import verify
-from tests.projecting import Change, Journal, history, query, read_all, rows_after
+from tests.projecting import Change, history, query, read_all, rows_after, write
 
 CHAT = Channel("chat", Columns([Column("votes", Kind.INTEGER), Column("text")]))
 
@@ -45,9 +46,9 @@ EVENTS = history(CHAT, changes(6000, 300))
 
 
 @asynccontextmanager
-async def running(store: Store, journal: Journal) -> AsyncIterator[Projector]:
+async def running(store: Store, stream: MemoryStream) -> AsyncIterator[Projector]:
     """Run a projector beside the test."""
-    projector = Projector(store, journal)
+    projector = Projector(store, stream)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(projector.run())
         try:
@@ -61,11 +62,11 @@ def told(reached: int, last: int) -> None:
 
 
 async def test_a_snapshot_has_what_its_reader_has_seen_in_order_of_creation(tmp_path: Path) -> None:
-    journal = Journal(CHAT)
-    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+    stream = MemoryStream(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
         snapshots = DuckSnapshots(store, [projector])
         for end in (1, 2, 500, len(EVENTS)):
-            journal.extend(EVENTS[len(journal.events) : end])
+            await write(stream, EVENTS[stream.length : end])
             async with snapshots.read("chat", query(CHAT), at_least=end) as snapshot:
                 rows = await read_all(snapshot)
             expected = rows_after(EVENTS[: snapshot.sequence])
@@ -74,12 +75,12 @@ async def test_a_snapshot_has_what_its_reader_has_seen_in_order_of_creation(tmp_
 
 
 async def test_snapshots_agree_with_their_sequence_while_events_are_stored(tmp_path: Path) -> None:
-    journal = Journal(CHAT)
-    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+    stream = MemoryStream(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
         snapshots = DuckSnapshots(store, [projector])
         seen = set()
         for start in range(0, len(EVENTS), 100):
-            journal.extend(EVENTS[start : start + 100])
+            await write(stream, EVENTS[start : start + 100])
             async with snapshots.read("chat", query(CHAT), at_least=start) as snapshot:
                 rows = await read_all(snapshot)
             expected = rows_after(EVENTS[: snapshot.sequence])
@@ -89,14 +90,14 @@ async def test_snapshots_agree_with_their_sequence_while_events_are_stored(tmp_p
 
 
 async def test_filter_sort_limit_and_columns_shape_a_snapshot(tmp_path: Path) -> None:
-    journal = Journal(CHAT)
-    journal.extend(EVENTS)
+    stream = MemoryStream(CHAT)
+    await write(stream, EVENTS)
     asked = query(
         CHAT,
         **{"votes>": ["3000"], "_sort": ["-votes"], "_limit": ["3"], "_offset": ["1"]},
         _c=["votes", "id"],
     )
-    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
         snapshots = DuckSnapshots(store, [projector])
         async with snapshots.read("chat", asked, at_least=len(EVENTS)) as snapshot:
             rows = [row for _, row in await read_all(snapshot)]
@@ -108,9 +109,9 @@ async def test_filter_sort_limit_and_columns_shape_a_snapshot(tmp_path: Path) ->
 
 
 async def test_a_reader_that_leaves_in_the_middle_holds_nothing(tmp_path: Path) -> None:
-    journal = Journal(CHAT)
-    journal.extend(history(CHAT, [("POST", f"r{n}", {}) for n in range(5000)]))
-    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+    stream = MemoryStream(CHAT)
+    await write(stream, history(CHAT, [("POST", f"r{n}", {}) for n in range(5000)]))
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
         snapshots = DuckSnapshots(store, [projector])
         await projector.caught_up(5000, 10)
 
@@ -146,18 +147,21 @@ async def connections(store: Store) -> int:
 
 
 async def test_a_sequence_that_does_not_come_is_told_in_time(tmp_path: Path) -> None:
-    async with Store(tmp_path / "p", [CHAT]) as store, running(store, Journal(CHAT)) as projector:
+    async with (
+        Store(tmp_path / "p", [CHAT]) as store,
+        running(store, MemoryStream(CHAT)) as projector,
+    ):
         with pytest.raises(Unavailable, match="is at 0, not 5"):
             await projector.caught_up(5, 0.05)
 
 
 async def test_an_older_log_put_back_starts_the_projection_over(tmp_path: Path) -> None:
-    journal = Journal(CHAT)
+    stream = MemoryStream(CHAT)
     async with Store(tmp_path / "p", [CHAT]) as store:
-        await store.begin("chat", journal.epoch)
+        await store.begin("chat", stream.epoch)
         await store.append("chat", EVENTS)
-        journal.extend(EVENTS[:100])
-        async with running(store, journal) as projector:
+        await write(stream, EVENTS[:100])
+        async with running(store, stream) as projector:
             snapshots = DuckSnapshots(store, [projector])
             async with snapshots.read("chat", query(CHAT), at_least=100) as snapshot:
                 assert len(await read_all(snapshot)) == len(rows_after(EVENTS[:100]))
@@ -173,14 +177,14 @@ def contents(path: Path) -> list[list[tuple[object, ...]]]:
 
 
 async def test_a_rebuild_gives_the_same_tables(tmp_path: Path) -> None:
-    journal = Journal(CHAT)
-    journal.extend(EVENTS)
-    async with Store(tmp_path / "p", [CHAT]) as store, running(store, journal) as projector:
+    stream = MemoryStream(CHAT)
+    await write(stream, EVENTS)
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
         await projector.caught_up(len(EVENTS), 10)
     before, reached = contents(tmp_path / "p"), []
     async with Store(tmp_path / "p", [CHAT]) as store:
-        await rebuild(store, journal, lambda at, last: reached.append((at, last)))
-        assert (await verify(store, journal, told)).is_equal
+        await rebuild(store, stream, lambda at, last: reached.append((at, last)))
+        assert (await verify(store, stream, told)).is_equal
     assert reached[-1] == (len(EVENTS), len(EVENTS))
     assert contents(tmp_path / "p") == before
 
@@ -198,30 +202,30 @@ async def test_a_rebuild_gives_the_same_tables(tmp_path: Path) -> None:
 async def test_verify_finds_a_row_that_is_not_what_the_log_says(
     tmp_path: Path, damage: str, what: str
 ) -> None:
-    journal = Journal(CHAT)
-    journal.extend(EVENTS)
+    stream = MemoryStream(CHAT)
+    await write(stream, EVENTS)
     victim = next(iter(rows_after(EVENTS)))
     async with Store(tmp_path / "p", [CHAT]) as store:
-        await rebuild(store, journal, told)
+        await rebuild(store, stream, told)
     with duckdb.connect(tmp_path / "p") as connection:
         connection.execute(damage, {"id": victim})
     async with Store(tmp_path / "p", [CHAT]) as store:
-        report = await verify(store, journal, told)
+        report = await verify(store, stream, told)
     assert not report.is_equal
     assert what in [difference.what for difference in report.differences]
 
 
 async def test_verify_counts_a_lost_event_and_knows_another_epoch(tmp_path: Path) -> None:
-    journal = Journal(CHAT)
-    journal.extend(EVENTS)
+    stream = MemoryStream(CHAT)
+    await write(stream, EVENTS)
     async with Store(tmp_path / "p", [CHAT]) as store:
-        await rebuild(store, journal, told)
+        await rebuild(store, stream, told)
     with duckdb.connect(tmp_path / "p") as connection:
         connection.execute("DELETE FROM chat_history WHERE _seq = 17")
     async with Store(tmp_path / "p", [CHAT]) as store:
-        report = await verify(store, journal, told)
-        journal.epoch = "e2"
-        assert not (await verify(store, journal, told)).same_epoch
+        report = await verify(store, stream, told)
+        stream.epoch = "e2"
+        assert not (await verify(store, stream, told)).same_epoch
     assert (report.events, report.history_rows, report.different) == (
         len(EVENTS),
         len(EVENTS) - 1,
@@ -287,10 +291,10 @@ async def check_whole(path: Path, events: list[StoredEvent], acknowledged: int) 
     """The file holds exactly the events up to its checkpoint, no fewer than were acknowledged."""
     async with Store(path, [CHAT]) as store:
         head = store.progress("chat").head
-        journal = Journal(CHAT)
-        journal.extend(events)
+        stream = MemoryStream(CHAT)
+        await write(stream, events)
         await store.fold("chat")
-        report = await verify(store, journal, told)
+        report = await verify(store, stream, told)
     assert head >= acknowledged
     assert (report.is_equal, report.sequence, report.history_rows) == (True, head, head)
 
@@ -301,18 +305,18 @@ from pathlib import Path
 import projections.projector
 from eventhub.log import configure
 from projections.store import Store
-from tests.integration.test_projection import CHAT, EVENTS, Journal, running
+from tests.integration.test_projection import CHAT, EVENTS, MemoryStream, running, write
 
 configure("warning", "json")
 projections.projector.RETRY_SECONDS = (0.05, 0.1)
 
 async def main():
-    path, journal = Path(sys.argv[1]), Journal(CHAT)
-    async with Store(path, [CHAT]) as store, running(store, journal) as projector:
-        journal.extend(EVENTS[:1000])
+    path, stream = Path(sys.argv[1]), MemoryStream(CHAT)
+    async with Store(path, [CHAT]) as store, running(store, stream) as projector:
+        await write(stream, EVENTS[:1000])
         await projector.caught_up(1000, 10)
         resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, resource.RLIM_INFINITY))
-        journal.extend(EVENTS[1000:])
+        await write(stream, EVENTS[1000:])
         try:
             await projector.caught_up(len(EVENTS), 1)
         except Exception as error:

@@ -148,8 +148,8 @@ def test_folding_is_done_after_one_pass() -> None:
 
 @pytest.fixture(scope="module")
 def characters(database: duckdb.DuckDBPyConnection) -> list[str]:
-    """Every character that folds, and what it folds to, each a row of table `characters`."""
-    rows = sorted({*FOLDING, *FOLDED, *"".join(FOLDED)})
+    """Every character that folds or is folded to, between two letters: rows of a table."""
+    rows = [f"x{character}y" for character in sorted({*FOLDING, *"".join(FOLDED)})]
     database.execute("CREATE TABLE characters AS SELECT unnest(?) AS text", [rows])
     return rows
 
@@ -164,14 +164,28 @@ def folded_match(
     return {text for text in rows if query.filter.matches({"text": text})}, {f for (f,) in found}
 
 
+@pytest.mark.parametrize("start", range(60))
 def test_every_character_folds_alike_in_sql(
+    database: duckdb.DuckDBPyConnection, characters: list[str], start: int
+) -> None:
+    """A few letters at a time, far from each other: one that found its neighbour would show."""
+    by_predicate, by_sql = folded_match(database, characters, FOLDED[start::60])
+    assert by_predicate == by_sql
+    assert {f"x{folded}y" for folded in FOLDED[start::60] if len(folded) == 1} <= by_sql
+
+
+def test_a_match_may_begin_or_end_within_what_a_character_folds_to(
     database: duckdb.DuckDBPyConnection, characters: list[str]
 ) -> None:
-    parts = {folded[start:] for folded in FOLDED for start in range(len(folded))}
-    for needle in sorted(parts):
-        by_predicate, by_sql = folded_match(database, characters, [needle])
-        assert by_predicate == by_sql
-        assert by_sql
+    expansions = [folded for folded in FOLDED if len(folded) > 1]
+    for expansion in expansions:
+        parts = [expansion, f"x{expansion}y"]
+        for cut in range(1, len(expansion)):
+            parts += [expansion[cut:], expansion[cut:] + "y", "x" + expansion[:cut]]
+        for needle in parts:
+            by_predicate, by_sql = folded_match(database, characters, [needle])
+            assert by_predicate == by_sql, needle
+            assert by_sql
 
 
 def test_the_longest_text_without_case_is_not_too_long_for_the_database(

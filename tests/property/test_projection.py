@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Kind
+from eventhub.memory import MemoryStream
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
-from tests.projecting import EVERY_KIND, Change, Journal, Row, history, query, read_all, rows_after
+from tests.projecting import EVERY_KIND, Change, Row, history, query, read_all, rows_after
 
 TEXT = st.text(max_size=12) | st.sampled_from(
     ["\0", '"\\', "\u2028\u2029", "\U0001f600e\u0301", ""]
@@ -61,7 +62,7 @@ def exactly(rows: list[tuple[int, Row]]) -> str:
 
 
 async def snapshot_of(store: Store, channel: Channel) -> list[tuple[int, Row]]:
-    snapshots = DuckSnapshots(store, [Projector(store, Journal(channel))])
+    snapshots = DuckSnapshots(store, [Projector(store, MemoryStream(channel))])
     async with snapshots.read(channel.name, query(channel), at_least=0) as snapshot:
         return await read_all(snapshot)
 

@@ -241,6 +241,7 @@ def test_a_mistake_is_told_with_its_place(folder: Folder, text: str, problem: st
         ("alert:\n  to: 1", "7: url.chat.kwargs.alert.to: expected str | array | null, got int"),
         ("alert: {methods: GET}", "6: url.chat.kwargs.alert.methods: invalid enum value 'GET'"),
         ("auth: {memership: {}}", "6: url.chat.kwargs.auth: unknown key 'memership' (did you"),
+        ("auth:\n  condition: nobody()", "7: url.chat.kwargs.auth.condition: 'nobody' is no name"),
         ("auth: maybe", "6: url.chat.kwargs.auth: expected bool, got str"),
         ("origins: {a: b}", "6: url.chat.kwargs.origins: expected array, got object"),
         ("default: {a: {b: c}}", "6: url.chat.kwargs.default.a: expected text, not {'b': 'c'}"),
@@ -256,7 +257,7 @@ def test_a_mistake_of_an_endpoint_is_told_with_its_place(
 
 
 def test_all_problems_are_told_at_once(folder: Folder) -> None:
-    problems = folder.problems("server: {port: x}\nlog: {lvl: 1}\nurl: {a: {handler: x, b: 1}}\n")
+    problems = folder.problems("server: {port: x}\nlog: {lvl: 1}\nurl: {a: {pattern: /a}}\n")
     assert [line.split(": ")[1] for line in problems] == ["server.port", "log", "url.a"]
 
 
@@ -435,7 +436,7 @@ def test_what_gramex_has_besides_is_skipped_with_one_warning_each(folder: Folder
         log: {version: 1, handlers: {}}
         schedule: {}
         url:
-          form: {pattern: /form, handler: FormHandler, kwargs: {url: x}}
+          form: {pattern: /form, handler: FormHandler, any: 1, kwargs: {url: x}}
           chat:
             pattern: /chat
             handler: gramex.handlers.MessageHandler
@@ -504,7 +505,7 @@ def test_everything_an_endpoint_may_say_arrives(folder: Folder) -> None:
           user: TEXT
         message_default: {post: {n: 1, s: "'x'"}}
         alert: {methods: 'post, Put', from: a@b, to: [c@d]}
-        auth: {condition: x, membership: {role: [admin]}, login_url: /login}
+        auth: {condition: 1 > 0, membership: {role: [admin]}, login_url: /login}
         origins: https://example.org
         headers: {X-Number: 1}
         default: {_limit: 10, topic: [a, b], flag: true}
@@ -519,7 +520,7 @@ def test_everything_an_endpoint_may_say_arrives(folder: Folder) -> None:
     assert served.message_default == {"POST": {"n": 1, "s": "'x'"}}
     assert served.alert is not None
     assert (served.alert.methods, served.alert.from_) == (["POST", "PUT"], "a@b")
-    assert served.auth == {"condition": "x", "membership": {"role": ["admin"]}}
+    assert served.auth == {"condition": "1 > 0", "membership": {"role": ["admin"]}}
     assert served.origins == ["https://example.org"]
     assert served.headers == {"X-Number": "1"}
     assert served.default == {"_limit": ["10"], "topic": ["a", "b"], "flag": ["true"]}

@@ -90,8 +90,9 @@ async def test_modules_beside_the_file_are_found_and_packages_with_their_parts(
 
 
 async def test_a_module_beside_the_file_replaces_none_that_is_installed(tmp_path: Path) -> None:
-    (tmp_path / "json.py").write_text("raise RuntimeError\n")
-    assert await evaluate("json.dumps(x)", tmp_path, x=1) == "1"
+    sys.modules.pop("colorsys", None)
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError\n")
+    assert await evaluate("colorsys.rgb_to_hsv(0, 0, x)[2]", tmp_path, x=1) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 // A socket that comes back: growing, jittered delays; a watchdog; codes that mean "do not return".
 
 const FIRST_DELAY = 400; // ms; a hub that restarts is back in about a second
-const LONGEST_DELAY = 30_000; // ms
+const LONGEST_DELAY = 20_000; // ms
 const SILENCE = 70_000; // ms; the hub says `_tick` every 25 s, so after this nobody is there
 const CONNECT = 10_000; // ms; for the first frame
 const FINAL = new Set([4400, 4401, 4403]); // trying again cannot help
