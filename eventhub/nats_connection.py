@@ -9,6 +9,7 @@ that does not answer is replaced; subscriptions move to the new client.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from typing import Any, Self
 
 import msgspec
@@ -39,6 +40,7 @@ Message = Msg
 _AWAY = (NatsError, OSError)  # nats-py's TimeoutError is one of both
 STREAM_NOT_FOUND = 10059  # `ApiError.number`
 _NOT_FOUND = "404"
+_NO_RESPONDERS = "503"
 _TEMPORARY = 503  # of the JetStream API: no leader now
 
 logger = structlog.get_logger(__name__)
@@ -92,6 +94,9 @@ class Connection:
         self._client = Client()
         self._closing = False
         self._subscriptions: set[Subscription] = set()
+        self._inbox = ""
+        self._numbers = count()
+        self._questions: dict[int, asyncio.Future[Message | None]] = {}
         self.up = asyncio.Event()
         """Set while connected."""
 
@@ -106,15 +111,20 @@ class Connection:
         """
         connection = cls(**options)
         connection._client = await connection._dial()
-        connection._come_up()
         try:
             async with background() as tasks:
+                await connection._begin()
                 tasks.start(connection._watch(), name="broker-watch")
                 yield connection
         finally:
             connection._closing = True
             connection._go_down()
             await connection._close(connection._client)
+
+    async def _begin(self) -> None:
+        self._inbox = self.new_inbox()
+        await self.subscribe(f"{self._inbox}.*", self._on_answer, self._forget_questions)
+        self._come_up()
 
     @property
     def is_connected(self) -> bool:
@@ -175,7 +185,7 @@ class Connection:
         give_up = loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                return await self._client.request(subject, payload, timeout=REQUEST_SECONDS)
+                return await self._ask(subject, payload)
             except _AWAY as error:
                 if loop.time() >= give_up:
                     raise Unavailable("the event log does not answer") from error
@@ -205,6 +215,38 @@ class Connection:
             return None
         raise Unavailable(f"the event log answers {status}")
 
+    async def _ask(self, subject: str, payload: bytes) -> Message:
+        """Ask once; without a subject, ask ourselves through the server.
+
+        Not by nats-py's `request`, whose `wait_for` can swallow a cancellation.
+        """
+        number = next(self._numbers)
+        reply = f"{self._inbox}.{number}"
+        answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        self._questions[number] = answer
+        try:
+            await self._client.publish(subject or reply, payload, reply)
+            async with asyncio.timeout(REQUEST_SECONDS):
+                message = await answer
+        finally:
+            del self._questions[number]
+        if message is None:
+            raise ConnectionResetError("reconnected")
+        if (message.headers or {}).get("Status") == _NO_RESPONDERS:
+            raise ConnectionRefusedError("nobody answers")
+        return message
+
+    def _on_answer(self, message: Message) -> None:
+        answer = self._questions.get(int(message.subject.rpartition(".")[2]))
+        if answer is not None and not answer.done():
+            answer.set_result(message)
+
+    def _forget_questions(self) -> None:
+        """Let those who wait ask again: what the old connection had not answered is lost."""
+        for answer in self._questions.values():
+            if not answer.done():
+                answer.set_result(None)
+
     async def _dial(self) -> Client:
         client = Client()
         try:
@@ -233,21 +275,21 @@ class Connection:
         """Replace the client once it has given up, or has not answered for long."""
         loop = asyncio.get_running_loop()
         heard = loop.time()
-        while True:
+        while not self._closing:
             await asyncio.sleep(WATCH_SECONDS)
-            if await self._answers():
+            if await self._is_answering():
                 heard = loop.time()
             elif self._client.is_closed or loop.time() - heard > STUCK_SECONDS:
                 await self._replace()
 
-    async def _answers(self) -> bool:
+    async def _is_answering(self) -> bool:
+        """Send a message to ourselves."""
         try:
             if self._client.is_connected:
-                await self._client.rtt(timeout=int(REQUEST_SECONDS))
-                return True
+                await self._ask("", b"")
         except _AWAY:
-            pass
-        return False
+            return False
+        return self._client.is_connected
 
     async def _replace(self) -> None:
         try:

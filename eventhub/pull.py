@@ -152,8 +152,8 @@ class Pull:
         missing = headers.get("Nats-Pending-Messages")
         if status == "100":
             self._check_heartbeat(headers.get("Nats-Last-Consumer"))
-        elif missing is not None and (status == "408" or "MaxBytes" in description):
-            self._under_way -= int(missing)  # expired, or cut short
+        elif status == "408" or "MaxBytes" in description or description == "Batch Completed":
+            self._under_way -= int(missing or 0)
         else:
             self.suspect(f"{status} {description}")
 

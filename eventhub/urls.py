@@ -12,7 +12,6 @@ from typing import Any
 
 from eventhub.columns import BUILT_IN, Column, Kind, kind_of
 from eventhub.errors import EventHubError, Misconfigured
-from eventhub.event import METHODS
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
 from eventhub.settings import (
     Alert,
@@ -24,6 +23,7 @@ from eventhub.settings import (
 )
 from eventhub.yamlfile import Findings, Node, joined
 
+_METHODS = ("POST", "PUT", "DELETE")
 _ENTRY_KEYS = ("pattern", "handler", "kwargs")
 _MESSAGE_KEYS = [
     "url",
@@ -240,8 +240,8 @@ class UrlSection:
         defaults: dict[str, dict[str, Any]] = {}
         for name, section in self._findings.mapping(node, path).items():
             method = name.upper()
-            if method not in METHODS or method in defaults:
-                self._findings.unknown(section, path, name, METHODS)
+            if method not in _METHODS or method in defaults:
+                self._findings.unknown(section, path, name, _METHODS)
                 continue
             where = joined(path, name)
             defaults[method] = {

@@ -18,7 +18,7 @@ from eventhub.nats_connection import Connection
 from eventhub.pull import NANOSECONDS, Pull, Puller
 from eventhub.stream import ACK_WAIT_SECONDS, Delivery
 
-MAX_UNANSWERED = 64  # deliveries under way at all workers of one name
+MAX_UNANSWERED = 10_000  # what waits for a retry counts: an outage of one mail server fills it
 WITHOUT_END = -1  # deliveries of one event: the worker decides when to give up
 
 logger = structlog.get_logger(__name__)

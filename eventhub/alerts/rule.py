@@ -10,8 +10,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from eventhub.alerts.letter import Letter
 from eventhub.alerts.template import Templates
 from eventhub.channel import Endpoint
@@ -21,8 +19,6 @@ from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.event import Event
 from eventhub.expressions import Expression, compile_expression
 from eventhub.filters import Filter, parse, parse_query_string
-
-log = structlog.get_logger()
 
 STUB = "stub"
 """Service of the alerts of a file without `email:`: their mail is shown in the log."""
@@ -43,14 +39,11 @@ def rules_of(config: Config, endpoints: Iterable[Endpoint]) -> "dict[str, AlertR
     """
     services = services_of(config)
     folder = config.path.resolve().parent
-    rules = {
+    return {
         endpoint.name: AlertRule(endpoint, endpoint.config.alert, services, folder)
         for endpoint in endpoints
         if endpoint.config.alert is not None
     }
-    if rules and not config.email:
-        log.warning("alerts_without_service", detail="no `email:`: mail is only shown in the log")
-    return rules
 
 
 class AlertRule:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,6 @@ from eventhub.snapshots import Snapshot
 
 POSITION_HEADER = "EventHub-Position"
 """Of an answer with rows: what `_since` continues from."""
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 async def get(route: Route, request: web.Request) -> web.StreamResponse:
@@ -88,21 +87,26 @@ def _method(message: Any, request: web.Request) -> str:
 async def _messages(route: Route, request: web.Request) -> tuple[list[Any], bool]:
     """Return the messages of the body, and whether it was an array.
 
-    A DELETE without a body takes its keys from the URL.
+    A DELETE without a body takes its keys from the URL. JSON is JSON whatever the type says:
+    `curl -d` calls everything a form.
     """
-    if request.content_type in _FORMS:
-        form = await request.post()
-        return [{key: value for key, value in form.items() if isinstance(value, str)}], False
+    if request.content_type == "multipart/form-data":
+        return [_texts(await request.post())], False
     body = await request.read()
     if len(body) > route.server.max_message:
         raise too_large(route.server)
-    if not body and request.method == "DELETE":
-        return [dict(request.query)], False
-    messages = parse_json(body)
-    is_array = body.lstrip().startswith(b"[")
-    if is_array:
-        return messages, True
-    return messages, False
+    start = body.lstrip()[:1]
+    if start not in (b"{", b"["):
+        if not body and request.method == "DELETE":
+            return [dict(request.query)], False
+        if request.content_type == "application/x-www-form-urlencoded":
+            return [_texts(await request.post())], False
+    return parse_json(body), start == b"["
+
+
+def _texts(form: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of a form; files are not messages."""
+    return {key: value for key, value in form.items() if isinstance(value, str)}
 
 
 def _check_headers(request: web.Request, *, is_array: bool) -> None:

@@ -165,16 +165,17 @@ async def test_a_follower_waits_for_the_first_event(stream: EventStream) -> None
 
 
 async def test_a_follower_whose_reader_was_cancelled_loses_nothing(stream: EventStream) -> None:
-    received: list[int] = []
+    await stream.append(make_event(id="first"), expect=0)
     async with stream.follow(0) as batches, asyncio.timeout(20), asyncio.TaskGroup() as group:
+        received = [stored.sequence for stored in await take(batches, 1)]
         group.create_task(append_rows(stream, 500))
-        while len(received) < 500:
+        while len(received) < 501:
             try:
-                async with asyncio.timeout(0.002):
+                async with asyncio.timeout(0.001):
                     received += [stored.sequence for stored in await anext(batches)]
             except TimeoutError:
                 continue
-    assert received == list(range(1, 501))
+    assert received == list(range(1, 502))
 
 
 async def test_all_followers_get_the_same_events(stream: EventStream) -> None:

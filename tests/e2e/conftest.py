@@ -28,9 +28,13 @@ def hub_factory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[HubF
     hubs: list[Hub] = []
     request.node.stash[_HUBS] = hubs
 
-    def start(config: Path | str, **flags: object) -> Hub:
+    def start(
+        config: Path | str, *, files: dict[str, str] | None = None, **flags: object
+    ) -> Hub:
         folder = tmp_path / f"hub-{len(hubs)}"
         folder.mkdir()
+        for name, text in (files or {}).items():
+            (folder / name).write_text(text, encoding="utf-8")
         hub = Hub(_config_file(config, folder), folder, _arguments(flags))
         hubs.append(hub)
         hub.start()

@@ -287,11 +287,20 @@ def test_kill_9_at_any_moment_neither_loses_nor_repeats(tmp_path: Path) -> None:
         asyncio.run(check_whole(tmp_path / "p", EVENTS, reached))
 
 
+def stored_sequences(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """Return the sequences in the history, those beyond the checkpoint too."""
+    rows = connection.execute("SELECT _seq FROM chat_history ORDER BY _seq").fetchall()
+    return [sequence for (sequence,) in rows]
+
+
 async def check_whole(path: Path, events: list[StoredEvent], acknowledged: int) -> None:
     """The file holds exactly the events up to its checkpoint, no fewer than were acknowledged."""
     async with Store(path, [CHAT]) as store:
         head = store.progress("chat").head
+        async with store.reader() as reader:
+            assert await store.read(reader, stored_sequences) == list(range(1, head + 1))
         stream = MemoryStream(CHAT)
+        stream.epoch = "e1"
         await write(stream, events)
         await store.fold("chat")
         report = await verify(store, stream, told)
@@ -312,6 +321,7 @@ projections.projector.RETRY_SECONDS = (0.05, 0.1)
 
 async def main():
     path, stream = Path(sys.argv[1]), MemoryStream(CHAT)
+    stream.epoch = "e1"
     async with Store(path, [CHAT]) as store, running(store, stream) as projector:
         await write(stream, EVENTS[:1000])
         await projector.caught_up(1000, 10)

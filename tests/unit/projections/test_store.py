@@ -43,6 +43,42 @@ async def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
             assert await store.read(reader, count) == 44
 
 
+@pytest.mark.parametrize(
+    ("book", "table"), [("_checkpoint", "chat_history"), ("_watermark", "chat")]
+)
+async def test_rows_are_not_stored_where_their_sequence_cannot_be(
+    tmp_path: Path, book: str, table: str
+) -> None:
+    """One transaction: a book that takes nothing above 20 fails after the rows were written."""
+    types = "channel VARCHAR, epoch VARCHAR, seq BIGINT"
+    types = types if book == "_checkpoint" else "channel VARCHAR, seq BIGINT"
+    with duckdb.connect(tmp_path / "p") as connection:
+        connection.execute(f"CREATE TABLE {book} ({types}, CHECK (seq <= 20))")
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        await store.append("chat", EVENTS[:20])
+        await store.fold("chat")
+        with pytest.raises(duckdb.ConstraintException):
+            await store.append("chat", EVENTS[20:])
+            await store.fold("chat")
+        async with store.reader() as reader:
+            assert await store.read(reader, lambda c: highest(c, table)) == 20
+
+
+def highest(connection: Connection, table: str) -> int:
+    [(sequence,)] = connection.execute(f"SELECT max(_seq) FROM {table}").fetchall()
+    return int(sequence)
+
+
+async def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(tmp_path: Path) -> None:
+    async with Store(tmp_path / "p", [CHAT]) as store, store.reader() as reader:
+        await store.append("chat", EVENTS[:10])
+        assert await store.read(reader, count) == 10
+        await store.append("chat", EVENTS[10:])
+        assert await store.read(reader, count) == 10
+        async with store.reader() as later:
+            assert await store.read(later, count) == 40
+
+
 async def test_another_epoch_starts_over(tmp_path: Path) -> None:
     async with Store(tmp_path / "p", [CHAT]) as store:
         await store.begin("chat", "first")

@@ -66,7 +66,7 @@ export class Outbox {
   add(room, message) {
     const ref = randomId();
     const id = message.id ?? ref;
-    const write = { ref, room, id, message, at: new Date().toISOString() };
+    const write = { ref, room, id, message: { ...message, id }, at: new Date().toISOString() };
     this.#writes.set(ref, { ...write, state: "sending" });
     return this.#writes.get(ref);
   }
@@ -122,7 +122,7 @@ export class Outbox {
 
 /** The frame of a write. Its `_key` makes a repetition answer with the first receipt. */
 export function frameOf({ ref, message }) {
-  return { ...message, _ref: ref };
+  return { ...message, _ref: ref, _key: ref };
 }
 
 /** The last `limit` rows and the writes under way: [{id, row, write}], as they are to be shown. */
