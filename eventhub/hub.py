@@ -14,7 +14,7 @@ from eventhub.broker import EmbeddedBroker, running_broker
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.errors import Misconfigured
-from eventhub.gateway.auth import Rule
+from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.gateway import Gateway, raise_open_files_limit
 from eventhub.gateway.origin import check_origins
 from eventhub.hooks import Hooks
@@ -110,6 +110,7 @@ def check(config: Config) -> None:
         Misconfigured: something of it cannot be understood.
     """
     folder = config.path.parent
+    Authenticator(config.auth)
     for endpoint in endpoints_of(config):
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
         Rule(endpoint.config, folder)

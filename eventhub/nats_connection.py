@@ -7,6 +7,7 @@ that does not answer is replaced; subscriptions move to the new client.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -26,6 +27,7 @@ from eventhub.metrics import BROKER_CONNECTED
 
 DIAL_SECONDS = 5.0  # one connection with its handshake; usually 2 ms
 CLOSE_SECONDS = 2.0
+DRAIN_SECONDS = 1.0  # one round trip; usually 0.2 ms
 PING_SECONDS = 1  # a stopped server is noticed after three of them
 RECONNECT_SECONDS = 0.05  # between two attempts; a restart takes 50 ms
 REQUEST_SECONDS = 2.0  # one request; usually 0.2 ms
@@ -37,6 +39,7 @@ STUCK_SECONDS = 10.0  # silence after which a client is replaced
 Message = Msg
 """A message as nats-py gives it: `subject`, `reply`, `headers` (or None), `data`."""
 
+_REFUSED = re.compile("authorization|authentication", re.IGNORECASE)
 _AWAY = (NatsError, OSError)  # nats-py's TimeoutError is one of both
 STREAM_NOT_FOUND = 10059  # `ApiError.number`
 _NOT_FOUND = "404"
@@ -79,11 +82,16 @@ class Subscription:
             self.subject, cb=receive, pending_msgs_limit=0, pending_bytes_limit=0
         )
 
-    async def detach(self) -> None:
-        """Unsubscribe, if the client still lives."""
+    async def detach(self, *, drain: bool) -> None:
+        """Unsubscribe, if the client still lives; `drain` what is on its way first."""
         with suppress(*_AWAY):
-            if self._inner is not None:
+            if self._inner is None:
+                return
+            if not drain:
                 await self._inner.unsubscribe()
+                return
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._inner.drain()  # type: ignore[no-untyped-call] # nats-py
 
 
 class Connection:
@@ -155,10 +163,10 @@ class Connection:
         self._subscriptions.add(subscription)
         return subscription
 
-    async def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription."""
+    async def unsubscribe(self, subscription: Subscription, *, drain: bool = False) -> None:
+        """End a subscription; with `drain`, once all that was sent to it has been handed over."""
         self._subscriptions.discard(subscription)
-        await subscription.detach()
+        await subscription.detach(drain=drain)
 
     async def publish(
         self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None
@@ -249,6 +257,14 @@ class Connection:
 
     async def _dial(self) -> Client:
         client = Client()
+        connected = False
+
+        async def report(error: Exception) -> None:
+            """Never raises once connected: that would end nats-py's read loop."""
+            logger.debug("broker_error", reason=repr(error))
+            if not connected and _REFUSED.search(str(error)):
+                raise Misconfigured(f"the NATS server refuses the credentials: {error}")
+
         try:
             async with asyncio.timeout(DIAL_SECONDS):
                 await client.connect(
@@ -257,13 +273,17 @@ class Connection:
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # only slept
                     ping_interval=PING_SECONDS,
                     pending_size=0,  # else what is sent while disconnected goes out much later
-                    error_cb=_report,
+                    error_cb=report,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
                 )
-        except (TimeoutError, NatsError, OSError) as error:
-            await self._close(client)
-            raise _dial_error(client.last_error or error) from error
+            connected = True
+        except _AWAY as error:
+            reason = client.last_error or error
+            raise Unavailable(f"no NATS server answers: {reason!r}") from error
+        finally:
+            if not connected:
+                await self._close(client)
         return client
 
     async def _close(self, client: Client) -> None:
@@ -333,15 +353,3 @@ def _checked(message: Message) -> dict[str, Any]:
     if refusal.status == _TEMPORARY:
         raise Unavailable(refusal.message) from refusal
     raise refusal
-
-
-async def _report(error: Exception) -> None:
-    """Report what nats-py runs into; must not raise: that would end its read loop."""
-    logger.debug("broker_error", reason=repr(error))
-
-
-def _dial_error(error: Exception) -> EventHubError:
-    reason = str(error) or type(error).__name__
-    if "authorization" in reason.lower() or "authentication" in reason.lower():
-        return Misconfigured(f"the NATS server refuses the credentials: {reason}")
-    return Unavailable(f"no NATS server answers: {reason}")

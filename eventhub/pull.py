@@ -83,7 +83,7 @@ class Pull:
     async def close(self) -> None:
         """Listen no more. What the connection does not allow now, the server's limits do later."""
         if self._subscription is not None:
-            await self._connection.unsubscribe(self._subscription)
+            await self._connection.unsubscribe(self._subscription, drain=not self._exclusive)
         with suppress(Unavailable):
             if self._exclusive:
                 await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._consumer}", b"")

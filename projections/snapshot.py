@@ -1,7 +1,7 @@
 """Snapshot: the rows of a query as JSON, at a known sequence. Implements `eventhub.snapshots`.
 
 Watermark and rows are read in one transaction, so they agree however busy the writer is. The JSON
-is made by DuckDB, equal when parsed to the row of the event; `_JSON` holds the two kinds whose
+is made by DuckDB, equal when parsed to the row of the event; `_JSON` holds the one kind whose
 text it would spell differently.
 """
 

@@ -135,6 +135,8 @@ class Service:
             self._rests_until = time.monotonic() + REST_SECONDS
             reason = f"{self.name} did not answer in {DIALOGUE_SECONDS:g} s"
             raise Unavailable(reason) from error
+        except SMTPResponseException as error:
+            raise Unavailable(f"{self.name}: {_reply(error.code, error.message)}") from error
         except (SMTPException, OSError) as error:
             raise Unavailable(f"{self.name}: {error}") from error
 
@@ -182,7 +184,7 @@ async def _transfer(
         return _outcome((each.recipient, each.code, each.message) for each in error.recipients)
     except SMTPResponseException as error:
         if error.code >= PERMANENT:
-            raise Rejected("refused", f"{error.code} {one_line(error.message)}") from error
+            raise Rejected("refused", _reply(error.code, error.message)) from error
         raise
     except (SMTPNotSupported, ValueError) as error:
         raise Rejected("refused", str(error)) from error
@@ -194,8 +196,12 @@ def _outcome(answers: Iterable[tuple[str, int, str]]) -> Outcome:
     deferred: dict[str, str] = {}
     for address, code, text in answers:
         told = refused if code >= PERMANENT else deferred
-        told[address] = f"{code} {one_line(text)}"
+        told[address] = _reply(code, text)
     return Outcome(refused, deferred)
+
+
+def _reply(code: int, text: str) -> str:
+    return f"{code} {one_line(text)}"
 
 
 async def _quit(client: SMTP) -> None:

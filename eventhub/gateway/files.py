@@ -17,11 +17,15 @@ class Files:
         self._private = (config.path.resolve(), config.data.resolve())
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a file, or 404: also for hidden files, the configuration and the data."""
+        """Answer with a file, or 404: also for hidden files, the configuration and the data.
+
+        Browsers ask again each time (it costs a 304), so that no page mixes old and new files.
+        """
         path = await asyncio.to_thread(self._find, request.match_info.get("path", ""))
         if path is None:
             raise web.HTTPNotFound
-        return web.FileResponse(path, headers={"X-Content-Type-Options": "nosniff"})
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+        return web.FileResponse(path, headers=headers)
 
     def _find(self, below: str) -> Path | None:
         try:

@@ -216,7 +216,7 @@ async def test_reads_of_what_is_not_there_answer_none(stream: EventStream) -> No
 async def test_finds_the_last_event_before_an_instant(stream: EventStream) -> None:
     before = datetime.now(UTC)
     await append_rows(stream, 3)
-    await asyncio.sleep(0.01)  # noqa: ASYNC251 - so that two instants differ
+    await asyncio.sleep(0.01)  # so that two instants differ
     between = datetime.now(UTC).astimezone()
     await append_rows(stream, 2, prefix="later")
     assert await stream.sequence_before(NEVER) == 0

@@ -61,8 +61,7 @@ class Client:
         """Send a message and return its `_ack` or `_error`; frames before it are applied."""
         await self.send({**message, "_ref": "ask"})
         frames = await self.until(
-            lambda frame: frame.get("_ack") == "ask"
-            or frame.get("_error", {}).get("ref") == "ask"
+            lambda frame: frame.get("_ack") == "ask" or frame.get("_error", {}).get("ref") == "ask"
         )
         return frames[-1]
 

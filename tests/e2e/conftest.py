@@ -28,9 +28,7 @@ def hub_factory(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[HubF
     hubs: list[Hub] = []
     request.node.stash[_HUBS] = hubs
 
-    def start(
-        config: Path | str, *, files: dict[str, str] | None = None, **flags: object
-    ) -> Hub:
+    def start(config: Path | str, *, files: dict[str, str] | None = None, **flags: object) -> Hub:
         folder = tmp_path / f"hub-{len(hubs)}"
         folder.mkdir()
         for name, text in (files or {}).items():

@@ -236,7 +236,9 @@ async def test_ticks_tell_the_position_in_silence(url: str) -> None:
     async with connect(url) as client:
         await client.replay()
         receipt = await post(url, body="a")
-        await client.until(lambda f: "_tick" in f and int(f["_tick"].split(".")[1]) >= receipt["_seq"])
+        await client.until(
+            lambda f: "_tick" in f and int(f["_tick"].split(".")[1]) >= receipt["_seq"]
+        )
 
 
 async def test_server_sent_events_carry_positions_and_resume(url: str) -> None:
@@ -300,7 +302,7 @@ async def test_get_in_other_formats(url: str, form: str, expected: str) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{url}&_format={form}") as answer:
         text = await answer.text()
     assert text.startswith(expected)
-    assert 'quoted' in text
+    assert "quoted" in text
 
 
 async def test_get_sees_every_write_that_was_answered(url: str) -> None:
@@ -313,7 +315,9 @@ async def test_get_sees_every_write_that_was_answered(url: str) -> None:
 async def test_a_long_replay_is_complete_and_in_order(hub: Hub, url: str) -> None:
     messages = [{"run": url[-32:], "length": number, "body": "x" * 50} for number in range(3000)]
     for start in range(0, 3000, 100):
-        status, receipts = await request("POST", f"{hub.url}/notes", json=messages[start : start + 100])
+        status, receipts = await request(
+            "POST", f"{hub.url}/notes", json=messages[start : start + 100]
+        )
         assert status == 200
         assert all("_seq" in receipt for receipt in receipts)
     async with connect(url) as client:

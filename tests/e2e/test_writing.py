@@ -108,7 +108,9 @@ async def test_a_form_and_an_array_are_messages_too(typed: str) -> None:
     curl = {"Content-Type": "application/x-www-form-urlencoded"}
     status, receipt = await request("POST", typed, data='{"body": "curl -d"}', headers=curl)
     assert (await row_of(typed, receipt["id"]))["body"] == "curl -d"
-    status, told = await request("POST", typed, json=[{"body": "1"}, {"length": "x"}, 7, {"body": "2"}])
+    status, told = await request(
+        "POST", typed, json=[{"body": "1"}, {"length": "x"}, 7, {"body": "2"}]
+    )
     assert status == 200
     assert [each.get("_error", {}).get("code") for each in told] == [
         None, "bad_value", "bad_json", None,

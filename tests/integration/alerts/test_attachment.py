@@ -19,7 +19,7 @@ class Site(BaseHTTPRequestHandler):
 
     served: ClassVar[bytes] = b"a,b\n1,2\n"
 
-    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+    def do_GET(self) -> None:
         status = self.path.strip("/").partition("/")[0]
         self.send_response(int(status) if status.isdigit() else 200)
         self.send_header("Content-Type", "text/csv; charset=utf-8")
@@ -29,7 +29,7 @@ class Site(BaseHTTPRequestHandler):
                 self.wfile.write(b"x" * 1000)
         self.wfile.write(self.served)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
+    def log_message(self, format: str, *args: object) -> None:
         """Keep the output of tests clean."""
 
     def handle(self) -> None:

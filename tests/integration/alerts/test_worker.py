@@ -231,6 +231,7 @@ async def test_a_lost_acknowledgement_causes_no_second_mail(hub: Hub, sink: Sink
         async with asyncio.timeout(DEADLINE_SECONDS):
             await forgetful.acknowledged.wait()
     assert len(sink.taken) == 1
+    assert await desk.list_dead(hub.log) == []
 
 
 async def test_a_restart_of_hub_and_broker_keeps_what_is_pending(
@@ -252,18 +253,18 @@ async def test_a_restart_of_hub_and_broker_keeps_what_is_pending(
 
 
 async def test_a_stop_finishes_the_mail_that_is_under_way(hub: Hub, sink: Sink) -> None:
+    worker = AlertWorker(hub.config, hub.endpoints, hub.log, {"chat": hub.stream})
+    stop = asyncio.Event()
     sink.hang()
-    async with asyncio.TaskGroup() as group:
-
-        async def work() -> None:
-            async with hub.working():
-                await hub.post()
-                await sink.has_waiting(1)
-            assert len(sink.taken) == 1
-
-        group.create_task(work())
+    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
+        task = group.create_task(worker.run(stop))
+        await hub.post()
         await sink.has_waiting(1)
+        stop.set()
+        done, _ = await asyncio.wait([task], timeout=0.1)
+        assert not done
         sink.resume()
+    assert len(sink.taken) == 1
 
 
 async def test_a_test_sends_each_alert_to_whom_it_is_told(hub: Hub, sink: Sink) -> None:

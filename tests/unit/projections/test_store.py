@@ -58,10 +58,14 @@ async def test_rows_are_not_stored_where_their_sequence_cannot_be(
         await store.append("chat", EVENTS[:20])
         await store.fold("chat")
         with pytest.raises(duckdb.ConstraintException):
-            await store.append("chat", EVENTS[20:])
-            await store.fold("chat")
+            await append_and_fold(store)
         async with store.reader() as reader:
             assert await store.read(reader, lambda c: highest(c, table)) == 20
+
+
+async def append_and_fold(store: Store) -> None:
+    await store.append("chat", EVENTS[20:])
+    await store.fold("chat")
 
 
 def highest(connection: Connection, table: str) -> int:

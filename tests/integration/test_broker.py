@@ -1,0 +1,154 @@
+"""A data folder has one broker: found by whoever may, restarted if it dies, gone with its hub."""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from eventhub.broker import EmbeddedBroker, running_broker
+from eventhub.errors import Misconfigured
+from eventhub.jetstream import JetStreamLog
+from tests.builders import channel, make_event
+
+HUB = """
+import asyncio, sys
+from pathlib import Path
+from eventhub.broker import EmbeddedBroker
+
+async def main():
+    async with EmbeddedBroker(Path(sys.argv[1])) as broker:
+        print(broker.pid, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def start_hub(folder: Path) -> tuple[asyncio.subprocess.Process, int]:
+    """Start a hub's broker in another process; return that process and the broker's id."""
+    hub = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HUB, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert hub.stdout is not None
+    async with asyncio.timeout(10):
+        return hub, int(await hub.stdout.readline())
+
+
+async def test_events_outlive_a_restart_of_the_hub(tmp_path: Path) -> None:
+    epochs = set()
+    for expect in (0, 1):
+        async with (
+            EmbeddedBroker(tmp_path) as broker,
+            JetStreamLog.connect(broker.url, token=broker.token) as log,
+        ):
+            stream = await log.open(channel())
+            assert (await stream.bounds()).last == expect
+            await stream.append(make_event(id="a"), expect=expect)
+            epochs.add(stream.epoch)
+    assert len(epochs) == 1
+
+
+async def test_a_second_hub_on_the_folder_is_refused(broker: EmbeddedBroker) -> None:
+    with pytest.raises(Misconfigured, match=rf"{broker.folder} is in use by process {os.getpid()}"):
+        async with EmbeddedBroker(broker.folder):
+            pass
+    assert running_broker(broker.folder) is not None
+
+
+async def test_the_address_is_told_while_it_runs_and_only_then(tmp_path: Path) -> None:
+    assert running_broker(tmp_path) is None
+    async with EmbeddedBroker(tmp_path) as broker:
+        address = running_broker(tmp_path)
+        assert address is not None
+        assert (address.url, address.token) == (broker.url, broker.token)
+    assert running_broker(tmp_path) is None
+
+
+async def test_only_the_owner_may_read_the_token(broker: EmbeddedBroker) -> None:
+    holders = [p for p in broker.folder.iterdir() if p.is_file() and broker.token in p.read_text()]
+    assert {path.name for path in holders} == {"broker.conf", "broker.lock"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
+
+
+async def test_listens_on_loopback_only_and_asks_for_the_token(broker: EmbeddedBroker) -> None:
+    sockets = psutil.Process(broker.pid).net_connections(kind="inet")
+    assert {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+    with pytest.raises(Misconfigured, match="credentials"):
+        async with JetStreamLog.connect(broker.url, token="wrong"):
+            pass
+
+
+async def test_a_killed_broker_comes_back_at_the_same_address(broker: EmbeddedBroker) -> None:
+    address, pid = running_broker(broker.folder), broker.pid
+    for _ in range(2):
+        killed = broker.pid
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda killed=killed: broker.pid != killed)  # type: ignore[misc] # bound now
+    async with JetStreamLog.connect(broker.url, token=broker.token) as log:
+        assert log.is_connected
+    assert broker.pid != pid
+    assert running_broker(broker.folder) == address
+
+
+async def test_the_broker_dies_with_its_hub_and_frees_the_folder(tmp_path: Path) -> None:
+    hub, broker_pid = await start_hub(tmp_path)
+    hub.kill()
+    await hub.wait()
+    async with EmbeddedBroker(tmp_path) as broker:
+        assert broker.pid != broker_pid
+        assert not is_running(broker_pid)
+
+
+async def test_an_orphan_still_holds_the_folder(tmp_path: Path) -> None:
+    hub, broker_pid = await start_hub(tmp_path)
+    os.kill(broker_pid, signal.SIGSTOP)
+    hub.kill()
+    await hub.wait()
+    try:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            successor = EmbeddedBroker(tmp_path)
+            entering = group.create_task(successor.__aenter__())
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await until(entering.done)
+            os.kill(broker_pid, signal.SIGCONT)
+        await successor.__aexit__(None, None, None)
+    finally:
+        if is_running(broker_pid):
+            os.kill(broker_pid, signal.SIGKILL)
+
+
+async def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "jetstream").write_text("in the way")
+    with pytest.raises(Misconfigured, match="directory"):
+        async with EmbeddedBroker(tmp_path):
+            pass
+    (tmp_path / "jetstream").unlink()
+    async with EmbeddedBroker(tmp_path):
+        assert running_broker(tmp_path) is not None
+
+
+async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match="data folder"):
+        async with EmbeddedBroker(tmp_path / "file"):
+            pass
