@@ -1,6 +1,7 @@
 """Hub: the parts put together: what one process runs, and what commands open beside it."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -139,7 +140,15 @@ async def serve(config: Config, roles: Sequence[Role], announce: Callable[[str],
             channels = channels_of(endpoints)
             streams = {channel.name: await event_log.open(channel) for channel in channels}
             parts = Parts(config, endpoints, event_log, streams, store)
-            await run(await parts.services(roles, announce), stop, config.server.drain)
+            services = await parts.services(roles, announce)
+            _freeze()
+            await run(services, stop, config.server.drain)
+
+
+def _freeze() -> None:
+    """Keep the garbage collector from walking what lives as long as the process: modules, code."""
+    gc.collect()
+    gc.freeze()
 
 
 class Parts:

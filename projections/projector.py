@@ -7,7 +7,7 @@ really holds. What waits is joined to large batches, so the busier the channel t
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import duckdb
 import structlog
@@ -21,6 +21,9 @@ from projections.store import Progress, Store
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 32 << 20
 """A batch is complete, and reading pauses, when this much waits: in events or in bytes."""
+APPEND_SECONDS = 0.1
+"""Between two batches, unless one is complete or a reader waits: a batch of one costs DuckDB as
+much as one of a hundred, and one after the other would keep a core busy."""
 FOLD_SECONDS = 0.5
 FOLD_EVENTS = 20_000
 """The current table moves on after this time or this many events, or when a reader waits."""
@@ -46,7 +49,7 @@ class Projector:
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._folded_at = time.monotonic()
+        self._appended_at = self._folded_at = time.monotonic()
         self._pause = RETRY_SECONDS[0]
         self._readers: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -115,19 +118,34 @@ class Projector:
             if batch:
                 self._check_still_at(head)
                 head = (await self._store.append(self.channel, batch)).head
+                self._appended_at = time.monotonic()
             if self._is_fold_due():
                 await self._fold()
             self._pause = RETRY_SECONDS[0]
 
     async def _something_to_do(self) -> None:
-        """Wait for events, for a reader, or for the next fold if there is something to fold."""
-        due = self._folded_at + FOLD_SECONDS - time.monotonic()
-        try:
-            async with asyncio.timeout(max(due, 0.0) if self.watermark < self.head else None):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        self._wake.clear()
+        """Wait until there is a batch to store or a fold to make, and it is time for it."""
+        while (pause := self._due_in()) is None or pause > 0:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    def _due_in(self) -> float | None:
+        """Return the seconds until there is something to do; None: not before the next event."""
+        arrived = self._waiting[-1].sequence if self._waiting else self.head
+        if _is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(arrived):
+            return 0.0
+        due = []
+        if self._waiting:
+            due.append(self._appended_at + APPEND_SECONDS)
+        if self.watermark < self.head:
+            due.append(self._folded_at + FOLD_SECONDS)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _has_reader(self, arrived: int) -> bool:
+        """Tell whether somebody waits for what is here and not in the current table."""
+        return any(self.watermark < sequence <= arrived for sequence, _ in self._readers)
 
     def _take(self) -> list[StoredEvent]:
         batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
@@ -146,7 +164,7 @@ class Projector:
         return (
             unfolded >= FOLD_EVENTS
             or time.monotonic() - self._folded_at >= FOLD_SECONDS
-            or any(self.watermark < sequence <= self.head for sequence, _ in self._readers)
+            or self._has_reader(self.head)
         )
 
     async def _fold(self) -> None:

@@ -13,7 +13,7 @@ DEADLINE_SECONDS = 15.0
 V1 = "eventhub.v1.json"
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818 - what happened, not a fault
     """The hub closed the connection."""
 
     def __init__(self, code: int | None) -> None:
