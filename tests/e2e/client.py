@@ -90,7 +90,8 @@ class Client:
                     self.table[frame["id"]] = row
                 case "PUT":
                     self.table[frame["id"]].update(row)
-                case "DELETE":
+                case method:
+                    assert method == "DELETE"
                     del self.table[frame["id"]]
 
 

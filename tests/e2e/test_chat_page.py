@@ -16,38 +16,15 @@ from playwright.sync_api import (
     WebSocket,
     WebSocketRoute,
     expect,
-    sync_playwright,
 )
 
 from tests.e2e.hub import Hub, HubFactory
 
 CHAT = Path(__file__).parents[2] / "docs" / "examples" / "chat" / "eventhub.yaml"
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 RECONNECT_MS = 25_000
 """A window that found the hub gone several times waits a while before it looks again."""
 
 Window = Callable[[str], Page]
-
-
-# Of the module, not of the session: Playwright keeps an event loop running in this thread, which
-# tests with one of their own cannot have around them.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs Chromium at {CHROMIUM}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -11,12 +11,10 @@ from urllib.request import Request, urlopen
 
 import jwt
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage
 
 from tests.e2e.client import connect, get, request
 from tests.e2e.hub import Hub, HubFactory
 from tests.integration.alerts.sink import Sink
-
 
 SIMPLE = """
 url:
@@ -30,19 +28,6 @@ url:
         body: TEXT
 """
 
-OPEN_SOCKET = """
-var url = location.href.replace(/^http/, "ws").replace(/\\/[^/]*$/, "/messages");
-var ws = new WebSocket(url);
-"""
-SEND = """
-ws.send(JSON.stringify({ _method: "POST", body: "Hello" }));
-"""
-LISTEN = """
-ws.onmessage = function (response) {
-  const msg = JSON.parse(response.data);
-  console.log(msg);
-};
-"""
 MY_MODULE = """
 valid_users = {"Help": ["ann"]}
 
@@ -75,6 +60,12 @@ url:
 """
 
 
+def mail_through(sink: Sink) -> str:
+    """The `email:` section for a sink."""
+    service = f"type: smtp, host: 127.0.0.1, port: {sink.port}, tls: false"
+    return f"email: {{local: {{{service}, email: hub@example.org}}}}"
+
+
 def bearer(user: str) -> dict[str, str]:
     return {"Authorization": "Bearer " + jwt.encode({"sub": user}, SECRET, "HS256")}
 
@@ -91,30 +82,6 @@ async def test_the_first_configuration_stores_and_broadcasts(hub_factory: HubFac
     [row] = await get(f"{hub.url}/simple")
     assert list(row) == ["body", "id", "user", "timestamp"]
     assert "mirror" in hub.stderr()
-
-
-def test_the_javascript_sends_and_listens(hub_factory: HubFactory, browser: Browser) -> None:
-    page_config = """
-      page:
-        pattern: /page
-        handler: FileHandler
-        kwargs: {path: $YAMLPATH/page.html}
-    """
-    text = config("") + indent(dedent(page_config), "  ")
-    hub = hub_factory(text, files={"page.html": "<!doctype html><title>page</title>"})
-    page = browser.new_page()
-    page.goto(f"{hub.url}/page")
-    page.evaluate(OPEN_SOCKET.replace("var ", "window."))
-    page.wait_for_function("ws.readyState === WebSocket.OPEN")
-    page.evaluate(LISTEN)
-    with page.expect_console_message() as logged:
-        page.evaluate(SEND)
-    assert _object(logged.value)["body"] == "Hello"
-    page.close()
-
-
-def _object(message: ConsoleMessage) -> dict[str, str]:
-    return dict(message.args[0].json_value())
 
 
 @pytest.mark.parametrize(
@@ -273,8 +240,8 @@ async def test_alert_template_imports_pandas(hub_factory: HubFactory, sink: Sink
         {% import time %}
         <p>Message from {{ user }} at {{ pd.to_datetime(time.time() * 1E9).strftime('%d %b %Y %H:%M') }}.</p>
         <p>{{ body }}</p>
-    """
-    email = f"email: {{local: {{type: smtp, host: 127.0.0.1, port: {sink.port}, tls: false, email: hub@example.org}}}}"
+    """  # noqa: E501 - as printed
+    email = mail_through(sink)
     hub = hub_factory(config(kwargs, "{body: TEXT, to: TEXT}", email))
     message = {"to": "ann@example.org", "body": "<Hello> & bye"}
     assert (await request("POST", f"{hub.url}/messages", json=message))[0] == 201
@@ -294,7 +261,7 @@ async def test_alerts_for_other_methods(hub_factory: HubFactory, sink: Sink) -> 
       to: ann@example.org
       subject: "{{ _method }}"
     """
-    email = f"email: {{local: {{type: smtp, host: 127.0.0.1, port: {sink.port}, tls: false, email: hub@example.org}}}}"
+    email = mail_through(sink)
     hub = hub_factory(config(kwargs, top=email))
     url = f"{hub.url}/messages"
     row_id = (await request("POST", url, json={"body": "x"}))[1]["id"]

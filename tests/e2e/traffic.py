@@ -1,4 +1,4 @@
-"""Traffic: random writers and subscribers, and an oracle that knows nothing of the hub's filters."""
+"""Traffic: random writers, and an oracle that knows nothing of the hub's filters."""
 
 import asyncio
 import random

@@ -32,7 +32,7 @@ asyncio.run(main())
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - it happens in another process
+        while not condition():
             await asyncio.sleep(0.01)
 
 

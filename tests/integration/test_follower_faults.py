@@ -23,7 +23,7 @@ APPENDERS = 12  # enough to make atomic batches
 
 async def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - polls what other tasks and processes do
+        while not condition():
             await asyncio.sleep(0.01)
 
 

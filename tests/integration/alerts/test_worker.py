@@ -56,7 +56,7 @@ class Hub:
     async def dead(self, count: int) -> list[DeadLetter]:
         """Wait until there are so many dead letters."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(found := await desk.list_dead(self.log)) != count:  # noqa: ASYNC110
+            while len(found := await desk.list_dead(self.log)) != count:
                 await asyncio.sleep(0.02)  # the broker does not tell of new records
         return found
 

@@ -1,0 +1,218 @@
+"""What the documentation says is what the code does: keys, defaults, codes, metrics, commands."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from eventhub import config, hub, metrics, settings
+from eventhub.cli import main
+from eventhub.errors import CLOSE_MEANINGS, CODES
+from eventhub.filters import Operator
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LATER = {ROOT / "docs" / "performance.md"}
+"""Written by `make bench`."""
+NO_KEYS = {"name", "pattern", "mirror", "kwargs"}
+"""Fields of endpoints that are no key under `kwargs:`; `mirror` is what `url:` became."""
+
+_FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)\s]+)\)")
+
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "`kwargs:` of a MessageHandler": settings.MessageEndpoint,
+    "`kwargs:` of a FileHandler": settings.FileEndpoint,
+    "`server:`": settings.Server,
+    "`broker:`": settings.Broker,
+    "`projection:`": settings.Projection,
+    "`email:`": settings.EmailService,
+    "`auth: jwt:`": settings.Jwt,
+    "`auth: proxy:`": settings.Proxy,
+    "`auth: session:`": settings.Session,
+    "`log:`": settings.Log,
+    "`alert:`": settings.Alert,
+}
+"""Heading in configuration.md to what is read there."""
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
+
+
+def blocks(language: str) -> list[Any]:
+    """Return each fenced block as a parameter named by page and line: info string and text."""
+    found_blocks = []
+    for path in PAGES:
+        text = path.read_text("utf-8")
+        for found in _FENCE.finditer(text):
+            if found["info"].split(" ")[0] == language:
+                line = text.count("\n", 0, found.start()) + 1
+                name = f"{path.relative_to(ROOT)}:{line}"
+                found_blocks.append(pytest.param(found["info"], found["text"], id=name))
+    return found_blocks
+
+
+def table(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading."""
+    _, found, below = text.partition(f"# {heading}\n")
+    assert found, f"no heading {heading!r}"
+    lines = re.search(r"^\|.*?(?=\n(?!\|))", below, re.MULTILINE | re.DOTALL)
+    assert lines, f"no table below {heading!r}"
+    rows = [line.strip().strip("|").split(" | ") for line in lines[0].splitlines()]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> str:
+    """Return a default as the tables write it."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    elif field.default is msgspec.NODEFAULT:
+        return "required"
+    else:
+        default = field.default
+    if default is None:
+        return "none"
+    if isinstance(default, str):
+        return f"`{default}`"
+    return f"`{msgspec.json.encode(default).decode()}`"
+
+
+# --- Configuration
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_every_setting_is_documented_with_its_default(heading: str) -> None:
+    fields = msgspec.structs.fields(SECTIONS[heading])
+    expected = {f"`{f.encode_name}`": default_of(f) for f in fields if f.name not in NO_KEYS}
+    told = {row[0]: row[1] for row in table(page("configuration.md"), heading)}
+    if SECTIONS[heading] is settings.MessageEndpoint:
+        assert told.pop("`url`") == "none"
+        assert told.pop("`table`")  # prose: it is made from the entry's name
+        assert told.pop("`columns`") == "`{}`"  # a mapping in the file, a tuple once read
+        del expected["`table`"], expected["`columns`"]
+    assert told == expected
+
+
+def test_every_section_of_the_file_has_a_heading() -> None:
+    sections = {f.name for f in msgspec.structs.fields(settings.Config)}
+    derived = {"path", "data", "endpoints", "files", "warnings"}
+    text = page("configuration.md")
+    for section in sections - derived:
+        assert f"## `{section}:`\n" in text
+
+
+def test_the_environments_variables_are_documented() -> None:
+    told = {row[0]: row[-1] for row in table(page("configuration.md"), "Environment and flags")}
+    assert told == {f"`{name}`": f"`{key}`" for name, key in config.ENVIRONMENT.items()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the files that the examples name."""
+    path = sys.path.copy()
+    (tmp_path / "mymodule.py").write_text("def my_prepare(msg, handler): pass\n")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "chat.yaml").write_text("")
+    yield tmp_path
+    sys.path[:] = path
+    sys.modules.pop("mymodule", None)
+
+
+@pytest.mark.parametrize(("info", "text"), blocks("yaml"))
+def test_yaml_in_the_docs_is_right(info: str, text: str, folder: Path) -> None:
+    file = folder / "eventhub.yaml"
+    file.write_text(text, "utf-8")
+    loaded = config.load(file, environ={})
+    hub.check(loaded)
+    assert info == "yaml fragment" or loaded.endpoints or loaded.files
+
+
+@pytest.mark.parametrize(("info", "text"), blocks("python"))
+def test_python_in_the_docs_compiles(info: str, text: str) -> None:
+    ast.parse(text)
+
+
+@pytest.mark.parametrize(("info", "text"), blocks("json"))
+def test_json_in_the_docs_is_json(info: str, text: str) -> None:
+    for line in text.splitlines():
+        msgspec.json.decode(line)
+
+
+# --- Protocol
+
+
+def test_the_error_table_is_that_of_the_code() -> None:
+    assert table(page("protocol.md"), "Errors") == [
+        [f"`{name}`", str(code.http), "yes" if code.retry else "no", code.meaning]
+        for name, code in CODES.items()
+    ]
+
+
+def test_the_table_of_close_codes_is_that_of_the_code() -> None:
+    assert table(page("protocol.md"), "Close codes") == [
+        [str(int(close)), close.name, "yes" if close.reconnect else "no", meaning]
+        for close, meaning in CLOSE_MEANINGS.items()
+    ]
+
+
+def test_every_operator_of_a_filter_is_documented() -> None:
+    keys = {cell for row in table(page("filters.md"), "Filters") for cell in row[0].split(" or ")}
+    spelled = {operator for operator in Operator if " " not in operator}
+    assert {f"`c{operator}=v`" for operator in spelled} <= keys
+    assert {"`c`", "`c=`", "`c!`", "`c!=`"} <= keys
+
+
+# --- Operation
+
+
+def test_the_metrics_are_those_of_the_code() -> None:
+    expected = []
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"
+            expected.append([f"`{name}`", labels, family.documentation])
+    assert table(page("operations.md"), "Metrics") == expected
+
+
+def commands(group: click.Group, prefix: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+        else:
+            yield f"{prefix} {name}"
+
+
+@pytest.mark.parametrize("command", sorted(commands(main, "eventhub")))
+def test_every_command_is_documented(command: str) -> None:
+    assert any(
+        row[0].startswith(f"`{command} ") for row in table(page("operations.md"), "Operations")
+    )
+
+
+# --- Links
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    text = _FENCE.sub("", path.read_text("utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for found in _LINK.finditer(_FENCE.sub("", path.read_text("utf-8"))):
+        name, _, anchor = found["target"].partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists() or target in LATER, found["target"]
+        assert not anchor or anchor in anchors(target), found["target"]
