@@ -6,6 +6,11 @@ from typing import Literal
 
 import structlog
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+"""Without local variables: messages and tokens do not belong in a log."""
+
 
 def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
     """Send all logs, those of libraries too, to standard error in one form."""
@@ -16,9 +21,9 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
     ]
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     final: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

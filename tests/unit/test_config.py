@@ -537,7 +537,7 @@ def test_an_alert_names_a_service_that_there_is(folder: Folder) -> None:
     assert problem == "hub.yaml:7: url.chat.kwargs.alert: email has no service 'offce': office"
     assert folder.load(email + endpoint("alert: {service: office}")).warnings == ()
     (warning,) = folder.warnings(endpoint("alert: {to: a@b}"))
-    assert warning.endswith("there is no service under email: nothing is sent")
+    assert warning.endswith("there is no service under email: its mails are only shown in the log")
 
 
 def test_a_duckdb_url_is_where_the_projection_is(folder: Folder) -> None:
