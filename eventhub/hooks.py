@@ -6,7 +6,7 @@ a bug of the configuration: the log has it, the sender learns only that there wa
 """
 
 import asyncio
-import uuid
+import os
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -215,8 +215,29 @@ class Hooks:
 
 
 def _random_id() -> str:
-    """A UUID4 in 22 characters that need no escaping in a URL."""
-    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A UUID4 (RFC 9562 section 5.4) in 22 characters that need no escaping in a URL."""
+    value = bytearray(_RANDOM.take(16))
+    value[6] = value[6] & 0x0F | 0x40
+    value[8] = value[8] & 0x3F | 0x80
+    return urlsafe_b64encode(value).decode().rstrip("=")
+
+
+class _Random:
+    """The system's random bytes, fetched many at a time: a call for each message is 5 % of it."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        """Return bytes that nobody was given before."""
+        if self._at + count > len(self._bytes):
+            self._bytes, self._at = os.urandom(4096), 0
+        self._at += count
+        return self._bytes[self._at - count : self._at]
+
+
+_RANDOM = _Random()
 
 
 def _checked_values(name: str, values: Any) -> list[str]:

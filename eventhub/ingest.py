@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 MAX_CONFLICTS = 20
 """Times a PUT is merged again because somebody was first, before its sender is told to wait."""
+_PROCESS = "w" + secrets.token_urlsafe(12) + "."
+_WRITES = count()
+"""With the process's random part: ids of writes that no other process uses."""
 _DECODER = msgspec.json.Decoder()
 
 
@@ -78,7 +82,7 @@ class Command:
         return cls(
             method=known[0],
             message={"_method": known[0], **message},
-            write="w" + secrets.token_urlsafe(16) if key is None else write_id(key),
+            write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key),
             is_keyed=key is not None,
             if_sequence=_if_sequence(raw.get("_if_seq")),
             alert=raw.get("_alert") not in (False, "false", "0"),

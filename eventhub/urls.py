@@ -266,7 +266,9 @@ class UrlSection:
                 members[key] = member
         alert: Alert | None = read_struct(Alert, replace(node, value=members), path, self._findings)
         if not self._services:
-            self._findings.warn(node, path, "there is no service under email: its mails are only shown in the log")
+            self._findings.warn(
+                node, path, "there is no service under email: its mails are only shown in the log"
+            )
         elif alert and alert.service is not None and alert.service not in self._services:
             known = ", ".join(self._services)
             self._findings.problem(node, path, f"email has no service {alert.service!r}: {known}")

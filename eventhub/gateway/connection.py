@@ -7,6 +7,7 @@ frame serves every client. aiohttp keeps what it is good at: the handshake, read
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -42,6 +43,7 @@ class Socket:
         self._transport = request.transport
         self._protocol: RequestHandler = request.protocol
         self._stalled_after = stalled_after
+        self._is_shut = False
         self._transport.set_write_buffer_limits(MAX_UNSENT_BYTES)
         _keep_alive(self._transport)
 
@@ -53,12 +55,18 @@ class Socket:
     @property
     def is_closing(self) -> bool:
         """Nothing more can be written."""
-        return self._transport.is_closing()
+        return self._is_shut or self._transport.is_closing()
 
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the transport, unless it is closing."""
-        if not self._transport.is_closing():
-            self._transport.write(data)
+    def push(self, data: bytes) -> bool:
+        """See `Outlet`. The hot path: called for every frame and client."""
+        if self._is_shut or self._transport.is_closing():
+            return True
+        self._transport.write(data)
+        return not self._protocol.writing_paused
+
+    def shut(self) -> None:
+        """Write no more frames: a close frame is the last (RFC 6455 section 5.5.1)."""
+        self._is_shut = True
 
     async def drain(self) -> None:
         """Wait until the socket is not full; see `Outlet.drain`."""
@@ -73,7 +81,8 @@ class Socket:
 
     def close_after(self, data: bytes) -> None:
         """Close once everything is taken, last of all `data`; at the latest after a while."""
-        self.write(data)
+        self.push(data)
+        self.shut()
         self._transport.close()
         asyncio.get_running_loop().call_later(self._stalled_after, self._transport.abort)
 
@@ -99,6 +108,7 @@ class WebSocketConnection:
             max_msg_size=4 * server.max_message,
             compress=False,
             decode_text=False,
+            autoclose=False,
             timeout=5.0,
         )
         self._socket: Socket | None = None
@@ -134,21 +144,21 @@ class WebSocketConnection:
     @property
     def is_closing(self) -> bool:
         """See `Outlet`."""
-        return self._ws.closed or self._out.is_closing
+        return self._out.is_closing
 
-    def write(self, data: bytes) -> None:
-        """See `Outlet`; nothing follows a close frame (RFC 6455 section 5.5.1)."""
-        if not self._ws.closed:
-            self._out.write(data)
+    @property
+    def push(self) -> Callable[[bytes], bool]:
+        """See `Outlet`."""
+        return self._out.push
 
     def tell(self, frame: dict[str, Any]) -> None:
         """Write one frame to this client alone."""
-        self.write(protocol.text_frame(protocol.encode(frame)))
+        self.push(protocol.text_frame(protocol.encode(frame)))
 
     def ping(self) -> None:
         """Keep proxies from closing a silent connection; a full one is not silent."""
         if not self.is_full:
-            self.write(protocol.PING)
+            self.push(protocol.PING)
 
     async def drain(self) -> None:
         """See `Outlet`."""
@@ -167,6 +177,7 @@ class WebSocketConnection:
 
     async def close(self, code: Close) -> None:
         """Close with a code; returns when the client has answered, or in 5 s."""
+        self._out.shut()
         await self._ws.close(code=code, message=code.name.lower().encode())
 
     async def stop(self, code: Close) -> None:
@@ -178,6 +189,10 @@ class WebSocketConnection:
     async def serve(self, receive: Callable[[bytes], Awaitable[None]]) -> None:
         """Hand every text frame to `receive`, one at a time, until the connection ends."""
         async for message in self._ws:
+            if message.type is WSMsgType.CLOSE:
+                self._out.shut()
+                await self._ws.close()
+                break
             self._is_busy = True
             try:
                 await self._serve(message.type, message.data, receive)
@@ -253,17 +268,15 @@ class SseConnection:
         """See `Outlet`."""
         return self._closed.is_set() or self._out.is_closing
 
-    def write(self, data: bytes) -> None:
-        """See `Outlet`; here it is noticed that the client has left."""
-        if self._out.is_closing:
-            self._closed.set()
-        elif not self._closed.is_set():
-            self._out.write(data)
+    @property
+    def push(self) -> Callable[[bytes], bool]:
+        """See `Outlet`."""
+        return self._out.push
 
     def ping(self) -> None:
         """Keep proxies from closing a silent stream."""
         if not self.is_full:
-            self.write(protocol.SSE_PING)
+            self.push(protocol.SSE_PING)
 
     async def drain(self) -> None:
         """See `Outlet`; a stalled stream just ends: SSE has no close codes."""
@@ -276,7 +289,7 @@ class SseConnection:
 
     async def fail(self, error: EventHubError) -> None:
         """Tell the client why, and end the stream."""
-        self.write(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
+        self.push(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
         self._closed.set()
 
     async def stop(self, code: Close) -> None:
@@ -284,5 +297,11 @@ class SseConnection:
         self._closed.set()
 
     async def serve(self) -> None:
-        """Wait until the stream is ended, or the client was found to have left."""
-        await self._closed.wait()
+        """Wait until the stream is ended, or the client is found to have left.
+
+        aiohttp tells a handler of that only by cancelling it, and then would cancel writes too.
+        """
+        while not self.is_closing:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._server.heartbeat):
+                    await self._closed.wait()

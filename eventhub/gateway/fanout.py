@@ -87,8 +87,9 @@ class Member(Protocol):
     view: View
     position: int
 
-    def push(self, data: bytes) -> bool:
-        """Write to the socket; False if it is full or gone."""
+    @property
+    def push(self) -> Callable[[bytes], bool]:
+        """Write to the socket; False if it is full now."""
 
     def beat(self) -> None:
         """Say that all is well: nothing was told for a while."""

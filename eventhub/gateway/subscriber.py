@@ -6,7 +6,7 @@ it is only a position and at most `MAX_UNSENT_BYTES` in its socket's buffer.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -39,8 +39,9 @@ class Outlet(Protocol):
     def is_closing(self) -> bool:
         """Nothing more can be written."""
 
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the socket; never waits."""
+    @property
+    def push(self) -> Callable[[bytes], bool]:
+        """Hand bytes to the socket, unless it is closing; never waits. False if it is full now."""
 
     def ping(self) -> None:
         """Make the connection seen by what stands between."""
@@ -70,6 +71,7 @@ class Subscriber:
         self._fanout = fanout
         self._stream = stream
         self._outlet = outlet
+        self.push = outlet.push
         self._task: asyncio.Task[None] | None = None
 
     def start(self, start: Start, snapshots: Snapshots) -> None:
@@ -81,11 +83,6 @@ class Subscriber:
         self._fanout.detach(self)
         if self._task is not None:
             self._task.cancel()
-
-    def push(self, data: bytes) -> bool:
-        """Write live frames; False if the socket is full now, or closing."""
-        self._outlet.write(data)
-        return not self._outlet.is_full
 
     def beat(self) -> None:
         """Keep the connection open, and tell the client how far it is."""
@@ -180,17 +177,17 @@ class Subscriber:
     def _write(self, events: list[StoredEvent]) -> None:
         frames = self.view.frames(events)
         if frames:
-            self._outlet.write(b"".join(frames))
+            self.push(b"".join(frames))
         self.position = events[-1].sequence
 
     async def _send(self, frames: Iterable[bytes]) -> None:
         data = b"".join(frames)
         for start in range(0, len(data), MAX_UNSENT_BYTES):
-            self._outlet.write(data[start : start + MAX_UNSENT_BYTES])
+            self.push(data[start : start + MAX_UNSENT_BYTES])
             await self._outlet.drain()
 
     def _tell(self, frame: dict[str, object], sequence: int | None = None) -> None:
         """Write a control frame; bare clients know none."""
         if self.view.form.sequenced:
             position = None if sequence is None else self.view.position(sequence)
-            self._outlet.write(protocol.wire(self.view.form, protocol.encode(frame), position))
+            self.push(protocol.wire(self.view.form, protocol.encode(frame), position))
