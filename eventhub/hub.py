@@ -2,8 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -141,14 +141,19 @@ async def serve(config: Config, roles: Sequence[Role], announce: Callable[[str],
             streams = {channel.name: await event_log.open(channel) for channel in channels}
             parts = Parts(config, endpoints, event_log, streams, store)
             services = await parts.services(roles, announce)
-            _freeze()
-            await run(services, stop, config.server.drain)
+            with _frozen():
+                await run(services, stop, config.server.drain)
 
 
-def _freeze() -> None:
+@contextmanager
+def _frozen() -> Iterator[None]:
     """Keep the garbage collector from walking what lives as long as the process: modules, code."""
     gc.collect()
     gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # else DuckDB's bindings count all that they made as leaked, and say so
 
 
 class Parts:

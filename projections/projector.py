@@ -21,12 +21,10 @@ from projections.store import Progress, Store
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 32 << 20
 """A batch is complete, and reading pauses, when this much waits: in events or in bytes."""
-APPEND_SECONDS = 0.1
-"""Between two batches, unless one is complete or a reader waits: a batch of one costs DuckDB as
-much as one of a hundred, and one after the other would keep a core busy."""
 FOLD_SECONDS = 0.5
 FOLD_EVENTS = 20_000
-"""The current table moves on after this time or this many events, or when a reader waits."""
+"""Events are stored and folded after this time or this many of them, or when a reader waits. A
+batch of one costs DuckDB as much as one of a hundred: one after the other keeps a core busy."""
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause after a failure; it doubles between."""
 SILENCE_SECONDS = 30.0
@@ -49,7 +47,7 @@ class Projector:
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._appended_at = self._folded_at = time.monotonic()
+        self._folded_at = time.monotonic()
         self._pause = RETRY_SECONDS[0]
         self._readers: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -118,7 +116,6 @@ class Projector:
             if batch:
                 self._check_still_at(head)
                 head = (await self._store.append(self.channel, batch)).head
-                self._appended_at = time.monotonic()
             if self._is_fold_due():
                 await self._fold()
             self._pause = RETRY_SECONDS[0]
@@ -136,12 +133,9 @@ class Projector:
         arrived = self._waiting[-1].sequence if self._waiting else self.head
         if _is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(arrived):
             return 0.0
-        due = []
-        if self._waiting:
-            due.append(self._appended_at + APPEND_SECONDS)
-        if self.watermark < self.head:
-            due.append(self._folded_at + FOLD_SECONDS)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        if self.watermark == arrived:
+            return None
+        return max(0.0, self._folded_at + FOLD_SECONDS - time.monotonic())
 
     def _has_reader(self, arrived: int) -> bool:
         """Tell whether somebody waits for what is here and not in the current table."""
