@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import click
 import msgspec
@@ -51,7 +52,12 @@ def main() -> None:
 def _load(file: Path, *, data: Path | None = None, **flags: Any) -> Config:
     """Load a file; flags such as `port` override its `server:`."""
     overrides = {f"server.{key}": value for key, value in flags.items() if value is not None}
-    config = load(file, data=data, overrides=overrides)
+    try:
+        config = load(file, data=data, overrides=overrides)
+    except Misconfigured as error:
+        # FILE:LINE stands first in each line, as compilers print it: editors jump there.
+        click.echo(error.message, err=True)
+        sys.exit(2)
     log.configure(config.log.level, config.log.format)
     return config
 
@@ -97,7 +103,7 @@ def serve(
 ) -> None:
     """Serve the endpoints of FILE."""
     config = _load(file, data=data, host=host, port=port)
-    _run(hub.serve(config, roles or hub.ROLES, _announce))
+    _run(hub.serve(config, roles or hub.ROLES, _announce, _progress))
 
 
 def _announce(url: str) -> None:
@@ -137,10 +143,10 @@ def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
 
     URL may have filters: eventhub tail 'http://127.0.0.1:8080/messages?topic=Help'
     """
-    extra = [f"_since={since}"] if since else []
-    extra += ["_replay=log"] if history else []
+    extra = {"_since": since} if since else {}
+    extra |= {"_replay": "log"} if history else {}
     joiner = "&" if "?" in url else "?"
-    url = url + joiner + "&".join(extra) if extra else url
+    url = url + joiner + urlencode(extra) if extra else url
     try:
         _run(Tail(url, _headers(token), _print_frame).run())
     except KeyboardInterrupt:
@@ -240,7 +246,9 @@ class _progress:  # noqa: N801 - reads as a function where it is used
     """A progress bar on standard error, once something takes more than a second."""
 
     def __init__(self, label: str) -> None:
-        self._bar = tqdm(desc=label, unit=" events", delay=1.0, file=sys.stderr, leave=False)
+        self._bar = tqdm(
+            desc=label, unit=" events", delay=1.0, file=sys.stderr, leave=False, disable=None
+        )
 
     def __enter__(self) -> Told:
         return self._tell

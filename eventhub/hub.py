@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +11,10 @@ import structlog
 
 from eventhub.alerts.rule import rules_of
 from eventhub.alerts.worker import AlertWorker
-from eventhub.broker import EmbeddedBroker, running_broker
+from eventhub.broker import Address, EmbeddedBroker, running_broker
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
-from eventhub.errors import Misconfigured
+from eventhub.errors import Misconfigured, Unavailable
 from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.gateway import Gateway, raise_open_files_limit
 from eventhub.gateway.origin import check_origins
@@ -22,7 +22,7 @@ from eventhub.hooks import Hooks
 from eventhub.jetstream import JetStreamLog
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.stream import EventStream
-from projections.projector import Projector
+from projections.projector import Projector, Told, last_readable
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 
@@ -32,6 +32,10 @@ Role = Literal["gateway", "projector", "alerts"]
 ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts")
 START_SECONDS = 600.0
 """How long the projection may take to reach the log's end before the hub gives up starting."""
+PROGRESS_SECONDS = 0.25
+"""Between two looks at how far it is."""
+Progress = Callable[[str], AbstractContextManager[Told]]
+"""Shows the progress of what is named; the context ends it."""
 
 
 def channels_of(endpoints: Iterable[Endpoint]) -> list[Channel]:
@@ -62,12 +66,19 @@ async def open_log(config: Config) -> AsyncIterator[JetStreamLog]:
             replicas=broker.replicas,
         ) as connected:
             yield connected
-    elif address := await asyncio.to_thread(running_broker, config.data):
+    elif address := await _running_broker(config):
         async with JetStreamLog.connect(address.url, token=address.token) as connected:
             yield connected
     else:
         async with _embedded(config) as connected:
             yield connected
+
+
+async def _running_broker(config: Config) -> Address | None:
+    try:
+        return await asyncio.to_thread(running_broker, config.data)
+    except OSError as error:
+        raise Misconfigured(f"the data folder cannot be used: {error}") from error
 
 
 @asynccontextmanager
@@ -84,10 +95,13 @@ async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIter
     """Open the projection.
 
     Raises:
-        Misconfigured: another process holds the file.
+        Misconfigured: another process holds the file, or it cannot be made.
     """
     path = projection_path(config)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"{path}: the projection cannot be kept there: {error}") from error
     async with Store(path, channels_of(endpoints)) as store:
         yield store
 
@@ -99,6 +113,9 @@ async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
     Raises:
         Misconfigured: the hub runs, or the data folder cannot be used.
     """
+    if running := await _running_broker(config):
+        used = f"the data folder {config.data} is in use by process {running.hub}"
+        raise Misconfigured(f"{used}: stop the hub first")
     endpoints = endpoints_of(config)
     async with open_store(config, endpoints) as store, open_log(config) as event_log:
         yield {c.name: await event_log.open(c) for c in channels_of(endpoints)}, store
@@ -119,13 +136,16 @@ def check(config: Config) -> None:
     rules_of(config, endpoints_of(config))
 
 
-async def serve(config: Config, roles: Sequence[Role], announce: Callable[[str], None]) -> None:
+async def serve(
+    config: Config, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
+) -> None:
     """Run a hub until SIGTERM or SIGINT.
 
     Args:
         config: what to serve.
         roles: which parts of a hub this process is.
         announce: told the URL once it takes traffic.
+        progress: shows how far the projection is, if it has to catch up first.
 
     Raises:
         Misconfigured: the configuration or the machine cannot work.
@@ -140,7 +160,7 @@ async def serve(config: Config, roles: Sequence[Role], announce: Callable[[str],
             channels = channels_of(endpoints)
             streams = {channel.name: await event_log.open(channel) for channel in channels}
             parts = Parts(config, endpoints, event_log, streams, store)
-            services = await parts.services(roles, announce)
+            services = await parts.services(roles, announce, progress)
             with _frozen():
                 await run(services, stop, config.server.drain)
 
@@ -175,7 +195,7 @@ class Parts:
         self._snapshots = DuckSnapshots(store, self._projectors.values())
 
     async def services(
-        self, roles: Sequence[Role], announce: Callable[[str], None]
+        self, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
     ) -> dict[str, Service]:
         """Return the services of some roles. A gateway needs a projection of its own."""
         services: dict[str, Service] = {}
@@ -187,26 +207,36 @@ class Parts:
         if "alerts" in roles:
             services["alerts"] = worker.run
         if "gateway" in roles:
-            services["gateway"] = self._gateway(announce)
+            services["gateway"] = self._gateway(announce, progress)
         elif not services:
             raise Misconfigured("a hub needs at least one role")
         return services
 
-    def _gateway(self, announce: Callable[[str], None]) -> Service:
+    def _gateway(self, announce: Callable[[str], None], progress: Progress) -> Service:
         gateway = Gateway(
             self._config, self._endpoints, self._streams, self._snapshots, self._what_is_wrong
         )
 
         async def serve_when_projected(stop: asyncio.Event) -> None:
             for name, stream in self._streams.items():
-                last = (await stream.bounds()).last
-                await self._projectors[name].caught_up(last, START_SECONDS)
+                with progress(f"project {name}") as told:
+                    await _catch_up(self._projectors[name], stream, told)
             await gateway.run(stop, lambda: announce(gateway.url))
 
         return serve_when_projected
 
     def _what_is_wrong(self) -> list[str]:
         return [] if self._log.is_connected else ["the broker does not answer"]
+
+
+async def _catch_up(projector: Projector, stream: EventStream, told: Told) -> None:
+    """Wait until the current table holds what the log holds now."""
+    last = await last_readable(stream)
+    async with asyncio.timeout(START_SECONDS):
+        while projector.watermark < last:
+            with suppress(Unavailable):
+                await projector.caught_up(last, PROGRESS_SECONDS)
+            told(projector.watermark, last)
 
 
 def _until_stopped(projector: Projector) -> Service:

@@ -4,6 +4,7 @@ What a client sends is untrusted, what the configuration says is not. Everything
 a message does so before the append; after it, the message is an event and nothing undoes it.
 """
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from eventhub.errors import Conflict, Damaged, EventHubError, Rejected, Unavaila
 from eventhub.event import METHODS, Event, Method, StoredEvent
 from eventhub.hooks import Handler, Hooks
 from eventhub.receipts import Receipt, Receipts, write_id
+from eventhub.row_cache import RowCache
 from eventhub.stream import EventStream, WrongSequence
 
 log = structlog.get_logger()
@@ -31,6 +33,7 @@ _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """With the process's random part: ids of writes that no other process uses."""
 _DECODER = msgspec.json.Decoder()
+_SEQUENCE = re.compile(r"[0-9]{1,20}")
 
 
 def parse_json(text: bytes) -> list[Any]:
@@ -92,7 +95,7 @@ class Command:
 def _if_sequence(value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and _SEQUENCE.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise Rejected("bad_control", "_if_seq must be the sequence of the row's last event")
@@ -107,6 +110,7 @@ class Ingest:
         endpoint: Endpoint,
         stream: EventStream,
         hooks: Hooks,
+        rows: RowCache,
         receipts: Receipts,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -114,6 +118,7 @@ class Ingest:
         self._columns: Columns = endpoint.channel.columns
         self._stream = stream
         self._hooks = hooks
+        self._rows = rows
         self._receipts = receipts
         self._now = now
 
@@ -137,21 +142,32 @@ class Ingest:
 
     async def _write(self, command: Command, handler: Handler) -> Receipt:
         draft = await self._draft(command, handler)
-        last = None
-        if command.method != "POST" or command.if_sequence:
-            last = await self._last(draft.id)
+        needs_row = command.method != "POST" or bool(command.if_sequence)
+        last = self._rows.recent(draft.id) if needs_row else None
+        is_fresh = not needs_row
+        if needs_row and last is None:
+            last, is_fresh = await self._last(draft.id), True
         for _ in range(MAX_CONFLICTS):
             try:
-                event = draft.on(last, self._columns)
-                expect = last.sequence if last else 0
-                appended = await self._stream.append(event, expect=expect)
+                return await self._append(draft, last)
             except WrongSequence:
-                last = await self._last(draft.id)
-            except Rejected as error:
-                return await self._first_receipt(command, last, error)
-            else:
-                return await self._receipt(draft.id, *appended)
+                last, is_fresh = await self._last(draft.id), True
+            except Rejected as refusal:
+                if is_fresh:
+                    return await self._first_receipt(command, last, refusal)
+                last, is_fresh = await self._last(draft.id), True
         raise Unavailable(f"too many writers change {draft.id} at once")
+
+    async def _append(self, draft: "Draft", last: StoredEvent | None) -> Receipt:
+        event = draft.on(last, self._columns)
+        expect = last.sequence if last else 0
+        sequence, duplicate = await self._stream.append(event, expect=expect)
+        if not duplicate:
+            self._rows.note([StoredEvent(sequence, event)])
+            return Receipt(draft.id, sequence, duplicate)
+        # A repeated POST without an id got another id now than the first time: read it back.
+        first = await self._stream.get(sequence)
+        return Receipt(draft.id if first is None else first.event.id, sequence, duplicate)
 
     async def _draft(self, command: Command, handler: Handler) -> "Draft":
         """Run the hooks; what they and the columns make of the message."""
@@ -175,17 +191,10 @@ class Ingest:
 
     async def _last(self, row_id: str) -> StoredEvent | None:
         try:
-            return await self._stream.last(row_id)
+            return await self._rows.last(row_id)
         except Damaged as error:
             log.exception("row_damaged", channel=self._endpoint.channel.name, id=row_id)
             raise EventHubError("the row's last event is damaged") from error
-
-    async def _receipt(self, row_id: str, sequence: int, duplicate: bool) -> Receipt:
-        """A duplicate POST without an id has another id now than the first time: read it back."""
-        if duplicate:
-            first = await self._stream.get(sequence)
-            row_id = row_id if first is None else first.event.id
-        return Receipt(row_id, sequence, duplicate)
 
     async def _first_receipt(
         self, command: Command, last: StoredEvent | None, refusal: Rejected
@@ -201,16 +210,21 @@ class Ingest:
         return receipt
 
 
+def _differ(old: Any, new: Any) -> bool:
+    """To Python 1, 1.0 and True are equal; in a JSON column they are three values."""
+    return bool(old != new) or repr(old) != repr(new)
+
+
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
     """Return the message without controls, as JSON will hold it.
 
     Raises:
         EventHubError: `internal`: a hook put something into it that is not JSON.
     """
-    plain = {key: value for key, value in message.items() if not key.startswith("_")}
     try:
+        plain = {key: value for key, value in message.items() if not key.startswith("_")}
         msgspec.json.encode(plain)
-    except (TypeError, ValueError, UnicodeError, RecursionError) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         log.error("hook_made_no_json", error=str(error))  # noqa: TRY400 - no bug of ours
         raise EventHubError("internal error: a hook made a value that is not JSON") from error
     return plain
@@ -246,7 +260,7 @@ class Draft:
             case "PUT":
                 old = self._existing(old)
                 row = {**old, **{k: v for k, v in self.message.items() if k in columns}}
-                was = {k: old[k] for k in row if old[k] != row[k]}
+                was = {k: old[k] for k in row if k in self.message and _differ(old[k], row[k])}
                 return self._event(columns, row=row, was=was, last=last)
             case "DELETE":
                 return self._event(columns, was=self._existing(old), last=last)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
 
-from eventhub.errors import Rejected
+from eventhub.errors import Rejected, Unavailable
 from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
 
@@ -47,7 +47,8 @@ def write_id(key: object) -> str:
         key = str(key)
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise Rejected("bad_control", f"_key must be text of 1 to {MAX_KEY_LENGTH} characters")
-    return "k" + blake2b(key.encode(), digest_size=16).hexdigest()
+    # A header may hold bytes that are no UTF-8: aiohttp hands them over as lone surrogates.
+    return "k" + blake2b(key.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 class Receipts:
@@ -83,15 +84,25 @@ class Receipts:
             self._known.popitem(last=False)
 
     async def find(self, write: str) -> Receipt | None:
-        """Return the receipt of an earlier write, or None if there was none in the window."""
+        """Return the receipt of an earlier write, or None if there was none in the window.
+
+        Raises:
+            Unavailable: the log did not answer, so nobody knows.
+        """
         known = self._known.get(write)
         if known is None and not self._is_complete:
-            async with self._read_back, asyncio.timeout(READ_BACK_SECONDS):
-                if not self._is_complete:
-                    await self._read_what_was_before()
-                    self._is_complete = True
+            try:
+                await self._complete()
+            except TimeoutError:
+                raise Unavailable("the event log does not answer") from None
             known = self._known.get(write)
         return None if known is None else Receipt(*known, duplicate=True)
+
+    async def _complete(self) -> None:
+        async with asyncio.timeout(READ_BACK_SECONDS), self._read_back:
+            if not self._is_complete:
+                await self._read_what_was_before()
+                self._is_complete = True
 
     async def _read_what_was_before(self) -> None:
         """Costs one pass over the window before this process began, once, and only if needed."""

@@ -216,7 +216,7 @@ async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[St
     Raises:
         Unavailable: the stream does not deliver them.
     """
-    last = await _last_readable(stream)
+    last = await last_readable(stream)
     reached = 0
     async with stream.follow(0) as batches:
         while reached < last:
@@ -236,7 +236,7 @@ async def _next(batches: AsyncIterator[list[StoredEvent]]) -> list[StoredEvent]:
         raise Unavailable(f"no event for {SILENCE_SECONDS} s before the log's end") from None
 
 
-async def _last_readable(stream: EventStream) -> int:
+async def last_readable(stream: EventStream) -> int:
     """Return the last sequence that `follow` delivers: erased and damaged events it leaves out."""
     first, last = await stream.bounds()
     while last >= first:

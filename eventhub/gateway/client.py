@@ -77,6 +77,7 @@ class Tail:
 
         Raises:
             Rejected: the hub will not open the URL.
+            Unavailable: nothing answers there, and never did.
         """
         pause = RETRY_SECONDS[0]
         async with aiohttp.ClientSession(headers=self._headers) as session:
@@ -88,8 +89,13 @@ class Tail:
                     if error.status < 500:
                         text = f"{self._url} is not an EventHub endpoint ({error.status})"
                         raise Rejected("bad_request", text) from error
-                except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                    pass  # not there yet, or no longer: tried again below
+                except aiohttp.InvalidURL as error:
+                    text = f"{self._url} is not the URL of an endpoint"
+                    raise Rejected("bad_request", text) from error
+                except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                    # A hub that was there comes back; a URL that never answered is wrong.
+                    if self._position is None:
+                        raise Unavailable(f"{self._url} does not answer: {error}") from error
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_SECONDS[1])
 

@@ -33,7 +33,7 @@ class Files:
             if path.is_dir():
                 path = (path / self._default).resolve()
             is_file = path.is_file()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL, a link's loop
             return None
         return path if is_file and self._is_public(path) else None
 

@@ -18,11 +18,23 @@ from eventhub.gateway.route import Route
 from eventhub.hooks import Hooks
 from eventhub.ingest import Ingest
 from eventhub.receipts import Receipts
+from eventhub.row_cache import RowCache
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
 
 CLOSE_SECONDS = 5.0
 """How long the HTTP server waits for requests under way, after the connections were told."""
+
+
+class ChannelParts:
+    """What the endpoints of one channel share; its one follower keeps all of it fresh."""
+
+    def __init__(self, stream: EventStream, head: int, heartbeat: float) -> None:
+        self.stream = stream
+        self.fanout = Fanout(stream, head, heartbeat)
+        self.rows = RowCache(stream)
+        self.receipts = Receipts(stream, after=head)
+        self.fanout.listeners += [self.rows.note, self.receipts.note]
 
 
 class Gateway:
@@ -72,14 +84,15 @@ class Gateway:
         """
         heads = {name: (await stream.bounds()).last for name, stream in self._streams.items()}
         async with asyncio.TaskGroup() as group:
-            fanouts, receipts, tasks = {}, {}, []
-            for name, stream in self._streams.items():
-                fanout = Fanout(stream, heads[name], self._config.server.heartbeat)
-                receipts[name] = Receipts(stream, after=heads[name])
-                fanout.listeners.append(receipts[name].note)
-                fanouts[name] = fanout
-                tasks.append(group.create_task(fanout.run(), name=f"fanout {name}"))
-            runner = await self._listen(self._routes(fanouts, receipts))
+            channels = {
+                name: ChannelParts(stream, heads[name], self._config.server.heartbeat)
+                for name, stream in self._streams.items()
+            }
+            tasks = [
+                group.create_task(parts.fanout.run(), name=f"fanout {name}")
+                for name, parts in channels.items()
+            ]
+            runner = await self._listen(self._routes(channels))
             try:
                 ready()
                 await stop.wait()
@@ -88,13 +101,10 @@ class Gateway:
             for task in tasks:
                 task.cancel()
 
-    def _routes(
-        self, fanouts: Mapping[str, Fanout], receipts: Mapping[str, Receipts]
-    ) -> list[Route]:
+    def _routes(self, channels: Mapping[str, ChannelParts]) -> list[Route]:
         routes = []
         for endpoint, rule, hooks in self._parts:
-            name = endpoint.channel.name
-            ingest = Ingest(endpoint, self._streams[name], hooks, receipts[name])
+            parts = channels[endpoint.channel.name]
             routes.append(
                 Route(
                     endpoint=endpoint,
@@ -102,9 +112,9 @@ class Gateway:
                     authenticator=self._authenticator,
                     rule=rule,
                     hooks=hooks,
-                    ingest=ingest,
-                    stream=self._streams[name],
-                    fanout=fanouts[name],
+                    ingest=Ingest(endpoint, parts.stream, hooks, parts.rows, parts.receipts),
+                    stream=parts.stream,
+                    fanout=parts.fanout,
                     snapshots=self._snapshots,
                 )
             )

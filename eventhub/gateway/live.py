@@ -43,6 +43,10 @@ class Live:
         except EventHubError as error:
             await connection.fail(error)
             return connection.response
+        except Exception:  # after the handshake there is no HTTP answer to tell it in
+            log.exception("request_failed", endpoint=route.endpoint.name)
+            await connection.fail(EventHubError("internal error"))
+            return connection.response
         with self._registered(route, connection, subscriber):
             await connection.serve(lambda data: _receive(route, visit, connection, data))
         return connection.response

@@ -44,7 +44,7 @@ async def start_of(since: str | None, view: View, stream: EventStream, head: int
     if since == "now":
         return Start(position=head, head=head, recovered=True, reason="now")
     if count := _LAST.fullmatch(since):
-        position = await _before_last(int(count[1]), view, stream, bounds)
+        position = await _searched(int(count[1]), view, stream, bounds)
         return Start(position=position, head=head, recovered=True, reason="last")
     if moment := _moment(since):
         position = max(oldest, await stream.sequence_before(moment))
@@ -72,9 +72,9 @@ def _moment(since: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(since)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # in UTC it may be before the year 1
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _why_lost(position: Position, epoch: str, oldest: int, head: int) -> str:
@@ -88,21 +88,28 @@ def _why_lost(position: Position, epoch: str, oldest: int, head: int) -> str:
     return ""
 
 
+async def _searched(count: int, view: View, stream: EventStream, bounds: Bounds) -> int:
+    try:
+        async with asyncio.timeout(_SEARCH_SECONDS):
+            return await _before_last(count, view, stream, bounds)
+    except TimeoutError:
+        raise Unavailable("the event log does not answer") from None
+
+
 async def _before_last(count: int, view: View, stream: EventStream, bounds: Bounds) -> int:
     """Return the position before the last `count` events that a view is told of.
 
     Looks back in windows that double, so it reads at most twice what it needs.
     """
     window, oldest = 4 * count, bounds.first - 1
-    async with asyncio.timeout(_SEARCH_SECONDS):
-        while True:
-            after = max(oldest, bounds.last - window)
-            found = await _matching(view, stream, after, bounds.last, count)
-            if len(found) == count:
-                return found[0] - 1
-            if after == oldest:
-                return oldest
-            window *= 2
+    while True:
+        after = max(oldest, bounds.last - window)
+        found = await _matching(view, stream, after, bounds.last, count)
+        if len(found) == count:
+            return found[0] - 1
+        if after == oldest:
+            return oldest
+        window *= 2
 
 
 async def _matching(
@@ -112,13 +119,10 @@ async def _matching(
     found: deque[int] = deque(maxlen=count)
     if after >= up_to:
         return found
-    try:
-        async with stream.follow(after) as batches:
-            async for batch in batches:
-                found.extend(s.sequence for s in batch if s.sequence <= up_to and view.tells(s))
-                if batch[-1].sequence >= up_to:
-                    break
-                await asyncio.sleep(0)
-    except TimeoutError:
-        raise Unavailable("the event log does not answer") from None
+    async with stream.follow(after) as batches:
+        async for batch in batches:
+            found.extend(s.sequence for s in batch if s.sequence <= up_to and view.tells(s))
+            if batch[-1].sequence >= up_to:
+                break
+            await asyncio.sleep(0)
     return found

@@ -1,0 +1,289 @@
+"""Builders for tests of readers: events as ingest makes them, an outlet, snapshots, a channel."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventhub.background import background
+from eventhub.channel import Channel
+from eventhub.errors import Conflict, EventHubError
+from eventhub.event import Event, StoredEvent, decode, encode
+from eventhub.filters import Query, parse
+from eventhub.gateway import fanout as fanout_module
+from eventhub.gateway.fanout import Fanout, Ring, View
+from eventhub.gateway.protocol import Form
+from eventhub.gateway.since import Start
+from eventhub.gateway.subscriber import Stalled, Subscriber
+from eventhub.ingest import Command, Draft
+from eventhub.memory import MemoryStream
+from eventhub.snapshots import Snapshot
+from tests import builders
+
+Frame = dict[str, Any]
+Table = dict[str, dict[str, Any]]
+Matches = Callable[[Mapping[str, Any]], bool]
+DEADLINE_SECONDS = 10.0
+
+
+# --- Events ------------------------------------------------------------------------------------
+
+
+def event_of(raw: Mapping[str, Any], last: StoredEvent | None, channel: Channel) -> Event:
+    """Return the event that ingest makes of a message after the row's last event."""
+    command = Command.parse(dict(raw))
+    message = channel.columns.convert(command.message)
+    draft = Draft(
+        command=command,
+        id=message["id"],
+        time="2026-11-23T10:00:00.000000Z",
+        endpoint="chat",
+        user=None,
+        message={key: value for key, value in message.items() if not key.startswith("_")},
+        broadcast=None,
+    )
+    return draft.on(last, channel.columns)
+
+
+def history(messages: Iterable[Mapping[str, Any]], channel: Channel) -> list[StoredEvent]:
+    """Return the events of messages, those left out that ingest refuses (PUT of no row…)."""
+    last: dict[str, StoredEvent] = {}
+    events: list[StoredEvent] = []
+    for raw in messages:
+        try:
+            payload = encode(event_of(raw, last.get(raw["id"]), channel))
+        except Conflict:
+            continue
+        stored = StoredEvent(len(events) + 1, decode(payload, channel.columns), len(payload))
+        events.append(stored)
+        last[stored.event.id] = stored
+    return events
+
+
+async def append(stream: MemoryStream, **raw: Any) -> int:
+    """Append the event of a message, which must be acceptable; return its sequence."""
+    last = await stream.last(raw["id"])
+    event = event_of(raw, last, stream.channel)
+    return (await stream.append(event, expect=last.sequence if last else 0)).sequence
+
+
+def tables(events: Iterable[StoredEvent], matches: Matches = lambda row: True) -> dict[int, Table]:
+    """The slow, obvious oracle: the rows that match after each sequence, 0 included."""
+    rows: Table = {}
+    found: dict[int, Table] = {0: {}}
+    for stored in events:
+        rows.pop(stored.event.id, None)
+        if stored.event.row is not None:
+            rows[stored.event.id] = dict(stored.event.row)
+        found[stored.sequence] = {key: row for key, row in rows.items() if matches(row)}
+    return found
+
+
+def apply(table: Table, frame: Frame, channel: Channel) -> None:
+    """Do to a client's table what a frame says."""
+    row = {key: value for key, value in frame.items() if key in channel.columns}
+    match frame.get("_method", "POST"):
+        case "POST":
+            assert frame["id"] not in table, f"told twice of {frame}"
+            table[frame["id"]] = {**{c.name: c.default for c in channel.columns}, **row}
+        case "PUT":
+            table[frame["id"]].update(row)
+        case method:
+            assert method == "DELETE"
+            del table[frame["id"]]
+
+
+# --- Wires -------------------------------------------------------------------------------------
+
+
+def parse_frames(data: bytes) -> list[tuple[int, bytes]]:
+    """Return (opcode, payload) of whole, final, unmasked frames, as RFC 6455 5.2 draws them."""
+    frames, at = [], 0
+    while at < len(data):
+        first, size = data[at], data[at + 1]
+        assert first & 0xF0 == 0x80, "FIN is set, the reserved bits are not"
+        assert size < 128, "no mask"
+        at += 2
+        if size == 126:
+            (size,) = struct.unpack_from(">H", data, at)
+            assert size > 125, "the shortest form"
+            at += 2
+        elif size == 127:
+            (size,) = struct.unpack_from(">Q", data, at)
+            assert size > 0xFFFF, "the shortest form"
+            at += 8
+        assert at + size <= len(data), "the frame is whole"
+        frames.append((first & 0x0F, data[at : at + size]))
+        at += size
+    return frames
+
+
+class Pipe:
+    """An outlet to a client that takes bytes when the test says so."""
+
+    def __init__(self, capacity: int = 1 << 30) -> None:
+        self.capacity = capacity
+        self.taken = b""
+        self.pings = 0
+        self.failure: EventHubError | None = None
+        self.is_closing = False
+        self.is_stalled = False
+        self.most_unsent = 0
+        self._unsent = b""
+        self._changed = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._unsent) > self.capacity
+
+    def write(self, data: bytes) -> None:
+        if not self.is_closing:
+            self._unsent += data
+            self.most_unsent = max(self.most_unsent, len(self._unsent))
+
+    def ping(self) -> None:
+        self.pings += 1
+
+    async def drain(self) -> None:
+        while self.is_full:
+            if self.is_stalled:
+                raise Stalled("takes nothing")
+            if self.is_closing:
+                raise ConnectionResetError("gone")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def fail(self, error: EventHubError) -> None:
+        self.failure = error
+        self.close()
+
+    def close(self) -> None:
+        self.is_closing = True
+        self._changed.set()
+
+    def stall(self) -> None:
+        self.is_stalled = True
+        self._changed.set()
+
+    def take(self, size: int | None = None) -> None:
+        """The client reads."""
+        size = len(self._unsent) if size is None else size
+        self.taken += self._unsent[:size]
+        self._unsent = self._unsent[size:]
+        self._changed.set()
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Everything written so far, taken or not, decoded."""
+        decoded = parse_frames(self.taken + self._unsent)
+        assert {opcode for opcode, _ in decoded} <= {1}
+        return [msgspec.json.decode(payload) for _, payload in decoded]
+
+
+# --- Readers -----------------------------------------------------------------------------------
+
+
+class MemorySnapshots:
+    """Snapshots folded from a stream as it is when they are asked for, two rows a chunk."""
+
+    def __init__(self, stream: MemoryStream) -> None:
+        self._stream = stream
+        self.gate = asyncio.Semaphore(1 << 30)
+        """One permit for each chunk."""
+
+    @asynccontextmanager
+    async def read(self, channel: str, query: Query, *, at_least: int) -> AsyncIterator[Snapshot]:
+        assert channel == self._stream.channel.name
+        events = [self._stream.at(n + 1) for n in range(self._stream.length)]
+        assert self._stream.length >= at_least
+        yield _Snapshot(events, query, self.gate)
+
+
+class _Snapshot:
+    def __init__(
+        self, events: list[StoredEvent], query: Query, gate: asyncio.Semaphore
+    ) -> None:
+        self.sequence = len(events)
+        last = {stored.event.id: stored.sequence for stored in events}
+        rows = tables(events, query.filter.matches)[self.sequence]
+        self._rows = [
+            (last[key], msgspec.json.encode({c: row[c] for c in query.columns}).decode())
+            for key, row in rows.items()
+        ]
+        self._gate = gate
+
+    async def chunks(self) -> AsyncIterator[list[tuple[int, str]]]:
+        for start in range(0, len(self._rows), 2):
+            await self._gate.acquire()
+            yield self._rows[start : start + 2]
+
+
+class Reading:
+    """A running fan-out over a stream in memory, and those who subscribe to it."""
+
+    def __init__(self, stream: MemoryStream, fanout: Fanout) -> None:
+        self.stream = stream
+        self.fanout = fanout
+        self.snapshots = MemorySnapshots(stream)
+
+    def view(self, form: Form = Form.V1, *, history: bool = False, **args: list[str]) -> View:
+        query = parse(args, self.stream.channel.columns)
+        return View(form, query, history=history, epoch=self.stream.epoch)
+
+    def subscribe(
+        self, pipe: Pipe, view: View | None = None, start: Start | None = None
+    ) -> Subscriber:
+        subscriber = Subscriber(view or self.view(), self.fanout, self.stream, pipe)
+        start = start or Start(position=None, head=self.fanout.head)
+        subscriber.start(start, self.snapshots)
+        return subscriber
+
+    async def joined(
+        self, pipe: Pipe, view: View | None = None, start: Start | None = None
+    ) -> Subscriber:
+        """Subscribe, and return when the subscriber is up to date."""
+        subscriber = self.subscribe(pipe, view, start)
+        await eventually(lambda: self.fanout.is_attached(subscriber))
+        return subscriber
+
+    async def write(self, **raw: Any) -> int:
+        """Append an event, and return when it was handed out."""
+        sequence = await append(self.stream, **raw)
+        await self.fanout.reached(sequence, DEADLINE_SECONDS)
+        return sequence
+
+
+@asynccontextmanager
+async def reading(
+    *,
+    heartbeat: float = 3600,
+    ring_bytes: int = 1 << 20,
+    stream: MemoryStream | None = None,
+    after: int = 0,
+) -> AsyncIterator[Reading]:
+    """Run a fan-out; `ring_bytes` is what its memory of events is bound to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fanout_module, "Ring", lambda floor: Ring(floor, ring_bytes))
+        stream = stream or MemoryStream(builders.channel())
+        fanout = Fanout(stream, after, heartbeat)
+    async with background() as tasks:
+        tasks.start(fanout.run(), name="fanout")
+        await asyncio.sleep(0)
+        yield Reading(stream, fanout)
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Return when a condition holds."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def turns(count: int) -> None:
+    """Let everybody else run so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)

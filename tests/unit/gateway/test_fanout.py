@@ -1,0 +1,264 @@
+"""Who is up to date is told of every event once, in order; who falls behind costs nothing."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventhub.event import StoredEvent
+from eventhub.gateway.fanout import Fanout, Ring, View
+from eventhub.gateway.protocol import Form
+from eventhub.memory import MemoryStream
+from tests.builders import channel, make_event
+from tests.subscribing import Frame, Pipe, Reading, eventually, parse_frames, reading, turns
+
+
+def stored(sequence: int, size: int = 10) -> StoredEvent:
+    return StoredEvent(sequence, make_event(), size)
+
+
+def sequences(events: list[StoredEvent] | None) -> list[int] | None:
+    return None if events is None else [event.sequence for event in events]
+
+
+# --- Ring
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    floor=st.integers(0, 3),
+    gaps=st.lists(st.integers(1, 3), max_size=12),
+    sizes=st.lists(st.integers(1, 40), min_size=12, max_size=12),
+    max_bytes=st.integers(0, 120),
+    cut=st.integers(0, 12),
+)
+def test_the_ring_has_exactly_what_follows_a_position_or_says_that_it_forgot(
+    floor: int, gaps: list[int], sizes: list[int], max_bytes: int, cut: int
+) -> None:
+    numbers = [floor + sum(gaps[: n + 1]) for n in range(len(gaps))]
+    events = [stored(number, size) for number, size in zip(numbers, sizes, strict=False)]
+    ring = Ring(floor, max_bytes)
+    ring.extend(events[:cut])
+    ring.extend(events[cut:])
+    forgotten = 0
+    while sum(event.size for event in events[forgotten:]) > max_bytes:
+        forgotten += 1
+    oldest = numbers[forgotten - 1] if forgotten else floor
+    for position in range(floor + sum(gaps) + 2):
+        expected = [number for number in numbers if number > position]
+        if position < oldest:
+            assert ring.after(position, 100) is None
+        else:
+            assert sequences(ring.after(position, 100)) == expected
+            assert sequences(ring.after(position, 2)) == expected[:2]
+
+
+def test_an_event_larger_than_the_ring_is_forgotten_at_once() -> None:
+    ring = Ring(0, 100)
+    ring.extend([stored(1), stored(2, 101)])
+    assert ring.after(1, 10) is None
+    assert ring.after(2, 10) == []
+    ring.extend([stored(3)])
+    assert sequences(ring.after(2, 10)) == [3]
+
+
+# --- Fanout
+
+
+@dataclass(eq=False)
+class Listener:
+    """A member that keeps what it is told; a full one takes it, but no more."""
+
+    view: View
+    position: int = 0
+    is_full: bool = False
+    told: list[bytes] = field(default_factory=list)
+    beats: int = 0
+    catches_up: int = 0
+
+    def push(self, data: bytes) -> bool:
+        self.told.append(data)
+        return not self.is_full
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    async def catch_up(self) -> None:
+        self.catches_up += 1
+
+
+async def test_only_who_is_at_the_head_is_attached() -> None:
+    async with reading() as hub:
+        await hub.write(_method="POST", id="1")
+        listener = Listener(hub.view())
+        for position, expected in ((0, False), (2, False), (1, True)):
+            listener.position = position
+            assert hub.fanout.attach(listener) is expected
+            assert hub.fanout.is_attached(listener) is expected
+
+
+async def test_nobody_is_told_after_detaching() -> None:
+    async with reading() as hub:
+        stays, leaves = Listener(hub.view()), Listener(hub.view())
+        assert hub.fanout.attach(stays)
+        assert hub.fanout.attach(leaves)
+        hub.fanout.detach(leaves)
+        hub.fanout.detach(leaves)
+        await hub.write(_method="POST", id="1")
+        assert (len(stays.told), len(leaves.told)) == (1, 0)
+
+
+async def test_equal_views_share_one_encoding() -> None:
+    """Text and order of the arguments differ, but not what they mean."""
+    async with reading() as hub:
+        first = Listener(hub.view(text=["a", "b"], votes=["1"]))
+        second = Listener(hub.view(votes=["01"], text=["b", "a", "a"]))
+        bare = Listener(hub.view(Form.BARE, text=["a", "b"], votes=["1"]))
+        for listener in (first, second, bare):
+            assert hub.fanout.attach(listener)
+        await hub.write(_method="POST", id="1", text="a", votes=1)
+        assert first.told[0] is second.told[0]
+        assert b"_seq" in first.told[0]
+        assert b"_seq" not in bare.told[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "options"),
+    [
+        ({"text": ["a"]}, {}),
+        ({"_c": ["text"]}, {}),
+        ({"_c": ["-text"]}, {}),
+        ({}, {"form": Form.BARE}),
+        ({}, {"form": Form.SSE}),
+        ({}, {"history": True}),
+    ],
+)
+async def test_views_that_tell_something_else_are_told_apart(
+    other: dict[str, list[str]], options: dict[str, Any]
+) -> None:
+    async with reading() as hub:
+        plain, special = Listener(hub.view()), Listener(hub.view(**options, **other))
+        assert hub.fanout.attach(plain)
+        assert hub.fanout.attach(special)
+        await hub.write(_method="POST", id="1", text="b")
+        assert plain.told
+        assert plain.told != special.told
+
+
+async def test_a_burst_is_one_write_for_each_member() -> None:
+    stream = MemoryStream(channel())
+    for number in range(10):
+        await stream.append(make_event(id=f"r{number}"), expect=0)
+    fanout = Fanout(stream, 0, 3600)
+    async with reading(stream=stream) as hub:
+        listener = Listener(hub.view())
+        fanout = hub.fanout
+        assert fanout.attach(listener) is False or listener.told == []
+        await fanout.reached(10, 5)
+    assert fanout.head == 10
+
+
+async def test_a_member_that_is_full_leaves_and_catches_up_by_itself() -> None:
+    async with reading() as hub:
+        full, other = Listener(hub.view(), is_full=True), Listener(hub.view())
+        assert hub.fanout.attach(full)
+        assert hub.fanout.attach(other)
+        await hub.write(_method="POST", id="1")
+        await hub.write(_method="POST", id="2")
+        assert (len(full.told), len(other.told)) == (1, 2)
+        assert (full.position, full.catches_up) == (1, 1)
+        assert not hub.fanout.is_attached(full)
+
+
+async def test_listeners_have_a_batch_before_the_subscribers_have() -> None:
+    async with reading() as hub:
+        member, seen = Listener(hub.view()), list[tuple[list[int], int]]()
+        assert hub.fanout.attach(member)
+        hub.fanout.listeners.append(
+            lambda batch: seen.append(([each.sequence for each in batch], len(member.told)))
+        )
+        await hub.write(_method="POST", id="1")
+        assert seen == [([1], 0)]
+
+
+async def test_reached_waits_until_it_was_handed_out_but_no_longer_than_told() -> None:
+    async with reading() as hub, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(hub.fanout.reached(n, 5)) for n in (2, 1)]
+        await hub.write(_method="POST", id="1")
+        await turns(2)
+        assert [task.done() for task in waiting] == [False, True]
+        await hub.write(_method="POST", id="2")
+        await hub.fanout.reached(0, 0.01)
+        with pytest.raises(TimeoutError):
+            await hub.fanout.reached(3, 0.01)
+
+
+async def test_one_who_waits_no_more_keeps_nobody_from_being_woken() -> None:
+    async with reading() as hub:
+        with pytest.raises(TimeoutError):
+            await hub.fanout.reached(1, 0.01)
+        await hub.write(_method="POST", id="1")
+        assert hub.fanout.head == 1
+
+
+async def test_heartbeats_come_in_silence_only() -> None:
+    async with reading(heartbeat=0.03) as hub:
+        busy, quiet = Listener(hub.view()), Listener(hub.view(text=["never"]))
+        assert hub.fanout.attach(busy)
+        assert hub.fanout.attach(quiet)
+        number = 0
+        async with asyncio.timeout(10):
+            while quiet.beats < 3:
+                number += 1
+                await hub.write(_method="POST", id=f"{number}")
+                await asyncio.sleep(0.001)
+        assert (busy.beats, len(busy.told), quiet.told) == (0, number, [])
+        await eventually(lambda: busy.beats)
+
+
+# --- Laggards
+
+
+def numbers(frames: list[Frame]) -> list[int]:
+    return [frame["_seq"] for frame in frames if "_seq" in frame]
+
+
+async def flood(hub: Reading, count: int, size: int = 200) -> None:
+    for _ in range(count):
+        number = hub.fanout.head + 1
+        await hub.write(_method="POST", id=f"{number}", text="x" * size)
+
+
+@pytest.mark.parametrize("ring_bytes", [1 << 20, 1500])
+async def test_a_laggard_is_told_everything_once_in_order_when_it_drains(ring_bytes: int) -> None:
+    """From the ring, and from the log where the ring has forgotten."""
+    async with reading(ring_bytes=ring_bytes) as hub:
+        slow, fast = Pipe(capacity=1000), Pipe()
+        subscriber = await hub.joined(slow)
+        await hub.joined(fast)
+        await flood(hub, 200)
+        assert not hub.fanout.is_attached(subscriber)
+        assert (hub.fanout.recent(subscriber.position) is None) is (ring_bytes == 1500)
+        assert slow.most_unsent < 2000, "what it does not take is not kept for it"
+        while not hub.fanout.is_attached(subscriber):
+            slow.take(700)
+            await turns(3)
+        await flood(hub, 1)
+        assert numbers(slow.frames) == list(range(1, 202))
+        assert slow.frames == fast.frames
+
+
+async def test_a_laggard_that_leaves_is_forgotten() -> None:
+    async with reading() as hub:
+        pipe = Pipe(capacity=0)
+        subscriber = await hub.joined(pipe, hub.view(Form.BARE))
+        await flood(hub, 2)
+        pipe.close()
+        subscriber.stop()
+        await turns(5)
+        assert not hub.fanout.is_attached(subscriber)
+        await flood(hub, 1)
+        assert len(parse_frames(pipe.taken + b"")) == 0
