@@ -102,19 +102,30 @@ def _lift(event: Event, columns: Columns) -> Event:
     return msgspec.structs.replace(event, row=after, was=old, columns=columns.signature)
 
 
-@dataclass(frozen=True, slots=True)
+_UNKNOWN: Any = object()
+
+
+@dataclass(slots=True)
 class StoredEvent:
-    """An event and its place in the stream."""
+    """An event and its place in the stream. Nothing of it changes."""
 
     sequence: int
     event: Event
     size: int = field(default=0, compare=False)
     """Bytes of the payload: what bounds of memory are counted in."""
+    _before: dict[str, Any] | None = field(default=_UNKNOWN, init=False, repr=False, compare=False)
 
     @property
     def created(self) -> int:
         """Sequence of the event that created the row: the order of rows."""
         return self.event.created or self.sequence
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        """The row before; made once, for every filter asks for it."""
+        if self._before is _UNKNOWN:
+            self._before = self.event.before
+        return self._before
 
 
 class Position(NamedTuple):

@@ -140,10 +140,11 @@ class Pipe:
     def is_full(self) -> bool:
         return len(self._unsent) > self.capacity
 
-    def write(self, data: bytes) -> None:
+    def push(self, data: bytes) -> bool:
         if not self.is_closing:
             self._unsent += data
             self.most_unsent = max(self.most_unsent, len(self._unsent))
+        return self.is_closing or not self.is_full
 
     def ping(self) -> None:
         self.pings += 1

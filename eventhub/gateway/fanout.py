@@ -12,20 +12,17 @@ position P gets everything after P, exactly once.
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Coroutine, Hashable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from eventhub import metrics
-from eventhub.event import Position, StoredEvent
-from eventhub.filters import Query
-from eventhub.gateway import protocol
-from eventhub.gateway.protocol import Form
-from eventhub.gateway.subscription import Told, frame, recorded, told_of
+from eventhub.event import StoredEvent
+from eventhub.gateway.groups import Group, Groups, Member
+from eventhub.gateway.view import FrameMemo
 from eventhub.stream import EventStream
 
 log = structlog.get_logger()
@@ -36,76 +33,6 @@ TURN_EVENTS = 64
 """Events handed out in one turn of the loop: what a burst may block everything else for."""
 MAX_STREAM_READERS = 4
 """Laggards that read the log at once: each further consumer slows the broker's writes."""
-
-FrameMemo = dict[Hashable, bytes]
-"""Frames of one batch already encoded: groups that differ in form only share them."""
-
-
-class View:
-    """What one group of subscribers sees of the events: form, filter, columns, rows or history."""
-
-    def __init__(self, form: Form, query: Query, *, history: bool, epoch: str) -> None:
-        self.form = form
-        self.query = query
-        self.history = history
-        self._epoch = epoch
-        self._decide = recorded if history else told_of
-        self.key: Hashable = (form, query.filter.key, query.picks, history)
-
-    def frames(self, batch: Iterable[StoredEvent], memo: FrameMemo | None = None) -> list[bytes]:
-        """Return the frames that tell of events, in order, as bytes for the socket."""
-        memo = {} if memo is None else memo
-        parts = []
-        for stored in batch:
-            told = self._decide(stored.event, self.query.filter)
-            if told is not Told.NOTHING:
-                payload = self._payload(told, stored, memo)
-                parts.append(protocol.wire(self.form, payload, self.position(stored.sequence)))
-        return parts
-
-    def tells(self, stored: StoredEvent) -> bool:
-        """Tell whether there is a frame for an event."""
-        return self._decide(stored.event, self.query.filter) is not Told.NOTHING
-
-    def position(self, sequence: int) -> Position:
-        """Return a sequence as the position that a client keeps."""
-        return Position(self._epoch, sequence)
-
-    def _payload(self, told: Told, stored: StoredEvent, memo: FrameMemo) -> bytes:
-        key = (stored.sequence, told, self.query.picks, self.form.sequenced)
-        payload = memo.get(key)
-        if payload is None:
-            sequenced = self.form.sequenced
-            payload = protocol.encode(frame(told, stored, self.query, sequenced=sequenced))
-            memo[key] = payload
-        return payload
-
-
-class Member(Protocol):
-    """What the fan-out needs to know of a subscriber."""
-
-    view: View
-    position: int
-
-    @property
-    def push(self) -> Callable[[bytes], bool]:
-        """Write to the socket; False if it is full now."""
-
-    def beat(self) -> None:
-        """Say that all is well: nothing was told for a while."""
-
-    async def catch_up(self) -> None:
-        """Read on from `position` until attached again."""
-
-
-@dataclass(slots=True)
-class Group:
-    """Subscribers that are told the same."""
-
-    view: View
-    members: set[Member] = field(default_factory=set)
-    is_quiet: bool = False
-    """Nothing was told since the last heartbeat."""
 
 
 class Ring:
@@ -142,7 +69,7 @@ class Fanout:
         self._stream = stream
         self._heartbeat = heartbeat
         self._ring = Ring(after)
-        self._groups: dict[Hashable, Group] = {}
+        self._groups = Groups()
         self._delivered = metrics.DELIVERED.labels(stream.channel.name)
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._tasks: asyncio.TaskGroup | None = None
@@ -186,35 +113,29 @@ class Fanout:
         for listener in self.listeners:
             listener(batch)
         memo: FrameMemo = {}
-        for group in tuple(self._groups.values()):
-            frames = group.view.frames(batch, memo)
-            if frames:
-                self._push(group, frames)
+        told: dict[Group, list[bytes]] = {}
+        for stored in batch:
+            for group in self._groups.concerned(stored):
+                if frame := group.view.frame(stored, memo):
+                    told.setdefault(group, []).append(frame)
+        for group, frames in told.items():
+            self._push(group, frames)
         self._wake()
 
     def attach(self, member: Member) -> bool:
         """Add a subscriber to those who are up to date, if it is: its position is the head."""
         if member.position != self.head:
             return False
-        group = self._groups.get(member.view.key)
-        if group is None:
-            group = self._groups[member.view.key] = Group(member.view)
-        group.members.add(member)
+        self._groups.add(member)
         return True
 
     def detach(self, member: Member) -> None:
         """Forget a subscriber; no error if it is not attached."""
-        group = self._groups.get(member.view.key)
-        if group is None:
-            return
-        group.members.discard(member)
-        if not group.members:
-            del self._groups[member.view.key]
+        self._groups.discard(member)
 
     def is_attached(self, member: Member) -> bool:
         """Tell whether a subscriber is up to date: its position is then `head`."""
-        group = self._groups.get(member.view.key)
-        return group is not None and member in group.members
+        return member in self._groups
 
     def recent(self, position: int, count: int = TURN_EVENTS) -> list[StoredEvent] | None:
         """Return the next events after a position from memory, or None if they are not there."""
@@ -243,7 +164,7 @@ class Fanout:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat)
-            for group in tuple(self._groups.values()):
+            for group in self._groups:
                 if group.is_quiet:
                     for member in tuple(group.members):
                         member.beat()

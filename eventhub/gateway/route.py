@@ -11,9 +11,10 @@ from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters import Args, parse, parse_query_string
 from eventhub.gateway.auth import Authenticator, Rule
-from eventhub.gateway.fanout import Fanout, View
+from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.origin import check_origin, cors_headers
 from eventhub.gateway.protocol import Form
+from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
 from eventhub.ingest import Command, Ingest
 from eventhub.receipts import Receipt

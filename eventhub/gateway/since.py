@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from eventhub.errors import Rejected, Unavailable
 from eventhub.event import Position
-from eventhub.gateway.fanout import View
+from eventhub.gateway.view import View
 from eventhub.stream import Bounds, EventStream
 
 _LAST = re.compile(r"-([1-9]\d{0,8})")

@@ -15,8 +15,9 @@ from eventhub import metrics
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import StoredEvent
 from eventhub.gateway import protocol
-from eventhub.gateway.fanout import TURN_EVENTS, Fanout, View
+from eventhub.gateway.fanout import TURN_EVENTS, Fanout
 from eventhub.gateway.since import Start
+from eventhub.gateway.view import View
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
 
@@ -175,9 +176,8 @@ class Subscriber:
                 return
 
     def _write(self, events: list[StoredEvent]) -> None:
-        frames = self.view.frames(events)
-        if frames:
-            self.push(b"".join(frames))
+        if frames := b"".join(self.view.frame(stored, {}) for stored in events):
+            self.push(frames)
         self.position = events[-1].sequence
 
     async def _send(self, frames: Iterable[bytes]) -> None:

@@ -30,9 +30,10 @@ class Told(Enum):
     """The event itself, for readers of history."""
 
 
-def told_of(event: Event, matching: Filter) -> Told:
+def told_of(stored: StoredEvent, matching: Filter) -> Told:
     """Decide what a subscriber with a filter is told of an event."""
-    before, row = event.before, event.row
+    event, before = stored.event, stored.before
+    row = event.row
     did_match = before is not None and matching.matches(before)
     does_match = row is not None and matching.matches(row)
     if did_match and does_match:
@@ -44,9 +45,9 @@ def told_of(event: Event, matching: Filter) -> Told:
     return Told.NOTHING
 
 
-def recorded(event: Event, matching: Filter) -> Told:
+def recorded(stored: StoredEvent, matching: Filter) -> Told:
     """Decide what a reader of history is told: the event, if its old or its new row matches."""
-    return Told.NOTHING if told_of(event, matching) is Told.NOTHING else Told.RECORD
+    return Told.NOTHING if told_of(stored, matching) is Told.NOTHING else Told.RECORD
 
 
 def frame(told: Told, stored: StoredEvent, query: Query, *, sequenced: bool) -> dict[str, Any]:

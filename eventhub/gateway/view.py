@@ -1,0 +1,54 @@
+"""View: what equal subscribers see of the events: form, filter, columns, rows or history."""
+
+from collections.abc import Hashable
+
+from eventhub.event import Position, StoredEvent
+from eventhub.filters import Query
+from eventhub.gateway import protocol
+from eventhub.gateway.protocol import Form
+from eventhub.gateway.subscription import Told, frame, recorded, told_of
+
+FrameMemo = dict[Hashable, bytes]
+"""Frames of one batch already encoded: groups that differ in form only share them."""
+
+
+class View:
+    """What one group of subscribers sees of the events: form, filter, columns, rows or history."""
+
+    def __init__(self, form: Form, query: Query, *, history: bool, epoch: str) -> None:
+        self.form = form
+        self.query = query
+        self.history = history
+        self._epoch = epoch
+        self._decide = recorded if history else told_of
+        self.key: Hashable = (form, query.filter.key, query.picks, history)
+
+    def frame(self, stored: StoredEvent, memo: FrameMemo) -> bytes:
+        """Return the frame that tells of an event, as bytes for the socket; empty if none does.
+
+        Args:
+            stored: the event.
+            memo: what other views have encoded of the same events; added to.
+        """
+        told = self._decide(stored, self.query.filter)
+        if told is Told.NOTHING:
+            return b""
+        position = self.position(stored.sequence)
+        return protocol.wire(self.form, self._payload(told, stored, memo), position)
+
+    def tells(self, stored: StoredEvent) -> bool:
+        """Tell whether there is a frame for an event."""
+        return self._decide(stored, self.query.filter) is not Told.NOTHING
+
+    def position(self, sequence: int) -> Position:
+        """Return a sequence as the position that a client keeps."""
+        return Position(self._epoch, sequence)
+
+    def _payload(self, told: Told, stored: StoredEvent, memo: FrameMemo) -> bytes:
+        key = (stored.sequence, told, self.query.picks, self.form.sequenced)
+        payload = memo.get(key)
+        if payload is None:
+            sequenced = self.form.sequenced
+            payload = protocol.encode(frame(told, stored, self.query, sequenced=sequenced))
+            memo[key] = payload
+        return payload
