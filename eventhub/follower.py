@@ -14,7 +14,8 @@ from eventhub.channel import Channel
 from eventhub.errors import Damaged, EventHubError, Unavailable
 from eventhub.event import StoredEvent, decode
 from eventhub.metrics import DAMAGED, FOLLOWER_RESETS
-from eventhub.nats_connection import Connection, Message
+from eventhub.nats_connection import Connection
+from eventhub.nats_parser import Message
 from eventhub.pull import NANOSECONDS, Pull, Puller
 
 BATCH = 1000  # messages under way or waiting

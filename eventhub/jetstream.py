@@ -18,7 +18,8 @@ from eventhub.channel import Channel
 from eventhub.errors import Misconfigured, Rejected
 from eventhub.event import Event, StoredEvent, decode, encode
 from eventhub.follower import Follower, epoch_of, state_in_epoch
-from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection, Message
+from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection
+from eventhub.nats_parser import Message
 from eventhub.pull import NANOSECONDS
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery
 from eventhub.work_queue import WorkQueue, enlist

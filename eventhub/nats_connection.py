@@ -1,9 +1,9 @@
 """Connection: one nats-py client that stays connected, with deadlines and our own errors.
 
-The only importer of `nats`. What nats-py 2.16 does by itself and is not relied on: it gives up
-for good on some errors of the server, and a failure inside it can leave a client that claims to
-be connected and hears nothing. So the client is asked for a round trip every second, and one
-that does not answer is replaced; subscriptions move to the new client.
+With `nats_parser.py` the only importer of `nats`. What nats-py 2.16 does by itself and is not
+relied on: it gives up for good on some errors of the server, and a failure inside it can leave a
+client that claims to be connected and hears nothing. So the client is asked for a round trip
+every second, and one that does not answer is replaced; subscriptions move to the new client.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from nats.errors import MaxPayloadError
 from eventhub.background import background
 from eventhub.errors import EventHubError, Misconfigured, Unavailable
 from eventhub.metrics import BROKER_CONNECTED
+from eventhub.nats_parser import BatchParser, Handler, Message, subscription_number
 
 DIAL_SECONDS = 5.0  # one connection with its handshake; usually 2 ms
 CLOSE_SECONDS = 2.0
@@ -35,9 +36,6 @@ PATIENCE_SECONDS = 5.0  # a request that may be repeated, over a restart of the 
 PAUSE_SECONDS = 0.05  # between two attempts of such a request
 WATCH_SECONDS = 1.0
 STUCK_SECONDS = 10.0  # silence after which a client is replaced
-
-Message = Msg
-"""A message as nats-py gives it: `subject`, `reply`, `headers` (or None), `data`."""
 
 _REFUSED = re.compile("authorization|authentication", re.IGNORECASE)
 _AWAY = (NatsError, OSError)  # nats-py's TimeoutError is one of both
@@ -58,56 +56,51 @@ class ApiError(EventHubError):
         self.status: int = error.get("code", 0)
 
 
-class QuickClient(Client):
-    """nats-py's client, that spares the headers of deliveries: nobody reads them.
+class Peer:
+    """One nats-py client and the parser that hands on its messages."""
 
-    nats-py checks every character of every name, which was 70 % of a follower's CPU time.
-    `_parse_header_lines` is private: should another version of nats-py not call it, followers
-    are slow again and nothing else.
-    """
-
-    @staticmethod
-    def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        if raw.startswith(b"Nats-Msg-Id:") and b"\r\nNats-Sequence:" not in raw:
-            return {}  # as the writer published it; what is read directly has its place added
-        fields = (line.partition(":") for line in raw.decode("utf-8", "replace").split("\r\n"))
-        return {name: value.strip() for name, _, value in fields if name}
+    def __init__(self) -> None:
+        self.client = Client()
+        self.parser = BatchParser.install(self.client)
 
 
 class Subscription:
     """Messages of one subject, handed to a function that must not raise or wait."""
 
     def __init__(
-        self,
-        subject: str,
-        on_message: Callable[[Message], None],
-        on_reconnect: Callable[[], None],
+        self, subject: str, on_messages: Handler, on_reconnect: Callable[[], None]
     ) -> None:
         self.subject = subject
         self.on_reconnect = on_reconnect
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._inner: NatsSubscription | None = None
+        self._handlers: dict[int, Handler] = {}
+        self._number = 0
 
-    async def attach(self, client: Client) -> None:
-        """Subscribe at a client. Without limits: a limit loses messages silently."""
-
-        async def receive(message: Message) -> None:
-            self._on_message(message)
-
-        self._inner = await client.subscribe(
-            self.subject, cb=receive, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+    async def attach(self, peer: Peer) -> None:
+        """Subscribe at a client. nats-py's queue of the subscription stays empty."""
+        self._inner = await peer.client.subscribe(self.subject, cb=_never)
+        self._number = subscription_number(self._inner)
+        self._handlers = peer.parser.handlers
+        self._handlers[self._number] = self._on_messages
 
     async def detach(self, *, drain: bool) -> None:
         """Unsubscribe, if the client still lives; `drain` what is on its way first."""
-        with suppress(*_AWAY):
-            if self._inner is None:
-                return
-            if not drain:
-                await self._inner.unsubscribe()
-                return
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._inner.drain()  # type: ignore[no-untyped-call] # nats-py
+        try:
+            with suppress(*_AWAY):
+                if self._inner is None:
+                    return
+                if not drain:
+                    await self._inner.unsubscribe()
+                    return
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._inner.drain()  # type: ignore[no-untyped-call] # nats-py
+        finally:
+            self._handlers.pop(self._number, None)
+
+
+async def _never(_: Msg) -> None:
+    """Make nats-py take a subscription for one with a callback; the parser calls ours."""
 
 
 class Connection:
@@ -115,7 +108,7 @@ class Connection:
 
     def __init__(self, **options: Any) -> None:
         self._options = options
-        self._client = QuickClient()
+        self._peer = Peer()
         self._closing = False
         self._subscriptions: set[Subscription] = set()
         self._inbox = ""
@@ -134,7 +127,7 @@ class Connection:
             Misconfigured: the server refuses the credentials.
         """
         connection = cls(**options)
-        connection._client = await connection._dial()
+        connection._peer = await connection._dial()
         try:
             async with background() as tasks:
                 await connection._begin()
@@ -147,8 +140,12 @@ class Connection:
 
     async def _begin(self) -> None:
         self._inbox = self.new_inbox()
-        await self.subscribe(f"{self._inbox}.*", self._on_answer, self._forget_questions)
+        await self.subscribe(f"{self._inbox}.*", self._on_answers, self._forget_questions)
         self._come_up()
+
+    @property
+    def _client(self) -> Client:
+        return self._peer.client
 
     @property
     def is_connected(self) -> bool:
@@ -167,13 +164,13 @@ class Connection:
     async def subscribe(
         self,
         subject: str,
-        on_message: Callable[[Message], None],
+        on_messages: Handler,
         on_reconnect: Callable[[], None],
     ) -> Subscription:
         """Subscribe until `unsubscribe`; `on_reconnect` is told that messages may be lost."""
-        subscription = Subscription(subject, on_message, on_reconnect)
+        subscription = Subscription(subject, on_messages, on_reconnect)
         try:
-            await subscription.attach(self._client)
+            await subscription.attach(self._peer)
         except _AWAY as error:
             raise Unavailable("the event log cannot be reached") from error
         self._subscriptions.add(subscription)
@@ -260,10 +257,11 @@ class Connection:
             raise ConnectionRefusedError("nobody answers")
         return message
 
-    def _on_answer(self, message: Message) -> None:
-        answer = self._questions.get(int(message.subject.rpartition(".")[2]))
-        if answer is not None and not answer.done():
-            answer.set_result(message)
+    def _on_answers(self, messages: list[Message]) -> None:
+        for message in messages:
+            answer = self._questions.get(int(message.subject.rpartition(".")[2]))
+            if answer is not None and not answer.done():
+                answer.set_result(message)
 
     def _forget_questions(self) -> None:
         """Let those who wait ask again: what the old connection had not answered is lost."""
@@ -271,8 +269,9 @@ class Connection:
             if not answer.done():
                 answer.set_result(None)
 
-    async def _dial(self) -> QuickClient:
-        client = QuickClient()
+    async def _dial(self) -> Peer:
+        peer = Peer()
+        client = peer.client
         connected = False
 
         async def report(error: Exception) -> None:
@@ -300,7 +299,7 @@ class Connection:
         finally:
             if not connected:
                 await self._close(client)
-        return client
+        return peer
 
     async def _close(self, client: Client) -> None:
         with suppress(*_AWAY):
@@ -329,14 +328,14 @@ class Connection:
 
     async def _replace(self) -> None:
         try:
-            client = await self._dial()
+            peer = await self._dial()
         except EventHubError as error:
             logger.warning("broker_unreachable", reason=error.message)
             return
-        old, self._client = self._client, client
+        old, self._peer = self._client, peer
         for subscription in tuple(self._subscriptions):
             with suppress(*_AWAY):
-                await subscription.attach(client)
+                await subscription.attach(peer)
         await self._close(old)
         await self._on_reconnect()
 

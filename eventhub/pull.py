@@ -17,7 +17,8 @@ from typing import Self
 import msgspec
 
 from eventhub.errors import Unavailable
-from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection, Message, Subscription
+from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection, Subscription
+from eventhub.nats_parser import Message
 from eventhub.stream import MAX_PAYLOAD
 
 HEARTBEAT_SECONDS = 1.0
@@ -76,7 +77,7 @@ class Pull:
         """Listen for messages; `wait` asks for them."""
         inbox = self._connection.new_inbox()
         self._subscription = await self._connection.subscribe(
-            inbox, self._on_message, lambda: self.suspect("reconnected")
+            inbox, self._on_messages, lambda: self.suspect("reconnected")
         )
         return self
 
@@ -129,14 +130,15 @@ class Pull:
         except Unavailable as error:
             self.suspect(error.message)
 
-    def _on_message(self, message: Message) -> None:
-        if self._doubt:  # after a gap nothing may be taken
-            return
+    def _on_messages(self, messages: list[Message]) -> None:
+        for message in messages:
+            if self._doubt:  # after a gap nothing may be taken
+                break
+            if (reply := message.reply).startswith("$JS.ACK."):
+                self._on_event(Place(reply), message)
+            elif (headers := message.headers) is not None:
+                self._on_status(headers)
         self._changed.set()
-        if message.reply.startswith("$JS.ACK."):
-            self._on_event(Place(message.reply), message)
-        elif message.headers is not None:
-            self._on_status(message.headers)
 
     def _on_event(self, place: Place, message: Message) -> None:
         self._under_way -= 1

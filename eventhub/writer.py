@@ -19,7 +19,8 @@ import msgspec
 import structlog
 
 from eventhub.errors import EventHubError, Unavailable
-from eventhub.nats_connection import Connection, Message, Subscription
+from eventhub.nats_connection import Connection, Subscription
+from eventhub.nats_parser import Message
 from eventhub.stream import Appended, WrongSequence
 
 SINGLES = 8  # waiting writes; below, an atomic batch's fixed 3 ms cost more than its fsyncs save
@@ -276,7 +277,7 @@ class Writer:
                 await self._connection.up.wait()
             if self._replies is None:
                 self._replies = await self._connection.subscribe(
-                    f"{self._connection.new_inbox()}.*", self._on_reply, self._on_reconnect
+                    f"{self._connection.new_inbox()}.*", self._on_replies, self._on_reconnect
                 )
         except (TimeoutError, Unavailable):
             return False
@@ -345,12 +346,13 @@ class Writer:
         ack = self._round.acks[reply]
         return ack if ack is None or ack.number in (0, WRONG_LAST_ID) else None
 
-    def _on_reply(self, message: Message) -> None:
-        try:
-            ack = _DECODE_ACK(message.data) if message.data else None
-        except msgspec.DecodeError:
-            ack = None
-        self._round.receive(message.subject, ack)
+    def _on_replies(self, messages: list[Message]) -> None:
+        for message in messages:
+            try:
+                ack = _DECODE_ACK(message.data) if message.data else None
+            except msgspec.DecodeError:
+                ack = None
+            self._round.receive(message.subject, ack)
 
     def _on_reconnect(self) -> None:
         self._round.interrupt()
