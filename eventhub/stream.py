@@ -114,7 +114,8 @@ class EventStream(Protocol):
         """
 
 
-ACK_WAIT_SECONDS = 60.0
+ACK_WAIT_SECONDS = 15.0
+"""How late a kill makes what was under way. Who works longer on a delivery extends it."""
 
 
 class Records(Protocol):

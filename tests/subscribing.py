@@ -15,10 +15,11 @@ from eventhub.errors import Conflict, EventHubError
 from eventhub.event import Event, StoredEvent, decode, encode
 from eventhub.filters import Query, parse
 from eventhub.gateway import fanout as fanout_module
-from eventhub.gateway.fanout import Fanout, Ring, View
+from eventhub.gateway.fanout import Fanout, Ring
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.since import Start
 from eventhub.gateway.subscriber import Stalled, Subscriber
+from eventhub.gateway.view import View
 from eventhub.ingest import Command, Draft
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Snapshot
@@ -72,13 +73,17 @@ async def append(stream: MemoryStream, **raw: Any) -> int:
 
 
 def tables(events: Iterable[StoredEvent], matches: Matches = lambda row: True) -> dict[int, Table]:
-    """The slow, obvious oracle: the rows that match after each sequence, 0 included."""
+    """The slow, obvious oracle: the rows that match after each sequence, 0 included.
+
+    Rows are in order of creation.
+    """
     rows: Table = {}
     found: dict[int, Table] = {0: {}}
     for stored in events:
-        rows.pop(stored.event.id, None)
-        if stored.event.row is not None:
-            rows[stored.event.id] = dict(stored.event.row)
+        if stored.event.row is None:
+            del rows[stored.event.id]
+        else:
+            rows[stored.event.id] = stored.event.row  # in its place: in order of creation
         found[stored.sequence] = {key: row for key, row in rows.items() if matches(row)}
     return found
 
@@ -195,19 +200,21 @@ class MemorySnapshots:
         self._stream = stream
         self.gate = asyncio.Semaphore(1 << 30)
         """One permit for each chunk."""
+        self.error: Exception | None = None
+        """Why they cannot be read."""
 
     @asynccontextmanager
     async def read(self, channel: str, query: Query, *, at_least: int) -> AsyncIterator[Snapshot]:
         assert channel == self._stream.channel.name
+        if self.error is not None:
+            raise self.error
         events = [self._stream.at(n + 1) for n in range(self._stream.length)]
         assert self._stream.length >= at_least
         yield _Snapshot(events, query, self.gate)
 
 
 class _Snapshot:
-    def __init__(
-        self, events: list[StoredEvent], query: Query, gate: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, events: list[StoredEvent], query: Query, gate: asyncio.Semaphore) -> None:
         self.sequence = len(events)
         last = {stored.event.id: stored.sequence for stored in events}
         rows = tables(events, query.filter.matches)[self.sequence]
@@ -231,7 +238,7 @@ class Reading:
         self.fanout = fanout
         self.snapshots = MemorySnapshots(stream)
 
-    def view(self, form: Form = Form.V1, *, history: bool = False, **args: list[str]) -> View:
+    def view(self, form: Form = Form.V1, *, history: bool = False, **args: Any) -> View:
         query = parse(args, self.stream.channel.columns)
         return View(form, query, history=history, epoch=self.stream.epoch)
 

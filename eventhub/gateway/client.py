@@ -35,6 +35,8 @@ async def send(
             session.request(method, url, json=message, headers=headers) as answer,
         ):
             text = await answer.text()
+    except aiohttp.InvalidURL as error:
+        raise Rejected("bad_request", f"{url} is not the URL of an endpoint") from error
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise Unavailable(f"{url} does not answer: {error}") from error
     return _receipt(url, text)

@@ -14,10 +14,12 @@ class Files:
     def __init__(self, endpoint: FileEndpoint, config: Config) -> None:
         self._root = endpoint.path.resolve()
         self._default = endpoint.default_filename
-        self._private = (config.path.resolve(), config.data.resolve())
+        self._private = [config.path.resolve(), config.data.resolve()]
+        if config.projection.path is not None:
+            self._private += _database(Path(config.projection.path).resolve())
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a file, or 404: also for hidden files, the configuration and the data.
+        """Answer with a file, or 404: also for hidden files, the configuration and all data.
 
         Browsers ask again each time (it costs a 304), so that no page mixes old and new files.
         """
@@ -44,3 +46,8 @@ class Files:
         if any(part.startswith(".") for part in inside):
             return False
         return not any(path.is_relative_to(private) for private in self._private)
+
+
+def _database(file: Path) -> list[Path]:
+    """Return a DuckDB file and what DuckDB keeps beside it: all rows, whoever may read them."""
+    return [file, *(file.with_name(file.name + suffix) for suffix in (".wal", ".tmp"))]

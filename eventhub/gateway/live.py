@@ -1,5 +1,6 @@
 """Live: the WebSocket and the SSE stream of an endpoint, from admission to goodbye."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,9 @@ from eventhub.ingest import parse_json
 
 log = structlog.get_logger()
 
+CLOSE_SECONDS = 3.0
+"""How long a client that is behind may take to hear that the hub leaves."""
+
 Connection = WebSocketConnection | SseConnection
 
 
@@ -29,9 +33,10 @@ class Live:
         self._open: set[Connection] = set()
 
     async def stop(self) -> None:
-        """Close every connection; its clients connect again."""
-        for connection in tuple(self._open):
-            await connection.stop(Close.RESTART)
+        """Close every connection, all at once; their clients connect again."""
+        async with asyncio.TaskGroup() as group:
+            for connection in tuple(self._open):
+                group.create_task(_stop(connection))
 
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Serve one WebSocket until it ends."""
@@ -88,6 +93,14 @@ class Live:
             gauge.dec()
             self._open.discard(connection)
             subscriber.stop()
+
+
+async def _stop(connection: Connection) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.stop(Close.RESTART)
+    except TimeoutError:  # it takes nothing, not even this; the server's end will end it
+        log.info("close_cut_short")
 
 
 async def _receive(

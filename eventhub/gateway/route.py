@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from eventhub import metrics
 from eventhub.channel import Endpoint
 from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
@@ -85,7 +86,12 @@ class Route:
 
     async def write(self, raw: Any, visit: Visit, method: str | None = None) -> Receipt:
         """Make one decoded message an event; errors as `Ingest.write` and `Command.parse`."""
-        return await self.ingest.write(Command.parse(raw, method=method), visit.handler)
+        try:
+            command = Command.parse(raw, method=method)
+        except Rejected as error:
+            metrics.REFUSED.labels(error.code).inc()  # what `ingest` refuses it counts itself
+            raise
+        return await self.ingest.write(command, visit.handler)
 
 
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:

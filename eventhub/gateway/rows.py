@@ -50,7 +50,7 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
         return _json([answer(each) for each in told], 200, route, request)
     first = told[0]
     if isinstance(first, EventHubError):
-        raise first
+        return refused(first, route, request)
     status = 201 if _method(messages[0], request) == "POST" and not first.duplicate else 200
     return _json(answer(first), status, route, request)
 

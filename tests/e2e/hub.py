@@ -22,7 +22,8 @@ class Hub:
     def __init__(self, config: Path, folder: Path, flags: list[str]) -> None:
         self._command = [sys.executable, "-m", "eventhub", "serve", str(config), *flags]
         self._command += ["--data", str(folder / "data")]
-        self._folder = folder
+        self.folder = folder
+        """Of the configuration and the data."""
         self._out = folder / "stdout.txt"
         self._err = folder / "stderr.txt"
         self._port = "0"
@@ -36,7 +37,7 @@ class Hub:
         with self._out.open("wb") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
                 [*self._command, "--port", self._port],
-                cwd=self._folder,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

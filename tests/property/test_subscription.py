@@ -77,7 +77,7 @@ def query_of(asked: list[tuple[str, str, Any]], columns: list[str]) -> Query:
 
 
 def told(stored: StoredEvent, query: Query, *, sequenced: bool = False) -> list[Frame]:
-    decided = told_of(stored.event, query.filter)
+    decided = told_of(stored, query.filter)
     if decided is Told.NOTHING:
         return []
     return [frame(decided, stored, query, sequenced=sequenced)]
@@ -149,7 +149,7 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
     for stored in events:
         row_id, number = stored.event.id, stored.sequence
         is_told = row_id in matched[number - 1] or row_id in matched[number]
-        assert recorded(stored.event, query.filter) is (Told.RECORD if is_told else Told.NOTHING)
+        assert recorded(stored, query.filter) is (Told.RECORD if is_told else Told.NOTHING)
         old, new = whole[number - 1].get(row_id), whole[number].get(row_id)
         expected = {
             "_seq": number,

@@ -9,15 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventhub.event import StoredEvent
-from eventhub.gateway.fanout import Ring, View
+from eventhub.filters import parse
+from eventhub.gateway.fanout import TURN_EVENTS, Fanout, Ring
+from eventhub.gateway.groups import Groups
 from eventhub.gateway.protocol import Form
-from tests.builders import make_event
+from eventhub.gateway.view import View
+from eventhub.memory import MemoryStream
+from tests.builders import channel, make_event
 from tests.subscribing import (
     Frame,
     Pipe,
     Reading,
     append,
     eventually,
+    history,
     parse_frames,
     reading,
     turns,
@@ -145,7 +150,7 @@ async def test_equal_views_share_one_encoding() -> None:
     ],
 )
 async def test_views_that_tell_something_else_are_told_apart(
-    other: dict[str, list[str]], options: dict[str, Any]
+    other: dict[str, Any], options: dict[str, Any]
 ) -> None:
     async with reading() as hub:
         plain, special = Listener(hub.view()), Listener(hub.view(**options, **other))
@@ -252,6 +257,7 @@ async def test_a_laggard_is_told_everything_once_in_order_when_it_drains(ring_by
         while not hub.fanout.is_attached(subscriber):
             slow.take(700)
             await turns(3)
+        assert slow.most_unsent < 1000 + TURN_EVENTS * 300, "nor is all read at once"
         await flood(hub, 1)
         assert numbers(slow.frames) == list(range(1, 202))
         assert slow.frames == fast.frames
@@ -270,3 +276,72 @@ async def test_a_laggard_that_leaves_is_forgotten() -> None:
         await flood(hub, 1)
         assert not hub.fanout.is_attached(subscriber)
         assert (len(told), pipe.frames, pipe.failure) == (1, told, None)
+
+
+# --- Groups
+
+FILTERS: list[dict[str, list[str]]] = [
+    {},
+    {"text": ["a"]},
+    {"text": ["b"]},
+    {"text": ["a", "b"]},
+    {"text": ["a"], "votes": ["1"]},
+    {"text": ["a", "b"], "votes": ["1"]},
+    {"votes": ["1"], "text!": ["a"]},
+    {"votes": ["1", "2"]},
+    {"id": ["1"]},
+    {"text": []},
+    {"votes!": []},
+    {"votes>": ["1"]},
+]
+MESSAGES = [
+    {"_method": method, "id": row_id, "text": text, "votes": votes}
+    for method in ("POST", "PUT", "PUT", "DELETE")
+    for row_id in "123"
+    for text in ("a", "b", None)
+    for votes in (1, 2, None)
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    messages=st.lists(st.sampled_from(MESSAGES), max_size=25),
+    coming_and_going=st.lists(st.integers(0, len(FILTERS) - 1), max_size=25),
+)
+def test_each_group_is_told_what_its_own_view_tells(
+    messages: list[Frame], coming_and_going: list[int]
+) -> None:
+    """However groups are found, and whoever came and went before."""
+
+    async def scenario() -> None:
+        stream = MemoryStream(channel())
+        fanout = Fanout(stream, 0, 3600)
+        queries = [parse(args, stream.channel.columns) for args in FILTERS]
+        views = [View(Form.V1, query, history=False, epoch="e") for query in queries]
+        here: dict[int, Listener] = {}
+        expected: dict[Listener, bytes] = {}
+        moves = iter(coming_and_going)
+        for event in history(messages, stream.channel):
+            if (move := next(moves, None)) is not None:
+                if move in here:
+                    fanout.detach(here.pop(move))
+                else:
+                    here[move] = Listener(views[move], position=fanout.head)
+                    expected[here[move]] = b""
+                    assert fanout.attach(here[move])
+            for listener in here.values():
+                expected[listener] += listener.view.frame(event, {})
+            fanout.publish([event])
+        assert [b"".join(each.told) for each in expected] == [*expected.values()]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("args", FILTERS)
+def test_who_has_left_costs_nothing(args: dict[str, list[str]]) -> None:
+    query = parse(args, channel().columns)
+    listener, groups = Listener(View(Form.V1, query, history=False, epoch="e")), Groups()
+    [event] = history([{"id": "1", "text": "a", "votes": 1}], channel())
+    groups.add(listener)
+    groups.discard(listener)
+    assert (list(groups), list(groups.concerned(event))) == ([], [])

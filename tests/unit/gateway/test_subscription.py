@@ -49,9 +49,9 @@ def last_of(*messages: Frame) -> StoredEvent:
 )
 def test_a_follower_of_text_a_is_told(messages: list[Frame], expected: Frame | None) -> None:
     stored, query = last_of(*messages), parse({"text": ["a"]}, CHANNEL.columns)
-    told = told_of(stored.event, query.filter)
+    told = told_of(stored, query.filter)
     is_told = told is not Told.NOTHING
-    assert recorded(stored.event, query.filter) is (Told.RECORD if is_told else Told.NOTHING)
+    assert recorded(stored, query.filter) is (Told.RECORD if is_told else Told.NOTHING)
     found = frame(told, stored, query, sequenced=False) if is_told else None
     assert found == expected
     if found is not None:
@@ -77,7 +77,7 @@ def test_keys_come_as_they_were_sent() -> None:
 def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
     query = parse({"text": ["a"], "_c": picks}, CHANNEL.columns)
     stored = last_of(POST_A, VOTE)
-    told = told_of(stored.event, query.filter)
+    told = told_of(stored, query.filter)
     assert frame(told, stored, query, sequenced=True) == expected
 
 
@@ -93,7 +93,7 @@ def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
 def test_history_tells_the_row_and_what_it_was(messages: list[Frame], row: Any, was: Any) -> None:
     stored = last_of(*messages)
     query = parse({"_c": ["text", "votes"]}, CHANNEL.columns)
-    told = recorded(stored.event, query.filter)
+    told = recorded(stored, query.filter)
     assert frame(told, stored, query, sequenced=False) == {
         "_seq": len(messages),
         "_time": "2026-11-23T10:00:00.000000Z",

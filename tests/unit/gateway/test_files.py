@@ -1,0 +1,172 @@
+"""A FileHandler serves what is in its folder, and nothing that is not meant to be seen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from eventhub.config import Config, FileEndpoint, Projection
+from eventhub.gateway.app import add_routes
+from eventhub.gateway.live import Live
+
+
+@dataclass
+class Site:
+    """A server, asked without a client that would tidy the path up first."""
+
+    port: int
+
+    async def get(self, path: str, *headers: str) -> tuple[int, bytes]:
+        """Return the status and what follows the status line: headers and body."""
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            lines = [f"GET {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]
+            writer.write("\r\n".join(lines).encode())
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        status, _, rest = answer.partition(b"\r\n")
+        return int(status.split()[1]), rest
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of the configuration, which is served."""
+    root = tmp_path / "site"
+    for folder in (root / "sub", root / "empty", root / ".git", root / "data", tmp_path / "other"):
+        folder.mkdir(parents=True)
+    for name in (
+        "index.html",
+        "page.html",
+        "é ü.html",
+        "a%2fb.html",
+        "sub/index.html",
+        "sub/.env",
+        ".git/config",
+        ".hidden",
+        "eventhub.yaml",
+        "data/projection.duckdb",
+        "rows.duckdb",
+        "rows.duckdb.wal",
+        "../secret.txt",
+        "../other/secret.txt",
+        "../site-secret.txt",
+    ):
+        (root / name).write_text(f"<{name}>")
+    (root / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (root / "outside").symlink_to(tmp_path / "other")
+    (root / "visible").symlink_to(root / ".hidden")
+    (root / "config").symlink_to(root / "eventhub.yaml")
+    (root / "inside.html").symlink_to(root / "page.html")
+    (root / "loop").symlink_to(root / "loop")
+    return root
+
+
+@pytest.fixture
+async def site(root: Path) -> AsyncIterator[Site]:
+    config = Config(
+        path=root / "eventhub.yaml",
+        data=root / "data",
+        projection=Projection(path=str(root / "rows.duckdb")),
+        files=(
+            FileEndpoint(name="all", pattern="/s/", path=root),
+            FileEndpoint(name="one", pattern="/one", path=root / "page.html"),
+            FileEndpoint(name="gone", pattern="/gone", path=root / "nothing"),
+            FileEndpoint(name="sub", pattern="/sub/", path=root, default_filename="page.html"),
+        ),
+    )
+    app = web.Application()
+    add_routes(app, config, [], Live(), lambda: ["the broker does not answer"])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield Site(runner.addresses[0][1])
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/s/page.html", "page.html"),
+        ("/s/", "index.html"),
+        ("/s/sub", "sub/index.html"),
+        ("/s/sub/", "sub/index.html"),
+        ("/s/sub/../page.html", "page.html"),
+        ("/s/page.html?x=../..", "page.html"),
+        ("/s/%C3%A9%20%C3%BC.html", "é ü.html"),
+        ("/s/a%252fb.html", "a%2fb.html"),
+        ("/s/inside.html", "page.html"),
+        ("/one", "page.html"),
+        ("/sub/", "page.html"),
+    ],
+)
+async def test_what_is_there_is_served(site: Site, path: str, name: str) -> None:
+    status, answer = await site.get(path)
+    assert status == 200
+    assert answer.endswith(f"\r\n\r\n<{name}>".encode())
+    assert b"nosniff" in answer
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/s/../secret.txt",
+        "/s/../site-secret.txt",
+        "/s/%2e%2e/secret.txt",
+        "/s/%2e%2e%2fsecret.txt",
+        "/s/..%2fsecret.txt",
+        "/s/sub/%2e%2e/%2e%2e/secret.txt",
+        "/s/sub/..%2f..%2fsecret.txt",
+        "/s/..%5csecret.txt",
+        "/s/%252e%252e%252fsecret.txt",
+        "/s//etc/hostname",
+        "/s/%2fetc%2fhostname",
+        "/s/out.txt",
+        "/s/outside/secret.txt",
+        "/s/.hidden",
+        "/s/%2ehidden",
+        "/s/visible",
+        "/s/.git/config",
+        "/s/sub/.env",
+        "/s/eventhub.yaml",
+        "/s/config",
+        "/s/sub/../eventhub.yaml",
+        "/s/data/projection.duckdb",
+        "/s/data",
+        "/s/rows.duckdb",
+        "/s/rows.duckdb.wal",
+    ],
+)
+async def test_what_is_not_meant_to_be_seen_is_not_found(site: Site, path: str) -> None:
+    status, answer = await site.get(path)
+    assert status == 404
+    assert b"<" not in answer
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/s/none", "/s/empty", "/s/page.html/x", "/s/loop", "/s/loop/x", "/gone", "/one/x"),
+        *("/s/%00", "/s/page.html%00", "/s/" + "x" * 300, "/s/" + "x/" * 2000, "/s/%ff", "/s"),
+    ],
+)
+async def test_what_is_not_there_is_not_found(site: Site, path: str) -> None:
+    assert (await site.get(path))[0] == 404
+
+
+async def test_an_unchanged_file_is_not_sent_again(site: Site) -> None:
+    _, answer = await site.get("/s/page.html")
+    [tag] = [line for line in answer.split(b"\r\n") if line.lower().startswith(b"etag: ")]
+    status, answer = await site.get("/s/page.html", f"If-None-Match: {tag[6:].decode()}")
+    assert status == 304
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_the_hubs_own_pages(site: Site) -> None:
+    assert (await site.get("/healthz"))[0] == 200
+    status, answer = await site.get("/readyz")
+    assert (status, answer.endswith(b"\r\n\r\nthe broker does not answer\n")) == (503, True)
+    assert b"# TYPE eventhub_connections gauge" in (await site.get("/metrics"))[1]

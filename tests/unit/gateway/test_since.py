@@ -1,0 +1,199 @@
+"""Every `_since` starts where it says, and a position that does not hold says why."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from eventhub.errors import Rejected, Unavailable
+from eventhub.event import StoredEvent
+from eventhub.filters import parse
+from eventhub.gateway import since as since_module
+from eventhub.gateway.protocol import Form
+from eventhub.gateway.since import Start, start_of
+from eventhub.gateway.view import View
+from eventhub.memory import MemoryStream
+from eventhub.stream import Bounds
+from tests.builders import channel
+from tests.subscribing import append
+
+LAST = 40
+
+
+class Trimmed(MemoryStream):
+    """A log that begins later than it was begun; `oldest` is the last sequence that is gone."""
+
+    oldest = 10
+    is_silent = False
+    read = 0
+
+    async def bounds(self) -> Bounds:
+        return Bounds(self.oldest + 1, self.length)
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+        after = 1 << 40 if self.is_silent else max(after, self.oldest)
+        async with super().follow(after) as batches:
+            yield self._counted(batches)
+
+    async def _counted(
+        self, batches: AsyncIterator[list[StoredEvent]]
+    ) -> AsyncIterator[list[StoredEvent]]:
+        async for batch in batches:
+            self.read += len(batch)
+            yield batch
+
+
+@pytest.fixture
+async def stream() -> Trimmed:
+    """Every tenth event says `a`, the others `b`."""
+    stream = Trimmed(channel())
+    for number in range(1, LAST + 1):
+        text = "a" if number % 10 == 0 else "b"
+        await append(stream, _method="POST", id=f"{number}", text=text)
+    return stream
+
+
+def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View:
+    query = parse({"text": [text]} if text else {}, stream.channel.columns)
+    return View(Form.V1, query, history=history, epoch=stream.epoch)
+
+
+async def test_without_since_the_current_rows_or_all_of_history(stream: Trimmed) -> None:
+    assert await start_of(None, view(stream), stream, 7) == Start(position=None, head=7)
+    history = view(stream, history=True)
+    assert await start_of(None, history, stream, 7) == Start(position=0, head=7)
+
+
+@pytest.mark.parametrize("is_history", [False, True])
+@pytest.mark.parametrize(
+    ("since", "position", "reason"),
+    [
+        ("earliest", 10, "earliest"),
+        ("now", LAST, "now"),
+        ("-1", 39, "last"),
+        ("-7", 33, "last"),
+        ("-30", 10, "last"),
+        ("-31", 10, "last"),
+        ("-999999999", 10, "last"),
+        ("{epoch}.10", 10, "position"),
+        ("{epoch}.25", 25, "position"),
+        ("{epoch}.40", 40, "position"),
+        ("2020-01-01", 10, "time"),
+        ("2020-01-01T00:00:00+05:30", 10, "time"),
+        ("9999-12-31T23:59:59-23:00", None, None),
+        ("9999-12-31", LAST, "time"),
+        ("0001-01-01T00:00:00Z", 10, "time"),
+    ],
+)
+async def test_what_holds_is_where_reading_starts(
+    stream: Trimmed, is_history: bool, since: str, position: int | None, reason: str | None
+) -> None:
+    since = since.format(epoch=stream.epoch)
+    if position is None or reason is None:
+        with pytest.raises(Rejected):
+            await start_of(since, view(stream), stream, 3)
+        return
+    found = await start_of(since, view(stream, history=is_history), stream, 3)
+    assert found == Start(position=position, head=LAST, recovered=True, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("since", "reason"),
+    [
+        ("other.20", "epoch"),
+        ("other.99999", "epoch"),
+        ("{epoch}.41", "ahead"),
+        ("{epoch}.99999999999999999999999", "ahead"),
+        ("{epoch}.9", "trimmed"),
+        ("{epoch}.0", "trimmed"),
+    ],
+)
+async def test_a_position_that_does_not_hold_gives_the_whole_state(
+    stream: Trimmed, since: str, reason: str
+) -> None:
+    since = since.format(epoch=stream.epoch)
+    found = await start_of(since, view(stream), stream, 3)
+    assert found == Start(position=None, head=LAST, recovered=False, reason=reason)
+    found = await start_of(since, view(stream, history=True), stream, 3)
+    assert found == Start(position=10, head=LAST, recovered=False, reason=reason)
+
+
+async def test_a_fan_out_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
+    """Both are asked at different moments."""
+    found = await start_of(f"{stream.epoch}.41", view(stream), stream, 42)
+    assert (found.position, found.head, found.recovered) == (41, 42, True)
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        "",
+        "yesterday",
+        "-0",
+        "-01",
+        "--1",
+        "-1.5",
+        "-1000000000",
+        "5",
+        ".5",
+        "e.",
+        "e.-1",
+        "e.²",
+        "e.1.5x",
+        "a b.5",
+        "e." + "9" * 5000,
+        "2023-13-01",
+        "2023-04",
+        "2023-01-01T00:00:00 05:30",  # a + that was not escaped
+        "0001-01-01T00:00:00+14:00",
+        "\u0662\u0660\u0662\u0663-\u0660\u0661-\u0660\u0661",  # 2023-01-01 in Arabic digits
+        "earliest ",
+        "NOW",
+        "\n",
+    ],
+)
+async def test_anything_else_is_refused(stream: Trimmed, since: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        await start_of(since, view(stream), stream, LAST)
+    assert (caught.value.code, caught.value.column) == ("bad_position", "_since")
+
+
+@pytest.mark.parametrize(("count", "position"), [(1, 39), (2, 29), (3, 19), (4, 10)])
+async def test_the_last_n_are_those_that_match(stream: Trimmed, count: int, position: int) -> None:
+    found = await start_of(f"-{count}", view(stream, text="a"), stream, LAST)
+    assert found.position == position
+
+
+async def test_the_last_few_do_not_cost_the_whole_log(stream: Trimmed) -> None:
+    await start_of("-2", view(stream), stream, LAST)
+    assert stream.read <= 8
+
+
+async def test_an_instant_between_two_events_starts_with_the_second(stream: Trimmed) -> None:
+    moment = datetime.now(UTC) + timedelta(microseconds=1)
+    while datetime.now(UTC) <= moment:
+        pass
+    await append(stream, _method="POST", id="later")
+    naive = moment.replace(tzinfo=None).isoformat()
+    for text in (moment.isoformat(), naive, naive + "Z"):
+        found = await start_of(text, view(stream), stream, LAST)
+        assert (found.position, found.head) == (LAST, LAST + 1)
+
+
+@pytest.mark.parametrize("since", ["earliest", "now", "-5", "2023-01-01"])
+async def test_of_an_empty_log_everything_is_the_beginning(since: str) -> None:
+    stream = MemoryStream(channel())
+    found = await start_of(since, view(stream), stream, 0)
+    assert (found.position, found.head, found.recovered) == (0, 0, True)
+
+
+async def test_a_log_that_does_not_answer_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, stream: Trimmed
+) -> None:
+    monkeypatch.setattr(since_module, "_SEARCH_SECONDS", 0.02)
+    stream.is_silent = True
+    with pytest.raises(Unavailable) as caught:
+        await start_of("-1", view(stream), stream, LAST)
+    assert caught.value.code == "unavailable"

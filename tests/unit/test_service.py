@@ -1,0 +1,120 @@
+"""Services work until asked to stop, finish what they hold, and never outlive a failure."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from structlog.testing import capture_logs
+
+from eventhub.service import ServiceEnded, run
+
+Stop = asyncio.Event
+
+
+class Steady:
+    """A service that notes what becomes of it."""
+
+    def __init__(self, *, holds: float = 0) -> None:
+        self.said: list[str] = []
+        self._holds = holds
+
+    async def __call__(self, stop: Stop) -> None:
+        self.said.append("started")
+        try:
+            await stop.wait()
+            await asyncio.sleep(self._holds)
+            self.said.append("drained")
+        except asyncio.CancelledError:
+            self.said.append("cancelled")
+            raise
+
+
+async def test_a_stop_drains_all_services() -> None:
+    stop, services = Stop(), [Steady(), Steady(holds=0.01)]
+    asyncio.get_running_loop().call_later(0.01, stop.set)
+    with capture_logs() as logs:
+        await run({"a": services[0], "b": services[1]}, stop, 5)
+    assert [service.said for service in services] == [["started", "drained"]] * 2
+    assert logs == []
+
+
+async def test_a_service_that_is_late_is_cancelled_and_named() -> None:
+    stop, late, prompt = Stop(), Steady(holds=60), Steady()
+    stop.set()
+    with capture_logs() as logs:
+        await run({"late": late, "prompt": prompt}, stop, 0.05)
+    assert (late.said, prompt.said) == (["started", "cancelled"], ["started", "drained"])
+    assert logs == [
+        {
+            "event": "drain_cut_short",
+            "log_level": "warning",
+            "service": "late",
+            "after_seconds": 0.05,
+        }
+    ]
+
+
+@pytest.mark.parametrize("when", ["at work", "draining"])
+async def test_a_failure_ends_the_others_at_once_and_comes_out(when: str) -> None:
+    stop, other = Stop(), Steady(holds=60)
+
+    async def failing(stop: Stop) -> None:
+        await asyncio.sleep(0)
+        if when == "draining":
+            await stop.wait()
+        raise KeyError("why")
+
+    if when == "draining":
+        asyncio.get_running_loop().call_later(0.01, stop.set)
+    with pytest.RaisesGroup(pytest.RaisesExc(KeyError, match="why")):
+        async with asyncio.timeout(5):
+            await run({"failing": failing, "other": other}, stop, 60)
+    assert other.said == ["started", "cancelled"]
+
+
+async def test_a_service_that_returns_unasked_is_a_failure() -> None:
+    other = Steady()
+
+    async def short(stop: Stop) -> None:
+        pass
+
+    with pytest.RaisesGroup(ServiceEnded):
+        await run({"short": short, "other": other}, Stop(), 5)
+    assert other.said in (["started", "cancelled"], [])
+
+
+PROGRAM = """
+import asyncio
+from eventhub.service import run, stop_on_signals
+
+async def work(stop):
+    print("working", flush=True)
+    await stop.wait()
+    await asyncio.sleep(0.05)
+    print("drained", flush=True)
+
+async def main():
+    with stop_on_signals() as stop:
+        await run({"work": work}, stop, 5)
+    print("left", flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_a_process_and_a_second_one_does_not_cut_it_short(
+    number: signal.Signals,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"working\n"
+        before = time.monotonic()
+        process.send_signal(number)
+        process.send_signal(number)
+        told, _ = process.communicate(timeout=10)
+        assert (told, process.returncode) == (b"drained\nleft\n", 0)
+        assert time.monotonic() - before < 4
