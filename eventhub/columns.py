@@ -216,6 +216,7 @@ class Columns:
         self.by_name = {column.name: column for column in self.all}
         self.names = tuple(self.by_name)
         self._empty = {column.name: column.default for column in self.all}
+        self._defaults = {k: value for k, value in self._empty.items() if value is not None}
         described = [(c.name, c.kind.value, c.nullable, c.default) for c in self.all]
         self.signature = blake2b(msgspec.json.encode(described), digest_size=6).hexdigest()
         """Equal only for equal columns: an event that carries it needs no lifting."""
@@ -240,6 +241,11 @@ class Columns:
             key: by_name[key].convert(value) if key in by_name else value
             for key, value in message.items()
         }
+
+    def with_defaults(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a POST with the defaults of columns that it does not name, for all to see."""
+        missing = self._defaults.keys() - message.keys() if self._defaults else ()
+        return {**message, **{key: self._defaults[key] for key in missing}} if missing else message
 
     def new_row(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return the row that a converted POST creates: defaults where it names no column.

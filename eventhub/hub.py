@@ -3,7 +3,13 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +28,7 @@ from eventhub.hooks import Hooks
 from eventhub.jetstream import JetStreamLog
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.stream import EventStream
-from projections.projector import Projector, Told, last_readable
+from projections.projector import Projector, Told
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 
@@ -156,11 +162,15 @@ async def serve(
         log.warning("configuration", note=warning)
     opened = open_log(config) if config.broker.url else _embedded(config)
     with stop_on_signals() as stop:
-        async with opened as event_log, open_store(config, endpoints) as store:
+        async with opened as event_log, AsyncExitStack() as stack:
+            store = None
+            if "gateway" in roles or "projector" in roles:  # mails need no tables
+                store = await stack.enter_async_context(open_store(config, endpoints))
             channels = channels_of(endpoints)
             streams = {channel.name: await event_log.open(channel) for channel in channels}
             parts = Parts(config, endpoints, event_log, streams, store)
             services = await parts.services(roles, announce, progress)
+            log.info("serving", roles=list(roles), channels=list(streams))
             with _frozen():
                 await run(services, stop, config.server.drain)
 
@@ -185,36 +195,39 @@ class Parts:
         endpoints: Sequence[Endpoint],
         event_log: JetStreamLog,
         streams: Mapping[str, EventStream],
-        store: Store,
+        store: Store | None,
     ) -> None:
         self._config = config
         self._endpoints = endpoints
         self._log = event_log
         self._streams = streams
-        self._projectors = {n: Projector(store, stream) for n, stream in streams.items()}
-        self._snapshots = DuckSnapshots(store, self._projectors.values())
+        self._store = store
+        self._projectors = {
+            name: Projector(store, stream) for name, stream in streams.items() if store is not None
+        }
 
     async def services(
         self, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
     ) -> dict[str, Service]:
         """Return the services of some roles. A gateway needs a projection of its own."""
-        services: dict[str, Service] = {}
-        if "gateway" in roles or "projector" in roles:
-            for name, projector in self._projectors.items():
-                services[f"projector {name}"] = _until_stopped(projector)
+        services: dict[str, Service] = {
+            f"projector {name}": _until_stopped(projector)
+            for name, projector in self._projectors.items()
+        }
         worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
         await worker.prepare()
         if "alerts" in roles:
             services["alerts"] = worker.run
-        if "gateway" in roles:
-            services["gateway"] = self._gateway(announce, progress)
-        elif not services:
-            raise Misconfigured("a hub needs at least one role")
+        if "gateway" in roles and self._store is not None:
+            services["gateway"] = self._gateway(self._store, announce, progress)
         return services
 
-    def _gateway(self, announce: Callable[[str], None], progress: Progress) -> Service:
+    def _gateway(
+        self, store: Store, announce: Callable[[str], None], progress: Progress
+    ) -> Service:
+        snapshots = DuckSnapshots(store, self._projectors.values())
         gateway = Gateway(
-            self._config, self._endpoints, self._streams, self._snapshots, self._what_is_wrong
+            self._config, self._endpoints, self._streams, snapshots, self._what_is_wrong
         )
 
         async def serve_when_projected(stop: asyncio.Event) -> None:
@@ -226,12 +239,14 @@ class Parts:
         return serve_when_projected
 
     def _what_is_wrong(self) -> list[str]:
-        return [] if self._log.is_connected else ["the broker does not answer"]
+        wrong = [] if self._log.is_connected else ["the broker does not answer"]
+        failing = (name for name, projector in self._projectors.items() if projector.is_failing)
+        return wrong + [f"the projection of {name} fails: see the log" for name in failing]
 
 
 async def _catch_up(projector: Projector, stream: EventStream, told: Told) -> None:
     """Wait until the current table holds what the log holds now."""
-    last = await last_readable(stream)
+    last = (await stream.bounds()).last
     async with asyncio.timeout(START_SECONDS):
         while projector.watermark < last:
             with suppress(Unavailable):

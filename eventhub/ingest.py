@@ -32,6 +32,10 @@ MAX_CONFLICTS = 20
 _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """With the process's random part: ids of writes that no other process uses."""
+MAX_MESSAGES = 10_000
+"""In one frame or body: what one client may keep the hub busy with at once."""
+MAX_DEPTH = 64
+"""Nesting of a message: every reader must be able to decode its event, however deep its stack."""
 _DECODER = msgspec.json.Decoder()
 _SEQUENCE = re.compile(r"[0-9]{1,20}")
 
@@ -40,15 +44,28 @@ def parse_json(text: bytes) -> list[Any]:
     """Return the messages of a frame or body: one for an object, several for an array.
 
     Raises:
-        Rejected: `bad_json`.
+        Rejected: `bad_json`, or `too_large` for more than `MAX_MESSAGES`.
     """
     try:
         decoded = _DECODER.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Rejected("bad_json", f"not JSON: {error}") from None
-    if isinstance(decoded, list):
-        return decoded
-    return [decoded]
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(decoded) > MAX_DEPTH + 1:
+        raise Rejected("bad_json", f"a message is nested {MAX_DEPTH} deep at the most")
+    if not isinstance(decoded, list):
+        return [decoded]
+    if len(decoded) > MAX_MESSAGES:
+        raise Rejected("too_large", f"an array holds {MAX_MESSAGES} messages at the most")
+    return decoded
+
+
+def _depth(value: Any) -> int:
+    """Return how many lists and objects are nested in each other, level by level."""
+    depth, level = 0, [value]
+    while level := [part for part in level if isinstance(part, list | dict)]:
+        depth += 1
+        level = [p for part in level for p in (part.values() if isinstance(part, dict) else part)]
+    return depth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +81,13 @@ class Command:
     alert: bool = True
 
     @classmethod
-    def parse(cls, raw: object, *, method: str | None = None) -> "Command":
+    def parse(cls, raw: object, *, method: str | None = None, user: str | None = None) -> "Command":
         """Read the controls of a message.
 
         Args:
             raw: the decoded JSON.
             method: what the transport says where the message says nothing; default POST.
+            user: id of the sender: nobody's key is another's.
 
         Raises:
             Rejected: `bad_json`, `bad_method` or `bad_control`.
@@ -85,7 +103,7 @@ class Command:
         return cls(
             method=known[0],
             message={"_method": known[0], **message},
-            write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key),
+            write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, user),
             is_keyed=key is not None,
             if_sequence=_if_sequence(raw.get("_if_seq")),
             alert=raw.get("_alert") not in (False, "false", "0"),
@@ -121,6 +139,11 @@ class Ingest:
         self._rows = rows
         self._receipts = receipts
         self._now = now
+
+    @property
+    def newest(self) -> int:
+        """Highest sequence that this process knows to be stored in the channel."""
+        return self._rows.newest
 
     async def write(self, command: Command, handler: Handler) -> Receipt:
         """Make a command an event; return once it is durable.
@@ -162,12 +185,23 @@ class Ingest:
         event = draft.on(last, self._columns)
         expect = last.sequence if last else 0
         sequence, duplicate = await self._stream.append(event, expect=expect)
-        if not duplicate:
-            self._rows.note([StoredEvent(sequence, event)])
-            return Receipt(draft.id, sequence, duplicate)
-        # A repeated POST without an id got another id now than the first time: read it back.
+        if duplicate:
+            return await self._repeated(draft.command, sequence)
+        self._rows.note([StoredEvent(sequence, event)])
+        return Receipt(draft.id, sequence, duplicate)
+
+    async def _repeated(self, command: Command, sequence: int) -> Receipt:
+        """Return the receipt of the first of two writes with one key, if they are one write.
+
+        A POST without an id got another id now than then, so the first is read back.
+        """
         first = await self._stream.get(sequence)
-        return Receipt(draft.id if first is None else first.event.id, sequence, duplicate)
+        if first is None:
+            raise EventHubError("the first write with this _key cannot be read")
+        asked = command.message.get("id")
+        if first.event.method != command.method or asked not in (None, "", first.event.id):
+            raise Rejected("bad_control", "this _key was used for another write")
+        return Receipt(first.event.id, sequence, duplicate=True)
 
     async def _draft(self, command: Command, handler: Handler) -> "Draft":
         """Run the hooks; what they and the columns make of the message."""
@@ -175,6 +209,8 @@ class Ingest:
         await hooks.defaults(command.method, message, handler)
         await hooks.prepare(message, handler)
         message["_method"] = command.method
+        if command.method == "POST":
+            message = self._columns.with_defaults(message)
         message = self._columns.convert(message)
         row_id = checked_id(message.get("id"))
         broadcast = await hooks.modify(message, handler)
@@ -207,7 +243,7 @@ class Ingest:
         receipt = await self._receipts.find(command.write)
         if receipt is None:
             raise refusal
-        return receipt
+        return await self._repeated(command, receipt.sequence)
 
 
 def _differ(old: Any, new: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from eventhub.background import Background, background
 from eventhub.channel import Channel
-from eventhub.errors import Misconfigured, Rejected
+from eventhub.errors import Damaged, Misconfigured, Rejected
 from eventhub.event import Event, StoredEvent, decode, encode
 from eventhub.follower import Follower, epoch_of, state_in_epoch
 from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection
@@ -155,6 +155,7 @@ class JetStreamStream:
         self._connection = connection
         self._writer = writer
         self._epoch = epoch
+        self._readable = 0  # the last sequence that `bounds` has found readable
 
     @property
     def epoch(self) -> str:
@@ -189,8 +190,19 @@ class JetStreamStream:
     async def bounds(self) -> Bounds:
         """Return what the stream holds now."""
         state = await state_in_epoch(self._connection, self.channel.stream, self._epoch)
-        last = state["last_seq"]
-        return Bounds(state["first_seq"] if state["messages"] else last + 1, last)
+        first, last = state["first_seq"], state["last_seq"]
+        if not state["messages"]:
+            return Bounds(last + 1, last)
+        while last >= first and last != self._readable and not await self._is_readable(last):
+            last -= 1
+        self._readable = last
+        return Bounds(first, last)
+
+    async def _is_readable(self, sequence: int) -> bool:
+        try:
+            return await self.get(sequence) is not None
+        except Damaged:
+            return False  # reported by who follows
 
     async def sequence_before(self, moment: datetime) -> int:
         """Return the last sequence stored before an instant."""

@@ -37,8 +37,8 @@ class Receipt(NamedTuple):
         return {"id": self.id, "_seq": self.sequence, "duplicate": self.duplicate}
 
 
-def write_id(key: object) -> str:
-    """Return the id of every write with this idempotency key.
+def write_id(key: object, user: str | None = None) -> str:
+    """Return the id of every write of a user with this idempotency key.
 
     Raises:
         Rejected: `bad_control`: a key is 1 to 500 characters, or a number.
@@ -48,7 +48,8 @@ def write_id(key: object) -> str:
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise Rejected("bad_control", f"_key must be text of 1 to {MAX_KEY_LENGTH} characters")
     # A header may hold bytes that are no UTF-8: aiohttp hands them over as lone surrogates.
-    return "k" + blake2b(key.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    named = f"{user or ''}\0{key}".encode(errors="surrogatepass")
+    return "k" + blake2b(named, digest_size=16).hexdigest()
 
 
 class Receipts:

@@ -22,6 +22,8 @@ class RowCache:
         self._max_bytes = max_bytes
         self._events: OrderedDict[str, StoredEvent] = OrderedDict()
         self._bytes = 0
+        self.newest = 0
+        """Highest sequence that is known to be stored: what a reader who comes now must see."""
 
     def note(self, batch: Iterable[StoredEvent]) -> None:
         """Take events that were appended, in order."""
@@ -46,6 +48,7 @@ class RowCache:
         return stored
 
     def _keep(self, stored: StoredEvent) -> None:
+        self.newest = max(self.newest, stored.sequence)
         known = self._events.get(stored.event.id)
         if known is not None:
             if known.sequence > stored.sequence:

@@ -33,7 +33,10 @@ class Appended(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What a stream holds: sequences `first` to `last`; an empty one has `last == first - 1`."""
+    """What a stream holds: sequences `first` to `last`; an empty one has `last == first - 1`.
+
+    `last` is the last that `follow` delivers: erased and damaged ones behind it do not count.
+    """
 
     first: int
     last: int

@@ -49,6 +49,8 @@ class Projector:
         self._room = asyncio.Event()
         self._folded_at = time.monotonic()
         self._pause = RETRY_SECONDS[0]
+        self.is_failing = False
+        """It could not read or write, and has not since."""
         self._readers: list[tuple[int, asyncio.Future[None]]] = []
 
     @property
@@ -69,6 +71,7 @@ class Projector:
             except* (duckdb.Error, OSError, Unavailable, Damaged) as failures:
                 _log.exception("projection_failed", channel=self.channel, retry_in=self._pause)
                 del failures
+            self.is_failing = True
             await asyncio.sleep(self._pause)
             self._pause = min(2 * self._pause, RETRY_SECONDS[1])
 
@@ -119,6 +122,7 @@ class Projector:
             if self._is_fold_due():
                 await self._fold()
             self._pause = RETRY_SECONDS[0]
+            self.is_failing = False
 
     async def _something_to_do(self) -> None:
         """Wait until there is a batch to store or a fold to make, and it is time for it."""
@@ -216,7 +220,7 @@ async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[St
     Raises:
         Unavailable: the stream does not deliver them.
     """
-    last = await last_readable(stream)
+    last = (await stream.bounds()).last
     reached = 0
     async with stream.follow(0) as batches:
         while reached < last:
@@ -234,16 +238,3 @@ async def _next(batches: AsyncIterator[list[StoredEvent]]) -> list[StoredEvent]:
             return await anext(batches)
     except TimeoutError:
         raise Unavailable(f"no event for {SILENCE_SECONDS} s before the log's end") from None
-
-
-async def last_readable(stream: EventStream) -> int:
-    """Return the last sequence that `follow` delivers: erased and damaged events it leaves out."""
-    first, last = await stream.bounds()
-    while last >= first:
-        try:
-            if await stream.get(last) is not None:
-                return last
-        except Damaged:
-            pass  # reported where it is followed
-        last -= 1
-    return 0

@@ -7,15 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import pytest
 
 from eventhub.background import background
 from eventhub.channel import Channel
 from eventhub.errors import Conflict, EventHubError
 from eventhub.event import Event, StoredEvent, decode, encode
 from eventhub.filters import Query, parse
-from eventhub.gateway import fanout as fanout_module
-from eventhub.gateway.fanout import Fanout, Ring
+from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.since import Start
 from eventhub.gateway.subscriber import Stalled, Subscriber
@@ -274,10 +272,8 @@ async def reading(
     after: int = 0,
 ) -> AsyncIterator[Reading]:
     """Run a fan-out; `ring_bytes` is what its memory of events is bound to."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fanout_module, "Ring", lambda floor: Ring(floor, ring_bytes))
-        stream = stream or MemoryStream(builders.channel())
-        fanout = Fanout(stream, after, heartbeat)
+    stream = stream or MemoryStream(builders.channel())
+    fanout = Fanout(stream, after, heartbeat, ring_bytes)
     async with background() as tasks:
         tasks.start(fanout.run(), name="fanout")
         await asyncio.sleep(0)

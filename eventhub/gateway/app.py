@@ -30,9 +30,7 @@ def add_routes(
     app.router.add_get("/readyz", _readiness(health))
     app.router.add_get("/metrics", _metrics)
     for route in routes:
-        handler = _guarded(route, live)
-        for method in METHODS:
-            app.router.add_route(method, route.endpoint.config.pattern, handler)
+        app.router.add_route("*", route.endpoint.config.pattern, _guarded(route, live))
     for endpoint in config.files:
         _add_files(app, Files(endpoint, config), endpoint.pattern)
 
@@ -92,5 +90,7 @@ async def _dispatch(route: Route, live: Live, request: web.Request) -> web.Strea
             return await live.sse(route, request)
         case "GET":
             return await rows.get(route, request)
-        case _:
+        case "POST" | "PUT" | "DELETE":
             return await rows.write(route, request)
+        case other:
+            return rows.not_allowed(f"{other} is none of {', '.join(METHODS)}", route, request)

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 KEEPALIVE_IDLE_SECONDS = 60
 """Silence after which the kernel asks a peer whether it is there; it gives up after six more."""
+CLOSE_SECONDS = 5.0
+"""How long a client may take to answer a close frame."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
 
 
@@ -109,7 +111,7 @@ class WebSocketConnection:
             compress=False,
             decode_text=False,
             autoclose=False,
-            timeout=5.0,
+            timeout=CLOSE_SECONDS,
         )
         self._socket: Socket | None = None
         self._is_busy = False
@@ -176,9 +178,11 @@ class WebSocketConnection:
         await self.close(close_code_of(error))
 
     async def close(self, code: Close) -> None:
-        """Close with a code; returns when the client has answered, or in 5 s."""
+        """Close with a code; returns when the client has answered, at the latest in 5 s."""
         self._out.shut()
-        await self._ws.close(code=code, message=code.name.lower().encode())
+        with suppress(TimeoutError):  # it takes nothing, not even this: aiohttp ends it
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._ws.close(code=code, message=code.name.lower().encode())
 
     async def stop(self, code: Close) -> None:
         """Close when the message that is being written is answered."""

@@ -38,7 +38,7 @@ MAX_STREAM_READERS = 4
 class Ring:
     """Recent events in order, bounded in payload bytes."""
 
-    def __init__(self, floor: int, max_bytes: int = RING_BYTES) -> None:
+    def __init__(self, floor: int, max_bytes: int) -> None:
         self._events: deque[StoredEvent] = deque()
         self._bytes = 0
         self._max_bytes = max_bytes
@@ -65,10 +65,12 @@ class Ring:
 class Fanout:
     """One channel's subscribers, and its newest events."""
 
-    def __init__(self, stream: EventStream, after: int, heartbeat: float) -> None:
+    def __init__(
+        self, stream: EventStream, after: int, heartbeat: float, ring_bytes: int = RING_BYTES
+    ) -> None:
         self._stream = stream
         self._heartbeat = heartbeat
-        self._ring = Ring(after)
+        self._ring = Ring(after, ring_bytes)
         self._groups = Groups()
         self._delivered = metrics.DELIVERED.labels(stream.channel.name)
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()

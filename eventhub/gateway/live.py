@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from eventhub import metrics
 from eventhub.errors import Close, EventHubError, Rejected
@@ -58,12 +58,14 @@ class Live:
 
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Serve one stream of server-sent events until it ends."""
+        if request.version < HttpVersion11:
+            raise Rejected("bad_request", "server-sent events need HTTP/1.1")
         visit = await route.admit(request)
         headers = {**route.endpoint.config.headers, **route.cors(request)}
         connection = SseConnection(request, route.server, headers)
         since = request.headers.get("Last-Event-ID") or visit.control("_since")
         view = route.view(visit, Form.SSE)
-        start = await start_of(since, view, route.stream, route.fanout.head)
+        start = await start_of(since, view, route.stream, route.fanout, route.ingest.newest)
         await connection.open()
         subscriber = Subscriber(view, route.fanout, route.stream, connection)
         subscriber.start(start, route.snapshots)
@@ -75,7 +77,7 @@ class Live:
         self, route: Route, visit: Visit, connection: WebSocketConnection, since: str | None
     ) -> Subscriber:
         view = route.view(visit, connection.form)
-        start = await start_of(since, view, route.stream, route.fanout.head)
+        start = await start_of(since, view, route.stream, route.fanout, route.ingest.newest)
         subscriber = Subscriber(view, route.fanout, route.stream, connection)
         subscriber.start(start, route.snapshots)
         return subscriber
@@ -115,6 +117,8 @@ async def _receive(
         return
     for message in messages:
         await _write(route, visit, connection, message)
+        await connection.drain()  # whoever does not read its answers does not go on
+        await asyncio.sleep(0)  # what is refused at once awaits nothing else
 
 
 async def _write(route: Route, visit: Visit, connection: WebSocketConnection, message: Any) -> None:

@@ -86,8 +86,9 @@ class Route:
 
     async def write(self, raw: Any, visit: Visit, method: str | None = None) -> Receipt:
         """Make one decoded message an event; errors as `Ingest.write` and `Command.parse`."""
+        user = visit.handler.current_user
         try:
-            command = Command.parse(raw, method=method)
+            command = Command.parse(raw, method=method, user=None if user is None else user.id)
         except Rejected as error:
             metrics.REFUSED.labels(error.code).inc()  # what `ingest` refuses it counts itself
             raise

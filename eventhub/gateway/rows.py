@@ -1,5 +1,6 @@
 """Rows: the table over plain HTTP: GET the rows of a filter; POST, PUT, DELETE messages."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -45,7 +46,10 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
     visit = await route.admit(request)
     messages, is_array = await _messages(route, request)
     _check_headers(request, is_array=is_array)
-    told = [await _write(route, request, visit, message) for message in messages]
+    told = []
+    for message in messages:
+        told.append(await _write(route, request, visit, message))
+        await asyncio.sleep(0)  # what is refused at once awaits nothing else
     if is_array:
         return _json([answer(each) for each in told], 200, route, request)
     first = told[0]
@@ -58,6 +62,14 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
 def refused(error: EventHubError, route: Route, request: web.Request) -> web.Response:
     """Answer with an error object."""
     return _json({"_error": error.as_dict()}, error.http_status, route, request)
+
+
+def not_allowed(message: str, route: Route, request: web.Request) -> web.Response:
+    """Answer a request with a method that no endpoint has (RFC 9110 section 15.5.6)."""
+    response = refused(Rejected("bad_method", message), route, request)
+    response.set_status(405)
+    response.headers["Allow"] = "GET, POST, PUT, DELETE, OPTIONS"
+    return response
 
 
 def _headers(route: Route, request: web.Request) -> dict[str, str]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from eventhub.errors import Rejected, Unavailable
 from eventhub.event import Position
+from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.view import View
 from eventhub.stream import Bounds, EventStream
 
@@ -28,23 +29,33 @@ class Start:
     """For the `_resume` frame; empty if the client named no place."""
 
 
-async def start_of(since: str | None, view: View, stream: EventStream, head: int) -> Start:
+async def start_of(
+    since: str | None, view: View, stream: EventStream, fanout: Fanout, newest: int = 0
+) -> Start:
     """Return where a client starts that asks for `since`.
+
+    Args:
+        since: `_since` of the URL.
+        view: what the client is told.
+        stream: the channel's log.
+        fanout: its head is what is live.
+        newest: what was answered to writers, and may be ahead of the head by a moment.
 
     Raises:
         Rejected: `bad_position`.
         Unavailable: the log cannot be searched now.
     """
     if since is None:
-        return Start(position=0 if view.history else None, head=head)
+        return Start(position=0 if view.history else None, head=max(fanout.head, newest))
     bounds = await stream.bounds()
-    oldest, head = bounds.first - 1, max(head, bounds.last)
+    oldest, head = bounds.first - 1, max(fanout.head, newest, bounds.last)
     if since == "earliest":
         return Start(position=oldest, head=head, recovered=True, reason="earliest")
     if since == "now":
         return Start(position=head, head=head, recovered=True, reason="now")
     if count := _LAST.fullmatch(since):
-        position = await _searched(int(count[1]), view, stream, bounds)
+        async with fanout.stream_readers:
+            position = await _searched(int(count[1]), view, stream, bounds)
         return Start(position=position, head=head, recovered=True, reason="last")
     if moment := _moment(since):
         position = max(oldest, await stream.sequence_before(moment))

@@ -2,11 +2,12 @@
 
 It reads the past (a snapshot, or the log from a position), then what happened meanwhile, then is
 attached to the fan-out. When its socket is full it goes back to reading by itself. At any time
-it is only a position and at most `MAX_UNSENT_BYTES` in its socket's buffer.
+it is only a position, and at most `MAX_UNSENT_BYTES` and one turn's events in its socket's buffer.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -74,6 +75,7 @@ class Subscriber:
         self._outlet = outlet
         self.push = outlet.push
         self._task: asyncio.Task[None] | None = None
+        self._is_stopped = False
 
     def start(self, start: Start, snapshots: Snapshots) -> None:
         """Begin to read; errors are told to the client and close its connection."""
@@ -81,6 +83,7 @@ class Subscriber:
 
     def stop(self) -> None:
         """Read no more; idempotent."""
+        self._is_stopped = True
         self._fanout.detach(self)
         if self._task is not None:
             self._task.cancel()
@@ -108,16 +111,20 @@ class Subscriber:
         except ConnectionError:
             return  # the client is gone, and whoever owns the connection knows
         except EventHubError as error:
-            await self._outlet.fail(error)
+            await self._fail(error)
         except Exception:  # one client's trouble must not end the others
             log.exception("subscriber_failed", channel=self._fanout.name)
-            await self._outlet.fail(EventHubError("internal error"))
+            await self._fail(EventHubError("internal error"))
+
+    async def _fail(self, error: EventHubError) -> None:
+        with suppress(ConnectionError):
+            await self._outlet.fail(error)
 
     async def _replay(self, start: Start, snapshots: Snapshots) -> None:
         if start.reason:
             self._tell(protocol.resume(recovered=start.recovered, reason=start.reason))
         if start.position is None:
-            await self._send_snapshot(snapshots)
+            await self._send_snapshot(snapshots, start.head)
             self._tell_ready(recovered=False)
         else:
             self.position = start.position
@@ -128,9 +135,9 @@ class Subscriber:
         position = self.view.position(self.position)
         self._tell(protocol.ready(position, recovered=recovered), self.position)
 
-    async def _send_snapshot(self, snapshots: Snapshots) -> None:
+    async def _send_snapshot(self, snapshots: Snapshots, head: int) -> None:
         name, form, query = self._fanout.name, self.view.form, self.view.query
-        async with snapshots.read(name, query, at_least=self._fanout.head) as snapshot:
+        async with snapshots.read(name, query, at_least=head) as snapshot:
             async for rows in snapshot.chunks():
                 payloads = (protocol.row_json(form, seq, row) for seq, row in rows)
                 await self._send(protocol.wire(form, payload, None) for payload in payloads)
@@ -140,7 +147,9 @@ class Subscriber:
         """Read from memory or the log until attached, or until a sequence is passed."""
         while up_to is None or self.position < up_to:
             await self._outlet.drain()
-            if self._outlet.is_closing or (up_to is None and self._fanout.attach(self)):
+            if self._is_stopped or self._outlet.is_closing:
+                return
+            if up_to is None and self._fanout.attach(self):
                 return
             events = self._fanout.recent(self.position)
             if events is None:
@@ -163,7 +172,7 @@ class Subscriber:
 
     async def _read_log(self) -> None:
         """Send what one read of the log gives, as far as the socket takes it."""
-        async with self._fanout.stream_readers:
+        async with self._fanout.stream_readers:  # each who is there leaves in `READ_SECONDS`
             try:
                 async with asyncio.timeout(READ_SECONDS), self._stream.follow(self.position) as log:
                     batch = await anext(log)

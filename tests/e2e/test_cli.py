@@ -1,36 +1,27 @@
 """Each command does what it says, prints for people, and fails in one clear line with its code."""
 
-import asyncio
 import json
-import os
-import queue
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
-import duckdb
 import pytest
 
+from tests.e2e.command import (
+    DEADLINE_SECONDS,
+    EVENTHUB,
+    GOOD,
+    output,
+    refused,
+    rows,
+    run,
+    run_all,
+    written,
+)
 from tests.e2e.hub import Hub, HubFactory
-from tests.integration.alerts.sink import Sink
 
-DEADLINE_SECONDS = 20.0
-EVENTHUB = (sys.executable, "-m", "eventhub")
-GOOD = """
-url:
-  notes:
-    pattern: /notes
-    handler: MessageHandler
-    kwargs:
-      columns: {body: TEXT, n: INTEGER}
-"""
 THREE_MISTAKES = """
 url:
   notes:
@@ -41,111 +32,6 @@ url:
       prepare: "msg.("
       alrt: {to: ann@example.org}
 """
-
-
-def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [*EVENTHUB, *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **(env or {})},
-        check=False,
-    )
-
-
-def run_all(*commands: Sequence[object]) -> list[subprocess.CompletedProcess[str]]:
-    """Run commands that have nothing to do with each other side by side; most of it is start-up."""
-    with ThreadPoolExecutor(4) as threads:
-        return list(threads.map(lambda words: run(*words), commands))
-
-
-def output(*words: object, env: dict[str, str] | None = None) -> str:
-    """Run a command that must succeed, and say nothing on standard error."""
-    done = run(*words, env=env)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refusal(code: int, *words: object, env: dict[str, str] | None = None) -> str:
-    """Run a command that must fail with a code and one line for people; log lines do not count."""
-    return refused(code, run(*words, env=env))
-
-
-def refused(code: int, done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == code, done
-    assert done.stdout == ""
-    [line] = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-    return line.removeprefix("eventhub: ")
-
-
-def written(folder: Path, text: str, name: str = "eventhub.yaml") -> Path:
-    file = folder / name
-    file.write_text(text)
-    return file
-
-
-class Tail:
-    """A running `eventhub tail`: its frames, one by one."""
-
-    def __init__(self, *words: str) -> None:
-        self.process = subprocess.Popen(
-            [*EVENTHUB, "tail", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self._lines: queue.Queue[str] = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
-
-    def frames(self, count: int) -> list[dict[str, Any]]:
-        """Wait for so many lines."""
-        return [json.loads(self._lines.get(timeout=DEADLINE_SECONDS)) for _ in range(count)]
-
-    def interrupt(self) -> tuple[int, int, str]:
-        """Press Ctrl-C: the exit code, how many more frames came, and what it said."""
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(DEADLINE_SECONDS)
-        self._reader.join(DEADLINE_SECONDS)
-        assert self.process.stderr is not None
-        return code, self._lines.qsize(), self.process.stderr.read()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(DEADLINE_SECONDS)
-        self._reader.join(DEADLINE_SECONDS)
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self.process.stdout.close()
-        self.process.stderr.close()
-
-
-@contextmanager
-def tail(*words: str) -> Iterator[Tail]:
-    started = Tail(*words)
-    try:
-        yield started
-    finally:
-        started.close()
-
-
-def post(url: str, **message: object) -> dict[str, Any]:
-    with urlopen(Request(url, json.dumps(message).encode(), method="POST")) as answer:
-        return dict(json.load(answer))
-
-
-def rows(url: str) -> list[dict[str, Any]]:
-    with urlopen(url) as answer:
-        return list(json.load(answer))
 
 
 # --- check and config
@@ -245,41 +131,7 @@ def test_a_url_that_nothing_answers_is_one_line_and_status_1() -> None:
         assert refused(1, each) == "x is not the URL of an endpoint"
 
 
-# --- tail
-
-
-def test_a_tail_survives_restarts_without_loss_or_repetition(hub_factory: HubFactory) -> None:
-    hub = hub_factory(GOOD)
-    url = f"{hub.url}/notes"
-    post(url, n=0)
-    with tail(url) as rows_tail, tail(url, "--log") as log_tail:
-        tails = (rows_tail, log_tail)
-        told = [each.frames(1) for each in tails]
-        for number, end in enumerate((hub.stop, hub.kill), 1):
-            post(url, n=2 * number - 1)
-            for each, frames in zip(tails, told, strict=True):
-                frames += each.frames(1)
-            end()
-            hub.start()
-            post(url, n=2 * number)
-            for each, frames in zip(tails, told, strict=True):
-                frames += each.frames(1)
-        assert [frame["n"] for frame in told[0]] == [0, 1, 2, 3, 4]
-        assert [frame["row"]["n"] for frame in told[1]] == [0, 1, 2, 3, 4]
-        assert [each.interrupt() for each in tails] == [(130, 0, "")] * 2
-
-
-def test_a_tail_begins_where_it_is_told_to(hub: Hub) -> None:
-    url = f"{hub.url}/notes?body=since"
-    receipts = [post(url, body="since", n=number) for number in range(4)]
-    with tail(url, "--since", "-2") as last, tail(url, "--since", "now") as now:
-        assert [frame["n"] for frame in last.frames(2)] == [2, 3]
-        with tail(url, "--since", "2020-01-01T00:00:00+05:30", "--log") as all_events:
-            events = all_events.frames(4)
-            assert [event["_seq"] for event in events] == [each["_seq"] for each in receipts]
-            assert events[0]["was"] is None
-        post(url, body="since", n=4)
-        assert now.frames(1)[0]["n"] == 4
+# --- serve
 
 
 def test_ctrl_c_ends_a_hub_with_0(hub_factory: HubFactory) -> None:
@@ -288,128 +140,6 @@ def test_ctrl_c_ends_a_hub_with_0(hub_factory: HubFactory) -> None:
     hub.process.send_signal(signal.SIGINT)
     assert hub.process.wait(DEADLINE_SECONDS) == 0
     assert all(line.startswith("{") for line in hub.stderr().splitlines()), hub.stderr()
-
-
-# --- rebuild and verify
-
-
-def filled(hub: Hub) -> None:
-    url = f"{hub.url}/notes"
-    for number in range(20):
-        post(url, id=str(number), n=number)
-    for number in range(0, 20, 2):
-        post(url, _method="PUT", id=str(number), body="even")
-    post(url, _method="DELETE", id="7")
-
-
-def test_verify_and_rebuild_agree_with_the_log(hub_factory: HubFactory) -> None:
-    hub = hub_factory(GOOD)
-    filled(hub)
-    before = rows(f"{hub.url}/notes")
-    file, data = hub.folder / "eventhub.yaml", hub.folder / "data"
-    for done in run_all(*((command, file, "--data", data) for command in ("verify", "rebuild"))):
-        assert refused(2, done).endswith("stop the hub first")
-    hub.stop()
-    assert "notes: equal (19 rows, 31 events)\n" in run("verify", file, "--data", data).stdout
-    change_by_hand(data / "projection.duckdb", "UPDATE notes SET n = 99 WHERE id = '3'")
-    found = run("verify", file, "--data", data)
-    assert found.returncode == 1
-    assert "1 rows differ" in found.stdout
-    assert "the table has other values" in found.stdout
-    assert "notes: rebuilt from 31 events\n" in run("rebuild", file, "--data", data).stdout
-    assert run("verify", file, "--data", data).returncode == 0
-    change_by_hand(data / "projection.duckdb", "DELETE FROM notes_history WHERE id = '5'")
-    found = run("verify", file, "--data", data)
-    assert (found.returncode, "history has 30 of 31 events" in found.stdout) == (1, True)
-    run("rebuild", file, "--data", data)
-    hub.start()
-    assert rows(f"{hub.url}/notes") == before
-
-
-def change_by_hand(path: Path, sql: str) -> None:
-    with duckdb.connect(path) as connection:
-        connection.execute(sql)
-
-
-# --- alerts
-
-
-def with_alerts(port: int) -> str:
-    alert = "      alert: {to: ann@example.org, subject: '{{ body }}'}\n"
-    email = f"email: {{sink: {{host: 127.0.0.1, port: {port}, email: hub@example.org}}}}\n"
-    return email + GOOD + alert
-
-
-@contextmanager
-def served_sink() -> Iterator[Sink]:
-    """An SMTP server in a thread of its own: these tests wait for processes."""
-    loop, started, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    sinks: list[Sink] = []
-
-    async def serve() -> None:
-        async with Sink.running() as sink:
-            sinks.append(sink)
-            started.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert started.wait(DEADLINE_SECONDS)
-    try:
-        yield sinks[0]
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join(DEADLINE_SECONDS)
-        loop.close()
-
-
-@pytest.mark.parametrize("hub_runs", [True, False])
-def test_dead_letters_are_listed_and_sent_again(hub_factory: HubFactory, hub_runs: bool) -> None:
-    with served_sink() as sink:
-        sink.answers = ["554 no"]
-        hub = hub_factory(with_alerts(sink.port))
-        file, data = hub.folder / "eventhub.yaml", hub.folder / "data"
-        post(f"{hub.url}/notes", body="hello")
-        until_logged(hub, "alert_dead")
-        if not hub_runs:
-            hub.stop()
-        listed = run("alerts", "list", file, "--data", data)
-        assert listed.returncode == 0
-        letter, count = listed.stdout.splitlines()
-        assert count == "1 dead letters"
-        assert letter.endswith("notes  1  ann@example.org  'hello'  554 no")
-        sink.answers = ["554 still no"]
-        refused = run("alerts", "retry", file, "--data", data)
-        assert (refused.returncode, refused.stdout.splitlines()[-1]) == (1, "0 sent, 1 still dead")
-        sent = run("alerts", "retry", file, "--data", data)
-        assert (sent.returncode, sent.stdout.splitlines()[-1]) == (0, "1 sent, 0 still dead")
-        assert run("alerts", "list", file, "--data", data).stdout == "0 dead letters\n"
-        assert [taken.mail["Subject"] for taken in sink.taken] == ["hello"]
-
-
-def test_alerts_can_be_tried_out(tmp_path: Path) -> None:
-    with served_sink() as sink:
-        file = written(tmp_path, with_alerts(sink.port))
-        assert "sent to bob@example.org" in output(
-            "alerts", "test", file, "--to", "bob@example.org"
-        )
-        assert sink.taken[0].recipients == ["bob@example.org"]
-        sink.answers = ["554 no"]
-        tried = run("alerts", "test", file)
-        assert (tried.returncode, tried.stdout.strip().endswith("554 no")) == (1, True)
-    assert output("alerts", "test", written(tmp_path, GOOD)) == "no endpoint has an alert\n"
-
-
-def until_logged(hub: Hub, event: str) -> None:
-    deadline = threading.Event()
-    for _ in range(int(DEADLINE_SECONDS / 0.02)):
-        if event in hub.stderr():
-            return
-        deadline.wait(0.02)
-    pytest.fail(f"{event} was never logged")
-
-
-# --- serve
 
 
 def test_serve_says_what_it_cannot_use(hub_factory: HubFactory, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from eventhub.errors import Rejected, Unavailable
 from eventhub.event import StoredEvent
 from eventhub.filters import parse
 from eventhub.gateway import since as since_module
+from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.since import Start, start_of
 from eventhub.gateway.view import View
@@ -55,15 +56,20 @@ async def stream() -> Trimmed:
     return stream
 
 
+def at(stream: MemoryStream, head: int) -> Fanout:
+    """A fan-out that has handed out everything up to a sequence."""
+    return Fanout(stream, head, heartbeat=3600)
+
+
 def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View:
     query = parse({"text": [text]} if text else {}, stream.channel.columns)
     return View(Form.V1, query, history=history, epoch=stream.epoch)
 
 
 async def test_without_since_the_current_rows_or_all_of_history(stream: Trimmed) -> None:
-    assert await start_of(None, view(stream), stream, 7) == Start(position=None, head=7)
+    assert await start_of(None, view(stream), stream, at(stream, 7)) == Start(position=None, head=7)
     history = view(stream, history=True)
-    assert await start_of(None, history, stream, 7) == Start(position=0, head=7)
+    assert await start_of(None, history, stream, at(stream, 7)) == Start(position=0, head=7)
 
 
 @pytest.mark.parametrize("is_history", [False, True])
@@ -93,9 +99,9 @@ async def test_what_holds_is_where_reading_starts(
     since = since.format(epoch=stream.epoch)
     if position is None or reason is None:
         with pytest.raises(Rejected):
-            await start_of(since, view(stream), stream, 3)
+            await start_of(since, view(stream), stream, at(stream, 3))
         return
-    found = await start_of(since, view(stream, history=is_history), stream, 3)
+    found = await start_of(since, view(stream, history=is_history), stream, at(stream, 3))
     assert found == Start(position=position, head=LAST, recovered=True, reason=reason)
 
 
@@ -114,15 +120,15 @@ async def test_a_position_that_does_not_hold_gives_the_whole_state(
     stream: Trimmed, since: str, reason: str
 ) -> None:
     since = since.format(epoch=stream.epoch)
-    found = await start_of(since, view(stream), stream, 3)
+    found = await start_of(since, view(stream), stream, at(stream, 3))
     assert found == Start(position=None, head=LAST, recovered=False, reason=reason)
-    found = await start_of(since, view(stream, history=True), stream, 3)
+    found = await start_of(since, view(stream, history=True), stream, at(stream, 3))
     assert found == Start(position=10, head=LAST, recovered=False, reason=reason)
 
 
 async def test_a_fan_out_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
     """Both are asked at different moments."""
-    found = await start_of(f"{stream.epoch}.41", view(stream), stream, 42)
+    found = await start_of(f"{stream.epoch}.41", view(stream), stream, at(stream, 42))
     assert (found.position, found.head, found.recovered) == (41, 42, True)
 
 
@@ -156,18 +162,18 @@ async def test_a_fan_out_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
 )
 async def test_anything_else_is_refused(stream: Trimmed, since: str) -> None:
     with pytest.raises(Rejected) as caught:
-        await start_of(since, view(stream), stream, LAST)
+        await start_of(since, view(stream), stream, at(stream, LAST))
     assert (caught.value.code, caught.value.column) == ("bad_position", "_since")
 
 
 @pytest.mark.parametrize(("count", "position"), [(1, 39), (2, 29), (3, 19), (4, 10)])
 async def test_the_last_n_are_those_that_match(stream: Trimmed, count: int, position: int) -> None:
-    found = await start_of(f"-{count}", view(stream, text="a"), stream, LAST)
+    found = await start_of(f"-{count}", view(stream, text="a"), stream, at(stream, LAST))
     assert found.position == position
 
 
 async def test_the_last_few_do_not_cost_the_whole_log(stream: Trimmed) -> None:
-    await start_of("-2", view(stream), stream, LAST)
+    await start_of("-2", view(stream), stream, at(stream, LAST))
     assert stream.read <= 8
 
 
@@ -178,14 +184,14 @@ async def test_an_instant_between_two_events_starts_with_the_second(stream: Trim
     await append(stream, _method="POST", id="later")
     naive = moment.replace(tzinfo=None).isoformat()
     for text in (moment.isoformat(), naive, naive + "Z"):
-        found = await start_of(text, view(stream), stream, LAST)
+        found = await start_of(text, view(stream), stream, at(stream, LAST))
         assert (found.position, found.head) == (LAST, LAST + 1)
 
 
 @pytest.mark.parametrize("since", ["earliest", "now", "-5", "2023-01-01"])
 async def test_of_an_empty_log_everything_is_the_beginning(since: str) -> None:
     stream = MemoryStream(channel())
-    found = await start_of(since, view(stream), stream, 0)
+    found = await start_of(since, view(stream), stream, at(stream, 0))
     assert (found.position, found.head, found.recovered) == (0, 0, True)
 
 
@@ -195,5 +201,5 @@ async def test_a_log_that_does_not_answer_is_unavailable(
     monkeypatch.setattr(since_module, "_SEARCH_SECONDS", 0.02)
     stream.is_silent = True
     with pytest.raises(Unavailable) as caught:
-        await start_of("-1", view(stream), stream, LAST)
+        await start_of("-1", view(stream), stream, at(stream, LAST))
     assert caught.value.code == "unavailable"

@@ -240,7 +240,7 @@ async def test_since_replays_the_events_after_it_and_says_how(
         await hub.write(_method="PUT", id="1", text="b")
         view = hub.view(history=history)
         asked = since.format(epoch=hub.stream.epoch)
-        start = await start_of(asked, view, hub.stream, hub.fanout.head)
+        start = await start_of(asked, view, hub.stream, hub.fanout)
         pipe = Pipe()
         await hub.joined(pipe, view, start)
         await post(hub, "5")
@@ -259,7 +259,7 @@ async def test_a_start_ahead_of_the_fan_out_is_reached_first() -> None:
     async with reading() as hub:
         await post(hub, "1")
         await append(hub.stream, _method="POST", id="2")
-        start = await start_of("earliest", hub.view(), hub.stream, hub.fanout.head)
+        start = await start_of("earliest", hub.view(), hub.stream, hub.fanout)
         assert (hub.fanout.head, start.head) == (1, 2)
         pipe = Pipe()
         await hub.joined(pipe, start=start)

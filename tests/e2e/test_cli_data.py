@@ -1,0 +1,141 @@
+"""Commands on a hub's data prove it, mend it and send its dead letters, or say why they cannot."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.e2e.command import (
+    DEADLINE_SECONDS,
+    GOOD,
+    output,
+    post,
+    refused,
+    rows,
+    run,
+    run_all,
+    written,
+)
+from tests.e2e.hub import Hub, HubFactory
+from tests.integration.alerts.sink import Sink
+
+# --- rebuild and verify
+
+
+def filled(hub: Hub) -> None:
+    url = f"{hub.url}/notes"
+    for number in range(20):
+        post(url, id=str(number), n=number)
+    for number in range(0, 20, 2):
+        post(url, _method="PUT", id=str(number), body="even")
+    post(url, _method="DELETE", id="7")
+
+
+def test_verify_and_rebuild_agree_with_the_log(hub_factory: HubFactory) -> None:
+    hub = hub_factory(GOOD)
+    filled(hub)
+    before = rows(f"{hub.url}/notes")
+    file, data = hub.folder / "eventhub.yaml", hub.folder / "data"
+    for done in run_all(*((command, file, "--data", data) for command in ("verify", "rebuild"))):
+        assert refused(2, done).endswith("stop the hub first")
+    hub.stop()
+    assert "notes: equal (19 rows, 31 events)\n" in run("verify", file, "--data", data).stdout
+    change_by_hand(data / "projection.duckdb", "UPDATE notes SET n = 99 WHERE id = '3'")
+    found = run("verify", file, "--data", data)
+    assert found.returncode == 1
+    assert "1 rows differ" in found.stdout
+    assert "the table has other values" in found.stdout
+    assert "notes: rebuilt from 31 events\n" in run("rebuild", file, "--data", data).stdout
+    assert run("verify", file, "--data", data).returncode == 0
+    change_by_hand(data / "projection.duckdb", "DELETE FROM notes_history WHERE id = '5'")
+    found = run("verify", file, "--data", data)
+    assert (found.returncode, "history has 30 of 31 events" in found.stdout) == (1, True)
+    run("rebuild", file, "--data", data)
+    hub.start()
+    assert rows(f"{hub.url}/notes") == before
+
+
+def change_by_hand(path: Path, sql: str) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute(sql)
+
+
+# --- alerts
+
+
+def with_alerts(port: int) -> str:
+    alert = "      alert: {to: ann@example.org, subject: '{{ body }}'}\n"
+    email = f"email: {{sink: {{host: 127.0.0.1, port: {port}, email: hub@example.org}}}}\n"
+    return email + GOOD + alert
+
+
+@contextmanager
+def served_sink() -> Iterator[Sink]:
+    """An SMTP server in a thread of its own: these tests wait for processes."""
+    loop, started, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    sinks: list[Sink] = []
+
+    async def serve() -> None:
+        async with Sink.running() as sink:
+            sinks.append(sink)
+            started.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert started.wait(DEADLINE_SECONDS)
+    try:
+        yield sinks[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(DEADLINE_SECONDS)
+        loop.close()
+
+
+@pytest.mark.parametrize("hub_runs", [True, False])
+def test_dead_letters_are_listed_and_sent_again(hub_factory: HubFactory, hub_runs: bool) -> None:
+    with served_sink() as sink:
+        sink.answers = ["554 no"]
+        hub = hub_factory(with_alerts(sink.port))
+        file, data = hub.folder / "eventhub.yaml", hub.folder / "data"
+        post(f"{hub.url}/notes", body="hello")
+        until_logged(hub, "alert_dead")
+        if not hub_runs:
+            hub.stop()
+        listed = run("alerts", "list", file, "--data", data)
+        assert listed.returncode == 0
+        letter, count = listed.stdout.splitlines()
+        assert count == "1 dead letters"
+        assert letter.endswith("notes  1  ann@example.org  'hello'  554 no")
+        sink.answers = ["554 still no"]
+        refused = run("alerts", "retry", file, "--data", data)
+        assert (refused.returncode, refused.stdout.splitlines()[-1]) == (1, "0 sent, 1 still dead")
+        sent = run("alerts", "retry", file, "--data", data)
+        assert (sent.returncode, sent.stdout.splitlines()[-1]) == (0, "1 sent, 0 still dead")
+        assert run("alerts", "list", file, "--data", data).stdout == "0 dead letters\n"
+        assert [taken.mail["Subject"] for taken in sink.taken] == ["hello"]
+
+
+def test_alerts_can_be_tried_out(tmp_path: Path) -> None:
+    with served_sink() as sink:
+        file = written(tmp_path, with_alerts(sink.port))
+        assert "sent to bob@example.org" in output(
+            "alerts", "test", file, "--to", "bob@example.org"
+        )
+        assert sink.taken[0].recipients == ["bob@example.org"]
+        sink.answers = ["554 no"]
+        tried = run("alerts", "test", file)
+        assert (tried.returncode, tried.stdout.strip().endswith("554 no")) == (1, True)
+    assert output("alerts", "test", written(tmp_path, GOOD)) == "no endpoint has an alert\n"
+
+
+def until_logged(hub: Hub, event: str) -> None:
+    give_up = time.monotonic() + DEADLINE_SECONDS
+    while event not in hub.stderr():
+        assert time.monotonic() < give_up, f"{event} was never logged"
+        time.sleep(0.02)
