@@ -3,25 +3,49 @@
 Watermark and rows are read in one transaction, so they agree however busy the writer is. The JSON
 is made by DuckDB, equal when parsed to the row of the event; `_JSON` holds the one kind whose
 text it would spell differently.
+
+An open transaction is dear: while it lasts DuckDB holds the sorted rows in memory, and all that is
+deleted since. So few are open at once, and none is open for a reader that has stopped: what it has
+not read is moved to a file.
 """
 
+import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 import duckdb
+import structlog
 
+from eventhub.background import background
 from eventhub.columns import Column, Kind
 from eventhub.errors import Unavailable
 from eventhub.filters import Query
 from eventhub.snapshots import Snapshot
 from projections.projector import Projector
 from projections.reader import Reader
+from projections.spool import Chunk, Spool
 from projections.store import Store
 from projections.tables import Tables, literal, quoted
 
 CHUNK_ROWS = 1000
+CHUNK_BYTES = 256 << 10
+"""A chunk is complete at either; what it weighs is looked at every `BLOCK_ROWS`."""
+BLOCK_ROWS = 50
+"""Rows of 1 MB make a chunk of 50 MB, not of 1 GB; smaller blocks cost time."""
 WAIT_SECONDS = 10.0
-"""A reader waits this long for the projection to get to its sequence."""
+"""A reader waits this long for the projection to get to its sequence, then for its turn."""
+MAX_OPEN = 4
+"""Transactions at once, as many as there are reading threads; other readers wait their turn."""
+SPOOL_AFTER_SECONDS = 0.5
+"""A reader that takes nothing for this long is moved to a file. So is one that has had its
+transaction for this long when all are taken."""
+LOOK_SECONDS = 0.1
+"""So often it is looked whether all are taken."""
+
+_log = structlog.get_logger(__name__)
 
 
 class DuckSnapshots:
@@ -30,50 +54,166 @@ class DuckSnapshots:
     def __init__(self, store: Store, projectors: Iterable[Projector]) -> None:
         self._store = store
         self._projectors = {projector.channel: projector for projector in projectors}
+        self._places = asyncio.Semaphore(MAX_OPEN)
 
     @asynccontextmanager
     async def read(self, channel: str, query: Query, *, at_least: int) -> AsyncIterator[Snapshot]:
         """Open a snapshot at `at_least` or later; what is not yet folded is folded for it.
 
         Raises:
-            Unavailable: the projection did not get there in time, or cannot be read.
+            Unavailable: the projection did not get there in time, cannot be read, or too many
+                others read it.
         """
         await self._projectors[channel].caught_up(at_least, WAIT_SECONDS)
-        async with self._store.reader() as reader:
-            snapshot = _Snapshot(self._store, reader)
+        async with AsyncExitStack() as held, background() as tasks:
+            await self._take_place(held)
+            snapshot = _Snapshot(self._store, self._places, held)
             await snapshot.begin(self._store.tables[channel], query)
             if snapshot.sequence < at_least:
                 raise Unavailable("the projection is being rebuilt")
-            yield snapshot
+            tasks.start(snapshot.let_go(), name=f"snapshot of {channel}")
+            try:
+                yield snapshot
+            finally:
+                snapshot.close()
+
+    async def _take_place(self, held: AsyncExitStack) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Unavailable("too many others read the projection") from None
+        held.callback(self._places.release)
+
+
+class _Fetched(NamedTuple):
+    """What one step in DuckDB gave."""
+
+    rows: Chunk
+    is_last: bool
 
 
 class _Snapshot:
-    """One query in one transaction; rows leave DuckDB as they are asked for."""
+    """One query in one transaction. A chunk comes from DuckDB or, if there is one, from the file.
 
-    def __init__(self, store: Store, reader: Reader) -> None:
+    Two take turns, step by step: the reader, which asks for chunks, and `let_go`, which moves
+    them to the file once the reader is slow. What is in the file is older than what is not.
+    """
+
+    def __init__(self, store: Store, places: asyncio.Semaphore, held: AsyncExitStack) -> None:
         self._store = store
-        self._reader = reader
+        self._places = places
+        self._held = held
+        """The place and the transaction; closed as soon as DuckDB has given the last row."""
+        self._turn = asyncio.Lock()
+        self._first: Chunk = []
+        self._is_read = False
+        self._spool: Spool | None = None
+        self._failure: Unavailable | None = None
+        self._opened_at = self._idle_since = time.monotonic()
         self.sequence = 0
 
     async def begin(self, tables: Tables, query: Query) -> None:
-        """Read the watermark, and start the query."""
+        """Read the watermark and the first chunk, for most queries the only one."""
         sql, parameters = select(tables, query)
 
-        def step(connection: duckdb.DuckDBPyConnection) -> int:
+        def step(connection: duckdb.DuckDBPyConnection) -> tuple[int, _Fetched]:
             sequence = watermark(connection, tables)
             connection.execute(sql, parameters)
-            return sequence
+            return sequence, _fetch(connection)
 
-        self.sequence = await self._store.read(self._reader, step)
+        self._reader = await self._held.enter_async_context(self._store.reader())
+        self.sequence, fetched = await self._store.read(self._reader, step)
+        self._first = await self._noted(fetched)
+        self._opened_at = self._idle_since = time.monotonic()
 
-    async def chunks(self) -> AsyncIterator[list[tuple[int, str]]]:
+    async def chunks(self) -> AsyncIterator[Chunk]:
         """Iterate once over the rows in order."""
-        while rows := await self._store.read(self._reader, _fetch):
-            yield rows
+        while chunk := await self._next():
+            yield chunk
+
+    async def let_go(self) -> None:
+        """Wait until the reader turns out to be slow; then move what it has not read to a file."""
+        while not self._is_read and (pause := self._let_go_in()) > 0:
+            await asyncio.sleep(min(pause, LOOK_SECONDS))
+        if not self._is_read:
+            await self._move_to_file()
+
+    def close(self) -> None:
+        """Give the file back. Nobody waits for it: the removal of a large one takes a while."""
+        if self._spool is not None:
+            _ = asyncio.get_running_loop().run_in_executor(None, self._spool.close)
+
+    async def _next(self) -> Chunk:
+        async with self._turn:
+            self._idle_since = math.inf
+            try:
+                return await self._oldest()
+            finally:
+                self._idle_since = time.monotonic()
+
+    async def _oldest(self) -> Chunk:
+        if self._failure is not None:
+            raise self._failure
+        if self._first:
+            first, self._first = self._first, []
+            return first
+        if self._spool is not None and self._spool.has_unread:
+            return await self._taken(self._spool)
+        if self._is_read:
+            return []
+        return await self._noted(await self._store.read(self._reader, _fetch))
+
+    async def _taken(self, spool: Spool) -> Chunk:
+        try:
+            return await asyncio.to_thread(spool.take)
+        except OSError as error:
+            raise Unavailable(f"the rest of the snapshot cannot be read: {error}") from error
+
+    async def _noted(self, fetched: _Fetched) -> Chunk:
+        """Return the rows; ends the transaction after the last one, sent or not."""
+        if fetched.is_last:
+            self._is_read = True
+            await self._held.aclose()
+        return fetched.rows
+
+    def _let_go_in(self) -> float:
+        """Return the seconds until the transaction is to be given up, as things are now."""
+        since = self._opened_at if self._places.locked() else self._idle_since
+        return min(since, self._idle_since) + SPOOL_AFTER_SECONDS - time.monotonic()
+
+    async def _move_to_file(self) -> None:
+        self._spool = spool = Spool(self._store.path.parent)
+        try:
+            while not self._is_read:
+                async with self._turn:
+                    await self._move_chunk(spool)
+        except (OSError, Unavailable) as error:
+            _log.exception("snapshot_spool_failed", bytes=spool.written_bytes)
+            self._failure = Unavailable(f"the rest of the snapshot cannot be kept: {error}")
+            self.close()
+            await self._held.aclose()
+
+    async def _move_chunk(self, spool: Spool) -> None:
+        def step(connection: duckdb.DuckDBPyConnection) -> _Fetched:
+            fetched = _fetch(connection)
+            spool.put(fetched.rows)
+            return fetched
+
+        if not self._is_read:
+            await self._noted(await self._store.read(self._reader, step))
 
 
-def _fetch(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, str]]:
-    return connection.fetchmany(CHUNK_ROWS)
+def _fetch(connection: duckdb.DuckDBPyConnection) -> _Fetched:
+    rows: Chunk = []
+    size = 0
+    while len(rows) < CHUNK_ROWS and size < CHUNK_BYTES:
+        block = connection.fetchmany(BLOCK_ROWS)
+        rows += block
+        size += sum([len(text) for _, text in block])
+        if len(block) < BLOCK_ROWS:
+            return _Fetched(rows, is_last=True)
+    return _Fetched(rows, is_last=False)
 
 
 def watermark(connection: duckdb.DuckDBPyConnection, tables: Tables) -> int:

@@ -7,6 +7,9 @@ from aiohttp import web
 
 from eventhub.config import Config, FileEndpoint
 
+PRIVATE_SUFFIXES = frozenset((".py", ".pyc", ".yaml", ".yml", ".duckdb", ".wal", ".db"))
+"""Never served: hooks, configurations and databases, which often stand beside the pages."""
+
 
 class Files:
     """One `FileHandler`: a file, or a folder with a default file in each of its folders."""
@@ -19,7 +22,7 @@ class Files:
             self._private += _database(Path(config.projection.path).resolve())
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a file, or 404: also for hidden files, the configuration and all data.
+        """Answer with a file, or 404: also for hidden files, code, configurations and all data.
 
         Browsers ask again each time (it costs a 304), so that no page mixes old and new files.
         """
@@ -43,7 +46,7 @@ class Files:
         if path != self._root and not path.is_relative_to(self._root):
             return False
         inside = path.relative_to(self._root).parts
-        if any(part.startswith(".") for part in inside):
+        if any(part.startswith(".") for part in inside) or path.suffix in PRIVATE_SUFFIXES:
             return False
         return not any(path.is_relative_to(private) for private in self._private)
 
