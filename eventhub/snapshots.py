@@ -18,8 +18,11 @@ class Snapshot(Protocol):
     def chunks(self) -> AsyncIterator[list[tuple[int, str]]]:
         """Iterate once over the rows in order: `(sequence of the row's last event, JSON object)`.
 
-        Chunks hold at most 1,000 rows and are made as they are asked for. The members of an
-        object are the query's columns, in order.
+        A chunk holds at most 1,000 rows, fewer if they are large, and is made as it is asked for:
+        a reader may take its time. The members of an object are the query's columns, in order.
+
+        Raises:
+            Unavailable: the rest cannot be read any more; open another snapshot.
         """
 
 

@@ -14,11 +14,12 @@ from eventhub.alerts.letter import Letter
 from eventhub.alerts.template import Templates
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
+from eventhub.conditions import Filter
 from eventhub.config import Alert, Config, EmailService
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.event import Event
 from eventhub.expressions import Expression, compile_expression
-from eventhub.filters import Filter, parse, parse_query_string
+from eventhub.filters import parse, parse_query_string
 
 STUB = "stub"
 """Service of the alerts of a file without `email:`: their mail is shown in the log."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from eventhub.conditions import Filter
 from eventhub.event import StoredEvent
-from eventhub.filters import Filter
 from eventhub.gateway.view import View
 
 

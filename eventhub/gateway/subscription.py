@@ -15,8 +15,9 @@ never told of a row, or of its end, that the filter does not match.
 from enum import Enum
 from typing import Any
 
+from eventhub.conditions import Filter
 from eventhub.event import Event, StoredEvent
-from eventhub.filters import Filter, Query
+from eventhub.filters import Query
 
 
 class Told(Enum):

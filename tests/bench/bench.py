@@ -39,6 +39,8 @@ BODY = "b" * 190
 """Makes a broadcast frame of about 300 bytes."""
 SUBSCRIBERS = 500
 ROWS = 100_000
+FILLERS = 400
+"""Connections that fill a table: enough to make the broker's batches large."""
 V1 = "eventhub.v1.json"
 
 
@@ -69,7 +71,7 @@ async def write_for(url: str, writers: int, seconds: float) -> tuple[int, list[f
     until = time.perf_counter() + seconds
 
     async def write(session: aiohttp.ClientSession) -> None:
-        async with session.ws_connect(f"{url}?id=nobody", protocols=(V1,)) as socket:
+        async with session.ws_connect(f"{url}?_since=now&id=nobody", protocols=(V1,)) as socket:
             message = json.dumps({"body": BODY, "_ref": 1})
             while time.perf_counter() < until:
                 sent = time.perf_counter()
@@ -123,7 +125,8 @@ async def publish(url: str, messages: int, burst: int) -> None:
     """Write one after the other; of a burst, the receipts are awaited together."""
     async with aiohttp.ClientSession() as session:
         sockets = [
-            await session.ws_connect(f"{url}?id=nobody", protocols=(V1,)) for _ in range(burst)
+            await session.ws_connect(f"{url}?_since=now&id=nobody", protocols=(V1,))
+            for _ in range(burst)
         ]
         message = json.dumps({"body": BODY, "_ref": 1})
         for _ in range(messages // burst):
@@ -132,6 +135,24 @@ async def publish(url: str, messages: int, burst: int) -> None:
             for socket in sockets:
                 while "_ack" not in await socket.receive_str():
                     pass
+
+
+def bare_loop(_: Hub, __: str, messages: int, burst: int) -> dict[str, Any]:
+    """The limit: an aiohttp server that does nothing but write finished frames to sockets."""
+    command = [sys.executable, str(Path(__file__).with_name("bare_loop.py"))]
+    command += [str(SUBSCRIBERS), str(messages), str(burst)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        with subscribers(url, SUBSCRIBERS) as seen:
+            while seen() < messages * SUBSCRIBERS:
+                time.sleep(0.005)
+        cpu = float(server.stdout.readline())
+    return {
+        "figure": f"the limit of that: a bare loop of writes, bursts of {burst}",
+        "value": messages * SUBSCRIBERS / cpu,
+        "more": "nothing stored, filtered or encoded",
+    }
 
 
 def deliveries(hub: Hub, url: str, messages: int, burst: int) -> dict[str, Any]:
@@ -158,9 +179,13 @@ async def fill(url: str, rows: int) -> None:
                 assert answer.status == 200
 
     timeout = aiohttp.ClientTimeout(total=600)
-    async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as group:
-        for _ in range(40):
-            group.create_task(write(session, rows // 40))
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        for _ in range(FILLERS):
+            group.create_task(write(session, rows // FILLERS))
 
 
 def replayed_rows(hub: Hub, url: str) -> dict[str, Any]:
@@ -224,8 +249,11 @@ MEASUREMENTS: list[tuple[Any, ...]] = [
     (acknowledged_writes, 64),
     (acknowledged_writes, 512),
     (deliveries, 1000, 1),
+    (bare_loop, 1000, 1),
     (deliveries, 4000, 8),
+    (bare_loop, 4000, 8),
     (deliveries, 12800, 64),
+    (bare_loop, 12800, 64),
     (replayed_rows,),
     (idle_memory,),
 ]

@@ -14,8 +14,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from eventhub import config, hub, metrics, settings
 from eventhub.cli import main
+from eventhub.conditions import Operator
 from eventhub.errors import CLOSE_MEANINGS, CODES
-from eventhub.filters import Operator
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from eventhub.columns import Column, Columns, Kind
+from eventhub.conditions import Filter
 from eventhub.errors import Rejected
-from eventhub.filters import Filter, Query, parse, parse_query_string
+from eventhub.filters import Query, parse, parse_query_string
 
 COLUMNS = Columns(
     [
