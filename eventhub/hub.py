@@ -28,7 +28,7 @@ from eventhub.hooks import Hooks
 from eventhub.jetstream import JetStreamLog
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.stream import EventStream
-from projections.projector import Projector, Told
+from projections.projector import Projector, Told, take_up
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 
@@ -168,11 +168,19 @@ async def serve(
                 store = await stack.enter_async_context(open_store(config, endpoints))
             channels = channels_of(endpoints)
             streams = {channel.name: await event_log.open(channel) for channel in channels}
+            if store is not None:
+                await _forget_lost_logs(store, streams.values())
             parts = Parts(config, endpoints, event_log, streams, store)
             services = await parts.services(roles, announce, progress)
             log.info("serving", roles=list(roles), channels=list(streams))
             with _frozen():
                 await run(services, stop, config.server.drain)
+
+
+async def _forget_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:
+    """Empty tables of a log that is gone: to a gateway they would look caught up with the new."""
+    for stream in streams:
+        await take_up(store, stream)
 
 
 @contextmanager

@@ -1,29 +1,25 @@
 """Connection: one WebSocket or one SSE stream. Holds the socket, and no rules.
 
-Frames are written to the transport as finished bytes, past aiohttp's own writer, so that one
-frame serves every client. aiohttp keeps what it is good at: the handshake, reading, closing.
+aiohttp does what it is good at: the handshake, reading, closing. Frames go past it.
 """
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import structlog
 from aiohttp import WSMsgType, web
-from aiohttp.web_protocol import RequestHandler
 
 from eventhub.config import Server
 from eventhub.errors import Close, EventHubError, Rejected
 from eventhub.gateway import protocol
 from eventhub.gateway.protocol import Form
-from eventhub.gateway.subscriber import MAX_UNSENT_BYTES, Stalled
+from eventhub.gateway.socket import Socket
+from eventhub.gateway.subscriber import Stalled
 
 log = structlog.get_logger()
 
-KEEPALIVE_IDLE_SECONDS = 60
-"""Silence after which the kernel asks a peer whether it is there; it gives up after six more."""
 CLOSE_SECONDS = 5.0
 """How long a client may take to answer a close frame."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
@@ -36,101 +32,13 @@ def close_code_of(error: EventHubError) -> Close:
     return _CLOSE_OF.get(error.http_status, Close.BAD_REQUEST)
 
 
-class Socket:
-    """The transport of a request, with flow control."""
-
-    def __init__(self, request: web.Request, stalled_after: float) -> None:
-        if request.transport is None:
-            raise ConnectionResetError("the client is gone")
-        self._transport = request.transport
-        self._protocol: RequestHandler = request.protocol
-        self._stalled_after = stalled_after
-        self._is_shut = False
-        self._transport.set_write_buffer_limits(MAX_UNSENT_BYTES)
-        _keep_alive(self._transport)
-
-    @property
-    def is_full(self) -> bool:
-        """More than `MAX_UNSENT_BYTES` wait for the client."""
-        return self._protocol.writing_paused
-
-    @property
-    def is_closing(self) -> bool:
-        """Nothing more can be written."""
-        return self._is_shut or self._transport.is_closing()
-
-    def push(self, data: bytes) -> bool:
-        """See `Outlet`. The hot path: called for every frame and client."""
-        if self._is_shut or self._transport.is_closing():
-            return True
-        self._transport.write(data)
-        return not self._protocol.writing_paused
-
-    def shut(self) -> None:
-        """Write no more frames: a close frame is the last (RFC 6455 section 5.5.1)."""
-        self._is_shut = True
-
-    async def drain(self) -> None:
-        """Wait until the socket is not full; see `Outlet.drain`."""
-        while self._protocol.writing_paused:
-            waiting = self._transport.get_write_buffer_size()
-            try:
-                async with asyncio.timeout(self._stalled_after):
-                    await self._protocol._drain_helper()
-            except TimeoutError:
-                if self._transport.get_write_buffer_size() >= waiting:
-                    raise Stalled("the client takes nothing") from None
-
-    def close_after(self, data: bytes) -> None:
-        """Close once everything is taken, last of all `data`; at the latest after a while."""
-        self.push(data)
-        self.shut()
-        self._transport.close()
-        asyncio.get_running_loop().call_later(self._stalled_after, self._transport.abort)
-
-
-def _keep_alive(transport: asyncio.Transport) -> None:
-    """Notice a peer that vanished, without closing one that is only slow."""
-    raw = transport.get_extra_info("socket")
-    if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
-
-
-class WebSocketConnection:
-    """One WebSocket. Reads messages one after the other; what is written may come from anywhere."""
+class Connection:
+    """What a WebSocket and an SSE stream have in common: an `Outlet`, once it is open."""
 
     def __init__(self, request: web.Request, server: Server) -> None:
         self._request = request
         self._server = server
-        self._ws = web.WebSocketResponse(
-            protocols=(protocol.SUBPROTOCOL,),
-            max_msg_size=4 * server.max_message,
-            compress=False,
-            decode_text=False,
-            autoclose=False,
-            timeout=CLOSE_SECONDS,
-        )
         self._socket: Socket | None = None
-        self._is_busy = False
-        self._stopping: Close | None = None
-
-    async def open(self) -> None:
-        """Shake hands."""
-        await self._ws.prepare(self._request)
-        self._socket = Socket(self._request, self._server.stalled_after)
-
-    @property
-    def response(self) -> web.WebSocketResponse:
-        """What the request's handler returns."""
-        return self._ws
-
-    @property
-    def form(self) -> Form:
-        """The form that the client asked for, once open."""
-        return Form.V1 if self._ws.ws_protocol == protocol.SUBPROTOCOL else Form.BARE
 
     @property
     def _out(self) -> Socket:
@@ -152,6 +60,38 @@ class WebSocketConnection:
     def push(self) -> Callable[[bytes], bool]:
         """See `Outlet`."""
         return self._out.push
+
+
+class WebSocketConnection(Connection):
+    """One WebSocket. Reads messages one after the other; what is written may come from anywhere."""
+
+    def __init__(self, request: web.Request, server: Server) -> None:
+        super().__init__(request, server)
+        self._ws = web.WebSocketResponse(
+            protocols=(protocol.SUBPROTOCOL,),
+            max_msg_size=4 * server.max_message,
+            compress=False,
+            decode_text=False,
+            autoclose=False,
+            timeout=CLOSE_SECONDS,
+        )
+        self._is_busy = False
+        self._stopping: Close | None = None
+
+    async def open(self) -> None:
+        """Shake hands."""
+        await self._ws.prepare(self._request)
+        self._socket = Socket(self._request, self._server.stalled_after)
+
+    @property
+    def response(self) -> web.WebSocketResponse:
+        """What the request's handler returns."""
+        return self._ws
+
+    @property
+    def form(self) -> Form:
+        """The form that the client asked for, once open."""
+        return Form.V1 if self._ws.ws_protocol == protocol.SUBPROTOCOL else Form.BARE
 
     def tell(self, frame: dict[str, Any]) -> None:
         """Write one frame to this client alone."""
@@ -225,14 +165,13 @@ def too_large(server: Server) -> Rejected:
     return Rejected("too_large", f"a message has at most {server.max_message} bytes")
 
 
-class SseConnection:
+class SseConnection(Connection):
     """One stream of server-sent events. The client can only listen."""
 
     form = Form.SSE
 
     def __init__(self, request: web.Request, server: Server, headers: dict[str, str]) -> None:
-        self._request = request
-        self._server = server
+        super().__init__(request, server)
         self._response = web.StreamResponse(
             headers={
                 **headers,
@@ -241,7 +180,6 @@ class SseConnection:
                 "X-Accel-Buffering": "no",
             }
         )
-        self._socket: Socket | None = None
         self._closed = asyncio.Event()
 
     async def open(self) -> None:
@@ -257,25 +195,9 @@ class SseConnection:
         return self._response
 
     @property
-    def _out(self) -> Socket:
-        if self._socket is None:
-            raise RuntimeError("not open")
-        return self._socket
-
-    @property
-    def is_full(self) -> bool:
-        """See `Outlet`."""
-        return self._out.is_full
-
-    @property
     def is_closing(self) -> bool:
         """See `Outlet`."""
         return self._closed.is_set() or self._out.is_closing
-
-    @property
-    def push(self) -> Callable[[bytes], bool]:
-        """See `Outlet`."""
-        return self._out.push
 
     def ping(self) -> None:
         """Keep proxies from closing a silent stream."""

@@ -23,14 +23,14 @@ log = structlog.get_logger()
 CLOSE_SECONDS = 3.0
 """How long a client that is behind may take to hear that the hub leaves."""
 
-Connection = WebSocketConnection | SseConnection
+AnyConnection = WebSocketConnection | SseConnection
 
 
 class Live:
     """The open connections of a gateway."""
 
     def __init__(self) -> None:
-        self._open: set[Connection] = set()
+        self._open: set[AnyConnection] = set()
 
     async def stop(self) -> None:
         """Close every connection, all at once; their clients connect again."""
@@ -84,7 +84,7 @@ class Live:
 
     @contextmanager
     def _registered(
-        self, route: Route, connection: Connection, subscriber: Subscriber
+        self, route: Route, connection: AnyConnection, subscriber: Subscriber
     ) -> Iterator[None]:
         gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
         self._open.add(connection)
@@ -97,7 +97,7 @@ class Live:
             subscriber.stop()
 
 
-async def _stop(connection: Connection) -> None:
+async def _stop(connection: AnyConnection) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await connection.stop(Close.RESTART)
