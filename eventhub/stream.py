@@ -1,6 +1,6 @@
 """EventStream: the log of one channel. Append with an expectation, follow without gaps, read back.
 
-Two implementations pass one contract suite: `jetstream.py` (durable) and `memory.py` (for tests).
+Two implementations pass one contract suite: `jetstream/` (durable) and `memory.py` (for tests).
 Sequences start at 1 and only grow; 0 stands before the first event. A sequence may be missing
 where an event was erased on purpose.
 """

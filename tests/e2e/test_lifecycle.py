@@ -285,12 +285,15 @@ async def test_a_retry_through_another_gateway_gets_the_first_receipt(
     first = await post(f"{one.url}/notes", **message)
     again = await request("POST", f"{two.url}/notes", json=message)
     assert again == (200, {**first, "duplicate": True})
-    await request("PUT", f"{one.url}/notes", json={"id": "own", "body": "changed"})
+    change = {"id": "own", "body": "changed", "_key": "k3"}
+    _, changed = await request("PUT", f"{one.url}/notes", json=change)
     assert await request("POST", f"{two.url}/notes", json=message) == again
     gone = {"id": "own", "_key": "k2"}
     _, deleted = await request("DELETE", f"{one.url}/notes", json=gone)
     for _ in range(2):
         assert await request("POST", f"{two.url}/notes", json=message) == again
+        told = await request("PUT", f"{two.url}/notes", json=change)
+        assert told == (200, {**changed, "duplicate": True})
         told = await request("DELETE", f"{two.url}/notes", json=gone)
         assert told == (200, {**deleted, "duplicate": True})
         await asyncio.to_thread(two.kill)
@@ -308,6 +311,8 @@ async def test_alerts_in_a_process_of_their_own_mail_once(
         await post(f"{hubs[0].url}/notes", body="before")
         workers = [Worker(text, tmp_path / name) for name in ("first", "second")]
         try:
+            for worker in workers:
+                await worker.works()
             for number in range(10):
                 await post(f"{hubs[number % 2].url}/notes", body=str(number))
             await sink.has(11)
@@ -324,10 +329,18 @@ class Worker:
     def __init__(self, text: str, folder: Path) -> None:
         folder.mkdir()
         (folder / "eventhub.yaml").write_text(text)
+        self._log = folder / "stderr.txt"
         command = [sys.executable, "-m", "eventhub", "serve", str(folder / "eventhub.yaml")]
-        self._process = subprocess.Popen(
-            [*command, "--role", "alerts"], stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--role", "alerts"], stderr=log, start_new_session=True
+            )
+
+    async def works(self) -> None:
+        """Wait until it says so in its log."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while '"serving"' not in self._log.read_text():
+                await asyncio.sleep(0.02)
 
     def stop(self) -> int:
         self._process.send_signal(signal.SIGTERM)

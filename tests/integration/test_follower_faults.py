@@ -10,7 +10,7 @@ from pathlib import Path
 import nats
 import pytest
 
-import eventhub.writer
+import eventhub.jetstream.writer
 from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Damaged, EventHubError, Unavailable
 from eventhub.event import StoredEvent
@@ -285,7 +285,7 @@ async def test_without_a_broker_a_write_is_refused_and_not_stored_later(tmp_path
 async def test_a_write_that_nobody_answers_has_an_unknown_outcome(
     broker: EmbeddedBroker, log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventhub.writer, "UNKNOWN_SECONDS", 0.5)
+    monkeypatch.setattr(eventhub.jetstream.writer, "UNKNOWN_SECONDS", 0.5)
     stream = await log.open(channel())
     event = make_event(id="a")
     os.kill(broker.pid, signal.SIGSTOP)
@@ -302,7 +302,7 @@ async def test_a_write_that_nobody_answers_has_an_unknown_outcome(
 async def test_writers_wait_for_room_in_a_full_queue(
     log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventhub.writer, "QUEUE_COUNT", 3)
+    monkeypatch.setattr(eventhub.jetstream.writer, "QUEUE_COUNT", 3)
     stream = await log.open(channel())
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         events = [make_event(id=f"r{number}") for number in range(100)]

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from eventhub import config, hub, metrics, settings
+from eventhub import config, hub, metrics
 from eventhub.cli import main
 from eventhub.conditions import Operator
+from eventhub.config import settings
 from eventhub.errors import CLOSE_MEANINGS, CODES
 
 ROOT = Path(__file__).parents[2]

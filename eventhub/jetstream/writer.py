@@ -19,8 +19,8 @@ import msgspec
 import structlog
 
 from eventhub.errors import EventHubError, Unavailable
-from eventhub.nats_connection import Connection, Subscription
-from eventhub.nats_parser import Message
+from eventhub.jetstream.connection import Connection, Subscription
+from eventhub.jetstream.parser import Message
 from eventhub.stream import Appended, WrongSequence
 
 SINGLES = 8  # waiting writes; below, an atomic batch's fixed 3 ms cost more than its fsyncs save

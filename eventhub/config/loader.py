@@ -11,23 +11,22 @@ from typing import Any
 
 import msgspec
 
-from eventhub import yamlfile
-from eventhub.settings import HIDDEN, SECRETS, read_struct, without_password
-from eventhub.settings import Alert as Alert
-from eventhub.settings import Auth as Auth
-from eventhub.settings import Broker as Broker
-from eventhub.settings import Config as Config
-from eventhub.settings import EmailService as EmailService
-from eventhub.settings import FileEndpoint as FileEndpoint
-from eventhub.settings import Jwt as Jwt
-from eventhub.settings import Log as Log
-from eventhub.settings import MessageEndpoint as MessageEndpoint
-from eventhub.settings import Projection as Projection
-from eventhub.settings import Proxy as Proxy
-from eventhub.settings import Server as Server
-from eventhub.settings import Session as Session
-from eventhub.urls import UrlSection
-from eventhub.yamlfile import Findings, Node, joined, merged
+from eventhub.config import yamlfile
+from eventhub.config.settings import (
+    HIDDEN,
+    SECRETS,
+    Auth,
+    Broker,
+    Config,
+    EmailService,
+    Log,
+    Projection,
+    Server,
+    read_struct,
+    without_password,
+)
+from eventhub.config.urls import UrlSection
+from eventhub.config.yamlfile import Findings, Node, joined, merged
 
 ENVIRONMENT: dict[str, str] = {
     "EVENTHUB_HOST": "server.host",

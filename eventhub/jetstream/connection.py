@@ -23,8 +23,8 @@ from nats.errors import MaxPayloadError
 
 from eventhub.background import background
 from eventhub.errors import EventHubError, Misconfigured, Unavailable
+from eventhub.jetstream.parser import BatchParser, Handler, Message, subscription_number
 from eventhub.metrics import BROKER_CONNECTED
-from eventhub.nats_parser import BatchParser, Handler, Message, subscription_number
 
 DIAL_SECONDS = 5.0  # one connection with its handshake; usually 2 ms
 CLOSE_SECONDS = 2.0

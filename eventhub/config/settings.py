@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from eventhub.columns import Column
-from eventhub.yamlfile import Findings, Node, joined
+from eventhub.config.yamlfile import Findings, Node, joined
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,10 +13,10 @@ import structlog
 from eventhub.channel import Channel
 from eventhub.errors import Damaged, EventHubError, Unavailable
 from eventhub.event import StoredEvent, decode
+from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.parser import Message
+from eventhub.jetstream.pull import NANOSECONDS, Pull, Puller
 from eventhub.metrics import DAMAGED, FOLLOWER_RESETS
-from eventhub.nats_connection import Connection
-from eventhub.nats_parser import Message
-from eventhub.pull import NANOSECONDS, Pull, Puller
 
 BATCH = 1000  # messages under way or waiting
 INACTIVE_SECONDS = 30  # after which the server deletes a consumer that nobody pulls from

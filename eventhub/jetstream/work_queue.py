@@ -13,9 +13,9 @@ import structlog
 
 from eventhub.channel import Channel, encode_token
 from eventhub.event import StoredEvent
-from eventhub.follower import decode_or_report, state_in_epoch
-from eventhub.nats_connection import Connection
-from eventhub.pull import NANOSECONDS, Pull, Puller
+from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.follower import decode_or_report, state_in_epoch
+from eventhub.jetstream.pull import NANOSECONDS, Pull, Puller
 from eventhub.stream import ACK_WAIT_SECONDS, Delivery
 
 MAX_UNANSWERED = 10_000  # what waits for a retry counts: an outage of one mail server fills it

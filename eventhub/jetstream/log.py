@@ -3,9 +3,7 @@
     async with JetStreamLog.connect(broker.url, token=broker.token) as log:
         stream = await log.open(channel)
 
-What talks to NATS is in four parts: `nats_connection` (one client that stays connected),
-`writer` (group commit), `pull` with `follower` and `work_queue` (reading), and this module, which
-makes the streams and reads single events.
+It makes the streams, and reads single events.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -17,13 +15,13 @@ from eventhub.background import Background, background
 from eventhub.channel import Channel
 from eventhub.errors import Damaged, Misconfigured, Rejected
 from eventhub.event import Event, StoredEvent, decode, encode
-from eventhub.follower import Follower, epoch_of, state_in_epoch
-from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection
-from eventhub.nats_parser import Message
-from eventhub.pull import NANOSECONDS
+from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection
+from eventhub.jetstream.follower import Follower, epoch_of, state_in_epoch
+from eventhub.jetstream.parser import Message
+from eventhub.jetstream.pull import NANOSECONDS
+from eventhub.jetstream.work_queue import WorkQueue, enlist
+from eventhub.jetstream.writer import Write, Writer
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery
-from eventhub.work_queue import WorkQueue, enlist
-from eventhub.writer import Write, Writer
 
 HEADERS_BYTES = 1024  # most that the headers of one message take
 DEDUPLICATION_SECONDS = 600  # that the server remembers ids of writes

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eventhub.columns import BUILT_IN, Column, Kind, kind_of
-from eventhub.errors import EventHubError, Misconfigured
-from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
-from eventhub.settings import (
+from eventhub.config.settings import (
     Alert,
     FileEndpoint,
     MessageEndpoint,
@@ -21,7 +19,9 @@ from eventhub.settings import (
     read_value,
     without_password,
 )
-from eventhub.yamlfile import Findings, Node, joined
+from eventhub.config.yamlfile import Findings, Node, joined
+from eventhub.errors import EventHubError, Misconfigured
+from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
 
 _METHODS = ("POST", "PUT", "DELETE")
 _ENTRY_KEYS = ("pattern", "handler", "kwargs")

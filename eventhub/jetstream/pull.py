@@ -17,8 +17,8 @@ from typing import Self
 import msgspec
 
 from eventhub.errors import Unavailable
-from eventhub.nats_connection import STREAM_NOT_FOUND, ApiError, Connection, Subscription
-from eventhub.nats_parser import Message
+from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Subscription
+from eventhub.jetstream.parser import Message
 from eventhub.stream import MAX_PAYLOAD
 
 HEARTBEAT_SECONDS = 1.0

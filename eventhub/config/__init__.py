@@ -1,0 +1,41 @@
+"""Configuration: YAML into frozen structs. The only reader of the environment.
+
+`settings` is what a file may say, `yamlfile` a tree that knows its lines, `urls` reads the
+entries of `url:`, and `loader` puts them together.
+"""
+
+from eventhub.config.loader import ENVIRONMENT, as_shown, load
+from eventhub.config.settings import (
+    Alert,
+    Auth,
+    Broker,
+    Config,
+    EmailService,
+    FileEndpoint,
+    Jwt,
+    Log,
+    MessageEndpoint,
+    Projection,
+    Proxy,
+    Server,
+    Session,
+)
+
+__all__ = [
+    "ENVIRONMENT",
+    "Alert",
+    "Auth",
+    "Broker",
+    "Config",
+    "EmailService",
+    "FileEndpoint",
+    "Jwt",
+    "Log",
+    "MessageEndpoint",
+    "Projection",
+    "Proxy",
+    "Server",
+    "Session",
+    "as_shown",
+    "load",
+]
