@@ -1,11 +1,17 @@
-"""The command line. It puts the parts together, prints for people, and holds no rules."""
+"""The command line: prints for people, and holds no rules.
+
+What a command needs it imports itself: DuckDB and the rest of a hub take a second to load, and
+who only posts a message should not wait for them.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 import click
@@ -13,17 +19,18 @@ import msgspec
 import yaml
 from tqdm import tqdm
 
-from eventhub import __version__, hub, log
-from eventhub.alerts import desk
-from eventhub.alerts.courier import DeadLetter
-from eventhub.channel import endpoints_of
+from eventhub import __version__, log
 from eventhub.config import Config, as_shown, load
 from eventhub.errors import EventHubError, Misconfigured, Rejected
-from eventhub.gateway.client import Tail, send
-from projections.projector import Told, rebuild
-from projections.verify import Report, verify
+
+if TYPE_CHECKING:
+    from eventhub.alerts.courier import DeadLetter
+    from eventhub.hub import Role
+    from projections.projector import Told
+    from projections.verify import Report
 
 T = TypeVar("T")
+ROLES = ("gateway", "projector", "alerts")
 _FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 _DATA = click.option(
     "--data", type=click.Path(path_type=Path), help="Folder of log and projection [FILE's data/]."
@@ -96,12 +103,14 @@ def _first_of_ours(group: BaseExceptionGroup[BaseException]) -> EventHubError | 
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one [8080].")
 @_DATA
 @click.option(
-    "--role", "roles", multiple=True, type=click.Choice(hub.ROLES), help="Parts to run [all]."
+    "--role", "roles", multiple=True, type=click.Choice(ROLES), help="Parts to run [all]."
 )
 def serve(
-    file: Path, host: str | None, port: int | None, data: Path | None, roles: tuple[hub.Role, ...]
+    file: Path, host: str | None, port: int | None, data: Path | None, roles: tuple[Role, ...]
 ) -> None:
     """Serve the endpoints of FILE."""
+    from eventhub import hub
+
     config = _load(file, data=data, host=host, port=port)
     _run(hub.serve(config, roles or hub.ROLES, _announce, _progress))
 
@@ -115,6 +124,8 @@ def _announce(url: str) -> None:
 @_FILE
 def check(file: Path) -> None:
     """Check FILE: every key, type and expression."""
+    from eventhub import hub
+
     config = _load(file)
     hub.check(config)
     for warning in config.warnings:
@@ -143,6 +154,8 @@ def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
 
     URL may have filters: eventhub tail 'http://127.0.0.1:8080/messages?topic=Help'
     """
+    from eventhub.gateway.client import Tail
+
     extra = {"_since": since} if since else {}
     extra |= {"_replay": "log"} if history else {}
     joiner = "&" if "?" in url else "?"
@@ -169,6 +182,8 @@ def _writer(method: str) -> None:
     @click.option("--key", help="Idempotency key: a retry with it is not a second message.")
     @_TOKEN
     def write(url: str, message: Sequence[str], key: str | None, token: str | None) -> None:
+        from eventhub.gateway.client import send
+
         headers = _headers(token) | ({"Idempotency-Key": key} if key else {})
         receipt = _run(send(url, method, _message(message), headers))
         click.echo(json.dumps(receipt))
@@ -201,6 +216,9 @@ def rebuild_tables(file: Path, data: Path | None) -> None:
 
 
 async def _rebuild(config: Config) -> None:
+    from eventhub import hub
+    from projections.projector import rebuild
+
     async with hub.open_parts(config) as (streams, store):
         for name, stream in streams.items():
             with _progress(f"rebuild {name}") as told:
@@ -219,6 +237,9 @@ def verify_tables(file: Path, data: Path | None) -> None:
 
 
 async def _verify(config: Config) -> bool:
+    from eventhub import hub
+    from projections.verify import verify
+
     is_equal = True
     async with hub.open_parts(config) as (streams, store):
         for name, stream in streams.items():
@@ -271,6 +292,8 @@ def alerts() -> None:
 @_DATA
 def list_alerts(file: Path, data: Path | None) -> None:
     """List the alerts that could not be sent, oldest first."""
+    from eventhub import hub
+    from eventhub.alerts import desk
 
     async def work() -> list[DeadLetter]:
         async with hub.open_log(config) as event_log:
@@ -288,6 +311,9 @@ def list_alerts(file: Path, data: Path | None) -> None:
 @_DATA
 def retry_alerts(file: Path, data: Path | None) -> None:
     """Send each dead letter once more; what is sent is dead no more."""
+    from eventhub import hub
+    from eventhub.alerts import desk
+    from eventhub.channel import endpoints_of
 
     async def work() -> list[desk.Retried]:
         async with hub.open_log(config) as event_log:
@@ -308,6 +334,9 @@ def retry_alerts(file: Path, data: Path | None) -> None:
 @click.option("--to", help="Who gets the mails, instead of the alerts' own recipients.")
 def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
     """Send the alert of each endpoint of FILE for a made-up message."""
+    from eventhub.alerts import desk
+    from eventhub.channel import endpoints_of
+
     config = _load(file, data=data)
     results = _run(desk.send_test(config, endpoints_of(config), to=to))
     for result in results:
