@@ -77,9 +77,15 @@ class Findings:
         return node.items
 
     def raise_if_any(self) -> None:
-        """Raise `Misconfigured` with all problems, a line each."""
+        """Raise `Misconfigured` with all problems, a line each, in the order of the file."""
         if self.problems:
-            raise Misconfigured("\n".join(self.problems))
+            raise Misconfigured("\n".join(sorted(self.problems, key=_place)))
+
+
+def _place(problem: str) -> tuple[str, int]:
+    """Return file and line, which are what a problem begins with."""
+    found = re.match(r"(.*?):(\d+): ", problem)
+    return (found[1], int(found[2])) if found else ("", 0)
 
 
 def _line(node: Node, path: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """Gateway: the routes of a configuration at work, from the first request to the last goodbye."""
 
 import asyncio
+import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
 
@@ -131,7 +132,8 @@ class Gateway:
         except OSError as error:
             await runner.cleanup()
             where = f"{server.host}:{server.port}"
-            raise Misconfigured(f"cannot listen on {where}: {error.strerror}") from error
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise Misconfigured(f"cannot listen on {where}: {reason}") from error
         port = runner.addresses[0][1]
         host = f"[{server.host}]" if ":" in server.host else server.host
         self.url = f"http://{host}:{port}"

@@ -1,0 +1,126 @@
+"""The parser hands on what nats-py's own parser hands on, however the bytes are cut."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.aio.client import Client
+from nats.protocol.parser import Parser
+
+from eventhub.jetstream.parser import BatchParser, Message
+
+Told = list[tuple[Any, ...]]
+TOKENS = st.text("abcXYZ0123456789_-=$.>", min_size=1, max_size=20)
+HEADERS = st.sampled_from(
+    [
+        None,
+        b"NATS/1.0\r\nNats-Msg-Id: w1\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n",
+        b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 7\r\n\r\n",
+        b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 3\r\n\r\n",
+        b"NATS/1.0 503\r\n\r\n",
+    ]
+)
+MESSAGES = st.lists(
+    st.tuples(TOKENS, st.sampled_from([1, 2]), st.none() | TOKENS, HEADERS, st.binary(max_size=80)),
+    max_size=12,
+)
+
+
+class Recorder(Client):
+    """A client that is not connected, and notes what its parser hands on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: Told = []
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
+        head = None if headers is None else await self._process_headers(headers)
+        self.told.append((sid, subject.decode(), reply.decode(), head, data))
+
+    async def _process_ping(self) -> None:
+        self.told.append(("PING",))
+
+    async def _process_pong(self) -> None:
+        self.told.append(("PONG",))
+
+    async def _process_err(self, err_msg: str) -> None:
+        self.told.append(("ERR", err_msg))
+
+
+def wire(messages: list[tuple[Any, ...]]) -> bytes:
+    """Return messages as a server writes them, with other lines between."""
+    parts = [b"+OK\r\n"]
+    for subject, sid, reply, head, data in messages:
+        words = [subject.encode(), b"%d" % sid, *([reply.encode()] if reply else [])]
+        if head is None:
+            parts += [b"MSG ", b" ".join([*words, b"%d" % len(data)]), b"\r\n", data, b"\r\n"]
+        else:
+            sizes = [b"%d" % len(head), b"%d" % (len(head) + len(data))]
+            parts += [b"HMSG ", b" ".join([*words, *sizes]), b"\r\n", head, data, b"\r\n"]
+        parts.append(b"PONG\r\n" if len(data) % 3 == 0 else b"PING\r\n")
+    return b"".join([*parts, b"-ERR 'Permissions Violation'\r\n"])
+
+
+def recording(told: Told, sid: int) -> Any:
+    """Return a handler that notes messages as `Recorder` does."""
+
+    def handle(messages: list[Message]) -> None:
+        told.extend((sid, m.subject, m.reply, m.headers, m.data) for m in messages)
+
+    return handle
+
+
+@given(MESSAGES, st.lists(st.integers(1, 60), min_size=1, max_size=20))
+async def test_the_same_messages_in_the_same_order(
+    messages: list[tuple[Any, ...]], cuts: list[int]
+) -> None:
+    theirs, ours = Recorder(), Recorder()
+    parser = BatchParser.install(ours)
+    parser.handlers |= {sid: recording(ours.told, sid) for sid in (1, 2)}
+    data = wire(messages)
+    await Parser(theirs).parse(data)
+    position = 0
+    while position < len(data):
+        size = cuts[position % len(cuts)]
+        await parser.parse(data[position : position + size])
+        position += size
+    assert [_plain(each) for each in ours.told] == [_plain(each) for each in theirs.told]
+
+
+def _plain(told: tuple[Any, ...]) -> tuple[Any, ...]:
+    """nats-py leaves out an empty description."""
+    if len(told) != 5 or told[3] is None:
+        return told
+    return (*told[:3], {k: v for k, v in told[3].items() if v}, told[4])
+
+
+async def test_messages_of_nobody_are_dropped() -> None:
+    client = Recorder()
+    parser = BatchParser.install(client)
+    await parser.parse(b"MSG a 9 2\r\nhi\r\nPING\r\n")
+    assert client.told == [("PING",)]
+
+
+async def test_a_new_connection_begins_with_nothing_of_the_old() -> None:
+    client = Recorder()
+    parser = BatchParser.install(client)
+    parser.handlers[1] = recording(client.told, 1)
+    await parser.parse(b"MSG a 1 100\r\nhalf of")
+    parser.reset()
+    await parser.parse(b"MSG a 1 2\r\nhi\r\n")
+    assert client.told == [(1, "a", "", None, b"hi")]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 8 << 20])
+async def test_a_large_message_comes_in_pieces(size: int) -> None:
+    client = Recorder()
+    parser = BatchParser.install(client)
+    parser.handlers[1] = recording(client.told, 1)
+    data = b"MSG a 1 %d\r\n%s\r\n" % (size, b"x" * size)
+    for start in range(0, len(data), 65536):
+        await parser.parse(data[start : start + 65536])
+    [(_, _, _, _, body)] = client.told
+    assert body == b"x" * size
