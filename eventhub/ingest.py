@@ -4,9 +4,10 @@ What a client sends is untrusted, what the configuration says is not. Everything
 a message does so before the append; after it, the message is an event and nothing undoes it.
 """
 
+import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -34,6 +35,8 @@ _WRITES = count()
 """With the process's random part: ids of writes that no other process uses."""
 MAX_MESSAGES = 10_000
 """In one frame or body: what one client may keep the hub busy with at once."""
+RUN_MESSAGES = 256
+"""Messages of one array that are appended together: a good batch for the broker."""
 MAX_DEPTH = 64
 """Nesting of a message: every reader must be able to decode its event, however deep its stack."""
 _DECODER = msgspec.json.Decoder()
@@ -145,26 +148,55 @@ class Ingest:
         """Highest sequence that this process knows to be stored in the channel."""
         return self._rows.newest
 
-    async def write(self, command: Command, handler: Handler) -> Receipt:
-        """Make a command an event; return once it is durable.
+    async def write(
+        self, commands: Iterable[Command | EventHubError], handler: Handler
+    ) -> AsyncIterator[Receipt | EventHubError]:
+        """Make commands events, in order; yield for each its receipt, once it is durable.
 
-        Raises:
-            Rejected: it is not acceptable; nothing was stored.
-            Conflict: the row is not as the command says; nothing was stored.
-            Unavailable: see its code for whether anything was stored.
-            EventHubError: `internal`: a hook failed; nothing was stored.
+        POSTs that follow each other are appended together. What is refused yields the error, and
+        nothing of it is stored; for `Unavailable` its code says what is known. An error among the
+        commands is yielded in its place.
         """
-        try:
-            receipt = await self._write(command, handler)
-        except EventHubError as error:
-            metrics.REFUSED.labels(error.code).inc()
-            raise
-        if not receipt.duplicate:
-            metrics.APPENDED.labels(self._endpoint.channel.name, command.method).inc()
-        return receipt
+        for run in _runs(commands):
+            drafts = [await self._drafted(command, handler) for command in run]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._outcome(draft)) for draft in drafts]
+            for task in tasks:
+                yield task.result()
 
-    async def _write(self, command: Command, handler: Handler) -> Receipt:
-        draft = await self._draft(command, handler)
+    async def _drafted(
+        self, command: Command | EventHubError, handler: Handler
+    ) -> "Draft | EventHubError":
+        if isinstance(command, EventHubError):
+            return command
+        try:
+            return await self._draft(command, handler)
+        except EventHubError as error:
+            return error
+        except Exception:  # the sender is told, and the next message is served
+            log.exception("message_failed", endpoint=self._endpoint.name)
+            return EventHubError("internal error")
+
+    async def _outcome(self, draft: "Draft | EventHubError") -> Receipt | EventHubError:
+        """Store a draft; count what became of it."""
+        told = draft if isinstance(draft, EventHubError) else await self._stored(draft)
+        if isinstance(told, EventHubError):
+            metrics.REFUSED.labels(told.code).inc()
+        elif not told.duplicate and isinstance(draft, Draft):
+            metrics.APPENDED.labels(self._endpoint.channel.name, draft.command.method).inc()
+        return told
+
+    async def _stored(self, draft: "Draft") -> Receipt | EventHubError:
+        try:
+            return await self._store(draft)
+        except EventHubError as error:
+            return error
+        except Exception:  # the sender is told, and the next message is served
+            log.exception("message_failed", endpoint=self._endpoint.name)
+            return EventHubError("internal error")
+
+    async def _store(self, draft: "Draft") -> Receipt:
+        command = draft.command
         needs_row = command.method != "POST" or bool(command.if_sequence)
         last = self._rows.recent(draft.id) if needs_row else None
         is_fresh = not needs_row
@@ -177,7 +209,7 @@ class Ingest:
                 last, is_fresh = await self._last(draft.id), True
             except Rejected as refusal:
                 if is_fresh:
-                    return await self._first_receipt(command, last, refusal)
+                    return await self._first_receipt(draft, last, refusal)
                 last, is_fresh = await self._last(draft.id), True
         raise Unavailable(f"too many writers change {draft.id} at once")
 
@@ -186,11 +218,11 @@ class Ingest:
         expect = last.sequence if last else 0
         sequence, duplicate = await self._stream.append(event, expect=expect)
         if duplicate:
-            return await self._repeated(draft.command, sequence)
+            return await self._repeated(draft, sequence)
         self._rows.note([StoredEvent(sequence, event)])
         return Receipt(draft.id, sequence, duplicate)
 
-    async def _repeated(self, command: Command, sequence: int) -> Receipt:
+    async def _repeated(self, draft: "Draft", sequence: int) -> Receipt:
         """Return the receipt of the first of two writes with one key, if they are one write.
 
         A POST without an id got another id now than then, so the first is read back.
@@ -198,8 +230,8 @@ class Ingest:
         first = await self._stream.get(sequence)
         if first is None:
             raise EventHubError("the first write with this _key cannot be read")
-        asked = command.message.get("id")
-        if first.event.method != command.method or asked not in (None, "", first.event.id):
+        has_id = draft.command.message.get("id") not in (None, "")
+        if first.event.method != draft.command.method or (has_id and draft.id != first.event.id):
             raise Rejected("bad_control", "this _key was used for another write")
         return Receipt(first.event.id, sequence, duplicate=True)
 
@@ -233,17 +265,33 @@ class Ingest:
             raise EventHubError("the row's last event is damaged") from error
 
     async def _first_receipt(
-        self, command: Command, last: StoredEvent | None, refusal: Rejected
+        self, draft: "Draft", last: StoredEvent | None, refusal: Rejected
     ) -> Receipt:
         """A keyed write that would be refused may be the retry of one that was not."""
-        if not command.is_keyed:
+        if not draft.command.is_keyed:
             raise refusal
-        if last is not None and last.event.write == command.write:
+        if last is not None and last.event.write == draft.command.write:
             return Receipt(last.event.id, last.sequence, duplicate=True)
-        receipt = await self._receipts.find(command.write)
+        receipt = await self._receipts.find(draft.command.write)
         if receipt is None:
             raise refusal
-        return await self._repeated(command, receipt.sequence)
+        return await self._repeated(draft, receipt.sequence)
+
+
+def _runs(commands: Iterable[Command | EventHubError]) -> Iterator[list[Command | EventHubError]]:
+    """Cut commands into runs that are appended together: POSTs read no row first."""
+    run: list[Command | EventHubError] = []
+    for command in commands:
+        is_post = isinstance(command, Command) and command.method == "POST"
+        if run and (not is_post or command.if_sequence is not None or len(run) == RUN_MESSAGES):
+            yield run
+            run = []
+        run.append(command)
+        if not is_post or command.if_sequence is not None:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _differ(old: Any, new: Any) -> bool:

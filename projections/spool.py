@@ -77,7 +77,7 @@ class Spool:
         if self._is_closed:
             raise Unavailable("the snapshot was closed")
         if self._file is None:
-            self._file = TemporaryFile(buffering=0, dir=self._folder)
+            self._file = TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115 - until `close`
         return self._file.fileno()
 
 

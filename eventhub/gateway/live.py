@@ -17,6 +17,7 @@ from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.since import start_of
 from eventhub.gateway.subscriber import Subscriber
 from eventhub.ingest import parse_json
+from eventhub.receipts import Receipt
 
 log = structlog.get_logger()
 
@@ -115,25 +116,21 @@ async def _receive(
         metrics.REFUSED.labels(error.code).inc()
         connection.tell(protocol.refusal(error))
         return
-    for message in messages:
-        await _write(route, visit, connection, message)
+    asked = iter(messages)
+    async for outcome in route.write(messages, visit):
+        _answer(connection, outcome, next(asked))
         await connection.drain()  # whoever does not read its answers does not go on
-        await asyncio.sleep(0)  # what is refused at once awaits nothing else
 
 
-async def _write(route: Route, visit: Visit, connection: WebSocketConnection, message: Any) -> None:
+def _answer(
+    connection: WebSocketConnection, outcome: Receipt | EventHubError, message: Any
+) -> None:
     ref = message.get("_ref") if isinstance(message, dict) else None
-    try:
-        receipt = await route.write(message, visit)
-    except EventHubError as error:
-        connection.tell(protocol.refusal(error, ref))
-    except Exception:  # the sender is told, and its next message is served
-        log.exception("message_failed", endpoint=route.endpoint.name)
-        connection.tell(protocol.refusal(EventHubError("internal error"), ref))
-    else:
-        if connection.form is Form.V1:
-            if ref is not None:
-                connection.tell(protocol.ack(ref, receipt.as_dict()))
-        elif receipt.duplicate:
-            known = f"{receipt.id} is stored already, at {receipt.sequence}"
-            connection.tell(protocol.refusal(Rejected("duplicate", known), ref))
+    if isinstance(outcome, EventHubError):
+        connection.tell(protocol.refusal(outcome, ref))
+    elif connection.form is Form.V1:
+        if ref is not None:
+            connection.tell(protocol.ack(ref, outcome.as_dict()))
+    elif outcome.duplicate:
+        known = f"{outcome.id} is stored already, at {outcome.sequence}"
+        connection.tell(protocol.refusal(Rejected("duplicate", known), ref))

@@ -1,12 +1,11 @@
 """Route: everything that one endpoint needs to answer requests, and who gets in."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from eventhub import metrics
 from eventhub.channel import Endpoint
 from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
@@ -84,15 +83,19 @@ class Route:
             raise Rejected("bad_request", "_replay is rows or log", column="_replay")
         return View(form, query, history=replay == "log", epoch=self.stream.epoch)
 
-    async def write(self, raw: Any, visit: Visit, method: str | None = None) -> Receipt:
-        """Make one decoded message an event; errors as `Ingest.write` and `Command.parse`."""
+    def write(
+        self, messages: Iterable[Any], visit: Visit, method: str | None = None
+    ) -> AsyncIterator[Receipt | EventHubError]:
+        """Make decoded messages events, in order; as `Ingest.write`."""
+        commands = (self._command(message, visit, method) for message in messages)
+        return self.ingest.write(commands, visit.handler)
+
+    def _command(self, raw: Any, visit: Visit, method: str | None) -> Command | EventHubError:
         user = visit.handler.current_user
         try:
-            command = Command.parse(raw, method=method, user=None if user is None else user.id)
+            return Command.parse(raw, method=method, user=None if user is None else user.id)
         except Rejected as error:
-            metrics.REFUSED.labels(error.code).inc()  # what `ingest` refuses it counts itself
-            raise
-        return await self.ingest.write(command, visit.handler)
+            return error
 
 
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:

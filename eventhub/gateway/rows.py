@@ -1,6 +1,5 @@
 """Rows: the table over plain HTTP: GET the rows of a filter; POST, PUT, DELETE messages."""
 
-import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -46,10 +45,8 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
     visit = await route.admit(request)
     messages, is_array = await _messages(route, request)
     _check_headers(request, is_array=is_array)
-    told = []
-    for message in messages:
-        told.append(await _write(route, request, visit, message))
-        await asyncio.sleep(0)  # what is refused at once awaits nothing else
+    messages = [_with_headers(message, request) for message in messages]
+    told = [outcome async for outcome in route.write(messages, visit, request.method)]
     if is_array:
         return _json([answer(each) for each in told], 200, route, request)
     first = told[0]
@@ -83,13 +80,6 @@ def _json(body: Any, status: int, route: Route, request: web.Request) -> web.Res
         content_type="application/json",
         headers=_headers(route, request),
     )
-
-
-async def _write(route: Route, request: web.Request, visit: Visit, message: Any) -> Any:
-    try:
-        return await route.write(_with_headers(message, request), visit, request.method)
-    except EventHubError as error:
-        return error
 
 
 def _method(message: Any, request: web.Request) -> str:

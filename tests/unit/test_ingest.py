@@ -19,6 +19,7 @@ from eventhub.memory import MemoryStream
 from eventhub.receipts import Receipt, Receipts
 from eventhub.row_cache import RowCache
 from eventhub.stream import Appended, WrongSequence
+from tests.builders import channel
 
 CHANNEL = Channel(
     "chat", Columns([Column("text"), Column("votes", Kind.INTEGER), Column("data", Kind.JSON)])
@@ -49,8 +50,15 @@ class Writer:
         )
 
     async def __call__(self, raw: object = None, /, **message: Any) -> Receipt:
-        command = Command.parse(message if raw is None else raw)
-        return await self._ingest.write(command, handler(ALICE))
+        [told] = await self.all(message if raw is None else raw)
+        if isinstance(told, EventHubError):
+            raise told
+        return told
+
+    async def all(self, *raw: object) -> list[Receipt | EventHubError]:
+        """Write messages as of one array; a message that cannot be parsed raises."""
+        commands = [Command.parse(each) for each in raw]
+        return [told async for told in self._ingest.write(commands, handler(ALICE))]
 
     async def event(self, **message: Any) -> Event:
         receipt = await self(message)
@@ -495,3 +503,38 @@ async def test_an_unknown_outcome_is_told_and_a_retry_settles_it() -> None:
 async def test_an_event_too_large_is_refused(write: Writer) -> None:
     assert await outcome(write(id="1", text="x" * (8 << 20))) == "too_large"
     assert await outcome(write(id="1")) == "stored"
+
+
+# --- Arrays
+
+
+async def test_posts_of_one_array_keep_their_order_and_each_has_its_own_answer() -> None:
+    writer = Writer(MemoryStream(channel()))
+    messages: list[dict[str, Any]] = [{"text": str(number)} for number in range(600)]
+    messages[5] = {"votes": "many"}
+    messages[300] = {"_method": "PUT", "id": "nobody"}
+    told = await writer.all(*messages)
+    refused = {n: each.code for n, each in enumerate(told) if isinstance(each, EventHubError)}
+    assert refused == {5: "bad_value", 300: "not_found"}
+    stored = [each for each in told if isinstance(each, Receipt)]
+    assert [each.sequence for each in stored] == list(range(1, 599))
+    texts = [writer.stream.at(each.sequence).event.message["text"] for each in stored]
+    assert texts == [m["text"] for n, m in enumerate(messages) if n not in refused]
+
+
+async def test_messages_of_one_array_that_depend_on_each_other_see_each_other() -> None:
+    writer = Writer(MemoryStream(channel()))
+    told = await writer.all(
+        {"id": "a", "text": "1"},
+        {"id": "a", "text": "again"},
+        {"_method": "PUT", "id": "a", "text": "2"},
+        {"_method": "DELETE", "id": "a"},
+        {"id": "a", "text": "3"},
+        {"id": "b"},
+    )
+    codes = [each.code if isinstance(each, EventHubError) else None for each in told]
+    assert codes == [None, "exists", None, None, None, None]
+    last = await writer.stream.last("a")
+    assert last is not None
+    assert last.event.row is not None
+    assert last.event.row["text"] == "3"
