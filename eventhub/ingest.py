@@ -282,14 +282,18 @@ def _runs(commands: Iterable[Command | EventHubError]) -> Iterator[list[Command 
     """Cut commands into runs that are appended together: POSTs read no row first."""
     run: list[Command | EventHubError] = []
     for command in commands:
-        is_post = isinstance(command, Command) and command.method == "POST"
-        if run and (not is_post or command.if_sequence is not None or len(run) == RUN_MESSAGES):
+        reads_no_row = (
+            isinstance(command, Command)
+            and command.method == "POST"
+            and command.if_sequence is None
+        )
+        if run and (not reads_no_row or len(run) == RUN_MESSAGES):
             yield run
             run = []
-        run.append(command)
-        if not is_post or command.if_sequence is not None:
-            yield run
-            run = []
+        if reads_no_row:
+            run.append(command)
+        else:
+            yield [command]
     if run:
         yield run
 
