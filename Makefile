@@ -15,7 +15,7 @@ test: .venv/dev chromium ## Set up, and run every test
 check: .venv/dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/codespell eventhub projections tests docs README.md
+	$(BIN)/codespell eventhub projections docs README.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

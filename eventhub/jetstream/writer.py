@@ -30,6 +30,7 @@ QUEUE_COUNT = 20_000  # writes waiting; when full, whoever writes next waits for
 QUEUE_BYTES = 64 << 20
 ACK_SECONDS = 2.0  # until a write is sent again; usually 1 ms
 UNAVAILABLE_SECONDS = 5.0  # that a write waits for the connection before it is refused
+ROOM_SECONDS = 30.0  # to get into the queue, however many wait before
 UNKNOWN_SECONDS = 15.0  # that a write is sent again; the server remembers ids for 10 minutes
 PAUSE_SECONDS = 0.05  # between attempts that the server refuses for now
 
@@ -162,6 +163,7 @@ class Writer:
                 await self._wait_for_room()
         if self._closed:
             raise Unavailable("the event log is closed; nothing was stored")
+        write.give_up = asyncio.get_running_loop().time() + UNAVAILABLE_SECONDS
         self._queue.append(write)
         self._queued_bytes += len(write.payload)
         self._filled.set()
@@ -185,9 +187,9 @@ class Writer:
         return len(self._queue) >= QUEUE_COUNT or self._queued_bytes >= QUEUE_BYTES
 
     async def _wait_for_room(self) -> None:
-        """Wait for room in the queue, as long as a queued write would wait for its outcome."""
+        """Wait for room in the queue: while the broker stores, a burst is slow and not refused."""
         try:
-            async with asyncio.timeout(UNAVAILABLE_SECONDS):
+            async with asyncio.timeout(ROOM_SECONDS):
                 while self._is_full:
                     self._drained.clear()
                     await self._drained.wait()

@@ -15,6 +15,21 @@ MARK = b'"_method"'
 """Once in every live frame: counting it in raw bytes is much cheaper than parsing frames."""
 
 
+class Counter:
+    """Counts marks in what is read piece by piece: one may lie across two pieces."""
+
+    def __init__(self, mark: bytes) -> None:
+        self.seen = 0
+        self._mark = mark
+        self._rest = b""
+
+    def take(self, data: bytes) -> None:
+        """Count the marks that end in this piece."""
+        data = self._rest + data
+        self.seen += data.count(self._mark)
+        self._rest = data[-(len(self._mark) - 1) :]
+
+
 def connect(url: str) -> socket.socket:
     """Open a bare WebSocket (RFC 6455 section 4.1) that starts with what is new."""
     parts = urlsplit(url)
@@ -37,22 +52,20 @@ def connect(url: str) -> socket.socket:
 def main(url: str, count: int) -> None:
     """Count marks until standard input ends."""
     selector = selectors.DefaultSelector()
-    for _ in range(count):
-        selector.register(connect(url), selectors.EVENT_READ)
+    counters = [Counter(MARK) for _ in range(count)]
+    for counter in counters:
+        selector.register(connect(url), selectors.EVENT_READ, counter)
     selector.register(sys.stdin, selectors.EVENT_READ, "stdin")
     print("connected", flush=True)
-    buffer, seen = bytearray(1 << 20), 0
     while True:
         for key, _ in selector.select():
             if key.data == "stdin":
                 if not sys.stdin.readline():
                     return
-                print(seen, flush=True)
+                print(sum(counter.seen for counter in counters), flush=True)
                 continue
-            connection = key.fileobj
-            assert isinstance(connection, socket.socket)
-            size = connection.recv_into(buffer)
-            seen += buffer.count(MARK, 0, size)
+            assert isinstance(key.fileobj, socket.socket)
+            key.data.take(key.fileobj.recv(1 << 20))
 
 
 if __name__ == "__main__":
