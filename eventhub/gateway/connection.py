@@ -61,6 +61,10 @@ class Connection:
         """See `Outlet`."""
         return self._out.push
 
+    def abort(self) -> None:
+        """End it at once: the client did not take its goodbye."""
+        self._out.abort()
+
 
 class WebSocketConnection(Connection):
     """One WebSocket. Reads messages one after the other; what is written may come from anywhere."""

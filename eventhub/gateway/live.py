@@ -102,8 +102,9 @@ async def _stop(connection: AnyConnection) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await connection.stop(Close.RESTART)
-    except TimeoutError:  # it takes nothing, not even this; the server's end will end it
+    except TimeoutError:  # it takes nothing, not even this
         log.info("close_cut_short")
+        connection.abort()
 
 
 async def _receive(

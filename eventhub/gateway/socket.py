@@ -62,6 +62,10 @@ class Socket:
                 if self._transport.get_write_buffer_size() >= waiting:
                     raise Stalled("the client takes nothing") from None
 
+    def abort(self) -> None:
+        """Close at once; what the client has not taken is lost to it."""
+        self._transport.abort()
+
     def close_after(self, data: bytes) -> None:
         """Close once everything is taken, last of all `data`; at the latest after a while."""
         self.push(data)
