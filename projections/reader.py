@@ -16,8 +16,15 @@ T = TypeVar("T")
 class Reader:
     """One read-only transaction: consistent, and isolated from the writer. One step at a time."""
 
-    def __init__(self, root: Connection) -> None:
+    def __init__(self, root: Connection, root_lock: Lock) -> None:
+        """Get ready.
+
+        Args:
+            root: whose cursor the transaction is.
+            root_lock: held for that: DuckDB refuses two calls of one connection at a time.
+        """
         self._root = root
+        self._root_lock = root_lock
         self._cursor: Connection | None = None
         self._is_closed = False
         self._lock = Lock()
@@ -50,6 +57,7 @@ class Reader:
 
     def _begun(self) -> Connection:
         if self._cursor is None:
-            self._cursor = self._root.cursor()
+            with self._root_lock:
+                self._cursor = self._root.cursor()
             self._cursor.execute("BEGIN TRANSACTION READ ONLY")
         return self._cursor

@@ -11,13 +11,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self, TypeVar
 
 import duckdb
 import structlog
 
 from eventhub.channel import Channel
-from eventhub.errors import Misconfigured
+from eventhub.errors import Misconfigured, Unavailable
 from eventhub.event import StoredEvent
 from projections.fold import fold
 from projections.reader import Reader
@@ -68,6 +69,8 @@ class Store:
         self.tables = {channel.name: Tables(channel) for channel in channels}
         self._progress: dict[str, Progress] = {}
         self._readers: set[Reader] = set()
+        self._root_lock = Lock()
+        self._is_closing = False
         # Each projector waits for its job, so this queue is never longer than there are channels.
         self._writing = ThreadPoolExecutor(1, "duckdb-writer")
         self._reading = ThreadPoolExecutor(READER_THREADS, "duckdb-reader")
@@ -96,6 +99,7 @@ class Store:
         Past the deadline what runs is interrupted. Nothing is lost by that: the history is
         committed, and the next open goes on where the tables are.
         """
+        self._is_closing = True
         try:
             async with asyncio.timeout(deadline_seconds):
                 await _in(self._writing, self._finish)
@@ -144,16 +148,21 @@ class Store:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Reader]:
-        """Lend a transaction to read in. It is ended even if the borrower is cancelled."""
-        reader = Reader(self._root)
+        """Lend a transaction to read in. It is ended even if the borrower is cancelled.
+
+        Raises:
+            Unavailable: the store is closing.
+        """
+        if self._is_closing:
+            raise Unavailable("the projection is closing")
+        reader = Reader(self._root, self._root_lock)
         self._readers.add(reader)
         try:
             yield reader
         finally:
             # Not awaited: a step may still run, and whoever was cancelled must not wait for it.
             if reader in self._readers:
-                self._readers.discard(reader)
-                self._reading.submit(reader.close)
+                self._reading.submit(self._end, reader)
 
     async def read(self, reader: Reader, step: Callable[[Connection], T]) -> T:
         """Run a step of a reader in one of the few reading threads; errors as `Reader.run`."""
@@ -192,10 +201,16 @@ class Store:
 
     def _close(self) -> None:
         """Close all connections: DuckDB lets the file go with the last one, after a checkpoint."""
-        while self._readers:
-            self._readers.pop().close()
+        for reader in tuple(self._readers):
+            self._end(reader)
         self._writer.close()
-        self._root.close()
+        with self._root_lock:  # a reader that is late may be making its cursor
+            self._root.close()
+
+    def _end(self, reader: Reader) -> None:
+        """Until it is closed it is one of ours: DuckDB lets nobody close what it hangs from."""
+        reader.close()
+        self._readers.discard(reader)
 
     def _recover(self) -> None:
         try:

@@ -32,9 +32,14 @@ class Live:
 
     def __init__(self) -> None:
         self._open: set[AnyConnection] = set()
+        self._is_stopping = False
 
     async def stop(self) -> None:
-        """Close every connection, all at once; their clients connect again."""
+        """Close every connection, all at once; their clients connect again.
+
+        One that is being opened now is closed as soon as it is open.
+        """
+        self._is_stopping = True
         async with asyncio.TaskGroup() as group:
             for connection in tuple(self._open):
                 group.create_task(_stop(connection))
@@ -54,6 +59,8 @@ class Live:
             await connection.fail(EventHubError("internal error"))
             return connection.response
         with self._registered(route, connection, subscriber):
+            if self._is_stopping:
+                await _stop(connection)
             await connection.serve(lambda data: _receive(route, visit, connection, data))
         return connection.response
 
@@ -71,6 +78,8 @@ class Live:
         subscriber = Subscriber(view, route.fanout, route.stream, connection)
         subscriber.start(start, route.snapshots)
         with self._registered(route, connection, subscriber):
+            if self._is_stopping:
+                await _stop(connection)
             await connection.serve()
         return connection.response
 

@@ -427,3 +427,20 @@ async def test_a_deleted_log_starts_the_projection_over_and_tells_clients_so(
     assert frames[-1]["_ready"]["recovered"] is False
     assert [frame["n"] for frame in frames[1:-1]] == list(range(100, 107))
     assert msgspec.json.encode(await get(url)).count(b'"n":') == 7
+
+
+async def test_a_client_that_is_being_let_in_is_told_of_a_stop_too(hub_factory: HubFactory) -> None:
+    """Its `open` takes a second, and the stop comes meanwhile."""
+    text = """
+url:
+  slow:
+    pattern: /slow
+    handler: MessageHandler
+    kwargs: {columns: {body: TEXT}, open: asyncio.sleep(1)}
+"""
+    hub: Hub = await asyncio.to_thread(hub_factory, text)
+    async with connect(f"{hub.url}/slow") as client, asyncio.TaskGroup() as group:
+        code = group.create_task(closed_with(client))
+        assert await asyncio.to_thread(hub.stop) == 0
+    assert code.result() == 1012
+    assert "drain_cut_short" not in hub.stderr()
