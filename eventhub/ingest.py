@@ -230,8 +230,9 @@ class Ingest:
         first = await self._stream.get(sequence)
         if first is None:
             raise EventHubError("the first write with this _key cannot be read")
-        has_id = draft.command.message.get("id") not in (None, "")
-        if first.event.method != draft.command.method or (has_id and draft.id != first.event.id):
+        given = draft.command.message.get("id")  # a hook may have made another of it
+        names_another = str(given) == draft.id != first.event.id
+        if first.event.method != draft.command.method or names_another:
             raise Rejected("bad_control", "this _key was used for another write")
         return Receipt(first.event.id, sequence, duplicate=True)
 

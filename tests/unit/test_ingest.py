@@ -538,3 +538,10 @@ async def test_messages_of_one_array_that_depend_on_each_other_see_each_other() 
     assert last is not None
     assert last.event.row is not None
     assert last.event.row["text"] == "3"
+
+
+async def test_a_retry_is_one_although_a_hook_makes_the_ids() -> None:
+    defaults = {"POST": {"id": "uuid.uuid4().hex"}}
+    writer = Writer(MemoryStream(channel()), message_default=defaults)
+    first = await writer(id="mine", _key="k1")
+    assert await writer(id="mine", _key="k1") == first._replace(duplicate=True)
