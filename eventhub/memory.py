@@ -9,7 +9,7 @@ from typing import Self
 from uuid import uuid4
 
 from eventhub.channel import Channel
-from eventhub.errors import Rejected
+from eventhub.errors import EventHubError, Rejected
 from eventhub.event import Event, StoredEvent, decode, encode
 from eventhub.stream import (
     ACK_WAIT_SECONDS,
@@ -17,6 +17,7 @@ from eventhub.stream import (
     Appended,
     Bounds,
     Delivery,
+    Told,
     WrongSequence,
 )
 
@@ -56,6 +57,9 @@ class MemoryStream:
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event."""
+        return self._store(event, expect)
+
+    def _store(self, event: Event, expect: int) -> Appended:
         payload = encode(event)
         if len(payload) > MAX_PAYLOAD:
             raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
@@ -69,6 +73,16 @@ class MemoryStream:
         self._last[event.id] = self._writes[event.write] = sequence
         self._wake()
         return Appended(sequence, duplicate=False)
+
+    def submit(self, event: Event, *, expect: int, told: Told) -> bool:
+        """Append an event; tell what became of it in the loop's next turn."""
+        outcome: Appended | EventHubError
+        try:
+            outcome = self._store(event, expect)
+        except WrongSequence as error:
+            outcome = error
+        asyncio.get_running_loop().call_soon(told, outcome)
+        return True
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:

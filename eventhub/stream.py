@@ -5,7 +5,7 @@ Sequences start at 1 and only grow; 0 stands before the first event. A sequence 
 where an event was erased on purpose.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -30,6 +30,10 @@ class Appended(NamedTuple):
     sequence: int
     duplicate: bool
     """The same write was stored before; `sequence` is where, and nothing was appended now."""
+
+
+Told = Callable[[Appended | EventHubError], None]
+"""Told of an outcome, once, by the event loop; must not raise or wait."""
 
 
 class Bounds(NamedTuple):
@@ -79,6 +83,21 @@ class EventStream(Protocol):
             WrongSequence: the row has another last event; nothing was appended.
             Rejected: `too_large`; nothing was appended.
             Unavailable: `unavailable`: nothing was appended; `unknown_outcome`: nobody knows.
+        """
+
+    def submit(self, event: Event, *, expect: int, told: Told) -> bool:
+        """Begin to append an event, without waiting, after all that was submitted before.
+
+        Args:
+            event: as for `append`.
+            expect: as for `append`.
+            told: what `append` returns, or raises once it has begun.
+
+        Returns:
+            False if there is no room now: nothing was begun, and `append` would wait for some.
+
+        Raises:
+            Rejected: `too_large`; nothing was begun.
         """
 
     def follow(self, after: int) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:

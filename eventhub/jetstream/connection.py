@@ -181,18 +181,32 @@ class Connection:
         self._subscriptions.discard(subscription)
         await subscription.detach(drain=drain)
 
-    async def publish(
-        self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None
-    ) -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Hand a message to the client; whether it arrived only a reply can tell.
 
         Raises:
             Unavailable: not connected, and nothing was sent.
         """
         try:
-            await self._client.publish(subject, payload, reply, headers)
+            await self._client.publish(subject, payload, reply)
         except MaxPayloadError:
             raise
+        except _AWAY as error:
+            raise Unavailable("the event log cannot be reached") from error
+
+    def send(self, commands: bytes) -> None:
+        """Write finished commands (`publication`) to the socket at once, past nats-py's queue.
+
+        Whoever calls it bounds what is under way: this waits for nothing.
+
+        Raises:
+            Unavailable: not connected, and nothing was sent.
+        """
+        client = self._client
+        if not client.is_connected or client._transport is None:
+            raise Unavailable("the event log cannot be reached")
+        try:
+            client._transport.write(commands)
         except _AWAY as error:
             raise Unavailable("the event log cannot be reached") from error
 
@@ -368,3 +382,18 @@ def _checked(message: Message) -> dict[str, Any]:
     if refusal.status == _TEMPORARY:
         raise Unavailable(refusal.message) from refusal
     raise refusal
+
+
+def publication(subject: str, reply: str, head: bytes, payload: bytes) -> bytes:
+    """Return a message with headers as the client protocol's HPUB.
+
+    Args:
+        subject: as `Channel.subject` makes it: one line without spaces.
+        reply: where the answer goes; empty for nowhere.
+        head: the version line, the headers, and the empty line behind them.
+        payload: not longer than the server's `max_payload` with `head`.
+    """
+    to = f"{subject} {reply}" if reply else subject
+    size = len(head)
+    line = b"HPUB %b %d %d\r\n" % (to.encode(), size, size + len(payload))
+    return b"".join((line, head, payload, b"\r\n"))

@@ -6,14 +6,16 @@
 It makes the streams, and reads single events.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 from eventhub.background import Background, background
 from eventhub.channel import Channel
-from eventhub.errors import Damaged, Misconfigured, Rejected
+from eventhub.errors import Damaged, EventHubError, Misconfigured, Rejected
 from eventhub.event import Event, StoredEvent, decode, encode
 from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection
 from eventhub.jetstream.follower import Follower, epoch_of, state_in_epoch
@@ -21,7 +23,7 @@ from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import NANOSECONDS
 from eventhub.jetstream.work_queue import WorkQueue, enlist
 from eventhub.jetstream.writer import Write, Writer
-from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery
+from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, Told
 
 HEADERS_BYTES = 1024  # most that the headers of one message take
 DEDUPLICATION_SECONDS = 600  # that the server remembers ids of writes
@@ -162,11 +164,27 @@ class JetStreamStream:
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event durably."""
+        outcome: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        write = self._write(event, expect, partial(_settle, outcome))
+        await self._writer.room()
+        self._writer.put(write)
+        try:
+            return await outcome
+        finally:
+            write.forget()
+
+    def submit(self, event: Event, *, expect: int, told: Told) -> bool:
+        """Begin to append an event, if there is room."""
+        if self._writer.has_room:
+            self._writer.put(self._write(event, expect, told))
+            return True
+        return False
+
+    def _write(self, event: Event, expect: int, told: Told) -> Write:
         payload = encode(event)
         if len(payload) > min(MAX_PAYLOAD, self._connection.max_payload - HEADERS_BYTES):
             raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
-        subject = self.channel.subject(event.id)
-        return await self._writer.put(Write(subject, payload, expect, event.write))
+        return Write(self.channel.subject(event.id), payload, expect, event.write, told)
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
@@ -264,6 +282,15 @@ class JetStreamRecords:
             found.append((subject.removeprefix(self._prefix), message.data))
             query["seq"] = _sequence_of(message) + 1
         return found
+
+
+def _settle(outcome: asyncio.Future[Appended], told: Appended | EventHubError) -> None:
+    if outcome.done():  # whoever waited was cancelled
+        return
+    if isinstance(told, EventHubError):
+        outcome.set_exception(told)
+    else:
+        outcome.set_result(told)
 
 
 def _sequence_of(message: Message) -> int:

@@ -19,9 +19,9 @@ import msgspec
 import structlog
 
 from eventhub.errors import EventHubError, Unavailable
-from eventhub.jetstream.connection import Connection, Subscription
+from eventhub.jetstream.connection import Connection, Subscription, publication
 from eventhub.jetstream.parser import Message
-from eventhub.stream import Appended, WrongSequence
+from eventhub.stream import Appended, Told, WrongSequence
 
 SINGLES = 8  # waiting writes; below, an atomic batch's fixed 3 ms cost more than its fsyncs save
 BATCH = 1000  # messages of one atomic batch: the server's limit
@@ -36,7 +36,8 @@ PAUSE_SECONDS = 0.05  # between attempts that the server refuses for now
 
 WRONG_SEQUENCE = 10071  # `err_code`s of nats-server
 WRONG_LAST_ID = 10070
-NEVER_AN_ID = "-"  # as expected last id, makes the server refuse whatever it does not know
+EXPECTED = b"Nats-Expected-Last-Subject-Sequence"
+NEVER_AN_ID = b"-"  # as expected last id, makes the server refuse whatever it does not know
 
 logger = structlog.get_logger(__name__)
 
@@ -60,25 +61,37 @@ _DECODE_ACK = msgspec.json.Decoder(Ack).decode
 class Write:
     """One append that waits for its outcome."""
 
-    __slots__ = ("expect", "give_up", "outcome", "payload", "sent", "subject", "write_id")
+    __slots__ = ("_told", "expect", "give_up", "payload", "sent", "subject", "write_id")
 
-    def __init__(self, subject: str, payload: bytes, expect: int, write_id: str) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, subject: str, payload: bytes, expect: int, write_id: str, told: Told
+    ) -> None:
         self.subject = subject
         self.payload = payload
         self.expect = expect
         self.write_id = write_id
         self.sent = False
-        self.give_up = loop.time() + UNAVAILABLE_SECONDS
-        self.outcome: asyncio.Future[Appended] = loop.create_future()
+        self.give_up = 0.0
+        """When it is abandoned, on the loop's clock."""
+        self._told: Told | None = told
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Few, for nats-py parses them slowly."""
-        return {
-            "Nats-Msg-Id": self.write_id,
-            "Nats-Expected-Last-Subject-Sequence": str(self.expect),
-        }
+    def command(self, reply: str, more: bytes = b"") -> bytes:
+        """Return it as HPUB; few headers, for each is stored and sent to every reader."""
+        head = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n%b: %d\r\n%b\r\n" % (
+            self.write_id.encode(),
+            EXPECTED,
+            self.expect,
+            more,
+        )
+        return publication(self.subject, reply, head, self.payload)
+
+    def question(self, reply: str) -> bytes:
+        """Return what asks whether it is stored; never stored itself."""
+        head = b"NATS/1.0\r\nNats-Msg-Id: %b\r\nNats-Expected-Last-Msg-Id: %b\r\n\r\n" % (
+            self.write_id.encode(),
+            NEVER_AN_ID,
+        )
+        return publication(self.subject, reply, head, b"")
 
     def begin(self, now: float) -> None:
         """Note that it may be stored from now on."""
@@ -86,23 +99,28 @@ class Write:
             self.sent = True
             self.give_up = now + UNKNOWN_SECONDS
 
-    def succeed(self, appended: Appended) -> None:
-        """Tell the writer, if it still waits."""
-        if not self.outcome.done():
-            self.outcome.set_result(appended)
+    @property
+    def is_settled(self) -> bool:
+        """Its outcome was told, or nobody waits for it any more."""
+        return self._told is None
 
-    def fail(self, error: EventHubError) -> None:
-        """Tell the writer, if it still waits."""
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
+    def forget(self) -> None:
+        """Tell nobody; what was not sent yet is not sent."""
+        self._told = None
+
+    def settle(self, outcome: Appended | EventHubError) -> None:
+        """Tell the outcome, if somebody still waits."""
+        told, self._told = self._told, None
+        if told is not None:
+            told(outcome)
 
     def abandon(self) -> None:
         """Fail for want of an answer."""
         if self.sent:
             text = "the event log did not answer in time: the event may or may not be stored"
-            self.fail(Unavailable(text, code="unknown_outcome"))
+            self.settle(Unavailable(text, code="unknown_outcome"))
         else:
-            self.fail(Unavailable("the event log cannot be reached; nothing was stored"))
+            self.settle(Unavailable("the event log cannot be reached; nothing was stored"))
 
 
 class Round:
@@ -154,20 +172,33 @@ class Writer:
         self._round = Round()
         self._replies: Subscription | None = None
         self._numbers = count()
+        self._now = asyncio.get_running_loop().time
         self._closed = False
 
-    async def put(self, write: Write) -> Appended:
-        """Queue a write and return its outcome; errors as `EventStream.append`."""
-        if self._is_full or self._entrance.locked():
+    @property
+    def has_room(self) -> bool:
+        """`put` may be called now."""
+        return not (self._is_full or self._entrance.locked())
+
+    async def room(self) -> None:
+        """Wait until there is room, first come, first served.
+
+        Raises:
+            Unavailable: the broker is slower than what is written.
+        """
+        if not self.has_room:
             async with self._entrance:
                 await self._wait_for_room()
+
+    def put(self, write: Write) -> None:
+        """Queue a write; what becomes of it is told."""
         if self._closed:
-            raise Unavailable("the event log is closed; nothing was stored")
-        write.give_up = asyncio.get_running_loop().time() + UNAVAILABLE_SECONDS
+            write.settle(Unavailable("the event log is closed; nothing was stored"))
+            return
+        write.give_up = self._now() + UNAVAILABLE_SECONDS
         self._queue.append(write)
         self._queued_bytes += len(write.payload)
         self._filled.set()
-        return await write.outcome
 
     async def run(self) -> None:
         """Store what is queued, round after round, until cancelled."""
@@ -206,7 +237,7 @@ class Writer:
                 break
             write = self._queue.popleft()
             self._queued_bytes -= len(write.payload)
-            if not write.outcome.cancelled():
+            if not write.is_settled:
                 subjects.add(write.subject)
                 size += len(write.payload)
                 taken.append(write)
@@ -226,20 +257,12 @@ class Writer:
 
     async def _store_as_one(self, writes: Sequence[Write]) -> bool:
         """Publish an atomic batch; tell whether it was stored. One conflict rejects it all."""
-        batch_id = token_hex(8)
         if not await self._prepare(writes):
             return False
         reply = self._next_reply()
         self._round.expect(reply)
-        for number, write in enumerate(writes, 1):
-            headers = write.headers
-            headers["Nats-Batch-Id"] = batch_id
-            headers["Nats-Batch-Sequence"] = str(number)
-            is_last = number == len(writes)
-            if is_last:
-                headers["Nats-Batch-Commit"] = "1"
-            if not await self._publish(write, headers, reply if is_last else ""):
-                return False
+        if not self._send(writes, _batch(writes, reply)):
+            return False
         await self._round.wait()
         ack = self._round.acks[reply]
         if ack is None:
@@ -249,7 +272,7 @@ class Writer:
                 write.sent = False  # nothing of it is stored
             return False
         for sequence, write in enumerate(writes, ack.seq - len(writes) + 1):
-            write.succeed(Appended(sequence, duplicate=False))
+            write.settle(Appended(sequence, duplicate=False))
         return True
 
     async def _store_singly(self, writes: Sequence[Write]) -> list[Write]:
@@ -258,18 +281,28 @@ class Writer:
             return self._still_wanted(writes)
         retried = [write.sent for write in writes]
         replies = [self._next_reply() for _ in writes]
-        for write, reply in zip(writes, replies, strict=True):
+        for reply in replies:
             self._round.expect(reply)
-            if not await self._publish(write, write.headers, reply):
-                self._round.receive(reply, None)
-        await self._round.wait()
-        acks = dict(self._round.acks)
+        pairs = zip(writes, replies, strict=True)
+        if self._send(writes, b"".join(write.command(reply) for write, reply in pairs)):
+            await self._round.wait()
+        acks = self._round.acks
         again = [
             write
             for write, reply, was_sent in zip(writes, replies, retried, strict=True)
             if not await self._settle(write, acks[reply], was_sent=was_sent)
         ]
         return self._still_wanted(again)
+
+    def _send(self, writes: Sequence[Write], commands: bytes) -> bool:
+        try:
+            self._connection.send(commands)
+        except Unavailable:
+            return False
+        now = self._now()
+        for write in writes:
+            write.begin(now)
+        return True
 
     async def _prepare(self, writes: Sequence[Write]) -> bool:
         """Begin a round once connected; tell whether it has begun."""
@@ -287,30 +320,22 @@ class Writer:
         return True
 
     def _still_wanted(self, writes: Sequence[Write]) -> list[Write]:
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         for write in writes:
             if now >= write.give_up:
                 write.abandon()
-        return [write for write in writes if not write.outcome.done()]
+        return [write for write in writes if not write.is_settled]
 
     def _next_reply(self) -> str:
         assert self._replies is not None  # noqa: S101 - `_prepare` has seen to it
         return f"{self._replies.subject[:-1]}{next(self._numbers)}"
-
-    async def _publish(self, write: Write, headers: dict[str, str], reply: str) -> bool:
-        try:
-            await self._connection.publish(write.subject, write.payload, reply, headers)
-        except Unavailable:
-            return False
-        write.begin(asyncio.get_running_loop().time())
-        return True
 
     async def _settle(self, write: Write, ack: Ack | None, *, was_sent: bool) -> bool:
         """Tell a write its outcome, if it is known."""
         if ack is None:
             return False
         if ack.error is None:
-            write.succeed(Appended(ack.seq, duplicate=ack.duplicate and not was_sent))
+            write.settle(Appended(ack.seq, duplicate=ack.duplicate and not was_sent))
             return True
         if ack.number != WRONG_SEQUENCE:
             logger.warning("append_refused", subject=write.subject, reason=ack.error)
@@ -329,9 +354,9 @@ class Writer:
         if ack is None:
             return False
         if ack.error is None:
-            write.succeed(Appended(ack.seq, duplicate=not was_sent))
+            write.settle(Appended(ack.seq, duplicate=not was_sent))
         else:
-            write.fail(WrongSequence("the row has another last event"))
+            write.settle(WrongSequence("the row has another last event"))
         return True
 
     async def _ask_for(self, write: Write) -> Ack | None:
@@ -339,9 +364,8 @@ class Writer:
             return None
         reply = self._next_reply()
         self._round.expect(reply)
-        headers = {"Nats-Msg-Id": write.write_id, "Nats-Expected-Last-Msg-Id": NEVER_AN_ID}
         try:
-            await self._connection.publish(write.subject, b"", reply, headers)
+            self._connection.send(write.question(reply))
         except Unavailable:
             return None
         await self._round.wait()
@@ -358,3 +382,15 @@ class Writer:
 
     def _on_reconnect(self) -> None:
         self._round.interrupt()
+
+
+def _batch(writes: Sequence[Write], reply: str) -> bytes:
+    """Return writes as the messages of one atomic batch (NATS ADR-50); the last commits it."""
+    batch_id = token_hex(8).encode()
+    *first, last = [
+        (write, b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n" % (batch_id, number))
+        for number, write in enumerate(writes, 1)
+    ]
+    commands = [write.command("", place) for write, place in first]
+    write, place = last
+    return b"".join([*commands, write.command(reply, place + b"Nats-Batch-Commit: 1\r\n")])
