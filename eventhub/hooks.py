@@ -8,7 +8,7 @@ a bug of the configuration: the log has it, the sender learns only that there wa
 import asyncio
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,7 +20,6 @@ import structlog
 
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Rejected
-from eventhub.event import Method
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Expression, compile_expression
 
 log = structlog.get_logger()
@@ -97,14 +96,12 @@ class Hooks:
         self,
         endpoint: MessageEndpoint,
         folder: Path,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Compile the expressions.
 
         Args:
             endpoint: its `open`, `message_default`, `prepare` and `modify`.
             folder: where expressions find modules that are not installed.
-            now: the clock of `timestamp`; returns aware instants.
 
         Raises:
             Misconfigured: one does not compile.
@@ -114,7 +111,6 @@ class Hooks:
             return None if source is None else compile_expression(source, names, folder=folder)
 
         self._endpoint = endpoint.name
-        self._now = now
         self._open = compiled(endpoint.open, OPEN_NAMES)
         self._prepare = compiled(endpoint.prepare, MESSAGE_NAMES)
         self._modify = compiled(endpoint.modify, MESSAGE_NAMES)
@@ -125,6 +121,12 @@ class Hooks:
             }
             for method, values in endpoint.message_default.items()
         }
+
+    @property
+    def change_posts(self) -> bool:
+        """A POST is changed by more than the built-in defaults."""
+        configured = (self._defaults.get("POST"), self._prepare, self._modify)
+        return any(configured)
 
     async def open(self, handler: Handler) -> None:
         """Run `open:`, which may change `handler.args` or refuse the connection.
@@ -144,21 +146,22 @@ class Hooks:
                 if name not in asked or values != asked[name]:
                     handler.args[name] = _checked_values(name, values)
 
-    async def defaults(self, method: Method, message: dict[str, Any], handler: Handler) -> None:
+    async def defaults(self, message: dict[str, Any], handler: Handler, now: datetime) -> None:
         """Set in `message` what its sender left out, or may not say.
 
         The built-in defaults first; `message_default:` overwrites them and the sender alike.
 
         Args:
-            method: the section of `message_default:` to use.
-            message: changed in place; has `_method`.
+            message: changed in place; its `_method` is the section of `message_default:` to use.
             handler: the sender's connection.
+            now: the aware instant of `timestamp`.
 
         Raises:
             Rejected: `refused` or `forbidden`: an expression refused the message.
             EventHubError: an expression failed.
         """
-        self._set_built_in(method, message, handler)
+        method = message["_method"]
+        self.set_built_in(message, handler, now)
         configured = self._defaults.get(method)
         if not configured:
             return
@@ -170,8 +173,9 @@ class Hooks:
                     else deepcopy(value)
                 )
 
-    def _set_built_in(self, method: Method, message: dict[str, Any], handler: Handler) -> None:
-        if method != "POST":
+    def set_built_in(self, message: dict[str, Any], handler: Handler, now: datetime) -> None:
+        """Set the built-in defaults alone; as `defaults`."""
+        if message["_method"] != "POST":
             # A row keeps the user who made it, and nobody is told another one.
             message.pop("user", None)
             return
@@ -179,7 +183,7 @@ class Hooks:
             message["id"] = _random_id()
         message["user"] = None if handler.current_user is None else handler.current_user.id
         if message.get("timestamp") in (None, ""):
-            message["timestamp"] = self._now().astimezone(UTC).replace(tzinfo=None).isoformat()
+            message["timestamp"] = now.astimezone(UTC).replace(tzinfo=None).isoformat()
 
     async def prepare(self, message: dict[str, Any], handler: Handler) -> None:
         """Run `prepare:`, which may change `message` in place, or refuse it.

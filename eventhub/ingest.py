@@ -10,8 +10,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import structlog
@@ -24,7 +25,7 @@ from eventhub.event import METHODS, Event, Method, StoredEvent
 from eventhub.hooks import Handler, Hooks
 from eventhub.receipts import Receipt, Receipts, write_id
 from eventhub.row_cache import RowCache
-from eventhub.stream import EventStream, WrongSequence
+from eventhub.stream import Appended, EventStream, WrongSequence
 
 log = structlog.get_logger()
 
@@ -124,7 +125,12 @@ def _if_sequence(value: object) -> int | None:
 
 
 class Ingest:
-    """Writes the messages of one endpoint to its channel."""
+    """Writes the messages of one endpoint to its channel.
+
+    A POST without an expectation needs nothing but its place in the log. It is begun without
+    waiting for those before it (`_submit`), and what turns out to be less simple (a retry, an id
+    that exists) is told as its draft, and settled afterwards. All else reads a row first.
+    """
 
     def __init__(
         self,
@@ -142,11 +148,30 @@ class Ingest:
         self._rows = rows
         self._receipts = receipts
         self._now = now
+        channel = endpoint.channel.name
+        self._appended = {m: metrics.APPENDED.labels(channel, m) for m in METHODS}
 
     @property
     def newest(self) -> int:
         """Highest sequence that this process knows to be stored in the channel."""
         return self._rows.newest
+
+    def post(self, command: Command | EventHubError, handler: Handler, done: "Done") -> bool:
+        """Begin to store a message, if nothing has to be waited for; else leave it to `write`.
+
+        Args:
+            command: the message, or why it is none.
+            handler: its sender.
+            done: told the outcome, now or later; a draft has to be handed to `settle`.
+        """
+        if self._hooks.change_posts or not _reads_no_row(command):
+            return False
+        try:
+            draft = self._plain_draft(command, handler)
+        except EventHubError as refusal:
+            done(_counted(refusal))
+            return True
+        return self._submit(draft, done)
 
     async def write(
         self, commands: Iterable[Command | EventHubError], handler: Handler
@@ -158,11 +183,32 @@ class Ingest:
         commands is yielded in its place.
         """
         for run in _runs(commands):
-            drafts = [await self._drafted(command, handler) for command in run]
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._outcome(draft)) for draft in drafts]
-            for task in tasks:
-                yield task.result()
+            begun = [self._begun(await self._drafted(command, handler)) for command in run]
+            for one in begun:
+                told = await one if isinstance(one, asyncio.Future) else one
+                yield await self.settle(told) if isinstance(told, Draft) else told
+
+    async def settle(self, draft: "Draft") -> Receipt | EventHubError:
+        """Store a draft, whatever that takes."""
+        try:
+            receipt = await self._store(draft)
+        except EventHubError as error:
+            return _counted(error)
+        except Exception:  # the sender is told, and the next message is served
+            log.exception("message_failed", endpoint=self._endpoint.name)
+            return _counted(EventHubError("internal error"))
+        if not receipt.duplicate:
+            self._appended[draft.command.method].inc()
+        return receipt
+
+    def _begun(self, draft: "Draft | EventHubError") -> "Outcome | asyncio.Future[Outcome]":
+        """Return what became of a draft so far; a draft that cannot be begun has to be settled."""
+        if isinstance(draft, EventHubError):
+            return _counted(draft)
+        if not _reads_no_row(draft.command):
+            return draft
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        return outcome if self._submit(draft, partial(_tell, outcome)) else draft
 
     async def _drafted(
         self, command: Command | EventHubError, handler: Handler
@@ -177,23 +223,27 @@ class Ingest:
             log.exception("message_failed", endpoint=self._endpoint.name)
             return EventHubError("internal error")
 
-    async def _outcome(self, draft: "Draft | EventHubError") -> Receipt | EventHubError:
-        """Store a draft; count what became of it."""
-        told = draft if isinstance(draft, EventHubError) else await self._stored(draft)
-        if isinstance(told, EventHubError):
-            metrics.REFUSED.labels(told.code).inc()
-        elif not told.duplicate and isinstance(draft, Draft):
-            metrics.APPENDED.labels(self._endpoint.channel.name, draft.command.method).inc()
-        return told
-
-    async def _stored(self, draft: "Draft") -> Receipt | EventHubError:
+    def _submit(self, draft: "Draft", done: "Done") -> bool:
+        """Begin to append a POST; False if it has to wait for room."""
         try:
-            return await self._store(draft)
-        except EventHubError as error:
-            return error
-        except Exception:  # the sender is told, and the next message is served
-            log.exception("message_failed", endpoint=self._endpoint.name)
-            return EventHubError("internal error")
+            event = draft.on(None, self._columns)
+            told = partial(self._on_appended, draft, event, done)
+            return self._stream.submit(event, expect=0, told=told)
+        except EventHubError as refusal:
+            done(draft if draft.command.is_keyed else _counted(refusal))
+            return True
+
+    def _on_appended(
+        self, draft: "Draft", event: Event, done: "Done", told: Appended | EventHubError
+    ) -> None:
+        if isinstance(told, WrongSequence) or (isinstance(told, Appended) and told.duplicate):
+            done(draft)
+        elif isinstance(told, EventHubError):
+            done(_counted(told))
+        else:
+            self._rows.note([StoredEvent(told.sequence, event)])
+            self._appended["POST"].inc()
+            done(Receipt(draft.id, told.sequence, duplicate=False))
 
     async def _store(self, draft: "Draft") -> Receipt:
         command = draft.command
@@ -236,22 +286,40 @@ class Ingest:
             raise Rejected("bad_control", "this _key was used for another write")
         return Receipt(first.event.id, sequence, duplicate=True)
 
+    def _plain_draft(self, command: Command, handler: Handler) -> "Draft":
+        """Return what the columns make of a POST that no hook changes."""
+        now, message = self._now().astimezone(UTC), command.message.copy()
+        self._hooks.set_built_in(message, handler, now)
+        message = self._columns.convert(self._columns.with_defaults(message))
+        return self._as_draft(command, message, None, handler, now)
+
     async def _draft(self, command: Command, handler: Handler) -> "Draft":
-        """Run the hooks; what they and the columns make of the message."""
-        hooks, message = self._hooks, command.message.copy()
-        await hooks.defaults(command.method, message, handler)
+        """Run the hooks; return what they and the columns make of the message."""
+        hooks, now, message = self._hooks, self._now().astimezone(UTC), command.message.copy()
+        await hooks.defaults(message, handler, now)
         await hooks.prepare(message, handler)
         message["_method"] = command.method
         if command.method == "POST":
             message = self._columns.with_defaults(message)
         message = self._columns.convert(message)
-        row_id = checked_id(message.get("id"))
+        checked_id(message.get("id"))  # before `modify`, which may have effects of its own
         broadcast = await hooks.modify(message, handler)
+        _check_json(message, broadcast)
+        return self._as_draft(command, message, broadcast, handler, now)
+
+    def _as_draft(
+        self,
+        command: Command,
+        message: dict[str, Any],
+        broadcast: dict[str, Any] | None,
+        handler: Handler,
+        now: datetime,
+    ) -> "Draft":
         user = handler.current_user
         return Draft(
             command=command,
-            id=row_id,
-            time=self._now().astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+            id=checked_id(message.get("id")),
+            time=now.isoformat(timespec="microseconds")[:-6] + "Z",
             endpoint=self._endpoint.name,
             user=None if user is None else str(user.id),
             message=_plain(message),
@@ -279,24 +347,34 @@ class Ingest:
         return await self._repeated(draft, receipt.sequence)
 
 
+def _reads_no_row(command: Command | EventHubError) -> TypeGuard[Command]:
+    return isinstance(command, Command) and command.method == "POST" and command.if_sequence is None
+
+
 def _runs(commands: Iterable[Command | EventHubError]) -> Iterator[list[Command | EventHubError]]:
     """Cut commands into runs that are appended together: POSTs read no row first."""
     run: list[Command | EventHubError] = []
     for command in commands:
-        reads_no_row = (
-            isinstance(command, Command)
-            and command.method == "POST"
-            and command.if_sequence is None
-        )
-        if run and (not reads_no_row or len(run) == RUN_MESSAGES):
+        can_join = _reads_no_row(command)
+        if run and (not can_join or len(run) == RUN_MESSAGES):
             yield run
             run = []
-        if reads_no_row:
+        if can_join:
             run.append(command)
         else:
             yield [command]
     if run:
         yield run
+
+
+def _counted(refusal: EventHubError) -> EventHubError:
+    metrics.REFUSED.labels(refusal.code).inc()
+    return refusal
+
+
+def _tell(outcome: "asyncio.Future[Outcome]", told: "Outcome") -> None:
+    if not outcome.done():  # else whoever waited is gone
+        outcome.set_result(told)
 
 
 def _differ(old: Any, new: Any) -> bool:
@@ -305,18 +383,21 @@ def _differ(old: Any, new: Any) -> bool:
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the message without controls, as JSON will hold it.
+    """Return the message without controls."""
+    return {key: value for key, value in message.items() if key[0:1] != "_"}
+
+
+def _check_json(message: dict[str, Any], broadcast: dict[str, Any] | None) -> None:
+    """Refuse what a hook put into a message that is not JSON.
 
     Raises:
-        EventHubError: `internal`: a hook put something into it that is not JSON.
+        EventHubError: `internal`.
     """
     try:
-        plain = {key: value for key, value in message.items() if not key.startswith("_")}
-        msgspec.json.encode(plain)
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        msgspec.json.encode((_plain(message), _plain(broadcast or {})))
+    except (TypeError, ValueError, RecursionError) as error:
         log.error("hook_made_no_json", error=str(error))  # noqa: TRY400 - no bug of ours
         raise EventHubError("internal error: a hook made a value that is not JSON") from error
-    return plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,3 +463,9 @@ class Draft:
             was=was,
             alert=self.command.alert,
         )
+
+
+Outcome = Receipt | EventHubError | Draft
+"""What became of a message; a draft has still to be settled."""
+Done = Callable[[Outcome], None]
+"""Told an outcome once; must not raise or wait."""

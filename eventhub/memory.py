@@ -1,16 +1,16 @@
 """MemoryLog: the event log in memory, for tests. Passes the contract suite of `jetstream`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Generic, Self, TypeVar
 from uuid import uuid4
 
 from eventhub.channel import Channel
 from eventhub.errors import EventHubError, Rejected
-from eventhub.event import Event, StoredEvent, decode, encode
+from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.stream import (
     ACK_WAIT_SECONDS,
     MAX_PAYLOAD,
@@ -22,6 +22,8 @@ from eventhub.stream import (
 )
 
 BATCH = 1000  # events in one batch of a follower
+
+T = TypeVar("T")
 
 
 class MemoryLog:
@@ -57,9 +59,10 @@ class MemoryStream:
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event."""
-        return self._store(event, expect)
+        return self.store(event, expect)
 
-    def _store(self, event: Event, expect: int) -> Appended:
+    def store(self, event: Event, expect: int) -> Appended:
+        """Append an event, at once; errors as `append`."""
         payload = encode(event)
         if len(payload) > MAX_PAYLOAD:
             raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
@@ -78,8 +81,8 @@ class MemoryStream:
         """Append an event; tell what became of it in the loop's next turn."""
         outcome: Appended | EventHubError
         try:
-            outcome = self._store(event, expect)
-        except WrongSequence as error:
+            outcome = self.store(event, expect)
+        except EventHubError as error:
             outcome = error
         asyncio.get_running_loop().call_soon(told, outcome)
         return True
@@ -87,7 +90,12 @@ class MemoryStream:
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
         """Iterate over all events after a sequence."""
-        yield _Follower(self, after)
+        yield _Follower(self.at, self, after)
+
+    @asynccontextmanager
+    async def follow_sealed(self, after: int) -> AsyncIterator[AsyncIterator[list[SealedEvent]]]:
+        """Iterate over all events after a sequence, without decoding them."""
+        yield _Follower(self.sealed_at, self, after)
 
     async def last(self, row_id: str) -> StoredEvent | None:
         """Return the last event of a row."""
@@ -122,8 +130,11 @@ class MemoryStream:
 
     def at(self, sequence: int) -> StoredEvent:
         """Return an event that exists."""
-        payload = self._payloads[sequence - 1]
-        return StoredEvent(sequence, decode(payload, self.channel.columns), len(payload))
+        return StoredEvent.read(sequence, self._payloads[sequence - 1], self.channel.columns)
+
+    def sealed_at(self, sequence: int) -> SealedEvent:
+        """Return an event that exists, not decoded."""
+        return SealedEvent.read(sequence, self._payloads[sequence - 1], self.channel.columns)
 
     async def changed(self, *, within_seconds: float | None) -> None:
         """Wait for the next append or answer, or for a time."""
@@ -142,19 +153,20 @@ class MemoryStream:
         self._wake()
 
 
-class _Follower:
-    def __init__(self, stream: MemoryStream, after: int) -> None:
+class _Follower(Generic[T]):
+    def __init__(self, at: Callable[[int], T], stream: MemoryStream, after: int) -> None:
+        self._at = at
         self._stream = stream
         self._after = after
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> list[StoredEvent]:
+    async def __anext__(self) -> list[T]:
         while self._stream.length <= self._after:
             await self._stream.changed(within_seconds=None)
         first, self._after = self._after + 1, min(self._stream.length, self._after + BATCH)
-        return [self._stream.at(sequence) for sequence in range(first, self._after + 1)]
+        return [self._at(sequence) for sequence in range(first, self._after + 1)]
 
 
 @dataclass

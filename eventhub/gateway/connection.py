@@ -1,15 +1,17 @@
 """Connection: one WebSocket or one SSE stream. Holds the socket, and no rules.
 
-aiohttp does what it is good at: the handshake, reading, closing. Frames go past it.
+aiohttp shakes hands; its reader cuts what a client sends into messages. All else goes past it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import web
+from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.http_websocket import WebSocketError, WebSocketReader, WSMessage, WSMsgType
 
 from eventhub.config import Server
 from eventhub.errors import Close, EventHubError, Rejected
@@ -22,6 +24,8 @@ log = structlog.get_logger()
 
 CLOSE_SECONDS = 5.0
 """How long a client may take to answer a close frame."""
+NORMAL = 1000
+"""The close code of a client that is done (RFC 6455 section 7.4.1)."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
 
 
@@ -35,10 +39,14 @@ def close_code_of(error: EventHubError) -> Close:
 class Connection:
     """What a WebSocket and an SSE stream have in common: an `Outlet`, once it is open."""
 
-    def __init__(self, request: web.Request, server: Server) -> None:
-        self._request = request
-        self._server = server
+    __slots__ = ("_socket", "is_lost", "on_lost")
+
+    def __init__(self) -> None:
         self._socket: Socket | None = None
+        self.on_lost: Callable[[], None] = _nothing
+        """Called when nothing more will come or go."""
+        self.is_lost = False
+        """It was called."""
 
     @property
     def _out(self) -> Socket:
@@ -65,55 +73,76 @@ class Connection:
         """End it at once: the client did not take its goodbye."""
         self._out.abort()
 
+    def _on_lost(self) -> None:
+        self.is_lost = True
+        self.on_lost()
+
+
+class _Inflow(WebSocketDataQueue):
+    """Collects what aiohttp's reader cuts out; bounded by who feeds it, piece by piece."""
+
+    def __init__(self) -> None:
+        super().__init__(None, 0, loop=None)  # type: ignore[arg-type] # used by what is overridden
+        self.messages: list[WSMessage] = []
+        self.error: BaseException | None = None
+
+    def feed_data(self, data: Any, size: int) -> None:
+        """Called by the reader for each message."""
+        self.messages.append(data)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """Called by the reader when it cannot go on."""
+        self.error = exc
+
 
 class WebSocketConnection(Connection):
-    """One WebSocket. Reads messages one after the other; what is written may come from anywhere."""
+    """One WebSocket. What the client sends is told to `on_text` and `on_end`."""
 
-    def __init__(self, request: web.Request, server: Server) -> None:
-        super().__init__(request, server)
-        self._ws = web.WebSocketResponse(
-            protocols=(protocol.SUBPROTOCOL,),
-            max_msg_size=4 * server.max_message,
-            compress=False,
-            decode_text=False,
-            autoclose=False,
-            timeout=CLOSE_SECONDS,
-        )
-        self._is_busy = False
-        self._stopping: Close | None = None
+    __slots__ = ("_ended", "_inflow", "_max_bytes", "_reader", "form", "on_end", "on_text")
 
-    async def open(self) -> None:
-        """Shake hands."""
-        await self._ws.prepare(self._request)
-        self._socket = Socket(self._request, self._server.stalled_after)
+    def __init__(self) -> None:
+        super().__init__()
+        self.form = Form.BARE
+        """What the client asked for, once open."""
+        self.on_text: Callable[[bytes], None] = _nothing
+        """Given each text message, while listening."""
+        self.on_end: Callable[[], None] = _nothing
+        """Called when the client wants to close; `close` answers it."""
+        self._max_bytes = 0
+        self._inflow: _Inflow | None = None
+        self._reader: WebSocketReader | None = None
+        self._ended: asyncio.Event | None = None
 
-    @property
-    def response(self) -> web.WebSocketResponse:
-        """What the request's handler returns."""
-        return self._ws
+    async def open(self, request: web.Request, server: Server) -> None:
+        """Shake hands. Nothing is read until `listen`."""
+        response = web.WebSocketResponse(protocols=(protocol.SUBPROTOCOL,), compress=False)
+        await response.prepare(request)
+        if response.ws_protocol == protocol.SUBPROTOCOL:
+            self.form = Form.V1
+        self._max_bytes = 4 * server.max_message
+        self._socket = Socket(request, server.stalled_after, self._on_data, self._on_lost)
+        self.listen(on=False)
 
-    @property
-    def form(self) -> Form:
-        """The form that the client asked for, once open."""
-        return Form.V1 if self._ws.ws_protocol == protocol.SUBPROTOCOL else Form.BARE
+    def listen(self, *, on: bool) -> None:
+        """Read what the client sends, or let it wait."""
+        self._out.listen(on=on)
 
     def tell(self, frame: dict[str, Any]) -> None:
         """Write one frame to this client alone."""
-        self.push(protocol.text_frame(protocol.encode(frame)))
+        self._out.push(protocol.text_frame(protocol.encode(frame)))
 
     def ping(self) -> None:
         """Keep proxies from closing a silent connection; a full one is not silent."""
         if not self.is_full:
-            self.push(protocol.PING)
+            self._out.push(protocol.PING)
 
     async def drain(self) -> None:
         """See `Outlet`."""
         try:
             await self._out.drain()
         except Stalled:
-            log.info("client_stalled", remote=self._request.remote)
-            code = int(Close.STALLED)
-            self._out.close_after(b"\x88\x02" + code.to_bytes(2, "big"))
+            log.info("client_stalled")
+            self._out.close_after(protocol.close_frame(Close.STALLED))
             raise
 
     async def fail(self, error: EventHubError) -> None:
@@ -123,60 +152,60 @@ class WebSocketConnection(Connection):
 
     async def close(self, code: Close) -> None:
         """Close with a code; returns when the client has answered, at the latest in 5 s."""
+        self._out.push(protocol.close_frame(code, code.name.lower()))
         self._out.shut()
-        with suppress(TimeoutError):  # it takes nothing, not even this: aiohttp ends it
+        self._ended = self._ended or asyncio.Event()
+        self.listen(on=True)
+        with suppress(TimeoutError):  # it takes nothing, not even this
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._ws.close(code=code, message=code.name.lower().encode())
+                await self._ended.wait()
+        self._out.close_after(b"")
 
-    async def stop(self, code: Close) -> None:
-        """Close when the message that is being written is answered."""
-        self._stopping = code
-        if not self._is_busy:
-            await self.close(code)
+    def leave(self, code: int = NORMAL) -> None:
+        """Answer the client's close frame, or end a conversation that makes no sense."""
+        self._out.close_after(protocol.close_frame(code))
 
-    async def serve(self, receive: Callable[[bytes], Awaitable[None]]) -> None:
-        """Hand every text frame to `receive`, one at a time, until the connection ends."""
-        async for message in self._ws:
-            if message.type is WSMsgType.CLOSE:
-                self._out.shut()
-                await self._ws.close()
-                break
-            self._is_busy = True
-            try:
-                await self._serve(message.type, message.data, receive)
-                await self.drain()
-            except ConnectionError:
-                break
-            finally:
-                self._is_busy = False
-            if self._stopping is not None:
-                await self.close(self._stopping)
+    def _on_data(self, data: bytes) -> None:
+        """Cut out the messages. Who is silent costs no reader: it is made for the first byte."""
+        if self._inflow is None or self._reader is None:
+            self._inflow = _Inflow()
+            self._reader = WebSocketReader(self._inflow, self._max_bytes, False, False)
+        self._reader.feed_data(data)
+        messages, self._inflow.messages = self._inflow.messages, []
+        for message in messages:
+            self._on_message(message.type, message.data)
+        if (error := self._inflow.error) is not None and not self.is_closing:
+            self.leave(error.code if isinstance(error, WebSocketError) else Close.INTERNAL)
 
-    async def _serve(
-        self, kind: WSMsgType, data: bytes, receive: Callable[[bytes], Awaitable[None]]
-    ) -> None:
-        if kind is not WSMsgType.TEXT:
-            error = Rejected("bad_json", "send text frames, not binary ones")
-            self.tell(protocol.refusal(error))
-        elif len(data) > self._server.max_message:
-            self.tell(protocol.refusal(too_large(self._server)))
-        else:
-            await receive(data)
+    def _on_message(self, kind: WSMsgType, data: bytes) -> None:
+        if kind is WSMsgType.TEXT:
+            self.on_text(data)
+        elif kind is WSMsgType.PING:
+            if not self.is_full:  # who floods and reads nothing is not answered
+                self._out.push(protocol.pong(data))
+        elif kind is WSMsgType.CLOSE:
+            if self._ended is not None:
+                self._ended.set()
+            else:
+                self.on_end()
+        elif kind is WSMsgType.BINARY:
+            self.tell(protocol.refusal(Rejected("bad_json", "send text frames, not binary ones")))
 
-
-def too_large(server: Server) -> Rejected:
-    """Return the error of a message above the limit."""
-    return Rejected("too_large", f"a message has at most {server.max_message} bytes")
+    def _on_lost(self) -> None:
+        if self._ended is not None:
+            self._ended.set()
+        super()._on_lost()
 
 
 class SseConnection(Connection):
     """One stream of server-sent events. The client can only listen."""
 
+    __slots__ = ()
     form = Form.SSE
 
-    def __init__(self, request: web.Request, server: Server, headers: dict[str, str]) -> None:
-        super().__init__(request, server)
-        self._response = web.StreamResponse(
+    async def open(self, request: web.Request, server: Server, headers: dict[str, str]) -> None:
+        """Send the headers. Chunks are framed by us: one encoding serves all streams."""
+        response = web.StreamResponse(
             headers={
                 **headers,
                 "Content-Type": "text/event-stream",
@@ -184,54 +213,38 @@ class SseConnection(Connection):
                 "X-Accel-Buffering": "no",
             }
         )
-        self._closed = asyncio.Event()
-
-    async def open(self) -> None:
-        """Send the headers. Chunks are framed by us: one encoding serves all streams."""
-        self._response.enable_chunked_encoding()
-        await self._response.prepare(self._request)
-        await self._response.write(b":\n\n")  # aiohttp sends headers with the first bytes
-        self._socket = Socket(self._request, self._server.stalled_after)
-
-    @property
-    def response(self) -> web.StreamResponse:
-        """What the request's handler returns."""
-        return self._response
-
-    @property
-    def is_closing(self) -> bool:
-        """See `Outlet`."""
-        return self._closed.is_set() or self._out.is_closing
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(b":\n\n")  # aiohttp sends headers with the first bytes
+        self._socket = Socket(request, server.stalled_after, _nothing, self._on_lost)
 
     def ping(self) -> None:
         """Keep proxies from closing a silent stream."""
         if not self.is_full:
-            self.push(protocol.SSE_PING)
+            self._out.push(protocol.SSE_PING)
 
     async def drain(self) -> None:
         """See `Outlet`; a stalled stream just ends: SSE has no close codes."""
         try:
             await self._out.drain()
         except Stalled:
-            self._out.close_after(b"")
-            self._closed.set()
+            self._out.close_after(protocol.SSE_END)
             raise
 
     async def fail(self, error: EventHubError) -> None:
         """Tell the client why, and end the stream."""
-        self.push(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
-        self._closed.set()
+        self._out.push(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
+        await self.close(close_code_of(error))
 
-    async def stop(self, code: Close) -> None:
+    async def close(self, _: Close) -> None:
         """End the stream; the browser connects again and resumes."""
-        self._closed.set()
+        self._out.close_after(protocol.SSE_END)
 
-    async def serve(self) -> None:
-        """Wait until the stream is ended, or the client is found to have left.
 
-        aiohttp tells a handler of that only by cancelling it, and then would cancel writes too.
-        """
-        while not self.is_closing:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._server.heartbeat):
-                    await self._closed.wait()
+def too_large(server: Server) -> Rejected:
+    """Return the error of a message above the limit."""
+    return Rejected("too_large", f"a message has at most {server.max_message} bytes")
+
+
+def _nothing(*_: object) -> None:
+    """Nobody listens."""

@@ -1,37 +1,52 @@
 """Live: the WebSocket and the SSE stream of an endpoint, from admission to goodbye."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import HttpVersion11, web
 
 from eventhub import metrics
 from eventhub.errors import Close, EventHubError, Rejected
-from eventhub.gateway import protocol
 from eventhub.gateway.connection import SseConnection, WebSocketConnection
+from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.protocol import Form
-from eventhub.gateway.route import Route, Visit
-from eventhub.gateway.since import start_of
+from eventhub.gateway.route import Route
+from eventhub.gateway.since import Start, start_of
 from eventhub.gateway.subscriber import Subscriber
-from eventhub.ingest import parse_json
-from eventhub.receipts import Receipt
+from eventhub.gateway.view import View
 
 log = structlog.get_logger()
 
 CLOSE_SECONDS = 3.0
 """How long a client that is behind may take to hear that the hub leaves."""
 
-AnyConnection = WebSocketConnection | SseConnection
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """One open connection and what works for it."""
+
+    connection: WebSocketConnection | SseConnection
+    subscriber: Subscriber
+    inbox: Inbox | None = None
+
+    async def stop(self) -> None:
+        """Answer what was sent, and close; the client connects again."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self.inbox is not None:
+                    await self.inbox.empty()
+                await self.connection.close(Close.RESTART)
+        except TimeoutError:  # it takes nothing, not even this
+            log.info("close_cut_short")
+            self.connection.abort()
 
 
 class Live:
     """The open connections of a gateway."""
 
     def __init__(self) -> None:
-        self._open: set[AnyConnection] = set()
+        self._open: set[_Session] = set()
         self._is_stopping = False
 
     async def stop(self) -> None:
@@ -41,106 +56,65 @@ class Live:
         """
         self._is_stopping = True
         async with asyncio.TaskGroup() as group:
-            for connection in tuple(self._open):
-                group.create_task(_stop(connection))
+            for session in tuple(self._open):
+                group.create_task(session.stop())
 
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
-        """Serve one WebSocket until it ends."""
-        connection = WebSocketConnection(request, route.server)
-        await connection.open()
+        """Open a WebSocket; what becomes of it then is none of aiohttp's business."""
+        connection = WebSocketConnection()
+        await connection.open(request, route.server)
         try:
             visit = await route.admit(request)
-            subscriber = await self._subscribe(route, visit, connection, visit.control("_since"))
+            view = route.view(visit, connection.form)
+            start = await _start(route, view, visit.control("_since"))
+            subscriber = Subscriber(view, route.fanout, route.stream, connection)
+            subscriber.start(start, route.snapshots)
         except EventHubError as error:
             await connection.fail(error)
-            return connection.response
         except Exception:  # after the handshake there is no HTTP answer to tell it in
             log.exception("request_failed", endpoint=route.endpoint.name)
             await connection.fail(EventHubError("internal error"))
-            return connection.response
-        with self._registered(route, connection, subscriber):
-            if self._is_stopping:
-                await _stop(connection)
-            await connection.serve(lambda data: _receive(route, visit, connection, data))
-        return connection.response
+        else:
+            inbox = Inbox(route, visit, connection)
+            connection.on_text, connection.on_end = inbox.receive, inbox.end
+            await self._begin(route, _Session(connection, subscriber, inbox))
+            connection.listen(on=True)
+        return web.Response()  # to nobody
 
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
-        """Serve one stream of server-sent events until it ends."""
+        """Open a stream of server-sent events."""
         if request.version < HttpVersion11:
             raise Rejected("bad_request", "server-sent events need HTTP/1.1")
         visit = await route.admit(request)
-        headers = {**route.endpoint.config.headers, **route.cors(request)}
-        connection = SseConnection(request, route.server, headers)
-        since = request.headers.get("Last-Event-ID") or visit.control("_since")
         view = route.view(visit, Form.SSE)
-        start = await start_of(since, view, route.stream, route.fanout, route.ingest.newest)
-        await connection.open()
+        since = request.headers.get("Last-Event-ID") or visit.control("_since")
+        start = await _start(route, view, since)
+        connection = SseConnection()
+        headers = {**route.endpoint.config.headers, **route.cors(request)}
+        await connection.open(request, route.server, headers)
         subscriber = Subscriber(view, route.fanout, route.stream, connection)
         subscriber.start(start, route.snapshots)
-        with self._registered(route, connection, subscriber):
-            if self._is_stopping:
-                await _stop(connection)
-            await connection.serve()
-        return connection.response
+        await self._begin(route, _Session(connection, subscriber))
+        return web.Response()  # to nobody
 
-    async def _subscribe(
-        self, route: Route, visit: Visit, connection: WebSocketConnection, since: str | None
-    ) -> Subscriber:
-        view = route.view(visit, connection.form)
-        start = await start_of(since, view, route.stream, route.fanout, route.ingest.newest)
-        subscriber = Subscriber(view, route.fanout, route.stream, connection)
-        subscriber.start(start, route.snapshots)
-        return subscriber
-
-    @contextmanager
-    def _registered(
-        self, route: Route, connection: AnyConnection, subscriber: Subscriber
-    ) -> Iterator[None]:
+    async def _begin(self, route: Route, session: _Session) -> None:
+        connection = session.connection
         gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
-        self._open.add(connection)
-        gauge.inc()
-        try:
-            yield
-        finally:
+
+        def forget() -> None:
             gauge.dec()
-            self._open.discard(connection)
-            subscriber.stop()
+            self._open.discard(session)
+            session.subscriber.stop()
+
+        if connection.is_lost:
+            session.subscriber.stop()
+            return
+        self._open.add(session)
+        gauge.inc()
+        connection.on_lost = forget
+        if self._is_stopping:
+            await session.stop()
 
 
-async def _stop(connection: AnyConnection) -> None:
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await connection.stop(Close.RESTART)
-    except TimeoutError:  # it takes nothing, not even this
-        log.info("close_cut_short")
-        connection.abort()
-
-
-async def _receive(
-    route: Route, visit: Visit, connection: WebSocketConnection, data: bytes
-) -> None:
-    """Write the messages of one frame, in order; each is answered by itself."""
-    try:
-        messages = parse_json(data)
-    except Rejected as error:
-        metrics.REFUSED.labels(error.code).inc()
-        connection.tell(protocol.refusal(error))
-        return
-    asked = iter(messages)
-    async for outcome in route.write(messages, visit):
-        _answer(connection, outcome, next(asked))
-        await connection.drain()  # whoever does not read its answers does not go on
-
-
-def _answer(
-    connection: WebSocketConnection, outcome: Receipt | EventHubError, message: Any
-) -> None:
-    ref = message.get("_ref") if isinstance(message, dict) else None
-    if isinstance(outcome, EventHubError):
-        connection.tell(protocol.refusal(outcome, ref))
-    elif connection.form is Form.V1:
-        if ref is not None:
-            connection.tell(protocol.ack(ref, outcome.as_dict()))
-    elif outcome.duplicate:
-        known = f"{outcome.id} is stored already, at {outcome.sequence}"
-        connection.tell(protocol.refusal(Rejected("duplicate", known), ref))
+async def _start(route: Route, view: View, since: str | None) -> Start:
+    return await start_of(since, view, route.stream, route.fanout, route.ingest.newest)

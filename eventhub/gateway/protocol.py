@@ -25,6 +25,10 @@ SSE_PING = b"3\r\n:\n\n\r\n"
 """A comment: keeps proxies from closing a silent stream."""
 
 
+SSE_END = b"0\r\n\r\n"
+"""The last chunk of a chunked body (RFC 9112 section 7.1)."""
+
+
 class Form(Enum):
     """How frames travel to a client."""
 
@@ -46,6 +50,17 @@ def text_frame(payload: bytes) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", 0x81, 126, size) + payload
     return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Return a close frame (RFC 6455 section 5.5.1)."""
+    body = code.to_bytes(2, "big") + reason.encode()
+    return bytes((0x88, len(body))) + body
+
+
+def pong(payload: bytes) -> bytes:
+    """Return the answer to a ping (RFC 6455 section 5.5.3)."""
+    return bytes((0x8A, len(payload))) + payload
 
 
 def sse_event(payload: bytes, position: Position | None) -> bytes:

@@ -16,7 +16,7 @@ from eventhub.gateway.origin import check_origin, cors_headers
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
-from eventhub.ingest import Command, Ingest
+from eventhub.ingest import Command, Done, Ingest
 from eventhub.receipts import Receipt
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
@@ -89,6 +89,11 @@ class Route:
         """Make decoded messages events, in order; as `Ingest.write`."""
         commands = (self._command(message, visit, method) for message in messages)
         return self.ingest.write(commands, visit.handler)
+
+    def post(self, message: Any, visit: Visit, done: Done) -> bool:
+        """Begin to store a decoded message, if that needs no waiting; as `Ingest.post`."""
+        command = self._command(message, visit, None)
+        return self.ingest.post(command, visit.handler, done)
 
     def _command(self, raw: Any, visit: Visit, method: str | None) -> Command | EventHubError:
         user = visit.handler.current_user

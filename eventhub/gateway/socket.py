@@ -1,15 +1,17 @@
-"""Socket: the transport under a request, written to past aiohttp's own writer.
+"""Socket: a client's transport, taken over from aiohttp once the handshake or the headers are out.
 
-Frames are finished bytes when they come here, so that one frame serves every client. aiohttp's
-flow control is used through `writing_paused` and `_drain_helper` of its protocol class, which the
-pinned version has; a test of a stalled client notices if another has not.
+From then on frames are finished bytes when they come here, so that one frame serves every client,
+and a silent connection is a transport and this object: aiohttp's request, parser and tasks end.
+
+It relies on `RequestHandler.transport` and `connection_lost` of the pinned aiohttp; every test of
+a live connection notices if another version has them not.
 """
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from eventhub.gateway.subscriber import MAX_UNSENT_BYTES, Stalled
 
@@ -17,23 +19,46 @@ KEEPALIVE_IDLE_SECONDS = 60
 """Silence after which the kernel asks a peer whether it is there; it gives up after six more."""
 
 
-class Socket:
-    """The transport of a request, with flow control."""
+class Socket(asyncio.Protocol):
+    """A client's transport, with flow control.
 
-    def __init__(self, request: web.Request, stalled_after: float) -> None:
+    Args:
+        request: answered so far that what follows is frames; whoever handles it may return.
+        stalled_after: seconds after which a client that takes nothing is given up.
+        on_data: told what the client sends.
+        on_lost: told once that nothing more will come or go.
+    """
+
+    __slots__ = (
+        "_drained",
+        "_is_shut",
+        "_on_data",
+        "_on_lost",
+        "_stalled_after",
+        "_transport",
+        "is_full",
+    )
+
+    def __init__(
+        self,
+        request: web.Request,
+        stalled_after: float,
+        on_data: Callable[[bytes], None],
+        on_lost: Callable[[], None],
+    ) -> None:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
         self._transport = request.transport
-        self._protocol: RequestHandler = request.protocol
         self._stalled_after = stalled_after
+        self._on_data = on_data
+        self._on_lost = on_lost
         self._is_shut = False
+        self._drained: asyncio.Future[None] | None = None
+        self.is_full = request.protocol.writing_paused
+        """More than `MAX_UNSENT_BYTES` wait for the client."""
+        _take_over(request, self)
         self._transport.set_write_buffer_limits(MAX_UNSENT_BYTES)
         _keep_alive(self._transport)
-
-    @property
-    def is_full(self) -> bool:
-        """More than `MAX_UNSENT_BYTES` wait for the client."""
-        return self._protocol.writing_paused
 
     @property
     def is_closing(self) -> bool:
@@ -45,7 +70,12 @@ class Socket:
         if self._is_shut or self._transport.is_closing():
             return True
         self._transport.write(data)
-        return not self._protocol.writing_paused
+        return not self.is_full
+
+    def listen(self, *, on: bool) -> None:
+        """Read what the client sends, or let it wait."""
+        if not self._transport.is_closing():
+            (self._transport.resume_reading if on else self._transport.pause_reading)()
 
     def shut(self) -> None:
         """Write no more frames: a close frame is the last (RFC 6455 section 5.5.1)."""
@@ -53,14 +83,23 @@ class Socket:
 
     async def drain(self) -> None:
         """Wait until the socket is not full; see `Outlet.drain`."""
-        while self._protocol.writing_paused:
+        while self.is_full:
             waiting = self._transport.get_write_buffer_size()
             try:
                 async with asyncio.timeout(self._stalled_after):
-                    await self._protocol._drain_helper()
+                    await self._drain()
             except TimeoutError:
                 if self._transport.get_write_buffer_size() >= waiting:
                     raise Stalled("the client takes nothing") from None
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+
+    async def _drain(self) -> None:
+        """Several may wait; each is woken, and a cancelled one does not take the others along."""
+        if self._drained is None:
+            self._drained = asyncio.get_running_loop().create_future()
+        drained = self._drained
+        await asyncio.wait([drained])
 
     def abort(self) -> None:
         """Close at once; what the client has not taken is lost to it."""
@@ -72,6 +111,37 @@ class Socket:
         self.shut()
         self._transport.close()
         asyncio.get_running_loop().call_later(self._stalled_after, self._transport.abort)
+
+    # --- Called by the transport ------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what the client sent."""
+        self._on_data(data)
+
+    def pause_writing(self) -> None:
+        """Note that the client is behind."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Wake who waits for the client."""
+        self.is_full = False
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake who waits for the client: it is gone."""
+        self.resume_writing()
+        self._on_lost()
+
+
+def _take_over(request: web.Request, protocol: asyncio.Protocol) -> None:
+    """Put a protocol in aiohttp's place. What its handler returns then goes nowhere."""
+    handler, transport = request.protocol, request.transport
+    assert transport is not None  # noqa: S101 - `Socket` has looked
+    transport.set_protocol(protocol)
+    handler.transport = None  # else the next line would close it
+    handler.connection_lost(None)
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:
