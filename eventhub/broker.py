@@ -7,6 +7,11 @@ nats-server does not lock its store: two on one folder both acknowledge the same
 half of that is lost at the next start. So the folder's lock is held (flock) on a descriptor that
 the child inherits, and an orphan still holds it. Acknowledged means fsynced
 (`sync_interval: always`).
+
+After one write that met a full disk nats-server takes no other to that stream, and answers none,
+until it is started again. So the free space is watched: below a floor the server is started anew
+with a configuration that lets it store nothing. It then refuses each write with a clear error,
+even with no byte free, and all can still be read. With room again it is started as usual.
 """
 
 import asyncio
@@ -38,6 +43,12 @@ LOCK_POLL_SECONDS = 0.05
 ORPHAN_SECONDS = 10.0  # how long the child of a killed hub may take to stop
 RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # delays; the last one repeats
 HEADROOM = 64 << 10  # bytes of `max_payload` for headers
+FLOOR_BYTES = 32 << 20  # free space below which nothing is stored: a second of the heaviest load
+ROOM_BYTES = 64 << 20  # free space from which on it is again
+LOOK_SECONDS = 1.0  # between two looks at the free space
+# By itself the server allows three quarters of what is free when it starts, on top of which it
+# counts what it has stored already: a log of some size could not be written after a restart.
+STORE_BYTES = {False: 1 << 60, True: 1}  # `max_file_store`, by whether the disk is full
 
 # Runs in the child: die with the hub (PR_SET_PDEATHSIG is 1), unless it is gone already; then
 # become the server. A `preexec_fn` would do this between fork and exec, where threads deadlock.
@@ -84,12 +95,16 @@ class EmbeddedBroker:
     token: str
     pid: int
     """Of the server that runs now."""
+    is_full: bool
+    """The disk has no room: writes are refused until it has."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.url = ""
         self.token = secrets.token_urlsafe(32)
         self.pid = 0
+        self.is_full = False
+        self._stores_nothing = False  # so the server that runs was told
         self._port = -1
         self._lock = -1
         self._process: asyncio.subprocess.Process | None = None
@@ -103,8 +118,11 @@ class EmbeddedBroker:
             self._lock = await stack.enter_async_context(_held_lock(self.folder))
             tasks = await stack.enter_async_context(background())
             stack.push_async_callback(self._stop)
+            await asyncio.to_thread(self._write_configs)
+            await self._look_for_room()
             await self._start()
             tasks.start(self._keep_running(), name="broker")
+            tasks.start(self._watch_room(), name="broker-room")
             self._is_kept = True
             self._stack = stack.pop_all()
         return self
@@ -118,7 +136,6 @@ class EmbeddedBroker:
         return await self._stack.__aexit__(kind, error, traceback)
 
     async def _start(self) -> None:
-        await asyncio.to_thread(self._write_config)
         self._process = await self._spawn()
         self.pid = self._process.pid
         try:
@@ -127,18 +144,22 @@ class EmbeddedBroker:
         except TimeoutError:
             tail = await asyncio.to_thread(self._log_tail)
             raise Misconfigured(f"nats-server did not start in {self.folder}: {tail}") from None
-        address = Address(hub=os.getpid(), url=self.url, token=self.token)
-        await asyncio.to_thread(_write_address, self._lock, address)
+        if not self._is_kept:  # else it is written, and now the disk may be full
+            address = Address(hub=os.getpid(), url=self.url, token=self.token)
+            await asyncio.to_thread(_write_address, self._lock, address)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         binary = await asyncio.to_thread(_find_binary)
         command = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), binary]
         log = await asyncio.to_thread(_open_log, self._log_path)
+        self._stores_nothing = self.is_full
         try:
             return await asyncio.create_subprocess_exec(
                 *command,
                 "--config",
-                str(self.folder / "broker.conf"),
+                str(self._config_path(stores_nothing=self._stores_nothing)),
+                "--port",
+                str(self._port),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -169,7 +190,9 @@ class EmbeddedBroker:
             deaths = 0 if lasted > START_SECONDS else deaths
             delay = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]
             deaths += 1
-            logger.error("broker_died", status=status, delay_seconds=delay, folder=str(self.folder))
+            if self._stores_nothing == self.is_full:  # else it was told to stop
+                folder = str(self.folder)
+                logger.error("broker_died", status=status, delay_seconds=delay, folder=folder)
             if not await self._stops_within(delay):
                 await self._restart()
         await self._terminate()  # what was just started again
@@ -188,11 +211,27 @@ class EmbeddedBroker:
                 await self._stopping.wait()
         return self._stopping.is_set()
 
+    async def _watch_room(self) -> None:
+        """Have the server stopped, to be started again, when the disk fills or has room again."""
+        while not await self._stops_within(LOOK_SECONDS):
+            await self._look_for_room()
+            if self._stores_nothing != self.is_full:
+                await self._terminate()
+
+    async def _look_for_room(self) -> None:
+        free = await asyncio.to_thread(_free_bytes, self.folder)
+        is_full = free < (ROOM_BYTES if self.is_full else FLOOR_BYTES)
+        if is_full and not self.is_full:
+            logger.error("disk_full", folder=str(self.folder), free_bytes=free)
+        elif self.is_full and not is_full:
+            logger.warning("disk_has_room", folder=str(self.folder), free_bytes=free)
+        self.is_full = is_full
+
     async def _restart(self) -> None:
         try:
             await self._start()
-        except Misconfigured as error:
-            logger.error("broker_restart_failed", reason=error.message)  # noqa: TRY400 - expected
+        except (Misconfigured, OSError) as error:  # OSError: no room for the log, no file left
+            logger.error("broker_restart_failed", reason=str(error))  # noqa: TRY400 - expected
             await self._kill()
         else:
             logger.warning("broker_restarted", pid=self.pid)
@@ -237,18 +276,23 @@ class EmbeddedBroker:
         except (FileNotFoundError, msgspec.DecodeError):  # not yet, or half written
             return -1
 
-    def _write_config(self) -> None:
+    def _config_path(self, *, stores_nothing: bool) -> Path:
+        return self.folder / ("broker.full.conf" if stores_nothing else "broker.conf")
+
+    def _write_configs(self) -> None:
+        """Write both now: once the disk is full it is too late."""
         for stale in self.folder.glob("nats-server_*.ports"):
             stale.unlink()
-        path = self.folder / "broker.conf"
-        path.unlink(missing_ok=True)
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(self._config())))
+        for full, most in STORE_BYTES.items():
+            path = self._config_path(stores_nothing=full)
+            path.unlink(missing_ok=True)
+            with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(self._config(most))))
 
-    def _config(self) -> dict[str, Any]:
-        """The configuration of nats-server, whose syntax includes JSON."""
+    def _config(self, most_bytes: int) -> dict[str, Any]:
+        """The configuration of nats-server, whose syntax includes JSON; the port is a flag."""
         return {
-            "listen": f"127.0.0.1:{self._port}",
+            "host": "127.0.0.1",
             "ports_file_dir": str(self.folder),
             "log_file": str(self._log_path),
             "logfile_size_limit": 10 << 20,
@@ -257,8 +301,18 @@ class EmbeddedBroker:
             "authorization": {"token": self.token},
             # The default of 2.16 is an acknowledgement subject that kills nats-py's read loop.
             "feature_flags": {"js_ack_fc_v2": False},
-            "jetstream": {"store_dir": str(self.folder / "jetstream"), "sync_interval": "always"},
+            "jetstream": {
+                "store_dir": str(self.folder / "jetstream"),
+                "sync_interval": "always",
+                "max_file_store": most_bytes,
+            },
         }
+
+
+def _free_bytes(folder: Path) -> int:
+    """Return what whoever is not root can still write: root's reserve is not for a log."""
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
 
 
 def _open_log(path: Path) -> int:

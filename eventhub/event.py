@@ -7,7 +7,7 @@ member is the CRC-32 of everything before it: what a disk or a wire flips is fou
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -67,6 +67,7 @@ _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Event)
 _CRC = b',"crc":"%08x"}'
 _CRC_LENGTH = len(_CRC % 0)
+_COLUMNS = b'"columns":"'
 
 
 def encode(event: Event) -> bytes:
@@ -81,16 +82,30 @@ def decode(payload: bytes, columns: Columns) -> Event:
     Raises:
         Damaged: the CRC does not hold, or it is not an event.
     """
-    body = payload[:-_CRC_LENGTH]
-    if payload[-_CRC_LENGTH:] != _CRC % zlib.crc32(body):
+    return _decode(current(payload, columns))
+
+
+def current(payload: bytes, columns: Columns) -> bytes:
+    """Return a payload under today's columns: itself, unless it was written under others.
+
+    This is the one place that decides it. It does not decode a payload that is of today.
+
+    Raises:
+        Damaged: the CRC does not hold, or it is of other columns and not an event.
+    """
+    if not payload.endswith(_CRC % zlib.crc32(payload[:-_CRC_LENGTH])):
         raise Damaged("the CRC of an event does not hold")
+    # The first is the member: in the texts before it every quote is escaped.
+    if payload.startswith(columns.signature.encode(), payload.find(_COLUMNS) + len(_COLUMNS)):
+        return payload
+    return encode(_lift(_decode(payload), columns))
+
+
+def _decode(payload: bytes) -> Event:
     try:
-        event = _DECODER.decode(payload)
+        return _DECODER.decode(payload)
     except msgspec.DecodeError as error:
         raise Damaged(f"not an event: {error}") from error
-    if event.columns == columns.signature:
-        return event
-    return _lift(event, columns)
 
 
 def _lift(event: Event, columns: Columns) -> Event:
@@ -105,15 +120,51 @@ def _lift(event: Event, columns: Columns) -> Event:
 _UNKNOWN: Any = object()
 
 
+class Sealed(Protocol):
+    """What can be projected."""
+
+    @property
+    def sequence(self) -> int:
+        """Place in the stream."""
+
+    @property
+    def payload(self) -> bytes:
+        """Of today's columns."""
+
+
+class SealedEvent(msgspec.Struct, frozen=True, gc=False):
+    """The payload of an event, not decoded, and its place in the stream."""
+
+    sequence: int
+    payload: bytes
+    """Its CRC holds, and its row is of today's columns."""
+
+    @classmethod
+    def read(cls, sequence: int, payload: bytes, columns: Columns) -> Self:
+        """Return what is stored at a sequence; errors as `current`."""
+        return cls(sequence, current(payload, columns))
+
+
 @dataclass(slots=True)
 class StoredEvent:
     """An event and its place in the stream. Nothing of it changes."""
 
     sequence: int
     event: Event
-    size: int = field(default=0, compare=False)
-    """Bytes of the payload: what bounds of memory are counted in."""
+    payload: bytes = field(default=b"", repr=False, compare=False)
+    """What the event was decoded from, as in `SealedEvent`; empty if it was not read."""
     _before: dict[str, Any] | None = field(default=_UNKNOWN, init=False, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, sequence: int, payload: bytes, columns: Columns) -> Self:
+        """Return what is stored at a sequence; errors as `decode`."""
+        payload = current(payload, columns)
+        return cls(sequence, _decode(payload), payload)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload: what bounds of memory are counted in."""
+        return len(self.payload)
 
     @property
     def created(self) -> int:

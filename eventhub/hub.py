@@ -2,16 +2,25 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import (
+    AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
     suppress,
 )
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -21,6 +30,7 @@ from eventhub.broker import Address, EmbeddedBroker, running_broker
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.errors import Misconfigured, Unavailable
+from eventhub.feed import Feed
 from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.gateway import Gateway, raise_open_files_limit
 from eventhub.gateway.origin import check_origins
@@ -61,22 +71,11 @@ async def open_log(config: Config) -> AsyncIterator[JetStreamLog]:
     Raises:
         Misconfigured: the data folder cannot be used, or no broker can be reached.
     """
-    broker = config.broker
-    if broker.url:
-        async with JetStreamLog.connect(
-            broker.url,
-            token=broker.token,
-            user=broker.user,
-            password=broker.password,
-            credentials=broker.credentials_file,
-            replicas=broker.replicas,
-        ) as connected:
-            yield connected
-    elif address := await _running_broker(config):
+    if not config.broker.url and (address := await _running_broker(config)):
         async with JetStreamLog.connect(address.url, token=address.token) as connected:
             yield connected
     else:
-        async with _embedded(config) as connected:
+        async with _open_broker(config) as broker, _connect(config, broker) as connected:
             yield connected
 
 
@@ -87,13 +86,26 @@ async def _running_broker(config: Config) -> Address | None:
         raise Misconfigured(f"the data folder cannot be used: {error}") from error
 
 
-@asynccontextmanager
-async def _embedded(config: Config) -> AsyncIterator[JetStreamLog]:
-    async with (
-        EmbeddedBroker(config.data) as own,
-        JetStreamLog.connect(own.url, token=own.token) as connected,
-    ):
-        yield connected
+def _open_broker(config: Config) -> AbstractAsyncContextManager[EmbeddedBroker | None]:
+    """Start the embedded broker, unless another one is configured."""
+    return nullcontext() if config.broker.url else EmbeddedBroker(config.data)
+
+
+def _connect(
+    config: Config, own: EmbeddedBroker | None
+) -> AbstractAsyncContextManager[JetStreamLog]:
+    if own is not None:
+        return JetStreamLog.connect(own.url, token=own.token)
+    broker = config.broker
+    assert broker.url  # noqa: S101 - else the broker is our own
+    return JetStreamLog.connect(
+        broker.url,
+        token=broker.token,
+        user=broker.user,
+        password=broker.password,
+        credentials=broker.credentials_file,
+        replicas=broker.replicas,
+    )
 
 
 @asynccontextmanager
@@ -160,9 +172,10 @@ async def serve(
     raise_open_files_limit()
     for warning in config.warnings:
         log.warning("configuration", note=warning)
-    opened = open_log(config) if config.broker.url else _embedded(config)
     with stop_on_signals() as stop:
-        async with opened as event_log, AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack:
+            broker = await stack.enter_async_context(_open_broker(config))
+            event_log = await stack.enter_async_context(_connect(config, broker))
             store = None
             if "gateway" in roles or "projector" in roles:  # mails need no tables
                 store = await stack.enter_async_context(open_store(config, endpoints))
@@ -170,7 +183,8 @@ async def serve(
             streams = {channel.name: await event_log.open(channel) for channel in channels}
             if store is not None:
                 await _forget_lost_logs(store, streams.values())
-            parts = Parts(config, endpoints, event_log, streams, store)
+            feeds = [Feed(stream, (await stream.bounds()).last) for stream in streams.values()]
+            parts = Parts(config, endpoints, broker, event_log, feeds, store)
             services = await parts.services(roles, announce, progress)
             log.info("serving", roles=list(roles), channels=list(streams))
             with _frozen():
@@ -201,27 +215,32 @@ class Parts:
         self,
         config: Config,
         endpoints: Sequence[Endpoint],
+        broker: EmbeddedBroker | None,
         event_log: JetStreamLog,
-        streams: Mapping[str, EventStream],
+        feeds: Iterable[Feed],
         store: Store | None,
     ) -> None:
         self._config = config
         self._endpoints = endpoints
+        self._broker = broker
         self._log = event_log
-        self._streams = streams
+        self._feeds = {feed.stream.channel.name: feed for feed in feeds}
+        self._streams = {name: feed.stream for name, feed in self._feeds.items()}
         self._store = store
-        self._projectors = {
-            name: Projector(store, stream) for name, stream in streams.items() if store is not None
-        }
+        self._projectors: dict[str, Projector] = {}
 
     async def services(
         self, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
     ) -> dict[str, Service]:
         """Return the services of some roles. A gateway needs a projection of its own."""
-        services: dict[str, Service] = {
-            f"projector {name}": _until_stopped(projector)
-            for name, projector in self._projectors.items()
-        }
+        services: dict[str, Service] = {}
+        for name, feed in self._feeds.items():
+            if "gateway" in roles:
+                services[f"feed {name}"] = _until_stopped(feed.run)
+            if self._store is not None:
+                follow = feed.follow if "gateway" in roles else feed.stream.follow_sealed
+                self._projectors[name] = projector = Projector(self._store, feed.stream, follow)
+                services[f"projector {name}"] = _until_stopped(projector.run)
         worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
         await worker.prepare()
         if "alerts" in roles:
@@ -235,7 +254,7 @@ class Parts:
     ) -> Service:
         snapshots = DuckSnapshots(store, self._projectors.values())
         gateway = Gateway(
-            self._config, self._endpoints, self._streams, snapshots, self._what_is_wrong
+            self._config, self._endpoints, self._feeds, snapshots, self._what_is_wrong
         )
 
         async def serve_when_projected(stop: asyncio.Event) -> None:
@@ -248,6 +267,8 @@ class Parts:
 
     def _what_is_wrong(self) -> list[str]:
         wrong = [] if self._log.is_connected else ["the broker does not answer"]
+        if self._broker is not None and self._broker.is_full:
+            wrong.append("the disk is full: writes are refused until there is room")
         failing = (name for name, projector in self._projectors.items() if projector.is_failing)
         return wrong + [f"the projection of {name} fails: see the log" for name in failing]
 
@@ -262,13 +283,13 @@ async def _catch_up(projector: Projector, stream: EventStream, told: Told) -> No
             told(projector.watermark, last)
 
 
-def _until_stopped(projector: Projector) -> Service:
-    """A projector is stopped at any moment: it resumes from what it has stored."""
+def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> Service:
+    """What follows the log is stopped at any moment: it resumes from what it has stored."""
 
-    async def project(stop: asyncio.Event) -> None:
+    async def until_stopped(stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(projector.run())
+            task = group.create_task(work())
             await stop.wait()
             task.cancel()
 
-    return project
+    return until_stopped

@@ -13,7 +13,9 @@ FOLLOWER_RESETS = Counter(
     "eventhub_follower_resets_total", "Times a follower began again at its position.", ["channel"]
 )
 DAMAGED = Counter(
-    "eventhub_events_damaged_total", "Events whose bytes are not what was written.", ["channel"]
+    "eventhub_events_damaged_total",
+    "Events that cannot be read: damaged, or gone from the log.",
+    ["channel"],
 )
 PROJECTED = Gauge(
     "eventhub_projected_sequence", "Last sequence that the current table holds.", ["channel"]

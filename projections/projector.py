@@ -6,30 +6,36 @@ really holds. What waits is joined to large batches, so the busier the channel t
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 
 import duckdb
 import structlog
 
+from eventhub.background import background
 from eventhub.errors import Damaged, Unavailable
-from eventhub.event import StoredEvent
-from eventhub.metrics import PROJECTED
+from eventhub.event import Sealed, SealedEvent
+from eventhub.metrics import DAMAGED, PROJECTED
 from eventhub.stream import EventStream
 from projections.store import Progress, Store
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 32 << 20
-"""A batch is complete, and reading pauses, when this much waits: in events or in bytes."""
+"""What waits is stored without delay when it is this much; a batch holds no more events."""
+WAITING_BYTES = 64 << 20
+"""Reading pauses when this much waits: it goes on over a checkpoint of DuckDB, of half a second."""
 FOLD_SECONDS = 0.5
 FOLD_EVENTS = 20_000
 """Events are stored and folded after this time or this many of them, or when a reader waits. A
 batch of one costs DuckDB as much as one of a hundred: one after the other keeps a core busy."""
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause after a failure; it doubles between."""
+PROGRESS_SECONDS = 0.25
+"""Between two looks at how far it is."""
 SILENCE_SECONDS = 30.0
 """A stream that does not deliver what it says it holds is given up after this."""
 
+Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
 Told = Callable[[int, int], None]
 """Told of progress: the sequence that was reached, and the last one."""
 
@@ -39,11 +45,19 @@ _log = structlog.get_logger(__name__)
 class Projector:
     """Keeps the tables of one channel up to date. `run` does the work; the rest asks about it."""
 
-    def __init__(self, store: Store, stream: EventStream) -> None:
+    def __init__(self, store: Store, stream: EventStream, follow: Follow | None = None) -> None:
+        """Get ready.
+
+        Args:
+            store: has the tables of the channel.
+            stream: the channel's.
+            follow: where its events are read; as `stream.follow_sealed`, and this if not given.
+        """
         self.channel = stream.channel.name
         self._store = store
         self._stream = stream
-        self._waiting: list[StoredEvent] = []
+        self._follow = follow or stream.follow_sealed
+        self._waiting: list[Sealed] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -94,21 +108,37 @@ class Projector:
         finally:
             self._readers.remove(reader)
 
+    async def reach(self, last: int, told: Told) -> None:
+        """Wait until the current table holds a sequence, however long that takes.
+
+        Raises:
+            Unavailable: there was a failure, or no progress in `SILENCE_SECONDS`.
+        """
+        heard, head = time.monotonic(), self.head
+        while self.watermark < last:
+            with suppress(Unavailable):
+                await self.caught_up(last, PROGRESS_SECONDS)
+            told(self.watermark, last)
+            if self.head > head:
+                heard, head = time.monotonic(), self.head
+            if self.is_failing or time.monotonic() - heard > SILENCE_SECONDS:
+                raise Unavailable(f"the projection stays at {self.head}, before {last}")
+
     async def _project(self) -> None:
         await self._store.recover()
         start = await take_up(self._store, self._stream)
-        self._take()
+        self._waiting, self._waiting_bytes = [], 0
         PROJECTED.labels(self.channel).set(start.watermark)
-        async with self._stream.follow(start.head) as batches, asyncio.TaskGroup() as group:
+        async with self._follow(start.head) as batches, asyncio.TaskGroup() as group:
             group.create_task(self._read(batches))
             group.create_task(self._write(start.head))
 
-    async def _read(self, batches: AsyncIterator[list[StoredEvent]]) -> None:
+    async def _read(self, batches: AsyncIterator[Sequence[Sealed]]) -> None:
         async for batch in batches:
             self._waiting += batch
-            self._waiting_bytes += sum(stored.size for stored in batch)
+            self._waiting_bytes += _size(batch)
             self._wake.set()
-            while _is_enough(len(self._waiting), self._waiting_bytes):
+            while self._waiting_bytes >= WAITING_BYTES:
                 self._room.clear()
                 await self._room.wait()
 
@@ -145,8 +175,9 @@ class Projector:
         """Tell whether somebody waits for what is here and not in the current table."""
         return any(self.watermark < sequence <= arrived for sequence, _ in self._readers)
 
-    def _take(self) -> list[StoredEvent]:
-        batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+    def _take(self) -> list[Sealed]:
+        batch, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
+        self._waiting_bytes -= _size(batch)
         self._room.set()
         return batch
 
@@ -187,6 +218,7 @@ async def take_up(store: Store, stream: EventStream) -> Progress:
         return progress
     # A log put back from an older copy: its next events would count as stored already.
     _log.error("projection_ahead_of_log", channel=channel, head=progress.head, last=last)
+    DAMAGED.labels(channel).inc(progress.head - last)
     await store.reset(channel, stream.epoch)
     return store.progress(channel)
 
@@ -195,24 +227,27 @@ async def rebuild(store: Store, stream: EventStream, told: Told) -> Progress:
     """Derive a channel's tables from its stream again, up to the last event that it holds now.
 
     Raises:
-        Unavailable: the stream does not deliver its events.
-        duckdb.Error: the store cannot be written; the next start of a projector goes on from there.
+        Unavailable: the stream does not deliver its events, or the store cannot be written; the
+            next start of a projector goes on from there.
     """
     channel = stream.channel.name
     await store.reset(channel, stream.epoch)
-    async with aclosing(read_to_end(stream, told)) as batches:
-        async for batch in batches:
-            progress = await store.append(channel, batch)
-            if progress.head - progress.watermark >= FOLD_EVENTS:
-                await store.fold(channel)
-    return await store.fold(channel)
+    projector = Projector(store, stream)
+    async with background() as tasks:
+        tasks.start(projector.run(), name=f"rebuild {channel}")
+        await projector.reach((await stream.bounds()).last, told)
+    return store.progress(channel)
 
 
 def _is_enough(events: int, size: int) -> bool:
     return events >= BATCH_EVENTS or size >= BATCH_BYTES
 
 
-async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[StoredEvent], None]:
+def _size(batch: Sequence[Sealed]) -> int:
+    return sum(len(event.payload) for event in batch)
+
+
+async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[SealedEvent], None]:
     """Iterate over all events that the stream holds now, in large batches.
 
     Close it (`aclosing`) where it is left early.
@@ -222,17 +257,17 @@ async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[St
     """
     last = (await stream.bounds()).last
     reached = 0
-    async with stream.follow(0) as batches:
+    async with stream.follow_sealed(0) as batches:
         while reached < last:
-            batch: list[StoredEvent] = []
-            while reached < last and not _is_enough(len(batch), sum(s.size for s in batch)):
-                batch += [stored for stored in await _next(batches) if stored.sequence <= last]
+            batch: list[SealedEvent] = []
+            while reached < last and not _is_enough(len(batch), _size(batch)):
+                batch += [event for event in await _next(batches) if event.sequence <= last]
                 reached = batch[-1].sequence
             yield batch
             told(reached, last)
 
 
-async def _next(batches: AsyncIterator[list[StoredEvent]]) -> list[StoredEvent]:
+async def _next(batches: AsyncIterator[list[SealedEvent]]) -> list[SealedEvent]:
     try:
         async with asyncio.timeout(SILENCE_SECONDS):
             return await anext(batches)

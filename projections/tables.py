@@ -3,6 +3,8 @@
 `<table>` holds the current rows, `<table>_history` every event with the row after it. Neither has
 a primary key or an index: with one, a batch costs three times as much and no column can ever be
 dropped. Columns of ours begin with `_`, which no column of a channel may.
+
+History is made from payloads by DuckDB itself (ADR-20).
 """
 
 from collections.abc import Iterable
@@ -11,12 +13,10 @@ from typing import Any
 
 import duckdb
 import msgspec
-import pyarrow as pa
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Misconfigured
-from eventhub.event import StoredEvent
 
 BOOKS = """
 CREATE TABLE IF NOT EXISTS main._checkpoint (channel VARCHAR, epoch VARCHAR, seq BIGINT);
@@ -78,48 +78,43 @@ class Tables:
 
     @property
     def history_names(self) -> tuple[str, ...]:
-        """All columns of the table of events, in the order of `history_values`."""
+        """All columns of the table of events."""
         return (*HISTORY, *self.columns.names)
 
-    def history_values(self, batch: list[StoredEvent]) -> list[list[Any]]:
-        """Return events as the columns of the history, each a list; times and JSON as text."""
-        events = [stored.event for stored in batch]
-        rows = [{"id": event.id} if event.row is None else event.row for event in events]
-        return [
-            [stored.sequence for stored in batch],
-            [stored.created for stored in batch],
-            [event.time.removesuffix("Z") for event in events],
-            [event.method for event in events],
-            [event.user for event in events],
-            [event.endpoint for event in events],
-            *(_stored_values(column, rows) for column in self.columns),
-        ]
+    def insert_history(self, batch: str) -> str:
+        """Return the statement that adds a batch, in its order, to the history.
 
+        Values leave a payload as text and become what the table holds by a cast, which fails
+        where a value does not fit; read as numbers at once, they would silently become NULL.
 
-def _stored_values(column: Column, rows: list[dict[str, Any]]) -> list[Any]:
-    values = [row.get(column.name) for row in rows]
-    if column.kind is Kind.JSON:
-        return [_stored(column, value) for value in values]
-    return values
+        Args:
+            batch: a relation, as SQL, with the columns `sequence` and `payload`.
+        """
+        row = (
+            "event['id']" if name == "id" else f"event['row'][{literal(name)}]"
+            for name in self.columns.names
+        )
+        return (
+            f"INSERT INTO {self.history} ({quoted_list(self.history_names)})"  # noqa: S608 - quoted
+            " SELECT sequence, coalesce(event['created'], sequence), event['time'],"
+            f" event['method'], event['user'], event['endpoint'], {', '.join(row)}"
+            f" FROM (SELECT sequence, from_json(payload, {literal(self._shape)}) AS event"
+            f" FROM {batch})"
+        )
+
+    @property
+    def _shape(self) -> str:
+        """What is read of a payload; all else is passed over."""
+        row = {c.name: "JSON" if c.kind is Kind.JSON else "VARCHAR" for c in self.columns}
+        del row["id"]  # the event has it, for a DELETE too
+        shape = dict.fromkeys(("time", "method", "user", "endpoint", "id"), "VARCHAR")
+        return msgspec.json.encode({**shape, "created": "BIGINT", "row": row}).decode()
 
 
 def _stored(column: Column, value: Any) -> Any:
     if column.kind is Kind.JSON and value is not None:
         return msgspec.json.encode(value).decode()
     return value
-
-
-_ARROW = {Kind.INTEGER: pa.int64(), Kind.REAL: pa.float64(), Kind.BOOLEAN: pa.bool_()}
-"""All others travel as text, in the form that `Columns` has made canonical."""
-_TEXT = pa.string()
-
-
-def as_arrow(tables: Tables, columns: list[list[Any]]) -> pa.Table:
-    """Return `Tables.history_values` as DuckDB takes them in one step."""
-    types = [pa.int64(), pa.int64(), _TEXT, _TEXT, _TEXT, _TEXT]
-    types += [_ARROW.get(column.kind, _TEXT) for column in tables.columns]
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
-    return pa.Table.from_arrays(arrays, names=[str(index) for index in range(len(arrays))])
 
 
 def check_names(channels: Iterable[Channel]) -> None:

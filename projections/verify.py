@@ -100,10 +100,11 @@ async def _expected(stream: EventStream, report: Report, told: Told) -> dict[str
     rows: dict[str, _Row] = {}
     async with aclosing(read_to_end(stream, told)) as batches:
         async for batch in batches:
-            for stored in batch:
-                if stored.sequence <= report.sequence:
+            for sealed in batch:
+                if sealed.sequence <= report.sequence:
                     report.events += 1
-                    _apply(rows, stored)
+                    columns = stream.channel.columns
+                    _apply(rows, StoredEvent.read(sealed.sequence, sealed.payload, columns))
             if batch[-1].sequence >= report.sequence:
                 break
     report.rows = len(rows)

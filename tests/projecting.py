@@ -7,7 +7,7 @@ import msgspec
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from eventhub.event import Event, Method, StoredEvent
+from eventhub.event import Event, Method, StoredEvent, encode
 from eventhub.filters import Query, parse
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Snapshot
@@ -49,7 +49,7 @@ def history(channel: Channel, changes: Iterable[Change], *, first: int = 1) -> l
             row=rows.get(row_id),
             was=before,
         )
-        events.append(StoredEvent(sequence, event, size=300))
+        events.append(StoredEvent(sequence, event, encode(event)))
     return events
 
 

@@ -11,7 +11,8 @@ import msgspec
 from eventhub.background import background
 from eventhub.channel import Channel
 from eventhub.errors import Conflict, EventHubError
-from eventhub.event import Event, StoredEvent, decode, encode
+from eventhub.event import Event, StoredEvent, encode
+from eventhub.feed import Feed
 from eventhub.filters import Query, parse
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.protocol import Form
@@ -57,7 +58,7 @@ def history(messages: Iterable[Mapping[str, Any]], channel: Channel) -> list[Sto
             payload = encode(event_of(raw, last.get(raw["id"]), channel))
         except Conflict:
             continue
-        stored = StoredEvent(len(events) + 1, decode(payload, channel.columns), len(payload))
+        stored = StoredEvent.read(len(events) + 1, payload, channel.columns)
         events.append(stored)
         last[stored.event.id] = stored
     return events
@@ -244,7 +245,7 @@ class Reading:
         self, pipe: Pipe, view: View | None = None, start: Start | None = None
     ) -> Subscriber:
         subscriber = Subscriber(view or self.view(), self.fanout, self.stream, pipe)
-        start = start or Start(position=None, head=self.fanout.head)
+        start = start or Start(position=None, head=self.fanout.feed.head)
         subscriber.start(start, self.snapshots)
         return subscriber
 
@@ -259,7 +260,7 @@ class Reading:
     async def write(self, **raw: Any) -> int:
         """Append an event, and return when it was handed out."""
         sequence = await append(self.stream, **raw)
-        await self.fanout.reached(sequence, DEADLINE_SECONDS)
+        await self.fanout.feed.reached(sequence, DEADLINE_SECONDS)
         return sequence
 
 
@@ -273,8 +274,10 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     """Run a fan-out; `ring_bytes` is what its memory of events is bound to."""
     stream = stream or MemoryStream(builders.channel())
-    fanout = Fanout(stream, after, heartbeat, ring_bytes)
+    feed = Feed(stream, after, ring_bytes)
+    fanout = Fanout(feed, heartbeat)
     async with background() as tasks:
+        tasks.start(feed.run(), name="feed")
         tasks.start(fanout.run(), name="fanout")
         await asyncio.sleep(0)
         yield Reading(stream, fanout)

@@ -10,6 +10,7 @@ from aiohttp import web
 from eventhub.channel import Endpoint
 from eventhub.config import Config
 from eventhub.errors import Misconfigured
+from eventhub.feed import Feed
 from eventhub.gateway.app import Health, add_routes
 from eventhub.gateway.auth import Rule, setup_auth
 from eventhub.gateway.fanout import Fanout
@@ -21,21 +22,20 @@ from eventhub.ingest import Ingest
 from eventhub.receipts import Receipts
 from eventhub.row_cache import RowCache
 from eventhub.snapshots import Snapshots
-from eventhub.stream import EventStream
 
 CLOSE_SECONDS = 5.0
 """How long the HTTP server waits for requests under way, after the connections were told."""
 
 
 class ChannelParts:
-    """What the endpoints of one channel share; its one follower keeps all of it fresh."""
+    """What the endpoints of one channel share; its feed keeps all of it fresh."""
 
-    def __init__(self, stream: EventStream, head: int, heartbeat: float) -> None:
-        self.stream = stream
-        self.fanout = Fanout(stream, head, heartbeat)
-        self.rows = RowCache(stream)
-        self.receipts = Receipts(stream, after=head)
-        self.fanout.listeners += [self.rows.note, self.receipts.note]
+    def __init__(self, feed: Feed, heartbeat: float) -> None:
+        self.stream = feed.stream
+        self.rows = RowCache(feed.stream)
+        self.receipts = Receipts(feed.stream, after=feed.head)
+        feed.listeners += [self.rows.note, self.receipts.note]
+        self.fanout = Fanout(feed, heartbeat)
 
 
 class Gateway:
@@ -45,7 +45,7 @@ class Gateway:
         self,
         config: Config,
         endpoints: Sequence[Endpoint],
-        streams: Mapping[str, EventStream],
+        feeds: Mapping[str, Feed],
         snapshots: Snapshots,
         health: Health,
     ) -> None:
@@ -54,7 +54,7 @@ class Gateway:
         Args:
             config: the configuration.
             endpoints: what it serves.
-            streams: by name of the channel.
+            feeds: by name of the channel; run by the caller.
             snapshots: where current rows are read.
             health: what is wrong elsewhere, for `/readyz`.
 
@@ -62,7 +62,7 @@ class Gateway:
             Misconfigured: a hook, a rule or an origin of an endpoint cannot be understood.
         """
         self._config = config
-        self._streams = streams
+        self._feeds = feeds
         self._snapshots = snapshots
         self._health = health
         self._live = Live()
@@ -83,12 +83,9 @@ class Gateway:
 
         `ready` is called once it does; `url` is where.
         """
-        heads = {name: (await stream.bounds()).last for name, stream in self._streams.items()}
+        heartbeat = self._config.server.heartbeat
+        channels = {name: ChannelParts(feed, heartbeat) for name, feed in self._feeds.items()}
         async with asyncio.TaskGroup() as group:
-            channels = {
-                name: ChannelParts(stream, heads[name], self._config.server.heartbeat)
-                for name, stream in self._streams.items()
-            }
             tasks = [
                 group.create_task(parts.fanout.run(), name=f"fanout {name}")
                 for name, parts in channels.items()

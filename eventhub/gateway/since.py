@@ -46,9 +46,9 @@ async def start_of(
         Unavailable: the log cannot be searched now.
     """
     if since is None:
-        return Start(position=0 if view.history else None, head=max(fanout.head, newest))
+        return Start(position=0 if view.history else None, head=max(fanout.feed.head, newest))
     bounds = await stream.bounds()
-    oldest, head = bounds.first - 1, max(fanout.head, newest, bounds.last)
+    oldest, head = bounds.first - 1, max(fanout.feed.head, newest, bounds.last)
     if since == "earliest":
         return Start(position=oldest, head=head, recovered=True, reason="earliest")
     if since == "now":

@@ -15,8 +15,9 @@ import structlog
 from eventhub import metrics
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import StoredEvent
+from eventhub.feed import TURN_EVENTS
 from eventhub.gateway import protocol
-from eventhub.gateway.fanout import TURN_EVENTS, Fanout
+from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.since import Start
 from eventhub.gateway.view import View
 from eventhub.snapshots import Snapshots
@@ -91,7 +92,9 @@ class Subscriber:
     def beat(self) -> None:
         """Keep the connection open, and tell the client how far it is."""
         self._outlet.ping()
-        self._tell(protocol.tick(self.view.position(self._fanout.head)), self._fanout.head)
+        self._tell(
+            protocol.tick(self.view.position(self._fanout.feed.head)), self._fanout.feed.head
+        )
 
     async def catch_up(self) -> None:
         """Read on from `position` until attached again; the fan-out starts this when it lags."""
@@ -151,7 +154,7 @@ class Subscriber:
                 return
             if up_to is None and self._fanout.attach(self):
                 return
-            events = self._fanout.recent(self.position)
+            events = self._fanout.feed.recent(self.position)
             if events is None:
                 await self._read_log()
             elif events:
@@ -164,10 +167,10 @@ class Subscriber:
         """A snapshot or a start may be ahead of the fan-out by a moment."""
         target = self.position if up_to is None else up_to
         try:
-            await self._fanout.reached(target, READ_SECONDS)
+            await self._fanout.feed.reached(target, READ_SECONDS)
         except TimeoutError:
             raise Unavailable("the event log does not answer") from None
-        if self._fanout.recent(self.position) == []:
+        if self._fanout.feed.recent(self.position) == []:
             self.position = max(self.position, target)
 
     async def _read_log(self) -> None:

@@ -195,9 +195,9 @@ class Connection:
             raise Unavailable("the event log cannot be reached") from error
 
     def send(self, commands: bytes) -> None:
-        """Write finished commands (`publication`) to the socket at once, past nats-py's queue.
+        """Write finished commands (`publication`) to the socket at once, behind what waits there.
 
-        Whoever calls it bounds what is under way: this waits for nothing.
+        nats-py would leave it to a task. Whoever calls this bounds what is under way.
 
         Raises:
             Unavailable: not connected, and nothing was sent.
@@ -205,8 +205,9 @@ class Connection:
         client = self._client
         if not client.is_connected or client._transport is None:
             raise Unavailable("the event log cannot be reached")
+        waiting, client._pending, client._pending_data_size = client._pending, [], 0
         try:
-            client._transport.write(commands)
+            client._transport.write(b"".join([*waiting, commands]))
         except _AWAY as error:
             raise Unavailable("the event log cannot be reached") from error
 

@@ -16,9 +16,9 @@ from typing import Any, Self
 from eventhub.background import Background, background
 from eventhub.channel import Channel
 from eventhub.errors import Damaged, EventHubError, Misconfigured, Rejected
-from eventhub.event import Event, StoredEvent, decode, encode
+from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection
-from eventhub.jetstream.follower import Follower, epoch_of, state_in_epoch
+from eventhub.jetstream.follower import Follower, Read, T, epoch_of, report_holes, state_in_epoch
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import NANOSECONDS
 from eventhub.jetstream.work_queue import WorkQueue, enlist
@@ -96,7 +96,9 @@ class JetStreamLog:
         )
         atomic = bool(info["config"].get("allow_atomic"))  # servers before 2.12 ignore it
         writer = self._writer(channel.stream, atomic=atomic)
-        return JetStreamStream(channel, self._connection, writer, epoch_of(info["created"]))
+        epoch = epoch_of(info["created"])
+        await report_holes(self._connection, channel, epoch, info["state"])
+        return JetStreamStream(channel, self._connection, writer, epoch)
 
     async def records(
         self, name: str, *, max_age_seconds: float | None = None
@@ -189,7 +191,18 @@ class JetStreamStream:
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
         """Iterate over all events after a sequence."""
-        follower = Follower(self._connection, self.channel, self._epoch, after)
+        async with self._follower(StoredEvent.read, after) as follower:
+            yield follower
+
+    @asynccontextmanager
+    async def follow_sealed(self, after: int) -> AsyncIterator[AsyncIterator[list[SealedEvent]]]:
+        """Iterate over all events after a sequence, without decoding them."""
+        async with self._follower(SealedEvent.read, after) as follower:
+            yield follower
+
+    @asynccontextmanager
+    async def _follower(self, read: Read[T], after: int) -> AsyncIterator[Follower[T]]:
+        follower = Follower(read, self._connection, self.channel, self._epoch, after)
         try:
             yield follower
         finally:
@@ -246,8 +259,7 @@ class JetStreamStream:
         message = await self._connection.direct_get(self.channel.stream, query)
         if message is None:
             return None
-        event = decode(message.data, self.channel.columns)
-        return StoredEvent(_sequence_of(message), event, len(message.data))
+        return StoredEvent.read(_sequence_of(message), message.data, self.channel.columns)
 
 
 class JetStreamRecords:

@@ -13,6 +13,7 @@ compares it with nats-py's own parser on the same bytes.
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from nats.aio.client import Client
 from nats.protocol.parser import Parser
 
@@ -20,31 +21,28 @@ CRLF = b"\r\n"
 _STATUS = b"NATS/1.0"
 
 
-class Message:
-    """A message of the server. Its head is read when it is asked for: most are not."""
+class Message(msgspec.Struct, gc=False):
+    """A message of the server. Its texts are read when they are asked for: most are not."""
 
-    __slots__ = ("_head", "_reply", "_subject", "data")
-
-    def __init__(self, subject: bytes, reply: bytes, head: bytes | None, data: bytes) -> None:
-        self._subject = subject
-        self._reply = reply
-        self._head = head
-        self.data = data
+    raw_subject: bytes
+    raw_reply: bytes
+    raw_headers: bytes | None
+    data: bytes
 
     @property
     def subject(self) -> str:
         """Where it was published."""
-        return self._subject.decode()
+        return self.raw_subject.decode()
 
     @property
     def reply(self) -> str:
         """Where an answer goes; for a delivery of JetStream, its place (NATS ADR-15)."""
-        return self._reply.decode()
+        return self.raw_reply.decode()
 
     @property
     def headers(self) -> dict[str, str] | None:
         """Headers (NATS ADR-4), with `Status` and `Description` of its first line."""
-        return None if self._head is None else _headers(self._head)
+        return None if self.raw_headers is None else _headers(self.raw_headers)
 
 
 Handler = Callable[[list[Message]], None]
@@ -99,7 +97,7 @@ class BatchParser(Parser):
     async def _parse(self, data: bytes) -> int:
         """Return how far it came; if a message is cut off there, `_wanted` is its whole size."""
         position, size = 0, len(data)
-        number, batch = 0, list[Message]()
+        number, batch = b"", list[Message]()
         while position < size:
             end = data.find(CRLF, position)
             if end < 0:
@@ -115,18 +113,16 @@ class BatchParser(Parser):
             if stop + 2 > size:
                 self._wanted = stop + 2 - position
                 break
-            to = int(words[2])
-            if to != number:
+            if words[2] != number:
                 self._hand_on(number, batch)
-                number, batch = to, []
+                number, batch = words[2], []
             batch.append(_message(words, data, end + 2, stop))
             position = stop + 2
         self._hand_on(number, batch)
         return position
 
-    def _hand_on(self, number: int, batch: list[Message]) -> None:
-        handler = self.handlers.get(number)
-        if handler is not None and batch:
+    def _hand_on(self, number: bytes, batch: list[Message]) -> None:
+        if batch and (handler := self.handlers.get(int(number))):
             handler(batch)
 
 

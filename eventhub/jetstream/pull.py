@@ -34,18 +34,20 @@ class Doubt(Exception):  # noqa: N818 - it is not an error: the puller begins ag
     """Something may be missing, or the consumer is gone."""
 
 
-class Place:
-    """Where a message stands, read from its reply subject (NATS ADR-15)."""
+class Place(msgspec.Struct, gc=False):
+    """Where a message stands."""
 
-    __slots__ = ("attempt", "delivery", "sequence")
+    attempt: int
+    sequence: int
+    delivery: int
+    """Counts the consumer's deliveries, from 1."""
 
-    def __init__(self, reply: str) -> None:
-        tokens = reply.split(".")
+    @classmethod
+    def read(cls, reply: bytes) -> "Place":
+        """Read it from a reply subject (NATS ADR-15)."""
+        tokens = reply.split(b".")
         first = 4 if len(tokens) == 9 else 6  # the longer form names domain and account
-        self.attempt = int(tokens[first])
-        self.sequence = int(tokens[first + 1])
-        self.delivery = int(tokens[first + 2])
-        """Counts the consumer's deliveries, from 1."""
+        return cls(int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 2]))
 
 
 class Pull:
@@ -134,8 +136,8 @@ class Pull:
         for message in messages:
             if self._doubt:  # after a gap nothing may be taken
                 break
-            if (reply := message.reply).startswith("$JS.ACK."):
-                self._on_event(Place(reply), message)
+            if (reply := message.raw_reply).startswith(b"$JS.ACK."):
+                self._on_event(Place.read(reply), message)
             elif (headers := message.headers) is not None:
                 self._on_status(headers)
         self._changed.set()

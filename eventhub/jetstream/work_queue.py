@@ -14,7 +14,7 @@ import structlog
 from eventhub.channel import Channel, encode_token
 from eventhub.event import StoredEvent
 from eventhub.jetstream.connection import Connection
-from eventhub.jetstream.follower import decode_or_report, state_in_epoch
+from eventhub.jetstream.follower import read_or_report, state_in_epoch
 from eventhub.jetstream.pull import NANOSECONDS, Pull, Puller
 from eventhub.stream import ACK_WAIT_SECONDS, Delivery
 
@@ -68,7 +68,7 @@ class WorkQueue:
         while True:
             pull = await self._puller.ready()
             place, message = pull.messages.popleft()
-            stored = decode_or_report(message, place.sequence, self._channel)
+            stored = read_or_report(StoredEvent.read, message, place.sequence, self._channel)
             if stored is not None:
                 return JetStreamDelivery(stored, place.attempt, message.reply, self._connection)
             await self._connection.publish(message.reply, b"+TERM damaged")

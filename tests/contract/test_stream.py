@@ -4,14 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
+import msgspec
 import pytest
 
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns
 from eventhub.errors import Rejected
-from eventhub.event import Event, StoredEvent
+from eventhub.event import Event, decode
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, EventStream, Log, WrongSequence
 from tests.builders import channel, make_event
 
+T = TypeVar("T")
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 UNUSUAL_IDS = ["a b", "a.b", "*", ">", "a.>", "=x", "münze", "🦆", "x" * 200, "é" * 200, "$JS.API"]
 
@@ -24,9 +29,9 @@ async def append_rows(stream: EventStream, count: int, prefix: str = "r") -> lis
     return events
 
 
-async def take(batches: AsyncIterator[list[StoredEvent]], count: int) -> list[StoredEvent]:
+async def take(batches: AsyncIterator[list[T]], count: int) -> list[T]:
     """Return the next events; fails if a batch is empty or holds more than was asked for."""
-    taken: list[StoredEvent] = []
+    taken: list[T] = []
     async with asyncio.timeout(10):
         while len(taken) < count:
             batch = await anext(batches)
@@ -194,6 +199,32 @@ async def test_a_stored_event_is_the_event_that_was_appended(stream: EventStream
     assert followed.event == event
     assert await stream.last("ü") == await stream.get(1) == followed
     assert followed.size > 100
+
+
+async def test_sealed_events_are_the_events_not_decoded(stream: EventStream) -> None:
+    await append_rows(stream, 1500)
+    async with stream.follow_sealed(3) as batches, stream.follow(3) as decoded:
+        sealed = await take(batches, 1497)
+        stored = await take(decoded, 1497)
+        assert [(s.sequence, s.payload) for s in sealed] == [
+            (s.sequence, s.payload) for s in stored
+        ]
+        assert [decode(s.payload, stream.channel.columns) for s in sealed] == [
+            s.event for s in stored
+        ]
+        await stream.append(make_event(id="new"), expect=0)
+        assert [item.sequence for item in await take(batches, 1)] == [1501]
+
+
+async def test_sealed_events_are_of_todays_columns(stream: EventStream) -> None:
+    event = make_event(id="a")
+    await stream.append(event, expect=0)
+    stream.channel = Channel("chat", Columns([*stream.channel.columns, Column("new", default="x")]))
+    async with stream.follow_sealed(0) as batches:
+        [sealed] = await take(batches, 1)
+    lifted = msgspec.json.decode(sealed.payload)
+    assert lifted["row"] == {**(event.row or {}), "new": "x"}
+    assert lifted["columns"] == stream.channel.columns.signature
 
 
 @pytest.mark.parametrize("row_id", UNUSUAL_IDS)

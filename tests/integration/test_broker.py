@@ -85,7 +85,7 @@ async def test_the_address_is_told_while_it_runs_and_only_then(tmp_path: Path) -
 
 async def test_only_the_owner_may_read_the_token(broker: EmbeddedBroker) -> None:
     holders = [p for p in broker.folder.iterdir() if p.is_file() and broker.token in p.read_text()]
-    assert {path.name for path in holders} == {"broker.conf", "broker.lock"}
+    assert {path.name for path in holders} == {"broker.conf", "broker.full.conf", "broker.lock"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
 
 

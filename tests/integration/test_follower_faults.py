@@ -17,6 +17,7 @@ from eventhub.event import StoredEvent
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
 from tests.builders import channel, make_event
+from tests.faults.proxy import Proxy
 
 APPENDERS = 12  # enough to make atomic batches
 
@@ -69,47 +70,6 @@ class Traffic:
         assert [stored.sequence for stored in self.followed] == list(range(1, count + 1))
         assert {s.sequence: s.event.write for s in self.followed} == self.acknowledged
         assert (await self._stream.bounds()).last == count
-
-
-class Proxy:
-    """A TCP proxy whose connections can be aborted."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._writers: list[asyncio.StreamWriter] = []
-        self.url = ""
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Proxy"]:
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
-            self.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            yield self
-            self.abort()
-
-    def abort(self) -> None:
-        for leg in self._writers:
-            leg.transport.abort()
-        self._writers.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
-            self._writers += [writer, inner_writer]
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._copy(reader, inner_writer))
-                group.create_task(self._copy(inner_reader, writer))
-        except OSError:
-            writer.transport.abort()
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.transport.abort()
 
 
 @pytest.fixture

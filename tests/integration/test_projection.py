@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import projections.projector
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Unavailable
@@ -187,6 +188,46 @@ async def test_a_rebuild_gives_the_same_tables(tmp_path: Path) -> None:
         assert (await verify(store, stream, told)).is_equal
     assert reached[-1] == (len(EVENTS), len(EVENTS))
     assert contents(tmp_path / "p") == before
+
+
+async def test_a_row_whose_delete_is_lost_is_replaced_by_its_next_post(tmp_path: Path) -> None:
+    events = history(CHAT, [("POST", "a", {}), ("DELETE", "a", {}), ("POST", "a", {"votes": 2})])
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        for event in (events[0], events[2]):
+            await store.append("chat", [event])
+            await store.fold("chat")
+    current, _ = contents(tmp_path / "p")
+    assert [row[0] for row in current] == [2]
+
+
+async def test_a_rebuild_that_cannot_be_stored_ends_and_says_so(tmp_path: Path) -> None:
+    stream = MemoryStream(CHAT)
+    await write(stream, history(CHAT, [("POST", "a", {"votes": "no number"})]))
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        with pytest.raises(Unavailable, match="stays at 0, before 1"):
+            await rebuild(store, stream, told)
+
+
+async def test_reading_goes_on_while_duckdb_is_busy_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projections.projector, "WAITING_BYTES", 800_000)
+    stream, busy = MemoryStream(CHAT), threading.Event()
+    await write(stream, EVENTS)
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        await store.begin("chat", stream.epoch)
+        async with running(store, stream) as projector, asyncio.timeout(20):
+            await projector.caught_up(1, 10)
+            store._writing.submit(busy.wait, 20)  # as a checkpoint does
+            more = history(
+                CHAT, [("POST", f"new{n}", {}) for n in range(9000)], first=len(EVENTS) + 1
+            )
+            await write(stream, more)
+            while projector._waiting_bytes < 800_000:
+                await asyncio.sleep(0.01)
+            assert len(projector._waiting) < 9000
+            busy.set()
+            await projector.caught_up(len(EVENTS) + 9000, 10)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,26 @@
 """Whatever happens to a channel, its table is the fold of its events, and its JSON the rows."""
 
 import asyncio
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import projections.store
 from eventhub.channel import Channel
 from eventhub.columns import Column, Kind
+from eventhub.event import StoredEvent, encode
 from eventhub.memory import MemoryStream
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
-from projections.store import Store
+from projections.store import Connection, Store
+from projections.tables import Tables, quoted
 from tests.projecting import EVERY_KIND, Change, Row, history, query, read_all, rows_after
 
 TEXT = st.text(max_size=12) | st.sampled_from(
@@ -33,10 +39,11 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.TEXT: TEXT,
     Kind.INTEGER: st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-(2**63), 2**63 - 1]),
     Kind.REAL: st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from([1e22, -0.0, 0.1, 5e-324, 1e16, 100.0]),
+    | st.sampled_from([1e22, -0.0, 0.1, 5e-324, 1e16, 100.0, 1e308, -1.7976931348623157e308]),
     Kind.BOOLEAN: st.booleans(),
-    Kind.DATE: st.dates().map(str),
-    Kind.TIMESTAMP: st.datetimes().map(lambda moment: moment.isoformat())
+    Kind.DATE: st.dates().map(str) | st.sampled_from(["0001-01-01", "9999-12-31"]),
+    Kind.TIMESTAMP: st.sampled_from(["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"])
+    | st.datetimes().map(lambda moment: moment.isoformat())
     | st.datetimes().map(lambda moment: moment.replace(microsecond=120000).isoformat())
     | st.datetimes().map(lambda moment: moment.replace(microsecond=0).isoformat()),
     Kind.JSON: JSON.filter(lambda value: value != ""),
@@ -106,3 +113,137 @@ def test_any_batches_and_folds_come_to_the_same_table(
 
     with TemporaryDirectory() as folder:
         asyncio.run(scenario(folder))
+
+
+def as_event(kind: Kind, value: Any) -> Any:
+    """Return what DuckDB holds in a column as an event holds it."""
+    if kind is Kind.JSON and value is not None:
+        return msgspec.json.decode(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def history_of(connection: Connection) -> list[tuple[Any, ...]]:
+    """Return the history as the events say it."""
+    columns = EVERY_KIND.columns
+    names = ", ".join(map(quoted, ("_method", "_user", "_endpoint", *columns.names)))
+    found = connection.execute(
+        f"SELECT _seq, _created_seq, _time, {names} FROM {Tables(EVERY_KIND).history}"
+    ).fetchall()
+    return [
+        (*row[:6], *(as_event(c.kind, v) for c, v in zip(columns, row[6:], strict=True)))
+        for row in found
+    ]
+
+
+def told_by(stored: StoredEvent) -> tuple[Any, ...]:
+    """Return the row of history that an event means, by decoding it in Python."""
+    event = stored.event
+    row = {"id": event.id} if event.row is None else event.row
+    time = datetime.fromisoformat(event.time.removesuffix("Z"))
+    fixed = (stored.sequence, stored.created, time, event.method, event.user, event.endpoint)
+    return (*fixed, *(row.get(name) for name in EVERY_KIND.columns.names))
+
+
+EXTREMES: dict[Kind, list[Any]] = {
+    Kind.TEXT: [
+        "",
+        "\0",
+        "null",
+        '"\\',
+        "\u2028\u2029",
+        "\U0001f600e\u0301",
+        "\x7f\x80\t\n",
+        "1.0",
+    ],
+    Kind.INTEGER: [-(2**63), 2**63 - 1, 2**53 + 1, 0, -1],
+    Kind.REAL: [-0.0, 0.0, 1.0, 0.1, 5e-324, 2.5e-310, 1e16, 1e22, 1e308, -1.7976931348623157e308],
+    Kind.BOOLEAN: [True, False],
+    Kind.DATE: ["0001-01-01", "9999-12-31", "1582-10-10", "2024-02-29"],
+    Kind.TIMESTAMP: [
+        "0001-01-01T00:00:00",
+        "9999-12-31T23:59:59.999999",
+        "1969-12-31T23:59:59.000001",
+        "2026-11-23T10:00:00.120000",
+    ],
+    Kind.JSON: [
+        *(
+            "text",
+            "1",
+            "null",
+            "\0\x1f",
+            '"\\',
+            "\u2028",
+            True,
+            0,
+            1,
+            1.0,
+            -0.0,
+            5e-324,
+            1e16,
+            1e22,
+            1e308,
+        ),
+        *(
+            -(2**63),
+            2**64 - 1,
+            [],
+            {},
+            [None, {"": [1, 1.0]}],
+            {"a.b": {'"': None}, "A": 1, "a": 2},
+        ),
+        ["x" * 100_000],
+    ],
+}
+EXTREME_ROWS = [
+    {column.name: values[n % len(values)]}
+    for column in DECLARED
+    for values in [EXTREMES[column.kind]]
+    for n in range(len(values))
+]
+EXTREME: list[Change] = [
+    *(("POST", f"r{n}", row) for n, row in enumerate(EXTREME_ROWS)),
+    *(("DELETE", f"r{n}", {}) for n in range(len(EXTREME_ROWS))),
+]
+"""Each value alone in a row, and all rows deleted."""
+
+
+async def check_history(events: list[StoredEvent], folder: str) -> None:
+    """Store events, and compare the history with what they say."""
+    async with Store(Path(folder) / "p", [EVERY_KIND]) as store, store.reader() as reader:
+        await store.append(EVERY_KIND.name, events)
+        found = await store.read(reader, history_of)
+    assert repr(found) == repr([told_by(stored) for stored in events])
+
+
+@pytest.mark.parametrize("rows_as_parameters", [0, 1000])
+async def test_the_history_holds_extreme_values_exactly(
+    rows_as_parameters: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projections.store, "MAX_ROWS_AS_PARAMETERS", rows_as_parameters)
+    await check_history(history(EVERY_KIND, EXTREME), str(tmp_path))
+
+
+FULL = st.fixed_dictionaries({column.name: values(column) for column in DECLARED})
+
+
+@pytest.mark.parametrize("rows_as_parameters", [0, 1000])
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.just("POST") | st.just("PUT"), st.sampled_from("ab"), FULL), min_size=9),
+    st.none() | TEXT,
+    TEXT,
+)
+def test_the_history_holds_what_the_events_say_in_their_order(
+    rows_as_parameters: int, changes: list[Change], user: str | None, endpoint: str
+) -> None:
+    events = [
+        StoredEvent.read(
+            stored.sequence,
+            encode(msgspec.structs.replace(stored.event, user=user, endpoint=endpoint)),
+            EVERY_KIND.columns,
+        )
+        for stored in history(EVERY_KIND, [("POST", "a", {}), ("POST", "b", {}), *changes])
+    ]
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projections.store, "MAX_ROWS_AS_PARAMETERS", rows_as_parameters)
+        asyncio.run(check_history(events, folder))

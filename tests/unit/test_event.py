@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Damaged
-from eventhub.event import METHODS, Event, Position, StoredEvent, decode, encode
+from eventhub.event import (
+    METHODS,
+    Event,
+    Position,
+    SealedEvent,
+    StoredEvent,
+    current,
+    decode,
+    encode,
+)
 
 COLUMNS = Columns([Column("body"), Column("size", Kind.INTEGER)])
 JSON = st.recursive(
@@ -105,6 +114,40 @@ def test_old_rows_are_lifted_to_todays_columns() -> None:
     assert lifted.was == {"size": 1}
     assert lifted.before == {**after, "size": 1}
     assert lifted.columns == COLUMNS.signature
+
+
+@given(EVENTS)
+def test_a_payload_of_todays_columns_is_taken_as_it_is(written: Event) -> None:
+    payload = encode(written)
+    assert current(payload, COLUMNS) is payload
+
+
+HIDDEN = f'"columns":"{COLUMNS.signature}"'
+"""What a client may send to make an old event look like one of today's columns."""
+
+
+@given(EVENTS, st.sampled_from(["", HIDDEN]))
+def test_a_payload_of_other_columns_is_written_anew_whatever_its_texts_hold(
+    written: Event, hidden: str
+) -> None:
+    hostile = msgspec.structs.replace(
+        written,
+        columns="0" * 12,
+        id=written.id + hidden,
+        endpoint=hidden,
+        message={"columns": COLUMNS.signature},
+    )
+    lifted = current(encode(hostile), COLUMNS)
+    assert decode(lifted, COLUMNS) == decode(encode(hostile), COLUMNS)
+    assert msgspec.json.decode(lifted)["columns"] == COLUMNS.signature
+
+
+def test_a_stored_event_keeps_the_payload_that_it_is_made_of() -> None:
+    old = encode(event(columns=Columns([]).signature, row={"id": "1", "body": "x"}))
+    stored, sealed = StoredEvent.read(3, old, COLUMNS), SealedEvent.read(3, old, COLUMNS)
+    assert (stored.sequence, stored.payload) == (sealed.sequence, sealed.payload)
+    assert decode(stored.payload, COLUMNS) == stored.event
+    assert stored.size == len(stored.payload)
 
 
 def test_a_deleted_row_is_lifted_too() -> None:

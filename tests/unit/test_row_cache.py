@@ -9,7 +9,7 @@ from tests.builders import channel, make_event
 
 
 def stored(sequence: int, row_id: str, size: int = 100) -> StoredEvent:
-    return StoredEvent(sequence, make_event(id=row_id), size)
+    return StoredEvent(sequence, make_event(id=row_id), bytes(size))
 
 
 def test_an_older_event_never_replaces_a_newer_one() -> None:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventhub.event import StoredEvent
+from eventhub.feed import TURN_EVENTS, Feed, Ring
 from eventhub.filters import parse
-from eventhub.gateway.fanout import TURN_EVENTS, Fanout, Ring
+from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.groups import Groups
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.view import View
@@ -30,7 +31,7 @@ from tests.subscribing import (
 
 
 def stored(sequence: int, size: int = 10) -> StoredEvent:
-    return StoredEvent(sequence, make_event(), size)
+    return StoredEvent(sequence, make_event(), bytes(size))
 
 
 def sequences(events: list[StoredEvent] | None) -> list[int] | None:
@@ -167,7 +168,7 @@ async def test_a_burst_is_one_write_for_each_member() -> None:
         assert hub.fanout.attach(listener)
         for number in range(10):
             await append(hub.stream, _method="POST", id=f"{number}")
-        await hub.fanout.reached(10, 5)
+        await hub.fanout.feed.reached(10, 5)
         assert len(listener.told) == 1
         assert len(parse_frames(listener.told[0])) == 10
 
@@ -184,12 +185,12 @@ async def test_a_member_that_is_full_leaves_and_catches_up_by_itself() -> None:
         assert not hub.fanout.is_attached(full)
 
 
-async def test_listeners_have_a_batch_before_the_subscribers_have() -> None:
+async def test_who_listens_before_the_fanout_has_a_batch_before_the_subscribers() -> None:
     async with reading() as hub:
         member, seen = Listener(hub.view()), list[tuple[list[int], int]]()
         assert hub.fanout.attach(member)
-        hub.fanout.listeners.append(
-            lambda batch: seen.append(([each.sequence for each in batch], len(member.told)))
+        hub.fanout.feed.listeners.insert(
+            0, lambda batch: seen.append(([each.sequence for each in batch], len(member.told)))
         )
         await hub.write(_method="POST", id="1")
         assert seen == [([1], 0)]
@@ -197,22 +198,22 @@ async def test_listeners_have_a_batch_before_the_subscribers_have() -> None:
 
 async def test_reached_waits_until_it_was_handed_out_but_no_longer_than_told() -> None:
     async with reading() as hub, asyncio.TaskGroup() as group:
-        waiting = [group.create_task(hub.fanout.reached(n, 5)) for n in (2, 1)]
+        waiting = [group.create_task(hub.fanout.feed.reached(n, 5)) for n in (2, 1)]
         await hub.write(_method="POST", id="1")
         await turns(2)
         assert [task.done() for task in waiting] == [False, True]
         await hub.write(_method="POST", id="2")
-        await hub.fanout.reached(0, 0.01)
+        await hub.fanout.feed.reached(0, 0.01)
         with pytest.raises(TimeoutError):
-            await hub.fanout.reached(3, 0.01)
+            await hub.fanout.feed.reached(3, 0.01)
 
 
 async def test_one_who_waits_no_more_keeps_nobody_from_being_woken() -> None:
     async with reading() as hub:
         with pytest.raises(TimeoutError):
-            await hub.fanout.reached(1, 0.01)
+            await hub.fanout.feed.reached(1, 0.01)
         await hub.write(_method="POST", id="1")
-        assert hub.fanout.head == 1
+        assert hub.fanout.feed.head == 1
 
 
 async def test_heartbeats_come_in_silence_only() -> None:
@@ -239,7 +240,7 @@ def numbers(frames: list[Frame]) -> list[int]:
 
 async def flood(hub: Reading, count: int, size: int = 200) -> None:
     for _ in range(count):
-        number = hub.fanout.head + 1
+        number = hub.fanout.feed.head + 1
         await hub.write(_method="POST", id=f"{number}", text="x" * size)
 
 
@@ -252,7 +253,7 @@ async def test_a_laggard_is_told_everything_once_in_order_when_it_drains(ring_by
         await hub.joined(fast)
         await flood(hub, 200)
         assert not hub.fanout.is_attached(subscriber)
-        assert (hub.fanout.recent(subscriber.position) is None) is (ring_bytes == 1500)
+        assert (hub.fanout.feed.recent(subscriber.position) is None) is (ring_bytes == 1500)
         assert slow.most_unsent < 2000, "what it does not take is not kept for it"
         while not hub.fanout.is_attached(subscriber):
             slow.take(700)
@@ -315,7 +316,8 @@ def test_each_group_is_told_what_its_own_view_tells(
 
     async def scenario() -> None:
         stream = MemoryStream(channel())
-        fanout = Fanout(stream, 0, 3600)
+        feed = Feed(stream, 0)
+        fanout = Fanout(feed, 3600)
         queries = [parse(args, stream.channel.columns) for args in FILTERS]
         views = [View(Form.V1, query, history=False, epoch="e") for query in queries]
         here: dict[int, Listener] = {}
@@ -326,12 +328,12 @@ def test_each_group_is_told_what_its_own_view_tells(
                 if move in here:
                     fanout.detach(here.pop(move))
                 else:
-                    here[move] = Listener(views[move], position=fanout.head)
+                    here[move] = Listener(views[move], position=feed.head)
                     expected[here[move]] = b""
                     assert fanout.attach(here[move])
             for listener in here.values():
                 expected[listener] += listener.view.frame(event, {})
-            fanout.publish([event])
+            feed.publish([event])
         assert [b"".join(each.told) for each in expected] == [*expected.values()]
 
     asyncio.run(scenario())

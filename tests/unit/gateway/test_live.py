@@ -9,6 +9,7 @@ import pytest
 
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
+from eventhub.feed import Feed
 from eventhub.gateway import gateway as gateway_module
 from eventhub.gateway import live as live_module
 from eventhub.gateway.gateway import Gateway
@@ -35,14 +36,16 @@ async def test_one_who_takes_nothing_delays_nobody(
         endpoints=(endpoint,),
     )
     stream, stop, ready = MemoryStream(channel()), asyncio.Event(), asyncio.Event()
+    feed = Feed(stream, 0)
     gateway = Gateway(
         config,
         [Endpoint(endpoint, stream.channel)],
-        {"chat": stream},
+        {"chat": feed},
         MemorySnapshots(stream),
         list,
     )
     async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
+        following = group.create_task(feed.run())
         running = group.create_task(gateway.run(stop, ready.set))
         await ready.wait()
         port = int(gateway.url.rpartition(":")[2])
@@ -59,4 +62,5 @@ async def test_one_who_takes_nothing_delays_nobody(
             assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1012)
             assert time.monotonic() - before < 2
         await eventually(running.done)
+        following.cancel()
         writer.close()

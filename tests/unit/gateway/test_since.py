@@ -8,6 +8,7 @@ import pytest
 
 from eventhub.errors import Rejected, Unavailable
 from eventhub.event import StoredEvent
+from eventhub.feed import Feed
 from eventhub.filters import parse
 from eventhub.gateway import since as since_module
 from eventhub.gateway.fanout import Fanout
@@ -58,7 +59,7 @@ async def stream() -> Trimmed:
 
 def at(stream: MemoryStream, head: int) -> Fanout:
     """A fan-out that has handed out everything up to a sequence."""
-    return Fanout(stream, head, heartbeat=3600)
+    return Fanout(Feed(stream, head), heartbeat=3600)
 
 
 def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View:

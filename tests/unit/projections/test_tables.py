@@ -93,7 +93,27 @@ async def test_a_null_allowed_or_not_and_another_order_keep_the_tables(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "name", ["select", 'a "b"; DROP TABLE c --', "Größe 表 \U0001f600", "main"]
+    "name",
+    [
+        "select",
+        'a "b"; DROP TABLE c --',
+        "Größe 表 \U0001f600",
+        "main",
+        "it's",
+        "$",
+        "$.row",
+        "/row/id",
+        "a.b[0]['c']",
+        "*",
+        "#-1",
+        "~0~1",
+        "\\",
+        "event",
+        "row",
+        "payload",
+        "sequence",
+        "time",
+    ],
 )
 async def test_any_text_is_a_table_name_and_a_column_name(tmp_path: Path, name: str) -> None:
     channel = Channel(name, Columns([Column(name)]))

@@ -1,0 +1,142 @@
+"""Feed: the newest events of a channel, read once for all who need them in this process.
+
+One follower keeps up with the log, whoever is slow. Listeners are called with each batch; who
+reads at a pace of his own (`follow`) gets what he missed from the ring of recent events, and from
+the log only when he is further behind than that.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+
+from eventhub.event import Sealed, StoredEvent
+from eventhub.stream import EventStream
+
+RING_BYTES = 16 << 20
+"""Payload bytes of recent events kept for those who just fell behind, for each channel."""
+TURN_EVENTS = 256
+"""Events handed out in one turn of the loop: what a burst may block everything else for."""
+PAUSE_SECONDS = 0.01
+"""The longest pause between two turns. What comes in it is handed out together."""
+
+Listener = Callable[[list[StoredEvent]], None]
+
+
+class Ring:
+    """Recent events in order, bounded in payload bytes."""
+
+    def __init__(self, floor: int, max_bytes: int) -> None:
+        self._events: deque[StoredEvent] = deque()
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self._floor = floor
+
+    def extend(self, batch: Iterable[StoredEvent]) -> None:
+        """Add events; forget the oldest beyond the bound."""
+        for stored in batch:
+            self._events.append(stored)
+            self._bytes += stored.size
+        while self._bytes > self._max_bytes:
+            oldest = self._events.popleft()
+            self._bytes -= oldest.size
+            self._floor = oldest.sequence
+
+    def after(self, position: int, count: int) -> list[StoredEvent] | None:
+        """Return the next events after a position, or None if some are forgotten."""
+        if position < self._floor:
+            return None
+        start = bisect_right(self._events, position, key=lambda stored: stored.sequence)
+        return list(islice(self._events, start, start + count))
+
+
+class Feed:
+    """One channel's follower and its newest events.
+
+    Args:
+        stream: the log of the channel.
+        after: sequence that is taken for handed out already.
+        ring_bytes: of the events kept.
+    """
+
+    def __init__(self, stream: EventStream, after: int, ring_bytes: int = RING_BYTES) -> None:
+        self.stream = stream
+        self.head = after
+        """Sequence of the last event handed out."""
+        self.listeners: list[Listener] = []
+        """Called with every batch, one after the other; they must not raise or wait."""
+        self._ring = Ring(after, ring_bytes)
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def run(self) -> None:
+        """Follow the log until cancelled.
+
+        After a turn that took long, because it was written to many sockets, as much time is left
+        to everything else; meanwhile events gather, so a busy channel makes fewer, larger writes.
+        """
+        loop = asyncio.get_running_loop()
+        async with self.stream.follow(self.head) as batches:
+            async for batch in batches:
+                for start in range(0, len(batch), TURN_EVENTS):
+                    began = loop.time()
+                    self.publish(batch[start : start + TURN_EVENTS])
+                    await asyncio.sleep(0)  # the sockets are written to at the end of a turn
+                    await asyncio.sleep(min(loop.time() - began, PAUSE_SECONDS))
+
+    def publish(self, batch: list[StoredEvent]) -> None:
+        """Hand out events to everyone who is up to date."""
+        self.head = batch[-1].sequence
+        self._ring.extend(batch)
+        for listener in self.listeners:
+            listener(batch)
+        self._wake()
+
+    def recent(self, position: int, count: int = TURN_EVENTS) -> list[StoredEvent] | None:
+        """Return the next events after a position from memory, or None if they are not there."""
+        return self._ring.after(position, count)
+
+    async def reached(self, sequence: int, timeout: float | None) -> None:
+        """Wait until everything up to a sequence was handed out.
+
+        Raises:
+            TimeoutError: it was not, in `timeout` seconds.
+        """
+        async with asyncio.timeout(timeout):
+            while self.head < sequence:
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiting.append((sequence, waiter))
+                await waiter
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
+        """Iterate as `EventStream.follow_sealed` does, from memory as far as it reaches."""
+        batches = self._batches(after)
+        try:
+            yield batches
+        finally:
+            await batches.aclose()
+
+    async def _batches(self, position: int) -> AsyncGenerator[Sequence[Sealed], None]:
+        while True:
+            while (events := self.recent(position)) is not None:
+                if events:
+                    yield events
+                    position = events[-1].sequence
+                else:
+                    await self.reached(max(position, self.head) + 1, None)
+            async with self.stream.follow_sealed(position) as log:
+                async for batch in log:
+                    yield batch
+                    position = batch[-1].sequence
+                    if self.recent(position, 1) is not None:
+                        break
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for sequence, waiter in waiting:
+            if sequence > self.head:
+                self._waiting.append((sequence, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
