@@ -217,6 +217,7 @@ class Columns:
         self.names = tuple(self.by_name)
         self._empty = {column.name: column.default for column in self.all}
         self._defaults = {k: value for k, value in self._empty.items() if value is not None}
+        self._required = tuple(column.name for column in self.all if not column.nullable)
         described = [(c.name, c.kind.value, c.nullable, c.default) for c in self.all]
         self.signature = blake2b(msgspec.json.encode(described), digest_size=6).hexdigest()
         """Equal only for equal columns: an event that carries it needs no lifting."""
@@ -254,10 +255,10 @@ class Columns:
             Rejected: `bad_value`: a column that must not be empty has neither value nor default.
         """
         row = self._empty.copy()
-        row.update((key, value) for key, value in message.items() if key in row)
-        for column in self.all:
-            if row[column.name] is None and not column.nullable:
-                raise Rejected("bad_value", f"{column.name} is missing", column=column.name)
+        row.update([item for item in message.items() if item[0] in row])
+        for name in self._required:
+            if row[name] is None:
+                raise Rejected("bad_value", f"{name} is missing", column=name)
         return row
 
     def lift(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ class Hooks:
         Args:
             message: changed in place; its `_method` is the section of `message_default:` to use.
             handler: the sender's connection.
-            now: the aware instant of `timestamp`.
+            now: in UTC: the instant of `timestamp`.
 
         Raises:
             Rejected: `refused` or `forbidden`: an expression refused the message.
@@ -183,7 +183,7 @@ class Hooks:
             message["id"] = _random_id()
         message["user"] = None if handler.current_user is None else handler.current_user.id
         if message.get("timestamp") in (None, ""):
-            message["timestamp"] = now.astimezone(UTC).replace(tzinfo=None).isoformat()
+            message["timestamp"] = now.replace(tzinfo=None).isoformat()
 
     async def prepare(self, message: dict[str, Any], handler: Handler) -> None:
         """Run `prepare:`, which may change `message` in place, or refuse it.

@@ -8,7 +8,6 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -72,15 +71,14 @@ def _depth(value: Any) -> int:
     return depth
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message as its sender means it: controls read, the rest untouched."""
 
     method: Method
     message: dict[str, Any]
     """Without controls but `_method`, which is here upper-cased."""
     write: str
-    is_keyed: bool
+    is_keyed: bool = False
     if_sequence: int | None = None
     alert: bool = True
 
@@ -98,20 +96,25 @@ class Command:
         """
         if not isinstance(raw, dict):
             raise Rejected("bad_json", "a message is a JSON object")
-        name = raw.get("_method", method or "POST")
-        known = [m for m in METHODS if isinstance(name, str) and m == name.upper()]
-        if not known:
-            raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
-        message = {key: value for key, value in raw.items() if not key.startswith("_")}
+        known = _method(raw.get("_method", method or "POST"))
+        message = {"_method": known}
+        message.update([item for item in raw.items() if item[0][:1] != "_"])
         key = raw.get("_key")
         return cls(
-            method=known[0],
-            message={"_method": known[0], **message},
+            method=known,
+            message=message,
             write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, user),
             is_keyed=key is not None,
             if_sequence=_if_sequence(raw.get("_if_seq")),
             alert=raw.get("_alert") not in (False, "false", "0"),
         )
+
+
+def _method(name: object) -> Method:
+    for method in METHODS:
+        if isinstance(name, str) and method == name.upper():
+            return method
+    raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
 
 
 def _if_sequence(value: object) -> int | None:
@@ -290,6 +293,7 @@ class Ingest:
         """Return what the columns make of a POST that no hook changes."""
         now, message = self._now().astimezone(UTC), command.message.copy()
         self._hooks.set_built_in(message, handler, now)
+        del message["_method"]
         message = self._columns.convert(self._columns.with_defaults(message))
         return self._as_draft(command, message, None, handler, now)
 
@@ -304,7 +308,7 @@ class Ingest:
         message = self._columns.convert(message)
         checked_id(message.get("id"))  # before `modify`, which may have effects of its own
         broadcast = await hooks.modify(message, handler)
-        _check_json(message, broadcast)
+        message, broadcast = _as_json(message), broadcast and _as_json(broadcast)
         return self._as_draft(command, message, broadcast, handler, now)
 
     def _as_draft(
@@ -322,8 +326,8 @@ class Ingest:
             time=now.isoformat(timespec="microseconds")[:-6] + "Z",
             endpoint=self._endpoint.name,
             user=None if user is None else str(user.id),
-            message=_plain(message),
-            broadcast=None if broadcast is None else _plain(broadcast),
+            message=message,
+            broadcast=broadcast,
         )
 
     async def _last(self, row_id: str) -> StoredEvent | None:
@@ -382,26 +386,22 @@ def _differ(old: Any, new: Any) -> bool:
     return bool(old != new) or repr(old) != repr(new)
 
 
-def _plain(message: dict[str, Any]) -> dict[str, Any]:
-    """Return the message without controls."""
-    return {key: value for key, value in message.items() if key[0:1] != "_"}
-
-
-def _check_json(message: dict[str, Any], broadcast: dict[str, Any] | None) -> None:
-    """Refuse what a hook put into a message that is not JSON.
+def _as_json(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what hooks made of a message, without controls.
 
     Raises:
-        EventHubError: `internal`.
+        EventHubError: `internal`: they put something into it that is not JSON.
     """
     try:
-        msgspec.json.encode((_plain(message), _plain(broadcast or {})))
-    except (TypeError, ValueError, RecursionError) as error:
+        plain = {key: value for key, value in message.items() if not key.startswith("_")}
+        msgspec.json.encode(plain)
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         log.error("hook_made_no_json", error=str(error))  # noqa: TRY400 - no bug of ours
         raise EventHubError("internal error: a hook made a value that is not JSON") from error
+    return plain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message that passed all checks of its own; only the row it meets is open."""
 
     command: Command
@@ -410,6 +410,7 @@ class Draft:
     endpoint: str
     user: str | None
     message: dict[str, Any]
+    """Without controls."""
     broadcast: dict[str, Any] | None
 
     def on(self, last: StoredEvent | None, columns: Columns) -> Event:

@@ -20,6 +20,9 @@ DAMAGED = Counter(
 PROJECTED = Gauge(
     "eventhub_projected_sequence", "Last sequence that the current table holds.", ["channel"]
 )
+SNAPSHOTS = Counter(
+    "eventhub_snapshots_opened_total", "Times current rows were read from DuckDB.", ["channel"]
+)
 ALERTS = Counter("eventhub_alerts_total", "Alerts by what became of them.", ["endpoint", "outcome"])
 BROKER_CONNECTED = Gauge("eventhub_broker_connected", "1 while the broker answers.")
 

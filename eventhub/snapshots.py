@@ -3,23 +3,41 @@
 The gateway reads them, `projections/` makes them; neither imports the other.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from eventhub.filters import Query
 
+Render = Callable[[list[bytes]], bytes]
+"""Makes some rows, each a JSON object, what a reader is sent. It must be pure: it runs in a thread.
+
+It is given at most 1,000 rows, fewer if they are large, so that it does not keep the event loop
+from running for longer than a millisecond.
+"""
+
 
 class Snapshot(Protocol):
-    """The current rows of a query at `sequence`: with every later event they are today's."""
+    """The current rows of a query at `sequence`: with every later event they are today's.
+
+    It is produced once, as fast as it can be, and read by any number of readers.
+    """
 
     sequence: int
 
-    def chunks(self) -> AsyncIterator[list[tuple[int, str]]]:
-        """Iterate once over the rows in order: `(sequence of the row's last event, JSON object)`.
+    @property
+    def size(self) -> int:
+        """Bytes that were produced so far."""
 
-        A chunk holds at most 1,000 rows, fewer if they are large, and is made as it is asked for:
-        a reader may take its time. The members of an object are the query's columns, in order.
+    @property
+    def completed_at(self) -> float | None:
+        """When the last byte was produced, by `time.monotonic`; None before that."""
+
+    def parts(self) -> AsyncIterator[bytes]:
+        """Iterate over the bytes from the first one on, in pieces of at most 256 KiB.
+
+        A piece may end within a row. A reader may take its time: what it has not read waits in
+        memory or in a file, not in DuckDB.
 
         Raises:
             Unavailable: the rest cannot be read any more; open another snapshot.
@@ -30,9 +48,16 @@ class Snapshots(Protocol):
     """Where current rows are read."""
 
     def read(
-        self, channel: str, query: Query, *, at_least: int
+        self, channel: str, query: Query, render: Render, *, sequenced: bool, at_least: int
     ) -> AbstractAsyncContextManager[Snapshot]:
-        """Open a snapshot at `at_least` or later.
+        """Open a snapshot. When the context ends it is produced no further, and cannot be read.
+
+        Args:
+            channel: whose rows.
+            query: which rows and columns; the members of a row are the query's columns, in order.
+            render: makes the rows bytes.
+            sequenced: rows begin with `_method`, which is POST, and `_seq`: of its last event.
+            at_least: the sequence that it must have seen.
 
         Raises:
             Unavailable: the projection did not get to `at_least` in time.

@@ -16,6 +16,7 @@ from eventhub.gateway.auth import Rule, setup_auth
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.live import Live
 from eventhub.gateway.origin import check_origins
+from eventhub.gateway.replay import Replays
 from eventhub.gateway.route import Route
 from eventhub.hooks import Hooks
 from eventhub.ingest import Ingest
@@ -30,12 +31,13 @@ CLOSE_SECONDS = 5.0
 class ChannelParts:
     """What the endpoints of one channel share; its feed keeps all of it fresh."""
 
-    def __init__(self, feed: Feed, heartbeat: float) -> None:
+    def __init__(self, feed: Feed, heartbeat: float, snapshots: Snapshots) -> None:
         self.stream = feed.stream
         self.rows = RowCache(feed.stream)
         self.receipts = Receipts(feed.stream, after=feed.head)
         feed.listeners += [self.rows.note, self.receipts.note]
         self.fanout = Fanout(feed, heartbeat)
+        self.replays = Replays(snapshots, self.fanout)
 
 
 class Gateway:
@@ -84,7 +86,10 @@ class Gateway:
         `ready` is called once it does; `url` is where.
         """
         heartbeat = self._config.server.heartbeat
-        channels = {name: ChannelParts(feed, heartbeat) for name, feed in self._feeds.items()}
+        channels = {
+            name: ChannelParts(feed, heartbeat, self._snapshots)
+            for name, feed in self._feeds.items()
+        }
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(parts.fanout.run(), name=f"fanout {name}")
@@ -114,6 +119,7 @@ class Gateway:
                     stream=parts.stream,
                     fanout=parts.fanout,
                     snapshots=self._snapshots,
+                    replays=parts.replays,
                 )
             )
         return routes

@@ -68,7 +68,7 @@ class Live:
             view = route.view(visit, connection.form)
             start = await _start(route, view, visit.control("_since"))
             subscriber = Subscriber(view, route.fanout, route.stream, connection)
-            subscriber.start(start, route.snapshots)
+            subscriber.start(start, route.replays)
         except EventHubError as error:
             await connection.fail(error)
         except Exception:  # after the handshake there is no HTTP answer to tell it in
@@ -93,7 +93,7 @@ class Live:
         headers = {**route.endpoint.config.headers, **route.cors(request)}
         await connection.open(request, route.server, headers)
         subscriber = Subscriber(view, route.fanout, route.stream, connection)
-        subscriber.start(start, route.snapshots)
+        subscriber.start(start, route.replays)
         await self._begin(route, _Session(connection, subscriber))
         return web.Response()  # to nobody
 

@@ -10,12 +10,14 @@ A frame is encoded once, and the same bytes are written to every connection that
 
 import struct
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from eventhub.errors import EventHubError
 from eventhub.event import Position
+from eventhub.snapshots import Render
 
 SUBPROTOCOL = "eventhub.v1.json"
 _ENCODE = msgspec.json.Encoder().encode
@@ -44,12 +46,21 @@ class Form(Enum):
 
 def text_frame(payload: bytes) -> bytes:
     """Return a final, unmasked text frame (RFC 6455 section 5.2)."""
-    size = len(payload)
+    return _head(len(payload)) + payload
+
+
+@lru_cache(maxsize=4096)
+def _head(size: int) -> bytes:
+    """Return what precedes a payload; rows of one table have few different lengths."""
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return bytes((0x81, size))
     if size < 65536:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
+        return struct.pack("!BBH", 0x81, 126, size)
+    return struct.pack("!BBQ", 0x81, 127, size)
+
+
+def _text_frames(payloads: list[bytes]) -> bytes:
+    return b"".join([part for payload in payloads for part in (_head(len(payload)), payload)])
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -70,6 +81,10 @@ def sse_event(payload: bytes, position: Position | None) -> bytes:
     return b"%x\r\n%s\r\n" % (len(body), body)
 
 
+def _sse_events(payloads: list[bytes]) -> bytes:
+    return b"".join([sse_event(payload, None) for payload in payloads])
+
+
 def wire(form: Form, payload: bytes, position: Position | None) -> bytes:
     """Return a frame's JSON as the bytes of its form; only SSE carries the position."""
     if form is Form.SSE:
@@ -82,11 +97,9 @@ def encode(frame: dict[str, Any]) -> bytes:
     return _ENCODE(frame)
 
 
-def row_json(form: Form, sequence: int, row: str) -> bytes:
-    """Return the frame of a replayed row from its JSON object; bare rows have no `_method`."""
-    if not form.sequenced:
-        return row.encode()
-    return b'{"_method":"POST","_seq":%d,%s' % (sequence, row[1:].encode())
+def rows(form: Form) -> Render:
+    """Return what makes replayed rows, which are complete frames as JSON, bytes of a form."""
+    return _sse_events if form is Form.SSE else _text_frames
 
 
 def ready(position: Position, *, recovered: bool) -> dict[str, Any]:

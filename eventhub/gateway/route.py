@@ -14,6 +14,7 @@ from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.origin import check_origin, cors_headers
 from eventhub.gateway.protocol import Form
+from eventhub.gateway.replay import Replays
 from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
 from eventhub.ingest import Command, Done, Ingest
@@ -49,6 +50,7 @@ class Route:
     stream: EventStream
     fanout: Fanout
     snapshots: Snapshots
+    replays: Replays
 
     async def admit(self, request: web.Request) -> Visit:
         """Let a request in: origin, identity, rule, default arguments, `open`.

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from eventhub.gateway.connection import too_large
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit, answer
 from eventhub.ingest import parse_json
-from eventhub.snapshots import Snapshot
+from eventhub.snapshots import Render
 
 POSITION_HEADER = "EventHub-Position"
 """Of an answer with rows: what `_since` continues from."""
@@ -25,18 +26,22 @@ async def get(route: Route, request: web.Request) -> web.StreamResponse:
     view = route.view(visit, Form.BARE)
     if view.history:
         raise Rejected("bad_request", "history is read over a WebSocket or SSE", column="_replay")
-    content_type, encode = _format(visit)
+    encoding = _format(visit)(view.query.columns)
     head = (await route.stream.bounds()).last
-    name = route.endpoint.channel.name
-    async with route.snapshots.read(name, view.query, at_least=head) as snapshot:
+    async with route.snapshots.read(
+        route.endpoint.channel.name, view.query, encoding.render, sequenced=False, at_least=head
+    ) as snapshot:
         response = web.StreamResponse(headers=_headers(route, request))
-        response.content_type = content_type
+        response.content_type = encoding.content_type
         response.charset = "utf-8"
         response.headers[POSITION_HEADER] = str(view.position(snapshot.sequence))
         await response.prepare(request)
-        async for part in encode(snapshot, view.query.columns):
-            await response.write(part)
-        await response.write_eof()
+        await response.write(encoding.before)
+        too_many = encoding.cut
+        async for part in snapshot.parts():
+            await response.write(part[too_many:])
+            too_many = 0
+        await response.write_eof(encoding.after)
     return response
 
 
@@ -130,36 +135,53 @@ def _with_headers(message: Any, request: web.Request) -> Any:
     return {**message, **controls}
 
 
-Encoder = Callable[[Snapshot, tuple[str, ...]], AsyncIterator[bytes]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How rows become the body of an answer."""
+
+    content_type: str
+    before: bytes = b""
+    render: Render
+    cut: int = 0
+    """So many bytes of the first row are left out: what separates it from none before it."""
+    after: bytes = b""
 
 
-def _format(visit: Visit) -> tuple[str, Encoder]:
+def _format(visit: Visit) -> Callable[[tuple[str, ...]], Encoding]:
     name = visit.control("_format") or "json"
-    if name not in _ENCODERS:
-        known = ", ".join(_ENCODERS)
+    if name not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
         raise Rejected("bad_request", f"_format must be one of {known}", column="_format")
-    return _ENCODERS[name]
+    return _ENCODINGS[name]
 
 
-async def _as_json(snapshot: Snapshot, columns: tuple[str, ...]) -> AsyncIterator[bytes]:
-    before = "["
-    async for rows in snapshot.chunks():
-        yield (before + ",\n".join(row for _, row in rows)).encode()
-        before = ",\n"
-    yield b"[]" if before == "[" else b"]"
+_SEPARATOR = b",\n"
 
 
-async def _as_ndjson(snapshot: Snapshot, columns: tuple[str, ...]) -> AsyncIterator[bytes]:
-    async for rows in snapshot.chunks():
-        yield "".join(row + "\n" for _, row in rows).encode()
+def _json_array(_columns: tuple[str, ...]) -> Encoding:
+    return Encoding(
+        content_type="application/json",
+        before=b"[",
+        render=lambda rows: _SEPARATOR + _SEPARATOR.join(rows),
+        cut=len(_SEPARATOR),
+        after=b"]",
+    )
 
 
-async def _as_csv(snapshot: Snapshot, columns: tuple[str, ...]) -> AsyncIterator[bytes]:
+def _ndjson(_columns: tuple[str, ...]) -> Encoding:
+    return Encoding(
+        content_type="application/x-ndjson", render=lambda rows: b"\n".join([*rows, b""])
+    )
+
+
+def _csv(columns: tuple[str, ...]) -> Encoding:
     """RFC 4180, with a header line; NULL is empty."""
-    yield _csv_lines([columns])
-    async for rows in snapshot.chunks():
-        decoded = (msgspec.json.decode(row) for _, row in rows)
-        yield _csv_lines([[_csv_value(row[name]) for name in columns] for row in decoded])
+
+    def render(rows: list[bytes]) -> bytes:
+        decoded = map(msgspec.json.decode, rows)
+        return _csv_lines([_csv_value(row[name]) for name in columns] for row in decoded)
+
+    return Encoding(content_type="text/csv", before=_csv_lines([columns]), render=render)
 
 
 def _csv_value(value: Any) -> Any:
@@ -168,14 +190,10 @@ def _csv_value(value: Any) -> Any:
     return value
 
 
-def _csv_lines(rows: Any) -> bytes:
+def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()
 
 
-_ENCODERS: dict[str, tuple[str, Encoder]] = {
-    "json": ("application/json", _as_json),
-    "ndjson": ("application/x-ndjson", _as_ndjson),
-    "csv": ("text/csv", _as_csv),
-}
+_ENCODINGS = {"json": _json_array, "ndjson": _ndjson, "csv": _csv}

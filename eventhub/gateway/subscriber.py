@@ -6,7 +6,7 @@ it is only a position, and at most `MAX_UNSENT_BYTES` and one turn's events in i
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -18,9 +18,9 @@ from eventhub.event import StoredEvent
 from eventhub.feed import TURN_EVENTS
 from eventhub.gateway import protocol
 from eventhub.gateway.fanout import Fanout
+from eventhub.gateway.replay import Replays
 from eventhub.gateway.since import Start
 from eventhub.gateway.view import View
-from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
 
 log = structlog.get_logger()
@@ -78,9 +78,9 @@ class Subscriber:
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
 
-    def start(self, start: Start, snapshots: Snapshots) -> None:
+    def start(self, start: Start, replays: Replays) -> None:
         """Begin to read; errors are told to the client and close its connection."""
-        self._task = self._fanout.spawn(self._guarded(start, snapshots))
+        self._task = self._fanout.spawn(self._guarded(start, replays))
 
     def stop(self) -> None:
         """Read no more; idempotent."""
@@ -106,10 +106,10 @@ class Subscriber:
         finally:
             laggards.dec()
 
-    async def _guarded(self, start: Start | None, snapshots: Snapshots | None) -> None:
+    async def _guarded(self, start: Start | None, replays: Replays | None) -> None:
         try:
-            if start is not None and snapshots is not None:
-                await self._replay(start, snapshots)
+            if start is not None and replays is not None:
+                await self._replay(start, replays)
             await self._catch_up()
         except ConnectionError:
             return  # the client is gone, and whoever owns the connection knows
@@ -123,27 +123,31 @@ class Subscriber:
         with suppress(ConnectionError):
             await self._outlet.fail(error)
 
-    async def _replay(self, start: Start, snapshots: Snapshots) -> None:
+    async def _replay(self, start: Start, replays: Replays) -> None:
+        """Send what was there when the client came, then `_ready`.
+
+        A snapshot that the client shares may be older than its coming: what it wrote before
+        follows as events, so that it has its own writes by `_ready`.
+        """
         if start.reason:
             self._tell(protocol.resume(recovered=start.recovered, reason=start.reason))
         if start.position is None:
-            await self._send_snapshot(snapshots, start.head)
-            self._tell_ready(recovered=False)
+            await self._send_snapshot(replays, start.head)
         else:
             self.position = start.position
-            await self._catch_up(up_to=start.head)
-            self._tell_ready(recovered=start.recovered)
+        await self._catch_up(up_to=start.head)
+        recovered = start.recovered and start.position is not None
+        ready = protocol.ready(self.view.position(self.position), recovered=recovered)
+        self._tell(ready, self.position)
 
-    def _tell_ready(self, *, recovered: bool) -> None:
-        position = self.view.position(self.position)
-        self._tell(protocol.ready(position, recovered=recovered), self.position)
-
-    async def _send_snapshot(self, snapshots: Snapshots, head: int) -> None:
-        name, form, query = self._fanout.name, self.view.form, self.view.query
-        async with snapshots.read(name, query, at_least=head) as snapshot:
-            async for rows in snapshot.chunks():
-                payloads = (protocol.row_json(form, seq, row) for seq, row in rows)
-                await self._send(protocol.wire(form, payload, None) for payload in payloads)
+    async def _send_snapshot(self, replays: Replays, head: int) -> None:
+        async with replays.open(self.view, head) as snapshot:
+            async for part in snapshot.parts():
+                self.push(part)
+                await self._outlet.drain()
+                await asyncio.sleep(0)
+                if self._outlet.is_closing:
+                    raise ConnectionResetError("the client is gone")
             self.position = snapshot.sequence
 
     async def _catch_up(self, up_to: int | None = None) -> None:
@@ -191,12 +195,6 @@ class Subscriber:
         if frames := b"".join(self.view.frame(stored, {}) for stored in events):
             self.push(frames)
         self.position = events[-1].sequence
-
-    async def _send(self, frames: Iterable[bytes]) -> None:
-        data = b"".join(frames)
-        for start in range(0, len(data), MAX_UNSENT_BYTES):
-            self.push(data[start : start + MAX_UNSENT_BYTES])
-            await self._outlet.drain()
 
     def _tell(self, frame: dict[str, object], sequence: int | None = None) -> None:
         """Write a control frame; bare clients know none."""

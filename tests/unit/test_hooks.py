@@ -4,7 +4,7 @@ import base64
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.hooks import Handler, Hooks, RequestInfo, User
 
-NOW = datetime(2023, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+NOW = datetime(2023, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALICE = User({"id": "alice@example.org", "role": "admin"})
 
 
