@@ -11,7 +11,7 @@ import importlib
 import inspect
 import symtable
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,23 +25,26 @@ MESSAGE_NAMES = ("msg", *OPEN_NAMES)
 
 _FILENAME = "<expression>"
 _LENGTH = "__length"
+_SETTLED = "__settled"
 
 
 class Expression:
     """A compiled expression; call it with a value for each of its names."""
 
-    __slots__ = ("_function", "source")
+    __slots__ = ("source", "start")
 
-    def __init__(self, source: str, function: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, source: str, function: Callable[..., Any]) -> None:
         self.source = source
-        self._function = function
+        self.start = function
+        """Called like the expression; returns its value, or an awaitable of it if it waits."""
 
     async def __call__(self, **values: Any) -> Any:
         """Return what the expression evaluates to; an awaitable is awaited."""
-        result = await self._function(**values)
-        if inspect.isawaitable(result):
-            return await result
-        return result
+        return await _settled(self.start(**values))
+
+
+async def _settled(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
 
 
 def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | None) -> Expression:
@@ -60,8 +63,15 @@ def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | No
     if folder is not None:
         _make_importable(folder)
     # A function, not `eval` with locals: lambdas and comprehensions in it see the names too.
-    tree = ast.parse(f"async def expression({', '.join(names)}):\n return {wrapped}")
-    scope: dict[str, Any] = {_LENGTH: _length, **_modules(tree, _free_names(wrapped) - {*names})}
+    body = f"async def expression({', '.join(names)}):\n return await {_SETTLED}({wrapped})"
+    if not _waits(wrapped):
+        body = f"def expression({', '.join(names)}):\n return {wrapped}"
+    tree = ast.parse(body)
+    scope: dict[str, Any] = {
+        _LENGTH: _length,
+        _SETTLED: _settled,
+        **_modules(tree, _free_names(wrapped) - {*names}),
+    }
     tree = ast.fix_missing_locations(_LengthAttribute().visit(tree))
     exec(compile(tree, _FILENAME, "exec"), scope)  # noqa: S102 - the operator's own code
     return Expression(source, scope["expression"])
@@ -76,6 +86,15 @@ def _check_syntax(source: str, wrapped: str) -> None:
         raise Misconfigured(f"not a Python expression: {error.msg}: {_shown(source)}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise Misconfigured(f"not a Python expression: {error}: {_shown(source)}") from None
+
+
+def _waits(wrapped: str) -> bool:
+    """Tell whether an expression needs a coroutine: there is an `await` in it."""
+    try:
+        compile(wrapped, _FILENAME, "eval")
+    except SyntaxError:
+        return True
+    return False
 
 
 def _shown(source: str) -> str:

@@ -8,11 +8,12 @@ a bug of the configuration: the log has it, the sender learns only that there wa
 import asyncio
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,11 @@ class Hooks:
         if self._open is None:
             return
         asked = {name: [*values] for name, values in handler.args.items()}
-        async with _guard("open", self._endpoint, refusal="bad_request"):
-            await self._open(
-                args=handler.args, handler=handler, handler_current_user=handler.current_user
+        with _guard("open", self._endpoint, refusal="bad_request"):
+            await _within_time(
+                self._open.start(
+                    args=handler.args, handler=handler, handler_current_user=handler.current_user
+                )
             )
             for name, values in handler.args.items():
                 if name not in asked or values != asked[name]:
@@ -165,7 +168,7 @@ class Hooks:
         configured = self._defaults.get(method)
         if not configured:
             return
-        async with _guard("message_default", self._endpoint):
+        with _guard("message_default", self._endpoint):
             for key, value in configured.items():
                 message[key] = (
                     await _evaluate(value, message, handler)
@@ -195,7 +198,7 @@ class Hooks:
         if self._prepare is None:
             return
         method = message.get("_method")
-        async with _guard("prepare", self._endpoint):
+        with _guard("prepare", self._endpoint):
             await _evaluate(self._prepare, message, handler)
         if method is not None:
             message["_method"] = method
@@ -212,7 +215,7 @@ class Hooks:
         if self._modify is None:
             return None
         modified = deepcopy(message)
-        async with _guard("modify", self._endpoint):
+        with _guard("modify", self._endpoint):
             await _evaluate(self._modify, modified, handler)
         modified.update({key: message[key] for key in ("_method", "id") if key in message})
         return None if modified == message else modified
@@ -258,20 +261,29 @@ def _checked_values(name: str, values: Any) -> list[str]:
 
 
 async def _evaluate(expression: Expression, message: dict[str, Any], handler: Handler) -> Any:
-    return await expression(
-        msg=message,
-        args=handler.args,
-        handler=handler,
-        handler_current_user=handler.current_user,
+    return await _within_time(
+        expression.start(
+            msg=message,
+            args=handler.args,
+            handler=handler,
+            handler_current_user=handler.current_user,
+        )
     )
 
 
-@asynccontextmanager
-async def _guard(hook: str, endpoint: str, *, refusal: str = "refused") -> AsyncIterator[None]:
-    """Run a hook within its time, and turn what it raises into what the sender is told."""
+async def _within_time(result: Any) -> Any:
+    """Return a result that is there; wait for one that is not."""
+    if not isawaitable(result):
+        return result
+    async with asyncio.timeout(HOOK_SECONDS):
+        return await result
+
+
+@contextmanager
+def _guard(hook: str, endpoint: str, *, refusal: str = "refused") -> Iterator[None]:
+    """Turn what a hook raises into what the sender is told."""
     try:
-        async with asyncio.timeout(HOOK_SECONDS):
-            yield
+        yield
     except Rejected:
         raise
     except ValueError as error:
