@@ -57,7 +57,7 @@ class Projector:
         self._store = store
         self._stream = stream
         self._follow = follow or stream.follow_sealed
-        self._waiting: list[Sealed] = []
+        self._waiting: list[SealedEvent] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -135,7 +135,8 @@ class Projector:
 
     async def _read(self, batches: AsyncIterator[Sequence[Sealed]]) -> None:
         async for batch in batches:
-            self._waiting += batch
+            # Without what was decoded, if it was: that is several times as large.
+            self._waiting += [SealedEvent(event.sequence, event.payload) for event in batch]
             self._waiting_bytes += _size(batch)
             self._wake.set()
             while self._waiting_bytes >= WAITING_BYTES:
@@ -175,7 +176,7 @@ class Projector:
         """Tell whether somebody waits for what is here and not in the current table."""
         return any(self.watermark < sequence <= arrived for sequence, _ in self._readers)
 
-    def _take(self) -> list[Sealed]:
+    def _take(self) -> list[SealedEvent]:
         batch, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
         self._waiting_bytes -= _size(batch)
         self._room.set()

@@ -6,18 +6,15 @@ are missing. Only one process can have the file open.
 """
 
 import asyncio
-from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self, TypeVar
 
 import duckdb
-import pyarrow as pa
 import structlog
 
 from eventhub.channel import Channel
@@ -25,7 +22,7 @@ from eventhub.errors import Misconfigured, Unavailable
 from eventhub.event import Sealed
 from projections.fold import fold
 from projections.reader import Reader
-from projections.tables import BOOKS, Tables, check_names, empty, prepare
+from projections.tables import BOOKS, Tables, as_arrow, check_names, empty, prepare
 
 Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
@@ -269,7 +266,7 @@ class Store:
             )
             return
         # Registered by name: replacement scans, which would find the variable, are off.
-        self._writer.register(_BATCH, _as_arrow(batch))
+        self._writer.register(_BATCH, as_arrow(batch))
         try:
             self._writer.execute(tables.insert_history(_BATCH))
         finally:
@@ -306,27 +303,6 @@ class Store:
         except duckdb.Error as error:
             # A failed COMMIT has rolled back already; the error that matters is being raised.
             _log.debug("projection_rollback", error=str(error))
-
-
-def _as_arrow(batch: Sequence[Sealed]) -> pa.Table:
-    """Return a batch as DuckDB takes it in one step.
-
-    From buffers, for `pa.array` is slower by half, holds the GIL for all of it, and imports pandas.
-    """
-    payloads = [event.payload for event in batch]
-    sequences = array("q", [event.sequence for event in batch])
-    ends = array("i", accumulate(map(len, payloads), initial=0))
-    whole = b"".join(payloads)
-    return pa.table(
-        {
-            "sequence": _column(pa.int64(), len(batch), sequences),
-            "payload": _column(pa.string(), len(batch), ends, whole),
-        }
-    )
-
-
-def _column(kind: pa.DataType, length: int, *buffers: "array[int] | bytes") -> pa.Array:
-    return pa.Array.from_buffers(kind, length, [None, *map(pa.py_buffer, buffers)])
 
 
 async def _in(threads: Executor, job: Callable[..., T], *arguments: Any) -> T:

@@ -1,6 +1,7 @@
 """Builders for tests of the projection: histories of a channel, and the rows that they come to."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from eventhub.columns import Column, Columns, Kind
 from eventhub.event import Event, Method, StoredEvent, encode
 from eventhub.filters import Query, parse
 from eventhub.memory import MemoryStream
-from eventhub.snapshots import Snapshot
+from eventhub.snapshots import Snapshot, Snapshots
 
 Change = tuple[Method, str, Mapping[str, Any]]
 """What one event does: method, id, and the values of the columns it sets."""
@@ -68,13 +69,29 @@ def query(channel: Channel, **args: list[str]) -> Query:
     return parse(args, channel.columns)
 
 
+def lines(rows: list[bytes]) -> bytes:
+    """Render rows so that `rows_of` can tell them apart."""
+    return b"".join(row + b"\n" for row in rows)
+
+
+def opened(
+    snapshots: Snapshots, channel: Channel, asked: Query | None = None, *, at_least: int = 0
+) -> AbstractAsyncContextManager[Snapshot]:
+    """Open a snapshot for `read_all`; without a query of all rows."""
+    asked = asked or query(channel)
+    return snapshots.read(channel.name, asked, lines, sequenced=True, at_least=at_least)
+
+
 async def read_all(snapshot: Snapshot) -> list[tuple[int, Row]]:
     """Return the rows of a snapshot, parsed, with their sequences."""
-    return [
-        (sequence, msgspec.json.decode(text))
-        async for chunk in snapshot.chunks()
-        for sequence, text in chunk
-    ]
+    return rows_of(b"".join([part async for part in snapshot.parts()]))
+
+
+def rows_of(data: bytes) -> list[tuple[int, Row]]:
+    """Return rendered rows, parsed, with their sequences."""
+    rows: list[Row] = [msgspec.json.decode(line) for line in data.splitlines()]
+    assert all(row.pop("_method") == "POST" for row in rows)
+    return [(row.pop("_seq"), row) for row in rows]
 
 
 async def write(stream: MemoryStream, events: Iterable[StoredEvent]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,12 +17,13 @@ from eventhub.feed import Feed
 from eventhub.filters import Query, parse
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.protocol import Form
+from eventhub.gateway.replay import Replays
 from eventhub.gateway.since import Start
 from eventhub.gateway.subscriber import Stalled, Subscriber
 from eventhub.gateway.view import View
 from eventhub.ingest import Command, Draft
 from eventhub.memory import MemoryStream
-from eventhub.snapshots import Snapshot
+from eventhub.snapshots import Render, Snapshot
 from tests import builders
 
 Frame = dict[str, Any]
@@ -198,35 +200,68 @@ class MemorySnapshots:
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
         self.gate = asyncio.Semaphore(1 << 30)
-        """One permit for each chunk."""
+        """One permit for each part that a reader gets."""
+        self.opening = asyncio.Event()
+        """While it is not set, none can be opened."""
+        self.opening.set()
+        self.is_complete = True
+        """What is said of those that are opened."""
+        self.opened = self.closed = 0
+        """How many snapshots were made, and how many are not needed any more."""
         self.error: Exception | None = None
         """Why they cannot be read."""
 
     @asynccontextmanager
-    async def read(self, channel: str, query: Query, *, at_least: int) -> AsyncIterator[Snapshot]:
+    async def read(
+        self, channel: str, query: Query, render: Render, *, sequenced: bool, at_least: int
+    ) -> AsyncIterator[Snapshot]:
         assert channel == self._stream.channel.name
         if self.error is not None:
             raise self.error
-        events = [self._stream.at(n + 1) for n in range(self._stream.length)]
         assert self._stream.length >= at_least
-        yield _Snapshot(events, query, self.gate)
+        await self.opening.wait()
+        self.opened += 1
+        events = [self._stream.at(n + 1) for n in range(self._stream.length)]
+        rows = _rows(events, query, sequenced=sequenced)
+        try:
+            yield _Snapshot(
+                rows, len(events), render, self.gate, time.monotonic() if self.is_complete else None
+            )
+        finally:
+            self.closed += 1
+
+
+def _rows(events: list[StoredEvent], query: Query, *, sequenced: bool) -> list[bytes]:
+    last = {stored.event.id: stored.sequence for stored in events}
+    table = tables(events, query.filter.matches)[len(events)]
+    return [
+        msgspec.json.encode(
+            ({"_method": "POST", "_seq": last[key]} if sequenced else {})
+            | {name: row[name] for name in query.columns}
+        )
+        for key, row in table.items()
+    ]
 
 
 class _Snapshot:
-    def __init__(self, events: list[StoredEvent], query: Query, gate: asyncio.Semaphore) -> None:
-        self.sequence = len(events)
-        last = {stored.event.id: stored.sequence for stored in events}
-        rows = tables(events, query.filter.matches)[self.sequence]
-        self._rows = [
-            (last[key], msgspec.json.encode({c: row[c] for c in query.columns}).decode())
-            for key, row in rows.items()
-        ]
+    def __init__(
+        self,
+        rows: list[bytes],
+        sequence: int,
+        render: Render,
+        gate: asyncio.Semaphore,
+        completed_at: float | None,
+    ) -> None:
+        self.sequence = sequence
+        self._parts = [render(rows[start : start + 2]) for start in range(0, len(rows), 2)]
         self._gate = gate
+        self.size = sum(map(len, self._parts))
+        self.completed_at = completed_at
 
-    async def chunks(self) -> AsyncIterator[list[tuple[int, str]]]:
-        for start in range(0, len(self._rows), 2):
+    async def parts(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
             await self._gate.acquire()
-            yield self._rows[start : start + 2]
+            yield part
 
 
 class Reading:
@@ -236,6 +271,7 @@ class Reading:
         self.stream = stream
         self.fanout = fanout
         self.snapshots = MemorySnapshots(stream)
+        self.replays = Replays(self.snapshots, fanout)
 
     def view(self, form: Form = Form.V1, *, history: bool = False, **args: Any) -> View:
         query = parse(args, self.stream.channel.columns)
@@ -246,7 +282,7 @@ class Reading:
     ) -> Subscriber:
         subscriber = Subscriber(view or self.view(), self.fanout, self.stream, pipe)
         start = start or Start(position=None, head=self.fanout.feed.head)
-        subscriber.start(start, self.snapshots)
+        subscriber.start(start, self.replays)
         return subscriber
 
     async def joined(

@@ -42,6 +42,7 @@ class Follower(Generic[T]):
         self._channel = channel
         self._epoch = epoch
         self._next = after + 1
+        self._holes: int | None = None
         self._puller = Puller(connection, self._begin, self._on_reset)
 
     def __aiter__(self) -> Self:
@@ -84,8 +85,16 @@ class Follower(Generic[T]):
                 f"stream {stream} ends at {state['last_seq']}, but {self._next - 1} was read"
                 " already: it was cut off or restored from an older copy"
             )
+        await self._tell_new_holes(state)
         pull = Pull(self._connection, f"{stream}.{name}", count=BATCH, exclusive=True)
         return await pull.open()
+
+    async def _tell_new_holes(self, state: dict[str, Any]) -> None:
+        """Raise the alarm if a server that was away has come back with less than we have read."""
+        holes = state["first_seq"] + state.get("num_deleted", 0)
+        if self._holes is not None and holes > self._holes:
+            await report_holes(self._connection, self._channel, self._epoch, state)
+        self._holes = holes
 
     def _on_reset(self, reason: str) -> None:
         FOLLOWER_RESETS.labels(self._channel.name).inc()

@@ -10,6 +10,7 @@ from uuid import uuid4
 import aiohttp
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.client import Client, Closed, connect, get, request
 from tests.e2e.hub import Hub
@@ -344,3 +345,53 @@ async def test_joining_while_others_write_gives_no_gap_and_no_duplicate(url: str
                 writing.create_task(write(number))
         writers_done.set()
     assert all(len(joiner.result().table) == 240 for joiner in joiners)
+
+
+async def snapshots_opened(hub: Hub) -> float:
+    async with aiohttp.ClientSession() as session, session.get(f"{hub.url}/metrics") as answer:
+        families = text_string_to_metric_families(await answer.text())
+    samples = (sample for family in families for sample in family.samples)
+    return sum(s.value for s in samples if s.name == "eventhub_snapshots_opened_total")
+
+
+async def test_fifty_at_once_share_snapshots_and_hold_what_get_gives(hub: Hub, url: str) -> None:
+    async def write(number: int) -> None:
+        for count in range(15):
+            row_id = (await post(url, topic=str(number), length=count))["id"]
+            await change("PUT", url, id=row_id, body="changed")
+            if count % 3 == 0:
+                await change("DELETE", url, id=row_id)
+
+    async def join(bare: bool) -> Client:
+        async with connect(url, bare=bare) as client:
+            await written.wait()
+            await client.until(lambda _: last["id"] in client.table)
+            return client
+
+    for number in range(300):
+        await post(url, topic="before", length=number)
+    last, written, before = dict[str, Any](), asyncio.Event(), await snapshots_opened(hub)
+    async with asyncio.TaskGroup() as group:
+        joiners = [group.create_task(join(number % 2 == 0)) for number in range(50)]
+        async with asyncio.TaskGroup() as writing:
+            for number in range(4):
+                writing.create_task(write(number))
+        opened = await snapshots_opened(hub) - before
+        last |= await post(url, topic="last")
+        written.set()
+    rows = {row["id"]: row for row in await get(url)}
+    assert len(rows) == 300 + 4 * 10 + 1
+    for joiner in joiners:  # a message tells only the keys that were sent
+        held = joiner.result().table
+        assert {key: dict.fromkeys(rows[key]) | row for key, row in held.items()} == rows
+    assert 1 <= opened <= 6, "of each form one, and a few for who came a second later"
+
+
+async def test_who_has_just_written_sees_it_before_ready_in_a_replay_of_others(url: str) -> None:
+    await post(url, body="old")
+    for number in range(10):
+        receipt = await post(url, body=str(number))
+        async with connect(url) as client:
+            frames = await client.replay()
+        assert receipt["id"] in client.table
+        assert all(frame["_seq"] <= int(client.position.split(".")[1]) for frame in frames)

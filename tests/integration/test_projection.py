@@ -23,7 +23,7 @@ from projections.projector import Projector, rebuild
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from projections.verify import verify
-from tests.projecting import Change, history, query, read_all, rows_after, write
+from tests.projecting import Change, history, opened, query, read_all, rows_after, write
 
 CHAT = Channel("chat", Columns([Column("votes", Kind.INTEGER), Column("text")]))
 
@@ -68,7 +68,7 @@ async def test_a_snapshot_has_what_its_reader_has_seen_in_order_of_creation(tmp_
         snapshots = DuckSnapshots(store, [projector])
         for end in (1, 2, 500, len(EVENTS)):
             await write(stream, EVENTS[stream.length : end])
-            async with snapshots.read("chat", query(CHAT), at_least=end) as snapshot:
+            async with opened(snapshots, CHAT, at_least=end) as snapshot:
                 rows = await read_all(snapshot)
             expected = rows_after(EVENTS[: snapshot.sequence])
             assert snapshot.sequence >= end
@@ -82,7 +82,7 @@ async def test_snapshots_agree_with_their_sequence_while_events_are_stored(tmp_p
         seen = set()
         for start in range(0, len(EVENTS), 100):
             await write(stream, EVENTS[start : start + 100])
-            async with snapshots.read("chat", query(CHAT), at_least=start) as snapshot:
+            async with opened(snapshots, CHAT, at_least=start) as snapshot:
                 rows = await read_all(snapshot)
             expected = rows_after(EVENTS[: snapshot.sequence])
             assert rows == [(seq, row) for seq, _, row in expected.values()]
@@ -100,7 +100,7 @@ async def test_filter_sort_limit_and_columns_shape_a_snapshot(tmp_path: Path) ->
     )
     async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
         snapshots = DuckSnapshots(store, [projector])
-        async with snapshots.read("chat", asked, at_least=len(EVENTS)) as snapshot:
+        async with opened(snapshots, CHAT, asked, at_least=len(EVENTS)) as snapshot:
             rows = [row for _, row in await read_all(snapshot)]
     matching = [row for _, _, row in rows_after(EVENTS).values() if (row["votes"] or 0) > 3000]
     expected = sorted(matching, key=lambda row: -row["votes"])[1:4]
@@ -117,8 +117,8 @@ async def test_a_reader_that_leaves_in_the_middle_holds_nothing(tmp_path: Path) 
         await projector.caught_up(5000, 10)
 
         async def reader(started: asyncio.Event) -> None:
-            async with snapshots.read("chat", query(CHAT), at_least=1) as snapshot:
-                async for _ in snapshot.chunks():
+            async with opened(snapshots, CHAT, at_least=1) as snapshot:
+                async for _ in snapshot.parts():
                     started.set()
                     await asyncio.Event().wait()
 
@@ -128,7 +128,7 @@ async def test_a_reader_that_leaves_in_the_middle_holds_nothing(tmp_path: Path) 
                 task = group.create_task(reader(started))
                 await started.wait()
                 task.cancel()
-        async with snapshots.read("chat", query(CHAT), at_least=1) as snapshot:
+        async with opened(snapshots, CHAT, at_least=1) as snapshot:
             assert len(await read_all(snapshot)) == 5000
         assert await connections(store) == OWN_CONNECTIONS
 
@@ -164,7 +164,7 @@ async def test_an_older_log_put_back_starts_the_projection_over(tmp_path: Path) 
         await write(stream, EVENTS[:100])
         async with running(store, stream) as projector:
             snapshots = DuckSnapshots(store, [projector])
-            async with snapshots.read("chat", query(CHAT), at_least=100) as snapshot:
+            async with opened(snapshots, CHAT, at_least=100) as snapshot:
                 assert len(await read_all(snapshot)) == len(rows_after(EVENTS[:100]))
 
 

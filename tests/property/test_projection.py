@@ -21,7 +21,7 @@ from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Connection, Store
 from projections.tables import Tables, quoted
-from tests.projecting import EVERY_KIND, Change, Row, history, query, read_all, rows_after
+from tests.projecting import EVERY_KIND, Change, Row, history, opened, read_all, rows_after
 
 TEXT = st.text(max_size=12) | st.sampled_from(
     ["\0", '"\\', "\u2028\u2029", "\U0001f600e\u0301", ""]
@@ -70,7 +70,7 @@ def exactly(rows: list[tuple[int, Row]]) -> str:
 
 async def snapshot_of(store: Store, channel: Channel) -> list[tuple[int, Row]]:
     snapshots = DuckSnapshots(store, [Projector(store, MemoryStream(channel))])
-    async with snapshots.read(channel.name, query(channel), at_least=0) as snapshot:
+    async with opened(snapshots, channel) as snapshot:
         return await read_all(snapshot)
 
 

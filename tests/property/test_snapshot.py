@@ -1,4 +1,4 @@
-"""However fast or slow its readers are, a snapshot has the same rows."""
+"""However fast or slow its readers are, and wherever it waits, each has the same rows."""
 
 import asyncio
 from pathlib import Path
@@ -11,56 +11,69 @@ from hypothesis import strategies as st
 from eventhub.channel import Channel
 from eventhub.columns import Columns
 from eventhub.memory import MemoryStream
+from eventhub.snapshots import Snapshot
 from projections import snapshot as module
+from projections import spool as spool_module
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
-from tests.projecting import history, query
+from tests.projecting import history, opened, rows_of
 
 CHAT = Channel("chat", Columns([]))
 ROWS = 200
-SPOOL_AFTER_SECONDS = 0.003
-PAUSES = st.lists(
-    st.sampled_from([0.0, 0.0, 0.5 * SPOOL_AFTER_SECONDS, 4 * SPOOL_AFTER_SECONDS]), max_size=30
-)
-"""Of one reader, after each chunk; then it reads on without."""
+PAUSES = st.lists(st.sampled_from([0.0, 0.0, 0.001, 0.01]), max_size=30)
+"""Of one reader, the first before it begins, then after each part; then it reads on without."""
 
 
-async def sequences(snapshots: DuckSnapshots, pauses: list[float]) -> list[int]:
+async def sequences(snapshot: Snapshot, pauses: list[float]) -> list[int]:
     """Read a snapshot at the pace of one reader."""
-    found, left = [], iter(pauses)
-    async with snapshots.read("chat", query(CHAT), at_least=0) as snapshot:
-        async for chunk in snapshot.chunks():
-            found += [sequence for sequence, _ in chunk]
-            await asyncio.sleep(next(left, 0.0))
-    return found
+    data, left = b"", iter(pauses)
+    await asyncio.sleep(next(left, 0.0))
+    async for part in snapshot.parts():
+        data += part
+        await asyncio.sleep(next(left, 0.0))
+    return [sequence for sequence, _ in rows_of(data)]
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    readers=st.lists(PAUSES, min_size=1, max_size=4),
+    readers=st.lists(st.lists(PAUSES, min_size=1, max_size=3), min_size=1, max_size=3),
     rows=st.integers(1, 30),
     weight=st.sampled_from([1, 1 << 20]),
+    step=st.sampled_from([1, 1000, 1 << 20]),
+    part=st.sampled_from([301, 5000, 1 << 20]),
+    memory=st.sampled_from([0, 2000, 1 << 20]),
     places=st.integers(1, 3),
 )
 def test_any_paces_of_any_readers_give_the_same_rows(
     monkeypatch: pytest.MonkeyPatch,
-    readers: list[list[float]],
+    readers: list[list[list[float]]],
     rows: int,
     weight: int,
+    step: int,
+    part: int,
+    memory: int,
     places: int,
 ) -> None:
+    """`readers`: of each of some snapshots, those who read it."""
     for name, value in {
-        "SPOOL_AFTER_SECONDS": SPOOL_AFTER_SECONDS,
-        "LOOK_SECONDS": 0.001,
         "CHUNK_ROWS": rows,
         "CHUNK_BYTES": weight,
+        "STEP_BYTES": step,
         "BLOCK_ROWS": 7,
+        "MEMORY_BYTES": memory,
         "MAX_OPEN": places,
     }.items():
         monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(spool_module, "PART_BYTES", part)
+
+    async def read(snapshots: DuckSnapshots, paces: list[list[float]]) -> list[list[int]]:
+        async with opened(snapshots, CHAT) as snapshot, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(sequences(snapshot, pauses)) for pauses in paces]
+            await asyncio.wait(tasks)
+        return [task.result() for task in tasks]
 
     async def scenario(folder: str) -> None:
         async with Store(Path(folder) / "p", [CHAT]) as store:
@@ -68,9 +81,9 @@ def test_any_paces_of_any_readers_give_the_same_rows(
             await store.fold("chat")
             snapshots = DuckSnapshots(store, [Projector(store, MemoryStream(CHAT))])
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(sequences(snapshots, pauses)) for pauses in readers]
-        for task in tasks:
-            assert task.result() == list(range(1, ROWS + 1))
+                tasks = [group.create_task(read(snapshots, paces)) for paces in readers]
+        for task, paces in zip(tasks, readers, strict=True):
+            assert task.result() == [list(range(1, ROWS + 1))] * len(paces)
 
     with TemporaryDirectory() as folder:
         asyncio.run(scenario(folder))

@@ -62,12 +62,11 @@ def test_only_sse_carries_the_position() -> None:
         assert (b"e1.7" in protocol.wire(form, b"{}", HERE)) is (form is Form.SSE)
 
 
-@pytest.mark.parametrize("row", ['{"text":"é\\n","id":"1"}', '{"id":null}'])
-def test_a_replayed_row_begins_with_method_and_sequence(row: str) -> None:
-    decoded = json.loads(protocol.row_json(Form.V1, 12, row))
-    assert [*decoded.items()] == [("_method", "POST"), ("_seq", 12), *json.loads(row).items()]
-    assert protocol.row_json(Form.SSE, 12, row) == protocol.row_json(Form.V1, 12, row)
-    assert protocol.row_json(Form.BARE, 12, row) == row.encode()
+@pytest.mark.parametrize("sizes", [[], [1], [125, 126, 1, 65535, 65536, 2]])
+def test_replayed_rows_are_the_frames_of_their_form_joined(sizes: list[int]) -> None:
+    rows = [b"x" * size for size in sizes]
+    for form in Form:
+        assert protocol.rows(form)(rows) == b"".join(protocol.wire(form, row, None) for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -104,22 +104,29 @@ async def join_at_some_step(
         for raw in before:
             await write_if_it_makes_sense(hub.stream, raw)
         hub.snapshots.gate = asyncio.Semaphore(0)
-        pipe, joined = Pipe(capacity=250), list[Subscriber]()
+        joined = list[tuple[Pipe, Subscriber, int]]()
         for step, value in [*steps, ("join", None)]:
             match step:
                 case "write":
                     await write_if_it_makes_sense(hub.stream, value)
                 case "take":
-                    pipe.take(value)
+                    for pipe, _, _ in joined:
+                        pipe.take(value)
                 case "chunk":
                     hub.snapshots.gate.release()
                 case "turn":
                     await turns(value)
-                case "join" if not joined:
-                    joined.append(hub.subscribe(pipe, hub.view(**args)))
+                case other:
+                    assert other == "join"
+                    pipe, start = Pipe(capacity=250), Start(position=None, head=hub.stream.length)
+                    subscriber = hub.subscribe(pipe, hub.view(**args), start)
+                    joined.append((pipe, subscriber, start.head))
         open_wide(hub.snapshots.gate)
-        await drained(hub, pipe, joined[0])
-        check(pipe.frames, hub.stream, args)
+        for pipe, subscriber, head in joined:
+            await drained(hub, pipe, subscriber)
+            check(pipe.frames, hub.stream, args)
+            _, position, _ = read(pipe.frames)
+            assert position >= head, "what was written before it came is there by `_ready`"
 
 
 async def write_if_it_makes_sense(stream: MemoryStream, raw: Frame) -> None:
@@ -130,7 +137,7 @@ async def write_if_it_makes_sense(stream: MemoryStream, raw: Frame) -> None:
 
 
 def open_wide(gate: asyncio.Semaphore) -> None:
-    for _ in range(10):
+    for _ in range(100):
         gate.release()
 
 
@@ -313,7 +320,7 @@ async def test_what_cannot_be_read_is_told_and_ends_nobody_else(
         await hub.joined(other)
         hub.snapshots.error = error
         with capture_logs() as logs:
-            hub.subscribe(pipe)
+            hub.subscribe(pipe, hub.view(text=["a"]))
             await eventually(lambda: pipe.failure)
         assert isinstance(pipe.failure, EventHubError)
         assert pipe.failure.code == code

@@ -1,62 +1,112 @@
-"""A spool gives back what was put in, in order, and leaves nothing behind."""
+"""A spool gives every reader the bytes that were put in, and leaves nothing behind."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventhub.errors import Unavailable
 from projections import spool as module
-from projections.spool import Chunk, Spool
+from projections.spool import Memory, Spool
 
-CHUNKS: st.SearchStrategy[Chunk] = st.lists(
-    st.tuples(st.integers(1, 2**63 - 1), st.text(st.characters(exclude_categories=["Cs"]))),
-    max_size=5,
-)
+SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
 
-@given(st.lists(st.none() | CHUNKS))
-def test_chunks_come_out_in_the_order_they_went_in(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Chunk | None]
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def in_file(folder: Path) -> Spool:
+    """A spool with two bytes in memory and one in its file."""
+    spool = Spool(folder, Memory(0))
+    spool.append(b"ab")
+    spool.append(b"c")
+    return spool
+
+
+@settings(deadline=None)
+@given(sizes=SIZES, memory=st.integers(0, 300), part=st.integers(1, 50), data=st.data())
+def test_from_any_place_on_the_bytes_are_those_that_were_put_in(
+    tmp_path_factory: pytest.TempPathFactory,
+    sizes: list[int],
+    memory: int,
+    part: int,
+    data: st.DataObject,
 ) -> None:
-    """None takes one, if there is one."""
-    spool, waiting = Spool(tmp_path_factory.getbasetemp()), list[Chunk]()
-    for chunk in steps:
-        if chunk is not None:
-            spool.put(chunk)
-            waiting.append(chunk)
-        elif waiting:
-            assert spool.take() == waiting.pop(0)
-        assert spool.has_unread == bool(waiting)
-    assert [spool.take() for _ in waiting] == waiting
+    expected = b"".join(bytes([index]) * size for index, size in enumerate(sizes))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        closing(Spool(tmp_path_factory.getbasetemp(), Memory(memory))) as spool,
+    ):
+        patch.setattr(module, "PART_BYTES", part)
+        for index, size in enumerate(sizes):
+            spool.append(bytes([index]) * size)
+        assert spool.size == len(expected)
+        offset = start = data.draw(st.integers(0, len(expected)))
+        found = b""
+        while offset < spool.size:
+            piece = spool.kept(offset) or spool.read(offset)
+            assert 0 < len(piece) <= part
+            found, offset = found + piece, offset + len(piece)
+    assert found == expected[start:]
+
+
+def test_spools_share_memory_and_give_it_back(tmp_path: Path) -> None:
+    memory = Memory(10)
+    spools = [Spool(tmp_path, memory) for _ in range(3)]
+    for spool in spools:
+        spool.append(b"abcdef")  # the first bytes at any rate
+        spool.append(b"ghij")
+    assert [spool.kept(6) for spool in spools] == [b"ghij", None, None]
+    assert [spool.read(6) for spool in spools] == [b"ghij"] * 3
+    for spool in spools:
+        spool.close()
+        spool.close()
+    assert memory.take(10, anyway=False)
+    assert not memory.take(1, anyway=False)
+
+
+def test_little_makes_no_file(tmp_path: Path) -> None:
+    before = descriptors()
+    spool = Spool(tmp_path, Memory(0))
+    spool.append(b"abc")
+    assert descriptors() == before
     spool.close()
 
 
 def test_the_file_has_no_name_and_is_gone_with_the_close(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    spool = Spool(tmp_path)
-    spool.put([(1, "{}")])
+    before = descriptors()
+    spool = in_file(tmp_path)
     assert os.listdir(tmp_path) == []
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert descriptors() == before + 1
     spool.close()
-    spool.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 def test_a_closed_spool_makes_no_new_file(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
+    spool = Spool(tmp_path, Memory(0))
     spool.close()
     with pytest.raises(Unavailable, match="closed"):
-        spool.put([(1, "{}")])
+        spool.append(b"abc")
+
+
+def test_a_closed_spool_gives_nothing(tmp_path: Path) -> None:
+    spool = in_file(tmp_path)
+    spool.close()
+    assert spool.kept(0) is None
+    with pytest.raises(Unavailable, match="closed"):
+        spool.read(2)
 
 
 def test_the_last_of_the_disk_is_left_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = Spool(tmp_path)
+    spool = in_file(tmp_path)
     monkeypatch.setattr(module, "RESERVED_BYTES", 1 << 62)
     with pytest.raises(Unavailable, match="no room"):
-        spool.put([(1, "{}")])
+        spool.append(b"d")
+    assert spool.read(2) == b"c"
     spool.close()

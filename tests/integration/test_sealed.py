@@ -1,0 +1,41 @@
+"""Who follows without decoding gets no damaged event, and each one is told."""
+
+import asyncio
+
+import nats
+import pytest
+
+from eventhub.broker import EmbeddedBroker
+from eventhub.event import encode
+from eventhub.jetstream import JetStreamLog
+from tests.builders import channel, make_event
+
+
+def flipped(payload: bytes) -> bytes:
+    """Return a payload of which one bit, in the id, is not what it was."""
+    return payload.replace(b'"id":"r1"', b'"id":"r0"')
+
+
+async def test_damaged_events_are_left_out_of_what_is_not_decoded_and_told(
+    broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = await log.open(channel())
+    client = await nats.connect(broker.url, token=broker.token)
+    for payload in (b"not an event", flipped(encode(make_event(id="r1")))):
+        await client.jetstream().publish(channel().subject("r1"), payload)
+    await stream.append(make_event(id="good"), expect=0)
+    async with stream.follow_sealed(0) as batches, asyncio.timeout(20):
+        assert [sealed.sequence for sealed in await anext(batches)] == [3]
+    assert capsys.readouterr().out.count("event_damaged") == 2
+    await client.close()
+
+
+async def test_erased_events_are_passed_over(broker: EmbeddedBroker, log: JetStreamLog) -> None:
+    stream = await log.open(channel())
+    for number in range(4):
+        await stream.append(make_event(id=f"r{number}"), expect=0)
+    client = await nats.connect(broker.url, token=broker.token)
+    await client.jetstream().delete_msg(channel().stream, 2)
+    async with stream.follow_sealed(0) as batches, asyncio.timeout(20):
+        assert [sealed.sequence for sealed in await anext(batches)] == [1, 3, 4]
+    await client.close()
