@@ -23,7 +23,7 @@ fix: .venv/dev ## Format, and mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev ## Measure, and print the table of docs/performance.md
+bench: .venv/bench ## Measure, beside the limits of this machine: docs/performance.md
 	$(BIN)/python tests/bench/bench.py
 
 # Installs are marked by a file, so that they happen once for each set of pins.
@@ -37,6 +37,10 @@ bench: .venv/dev ## Measure, and print the table of docs/performance.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	touch $@
 
+.venv/bench: requirements-bench.txt .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	touch $@
+
 chromium: # The browser's tests are skipped, and say so, where it is not and cannot be installed.
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
@@ -47,3 +51,5 @@ pins: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	  --python-version 3.11 -q -o requirements.txt
 	uv pip compile pyproject.toml --group dev --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 -q -c requirements.txt -o requirements-dev.txt
+	uv pip compile --group bench --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 -q -c requirements-dev.txt -o requirements-bench.txt

@@ -82,6 +82,8 @@ class MemoryStream:
         outcome: Appended | EventHubError
         try:
             outcome = self.store(event, expect)
+        except Rejected:
+            raise
         except EventHubError as error:
             outcome = error
         asyncio.get_running_loop().call_soon(told, outcome)

@@ -1,34 +1,39 @@
 """Bare loop: the least that a broadcast costs in this runtime, as a process of its own.
 
-`bare_loop.py SUBSCRIBERS MESSAGES BURST` prints its URL, waits for the subscribers, writes a
-frame of 300 bytes to each socket, and prints the CPU seconds that the writes took.
+`python -m tests.bench.bare_loop FILE SIZE` writes its URL to FILE. A client that sends a number
+has that many finished frames of SIZE bytes written to every other client, in one write each, and
+is answered when it is done. Nothing is stored, filtered or encoded.
 """
 
 import asyncio
 import sys
-import time
+from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
-SUBSCRIBERS, MESSAGES, BURST = (int(argument) for argument in sys.argv[1:])
-FRAME = b"\x81\x7e" + (300).to_bytes(2) + b'{"_method":"POST","body":"'.ljust(298, b"b") + b'"}'
+from tests.bench.dialects import BARE_ACK, BARE_MARK
+from tests.bench.wire import text_frame
 
 
-async def main() -> None:
-    """Serve, broadcast once, and end."""
-    transports: list[asyncio.Transport] = []
-    complete = asyncio.Event()
+async def main(address: Path, size: int) -> None:
+    """Serve until killed."""
+    frame = text_frame(BARE_MARK.ljust(size, b"b"))
+    receivers: set[asyncio.Transport] = set()
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
-        assert request.transport is not None
-        transports.append(request.transport)
-        if len(transports) == SUBSCRIBERS:
-            complete.set()
-        async for _ in socket:
-            pass
+        transport = request.transport
+        assert transport is not None
+        receivers.add(transport)
+        async for message in socket:
+            receivers.discard(transport)  # it is a sender
+            burst = frame * int(message.data)
+            for receiver in receivers:
+                receiver.write(burst)
+            await socket.send_bytes(BARE_ACK)
+        receivers.discard(transport)
         return socket
 
     app = web.Application()
@@ -36,17 +41,10 @@ async def main() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}/", flush=True)
-    await complete.wait()
-    await asyncio.sleep(0.5)
-    began = time.process_time()
-    for _ in range(MESSAGES // BURST):
-        for transport in transports:
-            transport.write(FRAME * BURST)
-        await asyncio.sleep(0)
-        while any(transport.get_write_buffer_size() for transport in transports):
-            await asyncio.sleep(0.001)
-    print(time.process_time() - began, flush=True)
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/\n"
+    await asyncio.to_thread(address.write_text, url)
+    await asyncio.Event().wait()
 
 
-uvloop.run(main())
+if __name__ == "__main__":
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -11,7 +11,7 @@ import pytest
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns
-from eventhub.errors import Rejected
+from eventhub.errors import EventHubError, Rejected
 from eventhub.event import Event, decode
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, EventStream, Log, WrongSequence
 from tests.builders import channel, make_event
@@ -270,3 +270,30 @@ async def test_a_stream_that_is_opened_again_is_the_same(any_log: Log) -> None:
     second = await any_log.open(channel())
     assert second.epoch == first.epoch
     assert await second.bounds() == Bounds(1, 1)
+
+
+async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
+    stream: EventStream,
+) -> None:
+    """However many are under way, and with refusals between them."""
+    await stream.append(make_event(id="taken"), expect=0)
+    told: list[tuple[int, Appended | EventHubError]] = []
+    rows = [f"r{number}" if number % 10 else "taken" for number in range(1, 300)]
+    for number, row_id in enumerate(rows):
+        event = make_event(id=row_id)
+        assert stream.submit(event, expect=0, told=lambda t, n=number: told.append((n, t)))  # type: ignore[misc]
+    async with asyncio.timeout(10):
+        while len(told) < len(rows):
+            await asyncio.sleep(0.001)
+    assert sorted(number for number, _ in told) == list(range(len(rows)))
+    refused = {number for number, outcome in told if isinstance(outcome, WrongSequence)}
+    assert refused == {number for number, row_id in enumerate(rows) if row_id == "taken"}
+    stored = sorted((n, t) for n, t in told if isinstance(t, Appended))
+    assert [appended.sequence for _, appended in stored] == list(range(2, len(stored) + 2))
+
+
+async def test_a_submitted_event_that_is_too_large_is_refused_at_once(stream: EventStream) -> None:
+    event = make_event(message={"text": "x" * MAX_PAYLOAD})
+    with pytest.raises(Rejected, match="too large"):
+        stream.submit(event, expect=0, told=print)
+    assert await stream.bounds() == Bounds(1, 0)

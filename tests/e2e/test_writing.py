@@ -385,3 +385,55 @@ def not_reading(client: Client) -> Iterator[None]:
     transport.pause_reading()
     yield
     transport.resume_reading()
+
+
+@pytest.mark.parametrize("name", ["typed", "hooked"])
+async def test_what_one_connection_sends_at_once_is_stored_in_order_and_answered_once(
+    hub: Hub, name: str
+) -> None:
+    """Simple messages are begun together; those that read a row, or arrays, wait for them."""
+    url, run = f"{hub.url}/{name}", uuid4().hex
+    messages: list[Any] = []
+    for number in range(120):
+        row_id = f"{run}.{number}"
+        messages.append({"id": row_id, "body": "a"})
+        if number % 10 == 3:
+            messages.append({"_method": "PUT", "id": row_id, "body": "b"})
+        if number % 10 == 5:
+            messages.append([{"id": f"{row_id}.{n}", "body": "c"} for n in range(3)])
+        if number % 10 == 7:
+            messages.append({"_method": "DELETE", "id": row_id})
+        if number % 10 == 9:
+            messages.append({"id": ["x"]})
+    flat = [m for each in messages for m in (each if isinstance(each, list) else [each])]
+    for number, message in enumerate(flat):
+        message["_ref"] = number
+    async with connect(f"{url}?_since=now&id=nobody") as client:
+        await client.replay()
+        for each in messages:
+            await client.send(each)
+        told: dict[int, Any] = {}
+        while len(told) < len(flat):
+            frame = await client.receive()
+            ref = frame["_ack"] if "_ack" in frame else frame["_error"]["ref"]
+            assert ref not in told
+            told[ref] = frame
+    stored = [told[n]["_seq"] for n, m in enumerate(flat) if m.get("id") != ["x"]]
+    assert stored == sorted(set(stored))
+    assert {told[n]["_error"]["code"] for n, m in enumerate(flat) if m.get("id") == ["x"]} <= {
+        "bad_value"
+    }
+
+
+async def test_who_closes_has_its_messages_stored_and_answered_first(typed: str) -> None:
+    async with connect(f"{typed}?_since=now&id=nobody") as client:
+        await client.replay()
+        for number in range(50):
+            await client.send({"body": "last words", "_ref": number})
+        closing = client.socket._writer.close(1000)  # a close frame, while reading goes on
+        await closing
+        acks = [await client.receive() for _ in range(50)]
+        with pytest.raises(Closed) as closed:
+            await client.receive()
+    assert [ack["_ack"] for ack in acks] == list(range(50))
+    assert closed.value.code == 1000

@@ -151,8 +151,8 @@ async def test_a_follower_does_not_wait_behind_the_end_of_a_stream_that_was_cut_
             await anext(batches)
 
 
-async def test_a_follower_passes_over_what_was_erased(
-    broker: EmbeddedBroker, log: JetStreamLog
+async def test_a_follower_passes_over_what_was_erased_and_tells(
+    broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = await log.open(channel())
     for number in range(5):
@@ -162,6 +162,7 @@ async def test_a_follower_passes_over_what_was_erased(
         await client.jetstream().delete_msg(channel().stream, sequence)
     async with stream.follow(0) as batches, asyncio.timeout(20):
         assert [stored.sequence for stored in await anext(batches)] == [2, 4, 5]
+    assert capsys.readouterr().out.count("event_erased") == 1  # the first one was the log's first
     await client.close()
 
 

@@ -1,0 +1,112 @@
+"""Reading measured: the replay to a new connection, and the memory of connections."""
+
+from collections.abc import Iterator
+
+from tests.bench.child import Child
+from tests.bench.figures import Figure, Limit, median_of
+from tests.bench.machine import resident_bytes, spending
+from tests.bench.projecting import fill, rebuild
+from tests.bench.servers import fresh_hub, scratch, serving
+
+ROWS = 100_000
+REPETITIONS = 3
+REPLAYS = 5
+"""In one repetition: a replay takes a few ticks of the CPU's clock."""
+WARM, IDLE = 200, 2_000
+SLOW, SLOW_BYTES, SLOW_MESSAGE = 5, 100_000_000, 4096
+SLOW_BURST = 64
+
+
+def replay(scale: float) -> Iterator[Figure]:
+    """Rows to one new connection at a time, beside a snapshot that is sent nowhere."""
+    rate, per_second, limit = replayed(int(ROWS * scale))
+    yield Figure(
+        what=f"replay of {ROWS:,} rows to a new connection",
+        value=rate,
+        unit="rows per CPU second",
+        mark=500_000,
+        limit=Limit(name="`to_json` alone", value=limit),
+        more=f"{per_second:,.0f} rows a second",
+    )
+
+
+def replayed(rows: int) -> tuple[float, float, float]:
+    """Return rows per CPU second and a second, and those per CPU second of a snapshot alone."""
+    with scratch() as folder:
+        fill(folder, rows)
+        rebuild(folder)
+        with serving(folder) as server, Child("load", role="replay", url=server.url) as load:
+            load.ask(rows=rows)  # warm-up
+            seconds = 0.0
+
+            def measure() -> float:
+                nonlocal seconds
+                with spending(server.pid) as spent:
+                    seconds = sum(load.ask(rows=rows)["seconds"] for _ in range(REPLAYS))
+                return rows * REPLAYS / spent.cpu
+
+            rate = median_of(REPETITIONS, measure)
+        with Child("table_work", work="to_json", folder=str(folder)) as child:
+            told = child.ask(repeat=REPETITIONS * REPLAYS)
+    return rate, rows * REPLAYS / seconds, told["count"] / told["cpu"]
+
+
+def idle(scale: float) -> Iterator[Figure]:
+    """Resident memory that each idle connection adds to the hub."""
+    count = int(IDLE * scale)
+    with (
+        fresh_hub() as server,
+        Child("load", role="idle", url=f"{server.url}?_since=now") as load,
+    ):
+        load.ask(count=WARM)  # what the first connections make is there for all
+        before = resident_bytes(server.pid)
+        load.ask(count=count)
+        after = resident_bytes(server.pid)
+    yield Figure(
+        what=f"memory of an idle connection, of {IDLE:,}",
+        value=(after - before) / count / 1024,
+        unit="KB",
+        mark=16.0,
+        is_ceiling=True,
+        more="resident memory of the hub's process",
+    )
+
+
+def slow(scale: float) -> Iterator[Figure]:
+    """What a subscriber that reads nothing adds to the hub's memory; then it reads."""
+    messages = int(SLOW_BYTES / SLOW_MESSAGE * scale) // SLOW_BURST * SLOW_BURST
+    without, _ = _after_traffic(0, messages)
+    resident, seconds = _after_traffic(SLOW, messages)
+    yield Figure(
+        what="memory of a subscriber that reads nothing while 100 MB go by",
+        value=max(0.0, (resident - without) / SLOW / 1e6),
+        unit="MB",
+        mark=1.0,
+        is_ceiling=True,
+        more=f"mean of {SLOW}, beside a hub without any; each then got all {messages:,} messages,"
+        f" in {seconds:.1f} s",
+    )
+
+
+def _after_traffic(slow: int, messages: int) -> tuple[int, float]:
+    """Return the hub's memory after traffic that nobody read, and the seconds to read it all."""
+    with (
+        fresh_hub() as server,
+        Child("load", role="slow", url=server.url, count=slow) as readers,
+        Child(
+            "load",
+            role="fanout",
+            dialect="hub",
+            url=server.url,
+            subscribers=0,
+            burst=SLOW_BURST,
+            size=SLOW_MESSAGE,
+        ) as load,
+    ):
+        load.ask(messages=messages)
+        resident = resident_bytes(server.pid)
+        if not slow:
+            return resident, 0.0
+        told = readers.ask(messages=messages)
+        assert told["least"] == messages, told
+        return resident, told["seconds"]
