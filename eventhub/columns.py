@@ -85,6 +85,8 @@ class Column:
         Raises:
             Rejected: `bad_value`, naming the column.
         """
+        if type(value) is str and self.kind is Kind.TEXT and value.isascii():
+            return value  # as most are
         if value is None or (value == "" and self.kind is not Kind.TEXT):
             if not self.nullable:
                 raise Rejected("bad_value", f"{self.name} must not be empty", column=self.name)

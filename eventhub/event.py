@@ -19,7 +19,7 @@ METHODS: tuple[Method, ...] = ("POST", "PUT", "DELETE")
 VERSION = 1
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One accepted message, as it is stored."""
 
     version: int = VERSION

@@ -11,6 +11,7 @@ Every write carries its id (`Nats-Msg-Id`), so it may be sent again when its out
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from secrets import token_hex
 from typing import Any
@@ -306,18 +307,20 @@ class Writer:
 
     async def _prepare(self, writes: Sequence[Write]) -> bool:
         """Begin a round once connected; tell whether it has begun."""
-        deadline = min(write.give_up for write in writes)
-        try:
+        if not (self._connection.up.is_set() and self._replies):
+            await self._listen(min(write.give_up for write in writes))
+        self._round = Round()
+        return self._replies is not None and self._connection.up.is_set()
+
+    async def _listen(self, deadline: float) -> None:
+        """Wait for the connection, and subscribe to replies once there is one."""
+        with suppress(TimeoutError, Unavailable):
             async with asyncio.timeout_at(deadline):
                 await self._connection.up.wait()
             if self._replies is None:
                 self._replies = await self._connection.subscribe(
                     f"{self._connection.new_inbox()}.*", self._on_replies, self._on_reconnect
                 )
-        except (TimeoutError, Unavailable):
-            return False
-        self._round = Round()
-        return True
 
     def _still_wanted(self, writes: Sequence[Write]) -> list[Write]:
         now = self._now()
