@@ -46,8 +46,8 @@ HEADROOM = 64 << 10  # bytes of `max_payload` for headers
 FLOOR_BYTES = 32 << 20  # free space below which nothing is stored: a second of the heaviest load
 ROOM_BYTES = 64 << 20  # free space from which on it is again
 LOOK_SECONDS = 1.0  # between two looks at the free space
-# By itself the server allows three quarters of what is free when it starts, on top of which it
-# counts what it has stored already: a log of some size could not be written after a restart.
+# By itself the server stores three quarters of what is free when it starts, and then refuses all
+# writes, whatever room there is.
 STORE_BYTES = {False: 1 << 60, True: 1}  # `max_file_store`, by whether the disk is full
 
 # Runs in the child: die with the hub (PR_SET_PDEATHSIG is 1), unless it is gone already; then

@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
 
 from eventhub.event import Sealed, StoredEvent
 from eventhub.stream import EventStream
@@ -48,8 +47,10 @@ class Ring:
         """Return the next events after a position, or None if some are forgotten."""
         if position < self._floor:
             return None
-        start = bisect_right(self._events, position, key=lambda stored: stored.sequence)
-        return list(islice(self._events, start, start + count))
+        events = self._events
+        start = bisect_right(events, position, key=lambda stored: stored.sequence)
+        # By index: an iterator would walk through all that is older.
+        return [events[at] for at in range(start, min(start + count, len(events)))]
 
 
 class Feed:
