@@ -8,7 +8,7 @@ the log only when he is further behind than that.
 import asyncio
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from eventhub.event import Sealed, StoredEvent
@@ -18,10 +18,26 @@ RING_BYTES = 16 << 20
 """Payload bytes of recent events kept for those who just fell behind, for each channel."""
 TURN_EVENTS = 256
 """Events handed out in one turn of the loop: what a burst may block everything else for."""
+TURN_BYTES = 256 << 10
+"""Of their payloads: a socket that takes nothing holds this much more than it should."""
 PAUSE_SECONDS = 0.01
 """The longest pause between two turns. What comes in it is handed out together."""
 
 Listener = Callable[[list[StoredEvent]], None]
+
+
+def turns(batch: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
+    """Cut a batch into what is handed out in one turn of the loop; a large event is one alone."""
+    turn: list[StoredEvent] = []
+    size = 0
+    for stored in batch:
+        if turn and (len(turn) == TURN_EVENTS or size + stored.size > TURN_BYTES):
+            yield turn
+            turn, size = [], 0
+        turn.append(stored)
+        size += stored.size
+    if turn:
+        yield turn
 
 
 class Ring:
@@ -80,9 +96,9 @@ class Feed:
         loop = asyncio.get_running_loop()
         async with self.stream.follow(self.head) as batches:
             async for batch in batches:
-                for start in range(0, len(batch), TURN_EVENTS):
+                for turn in turns(batch):
                     began = loop.time()
-                    self.publish(batch[start : start + TURN_EVENTS])
+                    self.publish(turn)
                     await asyncio.sleep(0)  # the sockets are written to at the end of a turn
                     await asyncio.sleep(min(loop.time() - began, PAUSE_SECONDS))
 
@@ -94,9 +110,9 @@ class Feed:
             listener(batch)
         self._wake()
 
-    def recent(self, position: int, count: int = TURN_EVENTS) -> list[StoredEvent] | None:
+    def recent(self, position: int) -> list[StoredEvent] | None:
         """Return the next events after a position from memory, or None if they are not there."""
-        return self._ring.after(position, count)
+        return self._ring.after(position, TURN_EVENTS)
 
     async def reached(self, sequence: int, timeout: float | None) -> None:
         """Wait until everything up to a sequence was handed out.
@@ -131,7 +147,7 @@ class Feed:
                 async for batch in log:
                     yield batch
                     position = batch[-1].sequence
-                    if self.recent(position, 1) is not None:
+                    if self.recent(position) is not None:
                         break
 
     def _wake(self) -> None:

@@ -287,7 +287,9 @@ class Ingest:
         names_another = str(given) == draft.id != first.event.id
         if first.event.method != draft.command.method or names_another:
             raise Rejected("bad_control", "this _key was used for another write")
-        return Receipt(first.event.id, sequence, duplicate=True)
+        self._rows.note([first])
+        # Our own attempt, whose answer was lost, is no repetition: only its clock tells it.
+        return Receipt(first.event.id, sequence, duplicate=first.event.time != draft.time)
 
     def _plain_draft(self, command: Command, handler: Handler) -> "Draft":
         """Return what the columns make of a POST that no hook changes."""

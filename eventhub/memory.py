@@ -107,6 +107,19 @@ class MemoryStream:
         """Return the event at a sequence."""
         return self.at(sequence) if 0 < sequence <= self.length else None
 
+    async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
+        """Return the next events after a sequence."""
+        events: list[StoredEvent] = []
+        for sequence in range(after + 1, self.length + 1):
+            stored = await self.get(sequence)
+            if stored is None:
+                continue
+            max_bytes -= stored.size
+            if events and max_bytes < 0:
+                break
+            events.append(stored)
+        return events
+
     async def bounds(self) -> Bounds:
         """Return what the stream holds now."""
         return Bounds(1, self.length)

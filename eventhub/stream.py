@@ -128,6 +128,13 @@ class EventStream(Protocol):
     async def get(self, sequence: int) -> StoredEvent | None:
         """Return the event at a sequence, or None; errors as `last`."""
 
+    async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
+        """Return the events that come next after a sequence, at once: what fits in `max_bytes`.
+
+        At least one, unless there is none now, or the next is missing or damaged: then `follow`
+        passes it, and reports it. For who is behind: this costs the broker less. Errors as `last`.
+        """
+
     async def bounds(self) -> Bounds:
         """Return what the stream holds now; errors as `last`."""
 

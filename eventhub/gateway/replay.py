@@ -66,9 +66,7 @@ class Replays:
     def _is_recent(self, snapshot: Snapshot, query: Query, head: int) -> bool:
         if query.sort or query.offset or query.limit is not None:
             return snapshot.sequence >= head
-        return (
-            self._fanout.feed.recent(snapshot.sequence, 1) is not None or snapshot.sequence >= head
-        )
+        return self._fanout.feed.recent(snapshot.sequence) is not None or snapshot.sequence >= head
 
     def _forget(self, replay: "_Replay") -> None:
         """Let nobody join it any more; those who read it read on."""

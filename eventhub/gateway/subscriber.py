@@ -15,7 +15,7 @@ import structlog
 from eventhub import metrics
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import StoredEvent
-from eventhub.feed import TURN_EVENTS
+from eventhub.feed import turns
 from eventhub.gateway import protocol
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.replay import Replays
@@ -162,8 +162,7 @@ class Subscriber:
             if events is None:
                 await self._read_log()
             elif events:
-                self._write(events)
-                await asyncio.sleep(0)
+                await self._write_some(events)
             else:
                 await self._wait_for_more(up_to)
 
@@ -181,12 +180,23 @@ class Subscriber:
         """Send what one read of the log gives, as far as the socket takes it."""
         async with self._fanout.stream_readers:  # each who is there leaves in `READ_SECONDS`
             try:
-                async with asyncio.timeout(READ_SECONDS), self._stream.follow(self.position) as log:
-                    batch = await anext(log)
+                async with asyncio.timeout(READ_SECONDS):
+                    events = await self._read_on()
             except TimeoutError:
                 raise Unavailable("the event log does not answer") from None
-        for start in range(0, len(batch), TURN_EVENTS):
-            self._write(batch[start : start + TURN_EVENTS])
+        await self._write_some(events)
+
+    async def _read_on(self) -> list[StoredEvent]:
+        with suppress(Unavailable):  # else wait for the broker as whoever follows does
+            if events := await self._stream.read(self.position, MAX_UNSENT_BYTES):
+                return events
+        async with self._stream.follow(self.position) as log:
+            return await anext(log)
+
+    async def _write_some(self, events: list[StoredEvent]) -> None:
+        """Write events while the socket takes them; what it does not take is read again."""
+        for turn in turns(events):
+            self._write(turn)
             await asyncio.sleep(0)
             if self._outlet.is_full:
                 return

@@ -40,6 +40,7 @@ STUCK_SECONDS = 10.0  # silence after which a client is replaced
 _REFUSED = re.compile("authorization|authentication", re.IGNORECASE)
 _AWAY = (NatsError, OSError)  # nats-py's TimeoutError is one of both
 STREAM_NOT_FOUND = 10059  # `ApiError.number`
+_END_OF_BATCH = "204"
 _NOT_FOUND = "404"
 _NO_RESPONDERS = "503"
 _TEMPORARY = 503  # of the JetStream API: no leader now
@@ -99,6 +100,29 @@ class Subscription:
             self._handlers.pop(self._number, None)
 
 
+class _Question:
+    """What somebody waits to be answered."""
+
+    def __init__(self, before: list[Message] | None) -> None:
+        self.answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        """Its last part; None if it will not come."""
+        self._before = before
+
+    def receive(self, message: Message) -> None:
+        """Take a part."""
+        if self.answer.done():
+            return
+        if self._before is not None and message.data:
+            self._before.append(message)
+        else:
+            self.answer.set_result(message)
+
+    def lose(self) -> None:
+        """Give up."""
+        if not self.answer.done():
+            self.answer.set_result(None)
+
+
 async def _never(_: Msg) -> None:
     """Make nats-py take a subscription for one with a callback; the parser calls ours."""
 
@@ -113,7 +137,7 @@ class Connection:
         self._subscriptions: set[Subscription] = set()
         self._inbox = ""
         self._numbers = count()
-        self._questions: dict[int, asyncio.Future[Message | None]] = {}
+        self._questions: dict[int, _Question] = {}
         self.up = asyncio.Event()
         """Set while connected."""
 
@@ -217,14 +241,19 @@ class Connection:
         Raises:
             Unavailable: no answer in `PATIENCE_SECONDS`.
         """
+        return await self._answer(subject, payload, None)
+
+    async def _answer(self, subject: str, payload: bytes, before: list[Message] | None) -> Message:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                return await self._ask(subject, payload)
+                return await self._ask(subject, payload, before)
             except _AWAY as error:
                 if loop.time() >= give_up:
                     raise Unavailable("the event log does not answer") from error
+            if before:
+                before.clear()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def api(self, name: str, body: Any = None) -> dict[str, Any]:
@@ -251,19 +280,39 @@ class Connection:
             return None
         raise Unavailable(f"the event log answers {status}")
 
-    async def _ask(self, subject: str, payload: bytes) -> Message:
+    async def direct_get_batch(self, stream: str, query: dict[str, Any]) -> list[Message]:
+        """Return stored messages as `direct_get` does one; `query` has `batch`.
+
+        Raises:
+            Unavailable: no answer in `PATIENCE_SECONDS`.
+        """
+        payload = msgspec.json.encode(query)
+        found: list[Message] = []
+        last = await self._answer(f"$JS.API.DIRECT.GET.{stream}", payload, found)
+        status = (last.headers or {}).get("Status")
+        if status not in (_END_OF_BATCH, _NOT_FOUND):
+            raise Unavailable(f"the event log answers {status}")
+        return found
+
+    async def _ask(
+        self, subject: str, payload: bytes, before: list[Message] | None = None
+    ) -> Message:
         """Ask once; without a subject, ask ourselves through the server.
 
         Not by nats-py's `request`, whose `wait_for` can swallow a cancellation.
+
+        Args:
+            subject: whom to ask.
+            payload: the question.
+            before: takes the parts of the answer before the last, which has no payload.
         """
         number = next(self._numbers)
         reply = f"{self._inbox}.{number}"
-        answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
-        self._questions[number] = answer
+        question = self._questions[number] = _Question(before)
         try:
             await self._client.publish(subject or reply, payload, reply)
             async with asyncio.timeout(REQUEST_SECONDS):
-                message = await answer
+                message = await question.answer
         finally:
             del self._questions[number]
         if message is None:
@@ -274,15 +323,14 @@ class Connection:
 
     def _on_answers(self, messages: list[Message]) -> None:
         for message in messages:
-            answer = self._questions.get(int(message.subject.rpartition(".")[2]))
-            if answer is not None and not answer.done():
-                answer.set_result(message)
+            question = self._questions.get(int(message.subject.rpartition(".")[2]))
+            if question is not None:
+                question.receive(message)
 
     def _forget_questions(self) -> None:
         """Let those who wait ask again: what the old connection had not answered is lost."""
-        for answer in self._questions.values():
-            if not answer.done():
-                answer.set_result(None)
+        for question in self._questions.values():
+            question.lose()
 
     async def _dial(self) -> Peer:
         peer = Peer()

@@ -8,7 +8,7 @@ It makes the streams, and reads single events.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
@@ -26,6 +26,7 @@ from eventhub.jetstream.writer import Write, Writer
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, Told
 
 HEADERS_BYTES = 1024  # most that the headers of one message take
+READ_EVENTS = 1000  # of one reading, at most
 DEDUPLICATION_SECONDS = 600  # that the server remembers ids of writes
 
 
@@ -215,6 +216,21 @@ class JetStreamStream:
     async def get(self, sequence: int) -> StoredEvent | None:
         """Return the event at a sequence."""
         return await self._read({"seq": sequence}) if sequence > 0 else None
+
+    async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
+        """Return the next events after a sequence."""
+        subjects = f"{self.channel.prefix}*"
+        query = {"seq": after + 1, "batch": READ_EVENTS, "next_by_subj": subjects}
+        found = await self._connection.direct_get_batch(
+            self.channel.stream, {**query, "max_bytes": max_bytes}
+        )
+        events: list[StoredEvent] = []
+        with suppress(Damaged):
+            for expected, message in enumerate(found, after + 1):
+                if _sequence_of(message) != expected:
+                    break
+                events.append(StoredEvent.read(expected, message.data, self.channel.columns))
+        return events
 
     async def bounds(self) -> Bounds:
         """Return what the stream holds now."""

@@ -37,6 +37,7 @@ PAUSE_SECONDS = 0.05  # between attempts that the server refuses for now
 
 WRONG_SEQUENCE = 10071  # `err_code`s of nats-server
 WRONG_LAST_ID = 10070
+NO_ROOM = 10023  # "insufficient resources": a full disk, or a limit of the account
 EXPECTED = b"Nats-Expected-Last-Subject-Sequence"
 NEVER_AN_ID = b"-"  # as expected last id, makes the server refuse whatever it does not know
 
@@ -56,6 +57,7 @@ class Ack(msgspec.Struct, frozen=True):
         return 0 if self.error is None else int(self.error.get("err_code", -1))
 
 
+NO_SUCH_ID = Ack(error={"err_code": WRONG_LAST_ID})
 _DECODE_ACK = msgspec.json.Decoder(Ack).decode
 
 
@@ -338,13 +340,24 @@ class Writer:
         if ack is None:
             return False
         if ack.error is None:
-            write.settle(Appended(ack.seq, duplicate=ack.duplicate and not was_sent))
+            write.settle(Appended(ack.seq, duplicate=ack.duplicate))
             return True
         if ack.number != WRONG_SEQUENCE:
             logger.warning("append_refused", subject=write.subject, reason=ack.error)
             write.sent = was_sent
-            return False
+            return ack.number == NO_ROOM and await self._settle_no_room(write, was_sent=was_sent)
         return await self._settle_conflict(write, was_sent=was_sent)
+
+    async def _settle_no_room(self, write: Write, *, was_sent: bool) -> bool:
+        """Refuse a write that the server has no room for, unless it was stored before."""
+        known = await self._ask_for(write) if was_sent else NO_SUCH_ID
+        if known is None:
+            return False
+        if known.error is None:
+            write.settle(Appended(known.seq, duplicate=True))
+        else:
+            write.settle(Unavailable("the event log has no room; nothing was stored"))
+        return True
 
     async def _settle_conflict(self, write: Write, *, was_sent: bool) -> bool:
         """Tell a retried write from a conflict.
@@ -357,7 +370,7 @@ class Writer:
         if ack is None:
             return False
         if ack.error is None:
-            write.settle(Appended(ack.seq, duplicate=not was_sent))
+            write.settle(Appended(ack.seq, duplicate=True))
         else:
             write.settle(WrongSequence("the row has another last event"))
         return True

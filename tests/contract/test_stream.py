@@ -297,3 +297,22 @@ async def test_a_submitted_event_that_is_too_large_is_refused_at_once(stream: Ev
     with pytest.raises(Rejected, match="too large"):
         stream.submit(event, expect=0, told=print)
     assert await stream.bounds() == Bounds(1, 0)
+
+
+@pytest.mark.parametrize(("max_bytes", "expected"), [(1, 1), (1000, 3), (1 << 20, 48)])
+async def test_reading_gives_what_fits_and_at_least_one(
+    stream: EventStream, max_bytes: int, expected: int
+) -> None:
+    await append_rows(stream, 50)
+    events = await stream.read(2, max_bytes)
+    assert [event.sequence for event in events] == list(range(3, 3 + len(events)))
+    assert 1 <= len(events) <= expected
+    assert (len(events) > 1) is (expected > 1)
+    assert [event.event.id for event in events] == [f"r{n}" for n in range(2, 2 + len(events))]
+
+
+async def test_reading_at_the_end_gives_nothing_at_once(stream: EventStream) -> None:
+    assert await stream.read(0, 1000) == []
+    await append_rows(stream, 3)
+    assert await stream.read(3, 1000) == []
+    assert [event.sequence for event in await stream.read(0, 1 << 20)] == [1, 2, 3]

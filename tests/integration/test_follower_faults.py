@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -270,15 +269,3 @@ async def test_writers_wait_for_room_in_a_full_queue(
         events = [make_event(id=f"r{number}") for number in range(100)]
         tasks = [group.create_task(stream.append(event, expect=0)) for event in events]
     assert [task.result().sequence for task in tasks] == list(range(1, 101))
-
-
-async def test_the_first_write_is_answered_at_once_by_a_busy_process(log: JetStreamLog) -> None:
-    """Its answer must not reach the client before the subscription for it reaches the broker."""
-    stream, loop = await log.open(channel()), asyncio.get_running_loop()
-    async with asyncio.timeout(eventhub.jetstream.writer.ACK_SECONDS / 2):
-        async with asyncio.TaskGroup() as group:
-            appending = group.create_task(stream.append(make_event(id="a"), expect=0))
-            while not appending.done():
-                loop.call_soon(time.sleep, 0.02)
-                await asyncio.sleep(0)
-    assert appending.result().sequence == 1

@@ -28,7 +28,7 @@ class Trimmed(MemoryStream):
 
     oldest = 10
     is_silent = False
-    read = 0
+    followed = 0
 
     async def bounds(self) -> Bounds:
         return Bounds(self.oldest + 1, self.length)
@@ -43,7 +43,7 @@ class Trimmed(MemoryStream):
         self, batches: AsyncIterator[list[StoredEvent]]
     ) -> AsyncIterator[list[StoredEvent]]:
         async for batch in batches:
-            self.read += len(batch)
+            self.followed += len(batch)
             yield batch
 
 
@@ -175,7 +175,7 @@ async def test_the_last_n_are_those_that_match(stream: Trimmed, count: int, posi
 
 async def test_the_last_few_do_not_cost_the_whole_log(stream: Trimmed) -> None:
     await start_of("-2", view(stream), stream, at(stream, LAST))
-    assert stream.read <= 8
+    assert stream.followed <= 8
 
 
 async def test_an_instant_between_two_events_starts_with_the_second(stream: Trimmed) -> None:

@@ -331,9 +331,14 @@ async def test_what_cannot_be_read_is_told_and_ends_nobody_else(
 
 
 class Outage(MemoryStream):
-    """The broker is out for new followers, which wait for it."""
+    """The broker is out: who reads is refused, and new followers wait for it."""
 
     is_out = False
+
+    async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
+        if self.is_out:
+            raise Unavailable("away")
+        return await super().read(after, max_bytes)
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:

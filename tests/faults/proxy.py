@@ -1,0 +1,51 @@
+"""Proxy: a TCP connection that can be cut, or go dead without a word, as a network does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Proxy:
+    """Forwards to a port on loopback."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self.url = ""
+        self.is_swallowing = False
+        """Take all bytes of both sides and pass none on: a cable that was pulled."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Proxy"]:
+        """Listen."""
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+            self.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield self
+            self.abort()
+
+    def abort(self) -> None:
+        """Reset all connections."""
+        for leg in self._writers:
+            leg.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._writers += [writer, inner_writer]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._copy(reader, inner_writer))
+                group.create_task(self._copy(inner_reader, writer))
+        except OSError:
+            writer.transport.abort()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                if not self.is_swallowing:
+                    writer.write(data)
+                    await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
