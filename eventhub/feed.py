@@ -9,7 +9,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from eventhub.event import Sealed, StoredEvent
 from eventhub.stream import EventStream
@@ -22,6 +22,9 @@ TURN_BYTES = 256 << 10
 """Of their payloads: a socket that takes nothing holds this much more than it should."""
 PAUSE_SECONDS = 0.01
 """The longest pause between two turns. What comes in it is handed out together."""
+
+GATHER_SECONDS = 0.002
+"""The longest wait for more, once something is there. The messages of a burst come one by one."""
 
 Listener = Callable[[list[StoredEvent]], None]
 
@@ -91,16 +94,23 @@ class Feed:
         """Follow the log until cancelled.
 
         After a turn that took long, because it was written to many sockets, as much time is left
-        to everything else; meanwhile events gather, so a busy channel makes fewer, larger writes.
+        to everything else, and what comes is gathered for a moment before the next one: so a busy
+        channel makes fewer, larger writes.
         """
-        loop = asyncio.get_running_loop()
         async with self.stream.follow(self.head) as batches:
-            async for batch in batches:
-                for turn in turns(batch):
-                    began = loop.time()
-                    self.publish(turn)
-                    await asyncio.sleep(0)  # the sockets are written to at the end of a turn
-                    await asyncio.sleep(min(loop.time() - began, PAUSE_SECONDS))
+            cost = 0.0
+            while True:
+                for turn in turns(await _gathered(batches, min(cost / 4, GATHER_SECONDS))):
+                    cost = await self._take_turn(turn)
+                    await asyncio.sleep(min(cost, PAUSE_SECONDS))
+
+    async def _take_turn(self, turn: list[StoredEvent]) -> float:
+        """Hand out a turn, and return the seconds that it took."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        self.publish(turn)
+        await asyncio.sleep(0)  # the sockets are written to at the end of a turn of the loop
+        return clock() - began
 
     def publish(self, batch: list[StoredEvent]) -> None:
         """Hand out events to everyone who is up to date."""
@@ -157,3 +167,14 @@ class Feed:
                 self._waiting.append((sequence, waiter))
             elif not waiter.done():
                 waiter.set_result(None)
+
+
+async def _gathered(batches: AsyncIterator[list[StoredEvent]], seconds: float) -> list[StoredEvent]:
+    """Return the next batch, with what comes within some time after it."""
+    gathered = await anext(batches)
+    if seconds > 0:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while len(gathered) < TURN_EVENTS:
+                    gathered += await anext(batches)  # cancelled, it loses nothing
+    return gathered

@@ -105,7 +105,7 @@ class EventStream(Protocol):
 
         It never ends by itself: it waits for new events, and over outages of the broker. A
         damaged event is reported in the log and in a metric, and left out. Batches are pulled,
-        so a slow reader holds at most one in memory.
+        so a slow reader holds at most one in memory; a cancelled pull loses nothing.
         """
 
     def follow_sealed(
