@@ -24,7 +24,7 @@ BATCH_BYTES = 32 << 20
 """What waits is stored without delay when it is this much; a batch holds no more events."""
 WAITING_BYTES = 64 << 20
 """Reading pauses when this much waits: it goes on over a checkpoint of DuckDB, of half a second."""
-FOLD_SECONDS = 0.5
+FOLD_SECONDS = 1.0
 FOLD_EVENTS = 20_000
 """Events are stored and folded after this time or this many of them, or when a reader waits. A
 batch of one costs DuckDB as much as one of a hundred: one after the other keeps a core busy."""
@@ -138,7 +138,8 @@ class Projector:
             # Without what was decoded, if it was: that is several times as large.
             self._waiting += [SealedEvent(event.sequence, event.payload) for event in batch]
             self._waiting_bytes += _size(batch)
-            self._wake.set()
+            if len(self._waiting) == len(batch) or self._is_due_now():
+                self._wake.set()
             while self._waiting_bytes >= WAITING_BYTES:
                 self._room.clear()
                 await self._room.wait()
@@ -165,12 +166,20 @@ class Projector:
 
     def _due_in(self) -> float | None:
         """Return the seconds until there is something to do; None: not before the next event."""
-        arrived = self._waiting[-1].sequence if self._waiting else self.head
-        if _is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(arrived):
+        if self._is_due_now():
             return 0.0
-        if self.watermark == arrived:
+        if self.watermark == self._arrived:
             return None
         return max(0.0, self._folded_at + FOLD_SECONDS - time.monotonic())
+
+    def _is_due_now(self) -> bool:
+        return _is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(
+            self._arrived
+        )
+
+    @property
+    def _arrived(self) -> int:
+        return self._waiting[-1].sequence if self._waiting else self.head
 
     def _has_reader(self, arrived: int) -> bool:
         """Tell whether somebody waits for what is here and not in the current table."""
