@@ -230,21 +230,19 @@ class Ingest:
         """Begin to append a POST; False if it has to wait for room."""
         try:
             event = draft.on(None, self._columns)
-            told = partial(self._on_appended, draft, event, done)
+            told = partial(self._on_appended, draft, done)
             return self._stream.submit(event, expect=0, told=told)
         except EventHubError as refusal:
             done(draft if draft.command.is_keyed else _counted(refusal))
             return True
 
-    def _on_appended(
-        self, draft: "Draft", event: Event, done: "Done", told: Appended | EventHubError
-    ) -> None:
+    def _on_appended(self, draft: "Draft", done: "Done", told: Appended | EventHubError) -> None:
         if isinstance(told, WrongSequence) or (isinstance(told, Appended) and told.duplicate):
             done(draft)
         elif isinstance(told, EventHubError):
             done(_counted(told))
         else:
-            self._rows.note([StoredEvent(told.sequence, event)])
+            self._rows.hear_of(told.sequence)
             self._appended["POST"].inc()
             done(Receipt(draft.id, told.sequence, duplicate=False))
 

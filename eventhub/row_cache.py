@@ -33,6 +33,10 @@ class RowCache:
             _, oldest = self._events.popitem(last=False)
             self._bytes -= oldest.size
 
+    def hear_of(self, sequence: int) -> None:
+        """Know that an event is stored; it will be noted when it comes by."""
+        self.newest = max(self.newest, sequence)
+
     def recent(self, row_id: str) -> StoredEvent | None:
         """Return the last event of a row as far as it is known here."""
         stored = self._events.get(row_id)
