@@ -25,7 +25,7 @@ BATCH_BYTES = 32 << 20
 WAITING_BYTES = 64 << 20
 """Reading pauses when this much waits: it goes on over a checkpoint of DuckDB, of half a second."""
 FOLD_SECONDS = 1.0
-FOLD_EVENTS = 20_000
+FOLD_EVENTS = 100_000
 """Events are stored and folded after this time or this many of them, or when a reader waits. A
 batch of one costs DuckDB as much as one of a hundred: one after the other keeps a core busy."""
 RETRY_SECONDS = (0.5, 30.0)
