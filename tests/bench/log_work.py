@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import nats
 import uvloop
 
 from eventhub import log
@@ -65,6 +66,18 @@ async def _append(
                 for _ in range(appenders):
                     group.create_task(write())
     return {"count": appended, "seconds": spent.wall, "cpu": spent.cpu}
+
+
+async def age(folder: Path) -> dict[str, Any]:
+    """Let the server forget the ids of what was written, as it does after ten minutes."""
+    channel = channel_of(folder)
+    async with EmbeddedBroker(folder / "data") as broker:
+        client = await nats.connect(broker.url, token=broker.token)
+        info = await client.jetstream().stream_info(channel.stream)
+        info.config.duplicate_window = 0.1
+        await client.jetstream().update_stream(info.config)
+        await client.close()
+    return {}
 
 
 async def raw_commit(folder: Path, *, waiting: int, events: int, size: int) -> dict[str, Any]:
@@ -147,6 +160,7 @@ WORK: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
     "append": append,
     "fill": fill,
     "raw_commit": raw_commit,
+    "age": age,
 }
 
 
