@@ -11,6 +11,7 @@ import msgspec
 
 from eventhub.background import background
 from eventhub.channel import Channel
+from eventhub.command import Command
 from eventhub.errors import Conflict, EventHubError
 from eventhub.event import Event, StoredEvent, encode
 from eventhub.feed import Feed
@@ -21,7 +22,7 @@ from eventhub.gateway.replay import Replays
 from eventhub.gateway.since import Start
 from eventhub.gateway.subscriber import Stalled, Subscriber
 from eventhub.gateway.view import View
-from eventhub.ingest import Command, Draft
+from eventhub.ingest import Draft
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Render, Snapshot
 from tests import builders

@@ -8,12 +8,13 @@ from typing import Any
 import structlog
 
 from eventhub import metrics
+from eventhub.command import parse_json
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import protocol
 from eventhub.gateway.connection import NORMAL, WebSocketConnection, too_large
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
-from eventhub.ingest import Draft, Outcome, parse_json
+from eventhub.ingest import Draft, Outcome
 from eventhub.receipts import Receipt
 
 log = structlog.get_logger()

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from eventhub.channel import Endpoint
+from eventhub.command import Command
 from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters import Args, parse, parse_query_string
@@ -17,7 +18,7 @@ from eventhub.gateway.protocol import Form
 from eventhub.gateway.replay import Replays
 from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
-from eventhub.ingest import Command, Done, Ingest
+from eventhub.ingest import Done, Ingest
 from eventhub.receipts import Receipt
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from eventhub.command import parse_json
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.connection import too_large
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit, answer
-from eventhub.ingest import parse_json
 from eventhub.snapshots import Render
 
 POSITION_HEADER = "EventHub-Position"

@@ -114,8 +114,12 @@ class Write:
     def settle(self, outcome: Appended | EventHubError) -> None:
         """Tell the outcome, if somebody still waits."""
         told, self._told = self._told, None
-        if told is not None:
+        if told is None:
+            return
+        try:
             told(outcome)
+        except Exception:  # a bug there must not end all writing
+            logger.exception("outcome_not_told", subject=self.subject)
 
     def abandon(self) -> None:
         """Fail for want of an answer."""

@@ -10,11 +10,12 @@ from structlog.testing import capture_logs
 
 from eventhub.channel import Channel, Endpoint
 from eventhub.columns import Column, Columns, Kind
+from eventhub.command import Command, parse_json
 from eventhub.config import MessageEndpoint
 from eventhub.errors import Conflict, EventHubError, Rejected, Unavailable
 from eventhub.event import Event, StoredEvent
 from eventhub.hooks import Handler, Hooks, User
-from eventhub.ingest import MAX_CONFLICTS, Command, Ingest, parse_json
+from eventhub.ingest import MAX_CONFLICTS, Ingest
 from eventhub.memory import MemoryStream
 from eventhub.receipts import Receipt, Receipts
 from eventhub.row_cache import RowCache

@@ -1,0 +1,109 @@
+"""Command: one message as its sender means it, read from the JSON of a frame or a body.
+
+Everything here is decided without the endpoint it was sent to, and without the log.
+"""
+
+import re
+import secrets
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from eventhub.errors import Rejected
+from eventhub.event import METHODS, Method
+from eventhub.receipts import write_id
+
+MAX_MESSAGES = 10_000
+"""In one frame or body: what one client may keep the hub busy with at once."""
+MAX_DEPTH = 64
+"""Nesting of a message: every reader must be able to decode its event, however deep its stack."""
+_PROCESS = "w" + secrets.token_urlsafe(12) + "."
+_WRITES = count()
+"""With the process's random part: ids of writes that no other process uses."""
+_DECODER = msgspec.json.Decoder()
+_SEQUENCE = re.compile(r"[0-9]{1,20}")
+
+
+def parse_json(text: bytes) -> list[Any]:
+    """Return the messages of a frame or body: one for an object, several for an array.
+
+    Raises:
+        Rejected: `bad_json`, or `too_large` for more than `MAX_MESSAGES`.
+    """
+    try:
+        decoded = _DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise Rejected("bad_json", f"not JSON: {error}") from None
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(decoded) > MAX_DEPTH + 1:
+        raise Rejected("bad_json", f"a message is nested {MAX_DEPTH} deep at the most")
+    if not isinstance(decoded, list):
+        return [decoded]
+    if len(decoded) > MAX_MESSAGES:
+        raise Rejected("too_large", f"an array holds {MAX_MESSAGES} messages at the most")
+    return decoded
+
+
+def _depth(value: Any) -> int:
+    """Return how many lists and objects are nested in each other, level by level."""
+    depth, level = 0, [value]
+    while level := [part for part in level if isinstance(part, list | dict)]:
+        depth += 1
+        level = [p for part in level for p in (part.values() if isinstance(part, dict) else part)]
+    return depth
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One message as its sender means it: controls read, the rest untouched."""
+
+    method: Method
+    message: dict[str, Any]
+    """Without controls but `_method`, which is here upper-cased."""
+    write: str
+    is_keyed: bool = False
+    if_sequence: int | None = None
+    alert: bool = True
+
+    @classmethod
+    def parse(cls, raw: object, *, method: str | None = None, user: str | None = None) -> "Command":
+        """Read the controls of a message.
+
+        Args:
+            raw: the decoded JSON.
+            method: what the transport says where the message says nothing; default POST.
+            user: id of the sender: nobody's key is another's.
+
+        Raises:
+            Rejected: `bad_json`, `bad_method` or `bad_control`.
+        """
+        if not isinstance(raw, dict):
+            raise Rejected("bad_json", "a message is a JSON object")
+        known = _method(raw.get("_method", method or "POST"))
+        message = {"_method": known}
+        message.update([item for item in raw.items() if item[0][:1] != "_"])
+        key = raw.get("_key")
+        return cls(
+            method=known,
+            message=message,
+            write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, user),
+            is_keyed=key is not None,
+            if_sequence=_if_sequence(raw.get("_if_seq")),
+            alert=raw.get("_alert") not in (False, "false", "0"),
+        )
+
+
+def _method(name: object) -> Method:
+    for method in METHODS:
+        if isinstance(name, str) and method == name.upper():
+            return method
+    raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
+
+
+def _if_sequence(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and _SEQUENCE.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Rejected("bad_control", "_if_seq must be the sequence of the row's last event")
+    return value
