@@ -93,16 +93,16 @@ class Feed:
     async def run(self) -> None:
         """Follow the log until cancelled.
 
-        After a turn that took long, because it was written to many sockets, as much time is left
-        to everything else, and what comes is gathered for a moment before the next one: so a busy
-        channel makes fewer, larger writes.
+        After a turn that took long, because it was written to many sockets, half as much time is
+        left to everything else, and what comes is gathered for a moment before the next one: so a
+        busy channel makes fewer, larger writes.
         """
         async with self.stream.follow(self.head) as batches:
             cost = 0.0
             while True:
                 for turn in turns(await _gathered(batches, min(cost / 4, GATHER_SECONDS))):
                     cost = await self._take_turn(turn)
-                    await asyncio.sleep(min(cost, PAUSE_SECONDS))
+                    await asyncio.sleep(min(cost / 2, PAUSE_SECONDS))
 
     async def _take_turn(self, turn: list[StoredEvent]) -> float:
         """Hand out a turn, and return the seconds that it took."""
