@@ -5,7 +5,8 @@ a message does so before the append; after it, the message is an event and nothi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
@@ -29,7 +30,7 @@ log = structlog.get_logger()
 MAX_CONFLICTS = 20
 """Times a PUT is merged again because somebody was first, before its sender is told to wait."""
 RUN_MESSAGES = 256
-"""Messages of one array that are appended together: a good batch for the broker."""
+"""Messages of one array that are under way at once: a good batch for the broker."""
 
 
 class Ingest:
@@ -86,15 +87,25 @@ class Ingest:
     ) -> AsyncIterator[Receipt | EventHubError]:
         """Make commands events, in order; yield for each its receipt, once it is durable.
 
-        POSTs that follow each other are appended together. What is refused yields the error, and
-        nothing of it is stored; for `Unavailable` its code says what is known. An error among the
-        commands is yielded in its place.
+        Up to `RUN_MESSAGES` simple ones are under way at once; any other is stored alone. What is
+        refused yields the error, and nothing of it is stored; for `Unavailable` its code says what
+        is known. An error among the commands is yielded in its place.
         """
-        for run in _runs(commands):
-            begun = [self._begun(await self._drafted(command, handler)) for command in run]
-            for one in begun:
-                told = await one if isinstance(one, asyncio.Future) else one
-                yield await self.settle(told) if isinstance(told, Draft) else told
+        begun: deque[EventHubError | asyncio.Future[Outcome]] = deque()
+        for command in commands:
+            draft = await self._drafted(command, handler)
+            if isinstance(draft, EventHubError):
+                begun.append(_counted(draft))
+            elif (outcome := self._begun(draft)) is not None:
+                begun.append(outcome)
+            else:
+                while begun:  # it may need what they store
+                    yield await self._finished(begun.popleft())
+                yield await self.settle(draft)
+            if len(begun) > RUN_MESSAGES:
+                yield await self._finished(begun.popleft())
+        for one in begun:
+            yield await self._finished(one)
 
     async def settle(self, draft: "Draft") -> Receipt | EventHubError:
         """Store a draft, whatever that takes."""
@@ -109,14 +120,16 @@ class Ingest:
             self._appended[draft.command.method].inc()
         return receipt
 
-    def _begun(self, draft: "Draft | EventHubError") -> "Outcome | asyncio.Future[Outcome]":
-        """Return what became of a draft so far; a draft that cannot be begun has to be settled."""
-        if isinstance(draft, EventHubError):
-            return _counted(draft)
-        if not _reads_no_row(draft.command):
-            return draft
+    def _begun(self, draft: "Draft") -> "asyncio.Future[Outcome] | None":
+        """Begin to store a draft, if it is simple; None if it has to be settled."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        return outcome if self._submit(draft, partial(_tell, outcome)) else draft
+        return outcome if self._submit(draft, partial(_tell, outcome)) else None
+
+    async def _finished(
+        self, begun: "EventHubError | asyncio.Future[Outcome]"
+    ) -> Receipt | EventHubError:
+        told = begun if isinstance(begun, EventHubError) else await begun
+        return await self.settle(told) if isinstance(told, Draft) else told
 
     async def _drafted(
         self, command: Command | EventHubError, handler: Handler
@@ -132,7 +145,13 @@ class Ingest:
             return EventHubError("internal error")
 
     def _submit(self, draft: "Draft", done: "Done") -> bool:
-        """Begin to append a POST; False if it has to wait for room."""
+        """Begin to append a simple POST; False if there is no room, or it is not simple.
+
+        Of an id that changed lately something is known: most likely it was deleted, and what
+        follows it must not overtake it while that is looked up.
+        """
+        if not _reads_no_row(draft.command) or self._rows.recent(draft.id) is not None:
+            return False
         try:
             event = draft.on(None, self._columns)
             told = partial(self._on_appended, draft, done)
@@ -258,22 +277,6 @@ class Ingest:
 
 def _reads_no_row(command: Command | EventHubError) -> TypeGuard[Command]:
     return isinstance(command, Command) and command.method == "POST" and command.if_sequence is None
-
-
-def _runs(commands: Iterable[Command | EventHubError]) -> Iterator[list[Command | EventHubError]]:
-    """Cut commands into runs that are appended together: POSTs read no row first."""
-    run: list[Command | EventHubError] = []
-    for command in commands:
-        can_join = _reads_no_row(command)
-        if run and (not can_join or len(run) == RUN_MESSAGES):
-            yield run
-            run = []
-        if can_join:
-            run.append(command)
-        else:
-            yield [command]
-    if run:
-        yield run
 
 
 def _counted(refusal: EventHubError) -> EventHubError:

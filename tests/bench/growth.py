@@ -26,14 +26,15 @@ SECONDS = 1.5
 
 def draw(scale: float, folder: Path) -> None:
     """Measure, and write a plot for each question."""
-    for plot in (
-        _by_subscribers(scale),
-        _by_filters(scale),
-        _by_rows(scale),
-        _by_events(scale),
-        _deliveries_by_size(scale),
-        _writes_by_size(scale),
+    for measure in (
+        _by_subscribers,
+        _by_filters,
+        _by_rows,
+        _by_events,
+        _deliveries_by_size,
+        _writes_by_size,
     ):
+        plot = measure(scale)
         path = save(plot, folder)
         print(path)
         for curve in plot.curves:

@@ -546,3 +546,14 @@ async def test_a_retry_is_one_although_a_hook_makes_the_ids() -> None:
     writer = Writer(MemoryStream(channel()), message_default=defaults)
     first = await writer(id="mine", _key="k1")
     assert await writer(id="mine", _key="k1") == first._replace(duplicate=True)
+
+
+async def test_a_message_does_not_overtake_one_whose_row_was_deleted(stream: MemoryStream) -> None:
+    """A POST of a deleted id has to look where the row ended; what follows it waits."""
+    writer = Writer(stream)
+    await writer(id="1")
+    await writer(_method="DELETE", id="1")
+    told = await writer.all({"id": "0"}, {"id": "1"}, {"id": "2"}, {"id": "1"}, {"id": "3"})
+    sequences = [t.sequence for t in told if isinstance(t, Receipt)]
+    assert sequences == [3, 4, 5, 6]
+    assert [t.code for t in told if isinstance(t, EventHubError)] == ["exists"]
