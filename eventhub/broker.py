@@ -181,6 +181,14 @@ class EmbeddedBroker:
         raise Misconfigured(f"nats-server stopped at once in {self.folder}: {tail}")
 
     async def _keep_running(self) -> None:
+        """Start the server again when it dies, until told to stop, or cancelled."""
+        try:
+            await self._restart_when_dead()
+            await self._terminate()  # what was just started again
+        finally:
+            self._stopped.set()
+
+    async def _restart_when_dead(self) -> None:
         """Start the server again when it dies, on the same port: clients reconnect."""
         deaths = 0
         while not self._stopping.is_set():
@@ -195,8 +203,6 @@ class EmbeddedBroker:
                 logger.error("broker_died", status=status, delay_seconds=delay, folder=folder)
             if not await self._stops_within(delay):
                 await self._restart()
-        await self._terminate()  # what was just started again
-        self._stopped.set()
 
     async def _wait_for_death(self) -> tuple[float, int | None]:
         """Return how long the server lasted, in seconds, and its exit status."""
@@ -219,7 +225,10 @@ class EmbeddedBroker:
                 await self._terminate()
 
     async def _look_for_room(self) -> None:
-        free = await asyncio.to_thread(_free_bytes, self.folder)
+        try:
+            free = await asyncio.to_thread(_free_bytes, self.folder)
+        except OSError as error:
+            raise Misconfigured(f"the data folder cannot be used: {error}") from error
         is_full = free < (ROOM_BYTES if self.is_full else FLOOR_BYTES)
         if is_full and not self.is_full:
             logger.error("disk_full", folder=str(self.folder), free_bytes=free)

@@ -1,9 +1,11 @@
 """When the hub itself is killed, who repeats and resumes has everything: in order, once."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.hub import DEADLINE_SECONDS
 from tests.faults.conftest import HubStarter
 from tests.faults.load import Load
 
@@ -22,3 +24,15 @@ async def test_a_hub_that_is_killed_under_load_goes_on_where_each_client_was(
             await asyncio.to_thread(hub.start)
         await load.goes_on()
     assert all(client.connections >= 3 for client in load.subscribers)
+
+
+@pytest.mark.timeout(60)
+async def test_a_hub_whose_folder_is_gone_says_so_and_ends(
+    start_hub: HubStarter, tmp_path: Path
+) -> None:
+    """It must not go on without a log, and not hang where it can start no broker."""
+    hub = start_hub()
+    assert hub.process is not None
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    assert await asyncio.to_thread(hub.process.wait, DEADLINE_SECONDS) != 0
+    assert "the data folder cannot be used" in hub.stderr()
