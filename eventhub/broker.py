@@ -226,7 +226,7 @@ class EmbeddedBroker:
 
     async def _look_for_room(self) -> None:
         try:
-            free = await asyncio.to_thread(_free_bytes, self.folder)
+            free = await asyncio.to_thread(_free_bytes, self.folder, self._lock)
         except OSError as error:
             raise Misconfigured(f"the data folder cannot be used: {error}") from error
         is_full = free < (ROOM_BYTES if self.is_full else FLOOR_BYTES)
@@ -318,8 +318,15 @@ class EmbeddedBroker:
         }
 
 
-def _free_bytes(folder: Path) -> int:
-    """Return what whoever is not root can still write: root's reserve is not for a log."""
+def _free_bytes(folder: Path, lock: int) -> int:
+    """Return what whoever is not root can still write: root's reserve is not for a log.
+
+    Raises:
+        OSError: the folder is not the one whose lock is held. nats-server makes parts of one that
+            was moved away anew, so that a folder of its name proves nothing.
+    """
+    if not os.path.samestat(os.stat(_lock_path(folder)), os.fstat(lock)):
+        raise FileNotFoundError(f"{folder} is another folder than at the start")
     room = os.statvfs(folder)
     return room.f_bavail * room.f_frsize
 

@@ -27,12 +27,16 @@ async def test_a_hub_that_is_killed_under_load_goes_on_where_each_client_was(
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("anew", [False, True], ids=["gone", "another"])
 async def test_a_hub_whose_folder_is_gone_says_so_and_ends(
-    start_hub: HubStarter, tmp_path: Path
+    start_hub: HubStarter, tmp_path: Path, anew: bool
 ) -> None:
-    """It must not go on without a log, and not hang where it can start no broker."""
+    """It must not go on without a log, nor in another folder of that name, nor hang."""
     hub = start_hub()
     assert hub.process is not None
     (tmp_path / "data").rename(tmp_path / "elsewhere")
+    if anew:
+        (tmp_path / "data").mkdir(exist_ok=True)  # nats-server may be first
+        (tmp_path / "data" / "broker.lock").touch()
     assert await asyncio.to_thread(hub.process.wait, DEADLINE_SECONDS) != 0
     assert "the data folder cannot be used" in hub.stderr()
