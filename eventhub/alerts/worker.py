@@ -79,6 +79,9 @@ class AlertWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until the event is set, then finish what was taken."""
+        if not self._streams:
+            await stop.wait()
+            return
         async with (
             Courier.open(self._mailer, self._log, utc_now) as courier,
             asyncio.TaskGroup() as group,
