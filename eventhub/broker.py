@@ -33,6 +33,7 @@ import structlog
 
 from eventhub.background import background
 from eventhub.errors import Misconfigured
+from eventhub.staging import Staging, is_alive
 from eventhub.stream import MAX_PAYLOAD
 
 START_SECONDS = 30.0  # a million rows recover in 2.5 s after a kill
@@ -117,6 +118,8 @@ class EmbeddedBroker:
         async with AsyncExitStack() as stack:
             self._lock = await stack.enter_async_context(_held_lock(self.folder))
             tasks = await stack.enter_async_context(background())
+            self._staging = Staging(self.folder / "jetstream")
+            stack.callback(self._staging.close)
             stack.push_async_callback(self._stop)
             await asyncio.to_thread(self._write_configs)
             await self._look_for_room()
@@ -135,6 +138,10 @@ class EmbeddedBroker:
     ) -> bool | None:
         return await self._stack.__aexit__(kind, error, traceback)
 
+    async def stage_in_memory(self) -> None:
+        """Spare the disk the batches of streams that were made since the start."""
+        await asyncio.to_thread(self._staging.link)
+
     async def _start(self) -> None:
         self._process = await self._spawn()
         self.pid = self._process.pid
@@ -144,6 +151,7 @@ class EmbeddedBroker:
         except TimeoutError:
             tail = await asyncio.to_thread(self._log_tail)
             raise Misconfigured(f"nats-server did not start in {self.folder}: {tail}") from None
+        await self.stage_in_memory()
         if not self._is_kept:  # else it is written, and now the disk may be full
             address = Address(hub=os.getpid(), url=self.url, token=self.token)
             await asyncio.to_thread(_write_address, self._lock, address)
@@ -410,19 +418,9 @@ async def _acquire(descriptor: int, folder: Path) -> None:
     give_up = asyncio.get_running_loop().time() + ORPHAN_SECONDS
     while not _locked(descriptor, fcntl.LOCK_EX):
         holder = _read_address(folder)
-        alive = holder is not None and _is_alive(holder.hub)
+        alive = holder is not None and is_alive(holder.hub)
         if alive or asyncio.get_running_loop().time() > give_up:
             by = f" by process {holder.hub}" if holder is not None else ""
             raise Misconfigured(f"the data folder {folder} is in use{by}")
         await asyncio.sleep(LOCK_POLL_SECONDS)
     _write_address(descriptor, Address(hub=os.getpid()))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -183,6 +183,8 @@ async def serve(
                 store = await stack.enter_async_context(open_store(config, endpoints))
             channels = channels_of(endpoints)
             streams = {channel.name: await event_log.open(channel) for channel in channels}
+            if broker is not None:
+                await broker.stage_in_memory()
             if store is not None:
                 await _forget_lost_logs(store, streams.values())
             feeds = [Feed(stream, (await stream.bounds()).last) for stream in streams.values()]

@@ -295,18 +295,18 @@ def _differ(old: Any, new: Any) -> bool:
 
 
 def _as_json(message: dict[str, Any]) -> dict[str, Any]:
-    """Return what hooks made of a message, without controls.
+    """Return what hooks made of a message, without controls, as who reads the event will see it.
 
     Raises:
         EventHubError: `internal`: they put something into it that is not JSON.
     """
     try:
         plain = {key: value for key, value in message.items() if not key.startswith("_")}
-        msgspec.json.encode(plain)
+        read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plain))
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         log.error("hook_made_no_json", error=str(error))  # noqa: TRY400 - no bug of ours
         raise EventHubError("internal error: a hook made a value that is not JSON") from error
-    return plain
+    return read
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -25,7 +25,7 @@ from tests.bench.child import answer, setup
 from tests.bench.events import channel_of, post
 from tests.bench.machine import spending
 
-SINGLES = 8
+SINGLES = 3
 """Up to here messages sent one by one are faster than an atomic batch."""
 ACK_SECONDS = 10.0
 INBOX = b"_INBOX.bench"
@@ -53,6 +53,7 @@ async def _append(
         JetStreamLog.connect(broker.url, token=broker.token) as event_log,
     ):
         stream = await event_log.open(channel)
+        await broker.stage_in_memory()
         appended = 0
 
         async def write() -> None:
@@ -92,6 +93,7 @@ async def raw_commit(folder: Path, *, waiting: int, events: int, size: int) -> d
     async with EmbeddedBroker(folder / "data") as broker:
         async with JetStreamLog.connect(broker.url, token=broker.token) as event_log:
             await event_log.open(channel)
+            await broker.stage_in_memory()
         async with _raw(broker) as (reader, writer):
             with spending(os.getpid()) as spent:
                 for messages in rounds:

@@ -14,6 +14,7 @@ import pytest
 from eventhub.broker import EmbeddedBroker, running_broker
 from eventhub.errors import Misconfigured
 from eventhub.jetstream import JetStreamLog
+from eventhub.staging import MEMORY
 from tests.builders import channel, make_event
 
 HUB = """
@@ -152,3 +153,37 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="data folder"):
         async with EmbeddedBroker(tmp_path / "file"):
             pass
+
+
+async def test_batches_are_staged_in_memory_and_leave_nothing_there(tmp_path: Path) -> None:
+    """Over a restart of the server too, which removes the links."""
+    async with (
+        EmbeddedBroker(tmp_path) as broker,
+        JetStreamLog.connect(broker.url, token=broker.token) as log,
+    ):
+        stream = await log.open(channel())
+        await broker.stage_in_memory()
+        [batches] = tmp_path.glob(f"jetstream/jetstream/*/streams/{channel().stream}/batches")
+        memory = batches.resolve()
+        assert memory.is_relative_to(MEMORY)
+        assert memory.parent.stat().st_mode & 0o077 == 0
+        killed = broker.pid
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: broker.pid != killed and batches.is_symlink())
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(stream.append(make_event(id=f"{number}"), expect=0))
+        assert list(memory.iterdir()) == []  # it was staged, and removed
+        assert batches.is_symlink()
+    assert not memory.parent.exists()
+    assert not batches.is_symlink()
+
+
+async def test_what_a_killed_hub_left_in_memory_goes_with_the_next_start(tmp_path: Path) -> None:
+    hub, pid = await start_hub(tmp_path)
+    [left] = MEMORY.glob(f"eventhub-{hub.pid}-*")
+    hub.kill()
+    await hub.wait()
+    async with EmbeddedBroker(tmp_path):
+        assert not left.exists()
+    assert not is_running(pid)
