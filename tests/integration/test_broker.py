@@ -44,6 +44,18 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def staging_of(folder: Path) -> tuple[Path, Path]:
+    """Return the link to where batches are staged, and where that is."""
+    [batches] = folder.glob(f"jetstream/jetstream/*/streams/{channel().stream}/batches")
+    return batches, batches.resolve()
+
+
+def memory_of(pid: int) -> Path:
+    """Return the folder in memory of a hub."""
+    [memory] = MEMORY.glob(f"eventhub-{pid}-*")
+    return memory
+
+
 async def start_hub(folder: Path) -> tuple[asyncio.subprocess.Process, int]:
     """Start a hub's broker in another process; return that process and the broker's id."""
     hub = await asyncio.create_subprocess_exec(
@@ -163,8 +175,7 @@ async def test_batches_are_staged_in_memory_and_leave_nothing_there(tmp_path: Pa
     ):
         stream = await log.open(channel())
         await broker.stage_in_memory()
-        [batches] = tmp_path.glob(f"jetstream/jetstream/*/streams/{channel().stream}/batches")
-        memory = batches.resolve()
+        batches, memory = staging_of(tmp_path)
         assert memory.is_relative_to(MEMORY)
         assert memory.parent.stat().st_mode & 0o077 == 0
         killed = broker.pid
@@ -181,7 +192,7 @@ async def test_batches_are_staged_in_memory_and_leave_nothing_there(tmp_path: Pa
 
 async def test_what_a_killed_hub_left_in_memory_goes_with_the_next_start(tmp_path: Path) -> None:
     hub, pid = await start_hub(tmp_path)
-    [left] = MEMORY.glob(f"eventhub-{hub.pid}-*")
+    left = memory_of(hub.pid)
     hub.kill()
     await hub.wait()
     async with EmbeddedBroker(tmp_path):
