@@ -47,7 +47,7 @@ class Staging:
         _remove_what_is_left()
 
     def close(self) -> None:
-        """Remove the folder and the links, which nobody wants in a backup; the server has stopped."""
+        """Remove the folder and the links: nobody wants those in a backup. The server has stopped."""
         if self._memory is None:
             return
         shutil.rmtree(self._memory, ignore_errors=True)
