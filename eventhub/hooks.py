@@ -72,7 +72,7 @@ class RequestInfo:
     path: str = "/"
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Handler:
     """One connection, as expressions see it: `handler`."""
 

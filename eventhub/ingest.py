@@ -80,7 +80,7 @@ class Ingest:
         except EventHubError as refusal:
             done(_counted(refusal))
             return True
-        return self._submit(draft, done)
+        return self._submit(draft, handler, done)
 
     async def write(
         self, commands: Iterable[Command | EventHubError], handler: Handler
@@ -96,7 +96,7 @@ class Ingest:
             draft = await self._drafted(command, handler)
             if isinstance(draft, EventHubError):
                 begun.append(_counted(draft))
-            elif (outcome := self._begun(draft)) is not None:
+            elif (outcome := self._begun(draft, handler)) is not None:
                 begun.append(outcome)
             else:
                 while begun:  # it may need what they store
@@ -120,10 +120,10 @@ class Ingest:
             self._appended[draft.command.method].inc()
         return receipt
 
-    def _begun(self, draft: "Draft") -> "asyncio.Future[Outcome] | None":
+    def _begun(self, draft: "Draft", sender: Handler) -> "asyncio.Future[Outcome] | None":
         """Begin to store a draft, if it is simple; None if it has to be settled."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        return outcome if self._submit(draft, partial(_tell, outcome)) else None
+        return outcome if self._submit(draft, sender, partial(_tell, outcome)) else None
 
     async def _finished(
         self, begun: "EventHubError | asyncio.Future[Outcome]"
@@ -144,7 +144,7 @@ class Ingest:
             log.exception("message_failed", endpoint=self._endpoint.name)
             return EventHubError("internal error")
 
-    def _submit(self, draft: "Draft", done: "Done") -> bool:
+    def _submit(self, draft: "Draft", sender: Handler, done: "Done") -> bool:
         """Begin to append a simple POST; False if there is no room, or it is not simple.
 
         Of an id that changed lately something is known: most likely it was deleted, and what
@@ -155,7 +155,7 @@ class Ingest:
         try:
             event = draft.on(None, self._columns)
             told = partial(self._on_appended, draft, done)
-            return self._stream.submit(event, expect=0, told=told)
+            return self._stream.submit(event, expect=0, sender=sender, told=told)
         except EventHubError as refusal:
             done(draft if draft.command.is_keyed else _counted(refusal))
             return True

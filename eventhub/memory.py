@@ -1,7 +1,7 @@
 """MemoryLog: the event log in memory, for tests. Passes the contract suite of `jetstream`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -77,7 +77,7 @@ class MemoryStream:
         self._wake()
         return Appended(sequence, duplicate=False)
 
-    def submit(self, event: Event, *, expect: int, told: Told) -> bool:
+    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
         """Append an event; tell what became of it in the loop's next turn."""
         outcome: Appended | EventHubError
         try:

@@ -47,7 +47,7 @@ class Staging:
         _remove_what_is_left()
 
     def close(self) -> None:
-        """Remove the folder and the links: nobody wants those in a backup. The server has stopped."""
+        """Remove the folder and the links, once the server has stopped: they are for no backup."""
         if self._memory is None:
             return
         shutil.rmtree(self._memory, ignore_errors=True)

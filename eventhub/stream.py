@@ -5,7 +5,7 @@ Sequences start at 1 and only grow; 0 stands before the first event. A sequence 
 where an event was erased on purpose.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -85,12 +85,13 @@ class EventStream(Protocol):
             Unavailable: `unavailable`: nothing was appended; `unknown_outcome`: nobody knows.
         """
 
-    def submit(self, event: Event, *, expect: int, told: Told) -> bool:
-        """Begin to append an event, without waiting, after all that was submitted before.
+    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
+        """Begin to append an event, without waiting.
 
         Args:
             event: as for `append`.
             expect: as for `append`.
+            sender: events of one sender are stored in the order they were submitted.
             told: what `append` returns, or raises once it has begun.
 
         Returns:

@@ -7,7 +7,7 @@ It makes the streams, and reads single events.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +22,8 @@ from eventhub.jetstream.follower import Follower, Read, T, epoch_of, report_hole
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import NANOSECONDS
 from eventhub.jetstream.work_queue import WorkQueue, enlist
-from eventhub.jetstream.writer import Write, Writer
+from eventhub.jetstream.write import Write
+from eventhub.jetstream.writer import Writer
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, Told
 
 HEADERS_BYTES = 1024  # most that the headers of one message take
@@ -176,18 +177,18 @@ class JetStreamStream:
         finally:
             write.forget()
 
-    def submit(self, event: Event, *, expect: int, told: Told) -> bool:
+    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
         """Begin to append an event, if there is room."""
         if self._writer.has_room:
-            self._writer.put(self._write(event, expect, told))
+            self._writer.put(self._write(event, expect, told, sender))
             return True
         return False
 
-    def _write(self, event: Event, expect: int, told: Told) -> Write:
+    def _write(self, event: Event, expect: int, told: Told, sender: Hashable = None) -> Write:
         payload = encode(event)
         if len(payload) > min(MAX_PAYLOAD, self._connection.max_payload - HEADERS_BYTES):
             raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
-        return Write(self.channel.subject(event.id), payload, expect, event.write, told)
+        return Write(self.channel.subject(event.id), payload, expect, event.write, told, sender)
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:

@@ -2,169 +2,53 @@
 
 Up to `SINGLES` waiting writes are published one by one, more as one atomic batch, which costs
 one fsync for all (NATS ADR-50): 8 / 64 / 512 waiting messages are 9.5k / 41k / 78k a second for the
-embedded broker (ADR 26). While one round is under way the next one gathers. A round is stored in
-the order of the queue.
+embedded broker (ADR 26). While one round is under way the next one gathers; once a whole batch of
+others' writes waits, it is sent ahead, so that the server stores while the hub reads and answers. A
+round is stored in the order of the queue, and no two that are under way have a row or a sender in
+common: so one may fail and be sent again, and nothing of one sender is overtaken.
 
 Every write carries its id (`Nats-Msg-Id`), so it may be sent again when its outcome is unknown.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from itertools import count
-from secrets import token_hex
-from typing import Any
 
-import msgspec
 import structlog
 
-from eventhub.errors import EventHubError, Unavailable
-from eventhub.jetstream.connection import Connection, Subscription, publication
+from eventhub.errors import Unavailable
+from eventhub.jetstream.connection import Connection, Subscription
 from eventhub.jetstream.parser import Message
-from eventhub.stream import Appended, Told, WrongSequence
+from eventhub.jetstream.write import (
+    ACK_SECONDS,
+    NO_ROOM,
+    NO_SUCH_ID,
+    WRONG_LAST_ID,
+    WRONG_SEQUENCE,
+    Ack,
+    Batch,
+    Round,
+    Write,
+    batch_of,
+)
+from eventhub.stream import Appended, WrongSequence
 
 SINGLES = 3  # waiting writes; for more, an atomic batch costs less than their fsyncs
 BATCH = 1000  # messages of one atomic batch: the server's limit
+AHEAD = 256  # waiting writes that are sent while a batch is under way
+MOST_UNDER_WAY = 4  # batches at once; the server stores one after the other
 ROUND_BYTES = 4 << 20  # of payloads in one round
 QUEUE_COUNT = 20_000  # writes waiting; when full, whoever writes next waits for room
 QUEUE_BYTES = 64 << 20
-ACK_SECONDS = 2.0  # until a write is sent again; usually 1 ms
 UNAVAILABLE_SECONDS = 5.0  # that a write waits for the connection before it is refused
 ROOM_SECONDS = 30.0  # to get into the queue, however many wait before
-UNKNOWN_SECONDS = 15.0  # that a write is sent again; the server remembers ids for 10 minutes
 PAUSE_SECONDS = 0.05  # between attempts that the server refuses for now
 GATHER_SECONDS = 0.0004  # between two looks whether those who were answered write again
 MOST_GATHER_SECONDS = 0.004  # a batch of 64 takes 3 ms, whatever has to wait for it
 
-WRONG_SEQUENCE = 10071  # `err_code`s of nats-server
-WRONG_LAST_ID = 10070
-NO_ROOM = 10023  # "insufficient resources": a full disk, or a limit of the account
-EXPECTED = b"Nats-Expected-Last-Subject-Sequence"
-NEVER_AN_ID = b"-"  # as expected last id, makes the server refuse whatever it does not know
-
 logger = structlog.get_logger(__name__)
-
-
-class Ack(msgspec.Struct, frozen=True):
-    """What the server answers to a publish (NATS ADR-6)."""
-
-    seq: int = 0
-    duplicate: bool = False
-    error: dict[str, Any] | None = None
-
-    @property
-    def number(self) -> int:
-        """The server's `err_code`; 0 if it stored the message."""
-        return 0 if self.error is None else int(self.error.get("err_code", -1))
-
-
-NO_SUCH_ID = Ack(error={"err_code": WRONG_LAST_ID})
-_DECODE_ACK = msgspec.json.Decoder(Ack).decode
-
-
-class Write:
-    """One append that waits for its outcome."""
-
-    __slots__ = ("_told", "expect", "give_up", "payload", "sent", "subject", "write_id")
-
-    def __init__(
-        self, subject: str, payload: bytes, expect: int, write_id: str, told: Told
-    ) -> None:
-        self.subject = subject
-        self.payload = payload
-        self.expect = expect
-        self.write_id = write_id
-        self.sent = False
-        self.give_up = 0.0
-        """When it is abandoned, on the loop's clock."""
-        self._told: Told | None = told
-
-    def command(self, reply: str, more: bytes = b"") -> bytes:
-        """Return it as HPUB; few headers, for each is stored and sent to every reader."""
-        head = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n%b: %d\r\n%b\r\n" % (
-            self.write_id.encode(),
-            EXPECTED,
-            self.expect,
-            more,
-        )
-        return publication(self.subject, reply, head, self.payload)
-
-    def question(self, reply: str) -> bytes:
-        """Return what asks whether it is stored; never stored itself."""
-        head = b"NATS/1.0\r\nNats-Msg-Id: %b\r\nNats-Expected-Last-Msg-Id: %b\r\n\r\n" % (
-            self.write_id.encode(),
-            NEVER_AN_ID,
-        )
-        return publication(self.subject, reply, head, b"")
-
-    def begin(self, now: float) -> None:
-        """Note that it may be stored from now on."""
-        if not self.sent:
-            self.sent = True
-            self.give_up = now + UNKNOWN_SECONDS
-
-    @property
-    def is_settled(self) -> bool:
-        """Its outcome was told, or nobody waits for it any more."""
-        return self._told is None
-
-    def forget(self) -> None:
-        """Tell nobody; what was not sent yet is not sent."""
-        self._told = None
-
-    def settle(self, outcome: Appended | EventHubError) -> None:
-        """Tell the outcome, if somebody still waits."""
-        told, self._told = self._told, None
-        if told is None:
-            return
-        try:
-            told(outcome)
-        except Exception:  # a bug there must not end all writing
-            logger.exception("outcome_not_told", subject=self.subject)
-
-    def abandon(self) -> None:
-        """Fail for want of an answer."""
-        if self.sent:
-            text = "the event log did not answer in time: the event may or may not be stored"
-            self.settle(Unavailable(text, code="unknown_outcome"))
-        else:
-            self.settle(Unavailable("the event log cannot be reached; nothing was stored"))
-
-
-class Round:
-    """The acknowledgements of messages that were published together."""
-
-    def __init__(self) -> None:
-        self.acks: dict[str, Ack | None] = {}
-        """By reply subject; None until it came."""
-        self._waiting = 0
-        self._over = asyncio.Event()
-
-    def expect(self, reply: str) -> None:
-        """Wait for this reply too."""
-        self.acks[reply] = None
-        self._waiting += 1
-
-    def receive(self, reply: str, ack: Ack | None) -> None:
-        """Take a reply; one of an earlier round is dropped."""
-        if reply in self.acks and self.acks[reply] is None:
-            self.acks[reply] = ack
-            self._waiting -= 1
-            if not self._waiting:
-                self._over.set()
-
-    def interrupt(self) -> None:
-        """Stop waiting: what has not come will not."""
-        self._over.set()
-
-    async def wait(self) -> None:
-        """Wait until all replies came, the round was interrupted, or for `ACK_SECONDS`."""
-        try:
-            async with asyncio.timeout(ACK_SECONDS):
-                await self._over.wait()
-        except TimeoutError:
-            pass
 
 
 class Writer:
@@ -175,9 +59,13 @@ class Writer:
         self._atomic = atomic
         self._queue: deque[Write] = deque()
         self._queued_bytes = 0
-        self._filled = asyncio.Event()
+        self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._entrance = asyncio.Lock()  # first come, first served
+        self._batches: dict[str, Batch] = {}  # under way, by reply subject
+        self._doubtful: deque[Sequence[Write]] = deque()  # of batches that were not stored
+        self._busy: set[Hashable] = set()  # subjects and senders of what is under way
+        self._latest = 0  # writes of the round that was begun last
         self._round = Round()
         self._replies: Subscription | None = None
         self._numbers = count()
@@ -207,30 +95,44 @@ class Writer:
         write.give_up = self._now() + UNAVAILABLE_SECONDS
         self._queue.append(write)
         self._queued_bytes += len(write.payload)
-        self._filled.set()
+        if not self._batches:
+            self._wake.set()
+        if len(self._queue) % AHEAD == 0:
+            self._send_ahead()
 
     async def run(self) -> None:
         """Store what is queued, round after round, until cancelled."""
-        current: list[Write] = []
+        writes: Sequence[Write] = []
         try:
             while True:
-                await self._filled.wait()
-                await self._gather(len(current))
-                current = self._take()
-                await self._store(current)
+                if self._doubtful:
+                    writes = self._doubtful.popleft()
+                elif self._queue and not self._batches:
+                    await self._gather()
+                    writes = self._take()
+                    if await self._begin(writes):
+                        continue
+                else:  # while batches are under way, what comes gathers
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                await self._store(writes)
+                self._release(writes)
         finally:
             self._closed = True
-            for write in (*current, *self._queue):
-                write.abandon()
+            begun = [batch.writes for batch in self._batches.values()]
+            for group in (writes, *begun, *self._doubtful, self._queue):
+                for write in group:
+                    write.abandon()
 
-    async def _gather(self, before: int) -> None:
+    async def _gather(self) -> None:
         """After a batch, wait as long as more comes: who was answered in it may write again.
 
         Those who are first would else be a small round, for whose fsyncs all others wait.
         """
         give_up = self._now() + MOST_GATHER_SECONDS
-        seen = 0 if before > SINGLES else before
-        while seen < len(self._queue) < before and self._now() < give_up:
+        seen = 0 if self._latest > SINGLES else self._latest
+        while seen < len(self._queue) < self._latest and self._now() < give_up:
             seen = len(self._queue)
             await asyncio.sleep(GATHER_SECONDS)
 
@@ -248,53 +150,89 @@ class Writer:
         except TimeoutError:
             raise Unavailable("the event log is too slow; nothing was stored") from None
 
-    def _take(self) -> list[Write]:
-        """Take the next round: the front of the queue, each subject once."""
-        taken: list[Write] = []
+    def _take(self, least: int = 1) -> list[Write]:
+        """Take the next round: the front of the queue, each subject once.
+
+        It ends where something of the same row or sender is under way. Nothing is taken if there
+        are not so many writes.
+        """
         subjects: set[str] = set()
-        size = 0
-        while self._queue and len(taken) < BATCH and size < ROUND_BYTES:
-            if self._queue[0].subject in subjects:
+        count = size = 0
+        for write in self._queue:
+            if write.subject in subjects or count == BATCH or size >= ROUND_BYTES:
                 break
-            write = self._queue.popleft()
-            self._queued_bytes -= len(write.payload)
-            if not write.is_settled:
-                subjects.add(write.subject)
-                size += len(write.payload)
-                taken.append(write)
-        if not self._queue:
-            self._filled.clear()
+            if write.subject in self._busy or write.sender in self._busy:
+                break
+            subjects.add(write.subject)
+            size += len(write.payload)
+            count += 1
+        if count < least:
+            return []
+        taken = [self._queue.popleft() for _ in range(count)]
+        self._queued_bytes -= size
         self._drained.set()
+        taken = [write for write in taken if not write.is_settled]
+        self._latest = len(taken)
+        self._busy.update([write.subject for write in taken])
+        self._busy.update([write.sender for write in taken if write.sender is not None])
         return taken
 
-    async def _store(self, writes: Sequence[Write]) -> None:
-        if self._atomic and len(writes) > SINGLES and await self._store_as_one(writes):
-            return
-        while True:
-            writes = await self._store_singly(writes)
-            if not writes:
-                return
-            await asyncio.sleep(PAUSE_SECONDS)
+    def _release(self, writes: Sequence[Write]) -> None:
+        """Let others of the same rows and senders go on."""
+        self._busy.difference_update([write.subject for write in writes])
+        self._busy.difference_update([write.sender for write in writes])
+        if self._queue and not self._batches:
+            self._wake.set()
 
-    async def _store_as_one(self, writes: Sequence[Write]) -> bool:
-        """Publish an atomic batch; tell whether it was stored. One conflict rejects it all."""
-        if not await self._prepare(writes):
+    def _send_ahead(self) -> None:
+        """Send a whole batch now, if the server can be reached."""
+        if self._atomic and self._is_listening and len(self._batches) < MOST_UNDER_WAY:
+            writes = self._take(AHEAD)
+            if writes and not self._send_batch(writes):
+                self._doubt(writes)
+
+    async def _begin(self, writes: Sequence[Write]) -> bool:
+        """Send a round as a batch, if it is worth one and the server can be reached."""
+        if not self._atomic or len(writes) <= SINGLES:
             return False
+        return await self._prepare(writes) and self._send_batch(writes)
+
+    def _send_batch(self, writes: Sequence[Write]) -> bool:
+        """Publish an atomic batch; `_on_ack` tells what became of it."""
         reply = self._next_reply()
-        self._round.expect(reply)
-        if not self._send(writes, _batch(writes, reply)):
+        if not self._send(writes, batch_of(writes, reply)):
             return False
-        await self._round.wait()
-        ack = self._round.acks[reply]
+        loop = asyncio.get_running_loop()
+        expiry = loop.call_later(ACK_SECONDS, self._on_ack, reply, None)
+        self._batches[reply] = Batch(writes, expiry)
+        return True
+
+    def _on_ack(self, reply: str, ack: Ack | None) -> None:
+        """Tell the writes of a batch their outcome. One conflict rejects it all."""
+        writes, expiry = self._batches.pop(reply)
+        expiry.cancel()
         if ack is None:
-            return False
-        if ack.error is not None:
+            self._doubt(writes)
+        elif ack.error is not None:
             for write in writes:
                 write.sent = False  # nothing of it is stored
-            return False
-        for sequence, write in enumerate(writes, ack.seq - len(writes) + 1):
-            write.settle(Appended(sequence, duplicate=False))
-        return True
+            self._doubt(writes)
+        else:
+            for sequence, write in enumerate(writes, ack.seq - len(writes) + 1):
+                write.settle(Appended(sequence, duplicate=False))
+            self._release(writes)
+
+    def _doubt(self, writes: Sequence[Write]) -> None:
+        """Have writes stored one by one, before anything else."""
+        self._doubtful.append(writes)
+        self._wake.set()
+
+    async def _store(self, writes: Sequence[Write]) -> None:
+        """Store writes one by one, until each has its outcome."""
+        writes = [write for write in writes if not write.is_settled]
+        while writes:
+            if writes := await self._store_singly(writes):
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _store_singly(self, writes: Sequence[Write]) -> list[Write]:
         """Publish writes one by one, in order; return those to try again."""
@@ -327,9 +265,13 @@ class Writer:
 
     async def _prepare(self, writes: Sequence[Write]) -> bool:
         """Begin a round once connected; tell whether it has begun."""
-        if not (self._connection.up.is_set() and self._replies):
+        if not self._is_listening:
             await self._listen(min(write.give_up for write in writes))
         self._round = Round()
+        return self._is_listening
+
+    @property
+    def _is_listening(self) -> bool:
         return self._replies is not None and self._connection.up.is_set()
 
     async def _listen(self, deadline: float) -> None:
@@ -408,23 +350,13 @@ class Writer:
 
     def _on_replies(self, messages: list[Message]) -> None:
         for message in messages:
-            try:
-                ack = _DECODE_ACK(message.data) if message.data else None
-            except msgspec.DecodeError:
-                ack = None
-            self._round.receive(message.subject, ack)
+            ack = Ack.read(message.data)
+            if (reply := message.subject) in self._batches:
+                self._on_ack(reply, ack)
+            else:
+                self._round.receive(reply, ack)
 
     def _on_reconnect(self) -> None:
         self._round.interrupt()
-
-
-def _batch(writes: Sequence[Write], reply: str) -> bytes:
-    """Return writes as the messages of one atomic batch (NATS ADR-50); the last commits it."""
-    batch_id = token_hex(8).encode()
-    *first, last = [
-        (write, b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n" % (batch_id, number))
-        for number, write in enumerate(writes, 1)
-    ]
-    commands = [write.command("", place) for write, place in first]
-    write, place = last
-    return b"".join([*commands, write.command(reply, place + b"Nats-Batch-Commit: 1\r\n")])
+        for reply in tuple(self._batches):
+            self._on_ack(reply, None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -272,6 +273,12 @@ async def test_a_stream_that_is_opened_again_is_the_same(any_log: Log) -> None:
     assert await second.bounds() == Bounds(1, 1)
 
 
+def _note(
+    told: list[tuple[int, Appended | EventHubError]], number: int, outcome: Appended | EventHubError
+) -> None:
+    told.append((number, outcome))
+
+
 async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
     stream: EventStream,
 ) -> None:
@@ -281,7 +288,8 @@ async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
     rows = [f"r{number}" if number % 10 else "taken" for number in range(1, 300)]
     for number, row_id in enumerate(rows):
         event = make_event(id=row_id)
-        assert stream.submit(event, expect=0, told=lambda t, n=number: told.append((n, t)))  # type: ignore[misc]
+        tell = partial(_note, told, number)
+        assert stream.submit(event, expect=0, sender="ann", told=tell)
     async with asyncio.timeout(10):
         while len(told) < len(rows):
             await asyncio.sleep(0.001)
@@ -295,7 +303,7 @@ async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
 async def test_a_submitted_event_that_is_too_large_is_refused_at_once(stream: EventStream) -> None:
     event = make_event(message={"text": "x" * MAX_PAYLOAD})
     with pytest.raises(Rejected, match="too large"):
-        stream.submit(event, expect=0, told=print)
+        stream.submit(event, expect=0, sender="ann", told=print)
     assert await stream.bounds() == Bounds(1, 0)
 
 
@@ -316,3 +324,27 @@ async def test_reading_at_the_end_gives_nothing_at_once(stream: EventStream) -> 
     await append_rows(stream, 3)
     assert await stream.read(3, 1000) == []
     assert [event.sequence for event in await stream.read(0, 1 << 20)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("senders", [1, 7, 600])
+async def test_what_a_sender_submits_is_stored_in_that_order(
+    stream: EventStream, senders: int
+) -> None:
+    """However many batches are under way, and although some are refused and sent again singly."""
+    await stream.append(make_event(id="taken"), expect=0)
+    told: list[Appended | EventHubError] = []
+    for number in range(3000):
+        sender = f"s{number % senders}"
+        row_id = "taken" if number % 500 == 250 else f"{sender}.{number}"
+        event = make_event(id=row_id)
+        assert stream.submit(event, expect=0, sender=sender, told=told.append)
+    async with asyncio.timeout(20):
+        while len(told) < 3000:
+            await asyncio.sleep(0.01)
+    async with stream.follow(0) as batches:
+        stored = [event.event.id for event in await take(batches, 1 + 3000 - 6)]
+    assert sum(isinstance(outcome, WrongSequence) for outcome in told) == 6
+    assert (await stream.bounds()).last == len(stored)
+    for each in range(senders):
+        mine = [int(i.partition(".")[2]) for i in stored if i.startswith(f"s{each}.")]
+        assert mine == sorted(mine)
