@@ -142,16 +142,24 @@ class Pipe:
         self.most_unsent = 0
         self._unsent = b""
         self._changed = asyncio.Event()
+        self._on_full: Callable[[], None] = lambda: None
 
     @property
     def is_full(self) -> bool:
         return len(self._unsent) > self.capacity
 
-    def push(self, data: bytes) -> bool:
+    def write(self, data: bytes) -> None:
+        self._unsent += data
+        self.most_unsent = max(self.most_unsent, len(self._unsent))
+        if self.is_full:
+            self._on_full()
+
+    def push(self, data: bytes) -> None:
         if not self.is_closing:
-            self._unsent += data
-            self.most_unsent = max(self.most_unsent, len(self._unsent))
-        return self.is_closing or not self.is_full
+            self.write(data)
+
+    def when_full(self, call: Callable[[], None]) -> None:
+        self._on_full = call
 
     def ping(self) -> None:
         self.pings += 1
@@ -171,6 +179,7 @@ class Pipe:
 
     def close(self) -> None:
         self.is_closing = True
+        self._on_full()
         self._changed.set()
 
     def stall(self) -> None:

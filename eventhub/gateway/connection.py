@@ -65,9 +65,17 @@ class Connection:
         return self._out.is_closing
 
     @property
-    def push(self) -> Callable[[bytes], bool]:
+    def write(self) -> Callable[[bytes], None]:
         """See `Outlet`."""
-        return self._out.push
+        return self._out.write
+
+    def push(self, data: bytes) -> None:
+        """See `Outlet`."""
+        self._out.push(data)
+
+    def when_full(self, call: Callable[[], None]) -> None:
+        """See `Outlet`."""
+        self._out.when_full(call)
 
     def abort(self) -> None:
         """End it at once: the client did not take its goodbye."""

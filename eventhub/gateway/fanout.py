@@ -81,6 +81,16 @@ class Fanout:
         """Forget a subscriber; no error if it is not attached."""
         self._groups.discard(member)
 
+    def lag(self, member: Member) -> None:
+        """Let a subscriber whose socket is full read by itself; no error if it does.
+
+        What was written to it is everything up to the head.
+        """
+        if member in self._groups:
+            member.position = self.feed.head
+            self.detach(member)
+            _ = self.spawn(member.catch_up())
+
     def is_attached(self, member: Member) -> bool:
         """Tell whether a subscriber is up to date: its position is then the feed's head."""
         return member in self._groups
@@ -98,11 +108,5 @@ class Fanout:
         group.is_quiet = False
         self._delivered.inc(len(frames) * len(group.members))
         data = b"".join(frames)
-        for member in tuple(group.members):
-            if not member.push(data):
-                self._lag(member)
-
-    def _lag(self, member: Member) -> None:
-        member.position = self.feed.head
-        self.detach(member)
-        _ = self.spawn(member.catch_up())
+        for member in tuple(group.members):  # who cannot take it all leaves: `lag`
+            member.write(data)

@@ -21,8 +21,8 @@ class Member(Protocol):
     position: int
 
     @property
-    def push(self) -> Callable[[bytes], bool]:
-        """Write to the socket; False if it is full now."""
+    def write(self) -> Callable[[bytes], None]:
+        """Write to the socket; one that is full says so to `Fanout.lag`."""
 
     def beat(self) -> None:
         """Say that all is well: nothing was told for a while."""

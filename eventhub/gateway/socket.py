@@ -33,10 +33,12 @@ class Socket(asyncio.Protocol):
         "_drained",
         "_is_shut",
         "_on_data",
+        "_on_full",
         "_on_lost",
         "_stalled_after",
         "_transport",
         "is_full",
+        "write",
     )
 
     def __init__(
@@ -52,6 +54,9 @@ class Socket(asyncio.Protocol):
         self._stalled_after = stalled_after
         self._on_data = on_data
         self._on_lost = on_lost
+        self._on_full: Callable[[], None] = _nothing
+        self.write = self._transport.write
+        """Hand bytes to the socket; not after it was told to be full. The hot path."""
         self._is_shut = False
         self._drained: asyncio.Future[None] | None = None
         self.is_full = request.protocol.writing_paused
@@ -65,12 +70,14 @@ class Socket(asyncio.Protocol):
         """Nothing more can be written."""
         return self._is_shut or self._transport.is_closing()
 
-    def push(self, data: bytes) -> bool:
-        """See `Outlet`. The hot path: called for every frame and client."""
-        if self._is_shut or self._transport.is_closing():
-            return True
-        self._transport.write(data)
-        return not self.is_full
+    def push(self, data: bytes) -> None:
+        """See `Outlet`."""
+        if not (self._is_shut or self._transport.is_closing()):
+            self._transport.write(data)
+
+    def when_full(self, call: Callable[[], None]) -> None:
+        """See `Outlet`."""
+        self._on_full = call
 
     def listen(self, *, on: bool) -> None:
         """Read what the client sends, or let it wait."""
@@ -80,6 +87,7 @@ class Socket(asyncio.Protocol):
     def shut(self) -> None:
         """Write no more frames: a close frame is the last (RFC 6455 section 5.5.1)."""
         self._is_shut = True
+        self._on_full()
 
     async def drain(self) -> None:
         """Wait until the socket is not full; see `Outlet.drain`."""
@@ -121,6 +129,7 @@ class Socket(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Note that the client is behind."""
         self.is_full = True
+        self._on_full()
 
     def resume_writing(self) -> None:
         """Wake who waits for the client."""
@@ -132,6 +141,7 @@ class Socket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake who waits for the client: it is gone."""
         self.resume_writing()
+        self._on_full = _nothing  # else this object and a subscriber keep each other
         self._on_lost()
 
 
@@ -152,3 +162,7 @@ def _keep_alive(transport: asyncio.Transport) -> None:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
+
+
+def _nothing() -> None:
+    """Nobody listens."""

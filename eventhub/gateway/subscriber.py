@@ -43,8 +43,14 @@ class Outlet(Protocol):
         """Nothing more can be written."""
 
     @property
-    def push(self) -> Callable[[bytes], bool]:
-        """Hand bytes to the socket, unless it is closing; never waits. False if it is full now."""
+    def write(self) -> Callable[[bytes], None]:
+        """Hand bytes to the socket; only before `when_full` is told, so that nothing is asked."""
+
+    def push(self, data: bytes) -> None:
+        """Hand bytes to the socket at any time, unless it is closing; never waits."""
+
+    def when_full(self, call: Callable[[], None]) -> None:
+        """Have it called when the socket takes no more, for now or for good."""
 
     def ping(self) -> None:
         """Make the connection seen by what stands between."""
@@ -74,7 +80,8 @@ class Subscriber:
         self._fanout = fanout
         self._stream = stream
         self._outlet = outlet
-        self.push = outlet.push
+        self.write = outlet.write
+        outlet.when_full(self._lag)
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
 
@@ -105,6 +112,9 @@ class Subscriber:
             await self._guarded(None, None)
         finally:
             laggards.dec()
+
+    def _lag(self) -> None:
+        self._fanout.lag(self)
 
     async def _guarded(self, start: Start | None, replays: Replays | None) -> None:
         try:
@@ -143,7 +153,7 @@ class Subscriber:
     async def _send_snapshot(self, replays: Replays, head: int) -> None:
         async with replays.open(self.view, head) as snapshot:
             async for part in snapshot.parts():
-                self.push(part)
+                self._outlet.push(part)
                 await self._outlet.drain()
                 await asyncio.sleep(0)
                 if self._outlet.is_closing:
@@ -203,11 +213,11 @@ class Subscriber:
 
     def _write(self, events: list[StoredEvent]) -> None:
         if frames := b"".join(self.view.frame(stored, {}) for stored in events):
-            self.push(frames)
+            self._outlet.push(frames)
         self.position = events[-1].sequence
 
     def _tell(self, frame: dict[str, object], sequence: int | None = None) -> None:
         """Write a control frame; bare clients know none."""
         if self.view.form.sequenced:
             position = None if sequence is None else self.view.position(sequence)
-            self.push(protocol.wire(self.view.form, protocol.encode(frame), position))
+            self._outlet.push(protocol.wire(self.view.form, protocol.encode(frame), position))

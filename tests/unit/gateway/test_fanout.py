@@ -1,6 +1,7 @@
 """Who is up to date is told of every event once, in order; who falls behind costs nothing."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,14 +89,15 @@ class Listener:
 
     view: View
     position: int = 0
-    is_full: bool = False
+    when_full: Callable[["Listener"], None] | None = None
     told: list[bytes] = field(default_factory=list)
     beats: int = 0
     catches_up: int = 0
 
-    def push(self, data: bytes) -> bool:
+    def write(self, data: bytes) -> None:
         self.told.append(data)
-        return not self.is_full
+        if self.when_full is not None:
+            self.when_full(self)
 
     def beat(self) -> None:
         self.beats += 1
@@ -175,7 +177,7 @@ async def test_a_burst_is_one_write_for_each_member() -> None:
 
 async def test_a_member_that_is_full_leaves_and_catches_up_by_itself() -> None:
     async with reading() as hub:
-        full, other = Listener(hub.view(), is_full=True), Listener(hub.view())
+        full, other = Listener(hub.view(), when_full=hub.fanout.lag), Listener(hub.view())
         assert hub.fanout.attach(full)
         assert hub.fanout.attach(other)
         await hub.write(_method="POST", id="1")
