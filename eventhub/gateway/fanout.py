@@ -108,5 +108,5 @@ class Fanout:
         group.is_quiet = False
         self._delivered.inc(len(frames) * len(group.members))
         data = b"".join(frames)
-        for member in tuple(group.members):  # who cannot take it all leaves: `lag`
-            member.write(data)
+        for write in tuple(group.members.values()):  # who cannot take it all leaves: `lag`
+            write(data)
