@@ -13,7 +13,6 @@ from eventhub.conditions import Filter
 from eventhub.event import StoredEvent
 from eventhub.gateway.view import View
 
-
 Write = Callable[[bytes], None]
 
 
@@ -40,7 +39,7 @@ class Group:
 
     view: View
     members: dict[Member, Write] = field(default_factory=dict)
-    """With what writes to each: who is only told costs no look at its object, 500 times a message."""
+    """With what writes to each, so that telling many does not look at the object of each."""
     is_quiet: bool = False
     """Nothing was told since the last heartbeat."""
 
