@@ -85,6 +85,8 @@ class Feed:
         self.stream = stream
         self.head = after
         """Sequence of the last event handed out."""
+        self.newest: Callable[[], int] = lambda: 0
+        """Tells the highest sequence that is known to be stored: it is here in a moment."""
         self.listeners: list[Listener] = []
         """Called with every batch, one after the other; they must not raise or wait."""
         self._ring = Ring(after, ring_bytes)
@@ -95,14 +97,31 @@ class Feed:
 
         After a turn that took long, because it was written to many sockets, half as much time is
         left to everything else, and what comes is gathered for a moment before the next one: so a
-        busy channel makes fewer, larger writes.
+        busy channel makes fewer, larger writes. What this process has stored is one turn, although
+        the server sends it in pieces.
         """
         async with self.stream.follow(self.head) as batches:
             cost = 0.0
             while True:
-                for turn in turns(await _gathered(batches, min(cost / 4, GATHER_SECONDS))):
+                for turn in turns(await self._gathered(batches, min(cost / 4, GATHER_SECONDS))):
                     cost = await self._take_turn(turn)
                     await asyncio.sleep(min(cost / 2, PAUSE_SECONDS))
+
+    async def _gathered(
+        self, batches: AsyncIterator[list[StoredEvent]], seconds: float
+    ) -> list[StoredEvent]:
+        """Return the next batch, with what comes within some time after it."""
+        gathered = await anext(batches)
+        is_whole = gathered[-1].sequence >= self.newest()
+        if is_whole and seconds == 0:
+            return gathered
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds if is_whole else GATHER_SECONDS):
+                while len(gathered) < TURN_EVENTS:
+                    gathered += await anext(batches)  # cancelled, it loses nothing
+                    if not is_whole and gathered[-1].sequence >= self.newest():
+                        break
+        return gathered
 
     async def _take_turn(self, turn: list[StoredEvent]) -> float:
         """Hand out a turn, and return the seconds that it took."""
@@ -167,14 +186,3 @@ class Feed:
                 self._waiting.append((sequence, waiter))
             elif not waiter.done():
                 waiter.set_result(None)
-
-
-async def _gathered(batches: AsyncIterator[list[StoredEvent]], seconds: float) -> list[StoredEvent]:
-    """Return the next batch, with what comes within some time after it."""
-    gathered = await anext(batches)
-    if seconds > 0:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while len(gathered) < TURN_EVENTS:
-                    gathered += await anext(batches)  # cancelled, it loses nothing
-    return gathered

@@ -135,9 +135,9 @@ class WebSocketConnection(Connection):
         """Read what the client sends, or let it wait."""
         self._out.listen(on=on)
 
-    def tell(self, frame: dict[str, Any]) -> None:
-        """Write one frame to this client alone."""
-        self._out.push(protocol.text_frame(protocol.encode(frame)))
+    def tell(self, *frames: dict[str, Any]) -> None:
+        """Write frames to this client alone, all at once."""
+        self._out.push(b"".join([protocol.text_frame(protocol.encode(each)) for each in frames]))
 
     def ping(self) -> None:
         """Keep proxies from closing a silent connection; a full one is not silent."""

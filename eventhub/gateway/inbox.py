@@ -19,6 +19,8 @@ from eventhub.receipts import Receipt
 
 log = structlog.get_logger()
 
+Frame = dict[str, Any]
+
 MAX_UNDER_WAY = 256
 """Messages of one client that are being stored at once."""
 MAX_WAITING_BYTES = 64 << 10
@@ -33,6 +35,7 @@ class Inbox:
     """
 
     __slots__ = (
+        "_answers",
         "_connection",
         "_emptied",
         "_is_ending",
@@ -52,6 +55,7 @@ class Inbox:
         self._waiting: deque[Any] = deque()
         self._waiting_bytes = 0
         self._under_way = 0
+        self._answers: list[Frame] = []
         self._is_writing = False
         self._is_held = False
         self._is_ending = False
@@ -131,10 +135,24 @@ class Inbox:
             _ = self._route.fanout.spawn(self._settle(message, outcome))
             return
         self._under_way -= 1
-        self._answer(message, outcome)
+        if frame := self._answer(message, outcome):
+            self._tell_soon(frame)
         if not self._under_way and (self._waiting or self._is_ending):
             # Not now: a refusal comes while its message is being begun.
             asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _tell_soon(self, frame: Frame) -> None:
+        """Answer messages that are stored together with one write to the socket."""
+        self._answers.append(frame)
+        if not self._under_way:
+            self._tell_all()
+        elif len(self._answers) == 1:
+            asyncio.get_running_loop().call_soon(self._tell_all)
+
+    def _tell_all(self) -> None:
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self._connection.tell(*answers)
 
     async def _settle(self, message: Any, draft: Draft) -> None:
         self._on_outcome(message, await self._route.ingest.settle(draft))
@@ -144,7 +162,8 @@ class Inbox:
         try:
             await self._connection.drain()
             async for outcome in self._route.write(messages, self._visit):
-                self._answer(next(asked), outcome)
+                if frame := self._answer(next(asked), outcome):
+                    self._connection.tell(frame)
                 await self._connection.drain()  # whoever does not read its answers does not go on
         except ConnectionError:
             self._waiting.clear()
@@ -153,13 +172,14 @@ class Inbox:
             self._is_writing = False
         self._go_on()
 
-    def _answer(self, message: Any, outcome: Receipt | EventHubError) -> None:
+    def _answer(self, message: Any, outcome: Receipt | EventHubError) -> Frame | None:
+        """Return what the sender is told, if anything."""
         ref = message.get("_ref") if isinstance(message, dict) else None
         if isinstance(outcome, EventHubError):
-            self._connection.tell(protocol.refusal(outcome, ref))
-        elif self._connection.form is Form.V1:
-            if ref is not None:
-                self._connection.tell(protocol.ack(ref, outcome.as_dict()))
-        elif outcome.duplicate:
-            known = f"{outcome.id} is stored already, at {outcome.sequence}"
-            self._connection.tell(protocol.refusal(Rejected("duplicate", known), ref))
+            return protocol.refusal(outcome, ref)
+        if self._connection.form is Form.V1:
+            return None if ref is None else protocol.ack(ref, outcome.as_dict())
+        if not outcome.duplicate:
+            return None
+        known = f"{outcome.id} is stored already, at {outcome.sequence}"
+        return protocol.refusal(Rejected("duplicate", known), ref)
