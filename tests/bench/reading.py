@@ -1,5 +1,7 @@
 """Reading measured: the replay to a new connection, and the memory of connections."""
 
+import statistics
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +9,12 @@ from tests.bench.child import Child
 from tests.bench.figures import Figure, Limit, median_of
 from tests.bench.machine import resident_bytes, spending
 from tests.bench.projecting import fill, rebuild
-from tests.bench.servers import fresh_hub, scratch, serving
+from tests.bench.servers import fresh_hub, scratch, serving, ticking
 
 ROWS = 100_000
 REPETITIONS = 3
+TICKED = 15
+"""Replays during which the loop is watched."""
 REPLAYS = 5
 """In one repetition: a replay takes a few ticks of the CPU's clock."""
 WARM, IDLE = 200, 2_000
@@ -29,6 +33,16 @@ def replay(scale: float) -> Iterator[Figure]:
         mark=500_000,
         limit=Limit(name="`to_json` alone", value=limit),
         more=f"{per_second:,.0f} rows a second",
+    )
+    latest, worst, at_rest = blocked(int(ROWS * scale))
+    yield Figure(
+        what="longest that the event loop is late during such a replay",
+        value=latest,
+        unit="ms",
+        mark=5.0,
+        is_ceiling=True,
+        limit=Limit(name="the same loop at rest", value=at_rest),
+        more=f"median of {TICKED}; the worst was {worst:.1f} ms",
     )
 
 
@@ -51,6 +65,26 @@ def replayed(rows: int) -> tuple[float, float, float]:
         with Child("table_work", work="to_json", folder=str(folder)) as child:
             told = child.ask(repeat=REPETITIONS * REPLAYS)
     return rate, rows * REPLAYS / seconds, told["count"] / told["cpu"]
+
+
+def blocked(rows: int) -> tuple[float, float, float]:
+    """Return the milliseconds of the latest tick in a replay: median, worst; and of one at rest."""
+    with scratch() as folder:
+        fill(folder, rows)
+        rebuild(folder)
+        with (
+            ticking(folder) as (server, ticks),
+            Child("load", role="replay", url=server.url) as load,
+        ):
+            seconds = load.ask(rows=rows)["seconds"]  # warm-up
+            at_rest, replayed = [], []
+            for _ in range(TICKED):
+                ticks.latest()
+                time.sleep(seconds)
+                at_rest.append(ticks.latest())
+                load.ask(rows=rows)
+                replayed.append(ticks.latest())
+    return statistics.median(replayed), max(replayed), statistics.median(at_rest)
 
 
 def idle(scale: float) -> Iterator[Figure]:

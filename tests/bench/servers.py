@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,21 +55,44 @@ def scratch() -> Iterator[Path]:
         yield folder
 
 
-def hub_of(folder: Path) -> Hub:
+def hub_of(folder: Path, program: Sequence[str] = ("eventhub",)) -> Hub:
     """Return the hub of a folder, not yet started."""
-    return Hub(folder / "eventhub.yaml", folder, [])
+    return Hub(folder / "eventhub.yaml", folder, [], program)
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, program: Sequence[str] = ("eventhub",)) -> Iterator[Server]:
     """Run a hub, with its own broker and fsync, on the data of a folder."""
-    hub = hub_of(folder)
+    hub = hub_of(folder, program)
     hub.start()
     assert hub.process is not None
     try:
         yield Server("hub", f"{hub.url}/bench", hub.process.pid)
     finally:
         hub.kill()
+
+
+class Ticks:
+    """How late the loop of a ticking hub came to its timers."""
+
+    def __init__(self, server: Server, file: Path) -> None:
+        self._server = server
+        self._file = file
+
+    def latest(self) -> float:
+        """Return the milliseconds of the latest tick since this was asked last."""
+        self._file.unlink(missing_ok=True)
+        os.kill(self._server.pid, signal.SIGUSR1)
+        latest: list[float] = json.loads(_when_written(self._file))
+        return max(latest, default=0.0)
+
+
+@contextmanager
+def ticking(folder: Path) -> Iterator[tuple[Server, Ticks]]:
+    """Run a hub whose loop ticks, on the data of a folder."""
+    file = folder / "ticks.json"
+    with serving(folder, ("tests.bench.ticking_hub", str(file))) as server:
+        yield server, Ticks(server, file)
 
 
 @contextmanager
@@ -120,7 +143,7 @@ def _when_written(path: Path) -> str:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         text = path.read_text() if path.exists() else ""
-        if text.endswith(("\n", "}")):
+        if text.endswith(("\n", "}", "]")):
             return text.strip()
         time.sleep(0.01)
     raise TimeoutError(f"{path.name} was not written in {READY_SECONDS} s")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,10 @@ DEADLINE_SECONDS = 20.0
 class Hub:
     """One `eventhub serve`: can be stopped or killed, and started again on its data and port."""
 
-    def __init__(self, config: Path, folder: Path, flags: list[str]) -> None:
-        self._command = [sys.executable, "-m", "eventhub", "serve", str(config), *flags]
+    def __init__(
+        self, config: Path, folder: Path, flags: list[str], program: Sequence[str] = ("eventhub",)
+    ) -> None:
+        self._command = [sys.executable, "-m", *program, "serve", str(config), *flags]
         self._command += ["--data", str(folder / "data")]
         self.folder = folder
         """Of the configuration and the data."""
