@@ -10,7 +10,7 @@ from pathlib import Path
 import nats
 import pytest
 
-import eventhub.jetstream.writer
+import eventhub.jetstream.write
 from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Damaged, EventHubError, Unavailable
 from eventhub.event import StoredEvent
@@ -246,7 +246,7 @@ async def test_without_a_broker_a_write_is_refused_and_not_stored_later(tmp_path
 async def test_a_write_that_nobody_answers_has_an_unknown_outcome(
     broker: EmbeddedBroker, log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventhub.jetstream.writer, "UNKNOWN_SECONDS", 0.5)
+    monkeypatch.setattr(eventhub.jetstream.write, "UNKNOWN_SECONDS", 0.5)
     stream = await log.open(channel())
     event = make_event(id="a")
     os.kill(broker.pid, signal.SIGSTOP)
