@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -149,7 +148,7 @@ class Hooks:
                 if name not in asked or values != asked[name]:
                     handler.args[name] = _checked_values(name, values)
 
-    async def defaults(self, message: dict[str, Any], handler: Handler, now: datetime) -> None:
+    async def defaults(self, message: dict[str, Any], handler: Handler, now: str) -> None:
         """Set in `message` what its sender left out, or may not say.
 
         The built-in defaults first; `message_default:` overwrites them and the sender alike.
@@ -157,7 +156,7 @@ class Hooks:
         Args:
             message: changed in place; its `_method` is the section of `message_default:` to use.
             handler: the sender's connection.
-            now: in UTC: the instant of `timestamp`.
+            now: in UTC, ISO 8601 with microseconds and no zone; `timestamp` leaves out what is 0.
 
         Raises:
             Rejected: `refused` or `forbidden`: an expression refused the message.
@@ -176,7 +175,7 @@ class Hooks:
                     else deepcopy(value)
                 )
 
-    def set_built_in(self, message: dict[str, Any], handler: Handler, now: datetime) -> None:
+    def set_built_in(self, message: dict[str, Any], handler: Handler, now: str) -> None:
         """Set the built-in defaults alone; as `defaults`."""
         if message["_method"] != "POST":
             # A row keeps the user who made it, and nobody is told another one.
@@ -186,7 +185,7 @@ class Hooks:
             message["id"] = next(_IDS)
         message["user"] = None if handler.current_user is None else handler.current_user.id
         if message.get("timestamp") in (None, ""):
-            message["timestamp"] = now.replace(tzinfo=None).isoformat()
+            message["timestamp"] = now.removesuffix(".000000")
 
     async def prepare(self, message: dict[str, Any], handler: Handler) -> None:
         """Run `prepare:`, which may change `message` in place, or refuse it.

@@ -27,6 +27,7 @@ from eventhub.stream import Appended, EventStream, WrongSequence
 
 log = structlog.get_logger()
 
+_NAIVE = len("2026-11-23T10:00:00.000000")  # without a zone
 MAX_CONFLICTS = 20
 """Times a PUT is merged again because somebody was first, before its sender is told to wait."""
 RUN_MESSAGES = 256
@@ -215,7 +216,7 @@ class Ingest:
 
     def _plain_draft(self, command: Command, handler: Handler) -> "Draft":
         """Return what the columns make of a POST that no hook changes."""
-        now, message = self._now().astimezone(UTC), command.message.copy()
+        now, message = self._utc(), command.message.copy()
         self._hooks.set_built_in(message, handler, now)
         del message["_method"]
         message = self._columns.convert(self._columns.with_defaults(message))
@@ -223,7 +224,7 @@ class Ingest:
 
     async def _draft(self, command: Command, handler: Handler) -> "Draft":
         """Run the hooks; return what they and the columns make of the message."""
-        hooks, now, message = self._hooks, self._now().astimezone(UTC), command.message.copy()
+        hooks, now, message = self._hooks, self._utc(), command.message.copy()
         await hooks.defaults(message, handler, now)
         await hooks.prepare(message, handler)
         message["_method"] = command.method
@@ -241,18 +242,22 @@ class Ingest:
         message: dict[str, Any],
         broadcast: dict[str, Any] | None,
         handler: Handler,
-        now: datetime,
+        now: str,
     ) -> "Draft":
         user = handler.current_user
         return Draft(
             command=command,
             id=checked_id(message.get("id")),
-            time=now.isoformat(timespec="microseconds")[:-6] + "Z",
+            time=f"{now}Z",
             endpoint=self._endpoint.name,
             user=None if user is None else str(user.id),
             message=message,
             broadcast=broadcast,
         )
+
+    def _utc(self) -> str:
+        """Return the time, ISO 8601 with microseconds and no zone: a message needs it twice."""
+        return self._now().astimezone(UTC).isoformat(timespec="microseconds")[:_NAIVE]
 
     async def _last(self, row_id: str) -> StoredEvent | None:
         try:

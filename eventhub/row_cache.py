@@ -58,6 +58,6 @@ class RowCache:
             if known.sequence > stored.sequence:
                 return
             self._bytes -= known.size
+            self._events.move_to_end(stored.event.id)
         self._events[stored.event.id] = stored
-        self._events.move_to_end(stored.event.id)
         self._bytes += stored.size

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any
 
 from eventhub.conditions import Filter
-from eventhub.event import Event, StoredEvent
+from eventhub.event import StoredEvent
 from eventhub.filters import Query
 
 
@@ -63,19 +63,14 @@ def frame(told: Told, stored: StoredEvent, query: Query, *, sequenced: bool) -> 
     event = stored.event
     if told is Told.RECORD:
         return _record(stored, query)
-    method = {Told.ENTER: "POST", Told.LEAVE: "DELETE"}.get(told, event.method)
-    head: dict[str, Any] = {"_method": method}
+    head: dict[str, Any] = {"_method": event.method}
     if sequenced:
         head["_seq"] = stored.sequence
-    return query.pick({**head, **_content(told, event)})
-
-
-def _content(told: Told, event: Event) -> dict[str, Any]:
+    if told is Told.MESSAGE:
+        return query.pick({**head, **event.told, "id": event.id})
     if told is Told.ENTER:
-        return event.row or {}
-    if told is Told.LEAVE:
-        return {"id": event.id}
-    return {**event.told, "id": event.id}
+        return query.pick({**head, "_method": "POST", **(event.row or {})})
+    return query.pick({**head, "_method": "DELETE", "id": event.id})
 
 
 def _record(stored: StoredEvent, query: Query) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.hooks import Handler, Hooks, RequestInfo, User
 
-NOW = datetime(2023, 1, 2, 3, 4, 5, tzinfo=UTC)
+NOW = "2023-01-02T03:04:05.000000"
 ALICE = User({"id": "alice@example.org", "role": "admin"})
 
 
