@@ -46,7 +46,7 @@ UNAVAILABLE_SECONDS = 5.0  # that a write waits for the connection before it is 
 ROOM_SECONDS = 30.0  # to get into the queue, however many wait before
 PAUSE_SECONDS = 0.05  # between attempts that the server refuses for now
 GATHER_SECONDS = 0.0004  # between two looks whether those who were answered write again
-MOST_GATHER_SECONDS = 0.004  # a batch of 64 takes 3 ms, whatever has to wait for it
+MOST_GATHER_SECONDS = 0.004  # two batches of 64 take as long
 
 logger = structlog.get_logger(__name__)
 
@@ -181,6 +181,8 @@ class Writer:
         """Let others of the same rows and senders go on."""
         self._busy.difference_update([write.subject for write in writes])
         self._busy.difference_update([write.sender for write in writes])
+        if len(self._queue) >= AHEAD:
+            self._send_ahead()
         if self._queue and not self._batches:
             self._wake.set()
 

@@ -1,0 +1,60 @@
+"""What many senders have under way when the server is killed is stored once, in their order."""
+
+import asyncio
+import os
+import signal
+from functools import partial
+
+import pytest
+
+from eventhub.broker import EmbeddedBroker
+from eventhub.errors import EventHubError
+from eventhub.jetstream import JetStreamLog
+from eventhub.jetstream.writer import AHEAD
+from eventhub.stream import Appended
+from tests.builders import channel, make_event
+
+EVENTS, SENDERS, KILLS = 12_000, 4 * AHEAD, 3
+DEADLINE_SECONDS = 50.0
+
+
+@pytest.mark.timeout(60)
+async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    stream = await log.open(channel())
+    await broker.stage_in_memory()
+    told: dict[str, Appended | EventHubError] = {}
+    everything = asyncio.Event()
+
+    def note(row_id: str, outcome: Appended | EventHubError) -> None:
+        assert row_id not in told
+        told[row_id] = outcome
+        if len(told) == EVENTS:
+            everything.set()
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        for number in range(EVENTS):
+            row_id = f"{number % SENDERS}.{number}"
+            stream.submit(
+                make_event(id=row_id),
+                expect=0,
+                sender=number % SENDERS,
+                told=partial(note, row_id),
+            )
+            if number % 50 == 0:
+                await asyncio.sleep(0)  # so that batches are under way
+            if number % (EVENTS // KILLS) == EVENTS // KILLS // 2:
+                os.kill(broker.pid, signal.SIGKILL)
+        await everything.wait()
+    stored: list[tuple[str, int]] = []
+    async with stream.follow(0) as batches:
+        while len(stored) < EVENTS:
+            stored += [(each.event.id, each.sequence) for each in await anext(batches)]
+    # Who was answered was answered with the place where its event is, and nothing is there twice.
+    answered = {r: t.sequence for r, t in told.items() if isinstance(t, Appended)}
+    assert answered == dict(stored)
+    assert (await stream.bounds()).last == EVENTS
+    for sender in range(SENDERS):
+        mine = [row_id for row_id, _ in stored if row_id.startswith(f"{sender}.")]
+        assert mine == sorted(mine, key=lambda row_id: int(row_id.partition(".")[2]))
