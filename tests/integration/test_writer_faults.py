@@ -14,7 +14,9 @@ from eventhub.jetstream.writer import AHEAD
 from eventhub.stream import Appended
 from tests.builders import channel, make_event
 
-EVENTS, SENDERS, KILLS = 12_000, 4 * AHEAD, 3
+EVENTS, SENDERS = 12_000, 4 * AHEAD
+KILLS = (2_000, 5_000, 9_000)
+"""Answers after which the server is killed: others of the same batches are under way."""
 DEADLINE_SECONDS = 50.0
 
 
@@ -30,6 +32,8 @@ async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
     def note(row_id: str, outcome: Appended | EventHubError) -> None:
         assert row_id not in told
         told[row_id] = outcome
+        if len(told) in KILLS:
+            os.kill(broker.pid, signal.SIGKILL)
         if len(told) == EVENTS:
             everything.set()
 
@@ -44,8 +48,6 @@ async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
             )
             if number % 50 == 0:
                 await asyncio.sleep(0)  # so that batches are under way
-            if number % (EVENTS // KILLS) == EVENTS // KILLS // 2:
-                os.kill(broker.pid, signal.SIGKILL)
         await everything.wait()
     stored: list[tuple[str, int]] = []
     async with stream.follow(0) as batches:
