@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import eventhub.staging
 from eventhub.broker import EmbeddedBroker, running_broker
 from eventhub.errors import Misconfigured
 from eventhub.jetstream import JetStreamLog
@@ -198,3 +199,22 @@ async def test_what_a_killed_hub_left_in_memory_goes_with_the_next_start(tmp_pat
     async with EmbeddedBroker(tmp_path):
         assert not left.exists()
     assert not is_running(pid)
+
+
+async def test_without_a_folder_in_memory_batches_are_staged_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventhub.staging, "MEMORY", tmp_path / "nowhere")
+    async with (
+        EmbeddedBroker(tmp_path / "data") as broker,
+        JetStreamLog.connect(broker.url, token=broker.token) as log,
+    ):
+        stream = await log.open(channel())
+        await broker.stage_in_memory()
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(stream.append(make_event(id=f"{number}"), expect=0))
+        batches, _ = staging_of(tmp_path / "data")
+        assert batches.is_dir()
+        assert not batches.is_symlink()
+        assert (await stream.bounds()).last == 20
