@@ -120,9 +120,9 @@ class EmbeddedBroker:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._lock = await stack.enter_async_context(_held_lock(self.folder))
-            tasks = await stack.enter_async_context(background())
             self._staging = Staging(self.folder / "jetstream")
             stack.callback(self._staging.close)
+            tasks = await stack.enter_async_context(background())
             stack.push_async_callback(self._stop)
             await asyncio.to_thread(self._write_configs)
             await self._look_for_room()
@@ -229,9 +229,13 @@ class EmbeddedBroker:
         return self._stopping.is_set()
 
     async def _watch_room(self) -> None:
-        """Have the server stopped, to be started again, when the disk fills or has room again."""
+        """Have the server stopped, to be started again, when the disk fills or has room again.
+
+        The room in memory is looked after, too.
+        """
         while not await self._stops_within(LOOK_SECONDS):
             await self._look_for_room()
+            await self.stage_in_memory()
             if self._stores_nothing != self.is_full:
                 await self._terminate()
 

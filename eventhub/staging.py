@@ -14,6 +14,7 @@ server does not find the folder where it was before, batches are slower, and not
 import os
 import re
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -31,16 +32,20 @@ class Staging:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._memory: Path | None = None
-        if MEMORY.is_dir():
-            with suppress(OSError):  # a system that has it otherwise: batches stay on the disk
-                made = tempfile.mkdtemp(prefix=f"eventhub-{os.getpid()}-", dir=MEMORY)
-                self._memory = Path(made)
+        self._memory = _made()
 
     def link(self) -> None:
-        """Link the folders of all streams; after each start of the server, which removes links."""
+        """Link the folders of all streams, now and then.
+
+        The server removes the links when it starts, and some systems what is in memory when its
+        user logs out (`RemoveIPC` of systemd-logind).
+        """
         if self._memory is None:
             return
+        if not _is_own_folder(self._memory):
+            self._memory = _made()
+            if self._memory is None:
+                return
         for batches in self._folders():
             with suppress(OSError):  # a batch is under way on the disk: it stays there
                 self._link(batches, self._memory / batches.parent.name)
@@ -70,12 +75,28 @@ class Staging:
         batches.symlink_to(target)
 
 
+def _made() -> Path | None:
+    """Return a new folder in memory; None if that cannot be: batches stay on the disk."""
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"eventhub-{os.getpid()}-", dir=MEMORY))
+    except OSError:
+        return None
+
+
+def _is_own_folder(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
 def _remove_what_is_left() -> None:
     """Remove the folders of this user's processes that were killed."""
     for folder in MEMORY.iterdir():
         with suppress(OSError):
             match = _NAME.fullmatch(folder.name)
-            if match and folder.lstat().st_uid == os.geteuid() and not is_alive(int(match[1])):
+            if match and _is_own_folder(folder) and not is_alive(int(match[1])):
                 shutil.rmtree(folder)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -189,6 +190,23 @@ async def test_batches_are_staged_in_memory_and_leave_nothing_there(tmp_path: Pa
         assert batches.is_symlink()
     assert not memory.parent.exists()
     assert not batches.is_symlink()
+
+
+async def test_a_folder_in_memory_that_is_removed_is_made_anew(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    """As systemd does when the user logs out."""
+    stream = await log.open(channel())
+    await broker.stage_in_memory()
+    batches, memory = staging_of(broker.folder)
+    shutil.rmtree(memory.parent)
+    for turn in range(2):  # before and after it was noticed
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(stream.append(make_event(id=f"{turn}.{number}"), expect=0))
+        await until(lambda: batches.is_dir())
+    assert batches.readlink() != memory
+    assert (await stream.bounds()).last == 40
 
 
 async def test_what_a_killed_hub_left_in_memory_goes_with_the_next_start(tmp_path: Path) -> None:
