@@ -114,7 +114,11 @@ class Subscriber:
             laggards.dec()
 
     def _lag(self) -> None:
-        self._fanout.lag(self)
+        """Read on at one's own pace; but nothing more is read for a connection that ends."""
+        if self._outlet.is_closing:
+            self._fanout.detach(self)
+        else:
+            self._fanout.lag(self)
 
     async def _guarded(self, start: Start | None, replays: Replays | None) -> None:
         try:

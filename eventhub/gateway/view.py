@@ -33,10 +33,8 @@ class View:
         told = self._decide(stored, self.query.filter)
         if told is Told.NOTHING:
             return b""
-        payload = self._payload(told, stored, memo)
-        if self.form is Form.SSE:
-            return protocol.sse_event(payload, self.position(stored.sequence))
-        return protocol.text_frame(payload)
+        position = self.position(stored.sequence)
+        return protocol.wire(self.form, self._payload(told, stored, memo), position)
 
     def tells(self, stored: StoredEvent) -> bool:
         """Tell whether there is a frame for an event."""

@@ -83,8 +83,7 @@ class Ticks:
         """Return the milliseconds of the latest tick since this was asked last."""
         self._file.unlink(missing_ok=True)
         os.kill(self._server.pid, signal.SIGUSR1)
-        latest: list[float] = json.loads(_when_written(self._file))
-        return max(latest, default=0.0)
+        return float(_when_written(self._file))
 
 
 @contextmanager
@@ -143,7 +142,7 @@ def _when_written(path: Path) -> str:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         text = path.read_text() if path.exists() else ""
-        if text.endswith(("\n", "}", "]")):
+        if text.endswith(("\n", "}")):
             return text.strip()
         time.sleep(0.01)
     raise TimeoutError(f"{path.name} was not written in {READY_SECONDS} s")

@@ -40,7 +40,7 @@ async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
     async with asyncio.timeout(DEADLINE_SECONDS):
         for number in range(EVENTS):
             row_id = f"{number % SENDERS}.{number}"
-            stream.submit(
+            assert stream.submit(
                 make_event(id=row_id),
                 expect=0,
                 sender=number % SENDERS,

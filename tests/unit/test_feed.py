@@ -1,7 +1,7 @@
 """Whoever reads a feed, as fast or as slow as it likes, gets each event once and in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -130,3 +130,25 @@ async def test_a_turn_is_bounded() -> None:
         tasks.start(feed.run(), name="feed")
         await eventually(lambda: feed.head == 3 * TURN_EVENTS)
     assert max(turns) <= TURN_EVENTS
+
+
+async def test_what_is_known_to_be_stored_is_handed_out_as_one_turn() -> None:
+    """Although the log delivers it one by one; what nobody knows of is not waited for."""
+    stream, turns = OneByOne(channel()), list[list[int]]()
+    await append(stream, 5)
+    feed = Feed(stream, after=0)
+    feed.newest = lambda: 3
+    feed.listeners.append(lambda batch: turns.append([event.sequence for event in batch]))
+    async with background() as tasks:
+        tasks.start(feed.run(), name="feed")
+        await feed.reached(5, 10)
+    assert turns[0] == [1, 2, 3]
+
+
+class OneByOne(MemoryStream):
+    """Delivers each event as a batch of its own."""
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+        async with super().follow(after) as batches:
+            yield ([event] async for batch in batches for event in batch)
