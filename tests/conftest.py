@@ -1,12 +1,18 @@
-"""Fixtures for tests against the real broker."""
+"""Fixtures for tests against the real broker, and how all property tests run."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from eventhub.broker import EmbeddedBroker
 from eventhub.jetstream import JetStreamLog
+
+# No test is of time: the first one to draw a text in a fresh checkout builds Hypothesis's table of
+# Unicode, a second or more, and a machine that is shared may pause anywhere.
+settings.register_profile("eventhub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("eventhub")
 
 
 @pytest.fixture
