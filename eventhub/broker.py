@@ -59,6 +59,7 @@ _LAUNCH = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]): sys.exit("the hub is gone")
+ctypes.CDLL(None).prctl(29, ctypes.c_ulong(1_000_000), 0, 0, 0)
 os.environ.setdefault("GOMAXPROCS", str(max(1, len(os.sched_getaffinity(0)) // 2)))
 os.execv(sys.argv[2], sys.argv[2:])
 """
