@@ -1,8 +1,6 @@
 """Snapshot: the rows of a query at a known sequence. Implements `eventhub.snapshots`.
 
-Watermark and rows are read in one transaction, so they agree however busy the writer is. The JSON
-is made by DuckDB, equal when parsed to the row of the event; `_JSON` holds the one kind whose
-text it would spell differently.
+Watermark and rows are read in one transaction, so they agree however busy the writer is.
 
 An open transaction is dear: while it lasts DuckDB holds the sorted rows in memory, and all that is
 deleted since. So few are open at once, and each lasts only until its rows are in a spool, which is
@@ -11,22 +9,22 @@ as long as DuckDB takes to give them: no reader is waited for (ADR-19).
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import duckdb
 import structlog
 
 from eventhub.background import background
-from eventhub.columns import Column, Kind
 from eventhub.errors import Unavailable
 from eventhub.filters import Query
 from eventhub.metrics import SNAPSHOTS
 from eventhub.snapshots import Render, Snapshot
+from projections.pages import Page, pages
 from projections.projector import Projector
 from projections.spool import Memory, Spool
 from projections.store import Store
-from projections.tables import Tables, literal, quoted
+from projections.tables import Tables
 
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 240 << 10
@@ -74,7 +72,7 @@ class DuckSnapshots:
             snapshot = _Snapshot(self._store, held, spool, render)
             try:
                 tables = self._store.tables[channel]
-                await snapshot.begin(tables, *select(tables, query, sequenced=sequenced))
+                await snapshot.begin(tables, query, sequenced=sequenced)
                 if snapshot.sequence < at_least:
                     raise Unavailable("the projection is being rebuilt")
                 tasks.start(snapshot.produce(), name=f"snapshot of {channel}")
@@ -102,6 +100,8 @@ class _Snapshot:
         self._spool = spool
         self._render = render
         self._failure: Unavailable | None = None
+        self._pages: Iterator[Page] = iter(())
+        """Those that are still to be read."""
         self._progress = asyncio.Event()
         """Set at the next step, and then replaced."""
         self.sequence = 0
@@ -112,12 +112,16 @@ class _Snapshot:
         """Bytes that were produced so far."""
         return self._spool.size
 
-    async def begin(self, tables: Tables, sql: str, parameters: list[object]) -> None:
+    async def begin(self, tables: Tables, query: Query, *, sequenced: bool) -> None:
         """Read the watermark and the first chunk, for most queries the only one."""
 
         def step(connection: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
             sequence = watermark(connection, tables)
-            connection.execute(sql, parameters)
+            text_bytes = self._store.text_bytes(tables.channel.name)
+            self._pages = pages(
+                connection, tables, query, sequenced=sequenced, text_bytes=text_bytes
+            )
+            self._turn_page(connection)
             return sequence, self._move(connection, up_to=1)
 
         self._reader = await self._held.enter_async_context(self._store.reader())
@@ -149,12 +153,21 @@ class _Snapshot:
 
     def _move(self, connection: duckdb.DuckDBPyConnection, up_to: int) -> bool:
         """Move chunks to the spool until it has a size; tell whether there are no more."""
-        is_last = False
-        while self._spool.size < up_to and not is_last:
+        while self._spool.size < up_to:
             rows, is_last = _fetch(connection)
             if rows:
                 self._spool.append(self._render(rows))
-        return is_last
+            if is_last and not self._turn_page(connection):
+                return True
+        return False
+
+    def _turn_page(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Begin the next page; False if there is none."""
+        page = next(self._pages, None)
+        if page is None:
+            return False
+        connection.execute(page.sql, page.parameters)
+        return True
 
     async def _note(self, is_last: bool) -> None:
         """End the transaction after the last row, sent or not; wake those who wait for more."""
@@ -194,7 +207,7 @@ def _fetch(connection: duckdb.DuckDBPyConnection) -> tuple[list[bytes], bool]:
     """Fetch a chunk: a few rows, then as many as there is room for if the others are like them.
 
     Returns:
-        The rows, and whether they are the last ones.
+        The rows, and whether they are the last ones of the page.
     """
     rows = [row for (row,) in connection.fetchmany(BLOCK_ROWS)]
     if len(rows) < BLOCK_ROWS:
@@ -213,42 +226,3 @@ def watermark(connection: duckdb.DuckDBPyConnection, tables: Tables) -> int:
         "SELECT seq FROM main._watermark WHERE channel = ?", [tables.channel.name]
     ).fetchall()
     return int(found[0][0]) if found else 0
-
-
-def select(tables: Tables, query: Query, *, sequenced: bool = False) -> tuple[str, list[object]]:
-    """Return the SELECT of the rows of a query, each a JSON object in a BLOB, and its parameters.
-
-    JSON is made outside of the sort: rows beyond the limit never become text. Bytes are cheaper to
-    fetch than text, which Python would have to decode and then encode again.
-    """
-    where, values = query.filter.sql()
-    parameters: list[object] = [*values]
-    rows = f"SELECT * FROM {tables.current} WHERE {where} ORDER BY {query.order_by()}"  # noqa: S608 - quoted
-    if query.limit is not None:
-        rows += " LIMIT ?"
-        parameters.append(query.limit)
-    if query.offset:
-        rows += " OFFSET ?"
-        parameters.append(query.offset)
-    row = row_json(tables, query.columns, sequenced=sequenced)
-    return f"SELECT encode({row}) FROM ({rows})", parameters  # noqa: S608 - quoted
-
-
-def row_json(tables: Tables, names: Iterable[str], *, sequenced: bool = False) -> str:
-    """Return the SQL of a JSON object with these columns in order, after `_method` and `_seq`."""
-    columns = [tables.columns[name] for name in names]
-    members = [f"{literal(column.name)}, {_value(column)}" for column in columns]
-    if sequenced:
-        members = ["'_method', 'POST'", "'_seq', _seq", *members]
-    return f"CAST(json_object({', '.join(members)}) AS VARCHAR)"
-
-
-def _value(column: Column) -> str:
-    return _JSON.get(column.kind, "{0}").format(quoted(column.name))
-
-
-_JSON = {
-    # As `datetime.isoformat`: a T, and either no microseconds or six digits.
-    Kind.TIMESTAMP: "CASE WHEN microsecond({0}) % 1000000 = 0"
-    " THEN strftime({0}, '%Y-%m-%dT%H:%M:%S') ELSE strftime({0}, '%Y-%m-%dT%H:%M:%S.%f') END",
-}

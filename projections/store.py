@@ -22,7 +22,7 @@ from eventhub.errors import Misconfigured, Unavailable
 from eventhub.event import Sealed
 from projections.fold import fold
 from projections.reader import Reader
-from projections.tables import BOOKS, Tables, as_arrow, check_names, empty, prepare
+from projections.tables import BOOKS, Tables, as_arrow, check_names, empty, prepare, text_bytes
 
 Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
@@ -32,6 +32,9 @@ MAX_WAL_BYTES = 256 << 20
 own 16 MB half of the throughput is lost."""
 MAX_ROWS_AS_PARAMETERS = 100
 """Up to here parameters are faster than registering an Arrow table (1.2 ms)."""
+MEMORY_BYTES = 4 << 30
+"""What DuckDB holds in memory at the most, however large the machine; on one with less than 5 GiB
+it is DuckDB's own limit, 80 %. Beyond it lets go of what is in the file."""
 READER_THREADS = 4
 CLOSE_SECONDS = 10.0
 
@@ -43,7 +46,6 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     # A commit must not stop for a checkpoint: `_maintain` makes them, this is the backstop.
     "checkpoint_threshold": "1GB",
-    "lock_configuration": True,
 }
 _BATCH = "_batch"
 _PARAMETERS = "(SELECT unnest(?) AS sequence, unnest(?) AS payload)"
@@ -70,6 +72,7 @@ class Store:
         self.path = path
         self.tables = {channel.name: Tables(channel) for channel in channels}
         self._progress: dict[str, Progress] = {}
+        self._text_bytes: dict[str, float] = {}
         self._readers: set[Reader] = set()
         self._root_lock = Lock()
         self._is_closing = False
@@ -115,6 +118,10 @@ class Store:
     def progress(self, channel: str) -> Progress:
         """Return how far a channel is; never ahead of what is committed."""
         return self._progress[channel]
+
+    def text_bytes(self, channel: str) -> float:
+        """Return a bound of the text in all rows of a channel's tables; infinite if unknown."""
+        return self._text_bytes[channel]
 
     async def begin(self, channel: str, epoch: str) -> Progress:
         """Take a channel up where it was left, or anew if its stream is in another epoch."""
@@ -175,12 +182,15 @@ class Store:
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._root = duckdb.connect(self.path, config=_SETTINGS)
+        _limit_memory(self._root)
+        self._root.execute("SET lock_configuration = true")
         self._writer = self._root.cursor()
         self._writer.execute(BOOKS)
         for name, tables in self.tables.items():
             with self._transaction() as writer:
                 outcome = prepare(writer, tables)
             self._progress[name] = self._stored_progress(name)
+            self._text_bytes[name] = text_bytes(self._writer, tables)
             _log.info("projection_opened", channel=name, tables=outcome)
 
     def _stored_progress(self, channel: str) -> Progress:
@@ -228,12 +238,14 @@ class Store:
             empty(writer, self.tables[channel])
             self._write_checkpoint(channel, progress)
         self._progress[channel] = progress
+        self._text_bytes[channel] = 0
 
     def _append(self, channel: str, batch: Sequence[Sealed]) -> Progress:
         progress = self._progress[channel]
         fresh = [event for event in batch if event.sequence > progress.head]
         if fresh:
             progress = replace(progress, head=fresh[-1].sequence)
+            self._text_bytes[channel] += sum(len(event.payload) for event in fresh)
             with self._transaction():
                 self._write_history(self.tables[channel], fresh)
                 self._write_checkpoint(channel, progress)
@@ -303,6 +315,14 @@ class Store:
         except duckdb.Error as error:
             # A failed COMMIT has rolled back already; the error that matters is being raised.
             _log.debug("projection_rollback", error=str(error))
+
+
+def _limit_memory(connection: Connection) -> None:
+    [(limit,)] = connection.execute(
+        "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
+    ).fetchall()
+    if limit > MEMORY_BYTES:
+        connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
 
 
 async def _in(threads: Executor, job: Callable[..., T], *arguments: Any) -> T:

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import inf
 from typing import Any
 
 import duckdb
@@ -203,6 +204,17 @@ def empty(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     for book in ("_checkpoint", "_watermark"):
         connection.execute(f"DELETE FROM main.{book} WHERE channel = ?", [tables.channel.name])  # noqa: S608 - constants
     create(connection, tables)
+
+
+def text_bytes(connection: duckdb.DuckDBPyConnection, tables: Tables) -> float:
+    """Return the bytes of text in a history, by DuckDB's statistics; infinite if it has none.
+
+    What was added since it was opened counts. The current rows hold no more.
+    """
+    names = [c.name for c in tables.columns if c.kind in (Kind.TEXT, Kind.JSON)]
+    lengths = [f"stats({quoted(name)}).total_string_length" for name in names]
+    found = connection.execute(f"SELECT {', '.join(lengths)} FROM {tables.history} LIMIT 1")  # noqa: S608 - quoted
+    return sum(inf if size is None else size for row in found.fetchall() for size in row)
 
 
 def _add(connection: duckdb.DuckDBPyConnection, tables: Tables, column: Column) -> None:

@@ -15,9 +15,10 @@ import msgspec
 
 from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
+from projections.pages import row_json
 from projections.projector import Told, read_to_end
 from projections.reader import Reader
-from projections.snapshot import CHUNK_ROWS, row_json, watermark
+from projections.snapshot import CHUNK_ROWS, watermark
 from projections.store import Store
 from projections.tables import Tables
 

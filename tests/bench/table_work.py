@@ -16,9 +16,9 @@ import uvloop
 
 from eventhub import log
 from eventhub.event import SealedEvent, StoredEvent, encode
-from eventhub.filters import parse
+from projections.pages import row_json
 from projections.projector import BATCH_EVENTS, FOLD_EVENTS
-from projections.snapshot import CHUNK_ROWS, select
+from projections.snapshot import CHUNK_ROWS
 from projections.store import MAX_WAL_BYTES, Store
 from projections.tables import BOOKS, Tables, create
 from tests.bench.child import answer, setup
@@ -96,11 +96,12 @@ def as_arrow(tables: Tables, batch: list[StoredEvent]) -> pa.Table:
 def to_json(folder: Path, *, repeat: int) -> dict[str, Any]:
     """Read all current rows as JSON, in a thread, so many times."""
     channel = channel_of(folder)
-    tables, query = Tables(channel), parse({}, channel.columns)
-    statement, parameters = select(tables, query)
+    tables = Tables(channel)
+    row = row_json(tables, channel.columns.names)
+    statement = f"SELECT encode({row}) FROM (FROM {tables.current} ORDER BY _created_seq)"
 
     def read(connection: duckdb.DuckDBPyConnection) -> int:
-        connection.execute(statement, parameters)
+        connection.execute(statement)
         rows = 0
         while chunk := connection.fetchmany(CHUNK_ROWS):
             rows += len(chunk)

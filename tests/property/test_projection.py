@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import projections.pages
 import projections.store
 from eventhub.channel import Channel
 from eventhub.columns import Column, Kind
@@ -89,11 +90,19 @@ def test_the_json_of_a_row_is_the_row_exactly(rows: list[Row]) -> None:
         asyncio.run(scenario(folder))
 
 
-@settings(max_examples=30, deadline=None)
-@given(CHANGES, st.data())
-def test_any_batches_and_folds_come_to_the_same_table(
-    changes: list[Change], data: st.DataObject
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(CHANGES, st.sampled_from([1, 100, 1 << 20]), st.integers(1, 5), st.data())
+def test_any_batches_folds_and_pages_come_to_the_same_table(
+    monkeypatch: pytest.MonkeyPatch,
+    changes: list[Change],
+    page_bytes: int,
+    bucket: int,
+    data: st.DataObject,
 ) -> None:
+    monkeypatch.setattr(projections.pages, "PAGE_BYTES", page_bytes)
+    monkeypatch.setattr(projections.pages, "BUCKET", bucket)
     events = history(EVERY_KIND, changes)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(events)), max_size=6)) | {0, len(events)})
     batches = [events[start:end] for start, end in pairwise(cuts)]

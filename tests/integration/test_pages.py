@@ -1,0 +1,114 @@
+"""A table may be larger than the memory that DuckDB has: its rows are read in pages."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from eventhub.errors import Unavailable
+from eventhub.memory import MemoryStream
+from projections import store as module
+from projections.pages import PAGE_BYTES, pages
+from projections.projector import Projector
+from projections.snapshot import DuckSnapshots
+from projections.store import Store
+from tests.integration.test_projection import CHAT
+from tests.projecting import history, opened, query, read_all
+
+ROWS = 50_000
+MEMORY_BYTES = 64 << 20
+"""Less than the 100 MB of text in the rows."""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of rows of 2 KB that were changed in no order: it has to be sorted."""
+    path = tmp_path_factory.mktemp("large") / "p"
+
+    async def create() -> None:
+        async with Store(path, [CHAT]):
+            pass
+
+    asyncio.run(create())
+    with duckdb.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO chat_history (id, text, _method, _seq, _created_seq)"
+            " SELECT 'r' || n, repeat(md5(n::VARCHAR), 62), 'PUT', n, (n * 7919) % 1000003"
+            f" FROM range(1, {ROWS + 1}) numbers(n)"
+        )
+        connection.execute(
+            "INSERT INTO chat BY NAME SELECT id, text, _seq, _created_seq FROM chat_history"
+        )
+    return path
+
+
+@asynccontextmanager
+async def snapshots_of(path: Path) -> AsyncIterator[DuckSnapshots]:
+    async with Store(path, [CHAT]) as store:
+        yield DuckSnapshots(store, [Projector(store, MemoryStream(CHAT))])
+
+
+async def test_a_table_larger_than_the_memory_of_duckdb_is_replayed(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it and a part of it; only another order needs all rows in memory at once."""
+    monkeypatch.setattr(module, "MEMORY_BYTES", MEMORY_BYTES)
+    created = sorted((n * 7919 % 1000003, n) for n in range(1, ROWS + 1))
+    in_order = [n for _, n in created]
+    async with snapshots_of(large) as snapshots:
+        async with opened(snapshots, CHAT) as snapshot:
+            assert [seq for seq, _ in await read_all(snapshot)] == in_order
+        some = query(CHAT, **{"id>": ["r3"]})
+        async with opened(snapshots, CHAT, some) as snapshot:
+            found = [row["id"] for _, row in await read_all(snapshot)]
+        assert found == [f"r{n}" for n in in_order if f"r{n}" > "r3"]
+        with pytest.raises(Unavailable, match="Out of Memory"):
+            async with opened(snapshots, CHAT, query(CHAT, _sort=["text"])) as snapshot:
+                await read_all(snapshot)
+
+
+async def test_duckdb_takes_no_more_memory_than_it_may(large: Path) -> None:
+    async with Store(large, [CHAT]) as store, store.reader() as reader:
+
+        def limit(connection: duckdb.DuckDBPyConnection) -> int:
+            sql = "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
+            [(found,)] = connection.execute(sql).fetchall()
+            return int(found)
+
+        assert await store.read(reader, limit) <= module.MEMORY_BYTES
+
+
+async def test_what_is_in_memory_or_was_opened_again_is_weighed_alike(tmp_path: Path) -> None:
+    """Rows that may be more than a page are weighed; the bound holds over a start and a reset."""
+    events = history(CHAT, [("POST", f"r{n}", {"text": "x" * 1000}) for n in range(500)])
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        assert store.text_bytes("chat") == 0
+        await store.append("chat", events)
+        before = store.text_bytes("chat")
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        after = store.text_bytes("chat")
+        await store.reset("chat", "another")
+        assert store.text_bytes("chat") == 0
+    assert 500_000 <= after <= before
+
+
+async def test_rows_are_weighed_only_where_they_may_fill_several_pages(large: Path) -> None:
+    async with Store(large, [CHAT]) as store, store.reader() as reader:
+
+        async def count(text_bytes: float, **args: list[str]) -> int:
+            def found(connection: duckdb.DuckDBPyConnection) -> int:
+                tables, asked = store.tables["chat"], query(CHAT, **args)
+                return len(
+                    list(pages(connection, tables, asked, sequenced=False, text_bytes=text_bytes))
+                )
+
+            return await store.read(reader, found)
+
+        at_most = store.text_bytes("chat")
+        assert 100e6 / PAGE_BYTES < await count(at_most) < 1 + 110e6 / PAGE_BYTES
+        assert await count(at_most, id=["r3"]) == 1
+        assert await count(at_most, _limit=["3"]) == 1
+        assert await count(PAGE_BYTES) == 1
