@@ -6,6 +6,7 @@ without a buffer: a write that fails leaves nothing behind that a close would tr
 """
 
 import os
+import time
 from bisect import bisect_right
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -76,10 +77,11 @@ class Spool:
 
     def kept(self, offset: int) -> bytes | None:
         """Return some of the bytes from an offset on, if they are in memory: never blocks."""
+        chunks = self._chunks  # `close` may take them away
         if offset >= self._kept_bytes or self._is_closed:
             return None
         index = bisect_right(self._starts, offset) - 1
-        chunk, start = self._chunks[index], offset - self._starts[index]
+        chunk, start = chunks[index], offset - self._starts[index]
         return chunk[start : start + PART_BYTES]  # all of it is no copy
 
     def read(self, offset: int) -> bytes:
@@ -95,11 +97,18 @@ class Spool:
         return data
 
     def close(self) -> None:
-        """Give memory and disk their room back. It may be called again."""
+        """Give memory and disk their room back. It blocks: call it in a thread; again, if need be.
+
+        To free 64 MB at once takes 8 ms, and the GIL: so it is done bit by bit.
+        """
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
+            chunks, self._chunks = self._chunks, []
+            while chunks:
+                chunks.pop()
+                time.sleep(0)  # whoever waits for the GIL gets it
             self._memory.give(self._kept_bytes)
             if self._file is not None:
                 self._file.close()

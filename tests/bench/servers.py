@@ -79,11 +79,15 @@ class Ticks:
         self._server = server
         self._file = file
 
-    def latest(self) -> float:
-        """Return the milliseconds of the latest tick since this was asked last."""
+    def latest(self) -> tuple[float, float]:
+        """Return the milliseconds that the latest tick since this was asked last was late.
+
+        And the most CPU that the loop used between two ticks.
+        """
         self._file.unlink(missing_ok=True)
         os.kill(self._server.pid, signal.SIGUSR1)
-        return float(_when_written(self._file))
+        late, used = map(float, _when_written(self._file).split())
+        return late, used
 
 
 @contextmanager

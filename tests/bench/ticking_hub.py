@@ -1,7 +1,8 @@
 """Ticking hub: a hub whose event loop also notes how late it comes to a timer of a millisecond.
 
-`python -m tests.bench.ticking_hub FILE serve ...` is `eventhub serve ...`. On SIGUSR1 it writes the
-latest tick since the last SIGUSR1 to FILE, in milliseconds.
+`python -m tests.bench.ticking_hub FILE serve ...` is `eventhub serve ...`. On SIGUSR1 it writes two
+numbers to FILE, in milliseconds, of the ticks since the last SIGUSR1: how late the latest one was,
+and the most CPU that the loop's thread used between two. What is late beyond that was waiting.
 """
 
 import asyncio
@@ -22,16 +23,19 @@ _serve = hub.serve
 async def serve(*arguments: Any) -> None:
     """Serve, and tick."""
     late: list[float] = []
+    used: list[float] = []
 
     def tell() -> None:
-        FILE.write_text(f"{1000 * max(late, default=0.0)}\n")
+        FILE.write_text(f"{1000 * max(late, default=0.0)} {1000 * max(used, default=0.0)}\n")
         late.clear()
+        used.clear()
 
     async def tick() -> None:
         while True:
-            due = time.perf_counter() + TICK_SECONDS
+            due, cpu = time.perf_counter() + TICK_SECONDS, time.thread_time()
             await asyncio.sleep(TICK_SECONDS)
             late.append(time.perf_counter() - due)
+            used.append(time.thread_time() - cpu)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
     async with background() as tasks:

@@ -1,6 +1,7 @@
 """A spool gives every reader the bytes that were put in, and leaves nothing behind."""
 
 import os
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_from_any_place_on_the_bytes_are_those_that_were_put_in(
             assert 0 < len(piece) <= part
             found, offset = found + piece, offset + len(piece)
     assert found == expected[start:]
+
+
+def test_a_closed_spool_holds_nothing_whoever_holds_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Memory(100_000))
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            spool.append(bytes(10_000))
+        assert tracemalloc.get_traced_memory()[0] > 100_000
+        spool.close()
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
+    assert spool.kept(0) is None
 
 
 def test_spools_share_memory_and_give_it_back(tmp_path: Path) -> None:
