@@ -13,10 +13,14 @@ from eventhub.gateway.connection import too_large
 from eventhub.gateway.files import Files
 from eventhub.gateway.live import Live
 from eventhub.gateway.route import Route
+from eventhub.gateway.socket import abandon_after
 
 log = structlog.get_logger()
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS")
+STALLS = 2
+"""Times `server.stalled_after` until the kernel closes what takes nothing; a WebSocket is told why
+after once."""
 Health = Callable[[], list[str]]
 """What is wrong with the hub, a line each; nothing if it takes traffic."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -26,6 +30,7 @@ def add_routes(
     app: web.Application, config: Config, routes: Sequence[Route], live: Live, health: Health
 ) -> None:
     """Give an application the endpoints, the static files and the hub's own pages."""
+    app.on_response_prepare.append(_deadline(STALLS * config.server.stalled_after))
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readiness(health))
     app.router.add_get("/metrics", _metrics)
@@ -40,6 +45,16 @@ def _add_files(app: web.Application, files: Files, pattern: str) -> None:
     app.router.add_get(pattern, files.get)
     if pattern.endswith("/"):
         app.router.add_get(pattern + "{path:.+}", files.get)
+
+
+def _deadline(seconds: float) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Whoever does not read its answer must not hold what it is made from for ever."""
+
+    async def prepared(request: web.Request, response: web.StreamResponse) -> None:
+        if request.transport is not None:
+            abandon_after(request.transport, seconds)
+
+    return prepared
 
 
 async def _alive(request: web.Request) -> web.Response:
@@ -71,13 +86,19 @@ def _guarded(route: Route, live: Live) -> _Handler:
             return rows.refused(error, route, request)
         except web.HTTPRequestEntityTooLarge:
             return rows.refused(too_large(route.server), route, request)
-        except (web.HTTPException, ConnectionError):
+        except web.HTTPException:
             raise
-        except Exception:  # the client gets an error object, whatever went wrong
+        except Exception as error:  # the client gets an error object, whatever went wrong
+            if isinstance(error, ConnectionError) and _is_gone(request):
+                return web.Response()  # to nobody
             log.exception("request_failed", endpoint=route.endpoint.name)
             return rows.refused(EventHubError("internal error"), route, request)
 
     return handle
+
+
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 async def _dispatch(route: Route, live: Live, request: web.Request) -> web.StreamResponse:

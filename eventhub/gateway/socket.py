@@ -154,10 +154,24 @@ def _take_over(request: web.Request, protocol: asyncio.Protocol) -> None:
     handler.connection_lost(None)
 
 
+def abandon_after(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Have the kernel close a connection whose peer takes nothing for so long (RFC 5482).
+
+    For answers that are written by aiohttp, which waits for ever for a client that does not read.
+    """
+    if (raw := _tcp_socket(transport)) is not None:
+        milliseconds = min(int(1000 * seconds), 2**31 - 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+def _tcp_socket(transport: asyncio.BaseTransport) -> socket.socket | None:
+    raw: socket.socket | None = transport.get_extra_info("socket")
+    return raw if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6) else None
+
+
 def _keep_alive(transport: asyncio.Transport) -> None:
     """Notice a peer that vanished, without closing one that is only slow."""
-    raw = transport.get_extra_info("socket")
-    if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+    if (raw := _tcp_socket(transport)) is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)

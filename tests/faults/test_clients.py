@@ -77,9 +77,12 @@ ARE_CLOSED = {
 """Those that break a limit, or RFC 6455 so that it cannot be read on."""
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Open a WebSocket by hand."""
+async def connected(url: str) -> AsyncIterator[Streams]:
+    """Connect as a client for which the kernel takes little."""
     parts = urlsplit(url)
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
@@ -87,13 +90,21 @@ async def opened(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.
     await asyncio.get_running_loop().sock_connect(client, (parts.hostname, parts.port))
     reader, writer = await asyncio.open_connection(sock=client)
     try:
-        request = HANDSHAKE.format(path=f"{parts.path}?{parts.query}", host=parts.netloc)
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Streams]:
+    """Open a WebSocket by hand."""
+    parts = urlsplit(url)
+    request = HANDSHAKE.format(path=f"{parts.path}?{parts.query}", host=parts.netloc)
+    async with connected(url) as (reader, writer):
         writer.write(request.encode())
         async with asyncio.timeout(15):
             assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
         yield reader, writer
-    finally:
-        writer.transport.abort()
 
 
 class Attack:
@@ -168,6 +179,37 @@ async def test_dead_subscribers_are_let_go_and_not_noticed(hub: Hub) -> None:
         await until_connections(hub, lambda count: count == alive, load)
     assert load.is_connected_as_before
     assert not load.refusals
+
+
+def sockets(hub: Hub) -> int:
+    """Return how many connections of clients a hub has."""
+    assert hub.process is not None
+    port = urlsplit(hub.url).port
+    found = psutil.Process(hub.process.pid).net_connections("tcp")
+    return sum(each.laddr.port == port and bool(each.raddr) for each in found)
+
+
+async def test_who_does_not_read_an_answer_is_let_go_and_who_reads_slowly_gets_it(hub: Hub) -> None:
+    """The rows are more than a socket holds, so the hub waits for its client."""
+    rows = [{"id": f"r{n}", "pad": "x" * PAD_BYTES} for n in range(2000)]
+    request = f"GET /rows HTTP/1.1\r\nHost: {urlsplit(hub.url).netloc}\r\n\r\n".encode()
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as stalled:
+        for start in range(0, len(rows), 100):
+            answer = await session.post(f"{hub.url}/rows", json=rows[start : start + 100])
+            assert answer.status == 200
+        for _ in range(3):
+            _, writer = await stalled.enter_async_context(connected(hub.url))
+            writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's can
+            writer.write(request)
+        async with session.get(f"{hub.url}/rows") as slow:
+            assert sockets(hub) >= 4
+            found = b""
+            async for part in slow.content.iter_chunked(1 << 20):
+                found += part
+                await asyncio.sleep(STALLED_SECONDS / 4)
+        assert len(msgspec.json.decode(found)) == len(rows)
+        await until(lambda: sockets(hub) <= 1)
+    assert '"error"' not in hub.stderr()
 
 
 async def test_a_subscriber_that_pauses_catches_up(start_hub: HubStarter) -> None:
