@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http_websocket import WebSocketError, WebSocketReader, WSMessage, WSMsgType
 
@@ -26,6 +26,9 @@ CLOSE_SECONDS = 5.0
 """How long a client may take to answer a close frame."""
 NORMAL = 1000
 """The close code of a client that is done (RFC 6455 section 7.4.1)."""
+MASKED = 0x80
+"""In the second byte of a frame; without it a server must close (RFC 6455 section 5.1). aiohttp's
+reader takes either."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
 
 
@@ -176,6 +179,9 @@ class WebSocketConnection(Connection):
     def _on_data(self, data: bytes) -> None:
         """Cut out the messages. Who is silent costs no reader: it is made for the first byte."""
         if self._inflow is None or self._reader is None:
+            if len(data) > 1 and not data[1] & MASKED:  # whoever does not mask one masks none
+                self.leave(WSCloseCode.PROTOCOL_ERROR)
+                return
             self._inflow = _Inflow()
             self._reader = WebSocketReader(self._inflow, self._max_bytes, False, False)
         self._reader.feed_data(data)

@@ -67,6 +67,7 @@ ATTACKS: dict[str, tuple[bytes, bytes]] = {
 }
 """What is sent once, and then again and again until the hub has had enough."""
 ARE_CLOSED = {
+    "unmasked",
     "endless-fragments",
     "huge-frame",
     "reserved-bits",
