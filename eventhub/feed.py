@@ -85,8 +85,6 @@ class Feed:
         self.stream = stream
         self.head = after
         """Sequence of the last event handed out."""
-        self.newest: Callable[[], int] = lambda: 0
-        """Tells the highest sequence that is known to be stored: it is here in a moment."""
         self.listeners: list[Listener] = []
         """Called with every batch, one after the other; they must not raise or wait."""
         self._ring = Ring(after, ring_bytes)
@@ -112,14 +110,14 @@ class Feed:
     ) -> list[StoredEvent]:
         """Return the next batch, with what comes within some time after it."""
         gathered = await anext(batches)
-        is_whole = gathered[-1].sequence >= self.newest()
+        is_whole = gathered[-1].sequence >= self.stream.newest
         if is_whole and seconds == 0:
             return gathered
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds if is_whole else GATHER_SECONDS):
                 while len(gathered) < TURN_EVENTS:
                     gathered += await anext(batches)  # cancelled, it loses nothing
-                    if not is_whole and gathered[-1].sequence >= self.newest():
+                    if not is_whole and gathered[-1].sequence >= self.stream.newest:
                         break
         return gathered
 

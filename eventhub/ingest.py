@@ -61,11 +61,6 @@ class Ingest:
         channel = endpoint.channel.name
         self._appended = {m: metrics.APPENDED.labels(channel, m) for m in METHODS}
 
-    @property
-    def newest(self) -> int:
-        """Highest sequence that this process knows to be stored in the channel."""
-        return self._rows.newest
-
     def post(self, command: Command | EventHubError, handler: Handler, done: "Done") -> bool:
         """Begin to store a message, if nothing has to be waited for; else leave it to `write`.
 
@@ -167,7 +162,6 @@ class Ingest:
         elif isinstance(told, EventHubError):
             done(_counted(told))
         else:
-            self._rows.hear_of(told.sequence)
             self._appended["POST"].inc()
             done(Receipt(draft.id, told.sequence, duplicate=False))
 

@@ -57,6 +57,11 @@ class MemoryStream:
         self._queues: dict[str, _Queue] = {}
         self._changed = asyncio.Event()
 
+    @property
+    def newest(self) -> int:
+        """Highest sequence."""
+        return self.length
+
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event."""
         return self.store(event, expect)

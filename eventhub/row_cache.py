@@ -22,8 +22,6 @@ class RowCache:
         self._max_bytes = max_bytes
         self._events: OrderedDict[str, StoredEvent] = OrderedDict()
         self._bytes = 0
-        self.newest = 0
-        """Highest sequence that is known to be stored: what a reader who comes now must see."""
 
     def note(self, batch: Iterable[StoredEvent]) -> None:
         """Take events that were appended, in order."""
@@ -32,10 +30,6 @@ class RowCache:
         while self._bytes > self._max_bytes:
             _, oldest = self._events.popitem(last=False)
             self._bytes -= oldest.size
-
-    def hear_of(self, sequence: int) -> None:
-        """Know that an event is stored; it will be noted when it comes by."""
-        self.newest = max(self.newest, sequence)
 
     def recent(self, row_id: str) -> StoredEvent | None:
         """Return the last event of a row as far as it is known here."""
@@ -52,7 +46,6 @@ class RowCache:
         return stored
 
     def _keep(self, stored: StoredEvent) -> None:
-        self.newest = max(self.newest, stored.sequence)
         known = self._events.get(stored.event.id)
         if known is not None:
             if known.sequence > stored.sequence:

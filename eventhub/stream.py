@@ -72,6 +72,10 @@ class EventStream(Protocol):
     def epoch(self) -> str:
         """Letters and digits; another one when the stream was deleted and made again."""
 
+    @property
+    def newest(self) -> int:
+        """Highest sequence that this process appended or read singly: followers have it soon."""
+
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event durably; return once it is.
 

@@ -117,4 +117,4 @@ class Live:
 
 
 async def _start(route: Route, view: View, since: str | None) -> Start:
-    return await start_of(since, view, route.stream, route.fanout, route.ingest.newest)
+    return await start_of(since, view, route.stream, route.fanout)

@@ -29,9 +29,7 @@ class Start:
     """For the `_resume` frame; empty if the client named no place."""
 
 
-async def start_of(
-    since: str | None, view: View, stream: EventStream, fanout: Fanout, newest: int = 0
-) -> Start:
+async def start_of(since: str | None, view: View, stream: EventStream, fanout: Fanout) -> Start:
     """Return where a client starts that asks for `since`.
 
     Args:
@@ -39,16 +37,17 @@ async def start_of(
         view: what the client is told.
         stream: the channel's log.
         fanout: its head is what is live.
-        newest: what was answered to writers, and may be ahead of the head by a moment.
 
     Raises:
         Rejected: `bad_position`.
         Unavailable: the log cannot be searched now.
     """
+    # What was answered to a writer may be ahead of the feed by a moment.
+    head = max(fanout.feed.head, stream.newest)
     if since is None:
-        return Start(position=0 if view.history else None, head=max(fanout.feed.head, newest))
+        return Start(position=0 if view.history else None, head=head)
     bounds = await stream.bounds()
-    oldest, head = bounds.first - 1, max(fanout.feed.head, newest, bounds.last)
+    oldest, head = bounds.first - 1, max(head, bounds.last)
     if since == "earliest":
         return Start(position=oldest, head=head, recovered=True, reason="earliest")
     if since == "now":

@@ -160,11 +160,17 @@ class JetStreamStream:
         self._writer = writer
         self._epoch = epoch
         self._readable = 0  # the last sequence that `bounds` has found readable
+        self._found = 0  # the highest sequence that was read singly
 
     @property
     def epoch(self) -> str:
         """Equal only within one life of the stream."""
         return self._epoch
+
+    @property
+    def newest(self) -> int:
+        """Highest sequence that this process appended or read singly."""
+        return max(self._writer.newest, self._found)
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event durably."""
@@ -276,7 +282,9 @@ class JetStreamStream:
         message = await self._connection.direct_get(self.channel.stream, query)
         if message is None:
             return None
-        return StoredEvent.read(_sequence_of(message), message.data, self.channel.columns)
+        sequence = _sequence_of(message)
+        self._found = max(self._found, sequence)
+        return StoredEvent.read(sequence, message.data, self.channel.columns)
 
 
 class JetStreamRecords:

@@ -66,6 +66,8 @@ class Writer:
         self._doubtful: deque[Sequence[Write]] = deque()  # of batches that were not stored
         self._busy: set[Hashable] = set()  # subjects and senders of what is under way
         self._latest = 0  # writes of the round that was begun last
+        self.newest = 0
+        """Highest sequence that was acknowledged."""
         self._round = Round()
         self._replies: Subscription | None = None
         self._numbers = count()
@@ -220,6 +222,7 @@ class Writer:
                 write.sent = False  # nothing of it is stored
             self._doubt(writes)
         else:
+            self.newest = max(self.newest, ack.seq)
             for sequence, write in enumerate(writes, ack.seq - len(writes) + 1):
                 write.settle(Appended(sequence, duplicate=False))
             self._release(writes)
@@ -302,7 +305,7 @@ class Writer:
         if ack is None:
             return False
         if ack.error is None:
-            write.settle(Appended(ack.seq, duplicate=ack.duplicate))
+            self._settle_stored(write, ack.seq, duplicate=ack.duplicate)
             return True
         if ack.number != WRONG_SEQUENCE:
             logger.warning("append_refused", subject=write.subject, reason=ack.error)
@@ -316,7 +319,7 @@ class Writer:
         if known is None:
             return False
         if known.error is None:
-            write.settle(Appended(known.seq, duplicate=True))
+            self._settle_stored(write, known.seq, duplicate=True)
         else:
             write.settle(Unavailable("the event log has no room; nothing was stored"))
         return True
@@ -332,10 +335,14 @@ class Writer:
         if ack is None:
             return False
         if ack.error is None:
-            write.settle(Appended(ack.seq, duplicate=True))
+            self._settle_stored(write, ack.seq, duplicate=True)
         else:
             write.settle(WrongSequence("the row has another last event"))
         return True
+
+    def _settle_stored(self, write: Write, sequence: int, *, duplicate: bool) -> None:
+        self.newest = max(self.newest, sequence)
+        write.settle(Appended(sequence, duplicate))
 
     async def _ask_for(self, write: Write) -> Ack | None:
         if not await self._prepare([write]):

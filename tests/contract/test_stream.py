@@ -300,6 +300,25 @@ async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
     assert [appended.sequence for _, appended in stored] == list(range(2, len(stored) + 2))
 
 
+@pytest.mark.parametrize("count", [1, 3, 100])
+async def test_whoever_is_told_that_it_is_stored_finds_it_known(
+    stream: EventStream, count: int
+) -> None:
+    """So that a reader who comes then waits for it, although the feed is behind."""
+    known: list[bool] = []
+
+    def told(outcome: Appended | EventHubError) -> None:
+        known.append(isinstance(outcome, Appended) and stream.newest >= outcome.sequence)
+
+    for number in range(count):
+        assert stream.submit(make_event(id=f"r{number}"), expect=0, sender="ann", told=told)
+    async with asyncio.timeout(10):
+        while len(known) < count:
+            await asyncio.sleep(0.001)
+    assert all(known)
+    assert stream.newest == count
+
+
 async def test_a_submitted_event_that_is_too_large_is_refused_at_once(stream: EventStream) -> None:
     event = make_event(message={"text": "x" * MAX_PAYLOAD})
     with pytest.raises(Rejected, match="too large"):

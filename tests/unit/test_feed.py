@@ -135,9 +135,9 @@ async def test_a_turn_is_bounded() -> None:
 async def test_what_is_known_to_be_stored_is_handed_out_as_one_turn() -> None:
     """Although the log delivers it one by one; what nobody knows of is not waited for."""
     stream, turns = OneByOne(channel()), list[list[int]]()
+    stream.newest = 3
     await append(stream, 5)
     feed = Feed(stream, after=0)
-    feed.newest = lambda: 3
     feed.listeners.append(lambda batch: turns.append([event.sequence for event in batch]))
     async with background() as tasks:
         tasks.start(feed.run(), name="feed")
@@ -147,6 +147,8 @@ async def test_what_is_known_to_be_stored_is_handed_out_as_one_turn() -> None:
 
 class OneByOne(MemoryStream):
     """Delivers each event as a batch of its own."""
+
+    newest = 0
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:

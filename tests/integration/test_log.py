@@ -1,4 +1,4 @@
-"""Who follows without decoding gets no damaged event, and each one is told."""
+"""Who reads a log knows what others wrote to it, and gets nothing of it that is damaged."""
 
 import asyncio
 
@@ -39,3 +39,15 @@ async def test_erased_events_are_passed_over(broker: EmbeddedBroker, log: JetStr
     async with stream.follow_sealed(0) as batches, asyncio.timeout(20):
         assert [sealed.sequence for sealed in await anext(batches)] == [1, 3, 4]
     await client.close()
+
+
+async def test_what_one_process_wrote_is_known_to_the_other_that_has_read_it(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    stream = await log.open(channel())
+    for number in range(4):
+        await stream.append(make_event(id=f"r{number}"), expect=0)
+    async with JetStreamLog.connect(broker.url, token=broker.token) as other_log:
+        other = await other_log.open(channel())
+        assert await other.last("r2") is not None
+        assert other.newest == 3
