@@ -282,9 +282,9 @@ class JetStreamStream:
         message = await self._connection.direct_get(self.channel.stream, query)
         if message is None:
             return None
-        sequence = _sequence_of(message)
-        self._found = max(self._found, sequence)
-        return StoredEvent.read(sequence, message.data, self.channel.columns)
+        stored = StoredEvent.read(_sequence_of(message), message.data, self.channel.columns)
+        self._found = max(self._found, stored.sequence)  # what is damaged never comes by
+        return stored
 
 
 class JetStreamRecords:
