@@ -5,7 +5,7 @@ table name and any row id will do.
 """
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 
 from eventhub.columns import Columns
@@ -22,13 +22,6 @@ def encode_token(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     return "=" + urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def decode_token(token: str) -> str:
-    """Return the text that `encode_token` was given."""
-    if not token.startswith("="):
-        return token
-    return urlsafe_b64decode(token[1:] + "=" * (-(len(token) - 1) % 4)).decode()
 
 
 def checked_id(value: object) -> str:

@@ -86,7 +86,7 @@ class Fanout:
 
         What was written to it is everything up to the head.
         """
-        if member in self._groups:
+        if self.is_attached(member):
             member.position = self.feed.head
             self.detach(member)
             _ = self.spawn(member.catch_up())

@@ -11,7 +11,6 @@ from eventhub.channel import (
     MAX_ID_LENGTH,
     Channel,
     checked_id,
-    decode_token,
     encode_token,
     endpoints_of,
 )
@@ -29,9 +28,8 @@ def config(*tables: tuple[str, tuple[Column, ...]]) -> Config:
 
 
 @given(st.text())
-def test_a_token_is_read_back_and_has_nothing_that_nats_reads(text: str) -> None:
+def test_a_token_has_nothing_that_nats_reads(text: str) -> None:
     token = encode_token(text)
-    assert decode_token(token) == text
     assert token
     assert not set(token) & set(" .*>/\\\t\r\n")
 
