@@ -19,8 +19,9 @@ from eventhub.columns import Column, Kind
 from eventhub.filters import Query
 from projections.tables import Tables, literal, quoted
 
-PAGE_BYTES = 16 << 20
-"""Of text and JSON that are sorted at once; DuckDB takes up to twenty times as much."""
+SHARES = 32
+"""A page is this part of DuckDB's memory, in text and JSON: to sort it takes up to twenty times as
+much. Where rows were changed in no order each page looks through them all: the fewer the better."""
 BUCKET = 256
 """Created sequences that are weighed together: a page holds whole buckets."""
 _FIXED_BYTES = 8
@@ -42,6 +43,7 @@ def pages(
     *,
     sequenced: bool,
     text_bytes: float,
+    memory_bytes: int,
 ) -> Iterator[Page]:
     """Iterate over the pages of a query; if nothing matches there is one, which is empty.
 
@@ -54,13 +56,15 @@ def pages(
         query: what is asked for.
         sequenced: whether rows have `_method` and `_seq`.
         text_bytes: bound of the text in all rows.
+        memory_bytes: what DuckDB holds in memory at the most.
     """
+    page_bytes = memory_bytes // SHARES
     is_shaped = query.sort or query.limit is not None or query.offset
-    if is_shaped or text_bytes <= PAGE_BYTES:
+    if is_shaped or text_bytes <= page_bytes:
         yield _page(tables, query, sequenced=sequenced)
         return
     start = None
-    for end in _ends(_weights(connection, tables, query)):
+    for end in _ends(_weights(connection, tables, query), page_bytes):
         yield _page(tables, query, start, end, sequenced=sequenced)
         start = end
     yield _page(tables, query, start, sequenced=sequenced)
@@ -118,11 +122,11 @@ def _weights(
     ).fetchall()
 
 
-def _ends(weights: list[tuple[int, int]]) -> Iterator[int]:
+def _ends(weights: list[tuple[int, int]], page_bytes: int) -> Iterator[int]:
     """Iterate over the sequences at which a page ends and another one begins."""
     size = 0
     for start, width in weights:
-        if size and size + width > PAGE_BYTES:
+        if size and size + width > page_bytes:
             yield start
             size = 0
         size += width

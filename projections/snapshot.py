@@ -117,9 +117,13 @@ class _Snapshot:
 
         def step(connection: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
             sequence = watermark(connection, tables)
-            text_bytes = self._store.text_bytes(tables.channel.name)
             self._pages = pages(
-                connection, tables, query, sequenced=sequenced, text_bytes=text_bytes
+                connection,
+                tables,
+                query,
+                sequenced=sequenced,
+                text_bytes=self._store.text_bytes(tables.channel.name),
+                memory_bytes=self._store.memory_bytes,
             )
             self._turn_page(connection)
             return sequence, self._move(connection, up_to=1)

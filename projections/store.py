@@ -73,6 +73,8 @@ class Store:
         self.tables = {channel.name: Tables(channel) for channel in channels}
         self._progress: dict[str, Progress] = {}
         self._text_bytes: dict[str, float] = {}
+        self.memory_bytes = MEMORY_BYTES
+        """What DuckDB holds in memory at the most, once open."""
         self._readers: set[Reader] = set()
         self._root_lock = Lock()
         self._is_closing = False
@@ -182,7 +184,7 @@ class Store:
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._root = duckdb.connect(self.path, config=_SETTINGS)
-        _limit_memory(self._root)
+        self.memory_bytes = _limit_memory(self._root)
         self._root.execute("SET lock_configuration = true")
         self._writer = self._root.cursor()
         self._writer.execute(BOOKS)
@@ -317,12 +319,14 @@ class Store:
             _log.debug("projection_rollback", error=str(error))
 
 
-def _limit_memory(connection: Connection) -> None:
+def _limit_memory(connection: Connection) -> int:
+    """Lower DuckDB's own limit if it is above ours; return what it is then."""
     [(limit,)] = connection.execute(
         "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
     ).fetchall()
     if limit > MEMORY_BYTES:
         connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
+    return min(int(limit), MEMORY_BYTES)
 
 
 async def _in(threads: Executor, job: Callable[..., T], *arguments: Any) -> T:

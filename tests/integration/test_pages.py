@@ -11,7 +11,7 @@ import pytest
 from eventhub.errors import Unavailable
 from eventhub.memory import MemoryStream
 from projections import store as module
-from projections.pages import PAGE_BYTES, pages
+from projections.pages import SHARES, pages
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
@@ -97,18 +97,25 @@ async def test_what_is_in_memory_or_was_opened_again_is_weighed_alike(tmp_path: 
 
 async def test_rows_are_weighed_only_where_they_may_fill_several_pages(large: Path) -> None:
     async with Store(large, [CHAT]) as store, store.reader() as reader:
+        page_bytes = 8 << 20
 
         async def count(text_bytes: float, **args: list[str]) -> int:
             def found(connection: duckdb.DuckDBPyConnection) -> int:
                 tables, asked = store.tables["chat"], query(CHAT, **args)
-                return len(
-                    list(pages(connection, tables, asked, sequenced=False, text_bytes=text_bytes))
+                some = pages(
+                    connection,
+                    tables,
+                    asked,
+                    sequenced=False,
+                    text_bytes=text_bytes,
+                    memory_bytes=SHARES * page_bytes,
                 )
+                return len(list(some))
 
             return await store.read(reader, found)
 
         at_most = store.text_bytes("chat")
-        assert 100e6 / PAGE_BYTES < await count(at_most) < 1 + 110e6 / PAGE_BYTES
+        assert 100e6 / page_bytes < await count(at_most) < 1 + 110e6 / page_bytes
         assert await count(at_most, id=["r3"]) == 1
         assert await count(at_most, _limit=["3"]) == 1
-        assert await count(PAGE_BYTES) == 1
+        assert await count(page_bytes) == 1

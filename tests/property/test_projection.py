@@ -93,15 +93,15 @@ def test_the_json_of_a_row_is_the_row_exactly(rows: list[Row]) -> None:
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(CHANGES, st.sampled_from([1, 100, 1 << 20]), st.integers(1, 5), st.data())
+@given(CHANGES, st.sampled_from([1, 1 << 20, 1 << 30]), st.integers(1, 5), st.data())
 def test_any_batches_folds_and_pages_come_to_the_same_table(
     monkeypatch: pytest.MonkeyPatch,
     changes: list[Change],
-    page_bytes: int,
+    shares: int,
     bucket: int,
     data: st.DataObject,
 ) -> None:
-    monkeypatch.setattr(projections.pages, "PAGE_BYTES", page_bytes)
+    monkeypatch.setattr(projections.pages, "SHARES", shares)
     monkeypatch.setattr(projections.pages, "BUCKET", bucket)
     events = history(EVERY_KIND, changes)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(events)), max_size=6)) | {0, len(events)})
