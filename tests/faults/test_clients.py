@@ -249,6 +249,9 @@ async def test_a_client_process_that_is_stopped_goes_on_where_it_was(
         async with load.running():
             await load.goes_on()
             await until(lambda: out.stat().st_size > 0)
+            await load.goes_on()  # by then it has `_ready`, and with it a position
+            reached = load.subscribers[0].reached
+            await until(lambda: out.read_bytes().count(b"\n") >= reached)
             client.suspend()
             alive = await connections(hub) - 1
             await until_connections(hub, lambda count: count == alive, load)
