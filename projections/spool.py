@@ -77,7 +77,7 @@ class Spool:
 
     def kept(self, offset: int) -> bytes | None:
         """Return some of the bytes from an offset on, if they are in memory: never blocks."""
-        chunks = self._chunks  # `close` may take them away
+        chunks = self._chunks  # if it is closed meanwhile, this list still has them
         if offset >= self._kept_bytes or self._is_closed:
             return None
         index = bisect_right(self._starts, offset) - 1
@@ -105,7 +105,7 @@ class Spool:
             if self._is_closed:
                 return
             self._is_closed = True
-            chunks, self._chunks = self._chunks, []
+            chunks, self._chunks = self._chunks.copy(), []
             while chunks:
                 chunks.pop()
                 time.sleep(0)  # whoever waits for the GIL gets it

@@ -216,7 +216,7 @@ async def test_whoever_is_cancelled_at_whatever_moment_leaves_nothing_behind(
 
 
 def fill(path: Path, rows: int) -> None:
-    """Make the tables, and fill one with rows of 1 KB, in no order that a sort could skip."""
+    """Make the tables, and fill them with rows of 1 KB, in no order that a sort could skip."""
 
     async def create() -> None:
         async with Store(path, [CHAT]):
@@ -225,9 +225,12 @@ def fill(path: Path, rows: int) -> None:
     asyncio.run(create())
     with duckdb.connect(path) as connection:
         connection.execute(
-            "INSERT INTO chat (id, text, _seq, _created_seq)"
-            " SELECT 'r' || n, repeat(md5(n::VARCHAR), 32), n, (n * 7919) % 1000003"
+            "INSERT INTO chat_history (id, text, _method, _seq, _created_seq)"
+            " SELECT 'r' || n, repeat(md5(n::VARCHAR), 32), 'PUT', n, (n * 7919) % 1000003"
             f" FROM range(1, {rows + 1}) numbers(n)"
+        )
+        connection.execute(
+            "INSERT INTO chat BY NAME SELECT id, text, _seq, _created_seq FROM chat_history"
         )
 
 

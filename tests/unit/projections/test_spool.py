@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from bisect import bisect_right
 from contextlib import closing
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_a_closed_spool_holds_nothing_whoever_holds_it(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[0] < 10_000
     finally:
         tracemalloc.stop()
+    assert spool.kept(0) is None
+
+
+def test_who_looks_while_it_is_closed_is_harmed_by_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, Memory(100))
+    spool.append(b"ab")
+
+    def closed_meanwhile(starts: list[int], offset: int) -> int:
+        spool.close()
+        return bisect_right(starts, offset)
+
+    monkeypatch.setattr(module, "bisect_right", closed_meanwhile)
+    assert spool.kept(0) == b"ab"
     assert spool.kept(0) is None
 
 
