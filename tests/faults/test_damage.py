@@ -73,6 +73,11 @@ def sequence_of(sequence: int) -> "Damage":
     return lambda stored: flip(stored[sequence], 4)
 
 
+def endless(sequence: int) -> "Damage":
+    """The server would fill the hole before it, one sequence at a time, for hours."""
+    return lambda stored: flip(stored[sequence], 9)
+
+
 def cut_off(sequence: int) -> "Damage":
     """The file ends within a message."""
 
@@ -149,6 +154,7 @@ CASES = {
     "payload": (payload_of(5), KEPT),
     "length": (length_of(5), KEPT),
     "sequence": (sequence_of(5), KEPT),
+    "endless": (endless(6), KEPT),
     "first": (checksum_of(1), KEPT),
     "last": (payload_of(EVENTS), KEPT),
     "middle-block-gone": (block_of(6), KEPT),

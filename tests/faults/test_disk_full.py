@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from eventhub.broker import FLOOR_BYTES, EmbeddedBroker
+from eventhub.broker import EmbeddedBroker
+from eventhub.broker.embedded import FLOOR_BYTES
 from eventhub.jetstream import JetStreamLog
 from tests.builders import channel, make_event
 from tests.e2e.client import get

@@ -6,17 +6,24 @@ import shutil
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import nats
 import psutil
 import pytest
+from nats.js.api import StreamConfig
 
-import eventhub.staging
+import eventhub.broker.embedded
+import eventhub.broker.server
+import eventhub.broker.staging
 from eventhub.broker import EmbeddedBroker, running_broker
+from eventhub.broker.folder import held_lock
+from eventhub.broker.server import Server, write_configs
+from eventhub.broker.staging import MEMORY
 from eventhub.errors import Misconfigured
 from eventhub.jetstream import JetStreamLog
-from eventhub.staging import MEMORY
 from tests.builders import channel, make_event
 
 HUB = """
@@ -56,6 +63,15 @@ def memory_of(pid: int) -> Path:
     """Return the folder in memory of a hub."""
     [memory] = MEMORY.glob(f"eventhub-{pid}-*")
     return memory
+
+
+def open_a_hole(folder: Path) -> None:
+    """Flip one bit of a sequence in a file that the server does not read at its start."""
+    [block] = folder.glob("jetstream/**/LOG/msgs/1.blk")
+    content = bytearray(block.read_bytes())
+    damaged = content.index((6).to_bytes(8, "little"))
+    content[damaged + 5] ^= 4
+    block.write_bytes(content)
 
 
 async def start_hub(folder: Path) -> tuple[asyncio.subprocess.Process, int]:
@@ -162,6 +178,20 @@ async def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
         assert running_broker(tmp_path) is not None
 
 
+async def test_a_server_that_does_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventhub.broker.server, "START_SECONDS", 0.2)
+    write_configs(tmp_path, "token")
+    async with held_lock(tmp_path) as lock:
+        server = await Server.spawn(tmp_path, port=-1, lock=lock, stores_nothing=False)
+        os.kill(server.pid, signal.SIGSTOP)
+        with pytest.raises(Misconfigured, match="did not start"):
+            await server.ready("token")
+        await server.kill()
+        assert await server.wait() == -signal.SIGKILL
+
+
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match="data folder"):
@@ -222,7 +252,7 @@ async def test_what_a_killed_hub_left_in_memory_goes_with_the_next_start(tmp_pat
 async def test_without_a_folder_in_memory_batches_are_staged_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventhub.staging, "MEMORY", tmp_path / "nowhere")
+    monkeypatch.setattr(eventhub.broker.staging, "MEMORY", tmp_path / "nowhere")
     async with (
         EmbeddedBroker(tmp_path / "data") as broker,
         JetStreamLog.connect(broker.url, token=broker.token) as log,
@@ -236,3 +266,32 @@ async def test_without_a_folder_in_memory_batches_are_staged_on_the_disk(
         assert batches.is_dir()
         assert not batches.is_symlink()
         assert (await stream.bounds()).last == 20
+
+
+async def test_a_server_that_reads_without_end_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bit of a sequence has it fill a hole of 2^42 messages, until no memory is left."""
+    monkeypatch.setattr(eventhub.broker.embedded, "GROWN_BYTES", 128 << 20)
+    async with (
+        EmbeddedBroker(tmp_path) as broker,
+        await nats.connect(broker.url, token=broker.token) as client,
+    ):
+        # At its start a server reads what was stored in the window for duplicates: later nothing.
+        config = StreamConfig("LOG", subjects=["log"], allow_direct=True, duplicate_window=0.1)
+        await client.jetstream().add_stream(config)
+        for _ in range(12):
+            await client.jetstream().publish("log", bytes(900_000))
+        stored = time.monotonic()
+        await until(lambda: time.monotonic() > stored + 0.2)
+    open_a_hole(tmp_path)
+    async with (
+        EmbeddedBroker(tmp_path) as broker,
+        await nats.connect(broker.url, token=broker.token) as client,
+    ):
+        pid = broker.pid
+        with pytest.raises(nats.errors.TimeoutError):
+            await client.request("$JS.API.DIRECT.GET.LOG", b'{"seq": 7}', timeout=0.1)
+        await until(lambda: broker.pid != pid)
+        info = await client.jetstream().stream_info("LOG")
+        assert info.state.messages == 8  # those before it, and the other block

@@ -19,6 +19,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from eventhub.broker.folder import is_alive
+
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it have random names, and mode 0700
 _NAME = re.compile(r"eventhub-(\d+)-.*")
 
@@ -98,14 +100,3 @@ def _remove_what_is_left() -> None:
             match = _NAME.fullmatch(folder.name)
             if match and _is_own_folder(folder) and not is_alive(int(match[1])):
                 shutil.rmtree(folder)
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process of this system exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -1,0 +1,214 @@
+"""EmbeddedBroker: keeps a nats-server running for a data folder.
+
+After one write that met a full disk nats-server takes no other to that stream, and answers none,
+until it is started again. So the free space is watched: below a floor the server is started anew
+with a configuration that lets it store nothing. It then refuses each write with a clear error,
+even with no byte free, and all can still be read. With room again it is started as usual.
+
+One that grows is looked after, too: it may be reading a damaged file without end (`blocks`), until
+no memory is left. It is then started anew without the index that it trusted.
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from eventhub.background import background
+from eventhub.broker.blocks import endless_blocks, forget_index
+from eventhub.broker.folder import Address, free_bytes, held_lock, write_address
+from eventhub.broker.server import START_SECONDS, Server, store_dir, write_configs
+from eventhub.broker.staging import Staging
+from eventhub.errors import Misconfigured
+
+RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # delays; the last one repeats
+STARTS = 3  # that may be ended by ourselves before one lasts
+FLOOR_BYTES = 32 << 20  # free space below which nothing is stored: a second of the heaviest load
+ROOM_BYTES = 64 << 20  # free space from which on it is again
+LOOK_SECONDS = 1.0  # between two looks at the free space, and at the server's memory
+GROWN_BYTES = (
+    1 << 30
+)  # of the server's memory: a million rows need half of it; endless 0.3 a second
+
+logger = structlog.get_logger(__name__)
+
+
+class EmbeddedBroker:
+    """A nats-server on loopback with a random port and token; restarted if it dies.
+
+    Raises:
+        Misconfigured: on entry: another hub runs on the folder, or the server does not start.
+    """
+
+    url: str
+    token: str
+    is_full: bool
+    """The disk has no room: writes are refused until it has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.url = ""
+        self.token = secrets.token_urlsafe(32)
+        self.is_full = False
+        self._port = -1
+        self._lock = -1
+        self._server: Server | None = None
+        self._suspect_bytes = GROWN_BYTES
+        self._is_kept = False
+        self._stopped = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._lock = await stack.enter_async_context(held_lock(self.folder))
+            self._staging = Staging(store_dir(self.folder))
+            stack.callback(self._staging.close)
+            tasks = await stack.enter_async_context(background())
+            stack.push_async_callback(self._stop)
+            await asyncio.to_thread(write_configs, self.folder, self.token)
+            await self._look_for_room()
+            tasks.start(self._watch_memory(), name="broker-memory")
+            await self._start()
+            tasks.start(self._keep_running(), name="broker")
+            tasks.start(self._watch_room(), name="broker-room")
+            self._is_kept = True
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, traceback)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server that runs now."""
+        return self._server.pid if self._server is not None else 0
+
+    async def stage_in_memory(self) -> None:
+        """Spare the disk the batches of streams that were made since the start."""
+        await asyncio.to_thread(self._staging.link)
+
+    async def _start(self) -> None:
+        for _ in range(STARTS):
+            self._server = server = await Server.spawn(
+                self.folder, port=self._port, lock=self._lock, stores_nothing=self.is_full
+            )
+            try:
+                self._port = await server.ready(self.token)
+                break
+            except Misconfigured:
+                if not server.was_ended:
+                    raise
+        else:
+            raise Misconfigured(f"nats-server cannot read its files in {self.folder}")
+        self.url = f"nats://127.0.0.1:{self._port}"
+        await self.stage_in_memory()
+        if not self._is_kept:  # else it is written, and now the disk may be full
+            address = Address(hub=os.getpid(), url=self.url, token=self.token)
+            await asyncio.to_thread(write_address, self._lock, address)
+
+    async def _keep_running(self) -> None:
+        """Start the server again when it dies, until told to stop, or cancelled."""
+        try:
+            await self._restart_when_dead()
+            await self._terminate()  # what was just started again
+        finally:
+            self._stopped.set()
+
+    async def _restart_when_dead(self) -> None:
+        """Start the server again when it dies, on the same port: clients reconnect."""
+        deaths = 0
+        while (server := self._server) is not None:
+            status = await server.wait()
+            if self._stopping.is_set():
+                break
+            deaths = 0 if server.age_seconds > START_SECONDS else deaths
+            delay = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]
+            deaths += 1
+            if not server.was_ended:
+                folder = str(self.folder)
+                logger.error("broker_died", status=status, delay_seconds=delay, folder=folder)
+                if status == -signal.SIGKILL:  # for its memory, maybe
+                    self._suspect_bytes = 0
+            if not await self._stops_within(delay):
+                await self._restart()
+
+    async def _stops_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        return self._stopping.is_set()
+
+    async def _watch_room(self) -> None:
+        """Have the server started anew when the disk fills or has room again.
+
+        The room in memory is looked after, too.
+        """
+        while not await self._stops_within(LOOK_SECONDS):
+            await self._look_for_room()
+            await self.stage_in_memory()
+            if self._server is not None and self._server.stores_nothing != self.is_full:
+                self._server.was_ended = True
+                await self._server.terminate()
+
+    async def _look_for_room(self) -> None:
+        try:
+            free = await asyncio.to_thread(free_bytes, self.folder, self._lock)
+        except OSError as error:
+            raise Misconfigured(f"the data folder cannot be used: {error}") from error
+        is_full = free < (ROOM_BYTES if self.is_full else FLOOR_BYTES)
+        if is_full and not self.is_full:
+            logger.error("disk_full", folder=str(self.folder), free_bytes=free)
+        elif self.is_full and not is_full:
+            logger.warning("disk_has_room", folder=str(self.folder), free_bytes=free)
+        self.is_full = is_full
+
+    async def _watch_memory(self) -> None:
+        """Have a server started anew that reads without end; the first time also while it starts.
+
+        A look at the files costs time, so there is one each time that the memory has doubled.
+        """
+        while not await self._stops_within(LOOK_SECONDS):
+            server = self._server
+            if server is None or (size := server.memory_bytes()) < self._suspect_bytes:
+                continue
+            self._suspect_bytes = max(2 * size, GROWN_BYTES)
+            found = await asyncio.to_thread(endless_blocks, store_dir(self.folder))
+            for block, at in found:
+                logger.error("block_damaged", file=str(block), at=at, memory_bytes=size)
+                await asyncio.to_thread(forget_index, block)
+            if found:
+                server.was_ended = True
+                await server.kill()
+                self._suspect_bytes = GROWN_BYTES
+
+    async def _restart(self) -> None:
+        try:
+            await self._start()
+        except (Misconfigured, OSError) as error:  # OSError: no room for the log, no file left
+            logger.error("broker_restart_failed", reason=str(error))  # noqa: TRY400 - expected
+            if self._server is not None:
+                await self._server.kill()
+        else:
+            logger.warning("broker_restarted", pid=self.pid)
+
+    async def _stop(self) -> None:
+        self._stopping.set()
+        await self._terminate()
+        if self._is_kept:
+            await self._stopped.wait()
+
+    async def _terminate(self) -> None:
+        if self._server is not None:
+            await self._server.terminate()

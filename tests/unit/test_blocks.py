@@ -1,0 +1,48 @@
+"""A file that nats-server would read without end is told from one that is whole or else damaged."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from eventhub.broker.blocks import HOLE, endless_blocks, forget_index
+
+HEADERS, ERASED, TOMBSTONE = 1 << 31, 1 << 63, 1 << 62
+
+
+def record(sequence: int, *, payload: bytes = b"x" * 40, flags: int = 0) -> bytes:
+    subject = b"eh.rows.r"
+    length = 22 + len(subject) + len(payload) + 8
+    head = struct.pack("<IQQH", length | flags, sequence, 1, len(subject))
+    return head + subject + payload + bytes(8)
+
+
+ONE = record(7)
+CASES = {
+    "empty": (b"", None),
+    "whole": (ONE + record(8) + record(9), None),
+    "hole": (ONE + record(7 + HOLE), None),
+    "absurd": (ONE + record(8) + record(9 | 1 << 40) + record(10), 2 * len(ONE)),
+    "absurd-erased": (ONE + record(9 | 1 << 40 | ERASED), len(ONE)),
+    "absurd-tombstone": (ONE + record(9 | 1 << 40 | TOMBSTONE) + record(8), None),
+    "absurd-with-headers": (ONE + record(9 | 1 << 40, flags=HEADERS), len(ONE)),
+    "absurd-first": (record(7 | 1 << 40) + record(8), None),
+    "backwards": (ONE + record(1) + record(8), None),
+    "cut-off": (ONE + record(9 | 1 << 40)[:-1], None),
+    "cut-off-in-head": (ONE + record(9 | 1 << 40)[:21], None),
+    "length-of-nothing": (ONE + bytes(100), None),
+}
+
+
+@pytest.mark.parametrize(("content", "at"), CASES.values(), ids=CASES.keys())
+def test_only_an_absurd_hole_is_told(tmp_path: Path, content: bytes, at: int | None) -> None:
+    messages = tmp_path / "jetstream/$G/streams/EH_rows/msgs"
+    messages.mkdir(parents=True)
+    block, index = messages / "1.blk", messages / "index.db"
+    block.write_bytes(content)
+    assert endless_blocks(tmp_path) == ([] if at is None else [(block, at)])
+    index.touch()
+    forget_index(block)
+    forget_index(block)
+    assert not index.exists()
+    assert block.read_bytes() == content
