@@ -97,14 +97,13 @@ def _connect(
     config: Config, own: EmbeddedBroker | None
 ) -> AbstractAsyncContextManager[JetStreamLog]:
     if own is not None:
-        return JetStreamLog.connect(own.url, token=own.token)
+        return JetStreamLog.connect(own.url, token=own.token, renew=own.renew)
     broker = config.broker
     assert broker.url  # noqa: S101 - else the broker is our own
     return JetStreamLog.connect(
         broker.url,
         token=broker.token,
-        user=broker.user,
-        password=broker.password,
+        login=(broker.user, broker.password),
         credentials=broker.credentials_file,
         replicas=broker.replicas,
     )

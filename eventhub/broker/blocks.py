@@ -36,9 +36,10 @@ def endless_blocks(store: Path) -> list[tuple[Path, int]]:
     return found
 
 
-def forget_index(block: Path) -> None:
-    """Have the server read all of a stream's files when it starts. It must end before it writes."""
-    (block.parent / "index.db").unlink(missing_ok=True)
+def forget_index(store: Path, stream: str) -> None:
+    """Have the server read all files of a stream at its next start. It must be killed for that."""
+    for messages in store.glob(f"jetstream/*/streams/{stream}/msgs"):
+        (messages / "index.db").unlink(missing_ok=True)
 
 
 def _absurd_hole(content: bytes) -> int | None:

@@ -99,6 +99,11 @@ class EmbeddedBroker:
         """Spare the disk the batches of streams that were made since the start."""
         await asyncio.to_thread(self._staging.link)
 
+    async def renew(self, stream: str) -> None:
+        """Start the server anew with what the files of a stream hold; it forgets what it knew."""
+        if self._server is not None:
+            await self._renew(self._server, stream)
+
     async def _start(self) -> None:
         for _ in range(STARTS):
             self._server = server = await Server.spawn(
@@ -187,11 +192,14 @@ class EmbeddedBroker:
             found = await asyncio.to_thread(endless_blocks, store_dir(self.folder))
             for block, at in found:
                 logger.error("block_damaged", file=str(block), at=at, memory_bytes=size)
-                await asyncio.to_thread(forget_index, block)
-            if found:
-                server.was_ended = True
-                await server.kill()
+                stream = block.parent.parent.name
+                await self._renew(server, stream)
                 self._suspect_bytes = GROWN_BYTES
+
+    async def _renew(self, server: Server, stream: str) -> None:
+        await asyncio.to_thread(forget_index, store_dir(self.folder), stream)
+        server.was_ended = True
+        await server.kill()
 
     async def _restart(self) -> None:
         try:

@@ -8,7 +8,7 @@ every second, and one that does not answer is replaced; subscriptions move to th
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, Self
@@ -44,6 +44,9 @@ _END_OF_BATCH = "204"
 _NOT_FOUND = "404"
 _NO_RESPONDERS = "503"
 _TEMPORARY = 503  # of the JetStream API: no leader now
+
+Renew = Callable[[str], Awaitable[None]]
+"""Has the server start anew with what the files of a stream hold, and forget what it knew of it."""
 
 logger = structlog.get_logger(__name__)
 
@@ -130,7 +133,8 @@ async def _never(_: Msg) -> None:
 class Connection:
     """A connection to NATS servers. `async with Connection.open(...)` keeps it alive."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, renew: Renew | None, **options: Any) -> None:
+        self.renew = renew
         self._options = options
         self._peer = Peer()
         self._closing = False
@@ -143,14 +147,14 @@ class Connection:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, **options: Any) -> AsyncIterator[Self]:
+    async def open(cls, *, renew: Renew | None = None, **options: Any) -> AsyncIterator[Self]:
         """Connect; `options` are nats-py's `servers` and credentials.
 
         Raises:
             Unavailable: no server answers.
             Misconfigured: the server refuses the credentials.
         """
-        connection = cls(**options)
+        connection = cls(renew, **options)
         connection._peer = await connection._dial()
         try:
             async with background() as tasks:

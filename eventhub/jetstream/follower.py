@@ -32,16 +32,33 @@ Read = Callable[[int, bytes, Columns], T]
 
 
 class Follower(Generic[T]):
-    """An asynchronous iterator of non-empty batches. A cancelled `anext` loses nothing."""
+    """An asynchronous iterator of non-empty batches. A cancelled `anext` loses nothing.
+
+    Args:
+        read: what is made of each event.
+        connection: to the server.
+        channel: whose stream it is.
+        epoch: of the stream, which is followed no further than that lasts.
+        after: sequence before the first event.
+        acknowledged: returns the highest sequence that this process was told to be stored.
+    """
 
     def __init__(
-        self, read: Read[T], connection: Connection, channel: Channel, epoch: str, after: int
+        self,
+        read: Read[T],
+        connection: Connection,
+        channel: Channel,
+        epoch: str,
+        after: int,
+        acknowledged: Callable[[], int],
     ) -> None:
         self._read = read
         self._connection = connection
         self._channel = channel
         self._epoch = epoch
         self._next = after + 1
+        self._acknowledged = acknowledged
+        self._missed = 0  # the acknowledged event that was not there when it was looked for
         self._holes: int | None = None
         self._puller = Puller(connection, self._begin, self._on_reset)
 
@@ -86,8 +103,34 @@ class Follower(Generic[T]):
                 " already: it was cut off or restored from an older copy"
             )
         await self._tell_new_holes(state)
-        pull = Pull(self._connection, f"{stream}.{name}", count=BATCH, exclusive=True)
+        await self._look_for_acknowledged()
+        consumer = f"{stream}.{name}"
+        pull = Pull(self._connection, consumer, count=BATCH, overdue=self._is_overdue)
         return await pull.open()
+
+    def _is_overdue(self) -> bool:
+        """Tell whether there is more than the server says."""
+        return self._acknowledged() > max(self._next - 1, self._missed)
+
+    async def _look_for_acknowledged(self) -> None:
+        """Have the server start anew if it does not find what it has stored.
+
+        A flipped bit in a sequence has nats-server 2.15.1 note down that sequences were deleted,
+        of which some are still to come: it stores and acknowledges those, and hides them.
+        """
+        newest = self._acknowledged()
+        if newest < self._next or await self._get(newest) is not None:
+            return
+        stream, told = self._channel.stream, self._missed == newest
+        self._missed = newest
+        if not told:
+            logger.error("acknowledged_event_missing", channel=self._channel.name, sequence=newest)
+        if self._connection.renew is None:
+            return
+        if told:
+            raise EventHubError(f"event {newest} of {stream} was acknowledged, and is gone")
+        await self._connection.renew(stream)
+        raise Unavailable("the event log starts anew")
 
     async def _tell_new_holes(self, state: dict[str, Any]) -> None:
         """Raise the alarm if a server that was away has come back with less than we have read."""
@@ -122,9 +165,7 @@ class Follower(Generic[T]):
         missing = self._missing(pull)
         if not missing:
             return []
-        state = await state_in_epoch(
-            self._connection, self._channel.stream, self._epoch, deleted=True
-        )
+        state = await state_with_deleted(self._connection, self._channel.stream, self._epoch)
         first, deleted = state["first_seq"], set(state.get("deleted") or ())
         found: list[T] = []
         lost: list[int] = []
@@ -176,7 +217,7 @@ async def report_holes(
     """
     if not state.get("num_deleted") and state["first_seq"] <= 1:
         return
-    state = await state_in_epoch(connection, channel.stream, epoch, deleted=True)
+    state = await state_with_deleted(connection, channel.stream, epoch)
     deleted = [sequence for sequence in state.get("deleted") or () if sequence > 0]
     report_lost(channel, [*range(1, state["first_seq"]), *deleted], set(deleted))
 
@@ -209,14 +250,33 @@ def _runs(sequences: Iterable[int]) -> Iterator[range]:
         yield run
 
 
-async def state_in_epoch(
-    connection: Connection, stream: str, epoch: str, *, deleted: bool = False
-) -> dict[str, Any]:
-    """Return the state of a stream; if asked, with the sequences that were deleted.
+async def state_with_deleted(connection: Connection, stream: str, epoch: str) -> dict[str, Any]:
+    """Return the state of a stream with the sequences that were deleted; errors as below.
+
+    A flipped bit may have the server believe in many millions of them, and busy with telling.
+    """
+    try:
+        return await _state(connection, stream, epoch, deleted=True)
+    except Unavailable:
+        logger.error("stream_state_lost", stream=stream)  # noqa: TRY400 - expected
+        if connection.renew is None:
+            raise
+        await connection.renew(stream)
+    return await _state(connection, stream, epoch, deleted=True)
+
+
+async def state_in_epoch(connection: Connection, stream: str, epoch: str) -> dict[str, Any]:
+    """Return the state of a stream.
 
     Raises:
         EventHubError: the stream was deleted, and perhaps made again: no position in it holds.
     """
+    return await _state(connection, stream, epoch, deleted=False)
+
+
+async def _state(
+    connection: Connection, stream: str, epoch: str, *, deleted: bool
+) -> dict[str, Any]:
     info = await connection.api(f"STREAM.INFO.{stream}", {"deleted_details": deleted})
     if epoch_of(info["created"]) != epoch:
         logger.error("stream_replaced", stream=stream)

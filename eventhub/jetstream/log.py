@@ -17,7 +17,7 @@ from eventhub.background import Background, background
 from eventhub.channel import Channel
 from eventhub.errors import Damaged, EventHubError, Misconfigured, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
-from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection
+from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Renew
 from eventhub.jetstream.follower import Follower, Read, T, epoch_of, report_holes, state_in_epoch
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import NANOSECONDS
@@ -47,17 +47,20 @@ class JetStreamLog:
         servers: str | Sequence[str],
         *,
         token: str | None = None,
-        user: str | None = None,
-        password: str | None = None,
+        login: tuple[str | None, str | None] = (None, None),
         credentials: str | None = None,
         replicas: int = 1,
+        renew: Renew | None = None,
     ) -> AsyncIterator[Self]:
         """Connect to NATS servers; writes still waiting at the end fail as unavailable.
 
         Args:
             servers: `nats://host:port`, one or several of a cluster.
+            token: for servers that ask for one.
+            login: user and password.
             credentials: path of a `.creds` file.
             replicas: copies of each stream, on as many servers.
+            renew: what to do with a server that lost its way in a stream; else it is only told.
 
         Raises:
             Unavailable: no server answers in some seconds.
@@ -65,10 +68,11 @@ class JetStreamLog:
         """
         async with (
             Connection.open(
+                renew=renew,
                 servers=servers if isinstance(servers, str) else list(servers),
                 token=token,
-                user=user,
-                password=password,
+                user=login[0],
+                password=login[1],
                 user_credentials=credentials,
             ) as connection,
             background() as tasks,
@@ -210,7 +214,9 @@ class JetStreamStream:
 
     @asynccontextmanager
     async def _follower(self, read: Read[T], after: int) -> AsyncIterator[Follower[T]]:
-        follower = Follower(read, self._connection, self.channel, self._epoch, after)
+        follower = Follower(
+            read, self._connection, self.channel, self._epoch, after, lambda: self._writer.newest
+        )
         try:
             yield follower
         finally:

@@ -56,19 +56,25 @@ class Pull:
     Args:
         consumer: `<stream>.<consumer>`.
         count: messages to have under way or waiting.
-        exclusive: nobody else pulls from the consumer, so its deliveries can be counted, and it
-            goes when the pull is closed. Else what was not taken is given back then.
+        overdue: tells whether something should have come. Given if nobody else pulls from the
+            consumer: its deliveries are counted, and it goes when the pull is closed. Else what
+            was not taken is given back then.
     """
 
     def __init__(
-        self, connection: Connection, consumer: str, *, count: int, exclusive: bool
+        self,
+        connection: Connection,
+        consumer: str,
+        *,
+        count: int,
+        overdue: Callable[[], bool] | None = None,
     ) -> None:
         self.messages: deque[tuple[Place, Message]] = deque()
         """Received and not yet taken, in order."""
         self._connection = connection
         self._consumer = consumer
         self._count = count
-        self._exclusive = exclusive
+        self._overdue = overdue
         self._under_way = 0
         self._delivered = 0
         self._doubt = ""
@@ -86,9 +92,9 @@ class Pull:
     async def close(self) -> None:
         """Listen no more. What the connection does not allow now, the server's limits do later."""
         if self._subscription is not None:
-            await self._connection.unsubscribe(self._subscription, drain=not self._exclusive)
+            await self._connection.unsubscribe(self._subscription, drain=self._overdue is None)
         with suppress(Unavailable):
-            if self._exclusive:
+            if self._overdue is not None:
                 await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._consumer}", b"")
                 return
             for _, message in self.messages:
@@ -144,7 +150,7 @@ class Pull:
 
     def _on_event(self, place: Place, message: Message) -> None:
         self._under_way -= 1
-        if self._exclusive and place.delivery != self._delivered + 1:
+        if self._overdue is not None and place.delivery != self._delivered + 1:
             self.suspect(f"delivery {place.delivery} after {self._delivered}")
             return
         self._delivered = place.delivery
@@ -162,8 +168,12 @@ class Pull:
             self.suspect(f"{status} {description}")
 
     def _check_heartbeat(self, last: str | None) -> None:
-        if self._exclusive and last is not None and int(last) != self._delivered:
+        if self._overdue is None or last is None:
+            return
+        if int(last) != self._delivered:
             self.suspect(f"heartbeat at delivery {last} after {self._delivered}")
+        elif not self.messages and self._overdue():
+            self.suspect("what was acknowledged does not come")
 
     def suspect(self, reason: str) -> None:
         """Say that something may be missing."""

@@ -81,7 +81,7 @@ class WorkQueue:
         await enlist(self._connection, self._channel, self._worker)
         await state_in_epoch(self._connection, self._channel.stream, self._epoch)
         consumer = f"{self._channel.stream}.{encode_token(self._worker)}"
-        pull = Pull(self._connection, consumer, count=1, exclusive=False)
+        pull = Pull(self._connection, consumer, count=1)
         return await pull.open()
 
     def _on_reset(self, reason: str) -> None:

@@ -78,6 +78,16 @@ def endless(sequence: int) -> "Damage":
     return lambda stored: flip(stored[sequence], 9)
 
 
+def deleted_ahead(sequence: int) -> "Damage":
+    """The server would take the next thousand events for deleted as it stores them."""
+    return lambda stored: flip(stored[sequence], 5)
+
+
+def deleted_millions(sequence: int) -> "Damage":
+    """The server would believe in more deleted events than it can list."""
+    return lambda stored: flip(stored[sequence], 7)
+
+
 def cut_off(sequence: int) -> "Damage":
     """The file ends within a message."""
 
@@ -155,6 +165,8 @@ CASES = {
     "length": (length_of(5), KEPT),
     "sequence": (sequence_of(5), KEPT),
     "endless": (endless(6), KEPT),
+    "deleted-ahead": (deleted_ahead(EVENTS - 2), KEPT),
+    "deleted-millions": (deleted_millions(6), KEPT),
     "first": (checksum_of(1), KEPT),
     "last": (payload_of(EVENTS), KEPT),
     "middle-block-gone": (block_of(6), KEPT),

@@ -213,6 +213,44 @@ async def test_a_bit_that_flips_in_the_store_is_told(
     assert "stream_gap" in capsys.readouterr().out
 
 
+async def append_and_erase(broker: EmbeddedBroker, stream: EventStream) -> None:
+    """Append three events, of which the server then does not find the last."""
+    for number in range(3):
+        await stream.append(make_event(id=f"r{number}"), expect=0)
+    async with await nats.connect(broker.url, token=broker.token) as client:
+        await client.jetstream().delete_msg(stream.channel.stream, 3)
+
+
+async def test_an_acknowledged_event_that_does_not_come_is_told_and_passed(
+    broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server is somebody else's."""
+    stream = await log.open(channel())
+    await append_and_erase(broker, stream)
+    async with stream.follow(0) as batches, asyncio.timeout(20):
+        assert [stored.sequence for stored in await anext(batches)] == [1, 2]
+        waiting = asyncio.ensure_future(anext(batches))
+        told = ""
+        while "acknowledged_event_missing" not in told:
+            await asyncio.sleep(0.01)
+            told += capsys.readouterr().out
+        await stream.append(make_event(id="r3"), expect=0)
+        assert [stored.sequence for stored in await waiting] == [4]
+
+
+async def test_a_log_that_has_lost_an_acknowledged_event_for_good_ends_who_follows(
+    broker: EmbeddedBroker,
+) -> None:
+    pid = broker.pid
+    async with JetStreamLog.connect(broker.url, token=broker.token, renew=broker.renew) as log:
+        stream = await log.open(channel())
+        await append_and_erase(broker, stream)
+        async with stream.follow(2) as batches, asyncio.timeout(20):
+            with pytest.raises(EventHubError, match="event 3 of EH_chat was acknowledged"):
+                await anext(batches)
+    assert broker.pid != pid
+
+
 async def test_a_work_queue_outlives_its_broker(broker: EmbeddedBroker, log: JetStreamLog) -> None:
     stream = await log.open(channel())
     await stream.enlist("mail")

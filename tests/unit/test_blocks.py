@@ -42,7 +42,7 @@ def test_only_an_absurd_hole_is_told(tmp_path: Path, content: bytes, at: int | N
     block.write_bytes(content)
     assert endless_blocks(tmp_path) == ([] if at is None else [(block, at)])
     index.touch()
-    forget_index(block)
-    forget_index(block)
+    forget_index(tmp_path, "EH_rows")
+    forget_index(tmp_path, "EH_rows")
     assert not index.exists()
     assert block.read_bytes() == content
