@@ -6,6 +6,7 @@ are missing. Only one process can have the file open.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -46,6 +47,8 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     # A commit must not stop for a checkpoint: `_maintain` makes them, this is the backstop.
     "checkpoint_threshold": "1GB",
+    # The other half of the cores is for the loop, which a replay would keep waiting.
+    "threads": max(1, len(os.sched_getaffinity(0)) // 2),
 }
 _BATCH = "_batch"
 _PARAMETERS = "(SELECT unnest(?) AS sequence, unnest(?) AS payload)"
