@@ -12,6 +12,7 @@ from yarl import URL
 from eventhub.errors import Close, EventHubError, Rejected, Unavailable
 from eventhub.event import Position
 from eventhub.gateway.protocol import SUBPROTOCOL
+from eventhub.gateway.rows import POSITION_HEADER
 
 ANSWER_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 5.0)
@@ -69,10 +70,13 @@ class Tail:
             headers: such as `Authorization`.
             told: called with every frame but the control frames.
         """
-        self._url = url
+        self._url = URL(url)
         self._headers = headers
         self._told = told
         self._position: Position | None = None
+        self._has_answered = False
+        self._epoch = ""
+        """Of the events that come before `_ready` tells it; empty while rows come, or unknown."""
 
     async def run(self) -> None:
         """Read until cancelled.
@@ -96,17 +100,21 @@ class Tail:
                     raise Rejected("bad_request", text) from error
                 except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                     # A hub that was there comes back; a URL that never answered is wrong.
-                    if self._position is None:
+                    if not self._has_answered:
                         raise Unavailable(f"{self._url} does not answer: {error}") from error
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_SECONDS[1])
 
     async def _read(self, session: aiohttp.ClientSession) -> None:
         params = {} if self._position is None else {"_since": str(self._position)}
-        url = URL(self._url).update_query(params)
+        self._epoch = await self._epoch_of_events(session)
         async with session.ws_connect(
-            url, protocols=(SUBPROTOCOL,), max_msg_size=MAX_FRAME, autoping=True
+            self._url.update_query(params),
+            protocols=(SUBPROTOCOL,),
+            max_msg_size=MAX_FRAME,
+            autoping=True,
         ) as socket:
+            self._has_answered = True
             refusal: EventHubError | None = None
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -114,19 +122,37 @@ class Tail:
             if refusal and not _is_worth_a_retry(socket.close_code):
                 raise refusal
 
+    async def _epoch_of_events(self, session: aiohttp.ClientSession) -> str:
+        """Ask for the epoch, if events will come before `_ready`: a long log may be cut off."""
+        if self._position is not None:
+            return self._position.epoch
+        query = self._url.query
+        if query.get("_replay") != "log" and "_since" not in query:
+            return ""
+        rows = self._url.without_query_params("_replay", "_since").update_query(_limit="0")
+        async with session.get(rows, timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)) as answer:
+            position = answer.headers.get(POSITION_HEADER, "")
+        return position.partition(".")[0]
+
     def _take(self, frame: dict[str, Any]) -> EventHubError | None:
         if "_error" in frame:
             error = frame["_error"]
             return Rejected("refused", f"{error['code']}: {error['message']}")
         if "_ready" in frame:
-            self._position = Position.parse(frame["_ready"]["position"])
+            self._reach(Position.parse(frame["_ready"]["position"]))
         elif "_tick" in frame:
-            self._position = Position.parse(frame["_tick"])
-        elif "_resume" not in frame:
+            self._reach(Position.parse(frame["_tick"]))
+        elif "_resume" in frame:
+            if not frame["_resume"]["recovered"]:  # rows follow, or another epoch's events
+                self._position, self._epoch = None, ""
+        else:
             self._told(frame)
-            if self._position is not None:
-                self._position = Position(self._position.epoch, frame["_seq"])
+            if self._epoch:
+                self._reach(Position(self._epoch, frame["_seq"]))
         return None
+
+    def _reach(self, position: Position) -> None:
+        self._position, self._epoch = position, position.epoch
 
 
 def _is_worth_a_retry(code: int | None) -> bool:

@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.hub import Hub
 from tests.faults.conftest import HubStarter
 from tests.faults.load import CONFIG, Load, read_log, until
+from tests.faults.proxy import Proxy
 
 pytestmark = pytest.mark.timeout(60)
 STALLED_SECONDS = 2.0
@@ -249,9 +250,6 @@ async def test_a_client_process_that_is_stopped_goes_on_where_it_was(
         async with load.running():
             await load.goes_on()
             await until(lambda: out.stat().st_size > 0)
-            await load.goes_on()  # by then it has `_ready`, and with it a position
-            reached = load.subscribers[0].reached
-            await until(lambda: out.read_bytes().count(b"\n") >= reached)
             client.suspend()
             alive = await connections(hub) - 1
             await until_connections(hub, lambda count: count == alive, load)
@@ -260,3 +258,37 @@ async def test_a_client_process_that_is_stopped_goes_on_where_it_was(
         await until(lambda: out.read_bytes().count(b"\n") >= len(history))
     printed = [msgspec.json.decode(line) for line in out.read_bytes().splitlines()]
     assert printed == history
+
+
+@pytest.mark.parametrize("place", ["--log", "--since=earliest", "--since=-1900"])
+async def test_a_replay_of_the_log_that_is_cut_off_goes_on_where_it_was(
+    hub: Hub, place: str
+) -> None:
+    """Before `_ready`: nobody reads what the client prints, so it takes no more."""
+    port = urlsplit(hub.url).port
+    assert port is not None
+    rows = [{"id": f"r{n}", "pad": "x" * PAD_BYTES} for n in range(2000)]
+    async with aiohttp.ClientSession() as session:
+        for start in range(0, len(rows), 100):
+            answer = await session.post(f"{hub.url}/rows", json=rows[start : start + 100])
+            assert answer.status == 200
+    async with Proxy(port).running() as proxy:
+        url = proxy.url.replace("nats", "http")
+        client = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "eventhub", "tail", f"{url}/rows", place),
+            stdout=asyncio.subprocess.PIPE,
+            limit=1 << 15,
+        )
+        try:
+            assert client.stdout is not None
+            lines = [await client.stdout.readline()]
+            proxy.abort()
+            wanted = 1900 if "1900" in place else len(rows)
+            while len(lines) < wanted:
+                lines.append(await client.stdout.readline())
+        finally:
+            client.kill()
+            await client.wait()
+    first = len(rows) - wanted + 1
+    told = [msgspec.json.decode(line)["_seq"] for line in lines]
+    assert told == list(range(first, len(rows) + 1))
