@@ -11,8 +11,7 @@ from yarl import URL
 
 from eventhub.errors import Close, EventHubError, Rejected, Unavailable
 from eventhub.event import Position
-from eventhub.gateway.protocol import SUBPROTOCOL
-from eventhub.gateway.rows import POSITION_HEADER
+from eventhub.gateway.protocol import POSITION_HEADER, SUBPROTOCOL
 
 ANSWER_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 5.0)

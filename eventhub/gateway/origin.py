@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 from aiohttp import web
 
 from eventhub.errors import Misconfigured, Rejected
+from eventhub.gateway.protocol import POSITION_HEADER
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = r"(?P<host>\[[0-9a-f:.]+\]|(?:\*\.)?[^\s/?#@:*\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -26,6 +27,7 @@ _PREFLIGHT = {
     ),
     "Access-Control-Max-Age": "600",  # seconds; a removed origin is found out after these
 }
+_EXPOSED = {"Access-Control-Expose-Headers": POSITION_HEADER}
 
 
 class Origin(NamedTuple):
@@ -136,7 +138,7 @@ def cors_headers(
         }
     else:
         headers["Access-Control-Allow-Origin"] = "*" if "*" in origins else "null"
-    return headers | (_PREFLIGHT if request.method == "OPTIONS" else {})
+    return headers | (_PREFLIGHT if request.method == "OPTIONS" else _EXPOSED)
 
 
 def _is_own(sent: str, request: web.Request, proxies: Proxies) -> bool:

@@ -20,6 +20,8 @@ from eventhub.event import Position
 from eventhub.snapshots import Render
 
 SUBPROTOCOL = "eventhub.v1.json"
+POSITION_HEADER = "EventHub-Position"
+"""Of an HTTP answer with rows: what `_since` continues from."""
 _ENCODE = msgspec.json.Encoder().encode
 PING = b"\x89\x00"
 """An empty ping (RFC 6455 section 5.5.2)."""

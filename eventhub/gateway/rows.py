@@ -12,12 +12,9 @@ from aiohttp import web
 from eventhub.command import parse_json
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.connection import too_large
-from eventhub.gateway.protocol import Form
+from eventhub.gateway.protocol import POSITION_HEADER, Form
 from eventhub.gateway.route import Route, Visit, answer
 from eventhub.snapshots import Render
-
-POSITION_HEADER = "EventHub-Position"
-"""Of an answer with rows: what `_since` continues from."""
 
 
 async def get(route: Route, request: web.Request) -> web.StreamResponse:

@@ -668,6 +668,7 @@ async def test_a_named_page_may_read_answers_and_ask_before_it_writes(serve: Ser
     plain = await cors(site, "https://a.example")
     assert plain["Access-Control-Allow-Origin"] == "https://a.example"
     assert plain["Access-Control-Allow-Credentials"] == "true"
+    assert plain["Access-Control-Expose-Headers"] == "EventHub-Position"
     assert plain["Vary"] == "Origin"
     asked = await cors(site, "https://a.example", "OPTIONS")
     assert asked["Access-Control-Allow-Methods"] == "GET, POST, PUT, DELETE"
