@@ -13,6 +13,7 @@ import asyncio
 import os
 import secrets
 import signal
+from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from typing import Self
 import structlog
 
 from eventhub.background import background
-from eventhub.broker.blocks import endless_blocks, forget_index
+from eventhub.broker.blocks import forget_index, search
 from eventhub.broker.folder import Address, free_bytes, held_lock, write_address
 from eventhub.broker.server import START_SECONDS, Server, store_dir, write_configs
 from eventhub.broker.staging import Staging
@@ -102,7 +103,7 @@ class EmbeddedBroker:
     async def renew(self, stream: str) -> None:
         """Start the server anew with what the files of a stream hold; it forgets what it knew."""
         if self._server is not None:
-            await self._renew(self._server, stream)
+            await self._renew(self._server, [stream])
 
     async def _start(self) -> None:
         for _ in range(STARTS):
@@ -186,18 +187,23 @@ class EmbeddedBroker:
         """
         while not await self._stops_within(LOOK_SECONDS):
             server = self._server
-            if server is None or (size := server.memory_bytes()) < self._suspect_bytes:
+            if server is None:
                 continue
-            self._suspect_bytes = max(2 * size, GROWN_BYTES)
-            found = await asyncio.to_thread(endless_blocks, store_dir(self.folder))
+            size = server.memory_bytes()
+            grown = max(2 * size, GROWN_BYTES)
+            if size < self._suspect_bytes:
+                self._suspect_bytes = min(grown, self._suspect_bytes)  # lower for a new server
+                continue
+            self._suspect_bytes = grown
+            found = await search(store_dir(self.folder))
             for block, at in found:
                 logger.error("block_damaged", file=str(block), at=at, memory_bytes=size)
-                stream = block.parent.parent.name
-                await self._renew(server, stream)
-                self._suspect_bytes = GROWN_BYTES
+            if found:
+                await self._renew(server, {block.parent.parent.name for block, _ in found})
 
-    async def _renew(self, server: Server, stream: str) -> None:
-        await asyncio.to_thread(forget_index, store_dir(self.folder), stream)
+    async def _renew(self, server: Server, streams: Iterable[str]) -> None:
+        for stream in streams:
+            await asyncio.to_thread(forget_index, store_dir(self.folder), stream)
         server.was_ended = True
         await server.kill()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eventhub.broker.blocks import HOLE, endless_blocks, forget_index
+from eventhub.broker.blocks import HOLE, endless_blocks, forget_index, search
 
 HEADERS, ERASED, TOMBSTONE = 1 << 31, 1 << 63, 1 << 62
 
@@ -35,12 +35,14 @@ CASES = {
 
 
 @pytest.mark.parametrize(("content", "at"), CASES.values(), ids=CASES.keys())
-def test_only_an_absurd_hole_is_told(tmp_path: Path, content: bytes, at: int | None) -> None:
+async def test_only_an_absurd_hole_is_told(tmp_path: Path, content: bytes, at: int | None) -> None:
     messages = tmp_path / "jetstream/$G/streams/EH_rows/msgs"
     messages.mkdir(parents=True)
     block, index = messages / "1.blk", messages / "index.db"
     block.write_bytes(content)
-    assert endless_blocks(tmp_path) == ([] if at is None else [(block, at)])
+    found = [] if at is None else [(block, at)]
+    assert endless_blocks(tmp_path) == found
+    assert await search(tmp_path) == found
     index.touch()
     forget_index(tmp_path, "EH_rows")
     forget_index(tmp_path, "EH_rows")
