@@ -104,7 +104,7 @@ def _connect(
         broker.url,
         token=broker.token,
         login=(broker.user, broker.password),
-        credentials=broker.credentials_file,
+        credentials=broker.credentials,
         replicas=broker.replicas,
     )
 

@@ -40,7 +40,7 @@ class Broker(Struct, frozen=True):
     token: str | None = None
     user: str | None = None
     password: str | None = None
-    credentials_file: str | None = None
+    credentials: str | None = None
     replicas: int = 1
 
 
@@ -191,7 +191,7 @@ class Config(Struct, frozen=True):
     """What the file says that is not served, a line each."""
 
 
-SECRETS = frozenset(("password", "secret", "token"))
+SECRETS = frozenset(("password", "secret", "token", "credentials"))
 """Keys whose values are never shown."""
 IN_FILES = SECRETS | {"public_key"}
 """Keys whose value may stand in a file of its own: `password_file:` for `password:`."""

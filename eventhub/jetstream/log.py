@@ -17,7 +17,7 @@ from eventhub.background import Background, background
 from eventhub.channel import Channel
 from eventhub.errors import Damaged, EventHubError, Misconfigured, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
-from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Renew
+from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Renew, creds
 from eventhub.jetstream.follower import Follower, Read, T, epoch_of, report_holes, state_in_epoch
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import NANOSECONDS
@@ -58,13 +58,13 @@ class JetStreamLog:
             servers: `nats://host:port`, one or several of a cluster.
             token: for servers that ask for one.
             login: user and password.
-            credentials: path of a `.creds` file.
+            credentials: text of a `.creds` file.
             replicas: copies of each stream, on as many servers.
             renew: what to do with a server that lost its way in a stream; else it is only told.
 
         Raises:
             Unavailable: no server answers in some seconds.
-            Misconfigured: the server refuses the credentials.
+            Misconfigured: the server refuses the credentials, or they are none.
         """
         async with (
             Connection.open(
@@ -73,7 +73,7 @@ class JetStreamLog:
                 token=token,
                 user=login[0],
                 password=login[1],
-                user_credentials=credentials,
+                user_credentials=None if credentials is None else creds(credentials),
             ) as connection,
             background() as tasks,
         ):

@@ -1,0 +1,137 @@
+"""A hub on NATS servers of somebody else's logs in as `broker:` says."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nkeys  # type: ignore[import-untyped]
+import pytest
+
+from eventhub.errors import Misconfigured, Unavailable
+from eventhub.jetstream import JetStreamLog
+from tests.e2e.client import get, request
+from tests.e2e.hub import HubFactory
+
+HUB = """
+broker: {broker}
+url:
+  notes:
+    pattern: /notes
+    handler: MessageHandler
+    kwargs: {{columns: {{body: TEXT}}}}
+"""
+CONNECTING = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
+STORING = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
+"""Limits of an account: none."""
+
+
+@pytest.fixture
+def servers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """What is to be ended after the test."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def start(servers: list[subprocess.Popen[bytes]], folder: Path, config: dict[str, Any]) -> str:
+    """Start a nats-server; return its URL."""
+    folder.mkdir()
+    path = folder / "nats.conf"
+    common = {"ports_file_dir": str(folder), "jetstream": {"store_dir": str(folder)}}
+    path.write_bytes(msgspec.json.encode({"host": "127.0.0.1", "port": -1, **common, **config}))
+    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+    process = subprocess.Popen([binary, "-c", path], stderr=subprocess.DEVNULL)
+    servers.append(process)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "nats-server ended"
+        for ports in folder.glob("*.ports"):
+            try:
+                return str(msgspec.json.decode(ports.read_bytes())["nats"][0])
+            except msgspec.DecodeError:
+                pass
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def key(kind: int) -> nkeys.KeyPair:
+    return nkeys.from_seed(nkeys.encode_seed(os.urandom(32), kind))
+
+
+def part(content: bytes) -> bytes:
+    return base64.urlsafe_b64encode(content).rstrip(b"=")
+
+
+def token(name: str, of: nkeys.KeyPair, by: nkeys.KeyPair, **claims: Any) -> str:
+    """Return a JWT as NATS wants it: what `by` says of `of`."""
+    nats = {"type": name, "version": 2, **claims}
+    body = {"name": name, "sub": of.public_key.decode(), "iss": by.public_key.decode()}
+    body |= {"iat": int(time.time()), "nats": nats}
+    body["jti"] = base64.b32encode(hashlib.sha256(msgspec.json.encode(body)).digest()).decode()
+    head = {"typ": "JWT", "alg": "ed25519-nkey"}
+    signed = b".".join(part(msgspec.json.encode(each)) for each in (head, body))
+    return (signed + b"." + part(by.sign(signed))).decode()
+
+
+def credentials() -> tuple[dict[str, Any], str]:
+    """Return what a server believes, and a `.creds` file that it does believe."""
+    operator, user = key(nkeys.PREFIX_BYTE_OPERATOR), key(nkeys.PREFIX_BYTE_USER)
+    account, system = key(nkeys.PREFIX_BYTE_ACCOUNT), key(nkeys.PREFIX_BYTE_ACCOUNT)
+    says = token("user", user, account, subs=-1, data=-1, payload=-1, pub={}, sub={})
+    file = (
+        f"-----BEGIN NATS USER JWT-----\n{says}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
+    )
+    config = {
+        "operator": token("operator", operator, operator),
+        "resolver": "MEMORY",
+        "system_account": system.public_key.decode(),
+        "resolver_preload": {
+            each.public_key.decode(): token("account", each, operator, limits=CONNECTING | may)
+            for each, may in ((account, STORING), (system, {}))
+        },
+    }
+    return config, file
+
+
+@pytest.mark.parametrize("kind", ["password", "credentials"])
+async def test_a_hub_logs_in(
+    kind: str,
+    hub_factory: HubFactory,
+    servers: list[subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+    files = {}
+    if kind == "password":
+        config = {"authorization": {"user": "hub", "password": "s3cret"}}
+        broker = {"user": "hub", "password": "s3cret"}
+    else:
+        config, files["hub.creds"] = credentials()
+        broker = {"credentials_file": "hub.creds"}
+    url = await asyncio.to_thread(start, servers, tmp_path / "nats", config)
+    text = HUB.format(broker=msgspec.json.encode({"url": url, **broker}).decode())
+    hub = await asyncio.to_thread(hub_factory, text, files=files)
+    assert (await request("POST", f"{hub.url}/notes", json={"body": "hello"}))[0] == 201
+    assert [row["body"] for row in await get(f"{hub.url}/notes")] == ["hello"]
+
+
+async def test_what_is_no_credentials_file_is_told() -> None:
+    _, file = credentials()
+    seed = file.rpartition("\n-----BEGIN USER NKEY SEED-----\n")[2].partition("\n")[0]
+    for text in ("", "token", file[: file.index("-----BEGIN USER")], file.replace(seed, seed[:40])):
+        with pytest.raises(Misconfigured, match=r"broker\.credentials"):
+            async with JetStreamLog.connect("nats://127.0.0.1:1", credentials=text):
+                pass
+    with pytest.raises(Unavailable):
+        async with JetStreamLog.connect("nats://127.0.0.1:1", credentials=file):
+            pass
