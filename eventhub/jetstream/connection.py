@@ -1,9 +1,9 @@
 """Connection: one nats-py client that stays connected, with deadlines and our own errors.
 
-With `nats_parser.py` the only importer of `nats`. What nats-py 2.16 does by itself and is not
-relied on: it gives up for good on some errors of the server, and a failure inside it can leave a
-client that claims to be connected and hears nothing. So the client is asked for a round trip
-every second, and one that does not answer is replaced; subscriptions move to the new client.
+What nats-py 2.16 does by itself and is not relied on: it gives up for good on some errors of the
+server, and a failure inside it can leave a client that claims to be connected and hears nothing. So
+the client is asked for a round trip every second, and one that does not answer is replaced;
+subscriptions move to the new client.
 """
 
 import asyncio
@@ -14,9 +14,8 @@ from itertools import count
 from typing import Any, Self
 
 import msgspec
-import nkeys  # type: ignore[import-untyped]
 import structlog
-from nats.aio.client import Client, RawCredentials
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
@@ -38,8 +37,6 @@ PAUSE_SECONDS = 0.05  # between two attempts of such a request
 WATCH_SECONDS = 1.0
 STUCK_SECONDS = 10.0  # silence after which a client is replaced
 
-_JWT = re.compile(r"-BEGIN NATS USER JWT-+\s+\S")
-_SEED = re.compile(r"-BEGIN USER NKEY SEED-+\s+(\S+)")
 _REFUSED = re.compile("authorization|authentication", re.IGNORECASE)
 _AWAY = (NatsError, OSError)  # nats-py's TimeoutError is one of both
 STREAM_NOT_FOUND = 10059  # `ApiError.number`
@@ -438,22 +435,6 @@ def _checked(message: Message) -> dict[str, Any]:
     if refusal.status == _TEMPORARY:
         raise Unavailable(refusal.message) from refusal
     raise refusal
-
-
-def creds(text: str) -> RawCredentials:
-    """Return the text of a `.creds` file as nats-py takes it, which looks for its parts for ever.
-
-    Raises:
-        Misconfigured: it is something else.
-    """
-    seed, is_whole = _SEED.search(text), False
-    if seed is not None and _JWT.search(text):
-        with suppress(ValueError, nkeys.NkeysError):
-            nkeys.from_seed(seed[1].encode())
-            is_whole = True
-    if not is_whole:
-        raise Misconfigured("broker.credentials: not what is in a .creds file of a user")
-    return RawCredentials(text.replace("\r\n", "\n"))
 
 
 def publication(subject: str, reply: str, head: bytes, payload: bytes) -> bytes:

@@ -17,7 +17,8 @@ from eventhub.background import Background, background
 from eventhub.channel import Channel
 from eventhub.errors import Damaged, EventHubError, Misconfigured, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
-from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Renew, creds
+from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Renew
+from eventhub.jetstream.credentials import read_credentials
 from eventhub.jetstream.follower import Follower, Read, T, epoch_of, report_holes, state_in_epoch
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import NANOSECONDS
@@ -73,7 +74,7 @@ class JetStreamLog:
                 token=token,
                 user=login[0],
                 password=login[1],
-                user_credentials=None if credentials is None else creds(credentials),
+                user_credentials=None if credentials is None else read_credentials(credentials),
             ) as connection,
             background() as tasks,
         ):
