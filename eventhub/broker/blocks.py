@@ -7,7 +7,10 @@ hole between two sequences, one by one. So one flipped bit in the upper bytes of
 count to as much as 2^61 with the stream locked, and 4 bytes of memory for each (nats-server 2.15.1,
 `indexCacheBuf`). Without its index it takes all checksums first, and cuts the file off there.
 
-As a program, this prints what `endless_blocks` finds: a walk through a large store takes long, and
+A sequence of which one bit differs from what it should be is put right; else the stream's index has
+to go.
+
+As a program, this prints what `endless_holes` finds: a walk through a large store takes long, and
 would keep the hub's event loop from its interpreter lock.
 """
 
@@ -17,21 +20,52 @@ import os
 import sys
 from pathlib import Path
 from struct import Struct
+from typing import NamedTuple
 
 _HEAD = Struct("<IQQH")
-_CHECKSUM_BYTES = 8
+_SEQUENCE_AT, _SEQUENCE_BYTES, _CHECKSUM_BYTES = 4, 8, 8
 _HAS_HEADERS = 1 << 31  # in the length
 _ERASED, _TOMBSTONE = 1 << 63, 1 << 62  # in the sequence
-HOLE = 1 << 24
+WIDE = 1 << 24
 """Sequences that a hole in one file may have: the server fills it in a second."""
-
-
 SEARCH_SECONDS = 600.0
 """For some hundred million messages."""
 
 
-def endless_blocks(store: Path) -> list[tuple[Path, int]]:
-    """Return the files that nats-server would not finish reading, and where it would not.
+class Hole(NamedTuple):
+    """A hole in a file that nats-server would not finish filling."""
+
+    file: str
+    at: int
+    """Offset of the record behind it."""
+    found: int
+    """Sequence there."""
+    expected: int
+
+    @property
+    def stream(self) -> str:
+        """Name of the stream."""
+        return Path(self.file).parent.parent.name
+
+    def mend(self) -> bool:
+        """Put the sequence right if one bit of it differs; tell whether that was done.
+
+        Whether it is right now, the server sees from the checksum when it reads the record.
+        """
+        if (self.found ^ self.expected).bit_count() != 1:
+            return False
+        with Path(self.file).open("r+b", buffering=0) as file:
+            file.seek(self.at + _SEQUENCE_AT)
+            if file.read(_SEQUENCE_BYTES) != self.found.to_bytes(_SEQUENCE_BYTES, "little"):
+                return False
+            file.seek(self.at + _SEQUENCE_AT)
+            file.write(self.expected.to_bytes(_SEQUENCE_BYTES, "little"))
+            os.fsync(file.fileno())
+        return True
+
+
+def endless_holes(store: Path) -> list[Hole]:
+    """Return the holes that nats-server would not finish filling, one of a file.
 
     Args:
         store: its `store_dir`. A million messages take a second.
@@ -39,16 +73,17 @@ def endless_blocks(store: Path) -> list[tuple[Path, int]]:
     found = []
     for path in store.glob("jetstream/*/streams/*/msgs/*.blk"):
         try:
-            at = _absurd_hole(path.read_bytes())  # mapped, a file that is cut off would kill us
+            content = path.read_bytes()  # mapped, a file that is cut off would kill us
         except OSError:  # removed meanwhile
             continue
-        if at is not None:
-            found.append((path, at))
+        hole = _endless_hole(str(path), content)
+        if hole is not None:
+            found.append(hole)
     return found
 
 
-async def search(store: Path) -> list[tuple[Path, int]]:
-    """Return what `endless_blocks` does, from a process of its own that others go before."""
+async def search(store: Path) -> list[Hole]:
+    """Return what `endless_holes` does, from a process of its own that others go before."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", __file__, str(store)), stdout=asyncio.subprocess.PIPE
     )
@@ -61,7 +96,7 @@ async def search(store: Path) -> list[tuple[Path, int]]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return [(Path(path), at) for path, at in json.loads(found or "[]")]
+    return [Hole(*each) for each in json.loads(found or "[]")]
 
 
 def forget_index(store: Path, stream: str) -> None:
@@ -70,21 +105,21 @@ def forget_index(store: Path, stream: str) -> None:
         (messages / "index.db").unlink(missing_ok=True)
 
 
-def _absurd_hole(content: bytes) -> int | None:
-    """Return the offset of the record that opens it; None as well at other damage."""
+def _endless_hole(path: str, content: bytes) -> Hole | None:
+    """Return the first one; None as well at other damage."""
     at = last = 0
     while at + _HEAD.size <= len(content):
-        length, sequence, _, subject = _HEAD.unpack_from(content, at)
+        length, stored, _, subject = _HEAD.unpack_from(content, at)
         least = _HEAD.size + subject + _CHECKSUM_BYTES
         if length & _HAS_HEADERS:
             length &= ~_HAS_HEADERS
             least += 4
         if not least <= length <= len(content) - at:
             return None  # the server notices
-        if not sequence & _TOMBSTONE:
-            sequence &= ~_ERASED
-            if last and sequence > last + HOLE:
-                return at
+        if not stored & _TOMBSTONE:
+            sequence = stored & ~_ERASED
+            if last and sequence > last + WIDE:
+                return Hole(path, at, stored, last + 1)
             last = max(last, sequence)
         at += length
     return None
@@ -92,4 +127,4 @@ def _absurd_hole(content: bytes) -> int | None:
 
 if __name__ == "__main__":
     os.nice(19)
-    json.dump([(str(path), at) for path, at in endless_blocks(Path(sys.argv[1]))], sys.stdout)
+    json.dump(endless_holes(Path(sys.argv[1])), sys.stdout)

@@ -22,7 +22,7 @@ from typing import Self
 import structlog
 
 from eventhub.background import background
-from eventhub.broker.blocks import forget_index, search
+from eventhub.broker.blocks import Hole, forget_index, search
 from eventhub.broker.folder import Address, free_bytes, held_lock, write_address
 from eventhub.broker.server import START_SECONDS, Server, store_dir, write_configs
 from eventhub.broker.staging import Staging
@@ -195,11 +195,10 @@ class EmbeddedBroker:
                 self._suspect_bytes = min(grown, self._suspect_bytes)  # lower for a new server
                 continue
             self._suspect_bytes = grown
-            found = await search(store_dir(self.folder))
-            for block, at in found:
-                logger.error("block_damaged", file=str(block), at=at, memory_bytes=size)
-            if found:
-                await self._renew(server, {block.parent.parent.name for block, _ in found})
+            holes = await search(store_dir(self.folder))
+            if holes:
+                left = [hole for hole in holes if not await asyncio.to_thread(_mended, hole, size)]
+                await self._renew(server, {hole.stream for hole in left})
 
     async def _renew(self, server: Server, streams: Iterable[str]) -> None:
         for stream in streams:
@@ -226,3 +225,11 @@ class EmbeddedBroker:
     async def _terminate(self) -> None:
         if self._server is not None:
             await self._server.terminate()
+
+
+def _mended(hole: Hole, memory_bytes: int) -> bool:
+    is_mended = hole.mend()
+    logger.error(
+        "block_damaged", file=hole.file, at=hole.at, mended=is_mended, memory_bytes=memory_bytes
+    )
+    return is_mended

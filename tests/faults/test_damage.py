@@ -73,9 +73,14 @@ def sequence_of(sequence: int) -> "Damage":
     return lambda stored: flip(stored[sequence], 4)
 
 
-def endless(sequence: int) -> "Damage":
+def endless(sequence: int, *bytes_flipped: int) -> "Damage":
     """The server would fill the hole before it, one sequence at a time, for hours."""
-    return lambda stored: flip(stored[sequence], 9)
+
+    def widen(stored: dict[int, Record]) -> None:
+        for at in bytes_flipped:
+            flip(stored[sequence], at)
+
+    return widen
 
 
 def deleted_ahead(sequence: int) -> "Damage":
@@ -164,7 +169,7 @@ CASES = {
     "payload": (payload_of(5), KEPT),
     "length": (length_of(5), KEPT),
     "sequence": (sequence_of(5), KEPT),
-    "endless": (endless(6), KEPT),
+    "endless": (endless(6, 8, 9), KEPT),
     "deleted-ahead": (deleted_ahead(EVENTS - 2), KEPT),
     "deleted-millions": (deleted_millions(6), KEPT),
     "first": (checksum_of(1), KEPT),
@@ -196,6 +201,22 @@ async def test_every_event_that_was_lost_is_told(
     assert lost, "nothing was damaged"
     assert lost <= set(told(hub.stderr()))
     assert await counted(hub.url) >= len(lost)
+
+
+@pytest.mark.parametrize("sequence", [6, EVENTS - 1])
+async def test_a_bit_that_would_keep_the_server_busy_is_put_right(
+    stopped: Path, start_hub: HubStarter, tmp_path: Path, sequence: int
+) -> None:
+    """The server itself would lose the event, and what follows in its file."""
+    shutil.copytree(stopped / "data", tmp_path / "data")
+    endless(sequence, 9)(records(tmp_path))
+    hub = await asyncio.to_thread(start_hub)
+    assert "block_damaged" in hub.stderr()
+    _, receipt = await request("POST", f"{hub.url}/rows", json={"body": "after"})
+    log = await read_log(f"{hub.url}/rows")
+    assert [event["_seq"] for event in log] == [*range(1, EVENTS + 2)]
+    assert receipt["_seq"] == EVENTS + 1
+    assert await counted(hub.url) == 0
 
 
 @pytest.fixture

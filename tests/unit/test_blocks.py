@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eventhub.broker.blocks import HOLE, endless_blocks, forget_index, search
+from eventhub.broker.blocks import WIDE, Hole, endless_holes, forget_index, search
 
 HEADERS, ERASED, TOMBSTONE = 1 << 31, 1 << 63, 1 << 62
 
@@ -21,7 +21,7 @@ ONE = record(7)
 CASES = {
     "empty": (b"", None),
     "whole": (ONE + record(8) + record(9), None),
-    "hole": (ONE + record(7 + HOLE), None),
+    "hole": (ONE + record(7 + WIDE), None),
     "absurd": (ONE + record(8) + record(9 | 1 << 40) + record(10), 2 * len(ONE)),
     "absurd-erased": (ONE + record(9 | 1 << 40 | ERASED), len(ONE)),
     "absurd-tombstone": (ONE + record(9 | 1 << 40 | TOMBSTONE) + record(8), None),
@@ -40,11 +40,28 @@ async def test_only_an_absurd_hole_is_told(tmp_path: Path, content: bytes, at: i
     messages.mkdir(parents=True)
     block, index = messages / "1.blk", messages / "index.db"
     block.write_bytes(content)
-    found = [] if at is None else [(block, at)]
-    assert endless_blocks(tmp_path) == found
+    found = endless_holes(tmp_path)
+    assert [(hole.file, hole.at, hole.stream) for hole in found] == (
+        [] if at is None else [(str(block), at, "EH_rows")]
+    )
     assert await search(tmp_path) == found
     index.touch()
     forget_index(tmp_path, "EH_rows")
     forget_index(tmp_path, "EH_rows")
     assert not index.exists()
     assert block.read_bytes() == content
+
+
+@pytest.mark.parametrize(("flipped", "is_mended"), [(1 << 40, True), (3 << 40, False)])
+def test_one_flipped_bit_of_a_sequence_is_put_right(
+    tmp_path: Path, flipped: int, is_mended: bool
+) -> None:
+    path = tmp_path / "1.blk"
+    damaged = ONE + record(8 ^ flipped) + record(9)
+    path.write_bytes(damaged)
+    hole = Hole(str(path), len(ONE), found=8 ^ flipped, expected=8)
+    assert hole.mend() is is_mended
+    assert path.read_bytes() == (ONE + record(8) + record(9) if is_mended else damaged)
+    path.write_bytes(ONE)  # it was cut off meanwhile
+    assert not hole.mend()
+    assert path.read_bytes() == ONE
