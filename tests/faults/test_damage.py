@@ -48,13 +48,13 @@ def records(folder: Path) -> dict[int, Record]:
     return found
 
 
-def flip(record: Record, offset: int) -> None:
+def flip(record: Record, offset: int, bit: int = 4) -> None:
     """Flip one bit of a record."""
     with record.block.open("r+b") as file:
         file.seek(record.at + offset)
         [byte] = file.read(1)
         file.seek(record.at + offset)
-        file.write(bytes([byte ^ 4]))
+        file.write(bytes([byte ^ bit]))
 
 
 def payload_of(sequence: int) -> "Damage":
@@ -90,7 +90,7 @@ def deleted_ahead(sequence: int) -> "Damage":
 
 def deleted_millions(sequence: int) -> "Damage":
     """The server would believe in more deleted events than it can list."""
-    return lambda stored: flip(stored[sequence], 7)
+    return lambda stored: flip(stored[sequence], 7, 1)
 
 
 def cut_off(sequence: int) -> "Damage":
