@@ -18,12 +18,13 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
 _HEAD = Struct("<IQQH")
-_SEQUENCE_AT, _SEQUENCE_BYTES, _CHECKSUM_BYTES = 4, 8, 8
+_SEQUENCE_AT, _CHECKSUM_BYTES = 4, 8
 _HAS_HEADERS = 1 << 31  # in the length
 _ERASED, _TOMBSTONE = 1 << 63, 1 << 62  # in the sequence
 WIDE = 1 << 24
@@ -54,14 +55,13 @@ class Hole(NamedTuple):
         """
         if (self.found ^ self.expected).bit_count() != 1:
             return False
-        with Path(self.file).open("r+b", buffering=0) as file:
-            file.seek(self.at + _SEQUENCE_AT)
-            if file.read(_SEQUENCE_BYTES) != self.found.to_bytes(_SEQUENCE_BYTES, "little"):
-                return False
-            file.seek(self.at + _SEQUENCE_AT)
-            file.write(self.expected.to_bytes(_SEQUENCE_BYTES, "little"))
-            os.fsync(file.fileno())
-        return True
+        at = self.at + _SEQUENCE_AT
+        with suppress(OSError), Path(self.file).open("r+b") as file:
+            if os.pread(file.fileno(), 8, at) == self.found.to_bytes(8, "little"):
+                os.pwrite(file.fileno(), self.expected.to_bytes(8, "little"), at)
+                os.fsync(file.fileno())
+                return True
+        return False  # it was cut off or removed meanwhile
 
 
 def endless_holes(store: Path) -> list[Hole]:

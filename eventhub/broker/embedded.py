@@ -6,7 +6,8 @@ with a configuration that lets it store nothing. It then refuses each write with
 even with no byte free, and all can still be read. With room again it is started as usual.
 
 One that grows is looked after, too: it may be reading a damaged file without end (`blocks`), until
-no memory is left. It is then started anew without the index that it trusted.
+no memory is left. Then the file is put right, or the index forgotten that the server trusted, and
+it is started anew.
 """
 
 import asyncio
@@ -33,9 +34,7 @@ STARTS = 3  # that may be ended by ourselves before one lasts
 FLOOR_BYTES = 32 << 20  # free space below which nothing is stored: a second of the heaviest load
 ROOM_BYTES = 64 << 20  # free space from which on it is again
 LOOK_SECONDS = 1.0  # between two looks at the free space, and at the server's memory
-GROWN_BYTES = (
-    1 << 30
-)  # of the server's memory: a million rows need half of it; endless 0.3 a second
+GROWN_BYTES = 1 << 30  # of the server's memory: a million rows need half of it
 
 logger = structlog.get_logger(__name__)
 

@@ -68,8 +68,14 @@ class Tail:
             url: of the endpoint, with filters, `_since` and `_replay` as they are wanted.
             headers: such as `Authorization`.
             told: called with every frame but the control frames.
+
+        Raises:
+            Rejected: it is no URL.
         """
-        self._url = URL(url)
+        try:
+            self._url = URL(url)
+        except ValueError as error:
+            raise Rejected("bad_request", f"{url} is not the URL of an endpoint") from error
         self._headers = headers
         self._told = told
         self._position: Position | None = None

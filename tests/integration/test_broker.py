@@ -74,6 +74,12 @@ def open_a_hole(folder: Path) -> None:
     block.write_bytes(content)
 
 
+def is_mended(folder: Path) -> bool:
+    """Tell whether `open_a_hole` was undone."""
+    [block] = folder.glob("jetstream/**/LOG/msgs/1.blk")
+    return (6).to_bytes(8, "little") in block.read_bytes()
+
+
 async def start_hub(folder: Path) -> tuple[asyncio.subprocess.Process, int]:
     """Start a hub's broker in another process; return that process and the broker's id."""
     hub = await asyncio.create_subprocess_exec(
@@ -268,11 +274,16 @@ async def test_without_a_folder_in_memory_batches_are_staged_on_the_disk(
         assert (await stream.bounds()).last == 20
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
 async def test_a_server_that_reads_without_end_is_started_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_killed: bool
 ) -> None:
-    """One bit of a sequence has it fill a hole of 2^42 messages, until no memory is left."""
-    monkeypatch.setattr(eventhub.broker.embedded, "GROWN_BYTES", 128 << 20)
+    """One bit of a sequence has it fill a hole of 2^42 messages, until no memory is left.
+
+    If somebody kills it before, the file is looked at then: it would do the same again.
+    """
+    grown = 1 << 60 if is_killed else 128 << 20
+    monkeypatch.setattr(eventhub.broker.embedded, "GROWN_BYTES", grown)
     async with (
         EmbeddedBroker(tmp_path) as broker,
         await nats.connect(broker.url, token=broker.token) as client,
@@ -292,6 +303,9 @@ async def test_a_server_that_reads_without_end_is_started_anew(
         pid = broker.pid
         with pytest.raises(nats.errors.TimeoutError):
             await client.request("$JS.API.DIRECT.GET.LOG", b'{"seq": 7}', timeout=0.1)
+        if is_killed:
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: is_mended(tmp_path))
         await until(lambda: broker.pid != pid)
         info = await client.jetstream().stream_info("LOG")
         assert info.state.messages == 12  # it was put right

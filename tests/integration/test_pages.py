@@ -1,5 +1,6 @@
 """A table may be larger than the memory that DuckDB has: its rows are read in pages."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -72,6 +73,16 @@ async def test_duckdb_takes_no_more_memory_than_it_may(
         monkeypatch.setattr(module, "MEMORY_BYTES", memory)
         async with Store(tmp_path / "p", [CHAT]) as store, store.reader() as reader:
             assert await store.read(reader, limit) == store.memory_bytes == expected
+
+
+async def test_duckdb_leaves_cores_to_the_loop(tmp_path: Path) -> None:
+    def threads(connection: duckdb.DuckDBPyConnection) -> int:
+        [(found,)] = connection.execute("SELECT current_setting('threads')").fetchall()
+        return int(found)
+
+    async with Store(tmp_path / "p", [CHAT]) as store, store.reader() as reader:
+        cores = len(os.sched_getaffinity(0))
+        assert await store.read(reader, threads) == max(1, cores // 2)
 
 
 async def test_what_is_in_memory_or_was_opened_again_is_weighed_alike(tmp_path: Path) -> None:

@@ -65,3 +65,5 @@ def test_one_flipped_bit_of_a_sequence_is_put_right(
     path.write_bytes(ONE)  # it was cut off meanwhile
     assert not hole.mend()
     assert path.read_bytes() == ONE
+    path.unlink()
+    assert not hole.mend()
