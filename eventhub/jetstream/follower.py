@@ -31,6 +31,24 @@ Read = Callable[[int, bytes, Columns], T]
 """Makes it of a sequence and a payload; raises Damaged."""
 
 
+class Marks:
+    """What this process knows of a stream, shared by all who follow it.
+
+    Args:
+        acknowledged: returns the highest sequence that the server said to be stored.
+    """
+
+    def __init__(self, acknowledged: Callable[[], int]) -> None:
+        self._acknowledged = acknowledged
+        self.received = 0
+        """Highest sequence that came by: if it is gone later, it was erased."""
+
+    def owed(self) -> int:
+        """Return the highest sequence that was acknowledged, if nobody has received it; or 0."""
+        newest = self._acknowledged()
+        return newest if newest > self.received else 0
+
+
 class Follower(Generic[T]):
     """An asynchronous iterator of non-empty batches. A cancelled `anext` loses nothing.
 
@@ -40,7 +58,7 @@ class Follower(Generic[T]):
         channel: whose stream it is.
         epoch: of the stream, which is followed no further than that lasts.
         after: sequence before the first event.
-        acknowledged: returns the highest sequence that this process was told to be stored.
+        marks: of the stream.
     """
 
     def __init__(
@@ -50,14 +68,14 @@ class Follower(Generic[T]):
         channel: Channel,
         epoch: str,
         after: int,
-        acknowledged: Callable[[], int],
+        marks: Marks,
     ) -> None:
         self._read = read
         self._connection = connection
         self._channel = channel
         self._epoch = epoch
         self._next = after + 1
-        self._acknowledged = acknowledged
+        self._marks = marks
         self._missed = 0  # the acknowledged event that was not there when it was looked for
         self._holes: int | None = None
         self._puller = Puller(connection, self._begin, self._on_reset)
@@ -110,7 +128,7 @@ class Follower(Generic[T]):
 
     def _is_overdue(self) -> bool:
         """Tell whether there is more than the server says."""
-        return self._acknowledged() > max(self._next - 1, self._missed)
+        return self._marks.owed() > max(self._next - 1, self._missed)
 
     async def _look_for_acknowledged(self) -> None:
         """Have the server start anew if it does not find what it has stored.
@@ -118,7 +136,7 @@ class Follower(Generic[T]):
         A flipped bit in a sequence has nats-server 2.15.1 note down that sequences were deleted,
         of which some are still to come: it stores and acknowledges those, and hides them.
         """
-        newest = self._acknowledged()
+        newest = self._marks.owed()
         if newest < self._next or await self._get(newest) is not None:
             return
         stream, told = self._channel.stream, self._missed == newest
@@ -153,6 +171,7 @@ class Follower(Generic[T]):
         if left_out:
             events.sort(key=lambda event: event.sequence)
         self._next = pull.messages[-1][0].sequence + 1
+        self._marks.received = max(self._marks.received, self._next - 1)
         pull.messages.clear()
         return events
 

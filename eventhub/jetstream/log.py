@@ -19,7 +19,15 @@ from eventhub.errors import Damaged, EventHubError, Misconfigured, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Renew
 from eventhub.jetstream.credentials import read_credentials
-from eventhub.jetstream.follower import Follower, Read, T, epoch_of, report_holes, state_in_epoch
+from eventhub.jetstream.follower import (
+    Follower,
+    Marks,
+    Read,
+    T,
+    epoch_of,
+    report_holes,
+    state_in_epoch,
+)
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import NANOSECONDS
 from eventhub.jetstream.work_queue import WorkQueue, enlist
@@ -163,6 +171,7 @@ class JetStreamStream:
         self.channel = channel
         self._connection = connection
         self._writer = writer
+        self._marks = Marks(lambda: writer.newest)
         self._epoch = epoch
         self._readable = 0  # the last sequence that `bounds` has found readable
         self._found = 0  # the highest sequence that was read singly
@@ -215,9 +224,7 @@ class JetStreamStream:
 
     @asynccontextmanager
     async def _follower(self, read: Read[T], after: int) -> AsyncIterator[Follower[T]]:
-        follower = Follower(
-            read, self._connection, self.channel, self._epoch, after, lambda: self._writer.newest
-        )
+        follower = Follower(read, self._connection, self.channel, self._epoch, after, self._marks)
         try:
             yield follower
         finally:

@@ -238,6 +238,25 @@ async def test_an_acknowledged_event_that_does_not_come_is_told_and_passed(
         assert [stored.sequence for stored in await waiting] == [4]
 
 
+async def test_an_event_that_came_by_and_was_erased_then_is_not_missed(
+    broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pid = broker.pid
+    async with JetStreamLog.connect(broker.url, token=broker.token, renew=broker.renew) as log:
+        stream = await log.open(channel())
+        async with stream.follow(0) as live, asyncio.timeout(20):
+            for number in range(3):
+                await stream.append(make_event(id=f"r{number}"), expect=0)
+            while (await anext(live))[-1].sequence < 3:
+                pass
+            async with await nats.connect(broker.url, token=broker.token) as client:
+                await client.jetstream().delete_msg(stream.channel.stream, 3)
+            async with stream.follow(0) as batches:
+                assert [stored.sequence for stored in await anext(batches)] == [1, 2]
+    assert broker.pid == pid
+    assert "acknowledged_event_missing" not in capsys.readouterr().out
+
+
 async def test_a_log_that_has_lost_an_acknowledged_event_for_good_ends_who_follows(
     broker: EmbeddedBroker,
 ) -> None:
