@@ -16,6 +16,7 @@ from eventhub.errors import Conflict, EventHubError
 from eventhub.event import Event, StoredEvent, encode
 from eventhub.feed import Feed
 from eventhub.filters import Query, parse
+from eventhub.gateway.broadcast import Broadcast, Line
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.replay import Replays
@@ -129,6 +130,17 @@ def parse_frames(data: bytes) -> list[tuple[int, bytes]]:
     return frames
 
 
+class _Transport(asyncio.WriteTransport):
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self.write = write  # type: ignore[method-assign,assignment]
+
+
+def line_by(write: Callable[[bytes], None]) -> Line:
+    """The way to a client that has no socket."""
+    return Line(_Transport(write), -1)
+
+
 class Pipe:
     """An outlet to a client that takes bytes when the test says so."""
 
@@ -147,6 +159,10 @@ class Pipe:
     @property
     def is_full(self) -> bool:
         return len(self._unsent) > self.capacity
+
+    @property
+    def line(self) -> Line:
+        return line_by(self.write)
 
     def write(self, data: bytes) -> None:
         self._unsent += data
@@ -321,7 +337,7 @@ async def reading(
     """Run a fan-out; `ring_bytes` is what its memory of events is bound to."""
     stream = stream or MemoryStream(builders.channel())
     feed = Feed(stream, after, ring_bytes)
-    fanout = Fanout(feed, heartbeat)
+    fanout = Fanout(feed, heartbeat, Broadcast())
     async with background() as tasks:
         tasks.start(feed.run(), name="feed")
         tasks.start(fanout.run(), name="fanout")

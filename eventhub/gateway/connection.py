@@ -16,6 +16,7 @@ from aiohttp.http_websocket import WebSocketError, WebSocketReader, WSMessage, W
 from eventhub.config import Server
 from eventhub.errors import Close, EventHubError, Rejected
 from eventhub.gateway import protocol
+from eventhub.gateway.broadcast import Line
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.socket import Socket
 from eventhub.gateway.subscriber import Stalled
@@ -68,9 +69,9 @@ class Connection:
         return self._out.is_closing
 
     @property
-    def write(self) -> Callable[[bytes], None]:
+    def line(self) -> Line:
         """See `Outlet`."""
-        return self._out.write
+        return self._out.line
 
     def push(self, data: bytes) -> None:
         """See `Outlet`."""

@@ -18,6 +18,7 @@ import structlog
 from eventhub import metrics
 from eventhub.event import StoredEvent
 from eventhub.feed import Feed
+from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.groups import Group, Groups, Member
 from eventhub.gateway.view import FrameMemo
 
@@ -30,8 +31,9 @@ MAX_STREAM_READERS = 4
 class Fanout:
     """One channel's subscribers."""
 
-    def __init__(self, feed: Feed, heartbeat: float) -> None:
+    def __init__(self, feed: Feed, heartbeat: float, broadcast: Broadcast) -> None:
         self.feed = feed
+        self._broadcast = broadcast
         self._heartbeat = heartbeat
         self._groups = Groups()
         self._delivered = metrics.DELIVERED.labels(self.name)
@@ -108,5 +110,5 @@ class Fanout:
         group.is_quiet = False
         self._delivered.inc(len(frames) * len(group.members))
         data = b"".join(frames)
-        for write in tuple(group.members.values()):  # who cannot take it all leaves: `lag`
-            write(data)
+        # Who cannot take it all leaves meanwhile: `lag`.
+        self._broadcast.write(tuple(group.members.values()), data)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
 from aiohttp import web
 
@@ -13,6 +14,7 @@ from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
 from eventhub.gateway.app import Health, add_routes
 from eventhub.gateway.auth import Rule, setup_auth
+from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.live import Live
 from eventhub.gateway.origin import check_origins
@@ -31,12 +33,14 @@ CLOSE_SECONDS = 5.0
 class ChannelParts:
     """What the endpoints of one channel share; its feed keeps all of it fresh."""
 
-    def __init__(self, feed: Feed, heartbeat: float, snapshots: Snapshots) -> None:
+    def __init__(
+        self, feed: Feed, heartbeat: float, broadcast: Broadcast, snapshots: Snapshots
+    ) -> None:
         self.stream = feed.stream
         self.rows = RowCache(feed.stream)
         self.receipts = Receipts(feed.stream, after=feed.head)
         feed.listeners += [self.rows.note, self.receipts.note]
-        self.fanout = Fanout(feed, heartbeat)
+        self.fanout = Fanout(feed, heartbeat, broadcast)
         self.replays = Replays(snapshots, self.fanout)
 
 
@@ -86,10 +90,16 @@ class Gateway:
         `ready` is called once it does; `url` is where.
         """
         heartbeat = self._config.server.heartbeat
-        channels = {
-            name: ChannelParts(feed, heartbeat, self._snapshots)
-            for name, feed in self._feeds.items()
-        }
+        with closing(Broadcast()) as broadcast:
+            channels = {
+                name: ChannelParts(feed, heartbeat, broadcast, self._snapshots)
+                for name, feed in self._feeds.items()
+            }
+            await self._serve(channels, stop, ready)
+
+    async def _serve(
+        self, channels: Mapping[str, ChannelParts], stop: asyncio.Event, ready: Callable[[], None]
+    ) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(parts.fanout.run(), name=f"fanout {name}")

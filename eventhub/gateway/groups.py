@@ -5,15 +5,14 @@ So groups with an equality condition are found by it, and an event costs what it
 however many other rooms there are.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from eventhub.conditions import Filter
 from eventhub.event import StoredEvent
+from eventhub.gateway.broadcast import Line
 from eventhub.gateway.view import View
-
-Write = Callable[[bytes], None]
 
 
 class Member(Protocol):
@@ -23,8 +22,8 @@ class Member(Protocol):
     position: int
 
     @property
-    def write(self) -> Write:
-        """Write to the socket; one that is full says so to `Fanout.lag`."""
+    def line(self) -> Line:
+        """Where to write; one that is full says so to `Fanout.lag`."""
 
     def beat(self) -> None:
         """Say that all is well: nothing was told for a while."""
@@ -38,8 +37,8 @@ class Group:
     """Subscribers whose views are equal."""
 
     view: View
-    members: dict[Member, Write] = field(default_factory=dict)
-    """With what writes to each, so that telling many does not look at the object of each."""
+    members: dict[Member, Line] = field(default_factory=dict)
+    """With the way to each, so that telling many does not look at the object of each."""
     is_quiet: bool = False
     """Nothing was told since the last heartbeat."""
 
@@ -68,7 +67,7 @@ class Groups:
             group = self._all[member.view.key] = Group(member.view)
             for place in self._places(group.view.query.filter):
                 place[group] = None
-        group.members[member] = member.write
+        group.members[member] = member.line
 
     def discard(self, member: Member) -> None:
         """Take a subscriber from its group, which ends with the last; no error if it has none."""

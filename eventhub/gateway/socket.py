@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from eventhub.gateway.broadcast import Line
 from eventhub.gateway.subscriber import MAX_UNSENT_BYTES, Stalled
 
 KEEPALIVE_IDLE_SECONDS = 60
@@ -38,7 +39,7 @@ class Socket(asyncio.Protocol):
         "_stalled_after",
         "_transport",
         "is_full",
-        "write",
+        "line",
     )
 
     def __init__(
@@ -55,8 +56,8 @@ class Socket(asyncio.Protocol):
         self._on_data = on_data
         self._on_lost = on_lost
         self._on_full: Callable[[], None] = _nothing
-        self.write = self._transport.write
-        """Hand bytes to the socket; not after it was told to be full. The hot path."""
+        self.line = Line.of(self._transport)
+        """For those who write to many; not after it was told to be full. The hot path."""
         self._is_shut = False
         self._drained: asyncio.Future[None] | None = None
         self.is_full = request.protocol.writing_paused

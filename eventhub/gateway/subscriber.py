@@ -17,6 +17,7 @@ from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import StoredEvent
 from eventhub.feed import turns
 from eventhub.gateway import protocol
+from eventhub.gateway.broadcast import Line
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.replay import Replays
 from eventhub.gateway.since import Start
@@ -43,8 +44,8 @@ class Outlet(Protocol):
         """Nothing more can be written."""
 
     @property
-    def write(self) -> Callable[[bytes], None]:
-        """Hand bytes to the socket; only before `when_full` is told, so that nothing is asked."""
+    def line(self) -> Line:
+        """Where others may write, until `when_full` is told."""
 
     def push(self, data: bytes) -> None:
         """Hand bytes to the socket at any time, unless it is closing; never waits."""
@@ -80,7 +81,7 @@ class Subscriber:
         self._fanout = fanout
         self._stream = stream
         self._outlet = outlet
-        self.write = outlet.write
+        self.line = outlet.line
         outlet.when_full(self._lag)
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False

@@ -7,7 +7,7 @@ message once, at the sequence that its writer was told, and nothing else.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -201,11 +201,11 @@ class Subscriber:
 class Load:
     """Writers and subscribers of one table; `running` ends with the check."""
 
-    def __init__(self, url: str, *, pad_bytes: int = 0) -> None:
+    def __init__(self, url: str, *, pad_bytes: int = 0, queries: Sequence[str] = QUERIES) -> None:
         self.url = url
         pad = "x" * pad_bytes
         self.writers = [Writer(url, f"w{n}", random.Random(n), pad) for n in range(WRITERS)]
-        self.subscribers = [Subscriber(url, query) for query in QUERIES]
+        self.subscribers = [Subscriber(url, query) for query in queries]
 
     @property
     def acknowledged(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -225,6 +226,29 @@ async def test_a_subscriber_that_pauses_catches_up(start_hub: HubStarter) -> Non
         await load.goes_on(700)
         assert load.subscribers[0].reached > slow[0].reached + 300
         for subscriber in slow:
+            subscriber.is_taking.set()
+        await load.goes_on()
+    assert load.is_connected_as_before
+
+
+async def test_a_crowd_notices_nothing_of_those_who_pause_and_those_who_vanish(
+    start_hub: HubStarter,
+) -> None:
+    """All of them are written to at once, for they ask for the same."""
+    hub = await asyncio.to_thread(start_hub)
+    load = Load(f"{hub.url}/rows", pad_bytes=PAD_BYTES, queries=("",) * 24)
+    async with load.running(), AsyncExitStack() as vanishing:
+        for subscriber in load.subscribers[4:8]:
+            subscriber.is_taking.clear()
+        for _ in range(8):
+            _, writer = await vanishing.enter_async_context(opened(f"{load.url}?_since=now"))
+            await load.goes_on(50)
+            reset = struct.pack("ii", 1, 0)  # no goodbye: whatever is under way is thrown away
+            raw: socket.socket = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            writer.transport.abort()
+        await load.goes_on(300)
+        for subscriber in load.subscribers[4:8]:
             subscriber.is_taking.set()
         await load.goes_on()
     assert load.is_connected_as_before

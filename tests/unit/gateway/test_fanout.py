@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eventhub.event import StoredEvent
 from eventhub.feed import TURN_EVENTS, Feed, Ring
 from eventhub.filters import parse
+from eventhub.gateway.broadcast import Broadcast, Line
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.groups import Groups
 from eventhub.gateway.protocol import Form
@@ -25,6 +26,7 @@ from tests.subscribing import (
     append,
     eventually,
     history,
+    line_by,
     parse_frames,
     reading,
     turns,
@@ -93,6 +95,10 @@ class Listener:
     told: list[bytes] = field(default_factory=list)
     beats: int = 0
     catches_up: int = 0
+
+    @property
+    def line(self) -> Line:
+        return line_by(self.write)
 
     def write(self, data: bytes) -> None:
         self.told.append(data)
@@ -319,7 +325,7 @@ def test_each_group_is_told_what_its_own_view_tells(
     async def scenario() -> None:
         stream = MemoryStream(channel())
         feed = Feed(stream, 0)
-        fanout = Fanout(feed, 3600)
+        fanout = Fanout(feed, 3600, Broadcast())
         queries = [parse(args, stream.channel.columns) for args in FILTERS]
         views = [View(Form.V1, query, history=False, epoch="e") for query in queries]
         here: dict[int, Listener] = {}

@@ -11,6 +11,7 @@ from eventhub.event import StoredEvent
 from eventhub.feed import Feed
 from eventhub.filters import parse
 from eventhub.gateway import since as since_module
+from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.since import Start, start_of
@@ -59,7 +60,7 @@ async def stream() -> Trimmed:
 
 def at(stream: MemoryStream, head: int) -> Fanout:
     """A fan-out that has handed out everything up to a sequence."""
-    return Fanout(Feed(stream, head), heartbeat=3600)
+    return Fanout(Feed(stream, head), heartbeat=3600, broadcast=Broadcast())
 
 
 def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View:
