@@ -138,7 +138,7 @@ class _Transport(asyncio.WriteTransport):
 
 def line_by(write: Callable[[bytes], None]) -> Line:
     """The way to a client that has no socket."""
-    return Line(_Transport(write), -1)
+    return Line(_Transport(write))
 
 
 class Pipe:
@@ -155,14 +155,11 @@ class Pipe:
         self._unsent = b""
         self._changed = asyncio.Event()
         self._on_full: Callable[[], None] = lambda: None
+        self.line = line_by(self.write)
 
     @property
     def is_full(self) -> bool:
         return len(self._unsent) > self.capacity
-
-    @property
-    def line(self) -> Line:
-        return line_by(self.write)
 
     def write(self, data: bytes) -> None:
         self._unsent += data

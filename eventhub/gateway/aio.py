@@ -78,6 +78,13 @@ class _Blocks(dict[int, int]):
         return self[fd]
 
 
+class Batch(NamedTuple):
+    """Descriptors to write to, of one `Writer`; good as long as they are open."""
+
+    fds: tuple[int, ...]
+    blocks: "array[int]"
+
+
 class Writer:
     """Writes to many descriptors; for one thread.
 
@@ -101,22 +108,27 @@ class Writer:
         """Give the kernel's room back; nothing can be written any more."""
         self._call(self._calls.destroy, self._context)
 
-    def write(self, fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
-        """Write to descriptors that do not block, each named once.
+    def batch(self, fds: Sequence[int]) -> Batch:
+        """Get a write to descriptors ready that do not block, each named once."""
+        return Batch(tuple(fds), array("Q", map(self._blocks.__getitem__, fds)))
+
+    def write(self, batch: Batch, data: bytes) -> list[tuple[int, int]]:
+        """Write.
 
         Returns:
-            Those that did not take all of it, for whatever reason, with the bytes that they took.
+            The descriptors that did not take all of it, for whatever reason, with the bytes that
+            they took.
         """
         self._piece.base, self._piece.size = data, len(data)
         left: list[tuple[int, int]] = []
-        for begin in range(0, len(fds), MAX_WRITES):
-            left += self._write_some(fds[begin : begin + MAX_WRITES], len(data))
+        for begin in range(0, len(batch.fds), MAX_WRITES):
+            left += self._write_some(batch, begin, len(data))
         self._piece.base = None
         return left
 
-    def _write_some(self, fds: Sequence[int], size: int) -> list[tuple[int, int]]:
-        blocks = array("Q", map(self._blocks.__getitem__, fds))
-        where, _ = blocks.buffer_info()
+    def _write_some(self, batch: Batch, begin: int, size: int) -> list[tuple[int, int]]:
+        fds = batch.fds[begin : begin + MAX_WRITES]
+        where = batch.blocks.buffer_info()[0] + batch.blocks.itemsize * begin
         try:
             made = self._call(self._calls.submit, self._context, len(fds), where)
         except OSError:  # of the first; if it is of another, those before it are made

@@ -110,5 +110,4 @@ class Fanout:
         group.is_quiet = False
         self._delivered.inc(len(frames) * len(group.members))
         data = b"".join(frames)
-        # Who cannot take it all leaves meanwhile: `lag`.
-        self._broadcast.write(tuple(group.members.values()), data)
+        self._broadcast.write(group.crowd, data)  # who cannot take it all leaves meanwhile: `lag`

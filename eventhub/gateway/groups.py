@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from eventhub.conditions import Filter
 from eventhub.event import StoredEvent
-from eventhub.gateway.broadcast import Line
+from eventhub.gateway.broadcast import Crowd, Line
 from eventhub.gateway.view import View
 
 
@@ -37,8 +37,9 @@ class Group:
     """Subscribers whose views are equal."""
 
     view: View
-    members: dict[Member, Line] = field(default_factory=dict)
-    """With the way to each, so that telling many does not look at the object of each."""
+    members: dict[Member, None] = field(default_factory=dict)
+    crowd: Crowd = field(default_factory=Crowd)
+    """The way to the members, so that telling many does not look at the object of each."""
     is_quiet: bool = False
     """Nothing was told since the last heartbeat."""
 
@@ -67,7 +68,8 @@ class Groups:
             group = self._all[member.view.key] = Group(member.view)
             for place in self._places(group.view.query.filter):
                 place[group] = None
-        group.members[member] = member.line
+        group.members[member] = None
+        group.crowd.add(member.line)
 
     def discard(self, member: Member) -> None:
         """Take a subscriber from its group, which ends with the last; no error if it has none."""
@@ -75,6 +77,7 @@ class Groups:
         if group is None:
             return
         group.members.pop(member, None)
+        group.crowd.discard(member.line)
         if not group.members:
             del self._all[member.view.key]
             for place in self._places(group.view.query.filter):

@@ -56,7 +56,7 @@ class Socket(asyncio.Protocol):
         self._on_data = on_data
         self._on_lost = on_lost
         self._on_full: Callable[[], None] = _nothing
-        self.line = Line.of(self._transport)
+        self.line = Line(self._transport)
         """For those who write to many; not after it was told to be full. The hot path."""
         self._is_shut = False
         self._drained: asyncio.Future[None] | None = None
@@ -74,7 +74,7 @@ class Socket(asyncio.Protocol):
     def push(self, data: bytes) -> None:
         """See `Outlet`."""
         if not (self._is_shut or self._transport.is_closing()):
-            self._transport.write(data)
+            self.line.write(data)
 
     def when_full(self, call: Callable[[], None]) -> None:
         """See `Outlet`."""
@@ -141,6 +141,7 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake who waits for the client: it is gone."""
+        self.line.leave()
         self.resume_writing()
         self._on_full = _nothing  # else this object and a subscriber keep each other
         self._on_lost()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from eventhub.gateway import aio
 from eventhub.gateway import broadcast as broadcast_module
-from eventhub.gateway.broadcast import FEW, Broadcast, Line
+from eventhub.gateway.broadcast import FEW, Broadcast, Crowd, Line
 
 SOCKET_BYTES = 4096
 """What the kernel is asked to keep for each; it takes several times as much."""
@@ -35,6 +35,7 @@ class Counting(asyncio.WriteTransport):
         super().__init__()
         self.writes = 0
         self._transport = transport
+        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
         self.get_write_buffer_size = transport.get_write_buffer_size  # type: ignore[method-assign]
         self.is_closing = transport.is_closing  # type: ignore[method-assign]
 
@@ -51,10 +52,11 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast("asyncio.Transport", transport)
-        self.counting = Counting(transport)
-        self.line = Line(self.counting, Line.of(transport).fd)
+        self.counting = Counting(self.transport)
+        self.line = Line(self.counting)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.line.leave()
         self.is_lost = True
 
     def hear(self, end: socket.socket) -> None:
@@ -92,13 +94,16 @@ async def clients(count: int) -> AsyncIterator[list[Client]]:
         yield found
 
 
-def lines(found: Sequence[Client]) -> list[Line]:
-    return [client.line for client in found]
+def crowd(found: Sequence[Client]) -> Crowd:
+    made = Crowd()
+    for client in found:
+        made.add(client.line)
+    return made
 
 
 steps = st.one_of(
     st.tuples(st.just("all"), st.integers(1, 40_000), st.just(0)),
-    st.tuples(st.just("one"), st.integers(1, 40_000), st.integers(0, 4)),
+    st.tuples(st.sampled_from(["one", "away"]), st.integers(1, 40_000), st.integers(0, 4)),
     st.tuples(st.just("read"), st.integers(1, 40_000), st.integers(0, 4)),
 )
 
@@ -114,7 +119,7 @@ def test_each_gets_all_that_was_written_to_it_in_order(
 
     async def scenario() -> None:
         async with clients(5) as found:
-            broadcast = Broadcast()
+            broadcast, everybody = Broadcast(), crowd(found)
             if is_alone:
                 broadcast.close()
             with closing(broadcast):
@@ -128,9 +133,13 @@ def test_each_gets_all_that_was_written_to_it_in_order(
                         concerned[0].expected = concerned[0].expected[len(got) :]
                         continue
                     if what == "all":
-                        broadcast.write(lines(found), data)
-                    else:
-                        concerned[0].transport.write(data)
+                        broadcast.write(everybody, data)
+                    elif what == "one":
+                        concerned[0].line.write(data)
+                    else:  # one leaves, and comes back when it has more than it was told
+                        everybody.discard(concerned[0].line)
+                        concerned[0].line.write(data)
+                        everybody.add(concerned[0].line)
                     for client in concerned:
                         client.expected += data
                 for client in found:
@@ -148,17 +157,21 @@ def test_who_is_free_costs_no_call_of_its_own(loop: str) -> None:
 
     async def scenario() -> None:
         async with clients(FEW + 4) as found:
-            full = found[3]
-            full.transport.write(b"x" * (1 << 20))
+            everybody, full = crowd(found), found[3]
+            full.line.write(b"x" * (1 << 20))
             assert full.transport.get_write_buffer_size()
             with closing(Broadcast()) as broadcast:
-                broadcast.write(lines(found), b"hello")
-            assert [client.counting.writes for client in found] == [
-                int(client is full) for client in found
-            ]
-            for client in found:
-                size = 5 + (1 << 20) * (client is full)
-                assert (await client.received(size))[-5:] == b"hello"
+                for _ in range(2):
+                    broadcast.write(everybody, b"hello")
+                assert [client.counting.writes for client in found] == [
+                    3 * (client is full) for client in found
+                ]
+                for client in found:
+                    size = 10 + (1 << 20) * (client is full)
+                    assert (await client.received(size))[-10:] == b"hellohello"
+                broadcast.write(everybody, b"again")
+            assert full.counting.writes == 3  # nothing waits any more
+            assert await full.received(5) == b"again"
 
     LOOPS[loop](scenario())
 
@@ -173,15 +186,40 @@ def test_who_is_gone_is_noticed_and_keeps_nobody_from_anything(loop: str) -> Non
             aborted.transport.abort()
             others = [client for client in found if client not in (gone, aborted)]
             with closing(Broadcast()) as broadcast:
-                broadcast.write(lines(found), b"hello")
+                everybody = crowd(found)
+                broadcast.write(everybody, b"hello")
                 for client in others:
                     assert await client.received(5) == b"hello"
                 while not (gone.is_lost and aborted.is_lost):
                     await asyncio.sleep(0)
-                broadcast.write(lines(others), b"again")
+                assert set(everybody) == {client.line for client in others}
+                broadcast.write(everybody, b"again")
             for client in others:
                 assert await client.received(5) == b"again"
-            assert not await aborted.received(5)
+
+    LOOPS[loop](scenario())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_gets_the_descriptor_of_one_who_left_is_told_nothing(loop: str) -> None:
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as newcomer:
+            newcomer.connect(listener.getsockname())
+            newcomer.settimeout(DEADLINE_SECONDS)
+            async with clients(FEW + 4) as found:
+                everybody, left = crowd(found), found[3]
+                with closing(Broadcast()) as broadcast:
+                    broadcast.write(everybody, b"hello")
+                    left.transport.abort()
+                    while not left.is_lost:
+                        await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # it is closed after that
+                    accepted, _ = listener.accept()
+                    with accepted:
+                        assert accepted.fileno() == left.line.fd
+                        broadcast.write(everybody, b"secret")
+                        accepted.sendall(b"welcome")
+                        assert newcomer.recv(100) == b"welcome"
 
     LOOPS[loop](scenario())
 
@@ -191,10 +229,10 @@ async def test_without_such_a_call_everybody_is_written_to_alone(
 ) -> None:
     monkeypatch.setattr(aio, "_CALLS", {})
     async with clients(FEW + 1) as found:
-        broadcast = Broadcast()
+        broadcast, everybody = Broadcast(), crowd(found)
         with structlog.testing.capture_logs() as logs:
             for _ in range(2):
-                broadcast.write(lines(found), b"hello")
+                broadcast.write(everybody, b"hello")
         for client in found:
             assert await client.received(10) == b"hellohello"
         assert [entry["event"] for entry in logs] == ["broadcast_without_aio"]
@@ -207,10 +245,11 @@ async def test_what_is_no_descriptor_hinders_nobody() -> None:
         none = os.dup(other)
         os.close(none)
         with closing(aio.Writer()) as writer:
-            assert writer.write([first, none, last], b"hello") == [(none, 0), (last, 0)]
-            assert writer.write([none, first], b"again") == [(none, 0), (first, 0)]
-            assert writer.write([first, other, last], b"there") == []
-            assert writer.write([], b"nobody") == []
+            batch = writer.batch
+            assert writer.write(batch([first, none, last]), b"hello") == [(none, 0), (last, 0)]
+            assert writer.write(batch([none, first]), b"again") == [(none, 0), (first, 0)]
+            assert writer.write(batch([first, other, last]), b"there") == []
+            assert writer.write(batch([]), b"nobody") == []
         assert await found[0].received(10) == b"hellothere"
         assert await found[1].received(5) == b"there"
         assert await found[2].received(5) == b"there"
@@ -233,6 +272,6 @@ async def test_what_is_encrypted_or_no_socket_goes_through_its_transport() -> No
             return {"socket": found[0].end, "sslcontext": object()}.get(name, default)
 
     async with clients(1) as found:
-        assert Line.of(Encrypted()).fd == -1
-        assert Line.of(asyncio.Transport()).fd == -1
-        assert Line.of(found[0].transport).fd >= 0
+        assert Line(Encrypted()).fd == -1
+        assert Line(asyncio.Transport()).fd == -1
+        assert Line(found[0].transport).fd >= 0

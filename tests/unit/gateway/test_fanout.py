@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventhub.event import StoredEvent
 from eventhub.feed import TURN_EVENTS, Feed, Ring
 from eventhub.filters import parse
-from eventhub.gateway.broadcast import Broadcast, Line
+from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.groups import Groups
 from eventhub.gateway.protocol import Form
@@ -96,9 +96,8 @@ class Listener:
     beats: int = 0
     catches_up: int = 0
 
-    @property
-    def line(self) -> Line:
-        return line_by(self.write)
+    def __post_init__(self) -> None:
+        self.line = line_by(self.write)
 
     def write(self, data: bytes) -> None:
         self.told.append(data)
