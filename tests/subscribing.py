@@ -133,7 +133,10 @@ def parse_frames(data: bytes) -> list[tuple[int, bytes]]:
 class _Transport(asyncio.WriteTransport):
     def __init__(self, write: Callable[[bytes], None]) -> None:
         super().__init__()
-        self.write = write  # type: ignore[method-assign,assignment]
+        self._write = write
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._write(bytes(data))
 
 
 def line_by(write: Callable[[bytes], None]) -> Line:

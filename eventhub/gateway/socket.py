@@ -57,7 +57,7 @@ class Socket(asyncio.Protocol):
         self._on_lost = on_lost
         self._on_full: Callable[[], None] = _nothing
         self.line = Line(self._transport)
-        """For those who write to many; not after it was told to be full. The hot path."""
+        """What all that the client is sent goes through."""
         self._is_shut = False
         self._drained: asyncio.Future[None] | None = None
         self.is_full = request.protocol.writing_paused
