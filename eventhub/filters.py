@@ -1,20 +1,15 @@
 """Filters: the arguments of a URL as a Query: which rows, in what order, how many, which columns.
 
 Replay, live messages, HTTP and alert conditions all ask the same filter.
-
-A rule that is not obvious: a prefix of a date or time stands for its first instant:
-`day>~=2023-04` begins with April, and `day=2023-04` is its first day. A zone is converted to UTC,
-as in rows.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from eventhub.columns import INT64, Column, Columns, Kind
+from eventhub.columns.asked import asked_value
 from eventhub.conditions import EQUALITY, FOLDED, MATCH, ORDER, Condition, Filter, Operator, quoted
 from eventhub.errors import Rejected
 
@@ -32,10 +27,6 @@ _OPERATORS: dict[Kind, tuple[Operator, ...]] = {
 }
 _SUFFIXES = sorted((*EQUALITY, *ORDER, *MATCH), key=len, reverse=True)
 _ALWAYS_TOLD = ("_method", "_seq", "id")
-_FALSE_WORDS = frozenset(("0", "n", "no", "f", "false"))
-_MAX_FOLDED = 4096
-"""Characters of a text to match without case: far beyond, its expression is too large for RE2."""
-_DATE_PREFIX = re.compile(r"[0-9]{4}(-[0-9]{2})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +163,7 @@ def _conditions(column: Column, operator: Operator, texts: list[str]) -> list[Co
         bare = {Operator.EQUAL: Operator.PRESENT, Operator.DIFFERENT: Operator.ABSENT}.get(operator)
         return [Condition(column.name, column.kind, bare)] if bare else []
     _check_operator(column, operator)
-    values = [_converted(column, operator, text) for text in texts]
+    values = [asked_value(column, text, folded=operator in FOLDED) for text in texts]
     numbers = [value for value in values if value == value]  # NaN is not itself
     if operator is Operator.DIFFERENT and not numbers:
         return [Condition(column.name, column.kind, Operator.PRESENT)]
@@ -197,18 +188,6 @@ def _check_operator(column: Column, operator: Operator) -> None:
         f"{name}{operator}= does not work on a column of {kind}: use {usable} {name} or {name}!"
     )
     raise Rejected("bad_filter", message, column=name)
-
-
-def _converted(column: Column, operator: Operator, text: str) -> Any:
-    reader, meaning = _READERS[column.kind]
-    if operator in FOLDED:
-        reader, meaning = _folded, f"text of at most {_MAX_FOLDED} characters"
-    try:
-        return reader(text)
-    except (ValueError, OverflowError):
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        message = f"{column.name}: {shown!r} is not {meaning}"
-        raise Rejected("bad_filter", message, column=column.name) from None
 
 
 def _smallest(args: Mapping[str, Iterable[Any]], name: str) -> int | None:
@@ -245,54 +224,3 @@ def _picked(
         message = f"_c leaves no column: choose among {', '.join(columns.names)}"
         raise Rejected("bad_filter", message, column="_c")
     return picked, frozenset() if picked else hidden
-
-
-# --- Values ------------------------------------------------------------------------------------
-
-
-def _text(text: str) -> str:
-    text.encode()  # a hook may hand over a lone surrogate; no row and no database holds one
-    return text
-
-
-def _folded(text: str) -> str:
-    folded = _text(text).casefold()
-    if len(folded) > _MAX_FOLDED:
-        raise ValueError
-    return folded
-
-
-def _integer(text: str) -> int:
-    """Beyond 64 bits, the nearest number that no row can hold: every comparison stays true."""
-    return max(INT64[0] - 1, min(int(text), INT64[-1] + 1))
-
-
-def _boolean(text: str) -> bool:
-    return text.lower() not in _FALSE_WORDS
-
-
-def _moment(text: str) -> datetime:
-    if _DATE_PREFIX.fullmatch(text):
-        text = (text + "-01-01")[:10]
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _timestamp(text: str) -> str:
-    return _moment(text).isoformat()
-
-
-def _date(text: str) -> str:
-    """A moment within a day sorts as text between that day and the next, as it should."""
-    moment = _moment(text)
-    return moment.date().isoformat() if moment.time() == time.min else moment.isoformat()
-
-
-_READERS: dict[Kind, tuple[Callable[[str], Any], str]] = {
-    Kind.TEXT: (_text, "text that UTF-8 can hold"),
-    Kind.INTEGER: (_integer, "a whole number, as 12"),
-    Kind.REAL: (float, "a number, as 1.5"),
-    Kind.BOOLEAN: (_boolean, "true or false"),
-    Kind.DATE: (_date, "a date, as 2023-04-01, or the beginning of one, as 2023-04"),
-    Kind.TIMESTAMP: (_timestamp, "a time, as 2023-04-01T10:30:00, or the beginning of one"),
-}
