@@ -22,6 +22,7 @@ from tqdm import tqdm
 from eventhub import __version__, log
 from eventhub.config import Config, as_shown, load
 from eventhub.errors import EventHubError, Misconfigured, Rejected
+from eventhub.terminal import printable
 
 if TYPE_CHECKING:
     from eventhub.alerts.courier import DeadLetter
@@ -46,7 +47,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EventHubError as error:
-            click.echo(f"eventhub: {error}", err=True)
+            click.echo("\n".join(map(printable, f"eventhub: {error}".split("\n"))), err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
 
 
@@ -167,7 +168,7 @@ def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
 
 
 def _print_frame(frame: dict[str, Any]) -> None:
-    click.echo(json.dumps(frame, ensure_ascii=False))
+    click.echo(printable(json.dumps(frame, ensure_ascii=False)))
     sys.stdout.flush()
 
 
@@ -186,7 +187,7 @@ def _writer(method: str) -> None:
 
         headers = _headers(token) | ({"Idempotency-Key": key} if key else {})
         receipt = _run(send(url, method, _message(message), headers))
-        click.echo(json.dumps(receipt))
+        click.echo(printable(json.dumps(receipt)))
 
 
 for _method in ("POST", "PUT", "DELETE"):
@@ -246,21 +247,22 @@ async def _verify(config: Config) -> bool:
             with _progress(f"verify {name}") as told:
                 report = await verify(store, stream, told)
             last = (await stream.bounds()).last
-            click.echo(_verdict(name, report, last))
+            for line in _verdict(name, report, last):
+                click.echo(printable(line))
             is_equal = is_equal and report.is_equal
     return is_equal
 
 
-def _verdict(name: str, report: Report, last: int) -> str:
+def _verdict(name: str, report: Report, last: int) -> list[str]:
     if not report.same_epoch:
-        return f"{name}: the tables are of a log that is gone; `eventhub rebuild` makes them anew"
+        return [f"{name}: the tables are of a log that is gone; `eventhub rebuild` makes them anew"]
     lines = [f"  {row}" for row in report.differences]
     if report.events != report.history_rows:
         lines.append(f"  history has {report.history_rows} of {report.events} events")
     said = f"{report.different} rows differ" if lines else "equal"
     rest = f", of {last} in the log: the rest is projected at the next start"
     upto = f"{report.rows} rows, {report.events} events{rest if report.sequence < last else ''}"
-    return "\n".join([f"{name}: {said} ({upto})", *lines])
+    return [f"{name}: {said} ({upto})", *lines]
 
 
 class _progress:  # noqa: N801 - reads as a function where it is used
@@ -302,7 +304,7 @@ def list_alerts(file: Path, data: Path | None) -> None:
     config = _load(file, data=data)
     letters = _run(work())
     for letter in letters:
-        click.echo(_shown(letter) + f"  {letter.reason}")
+        click.echo(printable(f"{_shown(letter)}  {letter.reason}"))
     click.echo(f"{len(letters)} dead letters")
 
 
@@ -322,7 +324,7 @@ def retry_alerts(file: Path, data: Path | None) -> None:
     config = _load(file, data=data)
     results = _run(work())
     for result in results:
-        click.echo(_shown(result.letter) + f"  {result.error or 'sent'}")
+        click.echo(printable(f"{_shown(result.letter)}  {result.error or 'sent'}"))
     failed = sum(result.error is not None for result in results)
     click.echo(f"{len(results) - failed} sent, {failed} still dead")
     sys.exit(1 if failed else 0)
@@ -341,7 +343,8 @@ def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
     results = _run(desk.send_test(config, endpoints_of(config), to=to))
     for result in results:
         told = result.error or f"sent to {', '.join(result.recipients)}"
-        click.echo(f"{result.endpoint}  {result.service}  {result.subject!r}  {told}")
+        line = f"{result.endpoint}  {result.service}  {result.subject!r}  {told}"
+        click.echo(printable(line))
     if not results:
         click.echo("no endpoint has an alert")
     sys.exit(1 if any(result.error for result in results) else 0)

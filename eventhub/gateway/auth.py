@@ -35,9 +35,10 @@ def setup_auth(app: web.Application, auth: Auth, folder: Path) -> "Authenticator
     Raises:
         Misconfigured: `auth:` contradicts itself, or the session key in `folder` cannot be had.
     """
-    setup_sessions(app, auth.session, folder)
+    authenticator = Authenticator(auth)
+    setup_sessions(app, auth.session, folder, authenticator.proxies)
     app.middlewares.append(hide_token)
-    return Authenticator(auth)
+    return authenticator
 
 
 class Authenticator:

@@ -22,6 +22,7 @@ from eventhub.gateway.replay import Replays
 from eventhub.gateway.route import Route
 from eventhub.hooks import Hooks
 from eventhub.ingest import Ingest
+from eventhub.log import limited
 from eventhub.receipts import Receipts
 from eventhub.row_cache import RowCache
 from eventhub.snapshots import Snapshots
@@ -158,6 +159,7 @@ class Gateway:
             await site.stop()
         await self._live.stop()
         await runner.cleanup()
+        limited.flush()
 
     def _what_is_wrong(self) -> list[str]:
         return ["stopping"] if self._is_stopping else self._health()

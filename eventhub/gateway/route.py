@@ -11,6 +11,7 @@ from eventhub.command import Command
 from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters import Args, parse, parse_query_string
+from eventhub.gateway.audit import audited
 from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.origin import check_origin, cors_headers
@@ -60,6 +61,10 @@ class Route:
             Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
             EventHubError: `internal`: `open` failed.
         """
+        with audited(request, self.endpoint.name, self.authenticator.proxies):
+            return await self._admit(request)
+
+    async def _admit(self, request: web.Request) -> Visit:
         entry = self.endpoint.config
         check_origin(request, entry.origins, self.authenticator.proxies)
         args = parse_query_string(request.url.raw_query_string)

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from eventhub.config import Session
 from eventhub.errors import Misconfigured
+from eventhub.gateway.audit import note_cookie
+from eventhub.gateway.origin import NO_PROXIES, Proxies
 
 KEY_FILE = "session.key"
 Saver = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
@@ -29,13 +31,16 @@ _SALT = b"eventhub session cookie"
 """Fixed, so that all gateways with one secret read each other's cookies."""
 
 
-def setup_sessions(app: web.Application, session: Session, folder: Path) -> None:
+def setup_sessions(
+    app: web.Application, session: Session, folder: Path, proxies: Proxies = NO_PROXIES
+) -> None:
     """Give every client of an application a session with an `id`.
 
     Args:
         app: not yet started; `session_of` works in its handlers from then on.
         session: what the configuration says about the cookie.
         folder: where the key is kept if the configuration has no secret.
+        proxies: whose word is taken for a client's address.
 
     Raises:
         Misconfigured: the secret is empty, or the kept key cannot be read or made.
@@ -49,7 +54,7 @@ def setup_sessions(app: web.Application, session: Session, folder: Path) -> None
         httponly=True,
         samesite="Lax",
     )
-    app.middlewares.append(_opener(storage))
+    app.middlewares.append(_opener(storage, proxies))
     app.on_response_prepare.append(_saver(storage))
 
 
@@ -101,10 +106,12 @@ class _Storage(EncryptedCookieStorage):
         return cookie if cookie is None or cookie.isascii() else None
 
 
-def _opener(storage: EncryptedCookieStorage) -> Middleware:
+def _opener(storage: EncryptedCookieStorage, proxies: Proxies) -> Middleware:
     @web.middleware
     async def open_session(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         session = await storage.load_session(request)
+        if session.new and storage.cookie_name in request.cookies:
+            note_cookie(request, proxies)
         if "id" not in session or _is_half_spent(session):
             session["id"] = session.get("id") or secrets.token_urlsafe(16)
         request[_SESSION] = session

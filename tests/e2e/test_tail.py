@@ -35,7 +35,11 @@ class Tail:
 
     def frames(self, count: int) -> list[dict[str, Any]]:
         """Wait for so many lines."""
-        return [json.loads(self._lines.get(timeout=DEADLINE_SECONDS)) for _ in range(count)]
+        return [json.loads(self.line()) for _ in range(count)]
+
+    def line(self) -> str:
+        """Wait for a line."""
+        return self._lines.get(timeout=DEADLINE_SECONDS)
 
     def interrupt(self) -> tuple[int, int, str]:
         """Press Ctrl-C: the exit code, how many more frames came, and what it said."""
