@@ -23,6 +23,9 @@ PROJECTED = Gauge(
 SNAPSHOTS = Counter(
     "eventhub_snapshots_opened_total", "Times current rows were read from DuckDB.", ["channel"]
 )
+INTERRUPTED = Counter(
+    "eventhub_queries_interrupted_total", "Queries that ended early: nobody waited for them."
+)
 ALERTS = Counter("eventhub_alerts_total", "Alerts by what became of them.", ["endpoint", "outcome"])
 BROKER_CONNECTED = Gauge("eventhub_broker_connected", "1 while the broker answers.")
 

@@ -8,9 +8,12 @@ from typing import TypeVar
 import duckdb
 
 from eventhub.errors import Unavailable
+from eventhub.metrics import INTERRUPTED
 
 Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
+AGAIN_SECONDS = 0.02
+"""Between two interruptions of a step: one that comes just before a statement begins is lost."""
 
 
 class Reader:
@@ -40,20 +43,31 @@ class Reader:
                 raise Unavailable("the snapshot was closed")
             try:
                 return step(self._begun())
+            except duckdb.InterruptException as error:
+                INTERRUPTED.inc()
+                raise Unavailable("the snapshot was closed") from error
             except duckdb.Error as error:
                 raise Unavailable(f"the projection cannot be read: {error}") from error
 
-    def close(self) -> None:
-        """End the transaction, and interrupt the step that runs."""
+    def interrupt(self) -> None:
+        """Let no further step begin, and interrupt the one that runs. Never blocks."""
         self._is_closed = True
         cursor = self._cursor
         with suppress(duckdb.Error):  # closed by another thread in this moment
             if cursor is not None:
                 cursor.interrupt()
-        with self._lock:
+
+    def close(self) -> None:
+        """End the transaction, as soon as the step that runs is interrupted: it blocks."""
+        self.interrupt()
+        while not self._lock.acquire(timeout=AGAIN_SECONDS):
+            self.interrupt()
+        try:
             if self._cursor is not None:
                 self._cursor.close()
                 self._cursor = None
+        finally:
+            self._lock.release()
 
     def _begun(self) -> Connection:
         if self._cursor is None:

@@ -84,6 +84,8 @@ class Store:
         # Each projector waits for its job, so this queue is never longer than there are channels.
         self._writing = ThreadPoolExecutor(1, "duckdb-writer")
         self._reading = ThreadPoolExecutor(READER_THREADS, "duckdb-reader")
+        # Else the end of a long query would wait for a thread that only its end can free.
+        self._ending = ThreadPoolExecutor(READER_THREADS, "duckdb-ender")
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -119,6 +121,7 @@ class Store:
         finally:
             self._writing.shutdown(wait=False)
             self._reading.shutdown(wait=False)
+            self._ending.shutdown(wait=False)
 
     def progress(self, channel: str) -> Progress:
         """Return how far a channel is; never ahead of what is committed."""
@@ -164,6 +167,8 @@ class Store:
     async def reader(self) -> AsyncIterator[Reader]:
         """Lend a transaction to read in. It is ended even if the borrower is cancelled.
 
+        What still runs in it then is interrupted.
+
         Raises:
             Unavailable: the store is closing.
         """
@@ -175,8 +180,9 @@ class Store:
             yield reader
         finally:
             # Not awaited: a step may still run, and whoever was cancelled must not wait for it.
+            reader.interrupt()
             if reader in self._readers:
-                self._reading.submit(self._end, reader)
+                self._ending.submit(self._end, reader)
 
     async def read(self, reader: Reader, step: Callable[[Connection], T]) -> T:
         """Run a step of a reader in one of the few reading threads; errors as `Reader.run`."""

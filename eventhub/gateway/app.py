@@ -12,6 +12,7 @@ from eventhub.gateway import rows
 from eventhub.gateway.connection import too_large
 from eventhub.gateway.files import Files
 from eventhub.gateway.live import Live
+from eventhub.gateway.presence import is_gone
 from eventhub.gateway.route import Route
 from eventhub.gateway.socket import abandon_after
 
@@ -89,16 +90,12 @@ def _guarded(route: Route, live: Live) -> _Handler:
         except web.HTTPException:
             raise
         except Exception as error:  # the client gets an error object, whatever went wrong
-            if isinstance(error, ConnectionError) and _is_gone(request):
+            if isinstance(error, ConnectionError) and is_gone(request):
                 return web.Response()  # to nobody
             log.exception("request_failed", endpoint=route.endpoint.name)
             return rows.refused(EventHubError("internal error"), route, request)
 
     return handle
-
-
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
 
 
 async def _dispatch(route: Route, live: Live, request: web.Request) -> web.StreamResponse:

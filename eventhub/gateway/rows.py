@@ -12,8 +12,10 @@ from aiohttp import web
 from eventhub.command import parse_json
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.connection import too_large
+from eventhub.gateway.presence import while_connected
 from eventhub.gateway.protocol import POSITION_HEADER, Form
 from eventhub.gateway.route import Route, Visit, answer
+from eventhub.gateway.view import View
 from eventhub.snapshots import Render
 
 
@@ -24,6 +26,13 @@ async def get(route: Route, request: web.Request) -> web.StreamResponse:
     if view.history:
         raise Rejected("bad_request", "history is read over a WebSocket or SSE", column="_replay")
     encoding = _format(visit)(view.query.columns)
+    async with while_connected(request):
+        return await _rows(route, request, view, encoding)
+
+
+async def _rows(
+    route: Route, request: web.Request, view: View, encoding: "Encoding"
+) -> web.StreamResponse:
     head = (await route.stream.bounds()).last
     async with route.snapshots.read(
         route.endpoint.channel.name, view.query, encoding.render, sequenced=False, at_least=head
