@@ -26,9 +26,9 @@ from eventhub.terminal import printable
 
 if TYPE_CHECKING:
     from eventhub.alerts.courier import DeadLetter
+    from eventhub.findings import Findings
     from eventhub.hub import Role
     from projections.projector import Told
-    from projections.verify import Report
 
 T = TypeVar("T")
 ROLES = ("gateway", "projector", "alerts")
@@ -217,10 +217,10 @@ def rebuild_tables(file: Path, data: Path | None) -> None:
 
 
 async def _rebuild(config: Config) -> None:
-    from eventhub import hub
+    from eventhub import opening
     from projections.projector import rebuild
 
-    async with hub.open_parts(config) as (streams, store):
+    async with opening.open_parts(config) as (streams, store):
         for name, stream in streams.items():
             with _progress(f"rebuild {name}") as told:
                 progress = await rebuild(store, stream, told)
@@ -230,39 +230,33 @@ async def _rebuild(config: Config) -> None:
 @main.command("verify")
 @_FILE
 @_DATA
-def verify_tables(file: Path, data: Path | None) -> None:
-    """Compare the tables of FILE with its log, row by row; the hub must not run."""
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify_tables(file: Path, data: Path | None, as_json: bool) -> None:
+    """Prove that the log of FILE is whole, and that its tables and history are what it says.
+
+    Status 1 if anything differs. The hub may run meanwhile.
+    """
+    from eventhub.findings import JsonFindings, TextFindings
+
     config = _load(file, data=data)
-    if not _run(_verify(config)):
+    if not _run(_verify(config, JsonFindings() if as_json else TextFindings())):
         sys.exit(1)
 
 
-async def _verify(config: Config) -> bool:
-    from eventhub import hub
+async def _verify(config: Config, findings: Findings) -> bool:
+    from eventhub import opening
     from projections.verify import verify
 
     is_equal = True
-    async with hub.open_parts(config) as (streams, store):
+    async with opening.open_proof(config) as (streams, open_listing):
         for name, stream in streams.items():
-            with _progress(f"verify {name}") as told:
-                report = await verify(store, stream, told)
-            last = (await stream.bounds()).last
-            for line in _verdict(name, report, last):
-                click.echo(printable(line))
+            async with open_listing(name) as listing:
+                with _progress(f"verify {name}") as told:
+                    report = await verify(listing, stream, findings.add, told)
+            findings.conclude(report, (await stream.bounds()).last)
             is_equal = is_equal and report.is_equal
+    findings.end(is_equal=is_equal)
     return is_equal
-
-
-def _verdict(name: str, report: Report, last: int) -> list[str]:
-    if not report.same_epoch:
-        return [f"{name}: the tables are of a log that is gone; `eventhub rebuild` makes them anew"]
-    lines = [f"  {row}" for row in report.differences]
-    if report.events != report.history_rows:
-        lines.append(f"  history has {report.history_rows} of {report.events} events")
-    said = f"{report.different} rows differ" if lines else "equal"
-    rest = f", of {last} in the log: the rest is projected at the next start"
-    upto = f"{report.rows} rows, {report.events} events{rest if report.sequence < last else ''}"
-    return [f"{name}: {said} ({upto})", *lines]
 
 
 class _progress:  # noqa: N801 - reads as a function where it is used
@@ -294,11 +288,11 @@ def alerts() -> None:
 @_DATA
 def list_alerts(file: Path, data: Path | None) -> None:
     """List the alerts that could not be sent, oldest first."""
-    from eventhub import hub
+    from eventhub import opening
     from eventhub.alerts import desk
 
     async def work() -> list[DeadLetter]:
-        async with hub.open_log(config) as event_log:
+        async with opening.open_log(config) as event_log:
             return await desk.list_dead(event_log)
 
     config = _load(file, data=data)
@@ -313,12 +307,12 @@ def list_alerts(file: Path, data: Path | None) -> None:
 @_DATA
 def retry_alerts(file: Path, data: Path | None) -> None:
     """Send each dead letter once more; what is sent is dead no more."""
-    from eventhub import hub
+    from eventhub import opening
     from eventhub.alerts import desk
     from eventhub.channel import endpoints_of
 
     async def work() -> list[desk.Retried]:
-        async with hub.open_log(config) as event_log:
+        async with opening.open_log(config) as event_log:
             return await desk.retry_dead(config, endpoints_of(config), event_log)
 
     config = _load(file, data=data)

@@ -1,9 +1,8 @@
-"""Hub: the parts put together: what one process runs, and what commands open beside it."""
+"""Hub: the parts put together: what one process runs."""
 
 import asyncio
 import gc
 from collections.abc import (
-    AsyncIterator,
     Callable,
     Coroutine,
     Iterable,
@@ -11,33 +10,31 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import (
-    AbstractAsyncContextManager,
     AbstractContextManager,
     AsyncExitStack,
-    asynccontextmanager,
     contextmanager,
-    nullcontext,
     suppress,
 )
-from pathlib import Path
 from typing import Any, Literal
 
 import structlog
 
 from eventhub.alerts.rule import rules_of
 from eventhub.alerts.worker import AlertWorker
-from eventhub.broker import Address, EmbeddedBroker, running_broker
-from eventhub.channel import Channel, Endpoint, endpoints_of
+from eventhub.broker import EmbeddedBroker
+from eventhub.channel import Endpoint, endpoints_of
 from eventhub.config import Config
-from eventhub.errors import Misconfigured, Unavailable
+from eventhub.errors import Unavailable
 from eventhub.feed import Feed
 from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.gateway import Gateway, raise_open_files_limit
 from eventhub.gateway.origin import check_origins
 from eventhub.hooks import Hooks
 from eventhub.jetstream import JetStreamLog
+from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.stream import EventStream
+from projections.listing_server import ListingServer
 from projections.projector import Projector, Told, take_up
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
@@ -54,90 +51,6 @@ PROGRESS_SECONDS = 0.25
 """Between two looks at how far it is."""
 Progress = Callable[[str], AbstractContextManager[Told]]
 """Shows the progress of what is named; the context ends it."""
-
-
-def channels_of(endpoints: Iterable[Endpoint]) -> list[Channel]:
-    """Return the channels behind endpoints, each once."""
-    return list({endpoint.channel.name: endpoint.channel for endpoint in endpoints}.values())
-
-
-def projection_path(config: Config) -> Path:
-    """Return where the DuckDB file is."""
-    return Path(config.projection.path or config.data / "projection.duckdb")
-
-
-@asynccontextmanager
-async def open_log(config: Config) -> AsyncIterator[JetStreamLog]:
-    """Connect to the configured broker; to that of a running hub; else start the embedded one.
-
-    Raises:
-        Misconfigured: the data folder cannot be used, or no broker can be reached.
-    """
-    if not config.broker.url and (address := await _running_broker(config)):
-        async with JetStreamLog.connect(address.url, token=address.token) as connected:
-            yield connected
-    else:
-        async with _open_broker(config) as broker, _connect(config, broker) as connected:
-            yield connected
-
-
-async def _running_broker(config: Config) -> Address | None:
-    try:
-        return await asyncio.to_thread(running_broker, config.data)
-    except OSError as error:
-        raise Misconfigured(f"the data folder cannot be used: {error}") from error
-
-
-def _open_broker(config: Config) -> AbstractAsyncContextManager[EmbeddedBroker | None]:
-    """Start the embedded broker, unless another one is configured."""
-    return nullcontext() if config.broker.url else EmbeddedBroker(config.data)
-
-
-def _connect(
-    config: Config, own: EmbeddedBroker | None
-) -> AbstractAsyncContextManager[JetStreamLog]:
-    if own is not None:
-        return JetStreamLog.connect(own.url, token=own.token, renew=own.renew)
-    broker = config.broker
-    assert broker.url  # noqa: S101 - else the broker is our own
-    return JetStreamLog.connect(
-        broker.url,
-        token=broker.token,
-        login=(broker.user, broker.password),
-        credentials=broker.credentials,
-        replicas=broker.replicas,
-    )
-
-
-@asynccontextmanager
-async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIterator[Store]:
-    """Open the projection.
-
-    Raises:
-        Misconfigured: another process holds the file, or it cannot be made.
-    """
-    path = projection_path(config)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Misconfigured(f"{path}: the projection cannot be kept there: {error}") from error
-    async with Store(path, channels_of(endpoints)) as store:
-        yield store
-
-
-@asynccontextmanager
-async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStream], Store]]:
-    """Open the streams, by table, and the projection, for a command; the hub must not run.
-
-    Raises:
-        Misconfigured: the hub runs, or the data folder cannot be used.
-    """
-    if running := await _running_broker(config):
-        used = f"the data folder {config.data} is in use by process {running.hub}"
-        raise Misconfigured(f"{used}: stop the hub first")
-    endpoints = endpoints_of(config)
-    async with open_store(config, endpoints) as store, open_log(config) as event_log:
-        yield {c.name: await event_log.open(c) for c in channels_of(endpoints)}, store
 
 
 def check(config: Config) -> None:
@@ -175,8 +88,8 @@ async def serve(
         log.warning("configuration", note=warning)
     with stop_on_signals() as stop:
         async with AsyncExitStack() as stack:
-            broker = await stack.enter_async_context(_open_broker(config))
-            event_log = await stack.enter_async_context(_connect(config, broker))
+            broker = await stack.enter_async_context(open_broker(config))
+            event_log = await stack.enter_async_context(connect(config, broker))
             store = None
             if "gateway" in roles or "projector" in roles:  # mails need no tables
                 store = await stack.enter_async_context(open_store(config, endpoints))
@@ -189,6 +102,8 @@ async def serve(
             feeds = [Feed(stream, (await stream.bounds()).last) for stream in streams.values()]
             parts = Parts(config, endpoints, broker, event_log, feeds, store)
             services = await parts.services(roles, announce, progress)
+            if store is not None:
+                services["listings"] = ListingServer(config.data, store).run
             log.info("serving", roles=list(roles), channels=list(streams))
             with _seldom_collecting():
                 await run(services, stop, config.server.drain)

@@ -129,6 +129,10 @@ class MemoryStream:
         """Return what the stream holds now."""
         return Bounds(1, self.length)
 
+    async def end(self) -> int:
+        """Return the last sequence that was ever given out."""
+        return self.length
+
     async def sequence_before(self, moment: datetime) -> int:
         """Return the last sequence stored before an instant."""
         return sum(time < moment for time in self._times)

@@ -143,6 +143,12 @@ class EventStream(Protocol):
     async def bounds(self) -> Bounds:
         """Return what the stream holds now; errors as `last`."""
 
+    async def end(self) -> int:
+        """Return the last sequence that was ever given out; errors as `last`.
+
+        It is above `bounds().last` if the newest events are erased or cannot be read.
+        """
+
     async def sequence_before(self, moment: datetime) -> int:
         """Return the last sequence stored before an aware instant, 0 if there is none."""
 

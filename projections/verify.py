@@ -1,38 +1,48 @@
-"""Verify: prove that a projection equals the log, by deriving its rows from the events again.
+"""Verify: prove that the tables are what the log says, by deriving their rows from it again.
 
-The rows are folded in Python, from the events alone, and compared with what DuckDB serves, so the
-proof shares no code with the fold that it checks. Memory: 100 bytes or so for each current row.
+The events are folded in Python, from the log alone, and compared with what DuckDB serves, so the
+proof shares no code with the fold that it checks. Each row of the history is compared with its
+event, and each sequence that the log has given out must be there. Memory: about 100 bytes for each
+current row.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
-import duckdb
 import msgspec
 
+from eventhub.columns import Columns
 from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
-from projections.pages import row_json
+from projections.listing import Listing, Row
 from projections.projector import Told, read_to_end
-from projections.reader import Reader
-from projections.snapshot import CHUNK_ROWS, watermark
-from projections.store import Store
-from projections.tables import Tables
-
-MAX_DIFFERENCES = 100
-"""Described one by one; further ones are only counted."""
 
 
-class Difference(NamedTuple):
-    """One row that is not what the events say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One place where the tables, or the log itself, are not what they must be."""
 
-    id: str
-    sequence: int
-    """Of the row's last event: in the log, or in the table if the log has no such row."""
-    what: str
+    table: str
+    """`<table>`, `<table>_history`, or `log`."""
+    id: str | None = None
+    """Of the row; None for a gap of the log, whose ids are gone with it."""
+    sequence: int | None
+    """Of the row's last event, or of the event; of the log if it has one."""
+    column: str | None = None
+    """The column that differs; None where a whole row is wrong, as `what` says."""
+    log: Any = None
+    """What the log says the column holds."""
+    held: Any = None
+    """What the table holds."""
+    what: str = "differs"
+
+
+OnDifference = Callable[[Difference], None]
+_DOUBLE = "is there more than once"
+_FORGED = "is in the table, not in the log"
 
 
 @dataclass(slots=True)
@@ -41,121 +51,207 @@ class Report:
 
     channel: str
     sequence: int
-    """The comparison is of all events up to here: what the current table says it holds."""
+    """The current rows are compared as of this sequence, which the table says it holds."""
+    head: int
+    """The history is compared up to here."""
     same_epoch: bool
     """False: the tables are of a stream that is gone; a projector would build them anew."""
     rows: int = 0
     """Current rows, by the log."""
     events: int = 0
     """Events, by the log."""
-    history_rows: int = 0
-    """Events, by the history table."""
     different: int = 0
-    """Rows that differ, all of them."""
-    differences: list[Difference] = field(default_factory=list)
-    """The first of them."""
+    """Differences, all of them."""
 
     @property
     def is_equal(self) -> bool:
-        """Tell whether the projection is what its log says."""
-        return self.same_epoch and not self.different and self.events == self.history_rows
-
-    def add(self, row_id: str, sequence: int, what: str) -> None:
-        """Count a difference, and keep it if it is among the first."""
-        self.different += 1
-        if len(self.differences) < MAX_DIFFERENCES:
-            self.differences.append(Difference(row_id, sequence, what))
+        """Tell whether the log is whole and the tables are what it says."""
+        return self.same_epoch and not self.different
 
 
-class _Row(NamedTuple):
-    """What is remembered and compared of a row."""
-
-    sequence: int
-    created: int
-    digest: bytes
-    """Of the columns' values."""
-
-
-async def verify(store: Store, stream: EventStream, told: Told) -> Report:
+async def verify(
+    listing: Listing, stream: EventStream, on_difference: OnDifference, told: Told
+) -> Report:
     """Compare a channel's tables with its stream. The projector may run meanwhile.
 
+    Args:
+        listing: the tables, at one moment.
+        stream: the channel's log.
+        on_difference: given each difference as it is found.
+        told: told of the progress.
+
     Raises:
-        Unavailable: the stream does not deliver its events, or the store cannot be read.
+        Unavailable: the stream does not deliver its events, or the tables cannot be read.
     """
-    tables = store.tables[stream.channel.name]
-    async with store.reader() as reader:
-        sequence = await store.read(reader, lambda connection: watermark(connection, tables))
-        same_epoch = store.progress(stream.channel.name).epoch == stream.epoch
-        report = Report(stream.channel.name, sequence, same_epoch)
-        expected = await _expected(stream, report, told)
-        async for row_id, found in _found(store, reader, tables):
-            _compare(report, row_id, expected.pop(row_id, None), found)
-        for row_id, missing in expected.items():
-            report.add(row_id, missing.sequence, "is missing")
-        report.history_rows = await store.read(reader, lambda c: _history_rows(c, tables, sequence))
+    progress = listing.progress
+    same_epoch = progress.epoch == stream.epoch
+    report = Report(stream.channel.name, progress.watermark, progress.head, same_epoch)
+    if same_epoch:  # else every row differs, and none says more than that
+        proof = _Proof(report, stream, on_difference)
+        async with aclosing(_flat(listing.history())) as history:
+            await proof.compare_history(history, told)
+        async with aclosing(_flat(listing.current())) as current:
+            await proof.compare_current(current)
     return report
 
 
-async def _expected(stream: EventStream, report: Report, told: Told) -> dict[str, _Row]:
-    """Fold the log up to the sequence of the report."""
-    rows: dict[str, _Row] = {}
-    async with aclosing(read_to_end(stream, told)) as batches:
-        async for batch in batches:
-            for sealed in batch:
-                if sealed.sequence <= report.sequence:
-                    report.events += 1
-                    columns = stream.channel.columns
-                    _apply(rows, StoredEvent.read(sealed.sequence, sealed.payload, columns))
-            if batch[-1].sequence >= report.sequence:
-                break
-    report.rows = len(rows)
-    return rows
-
-
-def _apply(rows: dict[str, _Row], stored: StoredEvent) -> None:
-    if stored.event.row is None:
-        rows.pop(stored.event.id, None)
-    else:
-        rows[stored.event.id] = _Row(stored.sequence, stored.created, _digest(stored.event.row))
-
-
-async def _found(store: Store, reader: Reader, tables: Tables) -> AsyncIterator[tuple[str, _Row]]:
-    """Iterate over the rows of the current table."""
-    sql = (
-        f"SELECT id, _seq, _created_seq, {row_json(tables, tables.columns.names)}"  # noqa: S608 - quoted
-        f" FROM {tables.current}"
-    )
-    await store.read(reader, lambda connection: connection.execute(sql))
-    while chunk := await store.read(reader, _fetch):
+async def _flat(chunks: AsyncIterator[list[Row]]) -> AsyncGenerator[Row, None]:
+    async for chunk in chunks:
         for row in chunk:
             yield row
 
 
-def _fetch(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, _Row]]:
-    return [
-        (row_id, _Row(sequence, created, _digest(msgspec.json.decode(text))))
-        for row_id, sequence, created, text in connection.fetchmany(CHUNK_ROWS)
-    ]
+class _Proof:
+    """One comparison."""
+
+    def __init__(self, report: Report, stream: EventStream, on_difference: OnDifference) -> None:
+        self._report = report
+        self._stream = stream
+        self._on_difference = on_difference
+        self._current: dict[str, tuple[int, bytes] | None] = {}
+        """By id the row's last sequence and the digest of what the table must hold; None once it
+        was found."""
+        self._next = 1
+        """The sequence that the log must have next."""
+
+    def _add(self, difference: Difference) -> None:
+        self._report.different += 1
+        self._on_difference(difference)
+
+    # --- History --------------------------------------------------------------------------------
+
+    async def compare_history(self, history: AsyncIterator[Row], told: Told) -> None:
+        """Walk through log and history side by side; fold the log to current rows on the way."""
+        table = f"{self._report.channel}_history"
+        end = await self._stream.end()
+        row, last = await anext(history, None), 0
+        async with aclosing(read_to_end(self._stream, told)) as batches:
+            async for batch in batches:
+                for sealed in batch:
+                    self._note_gap(sealed.sequence)
+                    event = StoredEvent.read(
+                        sealed.sequence, sealed.payload, self._stream.channel.columns
+                    )
+                    self._fold(event)
+                    if event.sequence > self._report.head:
+                        continue
+                    self._report.events += 1
+                    while row is not None and (row.sequence or 0) < event.sequence:
+                        self._surplus(table, row, last)
+                        row = await anext(history, None)
+                    if row is None or row.sequence != event.sequence:
+                        self._missing(table, event.event.id, event.sequence)
+                        continue
+                    expected = _as_history(event, self._stream.channel.columns)
+                    self._compare(table, event.event.id, event.sequence, expected, row)
+                    last, row = event.sequence, await anext(history, None)
+        self._note_gap(end + 1)
+        while row is not None:
+            self._surplus(table, row, last)
+            row = await anext(history, None)
+        self._report.rows = len(self._current)
+
+    def _note_gap(self, sequence: int) -> None:
+        """Name what the log has given out and does not hold, before this sequence."""
+        if sequence > self._next:
+            first, last = self._next, sequence - 1
+            which = "the event is" if first == last else f"the events up to {last} are"
+            what = f"{which} missing or damaged"
+            self._report.different += last - first
+            self._add(Difference(table="log", sequence=first, what=what))
+        self._next = max(self._next, sequence + 1)
+
+    def _surplus(self, table: str, row: Row, last: int) -> None:
+        is_double = row.sequence is not None and row.sequence == last
+        what = _DOUBLE if is_double else _FORGED
+        row_id = row.values.get("id")
+        self._add(Difference(table=table, id=row_id, sequence=row.sequence, what=what))
+
+    def _missing(self, table: str, row_id: str, sequence: int) -> None:
+        self._add(Difference(table=table, id=row_id, sequence=sequence, what="is missing"))
+
+    # --- Current rows ---------------------------------------------------------------------------
+
+    def _fold(self, event: StoredEvent) -> None:
+        if event.sequence > self._report.sequence:
+            return
+        if event.event.row is None:
+            self._current.pop(event.event.id, None)
+        else:
+            self._current[event.event.id] = (event.sequence, _digest(_as_current(event)))
+
+    async def compare_current(self, rows: AsyncIterator[Row]) -> None:
+        """Compare the current rows with what the log was folded to."""
+        table = self._report.channel
+        async for row in rows:
+            row_id: Any = row.values.get("id")
+            expected = self._current.get(row_id)
+            if expected is None:
+                what = _DOUBLE if row_id in self._current else _FORGED
+                self._add(Difference(table=table, id=row_id, sequence=row.sequence, what=what))
+                continue
+            self._current[row_id] = None
+            sequence, digest = expected
+            if row.sequence != sequence or _digest(row.values) != digest:
+                await self._compare_with_event(table, sequence, row)
+        for row_id, unseen in self._current.items():
+            if unseen is not None:
+                self._missing(table, row_id, unseen[0])
+
+    async def _compare_with_event(self, table: str, sequence: int, row: Row) -> None:
+        event = await self._stream.get(sequence)
+        if event is None:  # erased since it was folded
+            self._missing("log", str(row.values.get("id")), sequence)
+            return
+        self._compare(table, event.event.id, sequence, _as_current(event), row)
+
+    def _compare(
+        self, table: str, row_id: str, sequence: int, expected: dict[str, Any], row: Row
+    ) -> None:
+        """Name each column whose value is another one."""
+        found = row.values
+        if row.sequence == sequence and _digest(expected) == _digest(found):
+            return
+        sides = [("_seq", sequence, row.sequence)]
+        sides += [(name, value, found.get(name)) for name, value in expected.items()]
+        for column, log, held in sides:
+            if _encoded(log) != _encoded(held):
+                self._add(
+                    Difference(
+                        table=table,
+                        id=row_id,
+                        sequence=sequence,
+                        column=column,
+                        log=log,
+                        held=held,
+                    )
+                )
 
 
-def _digest(row: dict[str, Any]) -> bytes:
-    return blake2b(msgspec.json.encode(row, order="sorted"), digest_size=16).digest()
+def _as_current(stored: StoredEvent) -> dict[str, Any]:
+    """Return what the current table must hold after an event that left a row."""
+    row = stored.event.row or {}
+    return {**row, "_created_seq": stored.created, "_time": stored.event.time}
 
 
-def _compare(report: Report, row_id: str, expected: _Row | None, found: _Row) -> None:
-    if expected is None:
-        report.add(row_id, found.sequence, "is in the table, not in the log")
-    elif expected.sequence != found.sequence:
-        report.add(row_id, expected.sequence, f"the table has it as of {found.sequence}")
-    elif expected.created != found.created:
-        report.add(row_id, expected.sequence, f"the table has it created at {found.created}")
-    elif expected.digest != found.digest:
-        report.add(row_id, expected.sequence, "the table has other values")
+def _as_history(stored: StoredEvent, columns: Columns) -> dict[str, Any]:
+    """Return what the history must hold of an event: for a DELETE, no values but the id."""
+    event = stored.event
+    return {
+        **(dict.fromkeys(columns.names) if event.row is None else event.row),
+        "id": event.id,
+        "_created_seq": stored.created,
+        "_time": event.time,
+        "_method": event.method,
+        "_user": event.user,
+        "_endpoint": event.endpoint,
+    }
 
 
-def _history_rows(connection: duckdb.DuckDBPyConnection, tables: Tables, last: int) -> int:
-    [(count,)] = connection.execute(
-        f"SELECT count(*) FROM {tables.history} WHERE _seq <= ?",  # noqa: S608 - quoted
-        [last],
-    ).fetchall()
-    return int(count)
+def _encoded(value: Any) -> bytes:
+    """Tell 1, 1.0 and True apart, as JSON does."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _digest(values: dict[str, Any]) -> bytes:
+    return blake2b(_encoded(values), digest_size=16).digest()

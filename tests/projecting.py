@@ -12,6 +12,10 @@ from eventhub.event import Event, Method, StoredEvent, encode
 from eventhub.filters import Query, parse
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Snapshot, Snapshots
+from eventhub.stream import EventStream
+from projections.listing import StoreListing
+from projections.store import Store
+from projections.verify import Difference, Report, verify
 
 Change = tuple[Method, str, Mapping[str, Any]]
 """What one event does: method, id, and the values of the columns it sets."""
@@ -100,3 +104,12 @@ async def write(stream: MemoryStream, events: Iterable[StoredEvent]) -> None:
         last = await stream.last(stored.event.id)
         appended = await stream.append(stored.event, expect=last.sequence if last else 0)
         assert appended.sequence == stored.sequence
+
+
+async def proved(store: Store, stream: EventStream) -> tuple[Report, list[Difference]]:
+    """Compare the tables of a stream's channel with it."""
+    found: list[Difference] = []
+    async with StoreListing.open(store, stream.channel.name) as listing:
+        report = await verify(listing, stream, found.append, lambda _reached, _last: None)
+    assert report.different == len(found)
+    return report, found

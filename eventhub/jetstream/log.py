@@ -264,6 +264,11 @@ class JetStreamStream:
         self._readable = last
         return Bounds(first, last)
 
+    async def end(self) -> int:
+        """Return the last sequence that was ever given out."""
+        state = await state_in_epoch(self._connection, self.channel.stream, self._epoch)
+        return int(state["last_seq"])
+
     async def _is_readable(self, sequence: int) -> bool:
         try:
             return await self.get(sequence) is not None

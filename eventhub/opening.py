@@ -1,0 +1,127 @@
+"""Opening: what a command or a hub opens of a configuration: the broker, the log, the tables."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from pathlib import Path
+
+from eventhub.broker import Address, EmbeddedBroker, running_broker
+from eventhub.channel import Channel, Endpoint, endpoints_of
+from eventhub.config import Config
+from eventhub.errors import Misconfigured
+from eventhub.jetstream import JetStreamLog
+from eventhub.stream import EventStream
+from projections.listing import Listing, StoreListing
+from projections.listing_server import RemoteListing, is_served
+from projections.store import Store
+
+OpenListing = Callable[[str], AbstractAsyncContextManager[Listing]]
+"""Opens the tables of a channel, at one moment."""
+
+
+def channels_of(endpoints: Iterable[Endpoint]) -> list[Channel]:
+    """Return the channels behind endpoints, each once."""
+    return list({endpoint.channel.name: endpoint.channel for endpoint in endpoints}.values())
+
+
+def projection_path(config: Config) -> Path:
+    """Return where the DuckDB file is."""
+    return Path(config.projection.path or config.data / "projection.duckdb")
+
+
+@asynccontextmanager
+async def open_log(config: Config) -> AsyncIterator[JetStreamLog]:
+    """Connect to the configured broker; to that of a running hub; else start the embedded one.
+
+    Raises:
+        Misconfigured: the data folder cannot be used, or no broker can be reached.
+    """
+    if not config.broker.url and (address := await _running_broker(config)):
+        async with JetStreamLog.connect(address.url, token=address.token) as connected:
+            yield connected
+    else:
+        async with open_broker(config) as broker, connect(config, broker) as connected:
+            yield connected
+
+
+async def _running_broker(config: Config) -> Address | None:
+    try:
+        return await asyncio.to_thread(running_broker, config.data)
+    except OSError as error:
+        raise Misconfigured(f"the data folder cannot be used: {error}") from error
+
+
+def open_broker(config: Config) -> AbstractAsyncContextManager[EmbeddedBroker | None]:
+    """Start the embedded broker, unless another one is configured."""
+    return nullcontext() if config.broker.url else EmbeddedBroker(config.data)
+
+
+def connect(
+    config: Config, own: EmbeddedBroker | None
+) -> AbstractAsyncContextManager[JetStreamLog]:
+    if own is not None:
+        return JetStreamLog.connect(own.url, token=own.token, renew=own.renew)
+    broker = config.broker
+    assert broker.url  # noqa: S101 - else the broker is our own
+    return JetStreamLog.connect(
+        broker.url,
+        token=broker.token,
+        login=(broker.user, broker.password),
+        credentials=broker.credentials,
+        replicas=broker.replicas,
+    )
+
+
+@asynccontextmanager
+async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIterator[Store]:
+    """Open the projection.
+
+    Raises:
+        Misconfigured: another process holds the file, or it cannot be made.
+    """
+    path = projection_path(config)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"{path}: the projection cannot be kept there: {error}") from error
+    async with Store(path, channels_of(endpoints)) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStream], Store]]:
+    """Open the streams, by table, and the projection, for a command; the hub must not run.
+
+    Raises:
+        Misconfigured: the hub runs, or the data folder cannot be used.
+    """
+    if running := await _running_broker(config):
+        used = f"the data folder {config.data} is in use by process {running.hub}"
+        raise Misconfigured(f"{used}: stop the hub first")
+    endpoints = endpoints_of(config)
+    async with open_store(config, endpoints) as store, open_log(config) as event_log:
+        yield {c.name: await event_log.open(c) for c in channels_of(endpoints)}, store
+
+
+@asynccontextmanager
+async def open_proof(config: Config) -> AsyncIterator[tuple[dict[str, EventStream], OpenListing]]:
+    """Open what a proof compares, whether the hub runs or not: the streams, and the tables.
+
+    Raises:
+        Misconfigured: the data folder cannot be used, or another program has the tables open.
+    """
+    endpoints = endpoints_of(config)
+    async with AsyncExitStack() as stack:
+        listing: OpenListing
+        if is_served(config.data):
+
+            def listing(channel: str) -> AbstractAsyncContextManager[Listing]:
+                return RemoteListing.open(config.data, channel)
+        else:
+            store = await stack.enter_async_context(open_store(config, endpoints))
+
+            def listing(channel: str) -> AbstractAsyncContextManager[Listing]:
+                return StoreListing.open(store, channel)
+
+        event_log = await stack.enter_async_context(open_log(config))
+        yield {c.name: await event_log.open(c) for c in channels_of(endpoints)}, listing
