@@ -117,6 +117,7 @@ def load(
 def as_shown(config: Config) -> dict[str, Any]:
     """Return a configuration as JSON values, in the form of the file, with secrets hidden."""
     shown = msgspec.to_builtins(config, enc_hook=str)
+    del shown["sources"]
     for endpoint in shown["endpoints"]:
         del endpoint["kwargs"]  # the same again, unread
     hidden: dict[str, Any] = _hidden(shown)
@@ -181,6 +182,7 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
         endpoints=tuple(urls.endpoints),
         files=tuple(urls.files),
         warnings=tuple(findings.warnings),
+        sources=tuple(dict.fromkeys(findings.sources)),
         **sections,
     )
 

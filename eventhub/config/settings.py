@@ -189,6 +189,8 @@ class Config(Struct, frozen=True):
     files: tuple[FileEndpoint, ...] = ()
     warnings: tuple[str, ...] = ()
     """What the file says that is not served, a line each."""
+    sources: tuple[Path, ...] = ()
+    """Every file that it was read from: the YAML, its imports, and the files of secrets."""
 
 
 SECRETS = frozenset(("password", "secret", "token", "credentials"))
@@ -269,7 +271,7 @@ def _with_files(node: Node, path: str, findings: Findings) -> dict[str, Node]:
 def _content(node: Node, path: str, findings: Findings) -> Node:
     """Return the text of the file that a value names, without the line break at its end."""
     try:
-        text = (node.folder / str(node.value)).read_text("utf-8")
+        text = findings.text_of(node.folder / str(node.value))
     except (OSError, UnicodeError) as error:
         findings.problem(node, path, f"cannot be read: {error}")
         return replace(node, value="")

@@ -51,10 +51,22 @@ class Node:
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong with a configuration, and what of it is not served; a line each."""
+    """What is told of a configuration: what is wrong, and what is not served, a line each."""
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    sources: list[Path] = field(default_factory=list)
+    """Every file that was read, so that none of them is ever served."""
+
+    def text_of(self, path: Path, encoding: str = "utf-8") -> str:
+        """Read a file that the configuration is made of.
+
+        Raises:
+            OSError: it cannot be read.
+            UnicodeError: it is not text.
+        """
+        self.sources.append(path.resolve())
+        return path.read_text(encoding)
 
     def problem(self, node: Node, path: str, text: str) -> None:
         """Add an error; `path` is the dotted keys that lead to it."""
@@ -258,7 +270,9 @@ class _Parser:
             Misconfigured: the file cannot be read, or is not YAML.
         """
         try:
-            node = yaml.compose(self._path.read_text("utf-8-sig"), Loader=yaml.SafeLoader)
+            node = yaml.compose(
+                self._findings.text_of(self._path, "utf-8-sig"), Loader=yaml.SafeLoader
+            )
         except (OSError, UnicodeError) as error:
             raise Misconfigured(f"{self._path}: cannot be read: {error}") from error
         except yaml.MarkedYAMLError as error:

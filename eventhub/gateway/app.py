@@ -13,6 +13,7 @@ from eventhub.gateway.connection import too_large
 from eventhub.gateway.files import Files
 from eventhub.gateway.live import Live
 from eventhub.gateway.presence import is_gone
+from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Route
 from eventhub.gateway.socket import abandon_after
 
@@ -37,8 +38,9 @@ def add_routes(
     app.router.add_get("/metrics", _metrics)
     for route in routes:
         app.router.add_route("*", route.endpoint.config.pattern, _guarded(route, live))
+    private = PrivateFiles(config)
     for endpoint in config.files:
-        _add_files(app, Files(endpoint, config), endpoint.pattern)
+        _add_files(app, Files(endpoint, private), endpoint.pattern)
 
 
 def _add_files(app: web.Application, files: Files, pattern: str) -> None:

@@ -1,56 +1,66 @@
 """Files: the static pages of a `FileHandler`, and nothing that is not meant to be seen."""
 
 import asyncio
+import os
+import re
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
-from eventhub.config import Config, FileEndpoint
+from eventhub.config import FileEndpoint
+from eventhub.gateway.private import PrivateFiles, has_private_name
 
-PRIVATE_SUFFIXES = frozenset((".py", ".pyc", ".yaml", ".yml", ".duckdb", ".wal", ".db"))
-"""Never served: hooks, configurations and databases, which often stand beside the pages."""
+_TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE)
+"""In a path as it was sent: a separator or a step up in disguise. No page needs one."""
+_COMPRESSED: Final = (".gz", ".br")
+"""What aiohttp sends instead of a file, where it is beside it and the browser takes it."""
 
 
 class Files:
     """One `FileHandler`: a file, or a folder with a default file in each of its folders."""
 
-    def __init__(self, endpoint: FileEndpoint, config: Config) -> None:
+    def __init__(self, endpoint: FileEndpoint, private: PrivateFiles) -> None:
         self._root = endpoint.path.resolve()
+        """A file, or the folder."""
         self._default = endpoint.default_filename
-        self._private = [config.path.resolve(), config.data.resolve()]
-        if config.projection.path is not None:
-            self._private += _database(Path(config.projection.path).resolve())
+        self._private = private
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a file, or 404: also for hidden files, code, configurations and all data.
+        """Answer with a file, or 404: the same for what is private and for what is not there.
 
         Browsers ask again each time (it costs a 304), so that no page mixes old and new files.
         """
-        path = await asyncio.to_thread(self._find, request.match_info.get("path", ""))
+        below = request.match_info.get("path", "")
+        path = None
+        if not _TRICK.search(request.raw_path.partition("?")[0]):
+            path = await asyncio.to_thread(self._find, below)
         if path is None:
             raise web.HTTPNotFound
-        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
-        return web.FileResponse(path, headers=headers)
+        return web.FileResponse(
+            path, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+        )
 
     def _find(self, below: str) -> Path | None:
+        asked = below.split("/")
+        if below.startswith("/") or any(
+            has_private_name(part) for part in asked if part.strip(".")
+        ):
+            return None
         try:
             path = (self._root / below).resolve() if below else self._root
             if path.is_dir():
                 path = (path / self._default).resolve()
-            is_file = path.is_file()
+            return path if self._is_public(path) else None
         except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL, a link's loop
             return None
-        return path if is_file and self._is_public(path) else None
 
     def _is_public(self, path: Path) -> bool:
+        if not path.is_file() or not os.access(path, os.R_OK):
+            return False
         if path != self._root and not path.is_relative_to(self._root):
             return False
-        inside = path.relative_to(self._root).parts
-        if any(part.startswith(".") for part in inside) or path.suffix in PRIVATE_SUFFIXES:
-            return False
-        return not any(path.is_relative_to(private) for private in self._private)
-
-
-def _database(file: Path) -> list[Path]:
-    """Return a DuckDB file and what DuckDB keeps beside it: all rows, whoever may read them."""
-    return [file, *(file.with_name(file.name + suffix) for suffix in (".wal", ".tmp"))]
+        beside = (path.with_name(path.name + end) for end in _COMPRESSED)
+        sent = (path, *(each for each in beside if each.is_file()))
+        root = self._root if self._root.is_dir() else self._root.parent
+        return not any(self._private.holds(each, root) for each in sent)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from eventhub.config import Config, FileEndpoint, Projection
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.live import Live
+from eventhub.gateway.private import has_private_name
 
 
 @dataclass
@@ -62,6 +65,14 @@ def root(tmp_path: Path) -> Path:
     (root / "config").symlink_to(root / "eventhub.yaml")
     (root / "inside.html").symlink_to(root / "page.html")
     (root / "loop").symlink_to(root / "loop")
+    (root / "link.html").hardlink_to(root / "eventhub.yaml")
+    (root / ".dot.html").symlink_to(root / "page.html")
+    (root / "inside.html.bak").symlink_to(root / "page.html")
+    (root / "both.css").write_text("<both.css>")
+    (root / "both.css.gz").hardlink_to(root / "eventhub.yaml")
+    (root / "copy" / "jetstream" / "jetstream").mkdir(parents=True)
+    for name in ("page.html", "jetstream/jetstream/a.txt"):
+        (root / "copy" / name).write_text("<copy>")
     return root
 
 
@@ -99,6 +110,7 @@ async def site(root: Path) -> AsyncIterator[Site]:
         ("/s/%C3%A9%20%C3%BC.html", "é ü.html"),
         ("/s/a%252fb.html", "a%2fb.html"),
         ("/s/inside.html", "page.html"),
+        ("/s/./page.html", "page.html"),
         ("/one", "page.html"),
         ("/sub/", "page.html"),
     ],
@@ -138,6 +150,19 @@ async def test_what_is_there_is_served(site: Site, path: str, name: str) -> None
         "/s/data",
         "/s/rows.duckdb",
         "/s/rows.duckdb.wal",
+        "/s/sub/%2e%2e/page.html",
+        "/s/sub/.%2e/page.html",
+        "/s/sub%2f..%2fpage.html",
+        "/s/sub%2Findex.html",
+        "/s/sub%5cindex.html",
+        "/s/sub\\index.html",
+        "/s//page.html",
+        "/s/link.html",
+        "/s/.dot.html",
+        "/s/inside.html.bak",
+        "/s/both.css",
+        "/s/copy/jetstream/jetstream/a.txt",
+        "/s/copy/page.html",
     ],
 )
 async def test_what_is_not_meant_to_be_seen_is_not_found(site: Site, path: str) -> None:
@@ -155,6 +180,77 @@ async def test_what_is_not_meant_to_be_seen_is_not_found(site: Site, path: str) 
 )
 async def test_what_is_not_there_is_not_found(site: Site, path: str) -> None:
     assert (await site.get(path))[0] == 404
+
+
+PRIVATE = [
+    *(
+        "hooks.py",
+        "hooks.PY",
+        "hooks.pyc",
+        "hooks.py.orig",
+        "hooks.py~",
+        "#hooks.py#",
+        "hooks.py_old",
+    ),
+    *(
+        "eventhub.YAML",
+        "eventhub.yaml.bak",
+        "eventhub.yaml~",
+        "eventhub.yaml.2026-11-30",
+        "a.yml.gz",
+    ),
+    *(
+        "eventhub.yaml (copy)",
+        "eventhub.yaml,v",
+        "eventhub.yaml.txt",
+        "eventhub.yaml1",
+        "a.yaml.swp",
+    ),
+    *("rows.db", "rows.db-wal", "rows.db-journal", "rows.db-shm", "rows.sqlite", "rows.sqlite3"),
+    *("rows-wal", "rows-journal", "rows-shm", "rows.duckdb.wal", "rows.DuckDB", "rows.db3"),
+    *("server.key", "server.pem", "site.p12", "prod.env", ".env", "jwt.secret", "users.htpasswd"),
+    *("id_rsa", "id_ed25519", "nohup.out", "core", "core.1234", "hub.log", "nats.creds", "a.old"),
+    *(
+        ".eventhub.yaml.swp",
+        ".htaccess",
+        ".git",
+        "~lock",
+        "eventhub.yaml.dpkg-old",
+        "a.orig",
+        "a.tmp",
+    ),
+]
+PAGES = [
+    *("index.html", "app.js", "app.min.js", "app.js.map", "style.css", "logo.svg", "a.b.c.png"),
+    *(
+        "pouch.db.js",
+        "keys.html",
+        "monkey",
+        "donkey.jpg",
+        "database.json",
+        "python.pyramid",
+        "x.dbf",
+    ),
+    *("read me.txt", "report.pdf", "archive.tar.gz", "tokens.html", "encore.mp3", "secretary.txt"),
+]
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_a_name_of_what_is_not_for_visitors(name: str) -> None:
+    assert has_private_name(name)
+    assert has_private_name(name.upper())
+    assert has_private_name(name.title())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_name_of_a_page(name: str) -> None:
+    assert not has_private_name(name)
+
+
+@given(st.sampled_from(PRIVATE), st.from_regex(r"[~_#%,; ()0-9-][^/.]{0,20}", fullmatch=True))
+def test_whatever_a_copy_is_called_it_stays_private(name: str, end: str) -> None:
+    assume("." in name.strip(".") and not name.startswith("core"))
+    assert has_private_name(name + end)
 
 
 async def test_an_unchanged_file_is_not_sent_again(site: Site) -> None:
