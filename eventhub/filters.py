@@ -6,15 +6,13 @@ Replay, live messages, HTTP and alert conditions all ask the same filter.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
+from eventhub.arguments import Stranger, Test, is_ignored, meaning_of, nearest, shown
 from eventhub.columns import INT64, Column, Columns, Kind
 from eventhub.columns.asked import asked_value
 from eventhub.conditions import EQUALITY, FOLDED, MATCH, ORDER, Condition, Filter, Operator, quoted
+from eventhub.config import Unknown
 from eventhub.errors import Rejected
-
-Args = dict[str, list[str]]
-"""Arguments of a URL: operators are still part of the key, as in `{"timestamp>": ["2023"]}`."""
 
 _OPERATORS: dict[Kind, tuple[Operator, ...]] = {
     Kind.TEXT: (*EQUALITY, *ORDER, *MATCH),
@@ -25,7 +23,6 @@ _OPERATORS: dict[Kind, tuple[Operator, ...]] = {
     Kind.TIMESTAMP: (*EQUALITY, *ORDER),
     Kind.JSON: (),
 }
-_SUFFIXES = sorted((*EQUALITY, *ORDER, *MATCH), key=len, reverse=True)
 _ALWAYS_TOLD = ("_method", "_seq", "id")
 
 
@@ -79,43 +76,38 @@ class Query:
         return ", ".join([*terms, "_created_seq"])
 
 
-def parse_query_string(raw: str) -> Args:
-    """Return the arguments of a percent-encoded query string without its `?`, in order.
-
-    A key ends before the first `=`; a key without one has the value "".
-
-    Raises:
-        Rejected: `bad_filter`: not UTF-8.
-    """
-    args: Args = {}
-    for part in filter(None, raw.split("&")):
-        key, _, value = part.partition("=")
-        name = _decoded(key, at=key)
-        args.setdefault(name, []).append(_decoded(value, at=name))
-    return args
-
-
-def parse(args: Mapping[str, Iterable[Any]], columns: Columns) -> Query:
+def parse(
+    args: Mapping[str, Iterable[Any]], columns: Columns, unknown: Unknown | None = None
+) -> Query:
     """Return the query that arguments mean for a table of these columns.
 
-    Unknown columns are ignored, as are keys that begin with `_` other than `_sort`, `_limit`,
-    `_offset` and `_c`. A hook may have left values that are not text: they are taken by their
-    text, and None as no value.
+    A hook may have left values that are not text: they are taken by their text, and None as no
+    value.
+
+    Args:
+        args: operators are part of the keys.
+        columns: of the table.
+        unknown: what becomes of keys and names that mean nothing; by default those that look like
+            a mistake are refused.
 
     Raises:
         Rejected: `bad_filter`, naming the column or argument at fault.
     """
     conditions = set()
     for key, values in args.items():
-        target = _target(key, columns)
-        if target is not None:
-            conditions.update(_conditions(*target, _texts(values)))
+        match meaning_of(key, columns):
+            case Test(column, operator):
+                conditions.update(_conditions(column, operator, _texts(values)))
+            case Stranger() as stranger if not is_ignored(stranger, unknown):
+                raise stranger.refusal()
+            case _:
+                pass  # controls are read below
     limit = _smallest(args, "_limit")
     offset = _smallest(args, "_offset")
-    picked, hidden = _picked(args, columns)
+    picked, hidden = _picked(args, columns, unknown)
     return Query(
         filter=Filter(tuple(sorted(conditions, key=lambda c: (c.operator, c.column)))),
-        sort=_sort(_texts(args.get("_sort", ())), columns),
+        sort=_sort(_texts(args.get("_sort", ())), columns, unknown),
         limit=None if limit is None or limit < 0 or limit not in INT64 else limit,
         offset=min(max(offset or 0, 0), INT64[-1]),
         columns=picked or tuple(name for name in columns.names if name not in hidden),
@@ -127,34 +119,14 @@ def parse(args: Mapping[str, Iterable[Any]], columns: Columns) -> Query:
 # --- Arguments ---------------------------------------------------------------------------------
 
 
-def _decoded(text: str, *, at: str) -> str:
-    try:
-        return unquote_to_bytes(text.replace("+", " ")).decode()
-    except UnicodeError:
-        column = at.rstrip("!<>~*") or at
-        message = f"{column}: the URL is not percent-encoded UTF-8, as %C3%A9 for é"
-        raise Rejected("bad_filter", message, column=column) from None
-
-
 def _given(values: Iterable[Any]) -> list[str]:
     """A hook that writes `"x"` for `["x"]` means one value, not one for each character."""
     given = [values] if isinstance(values, str) else values
-    return [str(value).strip() for value in given if value is not None]
+    return [str(value) for value in given if value is not None]
 
 
 def _texts(values: Iterable[Any]) -> list[str]:
     return [text for text in _given(values) if text]
-
-
-def _target(key: str, columns: Columns) -> tuple[Column, Operator] | None:
-    if key.startswith("_"):
-        return None
-    if key in columns:
-        return columns[key], Operator.EQUAL
-    for operator in _SUFFIXES:
-        if key.endswith(operator) and key.removesuffix(operator) in columns:
-            return columns[key.removesuffix(operator)], operator
-    return None
 
 
 def _conditions(column: Column, operator: Operator, texts: list[str]) -> list[Condition]:
@@ -163,6 +135,8 @@ def _conditions(column: Column, operator: Operator, texts: list[str]) -> list[Co
         bare = {Operator.EQUAL: Operator.PRESENT, Operator.DIFFERENT: Operator.ABSENT}.get(operator)
         return [Condition(column.name, column.kind, bare)] if bare else []
     _check_operator(column, operator)
+    if column.kind is not Kind.TEXT:
+        texts = [text.strip() for text in texts]
     values = [asked_value(column, text, folded=operator in FOLDED) for text in texts]
     numbers = [value for value in values if value == value]  # NaN is not itself
     if operator is Operator.DIFFERENT and not numbers:
@@ -204,20 +178,39 @@ def _signed(text: str, columns: Columns) -> tuple[str, bool]:
     return text.removeprefix("-") if negative else text, negative
 
 
-def _sort(texts: list[str], columns: Columns) -> tuple[tuple[str, bool], ...]:
+def _sort(
+    texts: list[str], columns: Columns, unknown: Unknown | None
+) -> tuple[tuple[str, bool], ...]:
     sort: dict[str, bool] = {}
-    for name, descending in (_signed(text, columns) for text in texts):
+    for text in texts:
+        name, descending = _signed(text, columns)
         if name in columns:
             sort.setdefault(name, descending)
+        elif unknown == "refuse" or not _is_list(text, columns):
+            _check_unknown("_sort", name, columns, unknown)
     return tuple(sort.items())
 
 
+def _is_list(text: str, columns: Columns) -> bool:
+    """Tell whether columns are listed in one value, which Gramex ignores; they are repeated."""
+    return all(_signed(part, columns)[0] in columns for part in text.split(","))
+
+
+def _check_unknown(control: str, name: str, columns: Columns, unknown: Unknown | None) -> None:
+    if unknown != "ignore":
+        message = f"{control}: {shown(name)} is no column{nearest(name, columns.names)}"
+        raise Rejected("bad_filter", message, column=control)
+
+
 def _picked(
-    args: Mapping[str, Iterable[Any]], columns: Columns
+    args: Mapping[str, Iterable[Any]], columns: Columns, unknown: Unknown | None
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the columns asked for by `_c`, or else the names that it leaves out."""
     given = _given(args.get("_c", ()))
     signed = [_signed(text, columns) for text in given]
+    for name, _ in signed:
+        if name not in columns:
+            _check_unknown("_c", name, columns, unknown)
     picked = tuple(dict.fromkeys(name for name, minus in signed if not minus and name in columns))
     hidden = frozenset(name for name, minus in signed if minus)
     if given and not picked and (not hidden or hidden.issuperset(columns.names)):

@@ -27,6 +27,7 @@ from eventhub.config import Config
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
 from eventhub.gateway.auth import Authenticator, Rule
+from eventhub.gateway.controls import check_default
 from eventhub.gateway.gateway import Gateway, raise_open_files_limit
 from eventhub.gateway.origin import check_origins
 from eventhub.hooks import Hooks
@@ -63,6 +64,7 @@ def check(config: Config) -> None:
     Authenticator(config.auth)
     for endpoint in endpoints_of(config):
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
+        check_default(endpoint)
         Rule(endpoint.config, folder)
         Hooks(endpoint.config, folder)
     rules_of(config, endpoints_of(config))

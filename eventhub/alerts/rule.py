@@ -12,6 +12,7 @@ from typing import Any
 
 from eventhub.alerts.letter import Letter
 from eventhub.alerts.template import Templates
+from eventhub.arguments import Control, Test, meaning_of, parse_query_string
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
 from eventhub.conditions import Filter
@@ -19,7 +20,7 @@ from eventhub.config import Alert, Config, EmailService
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.event import Event
 from eventhub.expressions import Expression, compile_expression
-from eventhub.filters import parse, parse_query_string
+from eventhub.filters import parse
 
 STUB = "stub"
 """Service of the alerts of a file without `email:`: their mail is shown in the log."""
@@ -106,8 +107,11 @@ def _condition(
         return _filter(source.strip(), columns) or compile_expression(
             source, ("msg",), folder=folder
         )
-    except (Rejected, Misconfigured) as error:
+    except Rejected as error:
         raise Misconfigured(f"{where}: condition: {error}") from error
+    except Misconfigured as error:
+        mistake = _mistake(source.strip(), columns)
+        raise Misconfigured(f"{where}: condition: {error}{mistake}") from error
 
 
 def _filter(source: str, columns: Columns) -> Filter | None:
@@ -116,7 +120,7 @@ def _filter(source: str, columns: Columns) -> Filter | None:
         args = parse_query_string(source)
     except Rejected:
         return None
-    if not args or any(key.rstrip("!<>~*") not in columns for key in args):
+    if not args or not all(isinstance(meaning_of(key, columns), Test) for key in args):
         return None
     if any(value.startswith("=") for values in args.values() for value in values):
         raise Misconfigured(f"for Python write msg['column'] == ..., for a filter one =: {source}")
@@ -124,6 +128,19 @@ def _filter(source: str, columns: Columns) -> Filter | None:
     if len(found.conditions) < len(args):
         raise Misconfigured(f"a part of the filter has no value: {source}")
     return found
+
+
+def _mistake(source: str, columns: Columns) -> str:
+    """Return what is wrong with a condition that is no Python if it was meant as a filter."""
+    try:
+        args = parse_query_string(source)
+        for key in args:
+            if isinstance(meaning_of(key, columns), Control):
+                return f"; as a filter: {key} has no effect on an alert"
+        parse(args, columns, "refuse")
+    except Rejected as error:
+        return f"; as a filter: {error}"
+    return ""
 
 
 async def _evaluated(expression: Expression, values: dict[str, Any]) -> bool:

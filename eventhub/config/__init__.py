@@ -19,6 +19,7 @@ from eventhub.config.settings import (
     Proxy,
     Server,
     Session,
+    Unknown,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Proxy",
     "Server",
     "Session",
+    "Unknown",
     "as_shown",
     "load",
 ]

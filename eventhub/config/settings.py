@@ -138,6 +138,11 @@ class Alert(Struct, frozen=True):
     suppressible: bool = True
 
 
+Unknown = Literal["refuse", "ignore"]
+"""What becomes of arguments of a URL, and keys of a message, that mean nothing. Without it, what
+looks like a mistake is refused."""
+
+
 class MessageEndpoint(Struct, frozen=True):
     """One `handler: MessageHandler` of `url:`, with everything resolved."""
 
@@ -159,6 +164,7 @@ class MessageEndpoint(Struct, frozen=True):
     headers: dict[str, str] = {}
     default: Mapping[str, list[str]] = {}
     """Arguments of the URL where the client gives none."""
+    unknown: Unknown | None = None
     kwargs: Mapping[str, Any] = {}
     """As in the file, for expressions that read `handler.kwargs`."""
 

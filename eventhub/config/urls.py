@@ -15,6 +15,7 @@ from eventhub.config.settings import (
     Alert,
     FileEndpoint,
     MessageEndpoint,
+    Unknown,
     read_struct,
     read_value,
     without_password,
@@ -38,6 +39,7 @@ _MESSAGE_KEYS = [
     "origins",
     "headers",
     "default",
+    "unknown",
 ]
 _FILE_KEYS = ("path", "default_filename")
 _AUTH_KEYS = ("membership", "condition")
@@ -180,6 +182,7 @@ class UrlSection:
             "origins": self._origins,
             "headers": self._headers,
             "default": self._default,
+            "unknown": self._unknown,
         }
         values = {
             key: read(given[key], joined(path, key))
@@ -299,6 +302,10 @@ class UrlSection:
             values = member.value if isinstance(member.value, list) else [member]
             default[key] = [self._text(value, joined(path, key)) for value in values]
         return default
+
+    def _unknown(self, node: Node, path: str) -> Unknown | None:
+        unknown: Unknown | None = read_value(Unknown, node, path, self._findings)
+        return unknown
 
     def _text(self, node: Node, path: str) -> str:
         match node.value:

@@ -15,6 +15,7 @@ from eventhub.feed import Feed
 from eventhub.gateway.app import Health, add_routes
 from eventhub.gateway.auth import Rule, setup_auth
 from eventhub.gateway.broadcast import Broadcast
+from eventhub.gateway.controls import check_default
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.live import Live
 from eventhub.gateway.origin import check_origins
@@ -66,7 +67,7 @@ class Gateway:
             health: what is wrong elsewhere, for `/readyz`.
 
         Raises:
-            Misconfigured: a hook, a rule or an origin of an endpoint cannot be understood.
+            Misconfigured: a hook, rule, origin or default of an endpoint cannot be understood.
         """
         self._config = config
         self._feeds = feeds
@@ -83,6 +84,7 @@ class Gateway:
     def _compiled(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
         folder = self._config.path.parent
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
+        check_default(endpoint)
         return endpoint, Rule(endpoint.config, folder), Hooks(endpoint.config, folder)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:

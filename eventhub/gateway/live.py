@@ -9,9 +9,10 @@ from aiohttp import HttpVersion11, web
 from eventhub import metrics
 from eventhub.errors import Close, EventHubError, Rejected
 from eventhub.gateway.connection import SseConnection, WebSocketConnection
+from eventhub.gateway.controls import Surface, check_honoured, checked_choice
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.protocol import Form
-from eventhub.gateway.route import Route
+from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.since import Start, start_of
 from eventhub.gateway.subscriber import Subscriber
 from eventhub.gateway.view import View
@@ -65,7 +66,7 @@ class Live:
         await connection.open(request, route.server)
         try:
             visit = await route.admit(request)
-            view = route.view(visit, connection.form)
+            view = _view(route, visit, connection.form)
             start = await _start(route, view, visit.control("_since"))
             subscriber = Subscriber(view, route.fanout, route.stream, connection)
             subscriber.start(start, route.replays)
@@ -86,7 +87,7 @@ class Live:
         if request.version < HttpVersion11:
             raise Rejected("bad_request", "server-sent events need HTTP/1.1")
         visit = await route.admit(request)
-        view = route.view(visit, Form.SSE)
+        view = _view(route, visit, Form.SSE)
         since = request.headers.get("Last-Event-ID") or visit.control("_since")
         start = await _start(route, view, since)
         connection = SseConnection()
@@ -114,6 +115,14 @@ class Live:
         connection.on_lost = forget
         if self._is_stopping:
             await session.stop()
+
+
+def _view(route: Route, visit: Visit, form: Form) -> View:
+    view = route.view(visit, form)
+    check_honoured(visit.asked, Surface.LIVE)
+    if "_format" in visit.asked:
+        checked_choice("_format", visit.control("_format"), ("json",))
+    return view
 
 
 async def _start(route: Route, view: View, since: str | None) -> Start:

@@ -6,13 +6,15 @@ from typing import Any
 
 from aiohttp import web
 
+from eventhub.arguments import Args, parse_query_string
 from eventhub.channel import Endpoint
 from eventhub.command import Command
 from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
-from eventhub.filters import Args, parse, parse_query_string
+from eventhub.filters import parse
 from eventhub.gateway.audit import audited
 from eventhub.gateway.auth import Authenticator, Rule
+from eventhub.gateway.controls import REPLAYS, checked_choice
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.origin import check_origin, cors_headers
 from eventhub.gateway.protocol import Form
@@ -32,6 +34,8 @@ class Visit:
     handler: Handler
     args: Args
     """Of the URL, with the endpoint's defaults and what its `open` made of them."""
+    asked: frozenset[str] = frozenset()
+    """The keys that the client itself sent."""
 
     def control(self, name: str) -> str | None:
         """Return the last value of a control argument such as `_since`."""
@@ -68,12 +72,13 @@ class Route:
         entry = self.endpoint.config
         check_origin(request, entry.origins, self.authenticator.proxies)
         args = parse_query_string(request.url.raw_query_string)
+        asked = frozenset(args)
         for name, values in entry.default.items():
             args.setdefault(name, list(values))
         handler = await self.authenticator.handler_of(request, args, entry.kwargs)
         await self.rule.check(handler)
         await self.hooks.open(handler)
-        return Visit(handler, handler.args)
+        return Visit(handler, handler.args, asked)
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that let pages of other origins read an answer, if any may."""
@@ -85,10 +90,8 @@ class Route:
         Raises:
             Rejected: `bad_filter` or `bad_request`.
         """
-        query = parse(visit.args, self.endpoint.channel.columns)
-        replay = visit.control("_replay")
-        if replay not in (None, "rows", "log"):
-            raise Rejected("bad_request", "_replay is rows or log", column="_replay")
+        query = parse(visit.args, self.endpoint.channel.columns, self.endpoint.config.unknown)
+        replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)
         return View(form, query, history=replay == "log", epoch=self.stream.epoch)
 
     def write(

@@ -12,6 +12,7 @@ from aiohttp import web
 from eventhub.command import parse_json
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.connection import too_large
+from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
 from eventhub.gateway.presence import while_connected
 from eventhub.gateway.protocol import POSITION_HEADER, Form
 from eventhub.gateway.route import Route, Visit, answer
@@ -23,6 +24,7 @@ async def get(route: Route, request: web.Request) -> web.StreamResponse:
     """Answer with the current rows of the query; sees every write answered before."""
     visit = await route.admit(request)
     view = route.view(visit, Form.BARE)
+    check_honoured(visit.asked, Surface.ROWS)
     if view.history:
         raise Rejected("bad_request", "history is read over a WebSocket or SSE", column="_replay")
     encoding = _format(visit)(view.query.columns)
@@ -54,6 +56,8 @@ async def _rows(
 async def write(route: Route, request: web.Request) -> web.StreamResponse:
     """Make events of the body's messages; one is answered by its receipt, an array by an array."""
     visit = await route.admit(request)
+    if request.method != "DELETE" or request.body_exists:  # else its keys are the message
+        check_writer(visit.asked)
     messages, is_array = await _messages(route, request)
     _check_headers(request, is_array=is_array)
     messages = [_with_headers(message, request) for message in messages]
@@ -154,11 +158,7 @@ class Encoding:
 
 
 def _format(visit: Visit) -> Callable[[tuple[str, ...]], Encoding]:
-    name = visit.control("_format") or "json"
-    if name not in _ENCODINGS:
-        known = ", ".join(_ENCODINGS)
-        raise Rejected("bad_request", f"_format must be one of {known}", column="_format")
-    return _ENCODINGS[name]
+    return _ENCODINGS[checked_choice("_format", visit.control("_format"), FORMATS)]
 
 
 _SEPARATOR = b",\n"

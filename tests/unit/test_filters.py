@@ -1,13 +1,15 @@
 """The arguments of a URL mean what the table of operators says, and nothing else."""
 
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 
+from eventhub.arguments import Stranger, meaning_of, parse_query_string
 from eventhub.columns import Column, Columns, Kind
 from eventhub.conditions import Filter
 from eventhub.errors import Rejected
-from eventhub.filters import Query, parse, parse_query_string
+from eventhub.filters import Query, parse
 
 COLUMNS = Columns(
     [
@@ -87,18 +89,115 @@ def test_the_longest_operator_that_leaves_a_column_is_meant() -> None:
     assert not matches("topic!!=x", **{"topic!": "x"})
 
 
-def test_unknown_columns_and_other_controls_are_ignored() -> None:
-    everything = query(
-        "nosuch=1&Topic=x&topic%20=x&_format=csv&_since=1.2&_replay=log&topic|SUM>=1"
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "nosuch=1",
+        "nosuch",
+        "=x",
+        "topic|MAX=x",
+        "topic-x=1",
+        "topics_of_all=1",
+        "ay=1&dy=2&ida=3",  # `day` has three letters only: they may be words of their own
+        "_=1715&_by=topic&_meta&_download=x.csv&_xsrf=2",
+        "_format=csv&_since=1.2&_replay=log",
+    ],
+)
+def test_keys_that_may_be_meant_for_somebody_else_are_ignored(raw: str) -> None:
+    assert query(raw) == query("")
+
+
+@pytest.mark.parametrize(
+    ("raw", "column", "told"),
+    [
+        # Begins with `_`, and is no control.
+        ("_limt=1", "_limt", "'_limt' is no control: did you mean _limit?"),
+        ("_Sort=id", "_Sort", "did you mean _sort?"),
+        ("_LIMIT=1", "_LIMIT", "did you mean _limit?"),
+        ("_limit>=1", "_limit>", "did you mean _limit?"),
+        ("_as_of=5", "_as_of", "there is _sort, _limit"),
+        ("_>=1", "_>", "there is _sort, _limit"),
+        ("__=1", "__", "there is _sort, _limit"),
+        # Has an operator, and names no column.
+        ("nosuch!=1", "nosuch", "!= asks for one: there is topic,"),
+        ("nosuch!", "nosuch", "!= asks for one"),
+        ("x*=a", "x", "*= asks for one"),
+        ("cuont>~=1", "cuont", "did you mean count?"),
+        (">=1", ">", "asks for one"),
+        ("count!>=a", "count!", "did you mean count?"),
+        # Is another column, but for case or space around it.
+        ("Topic=x", "Topic", "did you mean topic?"),
+        ("DAY=2023", "DAY", "did you mean day?"),
+        ("topic%20=x", "topic ", "did you mean topic?"),
+        ("+id=x", " id", "did you mean id?"),
+        ("%C2%A0Count=1", "\N{NO-BREAK SPACE}Count", "did you mean count?"),
+        # Is one edit away from a column of four letters.
+        ("toopic=x", "toopic", "did you mean topic?"),
+        ("xtopic=x", "xtopic", "did you mean topic?"),
+        ("topics=x", "topics", "did you mean topic?"),
+        ("topi=x", "topi", "did you mean topic?"),
+        ("opic=x", "opic", "did you mean topic?"),
+        ("tipic=x", "tipic", "did you mean topic?"),
+        ("otpic=x", "otpic", "did you mean topic?"),
+        ("topci=x", "topci", "did you mean topic?"),
+        ("dne=1", "dne", "did you mean done?"),
+        ("Toopic=x", "Toopic", "did you mean topic?"),
+        # Asks for a part of a column.
+        ("count.x=1", "count.x", "count is one, and has no such part"),
+        ("topic[]=x", "topic[]", "topic is one"),
+        ("data->>org=x", "data->>org", "data is one"),
+        ("data__org=x", "data__org", "data is one"),
+        ("Data:org=x", "Data:org", "data is one"),
+    ],
+)
+def test_keys_that_look_like_a_mistake_are_refused(raw: str, column: str, told: str) -> None:
+    error = refused(raw)
+    assert error.column == column
+    assert told in error.message
+
+
+MISTAKES = ["_limt=1", "nosuch!=1", "Topic=x", "topci=x", "count.x=1", "_sort=nosuch", "_c=-nosuch"]
+
+
+@pytest.mark.parametrize("raw", [*MISTAKES, "nosuch=1", "=x", "_sort=topic,id"])
+def test_an_endpoint_refuses_all_that_means_nothing(raw: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        parse(parse_query_string(raw), COLUMNS, "refuse")
+    assert caught.value.code == "bad_filter"
+    assert query("topic=a&_limit=1&_by=x") == parse(
+        parse_query_string("topic=a&_limit=1&_by=x"), COLUMNS, "refuse"
     )
-    assert everything == query("")
-    assert everything.filter.matches({})
+
+
+@pytest.mark.parametrize("raw", MISTAKES)
+def test_an_endpoint_ignores_all_that_means_nothing(raw: str) -> None:
+    refused(raw)
+    ignoring = parse(parse_query_string(raw), COLUMNS, "ignore")
+    assert ignoring.filter == Filter()
+    assert (ignoring.sort, ignoring.limit, ignoring.columns) == ((), None, COLUMNS.names)
+
+
+@pytest.mark.parametrize("one", ["abcd", "abca", "topic"])
+def test_one_edit_is_one_of_four(one: str) -> None:
+    """Each word that one insertion, deletion, replacement or swap makes; and none of two."""
+    near = {one}
+    for at in range(len(one) + 1):
+        near |= {one[:at] + letter + one[at:] for letter in "ax"}
+        near |= {one[:at] + letter + one[at + 1 :] for letter in ["a", "x", ""]}
+        near |= {one[:at] + one[at + 1 : at + 2] + one[at : at + 1] + one[at + 2 :]}
+    columns = Columns([Column(one)])
+    for key in near - {one, ""}:
+        assert isinstance(meaning_of(key, columns), Stranger)
+        assert one in meaning_of(key, columns).mistake, key  # type: ignore[union-attr]
+    for key in (f"xx{one}", f"{one}xx", one[2:], f"x{one[:-1]}y", one[::-1]):
+        if key not in near:
+            assert meaning_of(key, columns).mistake == "", key  # type: ignore[union-attr]
 
 
 # --- Values ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("raw", ["count=", "count", "count=+%09", "count=&count="])
+@pytest.mark.parametrize("raw", ["count=", "count", "count=&count="])
 def test_no_value_asks_for_not_null(raw: str) -> None:
     assert matches(raw, count=0)
     assert not matches(raw, count=None)
@@ -114,6 +213,30 @@ def test_no_value_of_not_asks_for_null(raw: str) -> None:
 def test_no_value_of_another_operator_asks_nothing(operator: str) -> None:
     for column in COLUMNS.names:
         assert query(f"{column}{operator}=") == query("")
+
+
+@pytest.mark.parametrize("blank", ["%20", "+", "%09", "%C2%A0", "%20%20"])
+def test_a_blank_is_a_value(blank: str) -> None:
+    """What is percent-encoded is what is looked for; it is not dropped for being blank."""
+    text = unquote_plus(blank)
+    assert matches(f"topic={blank}", topic=text)
+    assert not matches(f"topic={blank}", topic="x")
+    assert not matches(f"topic!={blank}", topic=text)
+    assert matches(f"topic~={blank}", topic=f"a{text}b")
+    assert not matches(f"topic*={blank}", topic="ab")
+    assert matches(f"topic=General{blank}", topic=f"General{text}")
+    assert not matches(f"topic=General{blank}", topic="General")
+    for column in ("count", "score", "day", "moment"):
+        assert refused(f"{column}={blank}").column == column
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["count=+1%09", "score=%201.5", "day=2023-04-01+", "moment=%0A2023-04-01T10:00", "done=+no"],
+)
+def test_space_around_a_number_a_date_or_a_truth_does_not_count(raw: str) -> None:
+    key, _, value = raw.partition("=")
+    assert query(raw) == query(f"{key}={unquote_plus(value).strip()}")
 
 
 @pytest.mark.parametrize(
@@ -281,10 +404,22 @@ def test_a_limit_that_is_no_number_is_refused(raw: str) -> None:
 
 
 def test_null_sorts_first_and_ties_go_by_creation() -> None:
-    assert query("_sort=-topic&_sort=nosuch&_sort=count&_sort=topic").order_by() == (
+    assert query("_sort=-topic&_sort=&_sort=count&_sort=topic").order_by() == (
         '"topic" DESC NULLS LAST, "count" ASC NULLS FIRST, _created_seq'
     )
     assert query("").order_by() == "_created_seq"
+
+
+@pytest.mark.parametrize("name", ["nosuch", "-nosuch", "Topic", "-", "--topic", "+topic", "data.x"])
+def test_an_order_by_no_column_is_refused(name: str) -> None:
+    assert refused(f"_sort={name}").column == "_sort"
+    assert refused(f"_sort=topic&_sort={name}").column == "_sort"
+
+
+def test_no_order_and_a_list_as_gramex_took_it_are_none() -> None:
+    for raw in ("_sort=", "_sort", "_sort=topic,-id"):
+        assert query(raw) == query("")
+    assert refused("_sort=topic,nosuch").column == "_sort"
 
 
 def test_a_column_that_begins_with_a_minus_can_be_named() -> None:
@@ -293,8 +428,10 @@ def test_a_column_that_begins_with_a_minus_can_be_named() -> None:
     assert parse({"_c": ["-x"]}, columns).columns == ("-x",)
 
 
-@pytest.mark.parametrize("raw", ["_c=nosuch", "_c=", "_c", "_c=ID"])
-def test_no_column_left_is_refused(raw: str) -> None:
+@pytest.mark.parametrize(
+    "raw", ["_c=nosuch", "_c=", "_c", "_c=ID", "_c=-", "_c=-ID", "_c=id&_c=-nosuch", "_c=id&_c="]
+)
+def test_no_column_and_none_left_is_refused(raw: str) -> None:
     assert refused(raw).column == "_c"
     assert refused("&".join(f"_c=-{name}" for name in COLUMNS.names)).column == "_c"
 
@@ -309,7 +446,7 @@ MESSAGE = {"_method": "PUT", "topic": "a", "extra": 1, "id": "x", "count": 2, "_
         ("_c=topic&_c=id&_c=topic", ["_method", "_seq", "topic", "id"]),
         ("_c=id&_c=-id", ["_method", "_seq", "id"]),
         ("_c=-topic&_c=-id", ["_method", "extra", "id", "count", "_seq"]),
-        ("_c=-extra&_c=-_seq", ["_method", "topic", "id", "count", "_seq"]),
+        ("_c=-count", ["_method", "topic", "extra", "id", "_seq"]),
     ],
 )
 def test_a_live_message_tells_what_was_picked(raw: str, told: list[str]) -> None:
@@ -324,7 +461,7 @@ def test_without_a_choice_the_message_is_told_as_it_is() -> None:
 
 
 def test_picks_are_equal_where_the_same_is_told() -> None:
-    assert query("_c=id&_c=topic").picks == query("_c=id&_c=topic&_c=id&_c=nosuch").picks
+    assert query("_c=id&_c=topic").picks == query("_c=id&_c=topic&_c=id").picks
     assert query("_c=-id&_c=-topic").picks == query("_c=-topic&_c=-id").picks
     several = ["_c=id&_c=topic", "_c=topic&_c=id", "_c=-id", "_c=-topic", ""]
     assert len({query(raw).picks for raw in several}) == len(several)
@@ -332,5 +469,5 @@ def test_picks_are_equal_where_the_same_is_told() -> None:
 
 def test_columns_of_a_replay_are_those_asked_for() -> None:
     assert query("_c=id&_c=topic").columns == ("id", "topic")
-    assert query("_c=-id&_c=-nosuch").columns == tuple(n for n in COLUMNS.names if n != "id")
+    assert query("_c=-id").columns == tuple(n for n in COLUMNS.names if n != "id")
     assert query("").columns == COLUMNS.names

@@ -93,6 +93,24 @@ def test_a_condition_that_is_neither_stops_the_start(condition: str) -> None:
         make_rule(condition=condition)
 
 
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("Votes>=3", "'Votes' is no column, and >= asks for one: did you mean votes?"),
+        ("txet=Help", "'txet' is no column: did you mean text?"),
+        ("votes>=3&Text=Help", "'Text' is no column: did you mean text?"),
+        ("nosuch=1", "'nosuch' is no column: there is text,"),
+        ("text=Help&_limit=3", "_limit has no effect on an alert"),
+        ("text=Help&_limt=3", "'_limt' is no control: did you mean _limit?"),
+        ("text~=", "a part of the filter has no value"),
+    ],
+)
+def test_a_mistake_in_a_filter_names_the_nearest_column(condition: str, told: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        make_rule(condition=condition)
+    assert told in str(caught.value)
+
+
 def test_the_first_service_is_the_default() -> None:
     assert make_rule().service == "first"
     assert make_rule(service="second").service == "second"

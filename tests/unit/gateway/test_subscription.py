@@ -75,7 +75,7 @@ def test_keys_come_as_they_were_sent() -> None:
     ],
 )
 def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
-    query = parse({"text": ["a"], "_c": picks}, CHANNEL.columns)
+    query = parse({"text": ["a"], "_c": picks}, CHANNEL.columns, "ignore")
     stored = last_of(POST_A, VOTE)
     told = told_of(stored, query.filter)
     assert frame(told, stored, query, sequenced=True) == expected

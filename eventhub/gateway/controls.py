@@ -1,0 +1,78 @@
+"""Controls: which arguments that begin with `_` a way to the hub honours. No other is let pass."""
+
+from collections.abc import Iterable
+from enum import Enum
+
+from eventhub.arguments import CONTROLS, GRAMEX_CONTROLS
+from eventhub.channel import Endpoint
+from eventhub.errors import Misconfigured, Rejected
+from eventhub.filters import parse
+
+REPLAYS = ("rows", "log")
+FORMATS = ("json", "ndjson", "csv")
+
+
+class Surface(Enum):
+    """A way to read, as an error names it."""
+
+    ROWS = "a GET of rows"
+    LIVE = "a WebSocket or an event stream"
+
+
+_SHAPES = frozenset(("_sort", "_limit", "_offset", "_c"))
+_HONOURED = {
+    Surface.ROWS: _SHAPES | {"_replay", "_format"},
+    Surface.LIVE: _SHAPES | {"_replay", "_since", "_format"},
+}
+
+
+def check_honoured(asked: Iterable[str], surface: Surface) -> None:
+    """Refuse controls that a reader named and that have no effect where it named them.
+
+    Raises:
+        Rejected: `bad_filter`, naming the control.
+    """
+    for name in asked:
+        if name in CONTROLS and name not in _HONOURED[surface]:
+            raise Rejected("bad_filter", f"{name} has no effect on {surface.value}", column=name)
+
+
+def check_writer(asked: Iterable[str]) -> None:
+    """Refuse controls in the URL of a message: they belong into the message.
+
+    Raises:
+        Rejected: `bad_control`, naming the control.
+    """
+    for name in asked:
+        if name.startswith("_") and name not in GRAMEX_CONTROLS:
+            message = f"{name} has no effect in the URL of a write: controls stand in the message"
+            raise Rejected("bad_control", message, column=name)
+
+
+def checked_choice(name: str, value: str | None, choices: tuple[str, ...]) -> str:
+    """Return one of some words, the first by default.
+
+    Raises:
+        Rejected: `bad_request`: it is another one.
+    """
+    if value is None:
+        return choices[0]
+    if value not in choices:
+        raise Rejected("bad_request", f"{name} must be one of {', '.join(choices)}", column=name)
+    return value
+
+
+def check_default(endpoint: Endpoint) -> None:
+    """Check the arguments that an endpoint supplies as if a client had sent them.
+
+    Raises:
+        Misconfigured: naming the argument.
+    """
+    default = endpoint.config.default
+    try:
+        parse(default, endpoint.channel.columns, endpoint.config.unknown)
+        for name, choices in (("_replay", REPLAYS), ("_format", FORMATS)):
+            for value in default.get(name, ()):
+                checked_choice(name, value, choices)
+    except Rejected as error:
+        raise Misconfigured(f"url: {endpoint.name}: default: {error.message}") from error

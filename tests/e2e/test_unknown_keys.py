@@ -1,0 +1,126 @@
+"""No key of a URL is dropped silently where that would answer with more than was asked for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from tests.e2e.client import Closed, connect, request
+from tests.e2e.hub import Hub
+
+CONFIG = """
+url:
+  notes: &notes
+    pattern: /notes
+    handler: MessageHandler
+    kwargs: &kwargs
+      table: notes
+      columns: {topic: TEXT, n: INTEGER, data: JSON}
+  refusing:
+    pattern: /refusing
+    handler: MessageHandler
+    kwargs: {<<: *kwargs, unknown: refuse}
+  ignoring:
+    pattern: /ignoring
+    handler: MessageHandler
+    kwargs: {<<: *kwargs, unknown: ignore}
+"""
+SSE = {"Accept": "text/event-stream"}
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """One hub for all tests of this file."""
+    folder: Path = tmp_path_factory.mktemp("hub")
+    (folder / "eventhub.yaml").write_text(CONFIG)
+    hub = Hub(folder / "eventhub.yaml", folder, [])
+    hub.start()
+    yield hub
+    hub.kill()
+
+
+async def refusals(url: str) -> list[tuple[str, str, str]]:
+    """Code, column and text of the error on each way to read, or nothing where there is none."""
+    told = []
+    status, answer = await request("GET", url)
+    if status == 400:
+        told.append(answer["_error"])
+    status, answer = await sse(url)
+    if status == 400:
+        told.append(answer["_error"])
+    for bare in (False, True):
+        async with connect(url, bare=bare) as client:
+            await client.send({"_method": "POST", "topic": "end", "n": 1, "_ref": "end"})
+            frames = await client.until(lambda f: "_error" in f or f.get("topic") == "end")
+            if "_error" in frames[0]:
+                told.append(frames[0]["_error"])
+                with pytest.raises(Closed) as closed:
+                    await client.receive()
+                assert closed.value.code == 4400
+    return [(error["code"], error["column"], error["message"]) for error in told]
+
+
+async def sse(url: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession(headers=SSE) as session, session.get(url) as answer:
+        if answer.status == 200:
+            return 200, None
+        return answer.status, msgspec.json.decode(await answer.read())
+
+
+@pytest.mark.parametrize(
+    ("query", "column"),
+    [
+        ("_limt=1", "_limt"),
+        ("_Sort=n", "_Sort"),
+        ("_as_of=3", "_as_of"),
+        ("nosuch>=1", "nosuch"),
+        ("Topic=end", "Topic"),
+        ("topic%20=end", "topic "),
+        ("topci=end", "topci"),
+        ("n.x=1", "n.x"),
+        ("data->>x=1", "data->>x"),
+        ("_sort=N", "_sort"),
+        ("_sort=-", "_sort"),
+        ("_c=-topics", "_c"),
+    ],
+)
+async def test_a_mistake_is_told_the_same_on_every_way_to_read(
+    hub: Hub, query: str, column: str
+) -> None:
+    told = await refusals(f"{hub.url}/notes?{query}")
+    assert len(told) == 4
+    assert len(set(told)) == 1
+    assert told[0][:2] == ("bad_filter", column)
+    assert "did you mean" in told[0][2] or "there is" in told[0][2] or "no such" in told[0][2]
+    assert await refusals(f"{hub.url}/refusing?{query}") == told
+    assert await refusals(f"{hub.url}/ignoring?{query}") == []
+
+
+async def test_what_may_be_meant_for_somebody_else_is_ignored_unless_the_endpoint_refuses(
+    hub: Hub,
+) -> None:
+    assert await refusals(f"{hub.url}/notes?utm_source=x&_=17&_by=topic&_meta=y") == []
+    told = await refusals(f"{hub.url}/refusing?utm_source=x&_=17")
+    assert {error[:2] for error in told} == {("bad_filter", "utm_source")}
+    assert len(told) == 4
+    assert await refusals(f"{hub.url}/refusing?_=17&_by=topic&_meta=y&_download=z") == []
+
+
+async def test_a_control_is_refused_where_it_has_no_effect(hub: Hub) -> None:
+    url = f"{hub.url}/notes"
+    status, told = await request("GET", f"{url}?_since=now")
+    assert (status, told["_error"]["column"]) == (400, "_since")
+    for headers in ({}, SSE):
+        status, _ = await request("GET", f"{url}?_format=xml", headers=headers)
+        assert status == 400
+    assert (await sse(f"{url}?_format=csv"))[0] == 400
+    assert (await sse(f"{url}?_format=json&_limit=0"))[0] == 200
+    for method, query in [("POST", "_key=a"), ("PUT", "_if_seq=1"), ("POST", "_limit=1")]:
+        status, told = await request(method, f"{url}?{query}", json={"id": "a"})
+        assert (status, told["_error"]["code"]) == (400, "bad_control")
+        assert told["_error"]["column"] == query.partition("=")[0]
+    status, _ = await request("POST", f"{url}?_=1&topic=x", json={"topic": "a"})
+    assert status == 201

@@ -1,0 +1,52 @@
+"""The arguments that an endpoint supplies are checked at the start, as those of a client are."""
+
+from pathlib import Path
+
+import pytest
+
+from eventhub import config, hub
+from eventhub.errors import Misconfigured
+
+
+def check(folder: Path, default: str, *, unknown: str = "") -> None:
+    """What `eventhub check` does with an endpoint that has these defaults."""
+    file = folder / "eventhub.yaml"
+    kwargs = f"{{columns: {{topic: TEXT, n: INTEGER}}, default: {{{default}}}{unknown}}}"
+    file.write_text(
+        f"url: {{notes: {{pattern: /notes, handler: MessageHandler, kwargs: {kwargs}}}}}"
+    )
+    hub.check(config.load(file, environ={}))
+
+
+@pytest.mark.parametrize(
+    ("default", "told"),
+    [
+        ("Topic: Help", "'Topic' is no column: did you mean topic?"),
+        ("_limt: 5", "'_limt' is no control: did you mean _limit?"),
+        ("nosuch!: x", "'nosuch' is no column"),
+        ("_sort: N", "_sort: 'N' is no column: did you mean n?"),
+        ("_c: [topic, x]", "_c: 'x' is no column"),
+        ("n: abc", "n: 'abc' is not a whole number"),
+        ("_limit: many", "_limit is not a whole number"),
+        ("_replay: all", "_replay must be one of rows, log"),
+        ("_format: xml", "_format must be one of json"),
+    ],
+)
+def test_a_default_that_a_client_could_not_send_stops_the_start(
+    tmp_path: Path, default: str, told: str
+) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        check(tmp_path, default)
+    assert f"url: notes: default: {told}" in str(caught.value)
+
+
+def test_other_defaults_do_not(tmp_path: Path) -> None:
+    check(tmp_path, "topic: Help, n>: 3, _sort: -n, _limit: 5, _c: [n, id], lang: en, _by: x")
+    check(tmp_path, "_limt: 5, Topic: x", unknown=", unknown: ignore")
+    with pytest.raises(Misconfigured, match="'lang' is no column"):
+        check(tmp_path, "lang: en", unknown=", unknown: refuse")
+
+
+def test_unknown_is_refuse_or_ignore(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="unknown"):
+        check(tmp_path, "", unknown=", unknown: perhaps")
