@@ -73,7 +73,7 @@ def rule_of(asked: list[tuple[str, str, Any]]) -> Matches:
 
 def query_of(asked: list[tuple[str, str, Any]], columns: list[str]) -> Query:
     args = {column + operator: [str(value)] for column, operator, value in asked}
-    return parse({**args, "_c": columns}, CHANNEL.columns)
+    return parse({**args, "_c": columns}, CHANNEL.columns, "ignore")
 
 
 def told(stored: StoredEvent, query: Query, *, sequenced: bool = False) -> list[Frame]:
