@@ -41,7 +41,7 @@ class Broker(Struct, frozen=True):
     user: str | None = None
     password: str | None = None
     credentials: str | None = None
-    replicas: int = 1
+    replicas: int | None = None
 
 
 class Projection(Struct, frozen=True):

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Self
 
+import structlog
+
 from eventhub.background import Background, background
 from eventhub.channel import Channel
 from eventhub.errors import Damaged, EventHubError, Misconfigured, Rejected
@@ -35,6 +37,8 @@ from eventhub.jetstream.write import Write
 from eventhub.jetstream.writer import Writer
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, Told
 
+logger = structlog.get_logger(__name__)
+
 HEADERS_BYTES = 1024  # most that the headers of one message take
 READ_EVENTS = 1000  # of one reading, at most
 DEDUPLICATION_SECONDS = 600  # that the server remembers ids of writes
@@ -43,7 +47,7 @@ DEDUPLICATION_SECONDS = 600  # that the server remembers ids of writes
 class JetStreamLog:
     """A connection to NATS servers and the streams on them."""
 
-    def __init__(self, connection: Connection, tasks: Background, replicas: int) -> None:
+    def __init__(self, connection: Connection, tasks: Background, replicas: int | None) -> None:
         self._connection = connection
         self._tasks = tasks
         self._replicas = replicas
@@ -58,7 +62,7 @@ class JetStreamLog:
         token: str | None = None,
         login: tuple[str | None, str | None] = (None, None),
         credentials: str | None = None,
-        replicas: int = 1,
+        replicas: int | None = None,
         renew: Renew | None = None,
     ) -> AsyncIterator[Self]:
         """Connect to NATS servers; writes still waiting at the end fail as unavailable.
@@ -68,7 +72,8 @@ class JetStreamLog:
             token: for servers that ask for one.
             login: user and password.
             credentials: text of a `.creds` file.
-            replicas: copies of each stream, on as many servers.
+            replicas: copies of each stream, on as many servers; None leaves those that a stream
+                has, and gives a new one a single copy. They are never lowered.
             renew: what to do with a server that lost its way in a stream; else it is only told.
 
         Raises:
@@ -134,24 +139,38 @@ class JetStreamLog:
     def _writer(self, stream: str, *, atomic: bool) -> Writer:
         writer = self._writers.get(stream)
         if writer is None:
-            writer = self._writers[stream] = Writer(self._connection, atomic=atomic)
+            writer = self._writers[stream] = Writer(self._connection, stream, atomic=atomic)
             self._tasks.start(writer.run(), name=f"writer-{stream}")
         return writer
 
     async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Return the information of a stream that has the wanted settings."""
-        wanted |= {"storage": "file", "num_replicas": self._replicas, "allow_direct": True}
         name = wanted["name"]
+        wanted |= {"storage": "file", "allow_direct": True}
         try:
             info = await self._info(name)
             if info is None:
-                info = await self._connection.api(f"STREAM.CREATE.{name}", wanted)
-            if any(info["config"].get(key) != value for key, value in wanted.items()):
+                wanted["num_replicas"] = self._replicas or 1
+                return await self._connection.api(f"STREAM.CREATE.{name}", wanted)
+            wanted["num_replicas"] = self._replicas_of(name, info["config"]["num_replicas"])
+            changed = {k: v for k, v in wanted.items() if info["config"].get(k) != v}
+            if changed:
+                logger.info("stream_changed", stream=name, **changed)
                 settings = info["config"] | wanted
                 info = await self._connection.api(f"STREAM.UPDATE.{name}", settings)
         except ApiError as error:
             raise Misconfigured(f"stream {name}: {error.message}") from error
         return info
+
+    def _replicas_of(self, name: str, present: int) -> int:
+        """Return how many replicas a stream should have.
+
+        A process with an older configuration, or a command without one, must not take copies
+        away: to lower them is for an operator, with `nats stream edit`.
+        """
+        if self._replicas is not None and self._replicas < present:
+            logger.warning("replicas_kept", stream=name, configured=self._replicas, present=present)
+        return max(present, self._replicas or 1)
 
     async def _info(self, name: str) -> dict[str, Any] | None:
         try:

@@ -19,10 +19,8 @@ ACK_SECONDS = 2.0  # until a write is sent again; usually 1 ms
 UNKNOWN_SECONDS = 15.0  # that a write is sent again; the server remembers ids for 10 minutes
 
 WRONG_SEQUENCE = 10071  # `err_code`s of nats-server
-WRONG_LAST_ID = 10070
 NO_ROOM = 10023  # "insufficient resources": a full disk, or a limit of the account
 EXPECTED = b"Nats-Expected-Last-Subject-Sequence"
-NEVER_AN_ID = b"-"  # as expected last id, makes the server refuse whatever it does not know
 
 logger = structlog.get_logger(__name__)
 
@@ -48,7 +46,6 @@ class Ack(msgspec.Struct, frozen=True):
             return None
 
 
-NO_SUCH_ID = Ack(error={"err_code": WRONG_LAST_ID})
 _DECODE = msgspec.json.Decoder(Ack).decode
 
 
@@ -86,14 +83,6 @@ class Write:
             more,
         )
         return publication(self.subject, reply, head, self.payload)
-
-    def question(self, reply: str) -> bytes:
-        """Return what asks whether it is stored; never stored itself."""
-        head = b"NATS/1.0\r\nNats-Msg-Id: %b\r\nNats-Expected-Last-Msg-Id: %b\r\n\r\n" % (
-            self.write_id.encode(),
-            NEVER_AN_ID,
-        )
-        return publication(self.subject, reply, head, b"")
 
     def begin(self, now: float) -> None:
         """Note that it may be stored from now on."""

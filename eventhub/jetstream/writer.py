@@ -18,14 +18,12 @@ from itertools import count
 
 import structlog
 
-from eventhub.errors import Unavailable
+from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream.connection import Connection, Subscription
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.write import (
     ACK_SECONDS,
     NO_ROOM,
-    NO_SUCH_ID,
-    WRONG_LAST_ID,
     WRONG_SEQUENCE,
     Ack,
     Batch,
@@ -54,8 +52,9 @@ logger = structlog.get_logger(__name__)
 class Writer:
     """Appends to one stream. `run` does the work and belongs to the log's background tasks."""
 
-    def __init__(self, connection: Connection, *, atomic: bool) -> None:
+    def __init__(self, connection: Connection, stream: str, *, atomic: bool) -> None:
         self._connection = connection
+        self._stream = stream
         self._atomic = atomic
         self._queue: deque[Write] = deque()
         self._queued_bytes = 0
@@ -311,51 +310,48 @@ class Writer:
             logger.warning("append_refused", subject=write.subject, reason=ack.error)
             write.sent = was_sent
             return ack.number == NO_ROOM and await self._settle_no_room(write, was_sent=was_sent)
-        return await self._settle_conflict(write, was_sent=was_sent)
+        return await self._settle_conflict(write)
 
     async def _settle_no_room(self, write: Write, *, was_sent: bool) -> bool:
         """Refuse a write that the server has no room for, unless it was stored before."""
-        known = await self._ask_for(write) if was_sent else NO_SUCH_ID
-        if known is None:
-            return False
-        if known.error is None:
-            self._settle_stored(write, known.seq, duplicate=True)
-        else:
-            write.settle(Unavailable("the event log has no room; nothing was stored"))
+        refusal = Unavailable("the event log has no room; nothing was stored")
+        if was_sent:
+            return await self._settle_unless_stored(write, refusal)
+        write.settle(refusal)
         return True
 
-    async def _settle_conflict(self, write: Write, *, was_sent: bool) -> bool:
+    async def _settle_conflict(self, write: Write) -> bool:
         """Tell a retried write from a conflict.
 
         A single server checks the expected sequence before it looks for the id, so a write that
-        is stored looks like a conflict. It is asked for the id alone, in a message that it
-        refuses if it does not know the id: it expects a last id that never is one.
+        is stored looks like a conflict. With replicas the id is looked for first.
         """
-        ack = await self._ask_for(write)
-        if ack is None:
+        return await self._settle_unless_stored(
+            write, WrongSequence("the row has another last event")
+        )
+
+    async def _settle_unless_stored(self, write: Write, refusal: EventHubError) -> bool:
+        """Tell the refusal, unless the write was stored by an earlier attempt.
+
+        If it was, it is the row's first event after the one that it expected. The server could be
+        asked for the id alone, in a message that expects an impossible last id, but with replicas
+        that message stops the stream for good (ADR-52).
+        """
+        query = {"seq": write.expect + 1, "next_by_subj": write.subject}
+        try:
+            next_event = await self._connection.direct_get(self._stream, query)
+        except Unavailable:
             return False
-        if ack.error is None:
-            self._settle_stored(write, ack.seq, duplicate=True)
+        headers = (next_event.headers or {}) if next_event is not None else {}
+        if headers.get("Nats-Msg-Id") == write.write_id:
+            self._settle_stored(write, int(headers["Nats-Sequence"]), duplicate=True)
         else:
-            write.settle(WrongSequence("the row has another last event"))
+            write.settle(refusal)
         return True
 
     def _settle_stored(self, write: Write, sequence: int, *, duplicate: bool) -> None:
         self.newest = max(self.newest, sequence)
         write.settle(Appended(sequence, duplicate))
-
-    async def _ask_for(self, write: Write) -> Ack | None:
-        if not await self._prepare([write]):
-            return None
-        reply = self._next_reply()
-        self._round.expect(reply)
-        try:
-            self._connection.send(write.question(reply))
-        except Unavailable:
-            return None
-        await self._round.wait()
-        ack = self._round.acks[reply]
-        return ack if ack is None or ack.number in (0, WRONG_LAST_ID) else None
 
     def _on_replies(self, messages: list[Message]) -> None:
         for message in messages:

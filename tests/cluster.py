@@ -1,0 +1,102 @@
+"""Cluster: three real nats-servers on this machine that form one JetStream cluster."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from eventhub.errors import EventHubError
+from eventhub.jetstream import JetStreamLog
+from tests.builders import channel
+
+SERVERS = 3
+DEADLINE_SECONDS = 40.0
+_BINARY = Path(sysconfig.get_path("scripts")) / "nats-server"
+
+
+class Cluster:
+    """Servers by number; each can be ended and started again on its store."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        ports = _free_ports(2 * SERVERS)
+        self._clients, self._routes = ports[:SERVERS], ports[SERVERS:]
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def urls(self) -> list[str]:
+        """Of all servers."""
+        return [f"nats://127.0.0.1:{port}" for port in self._clients]
+
+    def start(self, number: int) -> None:
+        """Start a server."""
+        folder = self._folder / f"n{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "server_name": f"n{number}",
+            "listen": f"127.0.0.1:{self._clients[number]}",
+            "max_payload": 8 << 20,
+            "jetstream": {"store_dir": str(folder), "sync_interval": "always"},
+            "cluster": {
+                "name": "eventhub",
+                "listen": f"127.0.0.1:{self._routes[number]}",
+                "routes": [f"nats://127.0.0.1:{port}" for port in self._routes],
+            },
+        }
+        path = folder / "nats.conf"
+        path.write_bytes(msgspec.json.encode(config))
+        with (folder / "nats.log").open("ab") as log:
+            self._processes[number] = subprocess.Popen([_BINARY, "-c", path], stderr=log)
+
+    def end(self, number: int, how: signal.Signals = signal.SIGTERM) -> None:
+        """End a server, and wait until it has ended."""
+        process = self._processes.pop(number)
+        process.send_signal(how)
+        process.wait(DEADLINE_SECONDS)
+
+    async def ready(self) -> None:
+        """Wait until a stream with three copies can be made and written to."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                try:
+                    async with JetStreamLog.connect(self.urls, replicas=SERVERS) as log:
+                        await log.open(channel("probe"))
+                except EventHubError:
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+
+    def close(self) -> None:
+        """Kill what is left."""
+        for process in self._processes.values():
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@asynccontextmanager
+async def cluster(folder: Path) -> AsyncIterator[Cluster]:
+    """Start three servers, and end them afterwards."""
+    started = Cluster(folder)
+    try:
+        for number in range(SERVERS):
+            started.start(number)
+        await started.ready()
+        yield started
+    finally:
+        started.close()
+
+
+def _free_ports(count: int) -> Sequence[int]:
+    """Return ports that nobody has now: servers of a cluster must know each other's before."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

@@ -1,0 +1,110 @@
+"""Three servers with three copies of each stream: what a hub sends never stops a stream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import product
+from pathlib import Path
+
+import nats
+import nats.errors
+import nats.js.errors
+import pytest
+
+from eventhub.jetstream import JetStreamLog
+from eventhub.stream import Appended, EventStream, WrongSequence
+from tests.builders import channel, make_event
+from tests.cluster import SERVERS, Cluster, cluster
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with cluster(tmp_path) as started:
+        yield started
+
+
+async def append(stream: EventStream, row: str, write: str, expect: int) -> Appended:
+    async with asyncio.timeout(20):
+        return await stream.append(make_event(id=row, write=write), expect=expect)
+
+
+@pytest.mark.timeout(120)
+async def test_a_refused_write_does_not_stop_a_stream_with_replicas(servers: Cluster) -> None:
+    async with JetStreamLog.connect(servers.urls, replicas=SERVERS) as log:
+        stream = await log.open(channel())
+        assert await append(stream, "a", "w1", 0) == Appended(1, duplicate=False)
+        with pytest.raises(WrongSequence):
+            await append(stream, "a", "w2", 0)
+        with pytest.raises(WrongSequence):
+            await append(stream, "b", "w3", 7)
+        assert await append(stream, "a", "w1", 0) == Appended(1, duplicate=True)
+        assert await append(stream, "a", "w4", 1) == Appended(2, duplicate=False)
+        assert await append(stream, "a", "w1", 0) == Appended(1, duplicate=True)
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:  # an atomic batch
+            for number in range(40):
+                event = make_event(id=f"r{number}", write=f"b{number}")
+                group.create_task(stream.append(event, expect=0))
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:  # one conflict rejects it
+            refused = group.create_task(_refused(stream))
+            for number in range(40):
+                event = make_event(id=f"s{number}", write=f"c{number}")
+                group.create_task(stream.append(event, expect=0))
+        assert refused.result()
+        assert await append(stream, "last", "w5", 0) == Appended(83, duplicate=False)
+
+
+async def _refused(stream: EventStream) -> bool:
+    try:
+        await stream.append(make_event(id="a", write="w6"), expect=0)
+    except WrongSequence:
+        return True
+    return False
+
+
+@pytest.mark.timeout(120)
+async def test_no_combination_of_the_headers_in_use_stops_a_stream(servers: Cluster) -> None:
+    """Every header of a write, right and wrong, alone and in a batch."""
+    async with JetStreamLog.connect(servers.urls, replicas=SERVERS) as log:
+        stream = await log.open(channel())
+        await append(stream, "a", "w1", 0)
+    client = await nats.connect(servers.urls)
+    try:
+        subject = channel().subject("a")
+        for number, (write, expect, is_batch) in enumerate(product(("w1", ""), "019", (0, 1))):
+            headers = {
+                "Nats-Msg-Id": write or f"new{number}",
+                "Nats-Expected-Last-Subject-Sequence": expect,
+            }
+            if is_batch:
+                headers["Nats-Batch-Id"] = f"batch{number}"
+                headers |= {"Nats-Batch-Sequence": "1", "Nats-Batch-Commit": "1"}
+            answer = await client.request(subject, b"{}", timeout=5, headers=headers)
+            assert answer.data, headers
+        answer = await client.request(channel().subject("b"), b"{}", timeout=5)
+        assert b'"error"' not in answer.data
+    finally:
+        await client.close()
+
+
+@pytest.mark.timeout(120)
+async def test_replicas_are_raised_by_the_configuration_and_never_lowered(
+    servers: Cluster, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = await nats.connect(servers.urls)
+    try:
+
+        async def replicas_after(replicas: int | None) -> list[int | None]:
+            async with JetStreamLog.connect(servers.urls, replicas=replicas) as log:
+                await log.open(channel())
+                await log.records("test")
+            stream = client.jetstream()
+            names = (channel().stream, "EVENTHUB_test")
+            return [(await stream.stream_info(name)).config.num_replicas for name in names]
+
+        assert await replicas_after(None) == [1, 1]
+        assert await replicas_after(SERVERS) == [SERVERS, SERVERS]
+        assert await replicas_after(None) == [SERVERS, SERVERS]
+        capfd.readouterr()
+        assert await replicas_after(1) == [SERVERS, SERVERS]
+        assert "replicas_kept" in "".join(capfd.readouterr())
+    finally:
+        await client.close()
