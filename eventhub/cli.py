@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from eventhub import __version__, log
 from eventhub.config import Config, as_shown, load
+from eventhub.data_folder import UMASK
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.terminal import printable
 
@@ -55,6 +57,7 @@ class Commands(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """EventHub: live messages between users, durable, filtered, auditable."""
+    os.umask(UMASK)
 
 
 def _load(file: Path, *, data: Path | None = None, **flags: Any) -> Config:

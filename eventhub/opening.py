@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from eventhub.broker import Address, EmbeddedBroker, running_broker
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
+from eventhub.data_folder import keep_private
 from eventhub.errors import Misconfigured
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
@@ -51,9 +52,23 @@ async def _running_broker(config: Config) -> Address | None:
         raise Misconfigured(f"the data folder cannot be used: {error}") from error
 
 
-def open_broker(config: Config) -> AbstractAsyncContextManager[EmbeddedBroker | None]:
-    """Start the embedded broker, unless another one is configured."""
-    return nullcontext() if config.broker.url else EmbeddedBroker(config.data)
+@asynccontextmanager
+async def open_broker(config: Config) -> AsyncIterator[EmbeddedBroker | None]:
+    """Start the embedded broker, unless another one is configured.
+
+    Raises:
+        Misconfigured: the data folder cannot be used, or is another user's.
+    """
+    await _keep_private(config)
+    async with AsyncExitStack() as stack:
+        own = None if config.broker.url else EmbeddedBroker(config.data)
+        yield None if own is None else await stack.enter_async_context(own)
+
+
+async def _keep_private(config: Config) -> None:
+    path = projection_path(config)
+    database = (path, path.with_name(path.name + ".wal"))
+    await asyncio.to_thread(keep_private, config.data, *database)
 
 
 def connect(
@@ -79,6 +94,7 @@ async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIter
     Raises:
         Misconfigured: another process holds the file, or it cannot be made.
     """
+    await _keep_private(config)
     path = projection_path(config)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,72 @@
+"""The data folder's rights: it holds every message and all keys, so it is for its owner alone."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from eventhub.errors import Misconfigured
+
+UMASK: Final = 0o077
+"""Of a process that writes there, and of those that it starts."""
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_ROOT: Final = 0
+
+log = structlog.get_logger()
+
+
+def keep_private(folder: Path, *files: Path) -> None:
+    """Make a folder that only this user can enter, or take others' rights to an existing one.
+
+    Args:
+        folder: of the data; what is in it is looked after too.
+        files: others that are as private, if they exist, in folders that are not ours to change.
+
+    Raises:
+        Misconfigured: it belongs to another user, or cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _tighten_folder(folder)
+    except OSError as error:
+        raise Misconfigured(f"the data folder cannot be used: {error}") from error
+    changed = sum(map(_tighten, [*_below(folder), *files]))
+    if changed:
+        log.warning("data_tightened", folder=str(folder), files=changed)
+
+
+def _tighten_folder(folder: Path) -> None:
+    found = folder.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid == os.geteuid():
+        if mode & _OTHERS:
+            folder.chmod(mode & ~_OTHERS)
+            log.warning("data_folder_tightened", folder=str(folder), mode=f"{mode:04o}")
+        return
+    # A volume that an orchestrator mounts is root's, and open to a group of ours.
+    if found.st_uid != _ROOT or mode & stat.S_IRWXO:
+        raise Misconfigured(
+            f"the data folder {folder} belongs to user {found.st_uid} (mode {mode:04o}), who can"
+            f" read all messages and keys in it: give it to user {os.geteuid()}, or name a folder"
+            " below it"
+        )
+    log.warning("data_folder_of_root", folder=str(folder), mode=f"{mode:04o}")
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        yield from (Path(parent, name) for name in (*folders, *names))
+
+
+def _tighten(path: Path) -> bool:
+    """Take the rights of others; tell whether they had any."""
+    with suppress(OSError):  # gone, or another user's in a folder that nobody else can enter
+        found = path.lstat()
+        if not stat.S_ISLNK(found.st_mode) and found.st_mode & _OTHERS:
+            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+            return True
+    return False
