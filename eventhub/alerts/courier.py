@@ -17,6 +17,7 @@ from typing import Self
 import msgspec
 import structlog
 
+from eventhub.alerts.addresses import why_malformed
 from eventhub.alerts.mail import Mail
 from eventhub.alerts.mailer import Mailer
 from eventhub.alerts.rule import AlertRule, values_of
@@ -151,7 +152,7 @@ class Courier:
             left = mail.recipients if alert.progress.left is None else alert.progress.left
             recipients = [address for address in mail.recipients if address in left]
             outcome = await service.send(mail, recipients)
-        malformed = dict.fromkeys(mail.malformed, "not an address")
+        malformed = {each: why_malformed(each) for each in mail.malformed}
         alert.progress.left = list(outcome.deferred)
         alert.progress.refused |= {**malformed, **outcome.refused}
         if outcome.deferred:

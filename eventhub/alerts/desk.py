@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+from eventhub.alerts.addresses import NOBODY, addresses
 from eventhub.alerts.courier import Alert, Courier, DeadLetter, Progress, utc_now
-from eventhub.alerts.mail import NOBODY, Mail, addresses
+from eventhub.alerts.mail import Mail
 from eventhub.alerts.mailer import Mailer
 from eventhub.alerts.rule import AlertRule, rules_of, services_of
 from eventhub.channel import Endpoint

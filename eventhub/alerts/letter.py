@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from email.headerregistry import Address
 from typing import Any
 
+from eventhub.alerts.addresses import MAX_SPEC, Address, Addresses, addresses, has_controls
 from eventhub.alerts.attachment import load, located, read
-from eventhub.alerts.mail import Addresses, Mail, addresses, one_line
+from eventhub.alerts.headers import one_line
+from eventhub.alerts.mail import CONTENT_ID, Mail, is_content_id
 from eventhub.alerts.markup import markdown_to_html
 from eventhub.alerts.template import Template, Templates
 from eventhub.config import Alert
@@ -29,13 +30,16 @@ class Letter:
         self._templates = templates
         if alert.from_ is None and sender is None:
             raise Misconfigured(f"{where}: from: is missing, and the service has no `email:`")
-        self._from = self._one("from", alert.from_ if alert.from_ is not None else sender)
-        self._to = self._many("to", alert.to)
-        self._cc = self._many("cc", alert.cc)
-        self._bcc = self._many("bcc", alert.bcc)
-        self._reply_to = self._many("reply_to", alert.reply_to)
-        self._on_behalf_of = self._one("on_behalf_of", alert.on_behalf_of)
+        (self._from,) = self._addresses("from", alert.from_ if alert.from_ is not None else sender)
+        self._to = self._addresses("to", alert.to)
+        self._cc = self._addresses("cc", alert.cc)
+        self._bcc = self._addresses("bcc", alert.bcc)
+        self._reply_to = self._addresses("reply_to", alert.reply_to)
+        (self._on_behalf_of,) = self._addresses("on_behalf_of", alert.on_behalf_of or "")
         self._subject = self._one("subject", alert.subject)
+        for cid in alert.images:
+            if not is_content_id(cid):
+                raise Misconfigured(f"{where}: images: {cid!r} is no content id: {CONTENT_ID}")
         self._images = {
             cid: self._one(f"images: {cid}", source) for cid, source in alert.images.items()
         }
@@ -57,11 +61,11 @@ class Letter:
             message_id=f"<{message_id}>",
             date=date,
             sender=self._sender(values),
-            to=_addresses(self._to, values),
-            cc=_addresses(self._cc, values),
-            bcc=_addresses(self._bcc, values),
-            reply_to=_addresses(self._reply_to, values),
-            on_behalf_of=one_line(self._on_behalf_of.render(values)),
+            to=_rendered(self._to, values),
+            cc=_rendered(self._cc, values),
+            bcc=_rendered(self._bcc, values),
+            reply_to=self._replies(values),
+            on_behalf_of=self._behalf(values),
             subject=one_line(self._subject.render(values)),
             text=self._text.render(values) if self._text else None,
             html=self._rendered_html(values),
@@ -71,10 +75,22 @@ class Letter:
 
     def _sender(self, values: Values) -> Address:
         text = self._from.render(values)
-        found = addresses([text]).found
-        if len(found) != 1:
-            raise Rejected("refused", f"from: {one_line(text)!r} is not one address")
+        found, malformed = addresses([text])
+        if len(found) != 1 or malformed:
+            raise Rejected("refused", f"from: {text[:MAX_SPEC]!r} is not one address")
         return found[0]
+
+    def _replies(self, values: Values) -> Addresses:
+        """Return where answers go; what is no address is left out, as a client would."""
+        texts = [template.render(values) for template in self._reply_to]
+        for text in texts:
+            _check_controls("reply_to", text)
+        return addresses(texts)
+
+    def _behalf(self, values: Values) -> str:
+        text = self._on_behalf_of.render(values)
+        _check_controls("on_behalf_of", text)
+        return text
 
     def _rendered_html(self, values: Values) -> str | None:
         if self._markdown:
@@ -83,6 +99,11 @@ class Letter:
 
     def _one(self, key: str, source: str | None) -> Template:
         return self._templates.compile(f"{self._where}: {key}", source or "")
+
+    def _addresses(self, key: str, sources: str | list[str] | None) -> list[Template]:
+        """Compile templates whose line breaks are the operator's layout: those become blanks."""
+        listed = [sources] if isinstance(sources, str) else sources or []
+        return [self._one(key, " ".join(source.splitlines())) for source in listed]
 
     def _many(self, key: str, sources: str | list[str] | None) -> list[Template]:
         listed = [sources] if isinstance(sources, str) else sources or []
@@ -121,5 +142,12 @@ class _Body:
         return self._templates.compile(f"{self._where}: {found.name}", text, html=self._is_html)
 
 
-def _addresses(templates: list[Template], values: Values) -> Addresses:
+def _rendered(templates: list[Template], values: Values) -> Addresses:
     return addresses(template.render(values) for template in templates)
+
+
+def _check_controls(key: str, text: str) -> None:
+    if has_controls(text):
+        raise Rejected(
+            "refused", f"{key}: {text[:MAX_SPEC]!r} has a line break or a control character"
+        )

@@ -1,66 +1,25 @@
 """Mail: one alert, rendered. No message can put a line break, or `Bcc`, into its headers."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.headerregistry import Address
-from email.message import EmailMessage, MIMEPart
-from email.policy import SMTP
-from email.utils import getaddresses
-from typing import NamedTuple
+from email.utils import format_datetime
 
+from eventhub.alerts.addresses import NOBODY, Address, Addresses
 from eventhub.alerts.attachment import MAX_BYTES, Attachment
+from eventhub.alerts.headers import address_header, one_line, text_header
+from eventhub.alerts.mime import Part, file_part, multipart, text_part
 from eventhub.errors import Rejected
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_NO_ADDRESS = re.compile(r'[\s<>()\[\],;:\\"]')
+CONTENT_ID = "letters, digits and !#$%&'*+/=^_`{|}~.@-"
+"""What an image of a mail may be called."""
+_CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=^_`{|}~.@-]{1,200}")
 
 
-def one_line(text: str) -> str:
-    """Return text as a header may hold it: line breaks folded into spaces, no controls."""
-    return _CONTROL.sub("", " ".join(text.split()))
-
-
-class Addresses(NamedTuple):
-    """What a comma-separated list held."""
-
-    found: tuple[Address, ...] = ()
-    """Each once, in order."""
-    malformed: tuple[str, ...] = ()
-    """What is no address: reported, not sent to."""
-
-
-NOBODY = Addresses()
-
-
-def addresses(texts: Iterable[str]) -> Addresses:
-    """Return the addresses of comma-separated lists.
-
-    A domain outside ASCII becomes its IDNA form, the only one that every server takes.
-    """
-    found: dict[str, Address] = {}
-    malformed: list[str] = []
-    for line in filter(None, map(one_line, texts)):
-        specs = [(name, spec) for name, spec in getaddresses([line]) if spec]
-        malformed += [line] if not specs else []
-        for name, spec in specs:
-            address = _address(name, spec)
-            if address is None:
-                malformed.append(spec)
-            else:
-                found.setdefault(address.addr_spec.lower(), address)
-    return Addresses(tuple(found.values()), tuple(malformed))
-
-
-def _address(name: str, spec: str) -> Address | None:
-    user, at, domain = spec.rpartition("@")
-    if not (user and at and domain) or _NO_ADDRESS.search(spec) or "@" in user:
-        return None
-    try:
-        return Address(name, user, domain.encode("idna").decode())
-    except UnicodeError:
-        return None
+def is_content_id(text: str) -> bool:
+    """Tell whether a text can name an image of a mail."""
+    return bool(_CONTENT_ID.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,63 +55,54 @@ class Mail:
         """Recipients that are no addresses."""
         return (*self.to.malformed, *self.cc.malformed, *self.bcc.malformed)
 
-    def as_message(self) -> EmailMessage:
-        """Return the mail in MIME form; `Bcc` stays on the envelope.
+    def as_bytes(self, *, utf8: bool = False) -> bytes:
+        """Return the mail as it is sent, with CRLF; `Bcc` stays on the envelope.
+
+        Args:
+            utf8: addresses outside ASCII may stand in headers, as SMTPUTF8 allows; else they
+                are left out.
 
         Raises:
             Rejected: the files are too large together, or an image is none.
         """
-        message = EmailMessage(policy=SMTP)
-        self._set_headers(message)
-        self._set_content(message)
-        for file in self.attachments:
-            _attach(message, file)
-        return message
+        content = bytes(self._content())
+        return "".join(self._headers(utf8=utf8)).encode() + content
 
-    def _set_headers(self, message: EmailMessage) -> None:
-        message["Message-ID"] = self.message_id
-        message["Date"] = self.date
-        message["From"] = self.sender
-        for header, listed in (("To", self.to), ("Cc", self.cc), ("Reply-To", self.reply_to)):
-            if listed.found:
-                message[header] = listed.found
-        if self.on_behalf_of:
-            message["On-Behalf-Of"] = one_line(self.on_behalf_of)
-        message["Subject"] = one_line(self.subject)
+    def _headers(self, *, utf8: bool) -> list[str]:
+        headers = [
+            f"Message-ID: {self.message_id}\r\n",
+            f"Date: {format_datetime(self.date)}\r\n",
+            address_header("From", [self.sender]),
+        ]
+        for name, listed in (("To", self.to), ("Cc", self.cc), ("Reply-To", self.reply_to)):
+            written = [each for each in listed.found if utf8 or each.addr_spec.isascii()]
+            if written:
+                headers.append(address_header(name, written))
+        if behalf := one_line(self.on_behalf_of):
+            headers.append(text_header("On-Behalf-Of", behalf))
+        headers.append(text_header("Subject", self.subject))
         # RFC 3834: keeps vacation notices and other machines from answering.
-        message["Auto-Submitted"] = "auto-generated"
+        headers.append("Auto-Submitted: auto-generated\r\n")
+        headers.append("MIME-Version: 1.0\r\n")
+        return headers
 
-    def _set_content(self, message: EmailMessage) -> None:
+    def _content(self) -> Part:
         if sum(len(file.data) for file in (*self.images.values(), *self.attachments)) > MAX_BYTES:
             raise Rejected("too_large", f"attachments are larger than {MAX_BYTES >> 20} MiB")
+        files = [file_part(f.media_type, f.data, name=f.name) for f in self.attachments]
+        return multipart("mixed", [self._body(), *files])
+
+    def _body(self) -> Part:
         if self.html is None:
-            message.set_content(_text(self.text or ""))
-            return
+            return text_part(self.text or "", "plain")
+        images = [_image(cid, file) for cid, file in self.images.items()]
+        html = multipart("related", [text_part(self.html, "html"), *images])
         if self.text is None:
-            message.set_content(_text(self.html), subtype="html")
-            html: MIMEPart = message
-        else:
-            message.set_content(_text(self.text))
-            message.add_alternative(_text(self.html), subtype="html")
-            html = list(message.iter_parts())[-1]
-        for cid, file in self.images.items():
-            _relate(html, cid, file)
+            return html
+        return multipart("alternative", [text_part(self.text, "plain"), html])
 
 
-def _text(text: str) -> str:
-    """Without NUL, which RFC 5321 keeps out of mail."""
-    return text.replace("\0", "")
-
-
-def _relate(html: MIMEPart, cid: str, file: Attachment) -> None:
-    kind, _, subtype = file.media_type.partition("/")
-    if kind != "image":
+def _image(cid: str, file: Attachment) -> Part:
+    if not file.media_type.startswith("image/"):
         raise Rejected("refused", f"image {cid}: {file.name} is {file.media_type}, not an image")
-    html.add_related(file.data, kind, subtype, cid=f"<{one_line(cid)}>")
-
-
-def _attach(message: EmailMessage, file: Attachment) -> None:
-    kind, _, subtype = file.media_type.partition("/")
-    if kind in ("multipart", "message"):  # these may not be base64, RFC 2046 section 5
-        kind, subtype = "application", "octet-stream"
-    message.add_attachment(file.data, kind, subtype, filename=one_line(file.name))
+    return file_part(file.media_type, file.data, content_id=cid)

@@ -6,22 +6,17 @@ What a server answers becomes one of three things: an `Outcome`, recipient by re
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from email.message import EmailMessage
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import structlog
-from aiosmtplib import (
-    SMTP,
-    SMTPException,
-    SMTPNotSupported,
-    SMTPRecipientsRefused,
-    SMTPResponseException,
-)
+from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
-from eventhub.alerts.mail import Mail, one_line
+from eventhub.alerts.addresses import why_malformed
+from eventhub.alerts.mail import Mail
+from eventhub.alerts.transaction import Content, Outcome, reply, transfer
 from eventhub.config import EmailService
 from eventhub.errors import Misconfigured, Rejected, Unavailable
 
@@ -35,21 +30,9 @@ MAX_DIALOGUES = 4
 """At once with one service: small providers allow five to ten connections of one account."""
 REST_SECONDS = 5.0
 """After a server did not answer in time: what waits for it fails at once, not one by one."""
-PERMANENT = 500
-"""Replies from here on are for good, those below for now (RFC 5321 section 4.2.1)."""
 
 _GMAIL_HOST = "smtp.gmail.com"
 _SMTP_PORT, _SUBMISSION_PORT, _SUBMISSIONS_PORT = 25, 587, 465  # RFC 5321, 6409, 8314
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of the recipients; who is named in neither dictionary has the mail."""
-
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Address to the server's reason: for good, a retry makes no difference."""
-    deferred: Mapping[str, str] = field(default_factory=dict)
-    """Address to the server's reason: for now, as greylisting does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,33 +93,35 @@ class Service:
             Unavailable: it cannot be reached, or not in time, or says to try again.
         """
         if not recipients:
-            raise Rejected("refused", "no recipient")
-        message = await asyncio.to_thread(mail.as_message)
+            named = ", ".join(f"{text!r}: {why_malformed(text)}" for text in mail.malformed)
+            raise Rejected("refused", f"no recipient: {named}" if named else "no recipient")
+        content = await asyncio.to_thread(Content.of, mail)
         if self._account is None:
-            log.info("stub_mail", to=list(recipients), mail=message.as_string())
+            shown = (content.utf8 or content.plain).decode()
+            log.info("stub_mail", to=list(recipients), mail=shown)
             return Outcome()
         client = _client(self._account)
         try:
-            outcome = await self._converse(client, mail, message, list(recipients))
+            outcome = await self._converse(client, content, recipients)
             await _quit(client)
             return outcome
         finally:
             client.close()
 
     async def _converse(
-        self, client: SMTP, mail: Mail, message: EmailMessage, recipients: list[str]
+        self, client: SMTP, content: Content, recipients: Collection[str]
     ) -> Outcome:
         try:
             async with asyncio.timeout(DIALOGUE_SECONDS):
                 # A failure to connect is the service's, even a wrong password: it can be mended.
                 await client.connect()
-                return await _transfer(client, mail.sender.addr_spec, message, recipients)
+                return await transfer(client, content, recipients)
         except TimeoutError as error:
             self._rests_until = time.monotonic() + REST_SECONDS
             reason = f"{self.name} did not answer in {DIALOGUE_SECONDS:g} s"
             raise Unavailable(reason) from error
         except SMTPResponseException as error:
-            raise Unavailable(f"{self.name}: {_reply(error.code, error.message)}") from error
+            raise Unavailable(f"{self.name}: {reply(error.code, error.message)}") from error
         except (SMTPException, OSError) as error:
             raise Unavailable(f"{self.name}: {error}") from error
 
@@ -173,35 +158,6 @@ def _client(account: _Account) -> SMTP:
         password=account.password,
         timeout=DIALOGUE_SECONDS,
     )
-
-
-async def _transfer(
-    client: SMTP, sender: str, message: EmailMessage, recipients: list[str]
-) -> Outcome:
-    try:
-        failed, _ = await client.send_message(message, sender=sender, recipients=recipients)
-    except SMTPRecipientsRefused as error:
-        return _outcome((each.recipient, each.code, each.message) for each in error.recipients)
-    except SMTPResponseException as error:
-        if error.code >= PERMANENT:
-            raise Rejected("refused", _reply(error.code, error.message)) from error
-        raise
-    except (SMTPNotSupported, ValueError) as error:
-        raise Rejected("refused", str(error)) from error
-    return _outcome((address, code, text) for address, (code, text) in failed.items())
-
-
-def _outcome(answers: Iterable[tuple[str, int, str]]) -> Outcome:
-    refused: dict[str, str] = {}
-    deferred: dict[str, str] = {}
-    for address, code, text in answers:
-        told = refused if code >= PERMANENT else deferred
-        told[address] = _reply(code, text)
-    return Outcome(refused, deferred)
-
-
-def _reply(code: int, text: str) -> str:
-    return f"{code} {one_line(text)}"
 
 
 async def _quit(client: SMTP) -> None:

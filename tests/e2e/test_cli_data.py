@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -24,7 +21,7 @@ from tests.e2e.command import (
     written,
 )
 from tests.e2e.hub import Hub, HubFactory
-from tests.integration.alerts.sink import Sink
+from tests.integration.alerts.sink import served_sink
 
 # --- rebuild and verify
 
@@ -131,29 +128,6 @@ def with_alerts(port: int) -> str:
     alert = "      alert: {to: ann@example.org, subject: '{{ body }}'}\n"
     email = f"email: {{sink: {{host: 127.0.0.1, port: {port}, email: hub@example.org}}}}\n"
     return email + GOOD + alert
-
-
-@contextmanager
-def served_sink() -> Iterator[Sink]:
-    """An SMTP server in a thread of its own: these tests wait for processes."""
-    loop, started, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    sinks: list[Sink] = []
-
-    async def serve() -> None:
-        async with Sink.running() as sink:
-            sinks.append(sink)
-            started.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert started.wait(DEADLINE_SECONDS)
-    try:
-        yield sinks[0]
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join(DEADLINE_SECONDS)
-        loop.close()
 
 
 @pytest.mark.parametrize("hub_runs", [True, False])

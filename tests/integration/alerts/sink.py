@@ -1,8 +1,9 @@
 """Sink: an SMTP server that keeps what it takes, and answers as a test tells it to."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -106,11 +107,11 @@ class Sink:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls) -> AsyncIterator[Self]:
-        """Listen, and stop at the end of the block."""
+    async def running(cls, *, utf8: bool = True) -> AsyncIterator[Self]:
+        """Listen, and stop at the end of the block; with SMTPUTF8 or without."""
         sink = cls()
         server = await asyncio.get_running_loop().create_server(
-            lambda: SMTP(sink, enable_SMTPUTF8=True, hostname="sink.test"), "127.0.0.1", 0
+            lambda: SMTP(sink, enable_SMTPUTF8=utf8, hostname="sink.test"), "127.0.0.1", 0
         )
         sink.port = server.sockets[0].getsockname()[1]
         try:
@@ -118,3 +119,26 @@ class Sink:
         finally:
             sink.resume()
             server.close()
+
+
+@contextmanager
+def served_sink() -> Iterator[Sink]:
+    """An SMTP server in a thread of its own, for tests that wait for something else."""
+    loop, started, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    sinks: list[Sink] = []
+
+    async def serve() -> None:
+        async with Sink.running() as sink:
+            sinks.append(sink)
+            started.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert started.wait(DEADLINE_SECONDS)
+    try:
+        yield sinks[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(DEADLINE_SECONDS)
+        loop.close()

@@ -3,19 +3,21 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from eventhub.alerts import mailer as mailer_module
+from eventhub.alerts.addresses import Address, addresses
 from eventhub.alerts.attachment import Attachment
-from eventhub.alerts.mail import Mail, addresses
-from eventhub.alerts.mailer import Mailer, Outcome
+from eventhub.alerts.mail import Mail
+from eventhub.alerts.mailer import Mailer
+from eventhub.alerts.transaction import Outcome
 from eventhub.config import EmailService
 from eventhub.errors import Misconfigured, Rejected, Unavailable
 from tests.integration.alerts.sink import Sink
+from tests.strict_mail import StrictMail
 
 PLAIN = Mail(
     message_id="<e.1.chat@eventhub>",
@@ -117,6 +119,44 @@ async def test_one_refused_recipient_does_not_keep_the_mail_from_others(sink: Si
     assert outcome.refused == {"b@example.org": "550 no such user"}
     assert outcome.deferred == {"c@example.org": "451 greylisted"}
     assert sink.taken[0].recipients == ["a@example.org"]
+
+
+async def test_an_address_outside_ascii_arrives_where_the_server_takes_it(sink: Sink) -> None:
+    outcome = await send(replace(PLAIN, to=addresses(["jörg@bücher.example", "b@x.org"])), sink)
+    (taken,) = sink.taken
+    assert outcome == Outcome()
+    assert taken.recipients == ["jörg@xn--bcher-kva.example", "b@x.org"]
+    read = StrictMail.parse(taken.raw, utf8=True)
+    assert [each.spec for each in read.mailboxes("To")] == taken.recipients
+
+
+async def test_an_address_outside_ascii_does_not_keep_the_mail_from_others() -> None:
+    async with Sink.running(utf8=False) as sink:
+        outcome = await send(replace(PLAIN, to=addresses(["jörg@x.org, b@x.org"])), sink)
+        assert list(outcome.refused) == ["jörg@x.org"]
+        assert "SMTPUTF8" in outcome.refused["jörg@x.org"]
+        assert [taken.recipients for taken in sink.taken] == [["b@x.org"]]
+        assert StrictMail.parse(sink.taken[0].raw).value("To") == "b@x.org"
+        outcome = await send(replace(PLAIN, to=addresses(["jörg@x.org"])), sink)
+        assert list(outcome.refused) == ["jörg@x.org"]
+        with pytest.raises(Rejected, match=r"from: jörg@x.org: .*SMTPUTF8"):
+            await send(replace(PLAIN, sender=Address("", "jörg", "x.org")), sink)
+        assert len(sink.taken) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        '"john doe"@x.org',
+        '"a,b<c>@d"@x.org',
+        r'"say \"hi\" \\ twice"@x.org',
+        "user%evil.example@x.org",
+        "a!b#$&'*+/?=^_`{|}~-@x.org",
+    ],
+)
+async def test_the_envelope_has_the_address_byte_for_byte(sink: Sink, address: str) -> None:
+    assert await send(replace(PLAIN, to=addresses([address])), sink) == Outcome()
+    assert sink.taken[0].recipients == [address]
 
 
 async def test_mail_refused_for_good_is_rejected(sink: Sink) -> None:

@@ -1,6 +1,8 @@
 """Every key of an alert has its place in the mail, and a message changes nothing else."""
 
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def test_every_key_of_text_is_a_template() -> None:
     )
     assert str(mail.sender) == "val <s@example.org>"
     assert mail.recipients == tuple(f"val{i}@example.org" for i in range(1, 6))
-    message = mail.as_message()
+    message = message_from_bytes(mail.as_bytes(), policy=default)
     assert message["To"] == "val1@example.org, val2@example.org, Three <val3@example.org>"
     assert message["Cc"] == "val4@example.org"
     assert message["Bcc"] is None
@@ -90,7 +92,7 @@ def test_images_and_attachments_are_files_beside_the_configuration(tmp_path: Pat
 def test_an_image_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "logo.txt").write_bytes(b"text")
     with pytest.raises(Rejected, match="not an image"):
-        compose({}, tmp_path, html="x", images={"logo": "logo.txt"}).as_message()
+        compose({}, tmp_path, html="x", images={"logo": "logo.txt"}).as_bytes()
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "x/../../secret", "\0"])

@@ -1,0 +1,219 @@
+"""Addresses of a mail: lists of them read once, strictly, and each kept apart from the others.
+
+The grammar is that of RFC 5322 section 3.4 with the letters of RFC 6532: names with or without
+quotes, comments, groups. What it does not allow is no address: it is reported, and not guessed
+at. Encoded words are text here; nothing is decoded.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import idna
+
+MAX_LOCAL, MAX_SPEC = 64, 254
+"""Octets of a local part and of an address (RFC 5321 section 4.5.3.1)."""
+
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-"
+_DOT_ATOM = re.compile(rf"[{_ATEXT}]+(?:\.[{_ATEXT}]+)*")
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_TOKEN = re.compile(
+    rf"(?P<blank>[ \t]+)|(?P<quoted>\"(?:[^\"\\]|\\.)*\")|(?P<atom>[{_ATEXT}.]+)"
+    r"|(?P<special>[<>,:;@])",
+    re.DOTALL,
+)
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address, with the name that stands before it."""
+
+    display_name: str
+    username: str
+    """The local part, without quotes."""
+    domain: str
+
+    @property
+    def addr_spec(self) -> str:
+        """The address as SMTP has it: the local part in quotes if it must be."""
+        if _DOT_ATOM.fullmatch(self.username):
+            return f"{self.username}@{self.domain}"
+        escaped = re.sub(r'(["\\])', r"\\\1", self.username)
+        return f'"{escaped}"@{self.domain}'
+
+    def __str__(self) -> str:
+        return f"{self.display_name} <{self.addr_spec}>" if self.display_name else self.addr_spec
+
+
+class Addresses(NamedTuple):
+    """What lists of addresses held."""
+
+    found: tuple[Address, ...] = ()
+    """Each once, in order."""
+    malformed: tuple[str, ...] = ()
+    """What is no address: reported, not sent to. The beginning of each."""
+
+
+NOBODY = Addresses()
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    value: str
+    """Of a quoted string its content, of a comment what stands between the brackets."""
+
+
+def addresses(texts: Iterable[str]) -> Addresses:
+    """Return the addresses of comma-separated lists.
+
+    A domain outside ASCII becomes its IDNA form, the only one that every server takes. A list with
+    a line break or another control character is not read: as a whole, it is malformed.
+    """
+    found: dict[str, Address] = {}
+    malformed: list[str] = []
+    for text in texts:
+        if has_controls(text):
+            malformed.append(text[:MAX_SPEC])
+            continue
+        for item in _items(text):
+            address = _mailbox(item)
+            if address is not None:
+                found.setdefault(address.addr_spec.lower(), address)
+            elif written := "".join(token.text for token in item).strip():
+                malformed.append(written[:MAX_SPEC])
+    return Addresses(tuple(found.values()), tuple(dict.fromkeys(malformed)))
+
+
+def has_controls(text: str) -> bool:
+    """Tell whether a text has line breaks, other controls, or halves of characters."""
+    return bool(_CONTROLS.search(text))
+
+
+def why_malformed(text: str) -> str:
+    """Return what is wrong with a text that is no address."""
+    return "a line break or control character" if has_controls(text) else "not an address"
+
+
+def _items(text: str) -> Iterator[list[_Token]]:
+    """Split a list at its commas; a group becomes its members."""
+    item: list[_Token] = []
+    in_group = in_angle = False
+    for token in _tokens(text):
+        in_angle = token.text == "<" or (in_angle and token.text != ">")
+        if token.kind != "special" or in_angle:
+            item.append(token)
+        elif token.text == ":" and not in_group and _is_phrase(item):
+            in_group, item = True, []
+        elif token.text == "," or (token.text == ";" and in_group):
+            in_group = in_group and token.text == ","
+            yield item
+            item = []
+        else:
+            item.append(token)
+    yield item
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    """Split a text; the rest of it is one `wrong` token from where no token can be read."""
+    at = 0
+    while at < len(text):
+        if text[at] == "(":
+            end = _end_of_comment(text, at)
+            token = _Token("comment", text[at:end], _unquoted(text[at + 1 : end - 1]))
+            wrong = end == at
+        else:
+            match = _TOKEN.match(text, at)
+            kind, found = (match.lastgroup or "", match[0]) if match else ("", "")
+            token = _Token(kind, found, _unquoted(found[1:-1]) if kind == "quoted" else found)
+            wrong = match is None
+        if wrong:
+            yield _Token("wrong", text[at:], text[at:])
+            return
+        yield token
+        at += len(token.text)
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    """Return where a comment, which may hold others, ends; `start` if it does not."""
+    depth = 0
+    at = start
+    while at < len(text):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        at += 2 if text[at] == "\\" else 1
+        if depth == 0:
+            return at
+    return start
+
+
+def _unquoted(text: str) -> str:
+    return _QUOTED_PAIR.sub(r"\1", text)
+
+
+def _is_phrase(item: list[_Token]) -> bool:
+    kinds = {token.kind for token in item}
+    return kinds <= {"atom", "quoted", "blank", "comment"} and bool(kinds & {"atom", "quoted"})
+
+
+def _mailbox(item: list[_Token]) -> Address | None:
+    """Return the one address of an item: `user@domain` or `name <user@domain>`."""
+    comments = " ".join(token.value for token in item if token.kind == "comment")
+    marks = [index for index, token in enumerate(item) if token.text in ("<", ">")]
+    if not marks:
+        return _address(comments, item)
+    if len(marks) != 2 or item[marks[0]].text != "<" or not _is_empty(item[marks[1] + 1 :]):
+        return None
+    before = item[: marks[0]]
+    if not (_is_phrase(before) or _is_empty(before)):
+        return None
+    words = [token.value for token in before if token.kind in ("atom", "quoted")]
+    return _address(" ".join(words) or comments, item[marks[0] + 1 : marks[1]])
+
+
+def _is_empty(tokens: list[_Token]) -> bool:
+    return all(token.kind in ("blank", "comment") for token in tokens)
+
+
+def _address(name: str, tokens: list[_Token]) -> Address | None:
+    """Return an address of a local part, an at sign and a domain, with blanks only at the ends."""
+    kept = [token for token in tokens if token.kind != "comment"]
+    while kept and kept[0].kind == "blank":
+        kept.pop(0)
+    while kept and kept[-1].kind == "blank":
+        kept.pop()
+    if [token.kind for token in kept] not in (
+        ["atom", "special", "atom"],
+        ["quoted", "special", "atom"],
+    ):
+        return None
+    user, at, written = kept
+    domain = _domain(written.value)
+    if at.text != "@" or domain is None or not _is_local(user):
+        return None
+    address = Address(name, user.value, domain)
+    return address if len(address.addr_spec.encode()) <= MAX_SPEC else None
+
+
+def _is_local(token: _Token) -> bool:
+    """Tell whether a local part is one that is sent and read back as it is.
+
+    `=?` begins an encoded word: no mailbox is called that, and readers might decode it.
+    """
+    text = token.value
+    if not text.isprintable() or not text or "=?" in text or len(text.encode()) > MAX_LOCAL:
+        return False
+    return token.kind == "quoted" or bool(_DOT_ATOM.fullmatch(text))
+
+
+def _domain(text: str) -> str | None:
+    """Return a domain in ASCII, or None if it is none."""
+    if not text.isascii():
+        try:
+            text = idna.encode(text, uts46=True, std3_rules=True).decode()
+        except (idna.IDNAError, UnicodeError):
+            return None
+    labels = text.split(".")
+    return text if all(map(_LABEL.fullmatch, labels)) and len(text) <= 253 else None
