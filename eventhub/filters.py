@@ -45,6 +45,11 @@ class Query:
     """Names left out, columns or not: everything else is told."""
 
     @property
+    def is_shaped(self) -> bool:
+        """Tell whether it says in what order, or how many: one row may change what others are."""
+        return bool(self.sort or self.offset) or self.limit is not None
+
+    @property
     def picks(self) -> tuple[str, ...] | frozenset[str] | None:
         """Hashable; equal where `pick` does the same. None where it changes nothing."""
         if self.picked:

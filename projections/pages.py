@@ -59,8 +59,7 @@ def pages(
         memory_bytes: what DuckDB holds in memory at the most.
     """
     page_bytes = memory_bytes // SHARES
-    is_shaped = query.sort or query.limit is not None or query.offset
-    if is_shaped or text_bytes <= page_bytes:
+    if query.is_shaped or text_bytes <= page_bytes:
         yield _page(tables, query, sequenced=sequenced)
         return
     start = None

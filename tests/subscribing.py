@@ -234,6 +234,8 @@ class MemorySnapshots:
         """What is said of those that are opened."""
         self.opened = self.closed = 0
         """How many snapshots were made, and how many are not needed any more."""
+        self.waiting = 0
+        """How many were begun."""
         self.error: Exception | None = None
         """Why they cannot be read."""
 
@@ -245,6 +247,7 @@ class MemorySnapshots:
         if self.error is not None:
             raise self.error
         assert self._stream.length >= at_least
+        self.waiting += 1
         await self.opening.wait()
         self.opened += 1
         events = [self._stream.at(n + 1) for n in range(self._stream.length)]

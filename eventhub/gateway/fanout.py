@@ -20,6 +20,7 @@ from eventhub.event import StoredEvent
 from eventhub.feed import Feed
 from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.groups import Group, Groups, Member
+from eventhub.gateway.head import Head
 from eventhub.gateway.view import FrameMemo
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Fanout:
         self._groups = Groups()
         self._delivered = metrics.DELIVERED.labels(self.name)
         self._tasks: asyncio.TaskGroup | None = None
+        self.end = Head(feed.stream)
         self.stream_readers = asyncio.Semaphore(MAX_STREAM_READERS)
         feed.listeners.append(self._publish)
 

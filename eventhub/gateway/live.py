@@ -13,7 +13,7 @@ from eventhub.gateway.controls import Surface, check_honoured, checked_choice
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
-from eventhub.gateway.since import Start, start_of
+from eventhub.gateway.since import coming, start_of
 from eventhub.gateway.subscriber import Subscriber
 from eventhub.gateway.view import View
 
@@ -62,12 +62,15 @@ class Live:
 
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a WebSocket; what becomes of it then is none of aiohttp's business."""
+        # First: what is written once the client sees itself connected is live.
+        came = await coming(route.stream, route.fanout)
         connection = WebSocketConnection()
         await connection.open(request, route.server)
         try:
             visit = await route.admit(request)
             view = _view(route, visit, connection.form)
-            start = await _start(route, view, visit.control("_since"))
+            since = visit.control("_since")
+            start = await start_of(since, view, route.stream, route.fanout, came)
             subscriber = Subscriber(view, route.fanout, route.stream, connection)
             subscriber.start(start, route.replays)
         except EventHubError as error:
@@ -89,7 +92,7 @@ class Live:
         visit = await route.admit(request)
         view = _view(route, visit, Form.SSE)
         since = request.headers.get("Last-Event-ID") or visit.control("_since")
-        start = await _start(route, view, since)
+        start = await start_of(since, view, route.stream, route.fanout)
         connection = SseConnection()
         headers = {**route.endpoint.config.headers, **route.cors(request)}
         await connection.open(request, route.server, headers)
@@ -123,7 +126,3 @@ def _view(route: Route, visit: Visit, form: Form) -> View:
     if "_format" in visit.asked:
         checked_choice("_format", visit.control("_format"), ("json",))
     return view
-
-
-async def _start(route: Route, view: View, since: str | None) -> Start:
-    return await start_of(since, view, route.stream, route.fanout)

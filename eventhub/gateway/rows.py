@@ -15,6 +15,7 @@ from eventhub.gateway.connection import too_large
 from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
 from eventhub.gateway.presence import while_connected
 from eventhub.gateway.protocol import POSITION_HEADER, Form
+from eventhub.gateway.replay import Shape
 from eventhub.gateway.route import Route, Visit, answer
 from eventhub.gateway.view import View
 from eventhub.snapshots import Render
@@ -35,18 +36,17 @@ async def get(route: Route, request: web.Request) -> web.StreamResponse:
 async def _rows(
     route: Route, request: web.Request, view: View, encoding: "Encoding"
 ) -> web.StreamResponse:
-    head = (await route.stream.bounds()).last
-    async with route.snapshots.read(
-        route.endpoint.channel.name, view.query, encoding.render, sequenced=False, at_least=head
-    ) as snapshot:
+    head = (await route.fanout.end.bounds()).last
+    shape = Shape(encoding.content_type, encoding.render, sequenced=False)
+    async with route.replays.open(view, head, shape=shape) as past:
         response = web.StreamResponse(headers=_headers(route, request))
         response.content_type = encoding.content_type
         response.charset = "utf-8"
-        response.headers[POSITION_HEADER] = str(view.position(snapshot.sequence))
+        response.headers[POSITION_HEADER] = str(view.position(past.sequence))
         await response.prepare(request)
         await response.write(encoding.before)
         too_many = encoding.cut
-        async for part in snapshot.parts():
+        async for part in past.parts():
             await response.write(part[too_many:])
             too_many = 0
         await response.write_eof(encoding.after)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from eventhub.stream import Bounds, EventStream
 
 _LAST = re.compile(r"-([1-9]\d{0,8})")
 _SEARCH_SECONDS = 30.0
+_HEAD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,36 @@ class Start:
     """For the `_resume` frame; empty if the client named no place."""
 
 
-async def start_of(since: str | None, view: View, stream: EventStream, fanout: Fanout) -> Start:
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What the log held when a client came: it is told of this as the past."""
+
+    head: int
+    bounds: Bounds | None
+    """None if the log could not be asked."""
+
+
+async def coming(stream: EventStream, fanout: Fanout) -> Coming:
+    """Return what the log holds now, also of what other hubs of the same broker wrote.
+
+    Rows can be read without the log: if it does not answer, they are as of what this hub knows.
+    """
+    bounds = None
+    with suppress(Unavailable, TimeoutError):
+        async with asyncio.timeout(_HEAD_SECONDS):
+            bounds = await fanout.end.bounds()
+    # What was answered to a writer may be ahead of the feed by a moment.
+    known = max(fanout.feed.head, stream.newest)
+    return Coming(known if bounds is None else max(known, bounds.last), bounds)
+
+
+async def start_of(
+    since: str | None,
+    view: View,
+    stream: EventStream,
+    fanout: Fanout,
+    came: Coming | None = None,
+) -> Start:
     """Return where a client starts that asks for `since`.
 
     Args:
@@ -37,16 +68,17 @@ async def start_of(since: str | None, view: View, stream: EventStream, fanout: F
         view: what the client is told.
         stream: the channel's log.
         fanout: its head is what is live.
+        came: what the log held when the client came; by default what it holds now.
 
     Raises:
         Rejected: `bad_position`.
         Unavailable: the log cannot be searched now.
     """
-    # What was answered to a writer may be ahead of the feed by a moment.
-    head = max(fanout.feed.head, stream.newest)
+    came = came or await coming(stream, fanout)
+    head = came.head
     if since is None:
         return Start(position=0 if view.history else None, head=head)
-    bounds = await stream.bounds()
+    bounds = came.bounds or await fanout.end.bounds()
     oldest, head = bounds.first - 1, max(head, bounds.last)
     if since == "earliest":
         return Start(position=oldest, head=head, recovered=True, reason="earliest")

@@ -141,8 +141,7 @@ class Subscriber:
     async def _replay(self, start: Start, replays: Replays) -> None:
         """Send what was there when the client came, then `_ready`.
 
-        A snapshot that the client shares may be older than its coming: what it wrote before
-        follows as events, so that it has its own writes by `_ready`.
+        Rows are of `start.head` at least: what was acknowledged before is told as a row.
         """
         if start.reason:
             self._tell(protocol.resume(recovered=start.recovered, reason=start.reason))
@@ -156,14 +155,14 @@ class Subscriber:
         self._tell(ready, self.position)
 
     async def _send_snapshot(self, replays: Replays, head: int) -> None:
-        async with replays.open(self.view, head) as snapshot:
-            async for part in snapshot.parts():
+        async with replays.open(self.view, head) as past:
+            async for part in past.parts():
                 self._outlet.push(part)
                 await self._outlet.drain()
                 await asyncio.sleep(0)
                 if self._outlet.is_closing:
                     raise ConnectionResetError("the client is gone")
-            self.position = snapshot.sequence
+            self.position = past.sequence
 
     async def _catch_up(self, up_to: int | None = None) -> None:
         """Read from memory or the log until attached, or until a sequence is passed."""

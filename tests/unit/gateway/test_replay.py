@@ -28,7 +28,7 @@ async def test_fifty_at_once_are_one_snapshot() -> None:
         assert all(pipe.frames == pipes[0].frames for pipe in pipes)
 
 
-async def test_one_who_joins_an_older_replay_has_its_own_write_before_ready() -> None:
+async def test_one_who_joins_an_older_replay_has_its_own_write_as_a_row() -> None:
     async with reading() as hub:
         await post(hub, "1")
         await hub.joined(Pipe())
@@ -72,15 +72,71 @@ async def test_only_who_asks_for_the_same_joins(form: Form, args: dict[str, Any]
         assert hub.snapshots.opened == 2
 
 
-async def test_how_many_rows_and_in_what_order_is_as_of_now() -> None:
-    """Else a write before it came would be told as an event, beyond the limit and out of order."""
+@pytest.mark.parametrize("args", [{"_limit": ["2"], "_sort": ["-id"]}, {"_offset": ["1"]}])
+async def test_how_many_rows_and_in_what_order_is_as_of_now(args: dict[str, Any]) -> None:
     async with reading() as hub:
         await post(hub, "1", "2")
-        await hub.joined(Pipe(), hub.view(_limit=["2"], _sort=["-id"]))
+        await hub.joined(Pipe(), hub.view(**args))
         await post(hub, "3")
-        pipe = Pipe()
-        await hub.joined(pipe, hub.view(_limit=["2"], _sort=["-id"]))
+        await hub.joined(Pipe(), hub.view(**args))
         assert hub.snapshots.opened == 2
+
+
+@pytest.mark.parametrize("args", [{}, {"_limit": ["2"], "_sort": ["-id"]}])
+async def test_what_its_filter_does_not_match_makes_no_replay_old(args: dict[str, Any]) -> None:
+    async with reading() as hub:
+        await post(hub, "1", "2")
+        await hub.joined(Pipe(), hub.view(text=["a"], **args))
+        await hub.write(_method="POST", id="3", text="b")
+        await hub.joined(pipe := Pipe(), hub.view(text=["a"], **args))
+        assert hub.snapshots.opened == 1
+        assert pipe.frames[-1]["_ready"]["position"] == f"{hub.stream.epoch}.3"
+
+
+@pytest.mark.parametrize("change", [{"_method": "PUT", "text": "b"}, {"_method": "DELETE"}])
+async def test_a_changed_row_makes_a_replay_old(change: dict[str, Any]) -> None:
+    async with reading() as hub:
+        await post(hub, "1", "2")
+        await hub.joined(Pipe(), hub.view(Form.BARE))
+        await hub.write(id="1", **change)
+        await hub.joined(pipe := Pipe(), hub.view(Form.BARE))
+        assert hub.snapshots.opened == 2
+        assert all("_method" not in frame for frame in pipe.frames)
+
+
+async def test_a_replay_that_is_read_slowly_may_be_joined_for_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "JOINABLE_SECONDS", 0.0)
+    async with reading() as hub:
+        await post(hub, *"12345")
+        slow = Pipe(capacity=10)
+        hub.subscribe(slow)
+        await eventually(lambda: slow.is_full)
+        for _ in range(3):
+            await hub.joined(Pipe())
+        assert hub.snapshots.opened == 1
+
+
+async def test_who_waits_for_a_turn_is_served_by_whoever_has_one_for_the_same() -> None:
+    """And nobody waits behind what another client waits for."""
+    async with reading() as hub:
+        await post(hub, *"12345")
+        hub.snapshots.opening.clear()
+        order: list[str] = []
+
+        async def read(client: str) -> None:
+            async with hub.replays.open(hub.view(), 5, client=client) as past:
+                assert len(b"".join([part async for part in past.parts()])) > 5
+                order.append(client)
+
+        async with asyncio.TaskGroup() as group:
+            for client in ("one", "two", "two"):
+                group.create_task(read(client))
+            await turns(5)
+            assert hub.snapshots.waiting == 2
+            hub.snapshots.opening.set()
+        assert sorted(order) == ["one", "two", "two"]
 
 
 async def test_a_replay_older_than_what_is_remembered_is_not_joined() -> None:

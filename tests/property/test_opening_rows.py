@@ -1,0 +1,182 @@
+"""Whatever was acknowledged before a client came is told to it as a row, in the row's own words.
+
+Also where it shares the snapshot of a client that came earlier; over every form and over HTTP.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventhub.background import background
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from eventhub.errors import Conflict
+from eventhub.event import encode
+from eventhub.feed import Feed
+from eventhub.filters import parse
+from eventhub.gateway import replay as module
+from eventhub.gateway.broadcast import Broadcast
+from eventhub.gateway.fanout import Fanout
+from eventhub.gateway.protocol import Form
+from eventhub.gateway.replay import Replays, Shape
+from eventhub.gateway.since import start_of
+from eventhub.gateway.subscriber import Subscriber
+from eventhub.gateway.view import View
+from eventhub.memory import MemoryStream
+from eventhub.metrics import SNAPSHOTS
+from projections.projector import Projector
+from projections.snapshot import DuckSnapshots
+from projections.store import Store
+from tests.subscribing import Frame, Pipe, event_of, eventually, tables
+
+CHANNEL = Channel("chat", Columns([Column("text"), Column("votes", Kind.INTEGER)]))
+MESSAGES = [
+    {"_method": method, "id": row_id, "text": text, "votes": votes}
+    for method in ("POST", "POST", "PUT", "DELETE")
+    for row_id in "1234"
+    for text, votes in [("a", 1), ("a", 2), ("b", None), ("b", 3)]
+]
+QUERIES: list[dict[str, list[str]]] = [
+    {},
+    {},
+    {"text": ["a"]},
+    {"votes>": ["1"]},
+    {"_c": ["votes", "id"]},
+    {"_sort": ["-votes"], "_limit": ["2"]},
+    {"text": ["a"], "_limit": ["1"], "_offset": ["1"]},
+    {"_offset": ["1"]},
+]
+FORMS = [Form.BARE, Form.V1, Form.SSE, None]
+"""None is a GET."""
+
+
+class Hub:
+    """A channel whose rows are in DuckDB, and whose log is in memory."""
+
+    def __init__(self, stream: MemoryStream, fanout: Fanout, snapshots: DuckSnapshots) -> None:
+        self.stream = stream
+        self.fanout = fanout
+        self.replays = Replays(snapshots, fanout)
+
+    async def write(self, raw: Mapping[str, Any]) -> None:
+        """Append the event of a message, if there is one; `modify` tells others another text."""
+        last = await self.stream.last(raw["id"])
+        try:
+            event = event_of(raw, last, CHANNEL)
+        except Conflict:
+            return
+        told = {**event.message, "text": "modified"}
+        event = msgspec.structs.replace(event, broadcast=told)
+        assert encode(event)
+        await self.stream.append(event, expect=last.sequence if last else 0)
+
+    def view(self, form: Form | None, args: dict[str, list[str]]) -> View:
+        query = parse(args, CHANNEL.columns)
+        return View(form or Form.BARE, query, history=False, epoch=self.stream.epoch)
+
+    async def opening(self, form: Form | None, args: dict[str, list[str]]) -> list[Frame]:
+        """Return all that somebody is told who comes now, until it is up to date."""
+        view = self.view(form, args)
+        if form is None:
+            return await self.got(view)
+        pipe = Sse() if form is Form.SSE else Pipe()
+        subscriber = Subscriber(view, self.fanout, self.stream, pipe)
+        subscriber.start(await start_of(None, view, self.stream, self.fanout), self.replays)
+        await eventually(lambda: self.fanout.is_attached(subscriber))
+        subscriber.stop()
+        return pipe.frames
+
+    async def got(self, view: View) -> list[Frame]:
+        shape = Shape("lines", lambda rows: b"".join(row + b"\n" for row in rows), sequenced=False)
+        head = (await self.fanout.end.bounds()).last
+        async with self.replays.open(view, head, shape=shape) as past:
+            assert past.sequence >= head
+            data = b"".join([part async for part in past.parts()])
+        return [msgspec.json.decode(line) for line in data.splitlines()]
+
+    def rows(self, args: dict[str, list[str]]) -> list[dict[str, Any]]:
+        """The slow, obvious oracle."""
+        query = parse(args, CHANNEL.columns)
+        events = [self.stream.at(number + 1) for number in range(self.stream.length)]
+        rows = list(tables(events, query.filter.matches)[len(events)].values())
+        for name, descending in reversed(query.sort):
+            rows.sort(key=lambda row: row[name] or -1, reverse=descending)
+        end = None if query.limit is None else query.offset + query.limit
+        return [{name: row[name] for name in query.columns} for row in rows[query.offset : end]]
+
+
+class Sse(Pipe):
+    """What a stream of server-sent events was sent."""
+
+    @property
+    def frames(self) -> list[Frame]:
+        lines = (self.taken + self._unsent).splitlines()
+        return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
+
+
+@asynccontextmanager
+async def hub_in(folder: str) -> AsyncIterator[Hub]:
+    stream = MemoryStream(CHANNEL)
+    feed = Feed(stream, 0)
+    fanout = Fanout(feed, 3600, Broadcast())
+    async with Store(Path(folder) / "p", [CHANNEL]) as store, background() as tasks:
+        projector = Projector(store, stream)
+        for work in (feed.run(), fanout.run(), projector.run()):
+            tasks.start(work, name="hub")
+        await asyncio.sleep(0)
+        yield Hub(stream, fanout, DuckSnapshots(store, [projector]))
+
+
+def check(form: Form | None, told: list[Frame], expected: list[dict[str, Any]]) -> None:
+    """Everything is a row: in a bare form there is no `_method` at all, in the others no PUT."""
+    if form in (Form.V1, Form.SSE):
+        *told, ready = told
+        assert "_ready" in ready
+        assert all(frame.pop("_method") == "POST" and frame.pop("_seq") for frame in told)
+    assert told == expected
+    assert [list(frame) for frame in told] == [list(row) for row in expected]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    before=st.lists(st.sampled_from(MESSAGES), max_size=8),
+    between=st.lists(st.lists(st.sampled_from(MESSAGES), max_size=3), min_size=1, max_size=4),
+    args=st.sampled_from(QUERIES),
+    form=st.sampled_from(FORMS),
+)
+def test_what_was_acknowledged_before_is_told_as_rows(
+    before: list[Frame], between: list[list[Frame]], args: dict[str, list[str]], form: Form | None
+) -> None:
+    async def scenario(folder: str) -> None:
+        async with hub_in(folder) as hub:
+            for messages in [before, *between]:
+                for raw in messages:
+                    await hub.write(raw)
+                check(form, await hub.opening(form, args), hub.rows(args))
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(scenario(folder))
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+async def test_many_who_come_between_writes_share_and_are_told_rows(
+    form: Form | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New rows are added to a snapshot that is there; it is not made anew."""
+    monkeypatch.setattr(module, "JOINABLE_SECONDS", 3600.0)
+    before = SNAPSHOTS.labels("chat")._value.get()
+    async with hub_in(str(tmp_path)) as hub:
+        for number in range(50):
+            await hub.write({"_method": "POST", "id": f"r{number}", "text": "a"})
+            told = await asyncio.gather(*[hub.opening(form, {}) for _ in range(3)])
+            for frames in told:
+                check(form, frames, hub.rows({}))
+    assert SNAPSHOTS.labels("chat")._value.get() == before + 1
