@@ -9,14 +9,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from eventhub.columns import Column, Columns
 from eventhub.conditions import EQUALITY, MATCH, ORDER, Operator
-from eventhub.config import Unknown
 from eventhub.errors import Rejected
 
+Unknown = Literal["refuse", "ignore"]
+"""What becomes of arguments of a URL, and keys of a message, that mean nothing. Without it, what
+looks like a mistake is refused."""
 Args = dict[str, list[str]]
 """Arguments of a URL: operators are still part of the key, as in `{"timestamp>": ["2023"]}`."""
 

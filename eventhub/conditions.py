@@ -196,6 +196,10 @@ def _all_of(predicates: tuple[Predicate, ...]) -> Predicate:
     return matches
 
 
+EVERYTHING = Filter()
+"""Every row matches it."""
+
+
 # --- SQL ---------------------------------------------------------------------------------------
 
 

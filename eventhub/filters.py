@@ -4,14 +4,23 @@ Replay, live messages, HTTP and alert conditions all ask the same filter.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from eventhub.arguments import Stranger, Test, is_ignored, meaning_of, nearest, shown
+from eventhub.arguments import Stranger, Test, Unknown, is_ignored, meaning_of, nearest, shown
 from eventhub.columns import INT64, Column, Columns, Kind
 from eventhub.columns.asked import asked_value
-from eventhub.conditions import EQUALITY, FOLDED, MATCH, ORDER, Condition, Filter, Operator, quoted
-from eventhub.config import Unknown
+from eventhub.conditions import (
+    EQUALITY,
+    EVERYTHING,
+    FOLDED,
+    MATCH,
+    ORDER,
+    Condition,
+    Filter,
+    Operator,
+    quoted,
+)
 from eventhub.errors import Rejected
 
 _OPERATORS: dict[Kind, tuple[Operator, ...]] = {
@@ -43,6 +52,15 @@ class Query:
     """`columns` were asked for by name: nothing else is told."""
     hidden: frozenset[str] = frozenset()
     """Names left out, columns or not: everything else is told."""
+    restriction: Filter = EVERYTHING
+    """What the endpoint's `open` lets the reader see; `filter` asks for no more."""
+
+    def within(self, restriction: Filter) -> "Query":
+        """Return the same query of nothing but what a restriction lets through."""
+        if not restriction.conditions:
+            return self
+        both = all_of([*self.filter.conditions, *restriction.conditions])
+        return replace(self, filter=both, restriction=restriction)
 
     @property
     def is_shaped(self) -> bool:
@@ -111,7 +129,7 @@ def parse(
     offset = _smallest(args, "_offset")
     picked, hidden = _picked(args, columns, unknown)
     return Query(
-        filter=Filter(tuple(sorted(conditions, key=lambda c: (c.operator, c.column)))),
+        filter=all_of(conditions),
         sort=_sort(_texts(args.get("_sort", ())), columns, unknown),
         limit=None if limit is None or limit < 0 or limit not in INT64 else limit,
         offset=min(max(offset or 0, 0), INT64[-1]),
@@ -119,6 +137,49 @@ def parse(
         picked=bool(picked),
         hidden=hidden,
     )
+
+
+def all_of(conditions: Iterable[Condition]) -> Filter:
+    """Return the filter of some conditions, in its canonical order."""
+
+    def place(condition: Condition) -> tuple[str, str, list[str]]:
+        return condition.operator, condition.column, sorted(map(repr, condition.values))
+
+    return Filter(tuple(sorted(set(conditions), key=place)))
+
+
+def test_of(key: str, columns: Columns) -> Test:
+    """Return what a key asks of which column.
+
+    Raises:
+        Rejected: `bad_filter`: it names no column, or not with this operator.
+    """
+    match meaning_of(key, columns):
+        case Test() as test:
+            _check_operator(test.column, test.operator)
+            return test
+        case Stranger() as stranger:
+            raise stranger.refusal()
+        case control:
+            raise Rejected("bad_filter", f"{shown(control.name)} is no column", column=key)
+
+
+def exact_condition(key: str, values: Iterable[str], columns: Columns) -> Condition:
+    """Return the condition of an argument whose values count as they are.
+
+    Raises:
+        Rejected: `bad_filter`: the key names no column, or not with this operator; or a value is
+            blank, not a number (NaN), or none of its column: it would be left out.
+    """
+    column, operator = test_of(key, columns)
+    converted = []
+    for text in values:
+        exact = text if column.kind is Kind.TEXT else text.strip()
+        value = asked_value(column, exact, folded=operator in FOLDED)
+        if not text.strip() or value != value:
+            raise Rejected("bad_filter", f"{key}: {str(text)!r} is no value", column=column.name)
+        converted.append(value)
+    return Condition(column.name, column.kind, operator, _reduced(operator, converted))
 
 
 # --- Arguments ---------------------------------------------------------------------------------

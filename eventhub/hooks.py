@@ -18,9 +18,11 @@ from typing import Any
 
 import structlog
 
+from eventhub.arguments import Args
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Expression, compile_expression
+from eventhub.restriction import as_sent, set_by_open
 
 log = structlog.get_logger()
 
@@ -128,25 +130,31 @@ class Hooks:
         configured = (self._defaults.get("POST"), self._prepare, self._modify)
         return any(configured)
 
-    async def open(self, handler: Handler) -> None:
+    async def open(self, handler: Handler) -> Args:
         """Run `open:`, which may change `handler.args` or refuse the connection.
+
+        Returns:
+            The arguments that it set or changed.
 
         Raises:
             Rejected: `bad_request` or `forbidden`, with the text of what the hook raised.
             EventHubError: the hook failed, or left arguments that are no lists of text.
         """
         if self._open is None:
-            return
-        asked = {name: [*values] for name, values in handler.args.items()}
+            return {}
+        lists = as_sent(handler.args)
+        kept = {name: tuple(values) for name, values in lists.items()}
+        handler.args = dict(lists)
         with _guard("open", self._endpoint, refusal="bad_request"):
             await _within_time(
                 self._open.start(
                     args=handler.args, handler=handler, handler_current_user=handler.current_user
                 )
             )
-            for name, values in handler.args.items():
-                if name not in asked or values != asked[name]:
-                    handler.args[name] = _checked_values(name, values)
+            chosen = set_by_open(handler.args, lists, kept)
+            left = {**handler.args, **chosen}
+            handler.args = {name: [str(value) for value in values] for name, values in left.items()}
+        return chosen
 
     async def defaults(self, message: dict[str, Any], handler: Handler, now: str) -> None:
         """Set in `message` what its sender left out, or may not say.
@@ -237,19 +245,6 @@ def _random_ids() -> Iterator[str]:
 
 _IDS_AT_ONCE = 256
 _IDS = _random_ids()
-
-
-def _checked_values(name: str, values: Any) -> list[str]:
-    """Refuse what would filter by other rows than meant: None, text for a list, an empty list.
-
-    An empty list would ask for "not NULL" where "one of these" was meant.
-    """
-    if not isinstance(values, list | tuple) or not values:
-        raise TypeError(f"args[{name!r}] must be a list of text, not {values!r}")
-    for value in values:
-        if not isinstance(value, str | int | float):
-            raise TypeError(f"args[{name!r}] must be a list of text, not {values!r}")
-    return [value if isinstance(value, str) else str(value) for value in values]
 
 
 async def _evaluate(expression: Expression, message: dict[str, Any], handler: Handler) -> Any:

@@ -19,7 +19,6 @@ from eventhub.config.settings import (
     Proxy,
     Server,
     Session,
-    Unknown,
 )
 
 __all__ = [
@@ -37,7 +36,6 @@ __all__ = [
     "Proxy",
     "Server",
     "Session",
-    "Unknown",
     "as_shown",
     "load",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from eventhub.arguments import Unknown
 from eventhub.columns import Column
 from eventhub.config.yamlfile import Findings, Node, joined
 
@@ -136,11 +137,6 @@ class Alert(Struct, frozen=True):
     service: str | None = None
     condition: str | None = None
     suppressible: bool = True
-
-
-Unknown = Literal["refuse", "ignore"]
-"""What becomes of arguments of a URL, and keys of a message, that mean nothing. Without it, what
-looks like a mistake is refused."""
 
 
 class MessageEndpoint(Struct, frozen=True):

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eventhub.columns import BUILT_IN, Column, Kind, kind_of
+from eventhub.arguments import Unknown
+from eventhub.columns import BUILT_IN, Column, Columns, Kind, kind_of
+from eventhub.config.opening import mistakes
 from eventhub.config.settings import (
     Alert,
     FileEndpoint,
     MessageEndpoint,
-    Unknown,
     read_struct,
     read_value,
     without_password,
@@ -87,12 +88,31 @@ class UrlSection:
         self.files: list[FileEndpoint] = []
         self.projections: list[tuple[Node, str, Path]] = []
         """Each with the key that names it."""
+        self._opens: list[tuple[MessageEndpoint, Node, str]] = []
         self._owners: dict[tuple[str, str], str] = {}
 
     def read(self, section: Node) -> None:
         """Read all entries."""
         for name, node in self._findings.mapping(section, "url").items():
             self._entry(name, node, joined("url", name))
+        self._check_open()
+
+    def _check_open(self) -> None:
+        """Tell what an `open` plainly sets that is no column: it would restrict nothing.
+
+        An endpoint without columns of its own is a snippet, whose table is to come; its
+        connections are refused all the same.
+        """
+        columns: dict[str, dict[str, Column]] = {}
+        for endpoint in self.endpoints:
+            of_table = columns.setdefault(endpoint.table, {})
+            of_table.update({column.name: column for column in endpoint.columns})
+        for endpoint, node, path in self._opens:
+            of_table = columns[endpoint.table]
+            tell = self._findings.problem if of_table else self._findings.warn
+            for mistake in mistakes(endpoint.open or "", Columns(of_table.values())):
+                text = f"args[{mistake.key!r}] would restrict nothing: {mistake}"
+                tell(node, path, text)
 
     def _entry(self, name: str, node: Node, path: str) -> None:
         named = self._findings.mapping(node, path).get("handler")
@@ -167,6 +187,7 @@ class UrlSection:
     # --- MessageHandler
 
     def _message_endpoint(self, name: str, pattern: Node, node: Node, path: str) -> None:
+        before = len(self._findings.problems)
         url = self._pattern(name, pattern, path, may_be_folder=False)
         path = joined(path, "kwargs")
         given = self._known(node, path, _MESSAGE_KEYS, _GRAMEX_KWARGS)
@@ -195,9 +216,10 @@ class UrlSection:
             self._claim("default table", values["table"].lower(), name, node, path)
         if "url" in given:
             values["mirror"] = self._database(given["url"], joined(path, "url"))
-        self.endpoints.append(
-            MessageEndpoint(name=name, pattern=url, kwargs=node.plain or {}, **values)
-        )
+        endpoint = MessageEndpoint(name=name, pattern=url, kwargs=node.plain or {}, **values)
+        self.endpoints.append(endpoint)
+        if endpoint.open and len(self._findings.problems) == before:
+            self._opens.append((endpoint, given["open"], joined(path, "open")))
 
     def _table(self, node: Node, path: str) -> str:
         table = str(node.plain)

@@ -89,10 +89,9 @@ class Live:
         """Open a stream of server-sent events."""
         if request.version < HttpVersion11:
             raise Rejected("bad_request", "server-sent events need HTTP/1.1")
-        visit = await route.admit(request)
+        visit = await route.admit(request, since=request.headers.get("Last-Event-ID"))
         view = _view(route, visit, Form.SSE)
-        since = request.headers.get("Last-Event-ID") or visit.control("_since")
-        start = await start_of(since, view, route.stream, route.fanout)
+        start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
         connection = SseConnection()
         headers = {**route.endpoint.config.headers, **route.cors(request)}
         await connection.open(request, route.server, headers)

@@ -9,6 +9,7 @@ from aiohttp import web
 from eventhub.arguments import Args, parse_query_string
 from eventhub.channel import Endpoint
 from eventhub.command import Command
+from eventhub.conditions import EVERYTHING, Filter
 from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters import parse
@@ -22,7 +23,9 @@ from eventhub.gateway.replay import Replays
 from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
 from eventhub.ingest import Done, Ingest
+from eventhub.log import limited
 from eventhub.receipts import Receipt
+from eventhub.restriction import RestrictionError, restriction_of
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
 
@@ -33,9 +36,12 @@ class Visit:
 
     handler: Handler
     args: Args
-    """Of the URL, with the endpoint's defaults and what its `open` made of them."""
+    """Of the URL, with the endpoint's defaults and what its `open` made of them, but for what it
+    restricts."""
     asked: frozenset[str] = frozenset()
     """The keys that the client itself sent."""
+    restriction: Filter = EVERYTHING
+    """What the endpoint's `open` lets the visitor see."""
 
     def control(self, name: str) -> str | None:
         """Return the last value of a control argument such as `_since`."""
@@ -58,27 +64,43 @@ class Route:
     snapshots: Snapshots
     replays: Replays
 
-    async def admit(self, request: web.Request) -> Visit:
+    async def admit(self, request: web.Request, *, since: str | None = None) -> Visit:
         """Let a request in: origin, identity, rule, default arguments, `open`.
+
+        Args:
+            request: of any kind.
+            since: of a header; stands for `_since` of the URL.
 
         Raises:
             Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
-            EventHubError: `internal`: `open` failed.
+            EventHubError: `internal`: `open` failed, or set what restricts nothing.
         """
         with audited(request, self.endpoint.name, self.authenticator.proxies):
-            return await self._admit(request)
+            return await self._admit(request, since)
 
-    async def _admit(self, request: web.Request) -> Visit:
+    async def _admit(self, request: web.Request, since: str | None) -> Visit:
         entry = self.endpoint.config
         check_origin(request, entry.origins, self.authenticator.proxies)
         args = parse_query_string(request.url.raw_query_string)
         asked = frozenset(args)
+        if since:
+            args["_since"] = [since]
         for name, values in entry.default.items():
             args.setdefault(name, list(values))
         handler = await self.authenticator.handler_of(request, args, entry.kwargs)
         await self.rule.check(handler)
-        await self.hooks.open(handler)
-        return Visit(handler, handler.args, asked)
+        restriction, keys = self._restriction(await self.hooks.open(handler))
+        left = {name: values for name, values in handler.args.items() if name not in keys}
+        return Visit(handler, left, asked, restriction)
+
+    def _restriction(self, chosen: Args) -> tuple[Filter, frozenset[str]]:
+        try:
+            return restriction_of(chosen, self.endpoint.channel.columns)
+        except RestrictionError as error:
+            name = self.endpoint.name
+            facts = {"endpoint": name, "key": error.key, "detail": str(error)}
+            limited.warning("restriction_unknown", by=name, **facts)
+            raise EventHubError("internal error in open") from None
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that let pages of other origins read an answer, if any may."""
@@ -91,6 +113,7 @@ class Route:
             Rejected: `bad_filter` or `bad_request`.
         """
         query = parse(visit.args, self.endpoint.channel.columns, self.endpoint.config.unknown)
+        query = query.within(visit.restriction)
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)
         return View(form, query, history=replay == "log", epoch=self.stream.epoch)
 

@@ -15,7 +15,7 @@ never told of a row, or of its end, that the filter does not match.
 from enum import Enum
 from typing import Any
 
-from eventhub.conditions import Filter
+from eventhub.conditions import EVERYTHING, Filter
 from eventhub.event import StoredEvent
 from eventhub.filters import Query
 
@@ -29,6 +29,10 @@ class Told(Enum):
     LEAVE = "leave"
     RECORD = "record"
     """The event itself, for readers of history."""
+    RECORD_ENTER = "record enter"
+    """The event as a POST: the reader may not see the row that was."""
+    RECORD_LEAVE = "record leave"
+    """The event as a DELETE: the reader may not see the row that is."""
 
 
 def told_of(stored: StoredEvent, matching: Filter) -> Told:
@@ -46,9 +50,24 @@ def told_of(stored: StoredEvent, matching: Filter) -> Told:
     return Told.NOTHING
 
 
-def recorded(stored: StoredEvent, matching: Filter) -> Told:
-    """Decide what a reader of history is told: the event, if its old or its new row matches."""
-    return Told.NOTHING if told_of(stored, matching) is Told.NOTHING else Told.RECORD
+def recorded(stored: StoredEvent, matching: Filter, *, within: Filter = EVERYTHING) -> Told:
+    """Decide what a reader of history is told: the event, if its old or its new row matches.
+
+    Args:
+        stored: the event.
+        matching: what the reader asked for; asks for no more than `within`.
+        within: what the reader may see: of a row that it does not match, nothing is told.
+    """
+    if told_of(stored, matching) is Told.NOTHING:
+        return Told.NOTHING
+    if not within.conditions:
+        return Told.RECORD
+    before, row = stored.before, stored.event.row
+    if row is not None and not within.matches(row):
+        return Told.RECORD_LEAVE
+    if before is not None and not within.matches(before):
+        return Told.RECORD_ENTER
+    return Told.RECORD
 
 
 def frame(told: Told, stored: StoredEvent, query: Query, *, sequenced: bool) -> dict[str, Any]:
@@ -61,8 +80,8 @@ def frame(told: Told, stored: StoredEvent, query: Query, *, sequenced: bool) -> 
         sequenced: add `_seq`, as `eventhub.v1.json` does.
     """
     event = stored.event
-    if told is Told.RECORD:
-        return _record(stored, query)
+    if told in (Told.RECORD, Told.RECORD_ENTER, Told.RECORD_LEAVE):
+        return _record(told, stored, query)
     head: dict[str, Any] = {"_method": event.method}
     if sequenced:
         head["_seq"] = stored.sequence
@@ -73,16 +92,21 @@ def frame(told: Told, stored: StoredEvent, query: Query, *, sequenced: bool) -> 
     return query.pick({**head, "_method": "DELETE", "id": event.id})
 
 
-def _record(stored: StoredEvent, query: Query) -> dict[str, Any]:
+def _record(told: Told, stored: StoredEvent, query: Query) -> dict[str, Any]:
     event = stored.event
+    method, row, was = event.method, event.row, event.was
+    if told is Told.RECORD_ENTER:
+        method, was = "POST", None
+    elif told is Told.RECORD_LEAVE:
+        method, row, was = "DELETE", None, stored.before
     return {
         "_seq": stored.sequence,
         "_time": event.time,
-        "_method": event.method,
+        "_method": method,
         "id": event.id,
         "_user": event.user,
-        "row": None if event.row is None else _columns(event.row, query),
-        "was": None if event.was is None else _columns(event.was, query),
+        "row": None if row is None else _columns(row, query),
+        "was": None if was is None else _columns(was, query),
     }
 
 

@@ -1,6 +1,7 @@
 """View: what equal subscribers see of the events: form, filter, columns, rows or history."""
 
 from collections.abc import Hashable
+from functools import partial
 
 from eventhub.event import Position, StoredEvent
 from eventhub.filters import Query
@@ -20,8 +21,9 @@ class View:
         self.query = query
         self.history = history
         self._epoch = epoch
-        self._decide = recorded if history else told_of
-        self.key: Hashable = (form, query.filter.key, query.picks, history)
+        self._decide = partial(recorded, within=query.restriction) if history else told_of
+        limits = query.restriction.key if history else ()
+        self.key: Hashable = (form, query.filter.key, query.picks, history, limits)
 
     def frame(self, stored: StoredEvent, memo: FrameMemo) -> bytes:
         """Return the frame that tells of an event, as bytes for the socket; empty if none does.

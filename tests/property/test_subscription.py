@@ -163,3 +163,34 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
         }
         found = frame(Told.RECORD, stored, query, sequenced=True)
         assert exact(found) == exact(expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(events, filters, filters)
+def test_history_tells_nothing_of_a_row_outside_of_a_restriction(
+    events: list[StoredEvent],
+    asked: list[tuple[str, str, Any]],
+    within: list[tuple[str, str, Any]],
+) -> None:
+    """An event is then what a reader of a log of only the rows within would be told."""
+    restriction = query_of(within, []).filter
+    query = query_of(asked, []).within(restriction)
+    whole = tables(events)
+    for stored in events:
+        row_id, number = stored.event.id, stored.sequence
+        old, new = whole[number - 1].get(row_id), whole[number].get(row_id)
+        old = old if old is not None and rule_of(within)(old) else None
+        new = new if new is not None and rule_of(within)(new) else None
+        is_told = any(row is not None and rule_of(asked)(row) for row in (old, new))
+        decided = recorded(stored, query.filter, within=query.restriction)
+        assert (decided is not Told.NOTHING) is is_told
+        if not is_told:
+            continue
+        record = frame(decided, stored, query, sequenced=True)
+        assert exact(record["row"]) == exact(new)
+        if old is None or new is None:
+            assert record["_method"] == ("POST" if old is None else "DELETE")
+            assert exact(record["was"]) == exact(old)
+        else:
+            assert record["_method"] == stored.event.method
+            assert exact({**new, **record["was"]}) == exact(old)

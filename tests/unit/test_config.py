@@ -227,6 +227,19 @@ def test_a_mistake_is_told_with_its_place(folder: Folder, text: str, problem: st
         ("prepare: nomodule.f(msg)", "6: url.chat.kwargs.prepare: 'nomodule' is no name here"),
         ("open: msg", "6: url.chat.kwargs.open: 'msg' is no name here"),
         (
+            "columns: {recipient: TEXT}\nopen: args.update(recpient=[handler.current_user.id])",
+            "7: url.chat.kwargs.open: args['recpient'] would restrict nothing: 'recpient'"
+            " is no column: did you mean recipient?",
+        ),
+        (
+            "columns: {n: INTEGER}\nopen: 'args.update({\"n~\": [handler.current_user.id]})'",
+            "7: url.chat.kwargs.open: args['n~'] would restrict nothing: n~= does not work",
+        ),
+        (
+            "columns: {n: INTEGER}\nopen: args.update(n=[])",
+            "7: url.chat.kwargs.open: args['n'] would restrict nothing: args['n'] must be",
+        ),
+        (
             "message_default:\n  POST:\n    a: x y",
             "8: url.chat.kwargs.message_default.POST.a: not a Python expression",
         ),
@@ -254,6 +267,20 @@ def test_a_mistake_of_an_endpoint_is_told_with_its_place(
 ) -> None:
     (told,) = folder.problems(endpoint(kwargs))
     assert told.startswith(f"hub.yaml:{problem}")
+
+
+def test_an_open_may_restrict_by_a_column_of_another_endpoint_of_its_table(folder: Folder) -> None:
+    config = folder.load(
+        """
+        url:
+          a:
+            pattern: /a
+            handler: MessageHandler
+            kwargs: {table: t, open: "args.update(x=['1'])"}
+          b: {pattern: /b, handler: MessageHandler, kwargs: {table: t, columns: {x: TEXT}}}
+        """
+    )
+    assert len(config.endpoints) == 2
 
 
 def test_all_problems_are_told_at_once(folder: Folder) -> None:

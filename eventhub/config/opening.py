@@ -1,0 +1,109 @@
+"""Opening: what the text of an `open` expression plainly sets in `args`.
+
+An argument that is no column restricts nothing. Where its name is spelt out, as in
+`args.update(recpient=[...])`, that is found before the hub starts; the rest when a client comes.
+"""
+
+import ast
+from collections.abc import Iterator
+from typing import Any, Final
+
+from eventhub.columns import Columns
+from eventhub.restriction import RestrictionError, check_key, checked_values, restriction_of
+
+_UNKNOWN: Final = object()
+"""A value that only a run of the expression tells."""
+
+
+def mistakes(source: str, columns: Columns) -> Iterator[RestrictionError]:
+    """Iterate over what an `open` expression plainly sets and that could never restrict."""
+    for key, value in _settings(ast.parse(f"(\n{source}\n)", mode="eval")):
+        try:
+            if value is _UNKNOWN:
+                check_key(key, columns)
+            else:
+                restriction_of({key: checked_values(key, value)}, columns)
+        except TypeError as error:
+            yield RestrictionError(key, str(error))
+        except RestrictionError as error:
+            yield error
+
+
+def _settings(tree: ast.AST) -> Iterator[tuple[str, Any]]:
+    """Iterate over the keys of `args` that calls name in so many words, and their values."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name, given = _method_of_args(node)
+        if name in ("update", "__ior__"):
+            yield from _members_of_call(given, node.keywords)
+        elif name in ("setdefault", "__setitem__", "setitem"):
+            # The list of `setdefault` may be filled yet.
+            yield from _pair(given, is_final=name != "setdefault")
+        elif name == "setattr":
+            yield from _members(given[0])
+
+
+def _method_of_args(call: ast.Call) -> tuple[str, list[ast.expr]]:
+    """Return what is called of `args`, and with what besides it; "" if it is something else."""
+    match call:
+        case ast.Call(func=ast.Attribute(value=owner, attr=name)) if _is_args(owner):
+            return name, call.args
+        case ast.Call(func=ast.Attribute(attr=name), args=[first, *rest]) if _is_args(first):
+            return name, rest  # dict.update(args, ...), operator.setitem(args, ...)
+        case ast.Call(func=ast.Name("setattr"), args=[_, ast.Constant("args"), value]):
+            return "setattr", [value]
+        case _:
+            return "", []
+
+
+def _is_args(node: ast.expr) -> bool:
+    match node:
+        case ast.Name("args") | ast.Attribute(ast.Name("handler"), "args"):
+            return True
+        case _:
+            return False
+
+
+def _members_of_call(given: list[ast.expr], named: list[ast.keyword]) -> Iterator[tuple[str, Any]]:
+    for each in given:
+        yield from _members(each)
+    for keyword in named:
+        if keyword.arg is None:
+            yield from _members(keyword.value)
+        else:
+            yield keyword.arg, _value(keyword.value)
+
+
+def _members(node: ast.expr) -> Iterator[tuple[str, Any]]:
+    """Iterate over the members of a mapping, as far as it is spelt out."""
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            for key, value in zip(keys, values, strict=True):
+                yield from _members(value) if key is None else _pair([key, value])
+        case ast.Call(func=ast.Name("dict"), args=given, keywords=named):
+            yield from _members_of_call(given, named)
+        case ast.List(elts=pairs) | ast.Tuple(elts=pairs):
+            for pair in pairs:
+                yield from _pair(pair.elts if isinstance(pair, ast.Tuple | ast.List) else [])
+        case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
+            yield from [*_members(one), *_members(other)]
+        case ast.BoolOp(values=choices):
+            yield from [member for choice in choices for member in _members(choice)]
+        case _:
+            pass
+
+
+def _pair(given: list[ast.expr], *, is_final: bool = True) -> Iterator[tuple[str, Any]]:
+    match given:
+        case [ast.Constant(str() as key), value, *_]:
+            yield str(key), _value(value) if is_final else _UNKNOWN
+        case _:
+            pass
+
+
+def _value(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return _UNKNOWN

@@ -1,0 +1,136 @@
+"""Surfaces: every way to read a table and to write to it, as one kind of function.
+
+Tests of who may run over all of them: whoever adds a way adds it here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+
+from tests.e2e.client import DEADLINE_SECONDS, Closed, Frame, connect
+
+Headers = dict[str, str]
+
+
+class Answer(NamedTuple):
+    """What a client got: an error's code, or everything up to now as text."""
+
+    code: str | None
+    text: str
+
+
+Surface = Callable[[str, Headers, str], Awaitable[Answer]]
+"""Called with an endpoint's URL, headers, and more arguments of the URL without `?`."""
+
+
+def _websocket(*args: str, bare: bool = False) -> Surface:
+    async def read(url: str, headers: Headers, query: str) -> Answer:
+        async with connect(joined(url, *args, query), bare=bare, headers=headers) as client:
+            if not bare:
+                return _answered(await _until(client.receive, lambda frame: "_ready" in frame))
+            # A bare client is never told that it is up to date: it waits for a row of its own.
+            marker = uuid4().hex
+            await client.send({"recipient": "me", "id": marker})
+            return _answered(await _until(client.receive, lambda frame: frame.get("id") == marker))
+
+    return read
+
+
+def _sse(*args: str, **more: str) -> Surface:
+    async def read(url: str, headers: Headers, query: str) -> Answer:
+        async with events(joined(url, *args, query), {**headers, **more}) as stream:
+            if isinstance(stream, Answer):
+                return stream
+            return _answered(await _until(lambda: anext(stream), lambda frame: "_ready" in frame))
+
+    return read
+
+
+def _http(method: str, form: str = "json", body: Any = None) -> Surface:
+    async def ask(url: str, headers: Headers, query: str) -> Answer:
+        made = None if body is None else {**body, "id": uuid4().hex}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(
+                method, joined(url, f"_format={form}", query), headers=headers, json=made
+            ) as answer,
+        ):
+            text = await answer.text()
+        return _refusal(text) if answer.status >= 400 else Answer(None, text)
+
+    return ask
+
+
+READS: dict[str, Surface] = {
+    "bare": _websocket(bare=True),
+    "bare, log": _websocket("_replay=log", bare=True),
+    "v1": _websocket(),
+    "v1, since": _websocket("_since=earliest"),
+    "v1, the last": _websocket("_since=-50"),
+    "v1, log": _websocket("_replay=log"),
+    "SSE": _sse(),
+    "SSE, since": _sse("_since=earliest"),
+    "SSE, resumed": _sse(**{"Last-Event-ID": "earliest"}),
+    "SSE, log": _sse("_replay=log"),
+    "GET": _http("GET"),
+    "GET ndjson": _http("GET", "ndjson"),
+    "GET csv": _http("GET", "csv"),
+}
+"""All that end once the client has what there is."""
+WRITES: dict[str, Surface] = {
+    "POST": _http("POST", body={"recipient": "me"}),
+    "PUT": _http("PUT", body={"body": "x"}),
+    "DELETE": _http("DELETE", body={}),
+}
+"""The row of PUT and DELETE does not exist: `not_found` is the answer to who is let in."""
+
+
+def joined(url: str, *args: str) -> str:
+    """Return a URL with arguments."""
+    query = "&".join(arg for arg in args if arg)
+    return f"{url}?{query}" if query else url
+
+
+@asynccontextmanager
+async def events(url: str, headers: Headers) -> AsyncIterator["AsyncIterator[Frame] | Answer"]:
+    """Open a stream of server-sent events: its frames, or why there is none."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=DEADLINE_SECONDS)
+    accept = {"Accept": "text/event-stream", **headers}
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(url, headers=accept) as answer,
+    ):
+        yield _refusal(await answer.text()) if answer.status >= 400 else _frames(answer)
+
+
+async def _frames(answer: aiohttp.ClientResponse) -> AsyncIterator[Frame]:
+    async for line in answer.content:
+        if line.startswith(b"data: "):
+            yield msgspec.json.decode(line.removeprefix(b"data: "))
+
+
+async def _until(
+    receive: Callable[[], Awaitable[Frame]], is_last: Callable[[Frame], bool]
+) -> list[Frame]:
+    frames: list[Frame] = []
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not frames or not (is_last(frames[-1]) or "_error" in frames[-1]):
+            try:
+                frames.append(await receive())
+            except Closed as closed:
+                raise AssertionError(f"closed with {closed.code} after {frames}") from closed
+    return frames
+
+
+def _answered(frames: list[Frame]) -> Answer:
+    text = msgspec.json.encode(frames).decode()
+    return Answer(frames[-1]["_error"]["code"] if "_error" in frames[-1] else None, text)
+
+
+def _refusal(text: str) -> Answer:
+    return Answer(msgspec.json.decode(text)["_error"]["code"], text)

@@ -1,0 +1,182 @@
+"""What `open` restricts holds on every surface, whatever a client asks; else nothing is opened."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+
+from tests.e2e.client import connect, request
+from tests.e2e.command import refused, run, written
+from tests.e2e.hub import Hub
+from tests.e2e.surfaces import READS, WRITES, events
+
+SECRET = "0123456789abcdef0123456789abcdef"
+RULES = """
+WRONG = {
+    "misspelt": {"recpient": ["me"]},
+    "case": {"Recipient": ["me"]},
+    "operator": {"n~": ["1"]},
+    "json": {"data": ["1"]},
+    "blank": {"recipient": [""]},
+    "empty": {"recipient": []},
+    "none": {"recipient": [None]},
+    "text": {"recipient": "me"},
+    "control": {"_limt": ["1"]},
+    "hidden": {"_c": ["-bdy"]},
+}
+
+
+def restrict(handler, kind):
+    handler.args.update(WRONG[kind])
+
+
+def mine(handler):
+    handler.args.setdefault("recipient", []).append(handler.current_user.id)
+"""
+WRONG = (
+    *("misspelt", "case", "operator", "json", "blank", "empty", "none", "text", "control"),
+    "hidden",
+)
+HOOKS = ("empty", "none", "text")
+"""Told as a mistake of the hook itself."""
+
+
+def endpoint(name: str, source: str) -> str:
+    return f"""
+  {name}:
+    pattern: /{name}
+    handler: MessageHandler
+    kwargs:
+      table: inbox
+      columns: {{recipient: TEXT, body: TEXT, n: INTEGER, data: JSON}}
+      auth: true
+      open: {source}"""
+
+
+CONFIG = "\n".join(
+    [
+        "log: {format: json}",
+        f"auth: {{jwt: {{secret: {SECRET}}}}}",
+        "url:",
+        endpoint("all", "args.get('nothing')"),
+        endpoint("mine", "args.update(recipient=[handler.current_user.id])"),
+        endpoint("appended", "rules.mine(handler)"),
+        endpoint("now", "args.update(_since=['now'])"),
+        *(endpoint(kind, f"rules.restrict(handler, '{kind}')") for kind in WRONG),
+    ]
+)
+URLS = (
+    "",
+    "recipient=me",
+    "recipient=bob",
+    "recipient=me&recipient=bob",
+    "recipient=",
+    "_c=body&_c=recipient",
+    "_sort=recipient&_limit=-1&_offset=-5",
+)
+OF_NOTHING = ("recipient!=", "recipient!=me", "recipient~=b", "recipient*=B", "body*=secret")
+"""What asks for rows that the reader may not see; a bare client would wait for one in vain."""
+
+
+def login(user: str) -> dict[str, str]:
+    claims = {"sub": user, "exp": int(time.time()) + 3600}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET)}"}
+
+
+ME = login("me")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """One hub for all tests of this file, with rows of two users in one table."""
+    folder: Path = tmp_path_factory.mktemp("hub")
+    (folder / "eventhub.yaml").write_text(CONFIG)
+    (folder / "rules.py").write_text(RULES)
+    hub = Hub(folder / "eventhub.yaml", folder, [])
+    hub.start()
+    asyncio.run(fill(hub))
+    yield hub
+    hub.kill()
+
+
+async def write(hub: Hub, method: str, **message: Any) -> None:
+    status, told = await request(method, f"{hub.url}/all", headers=ME, json=message)
+    assert status in (200, 201), told
+
+
+async def fill(hub: Hub) -> None:
+    """Write rows that are mine, that never were, and that came and went."""
+    await write(hub, "POST", id="mine", recipient="me", body="for me")
+    await write(hub, "POST", id="bobs", recipient="bob", body="secret 1")
+    await write(hub, "PUT", id="bobs", body="secret 2")
+    await write(hub, "POST", id="comes", recipient="bob", body="secret 3")
+    await write(hub, "PUT", id="comes", recipient="me", body="from bob")
+    await write(hub, "POST", id="goes", recipient="me", body="to bob")
+    await write(hub, "PUT", id="goes", recipient="bob", body="secret 4")
+    await write(hub, "PUT", id="goes", body="secret 5")
+    await write(hub, "DELETE", id="goes")
+    await write(hub, "POST", id="ends", recipient="bob", body="secret 6")
+    await write(hub, "DELETE", id="ends")
+
+
+@pytest.mark.parametrize("name", ["mine", "appended"])
+@pytest.mark.parametrize("surface", READS)
+async def test_no_surface_and_no_url_shows_a_row_outside(hub: Hub, surface: str, name: str) -> None:
+    read = READS[surface]
+    everything = await read(f"{hub.url}/all", ME, "")
+    assert "secret" in everything.text, "else this test could not fail"
+    for query in URLS if surface.startswith("bare") else URLS + OF_NOTHING:
+        code, text = await read(f"{hub.url}/{name}", ME, query)
+        assert code is None, text
+        assert "secret" not in text, query
+        assert "bobs" not in text, query
+        assert query or "for me" in text
+
+
+@pytest.mark.parametrize("kind", WRONG)
+async def test_what_restricts_nothing_opens_no_surface(hub: Hub, kind: str) -> None:
+    told = {}
+    for surface, ask in {**READS, **WRITES}.items():
+        code, text = await ask(f"{hub.url}/{kind}", ME, "")
+        assert "secret" not in text, surface
+        told[surface] = code
+    assert told == dict.fromkeys(told, "internal")
+    lines = [msgspec.json.decode(line) for line in hub.stderr().splitlines() if line[:1] == "{"]
+    event = "hook_failed" if kind in HOOKS else "restriction_unknown"
+    told_of = [line for line in lines if line["event"] == event and line["endpoint"] == kind]
+    assert 1 <= len(told_of) <= len(told)
+    if kind == "misspelt":
+        assert told_of[0]["key"] == "recpient"
+        assert "did you mean recipient?" in told_of[0]["detail"]
+
+
+async def test_history_ends_and_begins_where_the_row_is_the_readers(hub: Hub) -> None:
+    async with connect(f"{hub.url}/mine?_replay=log", headers=ME) as client:
+        records = await client.until(lambda frame: "_ready" in frame)
+    told: dict[str, list[Any]] = {"comes": [], "goes": []}
+    for record in records:
+        if record.get("id") in told:
+            row, was = record["row"], record["was"]
+            told[record["id"]].append((record["_method"], row and row["body"], was and was["body"]))
+    assert told["comes"] == [("POST", "from bob", None)]
+    assert told["goes"] == [("POST", "to bob", None), ("DELETE", None, "to bob")]
+
+
+async def test_a_header_does_not_overrule_what_open_set(hub: Hub) -> None:
+    headers = {**ME, "Last-Event-ID": "earliest"}
+    async with events(f"{hub.url}/now", headers) as stream:
+        assert not isinstance(stream, tuple)
+        assert (await anext(stream))["_resume"]["reason"] == "now"
+        assert "_ready" in await anext(stream)
+
+
+def test_check_finds_a_letter_off_and_names_the_column(tmp_path: Path) -> None:
+    source = "args.update(recpient=[handler.current_user.id])"
+    file = written(tmp_path, "url:" + endpoint("inbox", source))
+    told = refused(2, run("check", file))
+    assert "'recpient' is no column: did you mean recipient?" in told
