@@ -7,6 +7,7 @@ table name and any row id will do.
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from decimal import Decimal
 
 from eventhub.columns import Columns
 from eventhub.config import Config, MessageEndpoint
@@ -30,7 +31,7 @@ def checked_id(value: object) -> str:
     Raises:
         Rejected: `bad_id`.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_LENGTH:
         raise Rejected("bad_id", f"id must be text of 1 to {MAX_ID_LENGTH} characters", column="id")

@@ -3,13 +3,16 @@
 Everything here is decided without the endpoint it was sent to, and without the log.
 """
 
-import re
+import math
 import secrets
+from contextlib import suppress
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
 import msgspec
 
+from eventhub.columns import numbers
 from eventhub.errors import Rejected
 from eventhub.event import METHODS, Method
 from eventhub.receipts import write_id
@@ -22,26 +25,55 @@ _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """With the process's random part: ids of writes that no other process uses."""
 _DECODER = msgspec.json.Decoder()
-_SEQUENCE = re.compile(r"[0-9]{1,20}")
 
 
-def parse_json(text: bytes) -> list[Any]:
+def _exact(text: str) -> float | Decimal:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    try:
+        written = Decimal(text)
+    except ArithmeticError:  # an exponent of twenty digits
+        return number
+    return number if Decimal(repr(number)) == written else written
+
+
+_EXACT_DECODER = msgspec.json.Decoder(float_hook=_exact)
+
+
+def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
     """Return the messages of a frame or body: one for an object, several for an array.
+
+    Args:
+        text: the frame or body.
+        exact: read a number that no float holds, such as 12345678901234567.89, as a `Decimal` where
+            it is the value of a message's key.
 
     Raises:
         Rejected: `bad_json`, or `too_large` for more than `MAX_MESSAGES`.
     """
     try:
-        decoded = _DECODER.decode(text)
+        decoded = (_EXACT_DECODER if exact else _DECODER).decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Rejected("bad_json", f"not JSON: {error}") from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(decoded) > MAX_DEPTH + 1:
         raise Rejected("bad_json", f"a message is nested {MAX_DEPTH} deep at the most")
+    if exact:
+        decoded = _plain_within(decoded, 2 if isinstance(decoded, list) else 1)
     if not isinstance(decoded, list):
         return [decoded]
     if len(decoded) > MAX_MESSAGES:
         raise Rejected("too_large", f"an array holds {MAX_MESSAGES} messages at the most")
     return decoded
+
+
+def _plain_within(value: Any, levels: int) -> Any:
+    """Return a value with floats for all exact numbers that are nested deeper than some levels."""
+    if isinstance(value, dict):
+        return {key: _plain_within(part, levels - 1) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain_within(part, levels - 1) for part in value]
+    return float(value) if isinstance(value, Decimal) and levels < 0 else value
 
 
 def _depth(value: Any) -> int:
@@ -102,8 +134,9 @@ def _method(name: object) -> Method:
 def _if_sequence(value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, str) and _SEQUENCE.fullmatch(value):
-        value = int(value)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = numbers.whole(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise Rejected("bad_control", "_if_seq must be the sequence of the row's last event")
     return value

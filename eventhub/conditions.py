@@ -13,6 +13,7 @@ expression does the same at a twelfth of the speed.)
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from operator import ge, gt, le, lt
@@ -53,6 +54,14 @@ FOLDED = (Operator.CONTAINS_FOLDED, Operator.LACKS_FOLDED)
 NEGATED = (Operator.DIFFERENT, Operator.LACKS, Operator.LACKS_FOLDED)
 
 
+_CASTS = {Kind.DATE: "TIMESTAMP", Kind.TIMESTAMP: "TIMESTAMP", Kind.TIMESTAMPTZ: "TIMESTAMPTZ"}
+_KEYS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.DECIMAL: Decimal,
+    Kind.TIMESTAMPTZ: lambda text: text[:-1],  # `Z` sorts after the point of a fraction
+}
+"""Makes of a value what sorts as the bounds of its kind do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One test of one column; a row must pass every condition of a filter."""
@@ -75,7 +84,7 @@ class Condition:
             return _nothing
         if self.operator in ORDER:
             (bound,) = self.values
-            return _ordered(self.column, ORDER[self.operator][0], bound)
+            return _ordered(self.column, ORDER[self.operator][0], bound, _KEYS.get(self.kind))
         if self.operator in EQUALITY:
             return _one_of(self.column, self.values, self.operator in NEGATED)
         needles = tuple(self.values)
@@ -89,11 +98,11 @@ class Condition:
         values = sorted(self.values)
         if not values:
             return "FALSE", []
-        mark = "CAST(? AS TIMESTAMP)" if self.kind in (Kind.DATE, Kind.TIMESTAMP) else "?"
         if self.operator in ORDER:
-            return f"{name} {ORDER[self.operator][1]} {mark}", values
+            return _order(name, self.kind, self.operator, values[0])
         negation = "NOT " if self.operator in NEGATED else ""
         if self.operator in EQUALITY:
+            mark = _mark(self.kind, values[0])
             return f"{name} {negation}IN ({', '.join([mark] * len(values))})", values
         contains = _contains_folded if self.operator in FOLDED else _contains
         found = [contains(name, value) for value in values]
@@ -160,7 +169,20 @@ def _one_of(column: str, values: frozenset[Any], negated: bool) -> Predicate:
     return lambda row: row.get(column) not in others
 
 
-def _ordered(column: str, compare: Callable[[Any, Any], bool], bound: Any) -> Predicate:
+def _ordered(
+    column: str,
+    compare: Callable[[Any, Any], bool],
+    bound: Any,
+    key: Callable[[Any], Any] | None,
+) -> Predicate:
+    if key is not None:
+
+        def matches_by_key(row: Mapping[str, Any]) -> bool:
+            value = row.get(column)
+            return value is not None and compare(key(value), bound)
+
+        return matches_by_key
+
     def matches(row: Mapping[str, Any]) -> bool:
         value = row.get(column)
         return value is not None and compare(value, bound)
@@ -206,6 +228,26 @@ EVERYTHING = Filter()
 def quoted(name: str) -> str:
     """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _order(name: str, kind: Kind, operator: Operator, bound: Any) -> tuple[str, list[Any]]:
+    compare, sign = ORDER[operator]
+    if not isinstance(bound, Decimal):
+        utc = " || 'Z'" if kind is Kind.TIMESTAMPTZ else ""
+        mark = _mark(kind, bound).replace("?", f"?{utc}")
+        return f"{name} {sign} {mark}", [bound]
+    if bound.is_infinite():
+        return (f"{name} IS NOT NULL" if compare(0, bound) else "FALSE"), []
+    text = f"{bound:f}"
+    return f"{name} {sign} {_mark(kind, text)}", [text]
+
+
+def _mark(kind: Kind, value: Any) -> str:
+    """Return the placeholder of a value, as what a column is compared with."""
+    if kind is Kind.DECIMAL:
+        # As many digits after the point as the column has: nothing is rounded.
+        return f"CAST(? AS DECIMAL(38,{len(value.partition('.')[2])}))"
+    return f"CAST(? AS {_CASTS[kind]})" if kind in _CASTS else "?"
 
 
 def _contains(name: str, needle: str) -> tuple[str, list[str]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eventhub.arguments import Stranger, Test, Unknown, is_ignored, meaning_of, nearest, shown
-from eventhub.columns import INT64, Column, Columns, Kind
-from eventhub.columns.asked import asked_value
+from eventhub.columns import INT64, Column, Columns, Kind, Spelling, numbers
+from eventhub.columns.asked import asked_bound, asked_match, asked_value
+from eventhub.columns.told import AS_STORED
 from eventhub.conditions import (
     EQUALITY,
     EVERYTHING,
@@ -27,9 +28,11 @@ _OPERATORS: dict[Kind, tuple[Operator, ...]] = {
     Kind.TEXT: (*EQUALITY, *ORDER, *MATCH),
     Kind.INTEGER: (*EQUALITY, *ORDER),
     Kind.REAL: (*EQUALITY, *ORDER),
+    Kind.DECIMAL: (*EQUALITY, *ORDER),
     Kind.BOOLEAN: EQUALITY,
     Kind.DATE: (*EQUALITY, *ORDER),
     Kind.TIMESTAMP: (*EQUALITY, *ORDER),
+    Kind.TIMESTAMPTZ: (*EQUALITY, *ORDER),
     Kind.JSON: (),
 }
 _ALWAYS_TOLD = ("_method", "_seq", "id")
@@ -52,6 +55,8 @@ class Query:
     """`columns` were asked for by name: nothing else is told."""
     hidden: frozenset[str] = frozenset()
     """Names left out, columns or not: everything else is told."""
+    spelling: Spelling = AS_STORED
+    """How what is told goes out."""
     restriction: Filter = EVERYTHING
     """What the endpoint's `open` lets the reader see; `filter` asks for no more."""
 
@@ -136,6 +141,7 @@ def parse(
         columns=picked or tuple(name for name in columns.names if name not in hidden),
         picked=bool(picked),
         hidden=hidden,
+        spelling=columns.spelling,
     )
 
 
@@ -175,7 +181,7 @@ def exact_condition(key: str, values: Iterable[str], columns: Columns) -> Condit
     converted = []
     for text in values:
         exact = text if column.kind is Kind.TEXT else text.strip()
-        value = asked_value(column, exact, folded=operator in FOLDED)
+        value = _asked(column, operator, exact)
         if not text.strip() or value != value:
             raise Rejected("bad_filter", f"{key}: {str(text)!r} is no value", column=column.name)
         converted.append(value)
@@ -203,11 +209,19 @@ def _conditions(column: Column, operator: Operator, texts: list[str]) -> list[Co
     _check_operator(column, operator)
     if column.kind is not Kind.TEXT:
         texts = [text.strip() for text in texts]
-    values = [asked_value(column, text, folded=operator in FOLDED) for text in texts]
+    values = [_asked(column, operator, text) for text in texts]
     numbers = [value for value in values if value == value]  # NaN is not itself
     if operator is Operator.DIFFERENT and not numbers:
         return [Condition(column.name, column.kind, Operator.PRESENT)]
     return [Condition(column.name, column.kind, operator, _reduced(operator, numbers))]
+
+
+def _asked(column: Column, operator: Operator, text: str) -> Any:
+    if operator in MATCH:
+        return asked_match(column, text, folded=operator in FOLDED)
+    if operator in ORDER:
+        return asked_bound(column, text, up=operator in (Operator.AT_LEAST, Operator.BELOW))
+    return asked_value(column, text)
 
 
 def _reduced(operator: Operator, values: list[Any]) -> frozenset[Any]:
@@ -232,7 +246,7 @@ def _check_operator(column: Column, operator: Operator) -> None:
 
 def _smallest(args: Mapping[str, Iterable[Any]], name: str) -> int | None:
     try:
-        return min(map(int, _given(args.get(name, ()))), default=None)
+        return min(map(numbers.whole, _given(args.get(name, ()))), default=None)
     except ValueError:
         message = f"{name} is not a whole number, as {name}=10"
         raise Rejected("bad_filter", message, column=name) from None

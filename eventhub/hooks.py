@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from eventhub.arguments import Args
+from eventhub.columns import STAMP, stamp
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Expression, compile_expression
@@ -113,6 +114,7 @@ class Hooks:
             return None if source is None else compile_expression(source, names, folder=folder)
 
         self._endpoint = endpoint.name
+        self._is_hubs_clock = "hub" in endpoint.timestamps
         self._open = compiled(endpoint.open, OPEN_NAMES)
         self._prepare = compiled(endpoint.prepare, MESSAGE_NAMES)
         self._modify = compiled(endpoint.modify, MESSAGE_NAMES)
@@ -167,7 +169,8 @@ class Hooks:
             now: in UTC, ISO 8601 with microseconds and no zone; `timestamp` leaves out what is 0.
 
         Raises:
-            Rejected: `refused` or `forbidden`: an expression refused the message.
+            Rejected: `refused` or `forbidden`: an expression refused the message; errors of
+                `set_built_in`.
             EventHubError: an expression failed.
         """
         method = message["_method"]
@@ -184,16 +187,28 @@ class Hooks:
                 )
 
     def set_built_in(self, message: dict[str, Any], handler: Handler, now: str) -> None:
-        """Set the built-in defaults alone; as `defaults`."""
+        """Set the built-in defaults alone; as `defaults`.
+
+        Raises:
+            Rejected: `bad_value`: the client's `timestamp` is not a time.
+        """
+        given = message.get(STAMP)
+        if given is not None:
+            if given == "" or self._is_hubs_clock:
+                given = None
+            else:
+                message[STAMP] = stamp(given)
         if message["_method"] != "POST":
-            # A row keeps the user who made it, and nobody is told another one.
+            # A row keeps the user who made it, and nobody is told another one; and its time.
             message.pop("user", None)
+            if given is None:
+                message.pop(STAMP, None)
             return
         if message.get("id") in (None, ""):
             message["id"] = next(_IDS)
         message["user"] = None if handler.current_user is None else handler.current_user.id
-        if message.get("timestamp") in (None, ""):
-            message["timestamp"] = now.removesuffix(".000000")
+        if given is None:
+            message[STAMP] = now.removesuffix(".000000")
 
     async def prepare(self, message: dict[str, Any], handler: Handler) -> None:
         """Run `prepare:`, which may change `message` in place, or refuse it.

@@ -16,7 +16,7 @@ import structlog
 
 from eventhub import metrics
 from eventhub.channel import Endpoint, checked_id
-from eventhub.columns import Columns
+from eventhub.columns import STAMP, Columns, stamp_of_hooks
 from eventhub.command import Command
 from eventhub.errors import Conflict, Damaged, EventHubError, Rejected, Unavailable
 from eventhub.event import METHODS, Event, StoredEvent
@@ -224,9 +224,11 @@ class Ingest:
         message["_method"] = command.method
         if command.method == "POST":
             message = self._columns.with_defaults(message)
+        if STAMP in message:
+            message[STAMP] = stamp_of_hooks(message[STAMP])
         message = self._columns.convert(message)
         checked_id(message.get("id"))  # before `modify`, which may have effects of its own
-        broadcast = await hooks.modify(message, handler)
+        broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
         message, broadcast = _as_json(message), broadcast and _as_json(broadcast)
         return self._as_draft(command, message, broadcast, handler, now)
 

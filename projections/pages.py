@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from eventhub.columns import Column, Kind
+from eventhub.columns import Column, Kind, Spelling
+from eventhub.columns.told import STAMP_FORM
 from eventhub.filters import Query
 from projections.tables import Tables, literal, quoted
 
@@ -69,10 +70,23 @@ def pages(
     yield _page(tables, query, start, sequenced=sequenced)
 
 
-def row_json(tables: Tables, names: Iterable[str], *, sequenced: bool = False) -> str:
-    """Return the SQL of a JSON object with these columns in order, after `_method` and `_seq`."""
+def row_json(
+    tables: Tables,
+    names: Iterable[str],
+    *,
+    sequenced: bool = False,
+    spelling: Spelling | None = None,
+) -> str:
+    """Return the SQL of a JSON object with these columns in order, after `_method` and `_seq`.
+
+    Args:
+        tables: of the channel.
+        names: of the columns.
+        sequenced: whether `_method` and `_seq` are there.
+        spelling: how values go out; without it they are as in an event's row.
+    """
     columns = [tables.columns[name] for name in names]
-    members = [f"{literal(column.name)}, {_value(column)}" for column in columns]
+    members = [f"{literal(column.name)}, {_value(column, spelling)}" for column in columns]
     if sequenced:
         members = ["'_method', 'POST'", "'_seq', _seq", *members]
     return f"CAST(json_object({', '.join(members)}) AS VARCHAR)"
@@ -104,7 +118,7 @@ def _page(
     if query.offset:
         rows += " OFFSET ?"
         parameters.append(query.offset)
-    row = row_json(tables, query.columns, sequenced=sequenced)
+    row = row_json(tables, query.columns, sequenced=sequenced, spelling=query.spelling)
     return Page(f"SELECT encode({row}) FROM ({rows})", parameters)  # noqa: S608 - quoted
 
 
@@ -137,12 +151,27 @@ def _width(column: Column) -> str:
     return str(_FIXED_BYTES)
 
 
-def _value(column: Column) -> str:
-    return _JSON.get(column.kind, "{0}").format(quoted(column.name))
+def _value(column: Column, spelling: Spelling | None) -> str:
+    """Return the SQL of a value in the JSON of a row."""
+    name = quoted(column.name)
+    if column.digits is not None:
+        # Of a DECIMAL of fewer digits the JSON is a float's.
+        told = f"DECIMAL(38,{column.digits.scale})" if spelling else "VARCHAR"
+        return f"CAST({name} AS {told})"
+    if spelling and column.name == spelling.stamp:
+        is_stamp = f"regexp_full_match({name}, {literal(STAMP_FORM)})"
+        return f"CASE WHEN {is_stamp} THEN {name} || 'Z' ELSE {name} END"
+    return _JSON.get(column.kind, "{0}").format(name)
+
+
+def _iso(moment: str, zone: str) -> str:
+    """Return the SQL of what `datetime.isoformat` writes: no microseconds, or six digits."""
+    whole, exact = (f"strftime({moment}, '%Y-%m-%dT%H:%M:%S{f}{zone}')" for f in ("", ".%f"))
+    return f"CASE WHEN microsecond({moment}) % 1000000 = 0 THEN {whole} ELSE {exact} END"
 
 
 _JSON = {
-    # As `datetime.isoformat`: a T, and either no microseconds or six digits.
-    Kind.TIMESTAMP: "CASE WHEN microsecond({0}) % 1000000 = 0"
-    " THEN strftime({0}, '%Y-%m-%dT%H:%M:%S') ELSE strftime({0}, '%Y-%m-%dT%H:%M:%S.%f') END",
+    Kind.TIMESTAMP: _iso("{0}", ""),
+    # In UTC, whatever the time zone of the connection.
+    Kind.TIMESTAMPTZ: _iso("make_timestamp(epoch_us({0}))", "Z"),
 }

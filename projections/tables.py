@@ -190,7 +190,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, tables: Tables) -> str:
 
 def create(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     """Make the tables of a channel, empty."""
-    row = {column.name: column.kind.value for column in tables.columns}
+    row = {column.name: column.sql_type for column in tables.columns}
     for table, types in ((tables.current, row | CURRENT), (tables.history, HISTORY | row)):
         columns = ", ".join(f"{quoted(name)} {sql_type}" for name, sql_type in types.items())
         connection.execute(f"CREATE TABLE {table} ({columns})")
@@ -219,10 +219,10 @@ def text_bytes(connection: duckdb.DuckDBPyConnection, tables: Tables) -> float:
 
 def _add(connection: duckdb.DuckDBPyConnection, tables: Tables, column: Column) -> None:
     """Add a column; old rows hold its default, as `Columns.lift` gives it to old events."""
-    name, definition = quoted(column.name), f"{quoted(column.name)} {column.kind.value}"
+    name, definition = quoted(column.name), f"{quoted(column.name)} {column.sql_type}"
     if column.default is not None:
         default = literal(str(_stored(column, column.default)))
-        definition += f" DEFAULT CAST({default} AS {column.kind.value})"
+        definition += f" DEFAULT CAST({default} AS {column.sql_type})"
     for table in (tables.current, tables.history):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN {definition}")
     if column.default is not None:
@@ -231,7 +231,7 @@ def _add(connection: duckdb.DuckDBPyConnection, tables: Tables, column: Column) 
 
 def _described(columns: Columns) -> dict[str, list[Any]]:
     """Return what decides the stored values. Whether NULL is allowed was decided at ingest."""
-    return {column.name: [column.kind.value, column.default] for column in columns}
+    return {column.name: [column.sql_type, column.default] for column in columns}
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:

@@ -27,6 +27,10 @@ EVERY_KIND = Channel(
 )
 
 
+DECIMAL = f'a {Kind.DECIMAL.name} "column"\'s'
+"""The column of numbers that are text in an event."""
+
+
 def history(channel: Channel, changes: Iterable[Change], *, first: int = 1) -> list[StoredEvent]:
     """Return the events of changes that make sense; the others (PUT of no row…) are left out."""
     rows: dict[str, Row] = {}
@@ -91,9 +95,19 @@ async def read_all(snapshot: Snapshot) -> list[tuple[int, Row]]:
     return rows_of(b"".join([part async for part in snapshot.parts()]))
 
 
+def _value_of(name: str, raw: msgspec.Raw) -> Any:
+    """Return a value; of a DECIMAL the digits, which an event has as text."""
+    value = msgspec.json.decode(raw)
+    is_number = isinstance(value, int | float) and name == DECIMAL
+    return bytes(raw).decode() if is_number else value
+
+
 def rows_of(data: bytes) -> list[tuple[int, Row]]:
-    """Return rendered rows, parsed, with their sequences."""
-    rows: list[Row] = [msgspec.json.decode(line) for line in data.splitlines()]
+    """Return rendered rows, parsed as the events have them, with their sequences."""
+    rows: list[Row] = [
+        {name: _value_of(name, value) for name, value in raw.items()}
+        for raw in map(msgspec.json.Decoder(dict[str, msgspec.Raw]).decode, data.splitlines())
+    ]
     assert all(row.pop("_method") == "POST" for row in rows)
     return [(row.pop("_seq"), row) for row in rows]
 

@@ -20,7 +20,7 @@ import structlog
 from eventhub.alerts.addresses import why_malformed
 from eventhub.alerts.mail import Mail
 from eventhub.alerts.mailer import Mailer
-from eventhub.alerts.rule import AlertRule, values_of
+from eventhub.alerts.rule import AlertRule
 from eventhub.channel import encode_token
 from eventhub.errors import Unavailable
 from eventhub.event import Event, Position
@@ -191,7 +191,7 @@ class Courier:
         loop = asyncio.get_running_loop()
         compose = partial(
             alert.rule.letter.compose,
-            values_of(alert.event),
+            alert.rule.values_of(alert.event),
             message_id=f"{alert.key}@{MESSAGE_ID_DOMAIN}",
             date=self._now(),
         )

@@ -25,9 +25,11 @@ _SAMPLES: dict[Kind, Any] = {
     Kind.TEXT: "test",
     Kind.INTEGER: 1,
     Kind.REAL: 1.5,
+    Kind.DECIMAL: "1.5",
     Kind.BOOLEAN: True,
     Kind.DATE: "2026-01-02",
     Kind.TIMESTAMP: "2026-01-02T03:04:05",
+    Kind.TIMESTAMPTZ: "2026-01-02T03:04:05Z",
     Kind.JSON: {},
 }
 

@@ -81,12 +81,12 @@ class AlertRule:
             case Filter() as asked:
                 return asked.matches(event.row or event.was or {})
             case expression:
-                return await _evaluated(expression, values_of(event))
+                return await _evaluated(expression, self.values_of(event))
 
-
-def values_of(event: Event) -> dict[str, Any]:
-    """Return what templates and conditions see of an event."""
-    return {"id": event.id, **event.told, "_method": event.method}
+    def values_of(self, event: Event) -> dict[str, Any]:
+        """Return what templates and conditions see of an event."""
+        told = self.channel.columns.spelling.numbers(event.told)
+        return {"id": event.id, **told, "_method": event.method}
 
 
 def _service_name(where: str, name: str | None, services: Mapping[str, EmailService]) -> str:

@@ -1,72 +1,45 @@
 """Columns: what a row holds, and how a client's JSON value becomes a column's value.
 
 A value is converted once, when its message is accepted; the event, the row, the broadcast and
-the database all carry the converted value. In Python a value is `None`, `str`, `int`, `float`
-or `bool`; dates and timestamps are canonical ISO text, whose order as text is their order in
-time; a JSON column holds any JSON value.
+the database all carry the converted value. What it is in Python: `values`.
 """
 
-import json
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
+import structlog
 
-from eventhub.errors import Misconfigured, Rejected
+from eventhub.columns import lift, times, values
+from eventhub.columns.kinds import Digits, Kind, digits_of, kind_of
+from eventhub.columns.numbers import INT64
+from eventhub.columns.told import Spelling
+from eventhub.errors import Rejected
 
-
-class Kind(StrEnum):
-    """What a column stores, as the SQL type that the projection uses."""
-
-    TEXT = "VARCHAR"
-    INTEGER = "BIGINT"
-    REAL = "DOUBLE"
-    BOOLEAN = "BOOLEAN"
-    DATE = "DATE"
-    TIMESTAMP = "TIMESTAMP"
-    JSON = "JSON"
-
-
-_KINDS = {
-    Kind.TEXT: "TEXT VARCHAR CHAR CHARACTER NVARCHAR NCHAR STRING CLOB UUID",
-    Kind.INTEGER: "INTEGER INT BIGINT SMALLINT TINYINT MEDIUMINT INT2 INT4 INT8 LONG",
-    Kind.REAL: "REAL FLOAT DOUBLE NUMERIC DECIMAL FLOAT4 FLOAT8",
-    Kind.BOOLEAN: "BOOLEAN BOOL",
-    Kind.DATE: "DATE",
-    Kind.TIMESTAMP: "TIMESTAMP DATETIME TIMESTAMPTZ",
-    Kind.JSON: "JSON JSONB",
-}
-_KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
-_SQL_TYPE = re.compile(
-    r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s+PRECISION|\s+VARYING)?\s*(?:\([\d\s,]*\))?\s*"
+__all__ = (
+    "BUILT_IN",
+    "INT64",
+    "STAMP",
+    "Column",
+    "Columns",
+    "Digits",
+    "Kind",
+    "Spelling",
+    "digits_of",
+    "kind_of",
+    "stamp",
+    "stamp_of_hooks",
 )
+
+log = structlog.get_logger()
 
 BUILT_IN = ("id", "user", "timestamp")
 """Text columns that every channel has, after the declared ones."""
-
-INT64 = range(-(2**63), 2**63)
-TRUE_WORDS = frozenset(("true", "t", "yes", "y", "on", "1"))
-FALSE_WORDS = frozenset(("false", "f", "no", "n", "off", "0"))
-
-
-def kind_of(sql_type: str) -> Kind:
-    """Return the kind that a SQL type of the configuration means.
-
-    Raises:
-        Misconfigured: the type is not supported.
-    """
-    match = _SQL_TYPE.fullmatch(sql_type)
-    kind = _KIND_OF.get(match[1].upper()) if match else None
-    if kind is None:
-        known = ", ".join(words.split()[0] for words in _KINDS.values())
-        raise Misconfigured(f"unknown column type {sql_type!r}: use one of {known}")
-    return kind
+STAMP = "timestamp"
+"""The built-in column that holds a time, as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +49,21 @@ class Column:
     name: str
     kind: Kind = Kind.TEXT
     nullable: bool = True
+    digits: Digits | None = None
+    """Of a DECIMAL, and of nothing else."""
     default: Any = None
     """Converted; what a POST without the column, or a row older than it, holds."""
+
+    def __post_init__(self) -> None:
+        if self.kind is Kind.DECIMAL and self.digits is None:
+            object.__setattr__(self, "digits", Digits())
+
+    @property
+    def sql_type(self) -> str:
+        """The type in the projection."""
+        if self.digits is None:
+            return self.kind.value
+        return f"{self.kind.value}({self.digits.precision},{self.digits.scale})"
 
     def convert(self, value: Any) -> Any:
         """Return a client's JSON value as this column stores it.
@@ -92,118 +78,58 @@ class Column:
                 raise Rejected("bad_value", f"{self.name} must not be empty", column=self.name)
             return None
         try:
-            return _CONVERTERS[self.kind](value)
+            if self.digits is not None:
+                return values.decimal(value, self.digits)
+            return values.CONVERTERS[self.kind](value)
         except (ValueError, OverflowError, TypeError, RecursionError) as error:
-            detail = f"{self.name}: {_shown(value)} is not {_ARTICLES[self.kind]}"
-            if isinstance(error, _UnfitError):
+            detail = f"{self.name}: {values.shown(value)} is not {values.ARTICLES[self.kind]}"
+            if isinstance(error, values.UnfitError):
                 detail += f" ({error})"
             raise Rejected("bad_value", detail, column=self.name) from None
 
+    def lift(self, value: Any) -> Any:
+        """Return a value of an older type as this column stores it.
 
-class _UnfitError(ValueError):
-    """A value of the right sort that cannot be stored; the text says why."""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _UnfitError("not finite")
-    if not isinstance(value, str | int | float):
-        raise TypeError
-    text = str(value)
-    if not text.isascii():
-        _check_unicode(text)
-    return text
+        Raises:
+            ValueError, TypeError, OverflowError: the cast is not lossless.
+        """
+        if value is None or (value == "" and self.kind is not Kind.TEXT):
+            return None
+        return lift.lifted(value, self.kind, self.digits)
 
 
-def _check_unicode(text: str) -> None:
-    """Half a UTF-16 pair can be written in JSON, but is no text: UTF-8 cannot hold it."""
+def stamp(value: Any) -> str:
+    """Return what a client gives as `timestamp` in its one form: UTC, no zone.
+
+    Raises:
+        Rejected: `bad_value`: it is not a time.
+    """
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _UnfitError("half a surrogate pair") from None
+        return values.timestamp(value)
+    except (ValueError, OverflowError, TypeError):
+        raise _no_stamp(value) from None
 
 
-def _integer(value: Any) -> int:
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError
-    if not isinstance(value, str | int | float):
-        raise TypeError
-    number = int(value)
-    if number not in INT64:
-        raise _UnfitError("out of range")
-    return number
+def stamp_of_hooks(value: Any) -> Any:
+    """Return what an endpoint's expressions make of `timestamp`: text of theirs stays as it is.
 
-
-def _real(value: Any) -> float:
-    if not isinstance(value, str | int | float):
-        raise TypeError
-    number = float(value)
-    if not math.isfinite(number):
-        raise _UnfitError("not finite")
-    return number
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if isinstance(value, str | int) and word in TRUE_WORDS:
-        return True
-    if isinstance(value, str | int) and word in FALSE_WORDS:
-        return False
-    raise ValueError
-
-
-def _date(value: Any) -> str:
+    Raises:
+        Rejected: `bad_value`: it is neither NULL nor a time, nor the beginning of one.
+    """
+    if value is None:
+        return None
     if not isinstance(value, str):
-        raise TypeError
-    return date.fromisoformat(value.strip()).isoformat()
-
-
-def _timestamp(value: Any) -> str:
-    """Canonical: UTC, no zone, microseconds only if there are any."""
-    if not isinstance(value, str):
-        raise TypeError
-    moment = datetime.fromisoformat(value.strip())
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return moment.isoformat()
-
-
-def _json(value: Any) -> Any:
-    """What Python writes as JSON that is none, and what it cannot write, is refused."""
-    _check_unicode(json.dumps(value, ensure_ascii=False, allow_nan=False))
+        return stamp(value)
+    try:
+        times.beginning(value)
+    except (ValueError, OverflowError):
+        raise _no_stamp(value) from None
     return value
 
 
-_CONVERTERS: dict[Kind, Callable[[Any], Any]] = {
-    Kind.TEXT: _text,
-    Kind.INTEGER: _integer,
-    Kind.REAL: _real,
-    Kind.BOOLEAN: _boolean,
-    Kind.DATE: _date,
-    Kind.TIMESTAMP: _timestamp,
-    Kind.JSON: _json,
-}
-_ARTICLES = {
-    Kind.TEXT: "text",
-    Kind.INTEGER: "a whole number",
-    Kind.REAL: "a number",
-    Kind.BOOLEAN: "true or false",
-    Kind.DATE: "a date as 2023-01-02",
-    Kind.TIMESTAMP: "a time as 2023-01-02T03:04:05",
-    Kind.JSON: "JSON",
-}
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError, RecursionError):  # only a hook can make such a value
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
+def _no_stamp(value: Any) -> Rejected:
+    says = f"{STAMP}: {values.shown(value)} is not {values.ARTICLES[Kind.TIMESTAMP]}"
+    return Rejected("bad_value", says, column=STAMP)
 
 
 class Columns:
@@ -220,7 +146,11 @@ class Columns:
         self._empty = {column.name: column.default for column in self.all}
         self._defaults = {k: value for k, value in self._empty.items() if value is not None}
         self._required = tuple(column.name for column in self.all if not column.nullable)
-        described = [(c.name, c.kind.value, c.nullable, c.default) for c in self.all]
+        self.spelling = Spelling(frozenset(c.name for c in self.all if c.digits is not None))
+        """How rows go out; an endpoint may say more."""
+        self.lost: Counter[str] = Counter()
+        """Values that `lift` made NULL, by column: once for each time that an event was read."""
+        described = [(c.name, c.sql_type, c.nullable, c.default) for c in self.all]
         self.signature = blake2b(msgspec.json.encode(described), digest_size=6).hexdigest()
         """Equal only for equal columns: an event that carries it needs no lifting."""
 
@@ -241,7 +171,7 @@ class Columns:
         """
         by_name = self.by_name
         return {
-            key: by_name[key].convert(value) if key in by_name else value
+            key: by_name[key].convert(value) if key in by_name else values.plain(value)
             for key, value in message.items()
         }
 
@@ -266,13 +196,22 @@ class Columns:
     def lift(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return a row of older columns as today's: new columns hold their default.
 
-        A value that today's type cannot hold becomes NULL: the event keeps the original.
+        A value without a lossless cast to today's type becomes NULL: the event keeps the original.
         """
         lifted = {}
         for column in self.all:
             value = row.get(column.name, column.default)
             try:
-                lifted[column.name] = column.convert(value)
-            except Rejected:
+                lifted[column.name] = column.lift(value)
+            except (ValueError, TypeError, OverflowError):
                 lifted[column.name] = None
+                self._note_lost(column, row)
         return lifted
+
+    def _note_lost(self, column: Column, row: dict[str, Any]) -> None:
+        """Say once for each column that values were lost; they are counted in `lost`."""
+        self.lost[column.name] += 1
+        if self.lost[column.name] == 1:
+            log.warning(
+                "value_not_lifted", column=column.name, type=column.sql_type, id=row.get("id")
+            )

@@ -2,38 +2,79 @@
 
 A rule that is not obvious: a prefix of a date or time stands for its first instant:
 `day>~=2023-04` begins with April, and `day=2023-04` is its first day. A zone is converted to UTC,
-as in rows.
+as in rows. `timestamp` is text: a date or the beginning of one is compared as it stands, so that
+`timestamp>=2023-03-01` has all of that day, and a time in the form that is stored.
 """
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import time
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from math import inf, nan
 from typing import Any
 
-from eventhub.columns import INT64, Column, Kind
+from eventhub.columns import INT64, STAMP, Column, Digits, Kind, numbers, times, values, words
 from eventhub.errors import Rejected
 
-_FALSE_WORDS = frozenset(("0", "n", "no", "f", "false"))
 _MAX_FOLDED = 4096
 """Characters of a text to match without case: far beyond, its expression is too large for RE2."""
-_DATE_PREFIX = re.compile(r"[0-9]{4}(-[0-9]{2})?")
+_NO_NUMBERS = {"nan": nan, "inf": inf, "+inf": inf, "-inf": -inf}
+_NO_NUMBERS |= {sign + "infinity": number for sign, number in (("", inf), ("+", inf), ("-", -inf))}
+_EXACT = Context(prec=10_000)
 
 
-def asked_value(column: Column, text: str, *, folded: bool = False) -> Any:
-    """Return what a column is compared with; `folded`: without case.
+def asked_value(column: Column, text: str) -> Any:
+    """Return what a column may equal. NaN is for a number that it never does.
 
     Raises:
         Rejected: `bad_filter`, naming the column.
     """
-    reader, meaning = _READERS[column.kind]
-    if folded:
-        reader, meaning = _folded, f"text of at most {_MAX_FOLDED} characters"
+    if column.digits is None:
+        return _read(column, text)
+    number = _decimal(column, text)
+    if not number.is_finite():
+        return nan
+    try:
+        return values.written(number, column.digits)
+    except values.UnfitError:
+        return nan
+
+
+def asked_bound(column: Column, text: str, *, up: bool) -> Any:
+    """Return what an order compares a column with; errors as `asked_value`.
+
+    Args:
+        column: the column.
+        text: the bound.
+        up: of a DECIMAL, take the next higher number that the column can hold, not the next lower.
+    """
+    if column.kind is Kind.TIMESTAMPTZ:
+        return _read(column, text)[:-1]  # `Z` would sort after the point of a fraction
+    if column.digits is None:
+        return _read(column, text)
+    return _on_grid(_decimal(column, text), column.digits, ROUND_CEILING if up else ROUND_FLOOR)
+
+
+def asked_match(column: Column, text: str, *, folded: bool) -> str:
+    """Return the text that a text column is searched for; errors as `asked_value`."""
+    try:
+        return _folded(text) if folded else _text(text)
+    except ValueError:
+        meaning = f"text of at most {_MAX_FOLDED} characters" if folded else _TEXT_MEANING
+        raise _refused(column, text, meaning) from None
+
+
+def _read(column: Column, text: str) -> Any:
+    reader, meaning = _STAMP if column.name == STAMP else _READERS[column.kind]
     try:
         return reader(text)
     except (ValueError, OverflowError):
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        message = f"{column.name}: {shown!r} is not {meaning}"
-        raise Rejected("bad_filter", message, column=column.name) from None
+        raise _refused(column, text, meaning) from None
+
+
+def _refused(column: Column, text: str, meaning: str) -> Rejected:
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    message = f"{column.name}: {shown!r} is not {meaning}"
+    return Rejected("bad_filter", message, column=column.name)
 
 
 def _text(text: str) -> str:
@@ -50,35 +91,62 @@ def _folded(text: str) -> str:
 
 def _integer(text: str) -> int:
     """Beyond 64 bits, the nearest number that no row can hold: every comparison stays true."""
-    return max(INT64[0] - 1, min(int(text), INT64[-1] + 1))
+    return max(INT64[0] - 1, min(numbers.whole(text), INT64[-1] + 1))
 
 
-def _boolean(text: str) -> bool:
-    return text.lower() not in _FALSE_WORDS
+def _real(text: str) -> float:
+    number = _NO_NUMBERS.get(text.strip().lower())
+    return numbers.real(text) if number is None else number
 
 
-def _moment(text: str) -> datetime:
-    if _DATE_PREFIX.fullmatch(text):
-        text = (text + "-01-01")[:10]
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+def _decimal(column: Column, text: str) -> Decimal:
+    number = _NO_NUMBERS.get(text.strip().lower())
+    try:
+        return numbers.exact(text) if number is None else Decimal(number)
+    except ValueError:
+        raise _refused(column, text, _NUMBER_MEANING) from None
+
+
+def _on_grid(number: Decimal, digits: Digits, rounding: str) -> Decimal:
+    """Return the next number that a column can hold; infinite where it can hold none so far out."""
+    far = Decimal((0, (1,), digits.precision - digits.scale))
+    if number.is_finite() and abs(number) < far:
+        grid = Decimal((0, (1,), -digits.scale))
+        number = number.quantize(grid, rounding=rounding, context=_EXACT)
+    if not number.is_nan() and abs(number) >= far:
+        return Decimal("-Infinity" if number < 0 else "Infinity")
+    return number
 
 
 def _timestamp(text: str) -> str:
-    return _moment(text).isoformat()
+    return times.beginning(text).isoformat()
+
+
+def _instant(text: str) -> str:
+    return _timestamp(text) + "Z"
 
 
 def _date(text: str) -> str:
     """A moment within a day sorts as text between that day and the next, as it should."""
-    moment = _moment(text)
+    moment = times.beginning(text)
     return moment.date().isoformat() if moment.time() == time.min else moment.isoformat()
 
 
+def _stamp(text: str) -> str:
+    moment = times.beginning(text)
+    return text.strip() if times.is_short(text) else moment.isoformat()
+
+
+_TEXT_MEANING = "text that UTF-8 can hold"
+_NUMBER_MEANING = "a number, as 1.5"
+_TIME_MEANING = "a time, as 2023-04-01T10:30:00, or the beginning of one"
 _READERS: dict[Kind, tuple[Callable[[str], Any], str]] = {
-    Kind.TEXT: (_text, "text that UTF-8 can hold"),
+    Kind.TEXT: (_text, _TEXT_MEANING),
     Kind.INTEGER: (_integer, "a whole number, as 12"),
-    Kind.REAL: (float, "a number, as 1.5"),
-    Kind.BOOLEAN: (_boolean, "true or false"),
+    Kind.REAL: (_real, _NUMBER_MEANING),
+    Kind.BOOLEAN: (words.boolean, "true or false"),
     Kind.DATE: (_date, "a date, as 2023-04-01, or the beginning of one, as 2023-04"),
-    Kind.TIMESTAMP: (_timestamp, "a time, as 2023-04-01T10:30:00, or the beginning of one"),
+    Kind.TIMESTAMP: (_timestamp, _TIME_MEANING),
+    Kind.TIMESTAMPTZ: (_instant, _TIME_MEANING),
 }
+_STAMP = (_stamp, _TIME_MEANING)

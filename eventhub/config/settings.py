@@ -139,6 +139,9 @@ class Alert(Struct, frozen=True):
     suppressible: bool = True
 
 
+TimestampWord = Literal["client", "hub", "z"]
+
+
 class MessageEndpoint(Struct, frozen=True):
     """One `handler: MessageHandler` of `url:`, with everything resolved."""
 
@@ -161,6 +164,8 @@ class MessageEndpoint(Struct, frozen=True):
     default: Mapping[str, list[str]] = {}
     """Arguments of the URL where the client gives none."""
     unknown: Unknown | None = None
+    timestamps: list[TimestampWord] = msgspec.field(default_factory=lambda: ["client"])
+    """`hub`: `timestamp` is the hub's time, whatever a client says. `z`: it goes out with a `Z`."""
     kwargs: Mapping[str, Any] = {}
     """As in the file, for expressions that read `handler.kwargs`."""
 

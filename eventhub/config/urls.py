@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from eventhub.arguments import Unknown
-from eventhub.columns import BUILT_IN, Column, Columns, Kind, kind_of
+from eventhub.columns import BUILT_IN, Column, Columns, Digits, Kind, digits_of, kind_of
 from eventhub.config.opening import mistakes
 from eventhub.config.settings import (
     Alert,
     FileEndpoint,
     MessageEndpoint,
+    TimestampWord,
     read_struct,
     read_value,
     without_password,
@@ -41,6 +42,7 @@ _MESSAGE_KEYS = [
     "headers",
     "default",
     "unknown",
+    "timestamps",
 ]
 _FILE_KEYS = ("path", "default_filename")
 _AUTH_KEYS = ("membership", "condition")
@@ -204,6 +206,7 @@ class UrlSection:
             "headers": self._headers,
             "default": self._default,
             "unknown": self._unknown,
+            "timestamps": self._timestamps,
         }
         values = {
             key: read(given[key], joined(path, key))
@@ -329,6 +332,11 @@ class UrlSection:
         unknown: Unknown | None = read_value(Unknown, node, path, self._findings)
         return unknown
 
+    def _timestamps(self, node: Node, path: str) -> list[str]:
+        one = replace(node, value=[node]) if isinstance(node.value, str) else node
+        words: list[str] = read_value(list[TimestampWord], one, path, self._findings)
+        return words
+
     def _text(self, node: Node, path: str) -> str:
         match node.value:
             case None:
@@ -365,13 +373,13 @@ class UrlSection:
         if not isinstance(node.value, dict):
             node = replace(node, value={"type": node})
         says = self._known(node, path, _COLUMN_KEYS, _GRAMEX_COLUMN)
-        kind = self._kind(says["type"], path) if "type" in says else Kind.TEXT
+        kind, digits = self._kind(says["type"], path) if "type" in says else (Kind.TEXT, None)
         if kind is None:
             return None
         nullable = "nullable" not in says or read_value(
             bool, says["nullable"], joined(path, "nullable"), self._findings
         )
-        column = Column(name, kind, nullable=bool(nullable))
+        column = Column(name, kind, nullable=bool(nullable), digits=digits)
         if "default" not in says:
             return column
         try:
@@ -380,12 +388,12 @@ class UrlSection:
             self._findings.problem(says["default"], joined(path, "default"), error.message)
             return None
 
-    def _kind(self, node: Node, path: str) -> Kind | None:
+    def _kind(self, node: Node, path: str) -> tuple[Kind | None, Digits | None]:
         try:
-            return kind_of(str(node.plain))
+            return kind_of(str(node.plain)), digits_of(str(node.plain))
         except Misconfigured as error:
             self._findings.problem(node, path, error.message)
-            return None
+            return None, None
 
 
 def _methods(node: Node) -> Node:

@@ -68,7 +68,7 @@ class Inbox:
         try:
             if len(data) > self._route.server.max_message:
                 raise too_large(self._route.server)
-            self._waiting.extend(parse_json(data))
+            self._waiting.extend(parse_json(data, exact=self._route.reads_decimals))
         except Rejected as error:
             metrics.REFUSED.labels(error.code).inc()
             self._connection.tell(protocol.refusal(error))

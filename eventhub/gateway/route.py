@@ -1,13 +1,14 @@
 """Route: everything that one endpoint needs to answer requests, and who gets in."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
 from eventhub.arguments import Args, parse_query_string
 from eventhub.channel import Endpoint
+from eventhub.columns import STAMP
 from eventhub.command import Command
 from eventhub.conditions import EVERYTHING, Filter
 from eventhub.config import Server
@@ -102,6 +103,11 @@ class Route:
             limited.warning("restriction_unknown", by=name, **facts)
             raise EventHubError("internal error in open") from None
 
+    @property
+    def reads_decimals(self) -> bool:
+        """Tell whether a column keeps more digits of a number than a float does."""
+        return bool(self.endpoint.channel.columns.spelling.decimals)
+
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that let pages of other origins read an answer, if any may."""
         return cors_headers(request, self.endpoint.config.origins, self.authenticator.proxies)
@@ -114,6 +120,8 @@ class Route:
         """
         query = parse(visit.args, self.endpoint.channel.columns, self.endpoint.config.unknown)
         query = query.within(visit.restriction)
+        if "z" in self.endpoint.config.timestamps:
+            query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)
         return View(form, query, history=replay == "log", epoch=self.stream.epoch)
 

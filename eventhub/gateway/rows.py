@@ -118,7 +118,7 @@ async def _messages(route: Route, request: web.Request) -> tuple[list[Any], bool
             return [dict(request.query)], False
         if request.content_type == "application/x-www-form-urlencoded":
             return [_texts(await request.post())], False
-    return parse_json(body), start == b"["
+    return parse_json(body, exact=route.reads_decimals), start == b"["
 
 
 def _texts(form: Mapping[str, Any]) -> dict[str, str]:
@@ -184,16 +184,22 @@ def _csv(columns: tuple[str, ...]) -> Encoding:
     """RFC 4180, with a header line; NULL is empty."""
 
     def render(rows: list[bytes]) -> bytes:
-        decoded = map(msgspec.json.decode, rows)
+        decoded = map(_RAW_DECODER.decode, rows)
         return _csv_lines([_csv_value(row[name]) for name in columns] for row in decoded)
 
     return Encoding(content_type="text/csv", before=_csv_lines([columns]), render=render)
 
 
-def _csv_value(value: Any) -> Any:
-    if isinstance(value, bool | list | dict):
-        return msgspec.json.encode(value).decode()
-    return value
+def _csv_value(value: msgspec.Raw) -> str | None:
+    """Return what is no text as the JSON that it is: a number keeps all of its digits."""
+    text = bytes(value)
+    if text.startswith(b'"'):
+        found: str = msgspec.json.decode(text)
+        return found
+    return None if text == b"null" else text.decode()
+
+
+_RAW_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:

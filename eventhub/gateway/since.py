@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from eventhub.columns import times
 from eventhub.errors import Rejected, Unavailable
 from eventhub.event import Position
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.view import View
 from eventhub.stream import Bounds, EventStream
 
-_LAST = re.compile(r"-([1-9]\d{0,8})")
+_LAST = re.compile(r"-([1-9][0-9]{0,8})")
 _SEARCH_SECONDS = 30.0
 _HEAD_SECONDS = 1.0
 
@@ -110,11 +111,10 @@ def _position(since: str) -> Position:
 
 def _moment(since: str) -> datetime | None:
     """An ISO time; without a zone it is UTC."""
-    if not re.match(r"\d{4}-\d\d", since):
+    if not re.match(r"[0-9]{4}-[0-9]{2}", since):
         return None
     try:
-        moment = datetime.fromisoformat(since)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return times.moment(since).replace(tzinfo=UTC)
     except (ValueError, OverflowError):  # in UTC it may be before the year 1
         return None
 

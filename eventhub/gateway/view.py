@@ -23,7 +23,8 @@ class View:
         self._epoch = epoch
         self._decide = partial(recorded, within=query.restriction) if history else told_of
         limits = query.restriction.key if history else ()
-        self.key: Hashable = (form, query.filter.key, query.picks, history, limits)
+        picks = (query.picks, query.spelling)
+        self.key: Hashable = (form, query.filter.key, picks, history, limits)
 
     def frame(self, stored: StoredEvent, memo: FrameMemo) -> bytes:
         """Return the frame that tells of an event, as bytes for the socket; empty if none does.
@@ -47,10 +48,14 @@ class View:
         return Position(self._epoch, sequence)
 
     def _payload(self, told: Told, stored: StoredEvent, memo: FrameMemo) -> bytes:
-        key = (stored.sequence, told, self.query.picks, self.form.sequenced)
+        spelling = self.query.spelling
+        key = (stored.sequence, told, self.query.picks, self.form.sequenced, spelling.stamp)
         payload = memo.get(key)
         if payload is None:
             sequenced = self.form.sequenced
-            payload = protocol.encode(frame(told, stored, self.query, sequenced=sequenced))
+            found = frame(told, stored, self.query, sequenced=sequenced)
+            if spelling:
+                found = (spelling.spell_record if self.history else spelling.spell)(found)
+            payload = protocol.encode(found)
             memo[key] = payload
         return payload

@@ -154,10 +154,10 @@ async def test_open_restricts_by_time(hub_factory: HubFactory) -> None:
       args.update({"timestamp>~": ["2023-04"]})
     """
     hub = hub_factory(config(kwargs))
-    for timestamp in ("2023-03-31", "2023-04"):
+    for timestamp in ("2023-03-31", "2023-04-01"):
         await request("POST", f"{hub.url}/messages", json={"timestamp": timestamp})
     async with connect(f"{hub.url}/messages") as client:
-        assert [row["timestamp"] for row in await client.replay()] == ["2023-04"]
+        assert [row["timestamp"] for row in await client.replay()] == ["2023-04-01T00:00:00"]
 
 
 async def test_message_default(hub_factory: HubFactory) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventhub.columns import Column, Columns, Kind
+from eventhub.columns import Column, Columns, Digits, Kind
 from eventhub.filters import parse
 
 # Names that look like operators, need quoting, or are another column with an operator.
@@ -19,12 +19,17 @@ KINDS = {
     "text!": Kind.TEXT,
     'whole"': Kind.INTEGER,
     "-real": Kind.REAL,
+    "amount": Kind.DECIMAL,
+    "huge": Kind.DECIMAL,
     "flag": Kind.BOOLEAN,
     "day": Kind.DATE,
     "moment": Kind.TIMESTAMP,
+    "instant": Kind.TIMESTAMPTZ,
+    "timestamp": Kind.TEXT,
     "data": Kind.JSON,
 }
-COLUMNS = Columns(Column(name, kind) for name, kind in KINDS.items())
+DIGITS = {"amount": Digits(5, 2), "huge": Digits(38, 0)}
+COLUMNS = Columns(Column(name, kind, digits=DIGITS.get(name)) for name, kind in KINDS.items())
 EQUALITY = ["", "!"]
 ORDER = [">", ">~", "<", "<~"]
 MATCH = ["~", "!~", "*", "!*"]
@@ -54,23 +59,42 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.TEXT: texts,
     Kind.INTEGER: wholes,
     Kind.REAL: reals,
+    Kind.DECIMAL: st.integers(-999, 999),
     Kind.BOOLEAN: st.booleans(),
     Kind.DATE: days,
     Kind.TIMESTAMP: moments,
+    Kind.TIMESTAMPTZ: moments,
     Kind.JSON: documents,
 }
+VALUES_OF = {
+    "amount": st.decimals("-999.99", "999.99", places=2),
+    "huge": st.integers(-(10**38) + 1, 10**38 - 1) | wholes,
+    "timestamp": moments.filter(lambda text: "T" in text),
+}
+"""Of a column that does not hold all values of its kind."""
 instants = moments | days | st.sampled_from(["2023", "2023-04", "2023-04-01T10", "0001"])
+zoned = st.sampled_from(
+    ["2023-04-01T10:00:00+05:30", "2023-04-01 10:00Z", "2023-04-01T10:00:00.5z"]
+)
 ASKED: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.TEXT: texts,
     Kind.INTEGER: wholes | st.integers(),
     Kind.REAL: reals | wholes | st.sampled_from(["nan", "inf", "-inf", "1e999"]),
-    Kind.BOOLEAN: st.sampled_from(["0", "n", "No", "FALSE", "f", "true", "1", "maybe"]),
+    Kind.DECIMAL: st.decimals(allow_nan=False, allow_infinity=False)
+    | st.decimals("-1001", "1001", places=3)
+    | wholes
+    | st.integers()
+    | st.sampled_from(["nan", "inf", "-inf", "1e999", "0.005", "-0", "999.995", "1e38", "-1e38"]),
+    Kind.BOOLEAN: st.sampled_from(["0", "n", "No", "FALSE", "f", "off", "true", "1", "2", "on"]),
     Kind.DATE: instants,
-    Kind.TIMESTAMP: instants | st.just("2023-04-01T10:00:00+05:30"),
+    Kind.TIMESTAMP: instants | zoned,
+    Kind.TIMESTAMPTZ: instants | zoned,
     Kind.JSON: st.just(""),
 }
 
-rows = st.fixed_dictionaries({name: st.none() | VALUES[kind] for name, kind in KINDS.items()})
+rows = st.fixed_dictionaries(
+    {name: st.none() | VALUES_OF.get(name, VALUES[kind]) for name, kind in KINDS.items()}
+)
 
 
 @st.composite
@@ -80,7 +104,11 @@ def arguments(draw: st.DrawFn) -> dict[str, list[Any]]:
     for name in draw(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=3)):
         kind = KINDS[name]
         operator = draw(st.sampled_from(OPERATORS.get(kind, EQUALITY + ORDER)))
-        values = ASKED[kind] | st.none() if draw(st.integers(0, 9)) == 0 else ASKED[kind]
+        values = ASKED[kind]
+        if name == "timestamp" and operator not in MATCH:
+            values = instants | zoned
+        if draw(st.integers(0, 9)) == 0:
+            values |= st.none()
         args[name + operator] = draw(st.lists(values, min_size=1, max_size=3))
     return args
 
@@ -90,7 +118,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
         names = ", ".join(
-            '"{}" {}'.format(name.replace('"', '""'), kind.value) for name, kind in KINDS.items()
+            '"{}" {}'.format(name.replace('"', '""'), COLUMNS[name].sql_type) for name in KINDS
         )
         connection.execute(f"CREATE TABLE t (_created_seq UBIGINT, {names})")
         yield connection

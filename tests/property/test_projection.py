@@ -41,12 +41,17 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.INTEGER: st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-(2**63), 2**63 - 1]),
     Kind.REAL: st.floats(allow_nan=False, allow_infinity=False)
     | st.sampled_from([1e22, -0.0, 0.1, 5e-324, 1e16, 100.0, 1e308, -1.7976931348623157e308]),
+    Kind.DECIMAL: st.integers(-(10**38) + 1, 10**38 - 1).map(lambda number: f"{number}e-10")
+    | st.sampled_from([0.1, -5, "1.10", "9" * 28 + "." + "9" * 10]),
     Kind.BOOLEAN: st.booleans(),
     Kind.DATE: st.dates().map(str) | st.sampled_from(["0001-01-01", "9999-12-31"]),
     Kind.TIMESTAMP: st.sampled_from(["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"])
     | st.datetimes().map(lambda moment: moment.isoformat())
     | st.datetimes().map(lambda moment: moment.replace(microsecond=120000).isoformat())
     | st.datetimes().map(lambda moment: moment.replace(microsecond=0).isoformat()),
+    Kind.TIMESTAMPTZ: st.sampled_from(["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+    | st.datetimes().map(lambda moment: moment.isoformat())
+    | st.datetimes().map(lambda moment: moment.replace(microsecond=120000).isoformat() + "Z"),
     Kind.JSON: JSON.filter(lambda value: value != ""),
 }
 
@@ -128,13 +133,23 @@ def as_event(kind: Kind, value: Any) -> Any:
     """Return what DuckDB holds in a column as an event holds it."""
     if kind is Kind.JSON and value is not None:
         return msgspec.json.decode(value)
+    if kind is Kind.TIMESTAMPTZ and value is not None:
+        return value.isoformat() + "Z"
     return value.isoformat() if isinstance(value, date) else value
+
+
+def fetched(column: Column) -> str:
+    """Return the SQL of a column, as what Python can hold without a library of time zones."""
+    name = quoted(column.name)
+    if column.kind is Kind.DECIMAL:
+        return f"CAST({name} AS VARCHAR)"
+    return f"make_timestamp(epoch_us({name}))" if column.kind is Kind.TIMESTAMPTZ else name
 
 
 def history_of(connection: Connection) -> list[tuple[Any, ...]]:
     """Return the history as the events say it."""
     columns = EVERY_KIND.columns
-    names = ", ".join(map(quoted, ("_method", "_user", "_endpoint", *columns.names)))
+    names = ", ".join(["_method", "_user", "_endpoint", *map(fetched, columns)])
     found = connection.execute(
         f"SELECT _seq, _created_seq, _time, {names} FROM {Tables(EVERY_KIND).history}"
     ).fetchall()
@@ -166,6 +181,7 @@ EXTREMES: dict[Kind, list[Any]] = {
     ],
     Kind.INTEGER: [-(2**63), 2**63 - 1, 2**53 + 1, 0, -1],
     Kind.REAL: [-0.0, 0.0, 1.0, 0.1, 5e-324, 2.5e-310, 1e16, 1e22, 1e308, -1.7976931348623157e308],
+    Kind.DECIMAL: ["9" * 28 + "." + "9" * 10, "-0.0000000001", "0.0000000000", "0.1000000000"],
     Kind.BOOLEAN: [True, False],
     Kind.DATE: ["0001-01-01", "9999-12-31", "1582-10-10", "2024-02-29"],
     Kind.TIMESTAMP: [
@@ -173,6 +189,12 @@ EXTREMES: dict[Kind, list[Any]] = {
         "9999-12-31T23:59:59.999999",
         "1969-12-31T23:59:59.000001",
         "2026-11-23T10:00:00.120000",
+    ],
+    Kind.TIMESTAMPTZ: [
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999999Z",
+        "1969-12-31T23:59:59.000001Z",
+        "2026-11-23T10:00:00Z",
     ],
     Kind.JSON: [
         *(

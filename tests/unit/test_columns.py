@@ -106,7 +106,7 @@ def test_a_value_becomes_the_columns_type(kind: Kind, value: Any, expected: Any)
         (Kind.INTEGER, INT64.stop, f"c: {2**63} is not a whole number (out of range)"),
         (Kind.INTEGER, [1], "c: [1] is not a whole number"),
         (Kind.REAL, math.nan, "c: NaN is not a number (not finite)"),
-        (Kind.REAL, "inf", 'c: "inf" is not a number (not finite)'),
+        (Kind.REAL, "inf", 'c: "inf" is not a number'),
         (Kind.REAL, 10**400, None),
         (Kind.TEXT, math.inf, "c: Infinity is not text (not finite)"),
         (Kind.TEXT, "\ud800", 'c: "\\ud800" is not text (half a surrogate pair)'),
@@ -200,7 +200,7 @@ def test_signatures_are_equal_only_for_equal_columns() -> None:
         ("INTEGER", Kind.INTEGER),
         ("float", Kind.REAL),
         ("DOUBLE PRECISION", Kind.REAL),
-        ("NUMERIC(10, 2)", Kind.REAL),
+        ("NUMERIC(10, 2)", Kind.DECIMAL),
         ("DATETIME", Kind.TIMESTAMP),
     ],
 )

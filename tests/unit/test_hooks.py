@@ -63,7 +63,7 @@ async def test_null_counts_as_not_given(nothing: dict[str, Any]) -> None:
 
 
 async def test_a_client_may_say_id_and_timestamp_but_not_who_it_is() -> None:
-    said: dict[str, Any] = {"id": "mine", "timestamp": "1999", "user": "bob"}
+    said: dict[str, Any] = {"id": "mine", "timestamp": "1999-01-01T00:00:00", "user": "bob"}
     assert await with_defaults(make_hooks(), **said) == {"_method": "POST", **said, "user": None}
 
 
