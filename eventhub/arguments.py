@@ -22,7 +22,7 @@ looks like a mistake is refused."""
 Args = dict[str, list[str]]
 """Arguments of a URL: operators are still part of the key, as in `{"timestamp>": ["2023"]}`."""
 
-CONTROLS = ("_sort", "_limit", "_offset", "_c", "_since", "_replay", "_format")
+CONTROLS = ("_sort", "_limit", "_offset", "_c", "_since", "_wait", "_replay", "_format")
 GRAMEX_CONTROLS = frozenset(("_", "_format", "_meta", "_download", "_by", "_xsrf"))
 """Never refused. `_` is what jQuery adds to get past a cache, `_xsrf` what Tornado's forms have."""
 _SUFFIXES = sorted((*EQUALITY, *ORDER, *MATCH), key=len, reverse=True)

@@ -45,6 +45,7 @@ CODES: dict[str, Code] = {
         200, False, "A retry of a write that is stored; only bare WebSockets are told so."
     ),
     "exists": Code(409, False, "POST of an id that exists."),
+    "gone": Code(410, False, "Nothing can be told since this position: read the rows again."),
     "conflict": Code(412, False, "The row has moved on from `_if_seq` or `If-Match`."),
     "too_large": Code(413, False, "The message is larger than `server.max_message`."),
     "internal": Code(500, False, "EventHub or a hook failed; the log has the details."),

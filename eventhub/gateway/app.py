@@ -109,7 +109,7 @@ async def _dispatch(route: Route, live: Live, request: web.Request) -> web.Strea
         case "GET" if "text/event-stream" in request.headers.get("Accept", ""):
             return await live.sse(route, request)
         case "GET":
-            return await rows.get(route, request)
+            return await rows.get(route, request, live.changes)
         case "POST" | "PUT" | "DELETE":
             return await rows.write(route, request)
         case other:

@@ -16,12 +16,14 @@ class Surface(Enum):
     """A way to read, as an error names it."""
 
     ROWS = "a GET of rows"
+    CHANGES = "a GET with _since"
     LIVE = "a WebSocket or an event stream"
 
 
 _SHAPES = frozenset(("_sort", "_limit", "_offset", "_c"))
 _HONOURED = {
     Surface.ROWS: _SHAPES | {"_replay", "_format"},
+    Surface.CHANGES: {"_c", "_replay", "_since", "_wait", "_format"},
     Surface.LIVE: _SHAPES | {"_replay", "_since", "_format"},
 }
 

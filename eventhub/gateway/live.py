@@ -8,6 +8,7 @@ from aiohttp import HttpVersion11, web
 
 from eventhub import metrics
 from eventhub.errors import Close, EventHubError, Rejected
+from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection import SseConnection, WebSocketConnection
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice
 from eventhub.gateway.inbox import Inbox
@@ -49,6 +50,8 @@ class Live:
     def __init__(self) -> None:
         self._open: set[_Session] = set()
         self._is_stopping = False
+        self.changes = Changes()
+        """Requests that wait for an answer, as connections wait for frames."""
 
     async def stop(self) -> None:
         """Close every connection, all at once; their clients connect again.
@@ -56,6 +59,7 @@ class Live:
         One that is being opened now is closed as soon as it is open.
         """
         self._is_stopping = True
+        self.changes.stop()
         async with asyncio.TaskGroup() as group:
             for session in tuple(self._open):
                 group.create_task(session.stop())

@@ -1,8 +1,9 @@
-"""Protocol: the bytes on the wire. Three forms of the same frames; pure functions.
+"""Protocol: the bytes on the wire. Four forms of the same frames; pure functions.
 
 - bare WebSocket: one JSON object a text frame, as Gramex sent it; of control frames only `_error`;
 - `eventhub.v1.json`: with `_seq`, `_resume`, `_ready`, `_ack`, `_tick`;
-- SSE (WHATWG HTML, server-sent events): the v1 frames, with the position as `id:`.
+- SSE (WHATWG HTML, server-sent events): the v1 frames, with the position as `id:`;
+- the answer to a poll: the v1 frames of events, a line each, without control frames.
 
 A frame is encoded once, and the same bytes are written to every connection that gets it
 (RFC 6455 section 5.1: frames of a server are not masked).
@@ -39,11 +40,17 @@ class Form(Enum):
     BARE = "bare"
     V1 = "v1"
     SSE = "sse"
+    POLL = "poll"
 
     @property
     def sequenced(self) -> bool:
-        """Frames carry `_seq`, and control frames are sent."""
+        """Frames carry `_seq`."""
         return self is not Form.BARE
+
+    @property
+    def controlled(self) -> bool:
+        """Control frames are sent."""
+        return self in (Form.V1, Form.SSE)
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -87,10 +94,16 @@ def _sse_events(payloads: list[bytes]) -> bytes:
     return b"".join([sse_event(payload, None) for payload in payloads])
 
 
+def _lines(payloads: list[bytes]) -> bytes:
+    return b"".join([payload + b"\n" for payload in payloads])
+
+
 def wire(form: Form, payload: bytes, position: Position | None) -> bytes:
     """Return a frame's JSON as the bytes of its form; only SSE carries the position."""
     if form is Form.SSE:
         return sse_event(payload, position)
+    if form is Form.POLL:
+        return payload + b"\n"
     return text_frame(payload)
 
 
@@ -101,7 +114,7 @@ def encode(frame: dict[str, Any]) -> bytes:
 
 def rows(form: Form) -> Render:
     """Return what makes replayed rows, which are complete frames as JSON, bytes of a form."""
-    return _sse_events if form is Form.SSE else _text_frames
+    return {Form.SSE: _sse_events, Form.POLL: _lines}.get(form, _text_frames)
 
 
 def ready(position: Position, *, recovered: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from eventhub.command import parse_json
 from eventhub.errors import EventHubError, Rejected
+from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection import too_large
 from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
 from eventhub.gateway.presence import while_connected
@@ -21,9 +22,14 @@ from eventhub.gateway.view import View
 from eventhub.snapshots import Render
 
 
-async def get(route: Route, request: web.Request) -> web.StreamResponse:
-    """Answer with the current rows of the query; sees every write answered before."""
+async def get(route: Route, request: web.Request, changes: Changes) -> web.StreamResponse:
+    """Answer with the current rows of the query, or what has changed since a position.
+
+    Either sees every write that was answered before.
+    """
     visit = await route.admit(request)
+    if visit.control("_since") is not None:
+        return await changes.get(route, request, visit, _headers(route, request))
     view = route.view(visit, Form.BARE)
     check_honoured(visit.asked, Surface.ROWS)
     if view.history:

@@ -90,6 +90,15 @@ class Subscriber:
         """Begin to read; errors are told to the client and close its connection."""
         self._task = self._fanout.spawn(self._guarded(start, replays))
 
+    async def join(self, start: Start) -> None:
+        """Read on from a place in the log until attached; errors are the caller's.
+
+        Unlike `start` it tells nothing but events, and has no task of its own.
+        """
+        self.position = start.position or 0
+        await self._catch_up(up_to=start.head)
+        await self._catch_up()
+
     def stop(self) -> None:
         """Read no more; idempotent."""
         self._is_stopped = True
@@ -222,6 +231,6 @@ class Subscriber:
 
     def _tell(self, frame: dict[str, object], sequence: int | None = None) -> None:
         """Write a control frame; bare clients know none."""
-        if self.view.form.sequenced:
+        if self.view.form.controlled:
             position = None if sequence is None else self.view.position(sequence)
             self._outlet.push(protocol.wire(self.view.form, protocol.encode(frame), position))

@@ -111,8 +111,16 @@ async def test_what_may_be_meant_for_somebody_else_is_ignored_unless_the_endpoin
 
 async def test_a_control_is_refused_where_it_has_no_effect(hub: Hub) -> None:
     url = f"{hub.url}/notes"
-    status, told = await request("GET", f"{url}?_since=now")
-    assert (status, told["_error"]["column"]) == (400, "_since")
+    refused = ["_wait=1", "_since=now&_sort=n", "_since=now&_limit=1", "_since=now&_offset=1"]
+    for query in refused:
+        status, told = await request("GET", f"{url}?{query}")
+        assert (status, told["_error"]["code"]) == (400, "bad_filter")
+        assert told["_error"]["column"] == query.split("&")[-1].partition("=")[0]
+    status, _ = await request("GET", f"{url}?_since=now&_format=csv")
+    assert status == 400
+    for bare in (False, True):
+        async with connect(f"{url}?_wait=1", bare=bare) as client:
+            assert (await client.receive())["_error"]["column"] == "_wait"
     for headers in ({}, SSE):
         status, _ = await request("GET", f"{url}?_format=xml", headers=headers)
         assert status == 400

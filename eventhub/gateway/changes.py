@@ -1,0 +1,177 @@
+"""Changes: what has happened since a position, as the answer to one GET. It may wait for it.
+
+For clients that neither WebSockets nor streams reach (long polling). While it waits, such a request
+is a subscriber like any other, in the group of those who ask for the same, and nothing else.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from eventhub.errors import EventHubError, Rejected
+from eventhub.gateway.broadcast import Line
+from eventhub.gateway.controls import Surface, check_honoured, checked_choice
+from eventhub.gateway.presence import while_connected
+from eventhub.gateway.protocol import POSITION_HEADER, Form
+from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.since import Start, start_of
+from eventhub.gateway.subscriber import Subscriber
+from eventhub.gateway.view import View
+
+MAX_EVENTS = 10_000
+"""Of one answer. It ends soon after them; the next one goes on from there."""
+MAX_BYTES = 4 << 20
+"""Of one answer, as `MAX_EVENTS`."""
+MAX_WAIT_SECONDS = 60
+"""Beyond it, what stands between client and hub gives up first."""
+FORMATS = ("json", "ndjson")
+_SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
+
+
+class _FullError(ConnectionError):
+    """The answer holds enough: its subscriber reads no further."""
+
+
+class _Lines(asyncio.WriteTransport):
+    """Keeps what is written: what a line in a crowd needs of a transport."""
+
+    def __init__(self, keep: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self.write = keep  # type: ignore[method-assign,assignment] # only bytes are written
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits here."""
+        return 0
+
+
+class _Answer:
+    """An `Outlet` that keeps what it is told: a frame a line."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._events = 0
+        self._bytes = 0
+        self.is_ready = asyncio.Event()
+        """There is something to answer with, or there is no more time."""
+        self.line = Line(_Lines(self.push))
+        self.is_closing = False
+
+    @property
+    def is_full(self) -> bool:
+        """See `Outlet`."""
+        return self._events >= MAX_EVENTS or self._bytes >= MAX_BYTES
+
+    @property
+    def lines(self) -> bytes:
+        """What there is."""
+        return b"".join(self._parts)
+
+    def push(self, data: bytes) -> None:
+        """See `Outlet`."""
+        self._parts.append(data)
+        self._events += data.count(b"\n")
+        self._bytes += len(data)
+        self.is_ready.set()
+
+    def when_full(self, call: Callable[[], None]) -> None:
+        """See `Outlet`; it leaves the fan-out as soon as there is anything."""
+
+    def ping(self) -> None:
+        """See `Outlet`; who waits for an answer is not pinged."""
+
+    async def drain(self) -> None:
+        """See `Outlet`; one that is full stays full."""
+        if self.is_full:
+            raise _FullError
+
+    async def fail(self, error: EventHubError) -> None:
+        """See `Outlet`; whoever asked is told by the answer itself."""
+        raise error
+
+
+class Changes:
+    """The requests for changes that wait now."""
+
+    def __init__(self) -> None:
+        self._waiting: set[_Answer] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Answer all who wait with what there is; they ask again."""
+        self._is_stopping = True
+        for answer in self._waiting:
+            answer.is_ready.set()
+
+    async def get(
+        self, route: Route, request: web.Request, visit: Visit, headers: dict[str, str]
+    ) -> web.Response:
+        """Answer with the events since a position that a view is told of.
+
+        Raises:
+            Rejected: `bad_position`, `gone`: the position cannot be gone on from; `bad_filter`.
+            Unavailable: the log cannot be read now.
+        """
+        view = route.view(visit, Form.POLL)
+        check_honoured(visit.asked, Surface.CHANGES)
+        form = checked_choice("_format", visit.control("_format"), FORMATS)
+        seconds = _wait_of(visit)
+        async with while_connected(request):
+            start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
+            lines, sequence = await self._changes(route, view, start, seconds)
+        content_type = "application/x-ndjson"
+        if form == "json":
+            content_type, lines = "application/json", b"[%s]" % lines[:-1].replace(b"\n", b",\n")
+        headers = {**headers, POSITION_HEADER: str(view.position(sequence))}
+        return web.Response(body=lines, content_type=content_type, headers=headers)
+
+    async def _changes(
+        self, route: Route, view: View, start: Start, seconds: float
+    ) -> tuple[bytes, int]:
+        """Return the frames, and the sequence that they go up to."""
+        if start.position is None or not start.recovered:
+            message = (
+                f"_since: the position is lost ({start.reason}): GET the rows again without it,"
+                " and go on from the EventHub-Position of that answer"
+            )
+            raise Rejected("gone", message, column="_since")
+        answer = _Answer()
+        subscriber = Subscriber(view, route.fanout, route.stream, answer)
+        try:
+            with suppress(_FullError):
+                await subscriber.join(start)
+                await self._wait(answer, seconds)
+        finally:
+            is_attached = route.fanout.is_attached(subscriber)
+            subscriber.stop()
+        # It was told of everything up to the head, in the turn of the loop in which it left.
+        return answer.lines, route.fanout.feed.head if is_attached else subscriber.position
+
+    async def _wait(self, answer: _Answer, seconds: float) -> None:
+        if self._is_stopping or not seconds:
+            return
+        self._waiting.add(answer)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await answer.is_ready.wait()
+        finally:
+            self._waiting.discard(answer)
+
+
+def _wait_of(visit: Visit) -> float:
+    """Return the seconds to wait for the first event.
+
+    Raises:
+        Rejected: `bad_filter`: not a number, or too many.
+    """
+    given: Any = visit.control("_wait")
+    if given is None:
+        return 0.0
+    if not _SECONDS.fullmatch(given) or float(given) > MAX_WAIT_SECONDS:
+        message = f"_wait is a number of seconds, {MAX_WAIT_SECONDS} at the most, as _wait=25"
+        raise Rejected("bad_filter", message, column="_wait")
+    return float(given)
