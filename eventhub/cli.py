@@ -126,12 +126,16 @@ def _announce(url: str) -> None:
 
 @main.command()
 @_FILE
-def check(file: Path) -> None:
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+def check(file: Path, strict: bool) -> None:
     """Check FILE: every key, type and expression."""
     from eventhub import hub
 
     config = _load(file)
     hub.check(config)
+    if strict and config.warnings:
+        click.echo("\n".join(config.warnings), err=True)
+        sys.exit(2)
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
     for endpoint in config.endpoints:

@@ -25,8 +25,8 @@ from eventhub.config.settings import (
     read_struct,
     without_password,
 )
+from eventhub.config.tree import Findings, Node, joined, merged
 from eventhub.config.urls import UrlSection
-from eventhub.config.yamlfile import Findings, Node, joined, merged
 
 ENVIRONMENT: dict[str, str] = {
     "EVENTHUB_HOST": "server.host",

@@ -11,7 +11,7 @@ import msgspec
 
 from eventhub.arguments import Unknown
 from eventhub.columns import Column
-from eventhub.config.yamlfile import Findings, Node, joined
+from eventhub.config.tree import Findings, Node, joined
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,6 +177,7 @@ class FileEndpoint(Struct, frozen=True):
     pattern: str
     path: Path
     default_filename: str = "index.html"
+    headers: dict[str, str] = {}
 
 
 class Config(Struct, frozen=True):

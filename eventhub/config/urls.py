@@ -22,7 +22,7 @@ from eventhub.config.settings import (
     read_value,
     without_password,
 )
-from eventhub.config.yamlfile import Findings, Node, joined
+from eventhub.config.tree import Findings, Node, joined
 from eventhub.errors import EventHubError, Misconfigured
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
 
@@ -169,7 +169,7 @@ class UrlSection:
 
     def _file_endpoint(self, name: str, pattern: Node, node: Node, path: str) -> None:
         kwargs_path = joined(path, "kwargs")
-        kwargs = self._known(node, kwargs_path, (*_FILE_KEYS, "auth"), _GRAMEX_KWARGS)
+        kwargs = self._known(node, kwargs_path, (*_FILE_KEYS, "auth", "headers"), _GRAMEX_KWARGS)
         if "auth" in kwargs and kwargs["auth"].value is not False:
             # Served without it, it would be open to all.
             self._findings.warn(kwargs["auth"], path, "files behind auth are not served")
@@ -183,6 +183,8 @@ class UrlSection:
             if key in kwargs
         }
         values["path"] = node.folder / (values["path"] or "")
+        if "headers" in kwargs:
+            values["headers"] = self._headers(kwargs["headers"], joined(kwargs_path, "headers"))
         url = self._pattern(name, pattern, path, may_be_folder=True)
         self.files.append(FileEndpoint(name=name, pattern=url, **values))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from eventhub.config import FileEndpoint
 from eventhub.gateway.private import PrivateFiles, has_private_name
@@ -15,6 +16,7 @@ _TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE
 """In a path as it was sent: a separator or a step up in disguise. No page needs one."""
 _COMPRESSED: Final = (".gz", ".br")
 """What aiohttp sends instead of a file, where it is beside it and the browser takes it."""
+_HEADERS: Final = CIMultiDict({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})
 
 
 class Files:
@@ -24,6 +26,8 @@ class Files:
         self._root = endpoint.path.resolve()
         """A file, or the folder."""
         self._default = endpoint.default_filename
+        self._headers = _HEADERS.copy()
+        self._headers.update(endpoint.headers)
         self._private = private
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -37,9 +41,7 @@ class Files:
             path = await asyncio.to_thread(self._find, below)
         if path is None:
             raise web.HTTPNotFound
-        return web.FileResponse(
-            path, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
-        )
+        return web.FileResponse(path, headers=self._headers)
 
     def _find(self, below: str) -> Path | None:
         asked = below.split("/")

@@ -42,6 +42,19 @@ def test_check_lists_the_endpoints_of_a_good_file(tmp_path: Path) -> None:
     assert output("check", file).splitlines() == ["/notes  table notes", f"{file} is fine"]
 
 
+def test_strict_check_takes_warnings_for_errors(tmp_path: Path) -> None:
+    file = written(tmp_path, GOOD + "schedule: {}\nvariables: {themes: [dark]}\n")
+    shown = output("check", file).splitlines()
+    assert [line.partition(": ")[0] for line in shown[:2]] == ["warning", "warning"]
+    done = run("check", file, "--strict")
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = GOOD.count("\n")
+    assert {line.split(": ")[0] for line in done.stderr.splitlines()} == {
+        f"{file}:{lines + 1}",
+        f"{file}:{lines + 2}",
+    }
+
+
 def test_check_names_file_and_line_of_every_mistake(tmp_path: Path) -> None:
     file = written(tmp_path, THREE_MISTAKES)
     done = run("check", file)

@@ -178,6 +178,12 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_known_one(folder: 
         ("email: {a: {type: smtp}}", "hub.yaml:1: email.a: host is missing: type smtp needs one"),
         ("- a", "hub.yaml:1: expected a mapping, not ['a']"),
         ("url:\n  a: 1\n  a: 2", "hub.yaml:3: key 'a' is already at hub.yaml:2"),
+        (
+            "log:\n  level: info\nlog:\n  level: info",
+            "hub.yaml:3: key 'log' is already at hub.yaml:1",
+        ),
+        ("server:\n  a if nosuch: 1", "hub.yaml:2: server.a if nosuch: 'nosuch' is no name here"),
+        ("server:\n  port if 1/0: 1", "hub.yaml:2: server.port if 1/0: the condition raised Zero"),
         ("url: [", "hub.yaml:1: not YAML: "),
         ("url: !!python/name:os.system ''", "hub.yaml:1: '' is not a python/name:os.system"),
         ("x: &a [*a]", "hub.yaml:1: an alias inside what it stands for"),
@@ -382,11 +388,6 @@ def test_a_braced_variable_must_be_defined(folder: Folder) -> None:
     assert problem.startswith("hub.yaml:2: broker.password: ${SECRET} is not defined")
 
 
-def test_a_variable_that_is_no_text_is_told(folder: Folder) -> None:
-    (problem,) = folder.problems("variables:\n  A: [1]\n")
-    assert problem == "hub.yaml:2: variables.A: use a plain value or {default: ...}"
-
-
 # --- Imports
 
 
@@ -432,6 +433,70 @@ def test_a_problem_of_an_imported_file_is_told_there(folder: Folder) -> None:
     folder.write("one/chat.yaml", "server:\n  prt: 1\n")
     (problem,) = folder.problems("import: one/chat.yaml\n")
     assert problem.startswith("one/chat.yaml:2: server: unknown key 'prt'")
+
+
+def test_a_section_in_two_parts_is_read_as_one(folder: Folder) -> None:
+    folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
+    folder.write("two/chat.yaml", CHAT.format(name="two", who="them", port=2))
+    text = "import: {a: one/chat.yaml}\nimport: {b: two/chat.yaml}\n"
+    assert [each.name for each in folder.load(text).endpoints] == ["one", "two"]
+    assert folder.warnings(text) == [
+        "hub.yaml:2: section 'import' is already at hub.yaml:1: both are read as one"
+    ]
+
+
+def test_keys_under_a_condition_count_where_it_holds(folder: Folder) -> None:
+    folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
+    config = folder.load(
+        """
+        variables: {PLACE: here}
+        import:
+          yes if PLACE == 'here': one/chat.yaml
+          no if socket.gethostname() in {'no such host'}: none.yaml
+        server:
+          port: 1
+          port if PLACE == 'here' and os.path.exists('/'): 2
+          port if PLACE == 'there': 3
+        """
+    )
+    assert ([each.name for each in config.endpoints], config.server.port) == (["one"], 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (
+            "import:\n  ui: {path: $GRAMEXAPPS/ui/gramex.yaml, YAMLURL: /ui/}",
+            "hub.yaml:2: import.ui: $GRAMEXAPPS is part of Gramex, which is not used here:"
+            " it is not imported",
+        ),
+        (
+            "import:\n  a if gramex_x.y: none.yaml",
+            "hub.yaml:2: import.a if gramex_x.y: 'gramex_x' is no name here, nor can it be"
+            " imported: ModuleNotFoundError: No module named 'gramex_x': it is not imported",
+        ),
+        (
+            "import:\n  a: {path: one/chat.yaml, KWARGS: {title: Admin}}",
+            "hub.yaml:2: import.a.KWARGS: a variable is text, a number, true or false:"
+            " this one has no effect",
+        ),
+        (
+            "variables:\n  themes: [default, dark]",
+            "hub.yaml:2: variables.themes: a variable is text, a number, true or false:"
+            " this one has no effect",
+        ),
+    ],
+)
+def test_what_only_gramex_needs_is_a_warning(folder: Folder, text: str, warning: str) -> None:
+    folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
+    assert folder.warnings(text) == [warning]
+
+
+def test_what_gramex_has_is_imported_where_it_is_there(folder: Folder) -> None:
+    folder.write("apps/ui.yaml", CHAT.format(name="ui", who="them", port=1))
+    text = "import: $GRAMEXAPPS/ui.yaml"
+    config = folder.load(text, {"GRAMEXAPPS": str(folder.path / "apps")})
+    assert [each.name for each in config.endpoints] == ["ui"]
 
 
 def test_modules_beside_an_imported_file_are_found(folder: Folder) -> None:

@@ -15,6 +15,8 @@ from eventhub.gateway.app import add_routes
 from eventhub.gateway.live import Live
 from eventhub.gateway.private import has_private_name
 
+OWN = {"cache-control": "private", "X-Own": "1"}
+
 
 @dataclass
 class Site:
@@ -86,7 +88,9 @@ async def site(root: Path) -> AsyncIterator[Site]:
             FileEndpoint(name="all", pattern="/s/", path=root),
             FileEndpoint(name="one", pattern="/one", path=root / "page.html"),
             FileEndpoint(name="gone", pattern="/gone", path=root / "nothing"),
-            FileEndpoint(name="sub", pattern="/sub/", path=root, default_filename="page.html"),
+            FileEndpoint(
+                name="sub", pattern="/sub/", path=root, default_filename="page.html", headers=OWN
+            ),
         ),
     )
     app = web.Application()
@@ -96,6 +100,13 @@ async def site(root: Path) -> AsyncIterator[Site]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield Site(runner.addresses[0][1])
     await runner.cleanup()
+
+
+async def test_headers_of_the_configuration_come_before_those_of_the_hub(site: Site) -> None:
+    _, answer = await site.get("/sub/")
+    head = answer.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+    assert b"x-own: 1" in head
+    assert [line for line in head if b"cache-control" in line] == [b"cache-control: private"]
 
 
 @pytest.mark.parametrize(
