@@ -30,6 +30,8 @@ _PART = re.compile(r"->|__|[^\w|-]")
 """After a column's name: how one asks for a part of it elsewhere, as `data[x]` or `data->>x`."""
 _MIN_EDITED = 4
 """Letters of a column: of shorter ones, too many words are one edit away."""
+_LIKENESS = 0.7
+"""Of a name that is suggested, from 0 to 1."""
 _MAX_COMPARED = 100
 """Characters of a name that the nearest one is looked for."""
 
@@ -98,7 +100,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence about an unknown name: the nearest, or what there is."""
     known = list(known)
     folded = {each.strip().casefold(): each for each in known}
-    near = get_close_matches(name.strip().casefold()[:_MAX_COMPARED], folded, 1)
+    near = get_close_matches(name.strip().casefold()[:_MAX_COMPARED], folded, 1, _LIKENESS)
     if near:
         return f": did you mean {folded[near[0]]}?"
     return f": there is {', '.join(known)}" if known else ""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from eventhub.arguments import GRAMEX_CONTROLS, Unknown, nearest, shown
 from eventhub.columns import numbers
 from eventhub.errors import Rejected
 from eventhub.event import METHODS, Method
@@ -25,6 +26,9 @@ _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """With the process's random part: ids of writes that no other process uses."""
 _DECODER = msgspec.json.Decoder()
+CONTROLS = ("_method", "_key", "_if_seq", "_ref", "_alert")
+"""Of a message. What Gramex pages send besides is dropped; any other is a mistake."""
+_KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
 def _exact(text: str) -> float | Decimal:
@@ -97,13 +101,21 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     alert: bool = True
 
     @classmethod
-    def parse(cls, raw: object, *, method: str | None = None, user: str | None = None) -> "Command":
+    def parse(
+        cls,
+        raw: object,
+        *,
+        method: str | None = None,
+        user: str | None = None,
+        unknown: Unknown | None = None,
+    ) -> "Command":
         """Read the controls of a message.
 
         Args:
             raw: the decoded JSON.
             method: what the transport says where the message says nothing; default POST.
             user: id of the sender: nobody's key is another's.
+            unknown: `ignore` drops controls that there are not.
 
         Raises:
             Rejected: `bad_json`, `bad_method` or `bad_control`.
@@ -113,6 +125,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         known = _method(raw.get("_method", method or "POST"))
         message = {"_method": known}
         message.update([item for item in raw.items() if item[0][:1] != "_"])
+        if len(message) <= len(raw) and unknown != "ignore":
+            _check_controls(raw)
         key = raw.get("_key")
         return cls(
             method=known,
@@ -122,6 +136,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if_sequence=_if_sequence(raw.get("_if_seq")),
             alert=raw.get("_alert") not in (False, "false", "0"),
         )
+
+
+def _check_controls(raw: dict[str, Any]) -> None:
+    for name in raw:
+        if name[:1] == "_" and name not in _KNOWN:
+            message = f"{shown(name)} is no control of a message{nearest(name, CONTROLS)}"
+            raise Rejected("bad_control", message, column=name)
 
 
 def _method(name: object) -> Method:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from eventhub import metrics
+from eventhub.arguments import nearest, shown
 from eventhub.channel import Endpoint, checked_id
 from eventhub.columns import STAMP, Columns, stamp_of_hooks
 from eventhub.command import Command
@@ -163,7 +164,7 @@ class Ingest:
             done(_counted(told))
         else:
             self._appended["POST"].inc()
-            done(Receipt(draft.id, told.sequence, duplicate=False))
+            done(Receipt(draft.id, told.sequence, duplicate=False, ignored=draft.ignored))
 
     async def _store(self, draft: "Draft") -> Receipt:
         command = draft.command
@@ -190,7 +191,7 @@ class Ingest:
         if duplicate:
             return await self._repeated(draft, sequence)
         self._rows.note([StoredEvent(sequence, event)])
-        return Receipt(draft.id, sequence, duplicate)
+        return Receipt(draft.id, sequence, duplicate, draft.ignored)
 
     async def _repeated(self, draft: "Draft", sequence: int) -> Receipt:
         """Return the receipt of the first of two writes with one key, if they are one write.
@@ -206,7 +207,8 @@ class Ingest:
             raise Rejected("bad_control", "this _key was used for another write")
         self._rows.note([first])
         # Our own attempt, whose answer was lost, is no repetition: only its clock tells it.
-        return Receipt(first.event.id, sequence, duplicate=first.event.time != draft.time)
+        is_repeated = first.event.time != draft.time
+        return Receipt(first.event.id, sequence, is_repeated, draft.ignored)
 
     def _plain_draft(self, command: Command, handler: Handler) -> "Draft":
         """Return what the columns make of a POST that no hook changes."""
@@ -241,6 +243,7 @@ class Ingest:
         now: str,
     ) -> "Draft":
         user = handler.current_user
+        ignored = self._ignored(command.message, message)
         return Draft(
             command=command,
             id=checked_id(message.get("id")),
@@ -249,7 +252,24 @@ class Ingest:
             user=None if user is None else str(user.id),
             message=message,
             broadcast=broadcast,
+            ignored=ignored,
         )
+
+    def _ignored(self, sent: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:
+        """Return the keys that the client has sent, the hooks have left, and no column has.
+
+        Raises:
+            Rejected: `bad_value`: the endpoint refuses them.
+        """
+        if kept.keys() <= self._columns.by_name.keys():
+            return ()
+        ignored = tuple(key for key in kept if key in sent and key not in self._columns)
+        if ignored and self._endpoint.config.unknown == "refuse":
+            near = nearest(ignored[0], self._columns.names)
+            raise Rejected(
+                "bad_value", f"{shown(ignored[0])} is no column{near}", column=ignored[0]
+            )
+        return ignored
 
     def _utc(self) -> str:
         """Return the time, ISO 8601 with microseconds and no zone: a message needs it twice."""
@@ -269,7 +289,7 @@ class Ingest:
         if not draft.command.is_keyed:
             raise refusal
         if last is not None and last.event.write == draft.command.write:
-            return Receipt(last.event.id, last.sequence, duplicate=True)
+            return Receipt(last.event.id, last.sequence, True, draft.ignored)
         receipt = await self._receipts.find(draft.command.write)
         if receipt is None:
             raise refusal
@@ -321,6 +341,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: dict[str, Any]
     """Without controls."""
     broadcast: dict[str, Any] | None
+    ignored: tuple[str, ...] = ()
+    """As a receipt tells it."""
 
     def on(self, last: StoredEvent | None, columns: Columns) -> Event:
         """Return the event that this message is after the row's last event.

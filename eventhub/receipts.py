@@ -31,10 +31,13 @@ class Receipt(NamedTuple):
     id: str
     sequence: int
     duplicate: bool
+    ignored: tuple[str, ...] = ()
+    """Keys of the message that are no column: told to all, and no part of the row."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the receipt as it goes to a client."""
-        return {"id": self.id, "_seq": self.sequence, "duplicate": self.duplicate}
+        told = {"id": self.id, "_seq": self.sequence, "duplicate": self.duplicate}
+        return {**told, "ignored": self.ignored} if self.ignored else told
 
 
 def write_id(key: object, user: str | None = None) -> str:

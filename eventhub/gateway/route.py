@@ -140,7 +140,12 @@ class Route:
     def _command(self, raw: Any, visit: Visit, method: str | None) -> Command | EventHubError:
         user = visit.handler.current_user
         try:
-            return Command.parse(raw, method=method, user=None if user is None else user.id)
+            return Command.parse(
+                raw,
+                method=method,
+                user=None if user is None else user.id,
+                unknown=self.endpoint.config.unknown,
+            )
         except Rejected as error:
             return error
 

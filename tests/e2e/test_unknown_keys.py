@@ -132,3 +132,32 @@ async def test_a_control_is_refused_where_it_has_no_effect(hub: Hub) -> None:
         assert told["_error"]["column"] == query.partition("=")[0]
     status, _ = await request("POST", f"{url}?_=1&topic=x", json={"topic": "a"})
     assert status == 201
+
+
+async def test_keys_of_a_message_that_are_no_columns_are_told_to_its_sender(hub: Hub) -> None:
+    message = {"topic": "colours", "colour": "red", "Topic": "x"}
+    for method in ("POST", "PUT"):
+        status, told = await request(method, f"{hub.url}/notes", json={"id": "told", **message})
+        assert status < 300
+        assert told["ignored"] == ["colour", "Topic"]
+    status, told = await request("POST", f"{hub.url}/notes", data={"topic": "x", "size": "1"})
+    assert (status, told["ignored"]) == (201, ["size"])
+    async with connect(f"{hub.url}/notes?topic=colours&_since=now") as client:
+        await client.replay()
+        acknowledged = await client.write(message)
+        assert acknowledged["ignored"] == ["colour", "Topic"]
+        assert client.table[acknowledged["id"]]["colour"] == "red"
+        plain = await client.write({"topic": "colours"})
+        assert "ignored" not in plain
+        refused = await client.ask({**message, "_methd": "PUT"})
+        assert (refused["_error"]["code"], refused["_error"]["column"]) == ("bad_control", "_methd")
+
+
+async def test_an_endpoint_refuses_or_drops_what_means_nothing_in_a_message(hub: Hub) -> None:
+    url = f"{hub.url}/refusing"
+    status, told = await request("POST", url, json=[{"topc": "x"}, {"id": "fine", "topic": "x"}])
+    assert status == 200
+    assert (told[0]["_error"]["code"], told[0]["_error"]["column"]) == ("bad_value", "topc")
+    assert told[1]["id"] == "fine"
+    status, told = await request("POST", f"{hub.url}/ignoring", json={"_methd": "PUT", "topc": "x"})
+    assert (status, told["ignored"]) == (201, ["topc"])

@@ -348,7 +348,7 @@ async def test_two_endpoints_on_one_table_share_the_channel(hub: Hub, typed: str
 async def test_user_and_controls_are_not_the_clients_to_set(typed: str) -> None:
     async with connect(f"{typed}?_since=now") as client:
         await client.replay()
-        receipt = await client.write({"user": "root", "_secret": 1, "body": "x"})
+        receipt = await client.write({"user": "root", "_xsrf": 1, "body": "x"})
         row = client.table[receipt["id"]]
         assert row["user"] is None
         await client.ask({"_method": "PUT", "id": receipt["id"], "user": "root"})

@@ -138,7 +138,12 @@ def test_an_array_is_several_messages() -> None:
         ({"_if_seq": "²"}, "bad_control"),
         ({"_if_seq": "9" * 5000}, "bad_control"),
         ({"_if_seq": []}, "bad_control"),
-        ({"_ref": {}, "_alert": [], "_unknown": object()}, None),
+        ({"_ref": {}, "_alert": [], "_xsrf": object()}, None),
+        ({"_methd": "PUT"}, "bad_control"),
+        ({"_METHOD": "PUT"}, "bad_control"),
+        ({"_KEY": 1}, "bad_control"),
+        ({"_seq": 1}, "bad_control"),
+        ({"__": 1}, "bad_control"),
     ],
 )
 def test_controls_are_read_or_refused(raw: object, code: str | None) -> None:
@@ -152,12 +157,32 @@ def test_controls_are_read_or_refused(raw: object, code: str | None) -> None:
 
 def test_of_the_controls_only_the_method_is_left_in_the_message() -> None:
     command = Command.parse(
-        {"_method": "put", "id": "1", "_key": 7, "_if_seq": "12", "_alert": "false", "_x": 1}
+        {"_method": "put", "id": "1", "_key": 7, "_if_seq": "12", "_alert": "false", "_": 1}
     )
     assert command.message == {"_method": "PUT", "id": "1"}
     assert (command.method, command.if_sequence, command.alert) == ("PUT", 12, False)
     assert command.is_keyed
     assert command.write == Command.parse({"_key": "7"}).write
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("_methd", "_method"), ("_KEY", "_key"), ("_ifseq", "_if_seq"), ("_alerts", "_alert")],
+)
+def test_an_unknown_control_is_refused_by_name(name: str, near: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        Command.parse({"id": "1", name: "x"})
+    assert (caught.value.code, caught.value.column) == ("bad_control", name)
+    assert f"did you mean {near}?" in caught.value.message
+    assert Command.parse({"id": "1", name: "x"}, unknown="ignore").message.keys() == {
+        "_method",
+        "id",
+    }
+
+
+@pytest.mark.parametrize("name", ["_", "_xsrf", "_format", "_meta", "_download", "_by"])
+def test_what_gramex_pages_send_is_dropped(name: str) -> None:
+    assert name not in Command.parse({name: "x"}).message
 
 
 def test_a_message_without_a_method_has_that_of_the_transport() -> None:
@@ -441,7 +466,7 @@ async def test_a_retry_with_a_key_has_the_first_receipt_and_stores_nothing(
         if process == "other":
             writer.receipts.note([stream.at(number + 1) for number in range(length)])
     again = await writer(keyed)
-    assert again == (first.id, first.sequence, True)
+    assert again == Receipt(first.id, first.sequence, True)
     assert stream.length == length
 
 
@@ -455,7 +480,7 @@ async def test_a_retry_at_once_is_known_before_the_event_has_passed_by(
     for message in earlier:
         await writer(message)
     first = await writer(keyed)
-    assert await writer(keyed) == (first.id, first.sequence, True)
+    assert await writer(keyed) == Receipt(first.id, first.sequence, True)
 
 
 async def test_a_retried_delete_has_the_first_receipt(stream: MemoryStream) -> None:
@@ -463,14 +488,14 @@ async def test_a_retried_delete_has_the_first_receipt(stream: MemoryStream) -> N
     await writer(id="1")
     first = await writer(_method="DELETE", id="1", _key="k")
     again = await Writer(stream, after=2)(_method="DELETE", id="1", _key="k")
-    assert again == (first.id, first.sequence, True)
+    assert again == Receipt(first.id, first.sequence, True)
     assert stream.length == 2
 
 
 async def test_a_retried_post_without_an_id_has_the_id_of_the_first(write: Writer) -> None:
     first = await write(text="a", _key="k")
     again = await write(text="a", _key="k")
-    assert again == (first.id, first.sequence, True)
+    assert again == Receipt(first.id, first.sequence, True)
 
 
 async def test_a_refusal_of_a_new_key_stays_one(stream: MemoryStream) -> None:
@@ -497,7 +522,7 @@ async def test_an_unknown_outcome_is_told_and_a_retry_settles_it() -> None:
     stream = Lossy(CHANNEL)
     writer = Writer(stream)
     assert await outcome(writer(id="1", _key="k")) == "unknown_outcome"
-    assert await writer(id="1", _key="k") == ("1", 1, True)
+    assert await writer(id="1", _key="k") == Receipt("1", 1, True)
     assert stream.length == 1
 
 
@@ -557,3 +582,45 @@ async def test_a_message_does_not_overtake_one_whose_row_was_deleted(stream: Mem
     sequences = [t.sequence for t in told if isinstance(t, Receipt)]
     assert sequences == [3, 4, 5, 6]
     assert [t.code for t in told if isinstance(t, EventHubError)] == ["exists"]
+
+
+# --- Keys that are no column ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hooks", [{}, {"prepare": "msg.pop('secret', None)"}])
+async def test_keys_that_are_no_column_are_told_to_the_sender(
+    stream: MemoryStream, hooks: dict[str, Any]
+) -> None:
+    write = Writer(stream, **hooks)
+    assert (await write(id="1", votes=1)).ignored == ()
+    for message in ({"id": "2"}, {"_method": "PUT", "id": "1"}, {"_method": "DELETE", "id": "1"}):
+        receipt = await write({**message, "colour": "red", "text": "x", "Votes": 2})
+        assert receipt.ignored == ("colour", "Votes")
+        assert receipt.as_dict()["ignored"] == ("colour", "Votes")
+        assert stream.at(receipt.sequence).event.message["colour"] == "red"
+
+
+async def test_a_retry_is_told_of_them_too(write: Writer) -> None:
+    first = await write(id="1", colour="red", _key="k")
+    again = await write(id="1", colour="red", _key="k")
+    assert again == first._replace(duplicate=True)
+    assert again.ignored == ("colour",)
+
+
+async def test_keys_that_hooks_take_or_make_are_not_the_senders(stream: MemoryStream) -> None:
+    default = {"POST": {"made": "1"}}
+    write = Writer(stream, prepare="msg.pop('secret', None)", message_default=default)
+    receipt = await write(id="1", secret="x")
+    assert receipt.ignored == ()
+    assert stream.at(receipt.sequence).event.message["made"] == 1
+
+
+async def test_an_endpoint_refuses_keys_that_are_no_column(stream: MemoryStream) -> None:
+    write = Writer(stream, unknown="refuse")
+    for message in ({"id": "1", "vote": 1}, {"_method": "PUT", "id": "0", "vote": 1}):
+        with pytest.raises(Rejected) as caught:
+            await write(message)
+        assert (caught.value.code, caught.value.column) == ("bad_value", "vote")
+        assert "did you mean votes?" in caught.value.message
+    assert stream.length == 0
+    assert (await write(id="1", votes=1)).ignored == ()

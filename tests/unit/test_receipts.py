@@ -65,7 +65,11 @@ async def test_what_was_before_is_read_back_once_and_only_when_asked(stream: Cou
     assert stream.follows == 0
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(receipts.find(write)) for write in KEYED]
-    assert [task.result() for task in tasks] == [("r0", 1, True), ("r2", 3, True), None]
+    assert [task.result() for task in tasks] == [
+        Receipt("r0", 1, True),
+        Receipt("r2", 3, True),
+        None,
+    ]
     assert await receipts.find("kother") is None
     assert stream.follows == 1
 
@@ -115,7 +119,7 @@ async def test_while_the_log_is_silent_nobody_knows_and_later_it_is_read(
         for _ in range(100):  # none waits for the others' deadlines
             group.create_task(_is_told_to_come_back(receipts))
     stream.is_silent = False
-    assert await receipts.find(KEYED[0]) == ("r1", 1, True)
+    assert await receipts.find(KEYED[0]) == Receipt("r1", 1, True)
 
 
 async def _is_told_to_come_back(receipts: Receipts) -> None:
