@@ -8,7 +8,7 @@ import secrets
 from contextlib import suppress
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -89,6 +89,28 @@ def _depth(value: Any) -> int:
     return depth
 
 
+class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the row must be for a write to pass (RFC 9110 section 13.1): sequences, or `*` for any.
+
+    A number stands for the row's last event; 0 for a row that never was.
+    """
+
+    match: frozenset[int] | Literal["*"] | None = None
+    """The last event is one of these; `*`: the row exists."""
+    none_match: frozenset[int] | Literal["*"] | None = None
+    """The last event is none of these; `*`: the row does not exist."""
+
+    def holds(self, sequence: int, *, exists: bool) -> bool:
+        """Tell whether the last event of a row lets the write pass."""
+        if self.match is not None and not _is_among(self.match, sequence, exists=exists):
+            return False
+        return self.none_match is None or not _is_among(self.none_match, sequence, exists=exists)
+
+
+def _is_among(wanted: frozenset[int] | Literal["*"], sequence: int, *, exists: bool) -> bool:
+    return exists if wanted == "*" else sequence in wanted
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message as its sender means it: controls read, the rest untouched."""
 
@@ -98,6 +120,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     write: str
     is_keyed: bool = False
     if_sequence: int | None = None
+    precondition: Precondition | None = None
+    """What HTTP headers say beyond `if_sequence`."""
     alert: bool = True
 
     @classmethod
@@ -108,12 +132,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         method: str | None = None,
         user: str | None = None,
         unknown: Unknown | None = None,
+        precondition: Precondition | None = None,
     ) -> "Command":
         """Read the controls of a message.
 
         Args:
             raw: the decoded JSON.
             method: what the transport says where the message says nothing; default POST.
+            precondition: what else the transport says.
             user: id of the sender: nobody's key is another's.
             unknown: `ignore` drops controls that there are not.
 
@@ -134,6 +160,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, user),
             is_keyed=key is not None,
             if_sequence=_if_sequence(raw.get("_if_seq")),
+            precondition=precondition,
             alert=raw.get("_alert") not in (False, "false", "0"),
         )
 

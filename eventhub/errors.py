@@ -37,10 +37,14 @@ CODES: dict[str, Code] = {
     "bad_filter": Code(400, False, "An argument of the URL cannot be understood."),
     "bad_position": Code(400, False, "`_since` or `Last-Event-ID` is not a position."),
     "bad_request": Code(400, False, "The request cannot be answered as asked."),
+    "bad_body": Code(400, False, "The body is not what `Content-Type` or its encoding says."),
     "refused": Code(400, False, "A hook of the endpoint refused the message; its text says why."),
     "unauthorized": Code(401, False, "The endpoint asks for a login."),
     "forbidden": Code(403, False, "This user, or a page of this origin, may not."),
     "not_found": Code(404, False, "PUT or DELETE of an id that does not exist."),
+    "unknown_path": Code(404, False, "No endpoint, page or file is at this path."),
+    "method_not_allowed": Code(405, False, "The path has no such method; see the header `Allow`."),
+    "too_slow": Code(408, True, "The body came too slowly; nothing was stored."),
     "duplicate": Code(
         200, False, "A retry of a write that is stored; only bare WebSockets are told so."
     ),
@@ -48,8 +52,13 @@ CODES: dict[str, Code] = {
     "gone": Code(410, False, "Nothing can be told since this position: read the rows again."),
     "conflict": Code(412, False, "The row has moved on from `_if_seq` or `If-Match`."),
     "too_large": Code(413, False, "The message is larger than `server.max_message`."),
+    "url_too_long": Code(414, False, "The URL is longer than 64 KiB."),
+    "bad_type": Code(415, False, "The body's type, charset or compression is not supported."),
+    "upgrade_required": Code(426, False, "The WebSocket's version is not 13."),
+    "headers_too_large": Code(431, False, "A header is above 16 KiB, or there are more than 128."),
     "internal": Code(500, False, "EventHub or a hook failed; the log has the details."),
     "unavailable": Code(503, True, "The event log cannot be reached now; nothing was stored."),
+    "busy": Code(503, True, "Too many bytes of bodies are under way; nothing was stored."),
     "unknown_outcome": Code(503, True, "The event may or may not be stored; retry with `_key`."),
 }
 

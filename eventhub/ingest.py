@@ -168,7 +168,8 @@ class Ingest:
 
     async def _store(self, draft: "Draft") -> Receipt:
         command = draft.command
-        needs_row = command.method != "POST" or bool(command.if_sequence)
+        is_plain = command.method == "POST" and command.precondition is None
+        needs_row = not is_plain or bool(command.if_sequence)
         last = self._rows.recent(draft.id) if needs_row else None
         is_fresh = not needs_row
         if needs_row and last is None:
@@ -215,8 +216,14 @@ class Ingest:
         now, message = self._utc(), command.message.copy()
         self._hooks.set_built_in(message, handler, now)
         del message["_method"]
-        message = self._columns.convert(self._columns.with_defaults(message))
+        message = self._converted(self._columns.with_defaults(message))
         return self._as_draft(command, message, None, handler, now)
+
+    def _converted(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Text columns take a truth by its name; an id does not."""
+        if isinstance(message.get("id"), bool):
+            raise Rejected("bad_id", "id is text or a number, not true or false", column="id")
+        return self._columns.convert(message)
 
     async def _draft(self, command: Command, handler: Handler) -> "Draft":
         """Run the hooks; return what they and the columns make of the message."""
@@ -228,7 +235,7 @@ class Ingest:
             message = self._columns.with_defaults(message)
         if STAMP in message:
             message[STAMP] = stamp_of_hooks(message[STAMP])
-        message = self._columns.convert(message)
+        message = self._converted(message)
         checked_id(message.get("id"))  # before `modify`, which may have effects of its own
         broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
         message, broadcast = _as_json(message), broadcast and _as_json(broadcast)
@@ -297,7 +304,9 @@ class Ingest:
 
 
 def _reads_no_row(command: Command | EventHubError) -> TypeGuard[Command]:
-    return isinstance(command, Command) and command.method == "POST" and command.if_sequence is None
+    if not isinstance(command, Command) or command.method != "POST":
+        return False
+    return command.if_sequence is None and command.precondition is None
 
 
 def _counted(refusal: EventHubError) -> EventHubError:
@@ -354,6 +363,9 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if expected is not None and expected != (last.sequence if last else 0):
             raise Conflict("conflict", f"{self.id} has changed since {expected}")
         old = None if last is None else last.event.row
+        wanted = self.command.precondition
+        if wanted and not wanted.holds(last.sequence if last else 0, exists=old is not None):
+            raise Conflict("conflict", f"{self.id} is not as If-Match or If-None-Match wants it")
         match self.command.method:
             case "POST":
                 if old is not None:

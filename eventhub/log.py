@@ -59,8 +59,9 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
-    # One line for each cookie that somebody makes up; the gateway's own is limited.
+    # A line for each cookie or subprotocol that somebody makes up; the gateway's own are limited.
     logging.getLogger("aiohttp_session").setLevel(logging.ERROR)
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -143,6 +143,8 @@ class Columns:
         )
         self.by_name = {column.name: column for column in self.all}
         self.names = tuple(self.by_name)
+        self.are_declared = bool(declared)
+        """The configuration names some; without any, a table takes what it is sent."""
         self._empty = {column.name: column.default for column in self.all}
         self._defaults = {k: value for k, value in self._empty.items() if value is not None}
         self._required = tuple(column.name for column in self.all if not column.nullable)

@@ -9,17 +9,19 @@ from eventhub import metrics
 from eventhub.config import Config
 from eventhub.errors import EventHubError
 from eventhub.gateway import rows
-from eventhub.gateway.connection import too_large
+from eventhub.gateway.body import expect
+from eventhub.gateway.conditional import check_single
 from eventhub.gateway.files import Files
+from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.presence import is_gone
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Route
+from eventhub.gateway.server import ALL_METHODS
 from eventhub.gateway.socket import abandon_after
 
 log = structlog.get_logger()
 
-METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS")
 STALLS = 2
 """Times `server.stalled_after` until the kernel closes what takes nothing; a WebSocket is told why
 after once."""
@@ -37,7 +39,8 @@ def add_routes(
     app.router.add_get("/readyz", _readiness(health))
     app.router.add_get("/metrics", _metrics)
     for route in routes:
-        app.router.add_route("*", route.endpoint.config.pattern, _guarded(route, live))
+        pattern, handler = route.endpoint.config.pattern, _guarded(route, live)
+        app.router.add_route("*", pattern, handler, expect_handler=expect)
     private = PrivateFiles(config)
     for endpoint in config.files:
         _add_files(app, Files(endpoint, private), endpoint.pattern)
@@ -85,15 +88,16 @@ def _guarded(route: Route, live: Live) -> _Handler:
         try:
             return await _dispatch(route, live, request)
         except EventHubError as error:
-            metrics.REFUSED.labels(error.code).inc()
+            if request.writer.output_size > 0:
+                raise  # an answer was begun
             return rows.refused(error, route, request)
-        except web.HTTPRequestEntityTooLarge:
-            return rows.refused(too_large(route.server), route, request)
         except web.HTTPException:
             raise
         except Exception as error:  # the client gets an error object, whatever went wrong
             if isinstance(error, ConnectionError) and is_gone(request):
                 return web.Response()  # to nobody
+            if request.writer.output_size > 0:
+                raise
             log.exception("request_failed", endpoint=route.endpoint.name)
             return rows.refused(EventHubError("internal error"), route, request)
 
@@ -101,16 +105,17 @@ def _guarded(route: Route, live: Live) -> _Handler:
 
 
 async def _dispatch(route: Route, live: Live, request: web.Request) -> web.StreamResponse:
+    check_single(request)
     match request.method:
         case "OPTIONS":
-            return web.Response(status=204, headers=route.cors(request))
-        case "GET" if request.headers.get("Upgrade", "").lower() == "websocket":
+            return web.Response(status=204, headers={"Allow": ALL_METHODS, **route.cors(request)})
+        case "GET" if wants_websocket(request):
             return await live.websocket(route, request)
-        case "GET" if "text/event-stream" in request.headers.get("Accept", ""):
+        case "GET" | "HEAD" if "text/event-stream" in request.headers.get("Accept", ""):
             return await live.sse(route, request)
-        case "GET":
+        case "GET" | "HEAD":
             return await rows.get(route, request, live.changes)
         case "POST" | "PUT" | "DELETE":
             return await rows.write(route, request)
-        case other:
-            return rows.not_allowed(f"{other} is none of {', '.join(METHODS)}", route, request)
+        case _:
+            raise web.HTTPMethodNotAllowed(request.method, ALL_METHODS.split(", "))

@@ -14,6 +14,7 @@ from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
 from eventhub.gateway.app import Health, add_routes
 from eventhub.gateway.auth import Rule, setup_auth
+from eventhub.gateway.body import Bodies
 from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.fanout import Fanout
@@ -21,6 +22,7 @@ from eventhub.gateway.live import Live
 from eventhub.gateway.origin import check_origins
 from eventhub.gateway.replay import Replays
 from eventhub.gateway.route import Route
+from eventhub.gateway.server import Runner
 from eventhub.hooks import Hooks
 from eventhub.ingest import Ingest
 from eventhub.log import limited
@@ -74,7 +76,7 @@ class Gateway:
         self._snapshots = snapshots
         self._health = health
         self._live = Live()
-        self._app = web.Application(client_max_size=4 * config.server.max_message)
+        self._app = web.Application()
         self._authenticator = setup_auth(self._app, config.auth, config.data)
         self._endpoints = endpoints
         self._parts = [self._compiled(endpoint) for endpoint in endpoints]
@@ -119,6 +121,7 @@ class Gateway:
 
     def _routes(self, channels: Mapping[str, ChannelParts]) -> list[Route]:
         routes = []
+        bodies = Bodies(self._config.server.max_message)
         for endpoint, rule, hooks in self._parts:
             parts = channels[endpoint.channel.name]
             routes.append(
@@ -133,6 +136,7 @@ class Gateway:
                     fanout=parts.fanout,
                     snapshots=self._snapshots,
                     replays=parts.replays,
+                    bodies=bodies,
                 )
             )
         return routes
@@ -140,7 +144,7 @@ class Gateway:
     async def _listen(self, routes: Sequence[Route]) -> web.AppRunner:
         server = self._config.server
         add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
+        runner = Runner(self._app, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         site = web.TCPSite(runner, server.host, server.port, backlog=1024)
         try:

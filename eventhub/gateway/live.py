@@ -11,6 +11,7 @@ from eventhub.errors import Close, EventHubError, Rejected
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection import SseConnection, WebSocketConnection
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice
+from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
@@ -66,6 +67,7 @@ class Live:
 
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a WebSocket; what becomes of it then is none of aiohttp's business."""
+        check_handshake(request)
         # First: what is written once the client sees itself connected is live.
         came = await coming(route.stream, route.fanout)
         connection = WebSocketConnection()
@@ -96,6 +98,8 @@ class Live:
         visit = await route.admit(request, since=request.headers.get("Last-Event-ID"))
         view = _view(route, visit, Form.SSE)
         start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
+        if request.method == "HEAD":
+            return web.Response(headers=route.cors(request), content_type="text/event-stream")
         connection = SseConnection()
         headers = {**route.endpoint.config.headers, **route.cors(request)}
         await connection.open(request, route.server, headers)

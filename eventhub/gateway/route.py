@@ -9,13 +9,14 @@ from aiohttp import web
 from eventhub.arguments import Args, parse_query_string
 from eventhub.channel import Endpoint
 from eventhub.columns import STAMP
-from eventhub.command import Command
+from eventhub.command import Command, Precondition
 from eventhub.conditions import EVERYTHING, Filter
 from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters import parse
-from eventhub.gateway.audit import audited
+from eventhub.gateway.audit import audited, client_of
 from eventhub.gateway.auth import Authenticator, Rule
+from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import REPLAYS, checked_choice
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.origin import check_origin, cors_headers
@@ -64,6 +65,7 @@ class Route:
     fanout: Fanout
     snapshots: Snapshots
     replays: Replays
+    bodies: Bodies
 
     async def admit(self, request: web.Request, *, since: str | None = None) -> Visit:
         """Let a request in: origin, identity, rule, default arguments, `open`.
@@ -108,6 +110,12 @@ class Route:
         """Tell whether a column keeps more digits of a number than a float does."""
         return bool(self.endpoint.channel.columns.spelling.decimals)
 
+    def client(self, request: web.Request, visit: Visit) -> str:
+        """Return whose share of a limit a request uses: its user's, or its address's."""
+        user = visit.handler.current_user
+        address = client_of(request, self.authenticator.proxies)
+        return f"address {address}" if user is None else f"user {user.id}"
+
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that let pages of other origins read an answer, if any may."""
         return cors_headers(request, self.endpoint.config.origins, self.authenticator.proxies)
@@ -126,18 +134,27 @@ class Route:
         return View(form, query, history=replay == "log", epoch=self.stream.epoch)
 
     def write(
-        self, messages: Iterable[Any], visit: Visit, method: str | None = None
+        self,
+        messages: Iterable[Any],
+        visit: Visit,
+        method: str | None = None,
+        precondition: Precondition | None = None,
     ) -> AsyncIterator[Receipt | EventHubError]:
         """Make decoded messages events, in order; as `Ingest.write`."""
-        commands = (self._command(message, visit, method) for message in messages)
+        commands = (self._command(each, visit, method, precondition) for each in messages)
         return self.ingest.write(commands, visit.handler)
 
     def post(self, message: Any, visit: Visit, done: Done) -> bool:
         """Begin to store a decoded message, if that needs no waiting; as `Ingest.post`."""
-        command = self._command(message, visit, None)
-        return self.ingest.post(command, visit.handler, done)
+        return self.ingest.post(self._command(message, visit), visit.handler, done)
 
-    def _command(self, raw: Any, visit: Visit, method: str | None) -> Command | EventHubError:
+    def _command(
+        self,
+        raw: Any,
+        visit: Visit,
+        method: str | None = None,
+        precondition: Precondition | None = None,
+    ) -> Command | EventHubError:
         user = visit.handler.current_user
         try:
             return Command.parse(
@@ -145,6 +162,7 @@ class Route:
                 method=method,
                 user=None if user is None else user.id,
                 unknown=self.endpoint.config.unknown,
+                precondition=precondition,
             )
         except Rejected as error:
             return error

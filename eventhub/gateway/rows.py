@@ -2,17 +2,17 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from eventhub.command import parse_json
 from eventhub.errors import EventHubError, Rejected
+from eventhub.gateway import refusal
 from eventhub.gateway.changes import Changes
-from eventhub.gateway.connection import too_large
+from eventhub.gateway.conditional import precondition_of
 from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
 from eventhub.gateway.presence import while_connected
 from eventhub.gateway.protocol import POSITION_HEADER, Form
@@ -50,6 +50,9 @@ async def _rows(
         response.charset = "utf-8"
         response.headers[POSITION_HEADER] = str(view.position(past.sequence))
         await response.prepare(request)
+        if request.method == "HEAD":
+            await response.write_eof()
+            return response
         await response.write(encoding.before)
         too_many = encoding.cut
         async for part in past.parts():
@@ -64,30 +67,39 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
     visit = await route.admit(request)
     if request.method != "DELETE" or request.body_exists:  # else its keys are the message
         check_writer(visit.asked)
-    messages, is_array = await _messages(route, request)
-    _check_headers(request, is_array=is_array)
-    messages = [_with_headers(message, request) for message in messages]
-    told = [outcome async for outcome in route.write(messages, visit, request.method)]
-    if is_array:
+    precondition = precondition_of(request)
+    columns = route.endpoint.channel.columns
+    async with route.bodies.messages(request, columns, route.client(request, visit)) as body:
+        if body.is_array and (precondition or "Idempotency-Key" in request.headers):
+            text = "headers with a key or a condition are for one message: use _key and _if_seq"
+            raise Rejected("bad_control", text)
+        messages = [_with_key(message, request) for message in body.messages]
+        writing = route.write(messages, visit, request.method, precondition)
+        told = [outcome async for outcome in writing]
+    if body.is_array:
         return _json([answer(each) for each in told], 200, route, request)
     first = told[0]
     if isinstance(first, EventHubError):
-        return refused(first, route, request)
+        return _refused(first, route, request)
     status = 201 if _method(messages[0], request) == "POST" and not first.duplicate else 200
     return _json(answer(first), status, route, request)
 
 
+def _with_key(message: Any, request: web.Request) -> Any:
+    """Read `Idempotency-Key` as `_key`."""
+    if isinstance(message, dict) and "Idempotency-Key" in request.headers:
+        return {**message, "_key": request.headers["Idempotency-Key"]}
+    return message
+
+
 def refused(error: EventHubError, route: Route, request: web.Request) -> web.Response:
-    """Answer with an error object."""
-    return _json({"_error": error.as_dict()}, error.http_status, route, request)
+    """Answer with an error object; the request is counted as refused."""
+    refusal.count(error, request)
+    return _refused(error, route, request)
 
 
-def not_allowed(message: str, route: Route, request: web.Request) -> web.Response:
-    """Answer a request with a method that no endpoint has (RFC 9110 section 15.5.6)."""
-    response = refused(Rejected("bad_method", message), route, request)
-    response.set_status(405)
-    response.headers["Allow"] = "GET, POST, PUT, DELETE, OPTIONS"
-    return response
+def _refused(error: EventHubError, route: Route, request: web.Request) -> web.Response:
+    return refusal.answer(error, _headers(route, request))
 
 
 def _headers(route: Route, request: web.Request) -> dict[str, str]:
@@ -105,50 +117,6 @@ def _json(body: Any, status: int, route: Route, request: web.Request) -> web.Res
 
 def _method(message: Any, request: web.Request) -> str:
     return str(message.get("_method", request.method)).upper()
-
-
-async def _messages(route: Route, request: web.Request) -> tuple[list[Any], bool]:
-    """Return the messages of the body, and whether it was an array.
-
-    A DELETE without a body takes its keys from the URL. JSON is JSON whatever the type says:
-    `curl -d` calls everything a form.
-    """
-    if request.content_type == "multipart/form-data":
-        return [_texts(await request.post())], False
-    body = await request.read()
-    if len(body) > route.server.max_message:
-        raise too_large(route.server)
-    start = body.lstrip()[:1]
-    if start not in (b"{", b"["):
-        if not body and request.method == "DELETE":
-            return [dict(request.query)], False
-        if request.content_type == "application/x-www-form-urlencoded":
-            return [_texts(await request.post())], False
-    return parse_json(body, exact=route.reads_decimals), start == b"["
-
-
-def _texts(form: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields of a form; files are not messages."""
-    return {key: value for key, value in form.items() if isinstance(value, str)}
-
-
-def _check_headers(request: web.Request, *, is_array: bool) -> None:
-    if is_array and ("Idempotency-Key" in request.headers or "If-Match" in request.headers):
-        raise Rejected(
-            "bad_control", "Idempotency-Key and If-Match are for one message: use _key and _if_seq"
-        )
-
-
-def _with_headers(message: Any, request: web.Request) -> Any:
-    """Read `Idempotency-Key` and `If-Match` (RFC 9110 section 13.1.1) as `_key` and `_if_seq`."""
-    if not isinstance(message, dict):
-        return message
-    controls: dict[str, Any] = {}
-    if "Idempotency-Key" in request.headers:
-        controls["_key"] = request.headers["Idempotency-Key"]
-    if "If-Match" in request.headers:
-        controls["_if_seq"] = request.headers["If-Match"].strip().strip('"')
-    return {**message, **controls}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,7 +154,7 @@ async def test_row_and_broadcast_carry_the_converted_value(
         ({"body": ["list"]}, "bad_value", "body"), ({"must": None}, "bad_value", "must"),
         ({"day": "yesterday"}, "bad_value", "day"), ({"at": 5}, "bad_value", "at"),
         ({"id": "x" * 201}, "bad_id", "id"), ({"id": "a\nb"}, "bad_id", "id"),
-        ({"id": ["x"]}, "bad_value", "id"),
+        ({"id": ["x"]}, "bad_value", "id"), ({"id": True}, "bad_id", "id"),
         ({"_method": "PATCH"}, "bad_method", None), ({"_method": 5}, "bad_method", None),
         ({"_method": "PUT", "body": "no id"}, "bad_id", "id"),
         ({"_method": "DELETE", "id": ""}, "bad_id", "id"),

@@ -1,0 +1,63 @@
+"""Handshake: what a request must say to become a WebSocket (RFC 6455 section 4.2.1).
+
+Checked here, because the HTTP library would answer mistakes in words of its own.
+"""
+
+import re
+
+from aiohttp import HttpVersion11, web
+
+from eventhub.errors import Rejected
+from eventhub.gateway.protocol import SUBPROTOCOL
+from eventhub.log import limited
+
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SHOWN = 100
+"""Characters of offered subprotocols in the log."""
+
+
+def wants_websocket(request: web.BaseRequest) -> bool:
+    """Tell whether a GET is meant to open a WebSocket, rightly or not."""
+    upgrade = request.headers.get("Upgrade", "").strip().lower()
+    return upgrade == "websocket" or "Sec-WebSocket-Key" in request.headers
+
+
+def check_handshake(request: web.BaseRequest) -> None:
+    """Check all that the HTTP library would.
+
+    Raises:
+        Rejected: `bad_request`, or `upgrade_required` for another version.
+    """
+    headers = request.headers
+    if request.version < HttpVersion11:
+        raise Rejected("bad_request", "a WebSocket needs HTTP/1.1")
+    if headers.get("Upgrade", "").strip().lower() != "websocket" or "upgrade" not in _list(
+        request, "Connection"
+    ):
+        text = "a WebSocket needs `Upgrade: websocket` and `Connection: upgrade`"
+        raise Rejected("bad_request", f"{text}: a proxy in between must pass both on")
+    if headers.getall("Sec-WebSocket-Version", []) != ["13"]:
+        raise Rejected("upgrade_required", "Sec-WebSocket-Version must be 13")
+    keys = headers.getall("Sec-WebSocket-Key", [])
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0].strip()):
+        raise Rejected("bad_request", "Sec-WebSocket-Key must be 16 bytes in base64, once")
+    _check_subprotocols(request)
+
+
+def _check_subprotocols(request: web.BaseRequest) -> None:
+    """An unknown one is no mistake (the client may go on without), but worth a line."""
+    if len(request.headers.getall("Sec-WebSocket-Protocol", [])) == 0:
+        return
+    offered = _list(request, "Sec-WebSocket-Protocol", lower=False)
+    if not all(_TOKEN.fullmatch(name) for name in offered):
+        raise Rejected("bad_request", "Sec-WebSocket-Protocol must be a list of names")
+    if offered and SUBPROTOCOL not in offered:
+        names = ", ".join(offered)[:_SHOWN]
+        limited.warning("subprotocol_unknown", by=request.remote or "unknown", offered=names)
+
+
+def _list(request: web.BaseRequest, name: str, *, lower: bool = True) -> list[str]:
+    whole = ",".join(request.headers.getall(name, []))
+    parts = [part.strip() for part in (whole.lower() if lower else whole).split(",")]
+    return [part for part in parts if part]

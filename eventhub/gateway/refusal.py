@@ -1,0 +1,122 @@
+"""Refusal: how a request that is not served is answered: an error object, a count, a line logged.
+
+Whatever a client gets wrong before its message is read (HTTP itself, the path, the method, the
+body's encoding) is answered in the same form as a refused message, and never in the HTTP library's.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import (
+    BadStatusLine,
+    HttpProcessingError,
+    InvalidHeader,
+    InvalidURLError,
+    LineTooLong,
+    PayloadEncodingError,
+)
+
+from eventhub import metrics
+from eventhub.errors import EventHubError, Rejected
+from eventhub.log import limited
+
+MAX_LINE = 64 << 10
+"""Bytes of a request's target: a filter that names some thousand ids fits."""
+MAX_HEADER = 16 << 10
+"""Bytes of one header line: above the 8 KiB that browsers and proxies allow for cookies."""
+MAX_HEADERS = 128
+_SHOWN = 200
+"""Characters of an error's text in the log."""
+_NOT_LOGGED = frozenset(
+    ("unauthorized", "forbidden", "not_found", "exists", "conflict", "unavailable", "internal")
+)
+"""Who may not is logged by `audit`, and what failed where it did; the others are usual."""
+CODINGS = "gzip, deflate"
+"""What `Content-Encoding` may say."""
+
+
+def answer(error: EventHubError, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return the error object as an HTTP answer."""
+    extra: dict[str, str] = {}
+    if error.code == "bad_type":
+        extra["Accept-Encoding"] = CODINGS  # RFC 9110 section 15.5.16
+    elif error.code == "upgrade_required":
+        extra |= {"Sec-WebSocket-Version": "13", "Upgrade": "websocket", "Connection": "Upgrade"}
+    elif error.code == "busy":
+        extra["Retry-After"] = "1"
+    return web.Response(
+        body=_encoded(error),
+        status=error.http_status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", **(headers or {}), **extra},
+    )
+
+
+def _encoded(error: EventHubError) -> bytes:
+    """A message may quote bytes that are no UTF-8, which aiohttp hands over as lone surrogates."""
+    told = error.as_dict()
+    for key, value in told.items():
+        if isinstance(value, str):
+            told[key] = value.encode(errors="backslashreplace").decode()
+    return msgspec.json.encode({"_error": told})
+
+
+def of_exception(raised: web.HTTPException) -> EventHubError:
+    """Return an error of ours for an answer that the HTTP library would give."""
+    if raised.status >= 500:
+        return EventHubError("internal error")
+    code, text = _OF_STATUS.get(raised.status, ("bad_request", "the request cannot be answered"))
+    return Rejected(code, text)
+
+
+_OF_STATUS = {
+    404: ("unknown_path", "no endpoint, page or file is at this path"),
+    405: ("method_not_allowed", "this path has no such method: see the header Allow"),
+    413: ("too_large", "the body is too large"),
+    417: ("bad_request", "Expect may say 100-continue and nothing else"),
+}
+
+
+def of_bad_http(error: BaseException | None) -> Rejected:
+    """Return what to tell a client whose bytes are no request (RFC 9112)."""
+    if isinstance(error, LineTooLong):
+        if error.args[1] == MAX_LINE:
+            return Rejected("url_too_long", f"the URL is longer than {MAX_LINE} bytes")
+        return Rejected("headers_too_large", f"a header is longer than {MAX_HEADER} bytes")
+    if isinstance(error, HttpProcessingError) and "Too many headers" in error.message:
+        return Rejected("headers_too_large", f"a request has at most {MAX_HEADERS} headers")
+    for kind, text in _BAD_HTTP.items():
+        if isinstance(error, kind):
+            return Rejected("bad_request", text)
+    return Rejected("bad_request", "this is not a request as RFC 9112 has it")
+
+
+_BAD_HTTP: dict[type[BaseException], str] = {
+    InvalidURLError: "the request's target is not a URL",
+    InvalidHeader: "a header of the request is malformed",
+    BadStatusLine: "the first line of the request is malformed",
+    PayloadEncodingError: "the body's length or its chunks are malformed",
+}
+
+
+def is_clients(error: object) -> bool:
+    """Tell whether an error is about the bytes that a client sent."""
+    return isinstance(
+        error,
+        HttpProcessingError | web.RequestPayloadError | web.PayloadAccessError | ConnectionError,
+    )
+
+
+def count(error: EventHubError, request: web.BaseRequest) -> None:
+    """Note a request that was refused as a whole; the first lines a minute are logged."""
+    metrics.REFUSED.labels(error.code).inc()
+    if error.code not in _NOT_LOGGED:
+        limited.warning(
+            "request_refused",
+            by=request.remote or "unknown",
+            reason=error.code,
+            detail=error.message[:_SHOWN],
+            method=request.method,
+            path=request.path[:_SHOWN],
+        )

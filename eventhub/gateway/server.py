@@ -1,0 +1,137 @@
+"""Server: aiohttp's HTTP server, made to answer in our voice whatever happens.
+
+It relies on `Server.__call__`, `RequestHandler.handle_error` and `log_exception` of the pinned
+aiohttp; tests/e2e/test_requests.py notices if another version has them not.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from eventhub.errors import EventHubError
+from eventhub.gateway import refusal
+
+log = structlog.get_logger()
+
+ALL_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+"""What an endpoint can be asked."""
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Runner(web.AppRunner):
+    """Runs an application whose clients never see a page of the HTTP library.
+
+    Bodies come to handlers as they were sent: what inflates them must have a limit (`body`).
+    """
+
+    def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            shutdown_timeout=shutdown_timeout,
+            auto_decompress=False,
+            max_line_size=refusal.MAX_LINE,
+            max_field_size=refusal.MAX_HEADER,
+            max_headers=refusal.MAX_HEADERS,
+        )
+
+    async def _make_server(self) -> web.Server:
+        return _Server(await super()._make_server())
+
+
+class _Server(web.Server):
+    """Makes a protocol of ours for each connection."""
+
+    def __init__(self, made: web.Server) -> None:
+        super().__init__(
+            _speaking(made.request_handler), request_factory=made.request_factory, **made._kwargs
+        )
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(web.RequestHandler):
+    """One connection."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer bytes that are no HTTP request; the connection is closed afterwards."""
+        if status < 500:
+            error: EventHubError = refusal.of_bad_http(exc)
+        else:
+            log.error("request_failed", exc_info=exc)
+            error = EventHubError("internal error")
+        refusal.count(error, request)
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("an answer was begun")
+        response = refusal.answer(error)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """Log what went wrong after an answer; the client's mistakes are not worth a traceback."""
+        error = kw.get("exc_info")
+        if refusal.is_clients(error):
+            log.debug("connection_ended", reason=type(error).__name__)
+        else:
+            log.error("connection_failed", exc_info=error)
+
+
+def _speaking(handler: _Handler) -> _Handler:
+    """Return a handler that answers what another raises."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except web.HTTPException as raised:
+            response = _answer_to(raised, request)
+        except ConnectionError:
+            raise
+        except Exception as raised:  # the client gets an error object, whatever went wrong
+            if request.writer.output_size > 0:
+                log.exception("request_failed", path=request.path)
+                raise ConnectionResetError("the answer was begun") from None
+            response = _failed(raised, request)
+        if not (response.prepared or request.content.is_eof()):
+            response.force_close()  # nobody reads what else there is of the body
+        return response
+
+    return handle
+
+
+def _answer_to(raised: web.HTTPException, request: web.BaseRequest) -> web.StreamResponse:
+    if raised.status < 400:
+        return raised
+    if request.method == "OPTIONS" and (allowed := _allowed(raised, request)):
+        return web.Response(status=204, headers={"Allow": allowed})
+    error = refusal.of_exception(raised)
+    if error.http_status >= 500:
+        log.error("request_failed", path=request.path, exc_info=raised)
+    refusal.count(error, request)
+    allow = {"Allow": raised.headers["Allow"]} if "Allow" in raised.headers else None
+    return refusal.answer(error, allow)
+
+
+def _allowed(raised: web.HTTPException, request: web.BaseRequest) -> str:
+    """Return what OPTIONS of a page or file, or of the whole hub (`*`), is answered."""
+    if isinstance(raised, web.HTTPMethodNotAllowed):
+        return ", ".join(sorted({*raised.allowed_methods, "OPTIONS"}))
+    return ALL_METHODS if request.path == "*" else ""
+
+
+def _failed(raised: Exception, request: web.BaseRequest) -> web.Response:
+    if not isinstance(raised, EventHubError):
+        if refusal.is_clients(raised):
+            raised = refusal.of_bad_http(raised)
+        else:
+            log.error("request_failed", path=request.path, exc_info=raised)
+            raised = EventHubError("internal error")
+    refusal.count(raised, request)
+    return refusal.answer(raised)
