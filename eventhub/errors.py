@@ -56,6 +56,9 @@ CODES: dict[str, Code] = {
     "bad_type": Code(415, False, "The body's type, charset or compression is not supported."),
     "upgrade_required": Code(426, False, "The WebSocket's version is not 13."),
     "headers_too_large": Code(431, False, "A header is above 16 KiB, or there are more than 128."),
+    "too_many": Code(
+        429, True, "Too many messages of the array were refused; this one was not looked at."
+    ),
     "internal": Code(500, False, "EventHub or a hook failed; the log has the details."),
     "unavailable": Code(503, True, "The event log cannot be reached now; nothing was stored."),
     "busy": Code(503, True, "Too many bytes of bodies are under way; nothing was stored."),

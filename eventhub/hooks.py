@@ -16,16 +16,13 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from eventhub.arguments import Args
 from eventhub.columns import STAMP, stamp
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Expression, compile_expression
+from eventhub.log import limited
 from eventhub.restriction import as_sent, set_by_open
-
-log = structlog.get_logger()
 
 HOOK_SECONDS = 30.0
 """A coroutine of a hook that takes longer is given up; the message is refused."""
@@ -294,5 +291,5 @@ def _guard(hook: str, endpoint: str, *, refusal: str = "refused") -> Iterator[No
         # With an errno it is the operating system's, about a file: no refusal of the hook's.
         if isinstance(error, PermissionError) and error.errno is None:
             raise Rejected("forbidden", str(error) or f"forbidden by {hook}") from error
-        log.exception("hook_failed", endpoint=endpoint, hook=hook)
+        limited.exception("hook_failed", by=endpoint, reason=hook, endpoint=endpoint, hook=hook)
         raise EventHubError(f"internal error in {hook}") from error

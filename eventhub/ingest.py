@@ -5,6 +5,7 @@ a message does so before the append; after it, the message is an event and nothi
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
@@ -22,8 +23,10 @@ from eventhub.command import Command
 from eventhub.errors import Conflict, Damaged, EventHubError, Rejected, Unavailable
 from eventhub.event import METHODS, Event, StoredEvent
 from eventhub.hooks import Handler, Hooks
+from eventhub.log import limited
 from eventhub.receipts import Receipt, Receipts
 from eventhub.row_cache import RowCache
+from eventhub.slices import SLICE_SECONDS, Slices
 from eventhub.stream import Appended, EventStream, WrongSequence
 
 log = structlog.get_logger()
@@ -31,6 +34,11 @@ log = structlog.get_logger()
 _NAIVE = len("2026-11-23T10:00:00.000000")  # without a zone
 MAX_CONFLICTS = 20
 """Times a PUT is merged again because somebody was first, before its sender is told to wait."""
+MAX_REFUSED = 1_000
+"""Messages of one array that may be refused before the rest is not looked at."""
+TOO_MANY = Rejected(
+    "too_many", f"{MAX_REFUSED:,} messages of the array were refused: correct them, send the rest"
+)
 RUN_MESSAGES = 256
 """Messages of one array that are under way at once: a good batch for the broker."""
 
@@ -59,6 +67,7 @@ class Ingest:
         self._rows = rows
         self._receipts = receipts
         self._now = now
+        self._slices = Slices()
         channel = endpoint.channel.name
         self._appended = {m: metrics.APPENDED.labels(channel, m) for m in METHODS}
 
@@ -86,23 +95,31 @@ class Ingest:
 
         Up to `RUN_MESSAGES` simple ones are under way at once; any other is stored alone. What is
         refused yields the error, and nothing of it is stored; for `Unavailable` its code says what
-        is known. An error among the commands is yielded in its place.
+        is known. An error among the commands is yielded in its place. After `MAX_REFUSED` refusals
+        the rest is not looked at: each is refused as one of too many.
         """
         begun: deque[EventHubError | asyncio.Future[Outcome]] = deque()
+        refused, ends = 0, time.perf_counter() + SLICE_SECONDS
         for command in commands:
-            draft = await self._drafted(command, handler)
+            ends = await self._slices.next(ends)
+            draft = await self._drafted(command, handler) if refused < MAX_REFUSED else TOO_MANY
             if isinstance(draft, EventHubError):
                 begun.append(_counted(draft))
+                refused += 1
             elif (outcome := self._begun(draft, handler)) is not None:
                 begun.append(outcome)
             else:
                 while begun:  # it may need what they store
                     yield await self._finished(begun.popleft())
-                yield await self.settle(draft)
+                told = await self.settle(draft)
+                refused += isinstance(told, Rejected)
+                yield told
             if len(begun) > RUN_MESSAGES:
-                yield await self._finished(begun.popleft())
-        for one in begun:
-            yield await self._finished(one)
+                told = await self._finished(begun.popleft())
+                refused += isinstance(told, Conflict)  # what was refused before is counted
+                yield told
+        while begun:
+            yield await self._finished(begun.popleft())
 
     async def settle(self, draft: "Draft") -> Receipt | EventHubError:
         """Store a draft, whatever that takes."""
@@ -111,7 +128,7 @@ class Ingest:
         except EventHubError as error:
             return _counted(error)
         except Exception:  # the sender is told, and the next message is served
-            log.exception("message_failed", endpoint=self._endpoint.name)
+            limited.exception("message_failed", by=self._endpoint.name)
             return _counted(EventHubError("internal error"))
         if not receipt.duplicate:
             self._appended[draft.command.method].inc()
@@ -138,7 +155,7 @@ class Ingest:
         except EventHubError as error:
             return error
         except Exception:  # the sender is told, and the next message is served
-            log.exception("message_failed", endpoint=self._endpoint.name)
+            limited.exception("message_failed", by=self._endpoint.name)
             return EventHubError("internal error")
 
     def _submit(self, draft: "Draft", sender: Handler, done: "Done") -> bool:
@@ -334,7 +351,7 @@ def _as_json(message: dict[str, Any]) -> dict[str, Any]:
         plain = {key: value for key, value in message.items() if not key.startswith("_")}
         read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plain))
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        log.error("hook_made_no_json", error=str(error))  # noqa: TRY400 - no bug of ours
+        limited.warning("hook_made_no_json", by="a hook", error=str(error))
         raise EventHubError("internal error: a hook made a value that is not JSON") from error
     return read
 

@@ -90,7 +90,18 @@ class Limited:
             reason: a constant of the code too: lines of another reason are counted by themselves.
             facts: other keys of the line.
         """
-        cause = {"by": by, "reason": reason} if reason else {"by": by}
+        if self._admits(event, by, reason):
+            self._log.warning(event, **_named(by, reason), **facts)
+
+    def exception(self, event: str, *, by: str, reason: str = "", **facts: Any) -> None:
+        """Log the exception that is being handled with its traceback, or count it; as `warning`.
+
+        One line of an array of messages can make ten thousand.
+        """
+        if self._admits(event, by, reason):
+            self._log.exception(event, **_named(by, reason), **facts)
+
+    def _admits(self, event: str, by: str, reason: str) -> bool:
         now = self._clock()
         window = self._windows.get(event)
         if window is not None and now - window.began >= WINDOW_SECONDS:
@@ -100,8 +111,7 @@ class Limited:
             window = self._windows[event] = _Window(now)
             with suppress(RuntimeError):  # no loop runs: the next line ends it
                 asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._end, event, window)
-        if window.admits((by, reason)):
-            self._log.warning(event, **cause, **facts)
+        return window.admits((by, reason))
 
     def flush(self) -> None:
         """Tell what was left out until now; at the end of a process."""
@@ -114,8 +124,11 @@ class Limited:
         del self._windows[event]
         seconds = round(self._clock() - window.began)
         for (by, reason), count in window.left_out():
-            cause = {"by": by, "reason": reason} if reason else {"by": by}
-            self._log.warning(event, **cause, left_out=count, seconds=seconds)
+            self._log.warning(event, **_named(by, reason), left_out=count, seconds=seconds)
+
+
+def _named(by: str, reason: str) -> dict[str, str]:
+    return {"by": by, "reason": reason} if reason else {"by": by}
 
 
 class _Window:

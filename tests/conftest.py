@@ -1,6 +1,6 @@
 """Fixtures for tests against the real broker, and how all property tests run."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from eventhub.broker import EmbeddedBroker
 from eventhub.jetstream import JetStreamLog
+from eventhub.log import limited
 
 # No test is of time: the first one to draw a text in a fresh checkout builds Hypothesis's table of
 # Unicode, a second or more, and a machine that is shared may pause anywhere.
@@ -27,3 +28,11 @@ async def log(broker: EmbeddedBroker) -> AsyncIterator[JetStreamLog]:
     """A log connected to `broker`."""
     async with JetStreamLog.connect(broker.url, token=broker.token) as connected:
         yield connected
+
+
+@pytest.fixture(autouse=True)
+def _unlimited() -> Iterator[None]:
+    """Begin each test with a log that has left nothing out."""
+    limited.flush()
+    yield
+    limited.flush()

@@ -6,20 +6,23 @@ aiohttp shakes hands; its reader cuts what a client sends into messages. All els
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import structlog
-from aiohttp import WSCloseCode, web
-from aiohttp._websocket.reader import WebSocketDataQueue
-from aiohttp.http_websocket import WebSocketError, WebSocketReader, WSMessage, WSMsgType
+from aiohttp import web
+from aiohttp.http_websocket import WSMsgType
 
 from eventhub.config import Server
 from eventhub.errors import Close, EventHubError, Rejected
 from eventhub.gateway import protocol
 from eventhub.gateway.broadcast import Line
+from eventhub.gateway.frames import Frames
+from eventhub.gateway.large import LARGE_BYTES, Large, Ticket
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.socket import Socket
 from eventhub.gateway.subscriber import Stalled
+from eventhub.gateway.turns import IsOver, Turns, Work
 
 log = structlog.get_logger()
 
@@ -27,9 +30,14 @@ CLOSE_SECONDS = 5.0
 """How long a client may take to answer a close frame."""
 NORMAL = 1000
 """The close code of a client that is done (RFC 6455 section 7.4.1)."""
-MASKED = 0x80
-"""In the second byte of a frame; without it a server must close (RFC 6455 section 5.1). aiohttp's
-reader takes either."""
+MAX_REFUSED_BYTES = 64 << 10
+"""That a client may go on to send when it was told that it is not let in."""
+MAX_LISTENER_BYTES = 64 << 10
+"""That a client of a stream may send, which has nothing to say."""
+REFUSAL_SECONDS = 2e-4
+"""Of work, at the most, to refuse a message. An estimate, so that it is the same on any machine."""
+PING_SECONDS = 1e-5
+"""Of work to answer a ping."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
 
 
@@ -90,40 +98,39 @@ class Connection:
         self.on_lost()
 
 
-class _Inflow(WebSocketDataQueue):
-    """Collects what aiohttp's reader cuts out; bounded by who feeds it, piece by piece."""
-
-    def __init__(self) -> None:
-        super().__init__(None, 0, loop=None)  # type: ignore[arg-type] # used by what is overridden
-        self.messages: list[WSMessage] = []
-        self.error: BaseException | None = None
-
-    def feed_data(self, data: Any, size: int) -> None:
-        """Called by the reader for each message."""
-        self.messages.append(data)
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """Called by the reader when it cannot go on."""
-        self.error = exc
-
-
 class WebSocketConnection(Connection):
-    """One WebSocket. What the client sends is told to `on_text` and `on_end`."""
+    """One WebSocket. What the client sends is told to `on_text` and `on_end`, in its turn."""
 
-    __slots__ = ("_ended", "_inflow", "_max_bytes", "_reader", "form", "on_end", "on_text")
+    __slots__ = (
+        "_ended",
+        "_frames",
+        "_is_handed",
+        "_most_bytes",
+        "_place",
+        "_ticket",
+        "form",
+        "on_end",
+        "on_text",
+        "on_turn",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns, large: Large) -> None:
         super().__init__()
         self.form = Form.BARE
         """What the client asked for, once open."""
         self.on_text: Callable[[bytes], None] = _nothing
         """Given each text message, while listening."""
+        self.on_turn: Work = _no_more
+        """Works off what it was given; while there is more, nothing is read."""
         self.on_end: Callable[[], None] = _nothing
         """Called when the client wants to close; `close` answers it."""
-        self._max_bytes = 0
-        self._inflow: _Inflow | None = None
-        self._reader: WebSocketReader | None = None
+        self._place = turns.place(self._work)
+        self._frames = Frames()
+        self._ticket = Ticket(large, self._place.enter, self._on_late)
+        self._is_handed = False
+        """The message that had the ticket is complete, and is being worked off."""
         self._ended: asyncio.Event | None = None
+        self._most_bytes: float = inf
 
     async def open(self, request: web.Request, server: Server) -> None:
         """Shake hands. Nothing is read until `listen`."""
@@ -131,13 +138,27 @@ class WebSocketConnection(Connection):
         await response.prepare(request)
         if response.ws_protocol == protocol.SUBPROTOCOL:
             self.form = Form.V1
-        self._max_bytes = 4 * server.max_message
+        self._frames.max_bytes = 4 * server.max_message
         self._socket = Socket(request, server.stalled_after, self._on_data, self._on_lost)
-        self.listen(on=False)
+        self._socket.listen(on=False)
+        self._socket.when_drained(self._place.enter)
 
-    def listen(self, *, on: bool) -> None:
-        """Read what the client sends, or let it wait."""
-        self._out.listen(on=on)
+    def start(self) -> None:
+        """Read what the client sends."""
+        self._out.listen(on=True)
+
+    def wake(self) -> None:
+        """Go on: what `on_turn` waited for is there."""
+        self._place.enter()
+
+    def waste(self, seconds: float) -> None:
+        """Note work that led to nothing: who makes much of it is read from more slowly."""
+        self._place.waste(seconds)
+
+    def refuse(self, *frames: dict[str, Any], seconds: float = REFUSAL_SECONDS) -> None:
+        """Tell the client what was wrong, and make it wait if it goes on like this."""
+        self.waste(seconds)
+        self.tell(*frames)
 
     def tell(self, *frames: dict[str, Any]) -> None:
         """Write frames to this client alone, all at once."""
@@ -159,6 +180,7 @@ class WebSocketConnection(Connection):
 
     async def fail(self, error: EventHubError) -> None:
         """Tell the client why, and close."""
+        self._most_bytes = self._frames.taken + MAX_REFUSED_BYTES
         self.tell(protocol.refusal(error))
         await self.close(close_code_of(error))
 
@@ -167,7 +189,8 @@ class WebSocketConnection(Connection):
         self._out.push(protocol.close_frame(code, code.name.lower()))
         self._out.shut()
         self._ended = self._ended or asyncio.Event()
-        self.listen(on=True)
+        self._out.listen(on=True)
+        self._place.enter()
         with suppress(TimeoutError):  # it takes nothing, not even this
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._ended.wait()
@@ -175,38 +198,78 @@ class WebSocketConnection(Connection):
 
     def leave(self, code: int = NORMAL) -> None:
         """Answer the client's close frame, or end a conversation that makes no sense."""
+        self._place.leave()
         self._out.close_after(protocol.close_frame(code))
 
     def _on_data(self, data: bytes) -> None:
-        """Cut out the messages. Who is silent costs no reader: it is made for the first byte."""
-        if self._inflow is None or self._reader is None:
-            if len(data) > 1 and not data[1] & MASKED:  # whoever does not mask one masks none
-                self.leave(WSCloseCode.PROTOCOL_ERROR)
-                return
-            self._inflow = _Inflow()
-            self._reader = WebSocketReader(self._inflow, self._max_bytes, False, False)
-        self._reader.feed_data(data)
-        messages, self._inflow.messages = self._inflow.messages, []
-        for message in messages:
+        self._frames.take(data)
+        if self._frames.taken > self._most_bytes:  # it was told, and does not listen
+            self._place.leave()
+            self.abort()
+            return
+        self._place.enter()
+        if self._frames.waiting or self._place.is_held:
+            self._out.listen(on=False)
+
+    def _work(self, is_over: IsOver) -> bool:
+        """Work off what the client sent, while it takes its answers: see `Turns`."""
+        while not is_over():
+            if self.is_lost or (self.is_full and self._ended is None):
+                return False  # it goes on once there is room for answers
+            if not self.on_turn(is_over):
+                return is_over()
+            if self._is_handed:
+                self._is_handed = False
+                self._ticket.give_back()
+            if self._frames.begun >= LARGE_BYTES and not self._ticket.ask():
+                return False
+            if not self._step():
+                self._out.listen(on=True)
+                return False
+        return True
+
+    def _step(self) -> bool:
+        """Handle one message, or cut the next out; tell whether there was anything."""
+        frames = self._frames
+        if (message := frames.next()) is not None:
+            is_whole = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
+            self._is_handed = is_whole and len(message.data) >= LARGE_BYTES
             self._on_message(message.type, message.data)
-        if (error := self._inflow.error) is not None and not self.is_closing:
-            self.leave(error.code if isinstance(error, WebSocketError) else Close.INTERNAL)
+        elif frames.error is not None:
+            if not self.is_closing:
+                self.leave(frames.error)
+            return False
+        elif frames.waiting:
+            if crumbs := frames.cut():
+                self.waste(crumbs)
+        else:
+            return False
+        return True
 
     def _on_message(self, kind: WSMsgType, data: bytes) -> None:
         if kind is WSMsgType.TEXT:
             self.on_text(data)
-        elif kind is WSMsgType.PING:
-            if not self.is_full:  # who floods and reads nothing is not answered
-                self._out.push(protocol.pong(data))
         elif kind is WSMsgType.CLOSE:
             if self._ended is not None:
                 self._ended.set()
             else:
                 self.on_end()
+        elif kind is WSMsgType.PING:
+            self.waste(PING_SECONDS)
+            self._out.push(protocol.pong(data))
         elif kind is WSMsgType.BINARY:
-            self.tell(protocol.refusal(Rejected("bad_json", "send text frames, not binary ones")))
+            self.refuse(protocol.refusal(Rejected("bad_json", "send text frames, not binary ones")))
+        else:
+            self.waste(PING_SECONDS)
+
+    def _on_late(self) -> None:
+        """Others wait for the place of a large message that does not come."""
+        if not self._is_handed:
+            self.leave(Close.STALLED)
 
     def _on_lost(self) -> None:
+        self._place.leave()
+        self._ticket.give_back()
         if self._ended is not None:
             self._ended.set()
         super()._on_lost()
@@ -215,8 +278,12 @@ class WebSocketConnection(Connection):
 class SseConnection(Connection):
     """One stream of server-sent events. The client can only listen."""
 
-    __slots__ = ()
+    __slots__ = ("_taken",)
     form = Form.SSE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken = 0
 
     async def open(self, request: web.Request, server: Server, headers: dict[str, str]) -> None:
         """Send the headers. Chunks are framed by us: one encoding serves all streams."""
@@ -231,7 +298,12 @@ class SseConnection(Connection):
         response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(b":\n\n")  # aiohttp sends headers with the first bytes
-        self._socket = Socket(request, server.stalled_after, _nothing, self._on_lost)
+        self._socket = Socket(request, server.stalled_after, self._on_data, self._on_lost)
+
+    def _on_data(self, data: bytes) -> None:
+        self._taken += len(data)
+        if self._taken > MAX_LISTENER_BYTES:
+            self.abort()
 
     def ping(self) -> None:
         """Keep proxies from closing a silent stream."""
@@ -263,3 +335,8 @@ def too_large(server: Server) -> Rejected:
 
 def _nothing(*_: object) -> None:
     """Nobody listens."""
+
+
+def _no_more(_: IsOver) -> bool:
+    """Nobody was given anything."""
+    return True

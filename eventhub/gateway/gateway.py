@@ -18,11 +18,13 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.fanout import Fanout
+from eventhub.gateway.large import Large
 from eventhub.gateway.live import Live
 from eventhub.gateway.origin import check_origins
 from eventhub.gateway.replay import Replays
 from eventhub.gateway.route import Route
 from eventhub.gateway.server import Runner
+from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
 from eventhub.ingest import Ingest
 from eventhub.log import limited
@@ -122,6 +124,7 @@ class Gateway:
     def _routes(self, channels: Mapping[str, ChannelParts]) -> list[Route]:
         routes = []
         bodies = Bodies(self._config.server.max_message)
+        turns, large = Turns(), Large(4 * self._config.server.max_message)
         for endpoint, rule, hooks in self._parts:
             parts = channels[endpoint.channel.name]
             routes.append(
@@ -137,6 +140,8 @@ class Gateway:
                     snapshots=self._snapshots,
                     replays=parts.replays,
                     bodies=bodies,
+                    turns=turns,
+                    large=large,
                 )
             )
         return routes

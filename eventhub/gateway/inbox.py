@@ -9,12 +9,19 @@ import structlog
 
 from eventhub import metrics
 from eventhub.command import parse_json
-from eventhub.errors import EventHubError, Rejected
+from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.gateway import protocol
-from eventhub.gateway.connection import NORMAL, WebSocketConnection, too_large
+from eventhub.gateway.connection import (
+    NORMAL,
+    REFUSAL_SECONDS,
+    WebSocketConnection,
+    too_large,
+)
+from eventhub.gateway.large import LARGE_BYTES
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
-from eventhub.ingest import Draft, Outcome
+from eventhub.gateway.turns import IsOver
+from eventhub.ingest import MAX_REFUSED, TOO_MANY, Draft, Outcome
 from eventhub.receipts import Receipt
 
 log = structlog.get_logger()
@@ -23,8 +30,11 @@ Frame = dict[str, Any]
 
 MAX_UNDER_WAY = 256
 """Messages of one client that are being stored at once."""
-MAX_WAITING_BYTES = 64 << 10
-"""Of frames read and not begun: above it the client is not read from."""
+MAX_UNDER_WAY_BYTES = 4 << 20
+"""Of their text; one message may be larger, alone."""
+
+EXACT_BYTES = 8 << 10
+"""Of text that is decoded in a thread, as large messages are, if numbers are read as decimals."""
 
 
 class Inbox:
@@ -36,16 +46,20 @@ class Inbox:
 
     __slots__ = (
         "_answers",
+        "_bytes",
         "_connection",
         "_emptied",
+        "_is_behind",
+        "_is_decoding",
         "_is_ending",
-        "_is_held",
+        "_is_large",
         "_is_writing",
+        "_refused",
         "_route",
+        "_size",
         "_under_way",
         "_visit",
         "_waiting",
-        "_waiting_bytes",
     )
 
     def __init__(self, route: Route, visit: Visit, connection: WebSocketConnection) -> None:
@@ -53,28 +67,59 @@ class Inbox:
         self._visit = visit
         self._connection = connection
         self._waiting: deque[Any] = deque()
-        self._waiting_bytes = 0
+        self._size = 0
+        """Bytes of each that waits: all are of one frame."""
         self._under_way = 0
+        self._bytes = 0
+        """Of what is under way."""
+        self._refused = 0
+        """Messages of the frame that was read last."""
         self._answers: list[Frame] = []
         self._is_writing = False
-        self._is_held = False
+        self._is_decoding = False
+        self._is_large = False
+        """What was read last is so large that nothing is read until it is answered."""
+        self._is_behind = False
+        """Nothing is read until something is answered."""
         self._is_ending = False
         self._emptied: asyncio.Event | None = None
 
     def receive(self, data: bytes) -> None:
-        """Take the messages of one frame; each is answered by itself."""
+        """Take the messages of one frame, once all before were begun; each is answered alone."""
         if self._is_ending:
             return
-        try:
-            if len(data) > self._route.server.max_message:
-                raise too_large(self._route.server)
-            self._waiting.extend(parse_json(data, exact=self._route.reads_decimals))
-        except Rejected as error:
-            metrics.REFUSED.labels(error.code).inc()
-            self._connection.tell(protocol.refusal(error))
-            return
-        self._waiting_bytes += len(data)
-        self._go_on()
+        size, exact = len(data), self._route.reads_decimals
+        if size > self._route.server.max_message:
+            self._refuse_frame(too_large(self._route.server))
+        elif size >= (EXACT_BYTES if exact else LARGE_BYTES):
+            self._is_large = self._is_decoding = True
+            _ = self._route.fanout.spawn(self._decode(data))
+        else:
+            try:
+                self._take(parse_json(data, exact=exact), size)
+            except Rejected as error:
+                self._refuse_frame(error)
+
+    def turn(self, is_over: IsOver) -> bool:
+        """Begin what waits; return whether more may be read. If not, the connection is woken."""
+        while self._waiting and not self._is_writing and not is_over():
+            if self._refused > MAX_REFUSED:
+                self._skip(self._waiting.popleft())
+            elif self._has_room:
+                if not self._begin(self._waiting[0]):
+                    break
+                self._waiting.popleft()
+            else:
+                break
+        if self._waiting and not (self._is_writing or self._under_way or is_over()):
+            self._is_writing = True
+            _ = self._route.fanout.spawn(self._write([*self._waiting]))
+            self._waiting.clear()
+        if self._is_ending and self._is_empty:
+            self._conclude()
+        self._is_large = self._is_large and not self._is_empty
+        self._is_behind = bool(self._waiting) or self._is_writing or self._is_large
+        return not self._is_behind
 
     def end(self) -> None:
         """The client is done: answer its close frame once its messages are answered."""
@@ -91,28 +136,33 @@ class Inbox:
 
     @property
     def _is_empty(self) -> bool:
-        return not (self._waiting or self._under_way or self._is_writing)
+        return not (self._waiting or self._under_way or self._is_writing or self._is_decoding)
 
-    def _go_on(self) -> None:
-        while self._waiting and not self._is_writing:
-            message = self._waiting.popleft()
-            if not self._begin(message):
-                self._waiting.appendleft(message)
-                break
-        if self._waiting and not self._is_writing and not self._under_way:
-            self._is_writing = True
-            _ = self._route.fanout.spawn(self._write([*self._waiting]))
-            self._waiting.clear()
-        if not self._waiting:
-            self._waiting_bytes = 0
-        self._hold(self._waiting_bytes > MAX_WAITING_BYTES)
-        if self._is_ending and self._is_empty:
-            self._conclude()
+    @property
+    def _has_room(self) -> bool:
+        if self._under_way >= MAX_UNDER_WAY or self._connection.is_full:
+            return False
+        return not self._under_way or self._bytes + self._size <= MAX_UNDER_WAY_BYTES
 
-    def _hold(self, held: bool) -> None:
-        if held is not self._is_held:
-            self._is_held = held
-            self._connection.listen(on=not held)
+    def _take(self, messages: list[Any], size: int) -> None:
+        self._waiting.extend(messages)
+        self._size = size // max(1, len(messages))
+        self._refused = 0
+
+    async def _decode(self, data: bytes) -> None:
+        try:
+            messages = await self._route.large.decoded(data, exact=self._route.reads_decimals)
+        except Rejected as error:
+            self._refuse_frame(error)
+        else:
+            self._take(messages, len(data))
+        finally:
+            self._is_decoding = False
+        self._connection.wake()
+
+    def _refuse_frame(self, error: Rejected) -> None:
+        metrics.REFUSED.labels(error.code).inc()
+        self._connection.refuse(protocol.refusal(error))
 
     def _conclude(self) -> None:
         if self._emptied is None:
@@ -120,26 +170,40 @@ class Inbox:
         else:
             self._emptied.set()
 
+    def _skip(self, message: Any) -> None:
+        """Answer a message that is not looked at: most of those before it were refused."""
+        if frame := self._answer(message, TOO_MANY):
+            self._connection.tell(frame)
+
     def _begin(self, message: Any) -> bool:
         """Begin to store a message, if nothing has to be waited for."""
-        if self._under_way >= MAX_UNDER_WAY or self._connection.is_full:
-            return False
         self._under_way += 1
-        told = partial(self._on_outcome, message)
+        self._bytes += self._size
+        told = partial(self._on_outcome, message, self._size)
         begun = self._route.post(message, self._visit, told)
-        self._under_way -= not begun
+        if not begun:
+            self._under_way -= 1
+            self._bytes -= self._size
         return begun
 
-    def _on_outcome(self, message: Any, outcome: Outcome) -> None:
+    def _on_outcome(self, message: Any, size: int, outcome: Outcome) -> None:
         if isinstance(outcome, Draft):
-            _ = self._route.fanout.spawn(self._settle(message, outcome))
+            _ = self._route.fanout.spawn(self._settle(message, size, outcome))
             return
         self._under_way -= 1
+        self._bytes -= size
+        self._note(outcome)
         if frame := self._answer(message, outcome):
             self._tell_soon(frame)
-        if not self._under_way and (self._waiting or self._is_ending):
+        if not self._under_way and (self._is_behind or self._is_ending):
             # Not now: a refusal comes while its message is being begun.
-            asyncio.get_running_loop().call_soon(self._go_on)
+            asyncio.get_running_loop().call_soon(self._connection.wake)
+
+    def _note(self, outcome: Receipt | EventHubError) -> None:
+        """Count a refusal: it was work for nothing."""
+        if isinstance(outcome, EventHubError) and not isinstance(outcome, Unavailable):
+            self._refused += 1
+            self._connection.waste(REFUSAL_SECONDS)
 
     def _tell_soon(self, frame: Frame) -> None:
         """Answer messages that are stored together with one write to the socket."""
@@ -154,14 +218,15 @@ class Inbox:
             answers, self._answers = self._answers, []
             self._connection.tell(*answers)
 
-    async def _settle(self, message: Any, draft: Draft) -> None:
-        self._on_outcome(message, await self._route.ingest.settle(draft))
+    async def _settle(self, message: Any, size: int, draft: Draft) -> None:
+        self._on_outcome(message, size, await self._route.ingest.settle(draft))
 
     async def _write(self, messages: list[Any]) -> None:
         asked = iter(messages)
         try:
             await self._connection.drain()
             async for outcome in self._route.write(messages, self._visit):
+                self._note(outcome)
                 if frame := self._answer(next(asked), outcome):
                     self._connection.tell(frame)
                 await self._connection.drain()  # whoever does not read its answers does not go on
@@ -170,7 +235,7 @@ class Inbox:
             return
         finally:
             self._is_writing = False
-        self._go_on()
+        self._connection.wake()
 
     def _answer(self, message: Any, outcome: Receipt | EventHubError) -> Frame | None:
         """Return what the sender is told, if anything."""

@@ -70,7 +70,7 @@ class Live:
         check_handshake(request)
         # First: what is written once the client sees itself connected is live.
         came = await coming(route.stream, route.fanout)
-        connection = WebSocketConnection()
+        connection = WebSocketConnection(route.turns, route.large)
         await connection.open(request, route.server)
         try:
             visit = await route.admit(request)
@@ -87,8 +87,9 @@ class Live:
         else:
             inbox = Inbox(route, visit, connection)
             connection.on_text, connection.on_end = inbox.receive, inbox.end
+            connection.on_turn = inbox.turn
             await self._begin(route, _Session(connection, subscriber, inbox))
-            connection.listen(on=True)
+            connection.start()
         return web.Response()  # to nobody
 
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:

@@ -19,9 +19,11 @@ from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import REPLAYS, checked_choice
 from eventhub.gateway.fanout import Fanout
+from eventhub.gateway.large import Large
 from eventhub.gateway.origin import check_origin, cors_headers
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.replay import Replays
+from eventhub.gateway.turns import Turns
 from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
 from eventhub.ingest import Done, Ingest
@@ -66,6 +68,8 @@ class Route:
     snapshots: Snapshots
     replays: Replays
     bodies: Bodies
+    turns: Turns
+    large: Large
 
     async def admit(self, request: web.Request, *, since: str | None = None) -> Visit:
         """Let a request in: origin, identity, rule, default arguments, `open`.

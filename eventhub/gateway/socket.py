@@ -32,8 +32,10 @@ class Socket(asyncio.Protocol):
 
     __slots__ = (
         "_drained",
+        "_is_listening",
         "_is_shut",
         "_on_data",
+        "_on_drained",
         "_on_full",
         "_on_lost",
         "_stalled_after",
@@ -56,6 +58,8 @@ class Socket(asyncio.Protocol):
         self._on_data = on_data
         self._on_lost = on_lost
         self._on_full: Callable[[], None] = _nothing
+        self._on_drained: Callable[[], None] = _nothing
+        self._is_listening = True
         self.line = Line(self._transport)
         """What all that the client is sent goes through."""
         self._is_shut = False
@@ -80,9 +84,14 @@ class Socket(asyncio.Protocol):
         """See `Outlet`."""
         self._on_full = call
 
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Have it called each time that the socket is no longer full."""
+        self._on_drained = call
+
     def listen(self, *, on: bool) -> None:
         """Read what the client sends, or let it wait."""
-        if not self._transport.is_closing():
+        if on is not self._is_listening and not self._transport.is_closing():
+            self._is_listening = on
             (self._transport.resume_reading if on else self._transport.pause_reading)()
 
     def shut(self) -> None:
@@ -138,10 +147,12 @@ class Socket(asyncio.Protocol):
         drained, self._drained = self._drained, None
         if drained is not None:
             drained.set_result(None)
+        self._on_drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake who waits for the client: it is gone."""
         self.line.leave()
+        self._on_drained = _nothing
         self.resume_writing()
         self._on_full = _nothing  # else this object and a subscriber keep each other
         self._on_lost()
