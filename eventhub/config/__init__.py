@@ -4,6 +4,7 @@
 entries of `url:`, and `loader` puts them together.
 """
 
+from eventhub.config.access import networks_of
 from eventhub.config.loader import ENVIRONMENT, as_shown, load
 from eventhub.config.settings import (
     Alert,
@@ -38,4 +39,5 @@ __all__ = [
     "Session",
     "as_shown",
     "load",
+    "networks_of",
 ]

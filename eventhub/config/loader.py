@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from eventhub.config import yamlfile
+from eventhub.config import access, yamlfile
 from eventhub.config.settings import (
     HIDDEN,
     SECRETS,
@@ -107,7 +107,9 @@ def load(
     environ = os.environ if environ is None else environ
     findings = Findings()
     tree = _without_gramex(yamlfile.read(path, environ, findings), findings)
+    access.check_sections(tree.items.get("auth"), findings)
     tree = _overridden(tree, environ, overrides or {})
+    access.check_settings(_section(tree, "auth"), findings)
     data = data or Path(environ.get("EVENTHUB_DATA") or path.parent / "data")
     config = _config(tree, path, data.resolve(), findings)
     findings.raise_if_any()

@@ -81,8 +81,8 @@ class Proxy(Struct, frozen=True):
     """`auth: {proxy: ...}` a reverse proxy that names the user in a header."""
 
     header: str
-    trusted: list[str]
-    """Addresses or networks whose header is believed."""
+    trusted: list[str] | Literal["any"]
+    """Addresses or networks whose header is believed; any is everybody's."""
 
 
 class Session(Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import Any
 
 from eventhub.arguments import Unknown
 from eventhub.columns import BUILT_IN, Column, Columns, Digits, Kind, digits_of, kind_of
+from eventhub.config.access import check_rule, is_blank
 from eventhub.config.opening import mistakes
 from eventhub.config.settings import (
     Alert,
@@ -170,6 +171,8 @@ class UrlSection:
     def _file_endpoint(self, name: str, pattern: Node, node: Node, path: str) -> None:
         kwargs_path = joined(path, "kwargs")
         kwargs = self._known(node, kwargs_path, (*_FILE_KEYS, "auth", "headers"), _GRAMEX_KWARGS)
+        if "auth" in node.items:
+            check_rule(node.items["auth"], joined(kwargs_path, "auth"), self._findings)
         if "auth" in kwargs and kwargs["auth"].value is not False:
             # Served without it, it would be open to all.
             self._findings.warn(kwargs["auth"], path, "files behind auth are not served")
@@ -195,6 +198,7 @@ class UrlSection:
         url = self._pattern(name, pattern, path, may_be_folder=False)
         path = joined(path, "kwargs")
         given = self._known(node, path, _MESSAGE_KEYS, _GRAMEX_KWARGS)
+        self._check_not_blank(node, path)
         readers: dict[str, Callable[[Node, str], Any]] = {
             "table": self._table,
             "columns": self._columns,
@@ -304,11 +308,23 @@ class UrlSection:
             self._findings.problem(node, path, f"email has no service {alert.service!r}: {known}")
         return alert
 
+    def _check_not_blank(self, node: Node, path: str) -> None:
+        """Tell of what guards the endpoint, is there, and says nothing."""
+        for key, member in node.items.items():
+            if key == "auth":
+                check_rule(member, joined(path, key), self._findings)
+            elif key in ("open", "prepare") and member.value is None:
+                text = "it is blank, which checks nothing: write an expression, or leave it out"
+                self._findings.problem(member, joined(path, key), text)
+
     def _auth(self, node: Node, path: str) -> bool | dict[str, Any]:
         if isinstance(node.value, dict):
             known = self._known(node, path, _AUTH_KEYS, _GRAMEX_AUTH)
-            if "condition" in known and not known["condition"].items:
-                self._hook(known["condition"], joined(path, "condition"), OPEN_NAMES)
+            if "condition" in known and not is_blank(known["condition"]):
+                where = joined(path, "condition")
+                self._hook(
+                    known["condition"].items.get("function", known["condition"]), where, OPEN_NAMES
+                )
             return {key: member.plain for key, member in known.items()}
         value: bool = read_value(bool, node, path, self._findings)
         return value

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 from aiohttp import web
 
+from eventhub.config import networks_of
 from eventhub.errors import Misconfigured, Rejected
 from eventhub.gateway.protocol import POSITION_HEADER
 
@@ -73,7 +74,7 @@ class Proxies:
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         try:
-            self._networks = [ipaddress.ip_network(text, strict=False) for text in trusted]
+            self._networks = networks_of(trusted)
         except ValueError as error:
             raise Misconfigured(f"auth: proxy: trusted: {error}") from None
 

@@ -1,5 +1,6 @@
 """A configuration file means what it says, or the start fails with the line that it is about."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventhub.columns import Column, Kind
-from eventhub.config import ENVIRONMENT, Config, as_shown, load
+from eventhub.config import ENVIRONMENT, Config, as_shown, load, networks_of
 from eventhub.errors import Misconfigured
 
 
@@ -287,6 +288,141 @@ def test_an_open_may_restrict_by_a_column_of_another_endpoint_of_its_table(folde
         """
     )
     assert len(config.endpoints) == 2
+
+
+BLANK = ["", "null", "~", "{}", "[]", "0", "0.0", "''", "' '"]
+
+
+@pytest.mark.parametrize("blank", BLANK)
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("auth: BLANK", 6, ".auth"),
+        ("auth:\n  membership: BLANK", 7, ".auth.membership"),
+        ("auth:\n  condition: BLANK", 7, ".auth.condition"),
+        ("auth:\n  membership: {role: [admin]}\n  condition: BLANK", 8, ".auth.condition"),
+    ],
+)
+def test_a_blank_rule_is_no_open_door(
+    folder: Folder, text: str, line: int, key: str, blank: str
+) -> None:
+    problems = folder.problems(endpoint(text.replace("BLANK", blank)))
+    assert problems[0].startswith(f"hub.yaml:{line}: url.chat.kwargs{key}: it is blank")
+    assert "write " in problems[0]
+    files = "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: ., auth: BLANK}}}"
+    assert "url.a.kwargs.auth: it is blank" in folder.problems(files.replace("BLANK", blank))[0]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "membership: [{}]",
+        "membership: {role: }",
+        "membership: {role: []}",
+        "membership: {role: ''}",
+        "membership: {role: [admin, null]}",
+        "membership: {role: [$EMPTY]}",
+        "membership: [{role: admin}, {team: }]",
+        "condition: {function: }",
+        "condition: {function: ''}",
+        "condition: $EMPTY",
+    ],
+)
+def test_a_rule_with_a_blank_in_it_is_told(folder: Folder, rule: str) -> None:
+    text = "variables: {EMPTY: ''}\n" + endpoint("auth:\n  " + rule)
+    problems = folder.problems(text)
+    assert f": url.chat.kwargs.auth.{rule.split(':')[0]}: it is blank" in problems[0]
+
+
+@pytest.mark.parametrize("rule", ["membership: {level: 0}", "membership: {is_guest: false}"])
+def test_an_attribute_may_be_0_or_false(folder: Folder, rule: str) -> None:
+    assert folder.load(endpoint("auth:\n  " + rule)).endpoints[0].auth
+
+
+@pytest.mark.parametrize("rule", ["table: x", "auth: false"])
+def test_an_absent_auth_or_false_is_open(folder: Folder, rule: str) -> None:
+    assert not folder.load(endpoint(rule)).endpoints[0].auth
+
+
+def test_a_condition_in_its_long_form_is_compiled(folder: Folder) -> None:
+    (told,) = folder.problems(endpoint("auth:\n  condition: {function: nobody()}"))
+    assert told.startswith("hub.yaml:7: url.chat.kwargs.auth.condition: 'nobody' is no name")
+
+
+@pytest.mark.parametrize("hook", ["open", "prepare"])
+def test_a_blank_hook_that_guards_is_told(folder: Folder, hook: str) -> None:
+    (told,) = folder.problems(endpoint(f"{hook}:"))
+    assert told.startswith(f"hub.yaml:6: url.chat.kwargs.{hook}: it is blank")
+
+
+@pytest.mark.parametrize("blank", BLANK)
+@pytest.mark.parametrize("key", ["auth", "auth.jwt", "auth.proxy", "auth.session"])
+def test_a_blank_section_of_auth_is_told(folder: Folder, key: str, blank: str) -> None:
+    *above, last = key.split(".")
+    text = "".join(f"{name}:\n  " for name in above) + f"{last}: {blank}\n"
+    problems = folder.problems(text, environ={"EVENTHUB_SESSION_SECRET": "from the environment"})
+    assert problems[0].startswith(f"hub.yaml:{len(above) + 1}: {key}: it is blank: write")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jwt: {secret: '', audience: x}",
+        "jwt: {secret: 0123456789abcdef0123456789abcdef, audience: }",
+        "jwt: {secret: 0123456789abcdef0123456789abcdef, issuer: ''}",
+        "jwt: {secret: 0123456789abcdef0123456789abcdef, algorithms: []}",
+        "proxy: {header: '', trusted: [127.0.0.1]}",
+        "proxy: {header: X, trusted: }",
+        "proxy: {header: X, trusted: []}",
+        "session: {cookie: ''}",
+    ],
+)
+def test_a_blank_setting_of_auth_is_told(folder: Folder, text: str) -> None:
+    problems = folder.problems(f"auth:\n  {text}")
+    assert re.match(r"hub.yaml:2: auth.\w+.\w+: it is blank", problems[0]), problems
+
+
+EVERYBODY = [
+    "0.0.0.0/0",
+    "::/0",
+    "1.2.3.4/0",
+    "0.0.0.0/1, 128.0.0.0/1",
+    "0.0.0.0/2, 64.0.0.0/2, 128.0.0.0/1",
+    "0.0.0.0/1, 128.0.0.0/2, 192.0.0.0/3",
+    "1.0.0.0/8, 2.0.0.0/7, 4.0.0.0/6, 8.0.0.0/5, 16.0.0.0/4, 32.0.0.0/3, 64.0.0.0/2, 128.0.0.0/1",
+    "::ffff:0:0/96",
+    "'::ffff:0:0/97', '::ffff:128.0.0.0/97'",
+    "2000::/3",
+    "2000::/4, 3000::/4",
+    "127.0.0.1, ::/0",
+]
+
+
+@pytest.mark.parametrize("networks", EVERYBODY)
+def test_whoever_trusts_everybody_has_to_say_so(folder: Folder, networks: str) -> None:
+    quoted = ", ".join(f"'{each.strip(chr(39))}'" for each in networks.split(", "))
+    (told,) = folder.problems(f"auth:\n  proxy: {{header: X, trusted: [{quoted}]}}")
+    assert told.startswith("hub.yaml:2: auth.proxy.trusted: together these are all addresses")
+    assert "`trusted: any`" in told
+
+
+@pytest.mark.parametrize("networks", ["any", "[any]", "[any, 10.0.0.0/8]"])
+def test_any_is_trusted_with_a_warning(folder: Folder, networks: str) -> None:
+    config = folder.load(f"auth:\n  proxy: {{header: X, trusted: {networks}}}")
+    assert config.auth.proxy is not None
+    assert [str(each) for each in networks_of(config.auth.proxy.trusted)] == ["0.0.0.0/0", "::/0"]
+    (warning,) = config.warnings
+    assert "hub.yaml:2: auth.proxy.trusted: any: whoever reaches the hub" in warning
+
+
+@pytest.mark.parametrize("networks", ["127.0.0.1", "10.0.0.0/8, 'fd00::/8'", "128.0.0.0/1"])
+def test_some_may_be_trusted(folder: Folder, networks: str) -> None:
+    assert not folder.load(f"auth:\n  proxy: {{header: X, trusted: [{networks}]}}").warnings
+
+
+def test_a_network_that_is_none_is_told_with_its_place(folder: Folder) -> None:
+    (told,) = folder.problems("auth:\n  proxy: {header: X, trusted: [nginx]}")
+    assert told.startswith("hub.yaml:2: auth.proxy.trusted: 'nginx' does not appear")
 
 
 def test_all_problems_are_told_at_once(folder: Folder) -> None:
