@@ -48,4 +48,5 @@ class Folding:
 def _row(stored: StoredEvent, query: Query, *, sequenced: bool) -> bytes:
     row = stored.event.row or {}
     head = {"_method": "POST", "_seq": stored.sequence} if sequenced else {}
-    return msgspec.json.encode({**head, **{name: row.get(name) for name in query.columns}})
+    found = {**head, **{name: row.get(name) for name in query.columns}}
+    return msgspec.json.encode(query.spelling.spell(found) if query.spelling else found)
