@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ from eventhub import __version__, log
 from eventhub.config import Config, as_shown, load
 from eventhub.data_folder import UMASK
 from eventhub.errors import EventHubError, Misconfigured, Rejected
+from eventhub.masking import Masks, without_credentials
 from eventhub.terminal import printable
 
 if TYPE_CHECKING:
@@ -49,7 +51,10 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EventHubError as error:
-            click.echo("\n".join(map(printable, f"eventhub: {error}".split("\n"))), err=True)
+            masks: Masks | None = ctx.obj
+            text = f"eventhub: {error}"
+            lines = (without_credentials(text) if masks is None else masks.told(text)).split("\n")
+            click.echo("\n".join(map(printable, lines)), err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
 
 
@@ -69,8 +74,19 @@ def _load(file: Path, *, data: Path | None = None, **flags: Any) -> Config:
         # FILE:LINE stands first in each line, as compilers print it: editors jump there.
         click.echo(error.message, err=True)
         sys.exit(2)
-    log.configure(config.log.level, config.log.format)
+    log.configure(config.log.level, config.log.format, config.masks.told)
+    click.get_current_context().find_root().obj = config.masks
+    sys.excepthook = _without_secrets(config.masks)
     return config
+
+
+def _without_secrets(masks: Masks) -> Callable[..., None]:
+    """A traceback of a fault of ours quotes what it stumbled over, a URL with its password."""
+
+    def print_exception(*raised: Any) -> None:
+        click.echo(masks.told("".join(traceback.format_exception(*raised))), err=True, nl=False)
+
+    return print_exception
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

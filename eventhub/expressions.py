@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from eventhub.errors import Misconfigured
+from eventhub.masking import without_texts
 
 OPEN_NAMES = ("args", "handler", "handler_current_user")
 """What `open:` is given."""
@@ -98,7 +99,7 @@ def _waits(wrapped: str) -> bool:
 
 
 def _shown(source: str) -> str:
-    text = " ".join(source.split())
+    text = " ".join(without_texts(source).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -14,6 +14,8 @@ from typing import Any, Final, Literal
 
 import structlog
 
+from eventhub.masking import without_credentials
+
 WINDOW_SECONDS: Final = 60.0
 FIRST: Final = 5
 """Lines of one event by one cause in a window that are written as they come."""
@@ -33,8 +35,18 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 """Without local variables: messages and tokens do not belong in a log."""
 
 
-def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
-    """Send all logs, those of libraries too, to standard error in one form."""
+def configure(
+    level: str,
+    form: Literal["auto", "json", "console"],
+    told: Callable[[str], str] = without_credentials,
+) -> None:
+    """Send all logs, those of libraries too, to standard error in one form.
+
+    Args:
+        level: the least that is written.
+        form: of a line.
+        told: returns a line without secrets.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -46,6 +58,7 @@ def configure(level: str, form: Literal["auto", "json", "console"]) -> None:
         if console
         else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
+    final.append(lambda _logger, _method, line: told(str(line)))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

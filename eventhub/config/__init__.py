@@ -5,7 +5,7 @@ entries of `url:`, and `loader` puts them together.
 """
 
 from eventhub.config.access import networks_of
-from eventhub.config.loader import ENVIRONMENT, as_shown, load
+from eventhub.config.loader import ENVIRONMENT, load
 from eventhub.config.settings import (
     Alert,
     Auth,
@@ -21,6 +21,7 @@ from eventhub.config.settings import (
     Server,
     Session,
 )
+from eventhub.config.shown import as_shown
 
 __all__ = [
     "ENVIRONMENT",

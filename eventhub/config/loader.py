@@ -13,8 +13,6 @@ import msgspec
 
 from eventhub.config import access, yamlfile
 from eventhub.config.settings import (
-    HIDDEN,
-    SECRETS,
     Auth,
     Broker,
     Config,
@@ -23,8 +21,8 @@ from eventhub.config.settings import (
     Projection,
     Server,
     read_struct,
-    without_password,
 )
+from eventhub.config.shown import secrets_of
 from eventhub.config.tree import Findings, Node, joined, merged
 from eventhub.config.urls import UrlSection
 
@@ -113,29 +111,9 @@ def load(
     data = data or Path(environ.get("EVENTHUB_DATA") or path.parent / "data")
     config = _config(tree, path, data.resolve(), findings)
     findings.raise_if_any()
+    for secret in secrets_of(config):
+        config.masks.add_secret(secret)
     return config
-
-
-def as_shown(config: Config) -> dict[str, Any]:
-    """Return a configuration as JSON values, in the form of the file, with secrets hidden."""
-    shown = msgspec.to_builtins(config, enc_hook=str)
-    del shown["sources"]
-    for endpoint in shown["endpoints"]:
-        del endpoint["kwargs"]  # the same again, unread
-    hidden: dict[str, Any] = _hidden(shown)
-    return hidden
-
-
-def _hidden(value: Any, key: str = "") -> Any:
-    match value:
-        case dict():
-            return {name: _hidden(member, name) for name, member in value.items()}
-        case list() | tuple():
-            return [_hidden(item, key) for item in value]
-        case str():
-            return HIDDEN if key in SECRETS else without_password(value)
-        case _:
-            return value
 
 
 def _without_gramex(tree: Node, findings: Findings) -> Node:
@@ -184,6 +162,7 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
         endpoints=tuple(urls.endpoints),
         files=tuple(urls.files),
         warnings=tuple(findings.warnings),
+        masks=findings.masks,
         sources=tuple(dict.fromkeys(findings.sources)),
         **sections,
     )

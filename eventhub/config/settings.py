@@ -1,6 +1,5 @@
 """Settings: what a configuration may say, as frozen structs, and how one is read from a tree."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 from eventhub.arguments import Unknown
 from eventhub.columns import Column
 from eventhub.config.tree import Findings, Node, joined
+from eventhub.masking import Masks
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -197,23 +197,14 @@ class Config(Struct, frozen=True):
     files: tuple[FileEndpoint, ...] = ()
     warnings: tuple[str, ...] = ()
     """What the file says that is not served, a line each."""
+    masks: Masks = msgspec.field(default_factory=Masks)
+    """What of it must not be seen."""
     sources: tuple[Path, ...] = ()
     """Every file that it was read from: the YAML, its imports, and the files of secrets."""
 
 
-SECRETS = frozenset(("password", "secret", "token", "credentials"))
-"""Keys whose values are never shown."""
-IN_FILES = SECRETS | {"public_key"}
+IN_FILES = frozenset(("password", "secret", "token", "credentials", "public_key"))
 """Keys whose value may stand in a file of its own: `password_file:` for `password:`."""
-
-_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]*@")
-_NATS_TOKEN = re.compile(r"(?<=nats://|.tls://)[^:/@\s]+@")
-HIDDEN = "***"
-
-
-def without_password(text: str) -> str:
-    """Return a text with the passwords of the URLs in it hidden."""
-    return _NATS_TOKEN.sub(f"{HIDDEN}@", _PASSWORD.sub(rf"\1:{HIDDEN}@", text))
 
 
 def read_struct(
@@ -283,4 +274,6 @@ def _content(node: Node, path: str, findings: Findings) -> Node:
     except (OSError, UnicodeError) as error:
         findings.problem(node, path, f"cannot be read: {error}")
         return replace(node, value="")
-    return replace(node, value=text.rstrip("\r\n"))
+    secret = text.rstrip("\r\n")
+    findings.masks.add_secret(secret)
+    return replace(node, value=secret)

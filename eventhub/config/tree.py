@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eventhub.errors import Misconfigured
+from eventhub.masking import Masks, is_secret_name, without_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Findings:
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    masks: Masks = field(default_factory=Masks)
+    """What must not be seen, of what was read so far."""
     sources: list[Path] = field(default_factory=list)
     """Every file that was read, so that none of them is ever served."""
 
@@ -60,17 +63,26 @@ class Findings:
 
     def problem(self, node: Node, path: str, text: str) -> None:
         """Add an error; `path` is the dotted keys that lead to it."""
-        self.problems.append(_line(node, path, text))
+        self.problems.append(self._line(node, path, text))
 
     def warn(self, node: Node, path: str, text: str) -> None:
         """Add a warning."""
-        self.warnings.append(_line(node, path, text))
+        self.warnings.append(self._line(node, path, text))
+
+    def _line(self, node: Node, path: str, text: str) -> str:
+        keys = path.split(".")
+        if "headers" in keys or is_secret_name(keys[-1]):
+            text = without_texts(text)
+        hide = self.masks.refused
+        return ": ".join(part for part in (node.place, hide(path), hide(text)) if part)
 
     def unknown(self, node: Node, path: str, key: str, known: Iterable[str]) -> None:
         """Add the error of a key that means nothing, with the nearest one that does."""
         near = difflib.get_close_matches(key, list(known), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        self.problem(node, path, f"unknown key {key!r}{hint}")
+        # A name, not a value: told also where values are not.
+        told = (node.place, self.masks.refused(path), f"unknown key {key!r}{hint}")
+        self.problems.append(": ".join(part for part in told if part))
 
     def mapping(self, node: Node, path: str) -> dict[str, Node]:
         """Return the members of a mapping; anything else but an empty value is an error."""
@@ -88,10 +100,6 @@ def _place(problem: str) -> tuple[str, int]:
     """Return file and line, which are what a problem begins with."""
     found = re.match(r"(.*?):(\d+): ", problem)
     return (found[1], int(found[2])) if found else ("", 0)
-
-
-def _line(node: Node, path: str, text: str) -> str:
-    return ": ".join(part for part in (node.place, path, text) if part)
 
 
 def joined(path: str, key: str) -> str:

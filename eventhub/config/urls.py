@@ -21,11 +21,11 @@ from eventhub.config.settings import (
     TimestampWord,
     read_struct,
     read_value,
-    without_password,
 )
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.errors import EventHubError, Misconfigured
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
+from eventhub.masking import without_credentials
 
 _METHODS = ("POST", "PUT", "DELETE")
 _ENTRY_KEYS = ("pattern", "handler", "kwargs")
@@ -247,7 +247,7 @@ class UrlSection:
                 node,
                 path,
                 "the table is kept in the DuckDB projection; the mirror to"
-                f" {without_password(url)} is not made yet",
+                f" {without_credentials(url)} is not made yet",
             )
             return url
         file = url.removeprefix("duckdb:///")

@@ -9,9 +9,12 @@ from pathlib import Path
 from eventhub.config.imports import decided, given_variables, gramex_name, import_entries
 from eventhub.config.parser import Parser
 from eventhub.config.tree import Findings, Node, joined, merged
+from eventhub.masking import HIDDEN
 
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
 _PATTERN = re.compile(r"[*?[]")
+_PLACES = ("YAMLPATH", "YAMLURL")
+"""Variables that are no secrets: where the file is, and where it is served."""
 
 
 def read(path: Path, environ: Mapping[str, str], findings: Findings) -> Node:
@@ -136,4 +139,17 @@ class _File:
                 )
             return scope.get(name, match[0])
 
-        return _VARIABLE.sub(value, text) if "$" in text else text
+        def shown(match: re.Match[str]) -> str:
+            name = match["bare"] or match["braced"]
+            if name is None or name in _PLACES or name not in scope:
+                return "$" if name is None else scope.get(name, match[0])
+            masks.add_variable(name, scope[name])
+            return HIDDEN if scope[name] else ""
+
+        if "$" not in text:
+            return text
+        masks = self._findings.masks
+        full = _VARIABLE.sub(value, text)
+        if (masked := _VARIABLE.sub(shown, text)) != full:
+            masks.texts[full] = masked
+        return full

@@ -819,8 +819,8 @@ def test_what_is_shown_hides_all_secrets(folder: Folder) -> None:
     config = folder.load(dedent(text) + endpoint("url: postgresql://me:s3:cr@et@db/x"))
     shown = as_shown(config)
     assert "s3" not in str(shown)
-    assert shown["broker"]["url"] == ["nats://me:***@a", "nats://***@b"]
-    assert shown["endpoints"][0]["mirror"] == "postgresql://me:***@db/x"
+    assert shown["broker"]["url"] == ["nats://***@a", "nats://***@b"]
+    assert shown["endpoints"][0]["mirror"] == "postgresql://***@db/x"
     assert shown["server"]["port"] == 8080
     assert shown["broker"]["user"] is None
 

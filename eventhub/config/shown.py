@@ -1,0 +1,84 @@
+"""Shown: a configuration as a person may see it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from eventhub.config.settings import Config
+from eventhub.masking import HIDDEN, Masks, is_secret_name, without_literals
+
+_EXPRESSIONS = frozenset(("open", "prepare", "modify", "condition", "message_default"))
+_FREE = frozenset(("message_default", "default"))
+"""Below these the file chooses the names: a number may be a PIN there."""
+
+
+def as_shown(config: Config) -> dict[str, Any]:
+    """Return a configuration as JSON values, in the form of the file, with secrets hidden."""
+    return {key: _shown(member, (key,), config.masks) for key, member in _plain(config).items()}
+
+
+def secrets_of(config: Config) -> Iterator[str]:
+    """Yield each text that stands under the name of a secret."""
+    return _secrets(_plain(config), ())
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str)
+    del plain["sources"], plain["masks"]
+    for endpoint in plain["endpoints"]:
+        del endpoint["kwargs"]  # the same again, unread
+    return plain
+
+
+def _shown(value: Any, keys: tuple[str, ...], masks: Masks) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case dict():
+            return {
+                masks.shown(name): _shown(member, (*keys, name), masks)
+                for name, member in _unnamed(value).items()
+            }
+        case list() | tuple():
+            return [_shown(item, keys, masks) for item in value]
+        case str():
+            if _is_secret(keys):
+                return HIDDEN
+            text = masks.texts.get(value, value)
+            return masks.shown(text if _EXPRESSIONS.isdisjoint(keys) else without_literals(text))
+        case _:
+            return HIDDEN if _is_secret(keys) and not _FREE.isdisjoint(keys) else value
+
+
+def _unnamed(value: dict[str, Any]) -> dict[str, Any]:
+    """Hide the default of a column whose name is that of a secret."""
+    name = value.get("name")
+    if isinstance(name, str) and is_secret_name(name) and value.get("default") is not None:
+        return {**value, "default": HIDDEN}
+    return value
+
+
+def _is_secret(keys: tuple[str, ...]) -> bool:
+    """Tell whether a value under these keys is one. `jwt:` and its kind are sections of ours."""
+    *above, last = keys
+    return "headers" in above or is_secret_name(last) or any(map(is_secret_name, _free(keys)))
+
+
+def _free(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the keys that the file has chosen."""
+    return next((keys[i + 1 :] for i, key in enumerate(keys) if key in _FREE), ())
+
+
+def _secrets(value: Any, keys: tuple[str, ...]) -> Iterator[str]:
+    match value:
+        case dict():
+            for name, member in value.items():
+                yield from _secrets(member, (*keys, name))
+        case list() | tuple():
+            for item in value:
+                yield from _secrets(item, keys)
+        case str() if keys and _is_secret(keys) and _FREE.isdisjoint(keys):
+            yield value
+        case _:
+            pass
