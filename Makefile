@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo test check fix bench chromium pins
+.PHONY: help demo quick test wheel check fix bench chromium pins
 help: ## What can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
 
@@ -11,6 +11,13 @@ demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:808
 
 test: .venv/dev chromium ## Set up, and run every test
 	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+quick: .venv/dev ## The tests for every save: unit, contract and property tests, in under a minute
+	@echo "quick: unit, contract and property tests, with few examples of each property; about 45 s"
+	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 --dist loadgroup tests/unit tests/contract tests/property
+
+wheel: .venv/dev ## Build the wheel, and try it with every supported Python of this machine
+	$(BIN)/python tests/packaging/try_wheel.py
 
 check: .venv/dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """Fixtures for tests against the real broker, and how all property tests run."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from eventhub.log import limited
 # No test is of time: the first one to draw a text in a fresh checkout builds Hypothesis's table of
 # Unicode, a second or more, and a machine that is shared may pause anywhere.
 settings.register_profile("eventhub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("eventhub")
+settings.register_profile("quick", settings.get_profile("eventhub"), max_examples=10)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "eventhub"))
 
 
 @pytest.fixture

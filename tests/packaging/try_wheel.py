@@ -1,0 +1,121 @@
+"""Build the wheel, install it into an empty environment of each Python, and serve from a folder.
+
+The folder holds nothing but a YAML file. Pythons that this machine does not have are named, and
+left out. Run by `make wheel`.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).parents[2]
+VERSIONS = ("3.11", "3.12", "3.13")
+READY_SECONDS = 30.0
+YAML = """
+url:
+  notes:
+    pattern: /notes
+    handler: MessageHandler
+    kwargs: {columns: {body: TEXT}}
+"""
+READY = re.compile(r"^EventHub ready on (http://\S+)$", re.MULTILINE)
+
+
+def main() -> None:
+    """Try each version; exit with 1 if one fails."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        wheel = built(folder / "dist")
+        check_contents(wheel)
+        for version, python in pythons():
+            if python is None:
+                print(f"{version}: not on this machine, not tried")
+                continue
+            try_with(python, wheel, folder / version)
+            print(f"{version}: installed, served, stopped")
+
+
+def built(folder: Path) -> Path:
+    """Return a wheel of the checkout."""
+    pip(Path(sys.executable), "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def check_contents(wheel: Path) -> None:
+    """The package is typed, licensed, and holds no tests."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "zipfile", "-l", wheel], check=True, capture_output=True, text=True
+    ).stdout
+    for name in ("eventhub/py.typed", "projections/py.typed", "licenses/LICENSE"):
+        assert name in listed, name
+    assert "tests/" not in listed
+
+
+def pythons() -> Iterator[tuple[str, Path | None]]:
+    """Iterate over the versions, each with its interpreter if there is one that works."""
+    homes = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for version in VERSIONS:
+        candidates = [*homes.glob(f"{version}.*/bin/python"), Path(f"/usr/bin/python{version}")]
+        yield version, next((path for path in candidates if is_version(path, version)), None)
+
+
+def is_version(path: Path, version: str) -> bool:
+    """Tell whether an interpreter is there, and is what its name says."""
+    if not path.exists():
+        return False
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return told.stdout.startswith(f"Python {version}.")
+
+
+def try_with(python: Path, wheel: Path, folder: Path) -> None:
+    """Install the wheel with the pinned packages, and post and read a message."""
+    subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
+    own = folder / "venv" / "bin"
+    pip(own / "python", "install", "--require-hashes", "-r", ROOT / "requirements.txt")
+    pip(own / "python", "install", "--no-deps", wheel)
+    place = folder / "empty"
+    place.mkdir()
+    (place / "eventhub.yaml").write_text(YAML)
+    told = place / "told.txt"
+    with told.open("wb") as out:
+        command = [str(own / "eventhub"), "serve", "eventhub.yaml", "--port", "0"]
+        hub = subprocess.Popen(command, cwd=place, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        url = f"{ready(hub, told)}/notes"
+        with urlopen(Request(url, b'{"body": "x"}', method="POST"), timeout=10) as answer:
+            assert answer.status == 201
+        with urlopen(url, timeout=10) as answer:
+            assert [row["body"] for row in json.load(answer)] == ["x"]
+    finally:
+        hub.send_signal(signal.SIGTERM)
+        assert hub.wait(30) == 0, told.read_text()
+
+
+def pip(python: Path, *words: str | Path) -> None:
+    """Run an interpreter's pip."""
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    subprocess.run([str(python), "-m", "pip", *quiet, *map(str, words)], check=True)
+
+
+def ready(hub: "subprocess.Popen[bytes]", told: Path) -> str:
+    """Return the URL of a hub once it takes traffic."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if match := READY.search(told.read_text()):
+            return match[1]
+        assert hub.poll() is None, told.read_text()
+        time.sleep(0.05)
+    raise TimeoutError(told.read_text())
+
+
+if __name__ == "__main__":
+    main()
