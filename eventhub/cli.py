@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -190,8 +191,8 @@ def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
         sys.exit(130)
 
 
-def _print_frame(frame: dict[str, Any]) -> None:
-    click.echo(printable(json.dumps(frame, ensure_ascii=False)))
+def _print_frame(text: str) -> None:
+    click.echo(printable(text))
     sys.stdout.flush()
 
 
@@ -217,10 +218,14 @@ for _method in ("POST", "PUT", "DELETE"):
     _writer(_method)
 
 
+_EXACT_DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+"""A number keeps its digits on the way to the hub."""
+
+
 def _message(words: Sequence[str]) -> dict[str, Any]:
     if len(words) == 1 and words[0].lstrip().startswith("{"):
         try:
-            return msgspec.json.decode(words[0], type=dict[str, Any])
+            return _EXACT_DECODER.decode(words[0])
         except msgspec.DecodeError as error:
             raise Rejected("bad_json", f"not a JSON object: {error}") from None
     pairs = [word.partition("=") for word in words]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ _SAMPLES: dict[Kind, Any] = {
     Kind.TEXT: "test",
     Kind.INTEGER: 1,
     Kind.REAL: 1.5,
-    Kind.DECIMAL: "1.5",
+    Kind.DECIMAL: Decimal("1.5"),
     Kind.BOOLEAN: True,
     Kind.DATE: "2026-01-02",
     Kind.TIMESTAMP: "2026-01-02T03:04:05",

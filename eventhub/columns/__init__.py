@@ -211,9 +211,9 @@ class Columns:
         return lifted
 
     def _note_lost(self, column: Column, row: dict[str, Any]) -> None:
-        """Say once for each column that values were lost; they are counted in `lost`."""
+        """Count a value that was lost; the log hears of the first, the tenth, the hundredth."""
         self.lost[column.name] += 1
-        if self.lost[column.name] == 1:
-            log.warning(
-                "value_not_lifted", column=column.name, type=column.sql_type, id=row.get("id")
-            )
+        count = self.lost[column.name]
+        if str(count).strip("0") == "1":
+            facts = {"column": column.name, "type": column.sql_type, "id": row.get("id")}
+            log.warning("value_not_lifted", **facts, count=count)

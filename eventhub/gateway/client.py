@@ -17,6 +17,8 @@ ANSWER_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 5.0)
 """First and longest pause before connecting again; it doubles between."""
 MAX_FRAME = 64 << 20
+_ENCODE = msgspec.json.Encoder(decimal_format="number").encode
+"""Numbers that the command line read as decimals keep their digits."""
 
 
 async def send(
@@ -29,10 +31,11 @@ async def send(
         Unavailable: the hub cannot be reached, or says to try later.
     """
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    headers = {"Content-Type": "application/json", **headers}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, url, json=message, headers=headers) as answer,
+            session.request(method, url, data=_ENCODE(message), headers=headers) as answer,
         ):
             text = await answer.text()
     except aiohttp.InvalidURL as error:
@@ -59,15 +62,13 @@ def _receipt(url: str, text: str) -> dict[str, Any]:
 class Tail:
     """Reads an endpoint for ever: connects again and resumes by itself."""
 
-    def __init__(
-        self, url: str, headers: Mapping[str, str], told: Callable[[dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], told: Callable[[str], None]) -> None:
         """Get ready.
 
         Args:
             url: of the endpoint, with filters, `_since` and `_replay` as they are wanted.
             headers: such as `Authorization`.
-            told: called with every frame but the control frames.
+            told: called with the JSON of every frame but the control frames, as the hub wrote it.
 
         Raises:
             Rejected: it is no URL.
@@ -123,7 +124,7 @@ class Tail:
             refusal: EventHubError | None = None
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
-                    refusal = self._take(msgspec.json.decode(message.data)) or refusal
+                    refusal = self._take(message.data) or refusal
             if refusal and not _is_worth_a_retry(socket.close_code):
                 raise refusal
 
@@ -139,7 +140,8 @@ class Tail:
             position = answer.headers.get(POSITION_HEADER, "")
         return position.partition(".")[0]
 
-    def _take(self, frame: dict[str, Any]) -> EventHubError | None:
+    def _take(self, text: str) -> EventHubError | None:
+        frame: dict[str, Any] = msgspec.json.decode(text)
         if "_error" in frame:
             error = frame["_error"]
             return Rejected("refused", f"{error['code']}: {error['message']}")
@@ -151,7 +153,7 @@ class Tail:
             if not frame["_resume"]["recovered"]:  # rows follow, or another epoch's events
                 self._position, self._epoch = None, ""
         else:
-            self._told(frame)
+            self._told(text)
             if self._epoch:
                 self._reach(Position(self._epoch, frame["_seq"]))
         return None

@@ -4,6 +4,8 @@ import asyncio
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -331,8 +333,10 @@ async def test_old_values_are_cast_to_a_changed_type_and_the_tables_agree(
         (None,) * 8,
     ]
     assert str(rows[0]["b"]) == "4.200"
-    lost = [line for line in hub.stderr().splitlines() if "value_not_lifted" in line]
-    assert sorted(json.loads(line)["column"] for line in lost) == ["b", "c", "g"]
+    lost = [json.loads(line) for line in hub.stderr().splitlines() if "value_not_lifted" in line]
+    assert sorted((line["column"], line["id"], line["count"]) for line in lost) == [
+        (name, "bad", 1) for name in "bcg"
+    ]
     async with connect(f"{url}?b=4.2&d>~=2024-09-15&_replay=log") as history:
         [event] = await history.replay()
         assert (event["id"], event["row"]["c"]) == ("good", 2)
@@ -344,3 +348,24 @@ async def test_old_values_are_cast_to_a_changed_type_and_the_tables_agree(
     (hub.folder / "eventhub.yaml").write_text(config(before))
     await asyncio.to_thread(hub.start)
     assert [row["b"] for row in await get(url)] == [" 4.20 ", "many"]
+
+
+# --- The command line
+
+
+async def test_the_command_line_keeps_all_digits(hub_factory: HubFactory) -> None:
+    url = f"{hub_factory(config()).url}/plain"
+    sent = f'{{"id": "c", "price": {LONG}, "n": {BIG}}}'
+    done = await asyncio.to_thread(run, "post", url, sent)
+    assert done.returncode == 0, done.stderr
+    assert_told(await text_of(url), ("price", "n"))
+    command = [sys.executable, "-m", "eventhub", "tail", url]
+    tail = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        assert tail.stdout is not None
+        async with asyncio.timeout(20):
+            line = await tail.stdout.readline()
+    finally:
+        tail.terminate()
+        await tail.wait()
+    assert_told(line.decode(), ("price", "n"))
