@@ -26,9 +26,11 @@ from eventhub.channel import Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
+from eventhub.gateway.admin import Admin
 from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.gateway import Gateway, raise_open_files_limit
+from eventhub.gateway.hosts import Hosts
 from eventhub.gateway.origin import check_origins
 from eventhub.hooks import Hooks
 from eventhub.jetstream import JetStreamLog
@@ -62,6 +64,8 @@ def check(config: Config) -> None:
     """
     folder = config.path.parent
     Authenticator(config.auth)
+    Admin(config.server)
+    Hosts(config.server)
     for endpoint in endpoints_of(config):
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
         check_default(endpoint)

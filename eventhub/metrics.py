@@ -1,6 +1,8 @@
 """Metrics: what `/metrics` tells Prometheus. Names follow its conventions: units in the name."""
 
-from prometheus_client import REGISTRY, Counter, Gauge, generate_latest
+from prometheus_client import PLATFORM_COLLECTOR, REGISTRY, Counter, Gauge, generate_latest
+
+REGISTRY.unregister(PLATFORM_COLLECTOR)  # versions, which tell which holes to try
 
 APPENDED = Counter(
     "eventhub_events_appended_total", "Events acknowledged by the log.", ["channel", "method"]

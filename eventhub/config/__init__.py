@@ -7,6 +7,7 @@ entries of `url:`, and `loader` puts them together.
 from eventhub.config.access import networks_of
 from eventhub.config.loader import ENVIRONMENT, load
 from eventhub.config.settings import (
+    Admin,
     Alert,
     Auth,
     Broker,
@@ -25,6 +26,7 @@ from eventhub.config.shown import as_shown
 
 __all__ = [
     "ENVIRONMENT",
+    "Admin",
     "Alert",
     "Auth",
     "Broker",

@@ -18,6 +18,13 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of what a file may say: an unknown key is an error."""
 
 
+class Admin(Struct, frozen=True):
+    """`server: {admin: ...}` who may see how the hub is, beside this machine's own programs."""
+
+    token: str
+    """A bearer token."""
+
+
 class Server(Struct, frozen=True):
     """`server:` where to listen, and what a client may ask of the hub."""
 
@@ -32,6 +39,9 @@ class Server(Struct, frozen=True):
     """Seconds of silence after which a connection is pinged; below the usual proxy's 30 or 60."""
     drain: float = 10.0
     """Seconds that a stop waits for what is under way."""
+    hosts: list[str] | None = None
+    """Names that the hub answers to; default: those of loopback if it listens there, else any."""
+    admin: Admin | None = None
 
 
 class Broker(Struct, frozen=True):

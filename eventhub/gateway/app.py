@@ -7,8 +7,9 @@ from aiohttp import web
 
 from eventhub import metrics
 from eventhub.config import Config
-from eventhub.errors import EventHubError
-from eventhub.gateway import rows
+from eventhub.errors import EventHubError, Rejected
+from eventhub.gateway import refusal, rows
+from eventhub.gateway.admin import Admin
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.files import Files
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 STALLS = 2
 """Times `server.stalled_after` until the kernel closes what takes nothing; a WebSocket is told why
 after once."""
+_OPERATORS_ONLY = "ask from this machine itself, or with the token of server.admin"
 Health = Callable[[], list[str]]
 """What is wrong with the hub, a line each; nothing if it takes traffic."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,8 +38,9 @@ def add_routes(
     """Give an application the endpoints, the static files and the hub's own pages."""
     app.on_response_prepare.append(_deadline(STALLS * config.server.stalled_after))
     app.router.add_get("/healthz", _alive)
-    app.router.add_get("/readyz", _readiness(health))
-    app.router.add_get("/metrics", _metrics)
+    admin = Admin(config.server)
+    app.router.add_get("/readyz", _readiness(health, admin))
+    app.router.add_get("/metrics", _metrics(admin))
     for route in routes:
         pattern, handler = route.endpoint.config.pattern, _guarded(route, live)
         app.router.add_route("*", pattern, handler, expect_handler=expect)
@@ -67,20 +70,26 @@ async def _alive(request: web.Request) -> web.Response:
     return web.Response(text="alive\n")
 
 
-def _readiness(health: Health) -> _Handler:
+def _readiness(health: Health, admin: Admin) -> _Handler:
     async def readyz(request: web.Request) -> web.Response:
         wrong = health()
-        text = "".join(f"{line}\n" for line in wrong) or "ready\n"
+        told = wrong if admin.is_operator(request) else ["not ready"] if wrong else []
+        text = "".join(f"{line}\n" for line in told) or "ready\n"
         return web.Response(text=text, status=503 if wrong else 200)
 
     return readyz
 
 
-async def _metrics(request: web.Request) -> web.Response:
-    return web.Response(
-        body=metrics.exposition(),
-        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-    )
+def _metrics(admin: Admin) -> _Handler:
+    async def exposition(request: web.Request) -> web.Response:
+        if not admin.is_operator(request):
+            return refusal.answer(Rejected("forbidden", _OPERATORS_ONLY))
+        return web.Response(
+            body=metrics.exposition(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    return exposition
 
 
 def _guarded(route: Route, live: Live) -> _Handler:

@@ -10,6 +10,10 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from eventhub.config import FileEndpoint
+from eventhub.errors import Rejected
+from eventhub.gateway import refusal
+from eventhub.gateway.guard import OWN_FRAMES
+from eventhub.gateway.origin import is_embedding
 from eventhub.gateway.private import PrivateFiles, has_private_name
 
 _TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE)
@@ -28,6 +32,8 @@ class Files:
         self._default = endpoint.default_filename
         self._headers = _HEADERS.copy()
         self._headers.update(endpoint.headers)
+        if not {"content-security-policy", "x-frame-options"} & {h.lower() for h in self._headers}:
+            self._headers["Content-Security-Policy"] = OWN_FRAMES
         self._private = private
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -35,6 +41,10 @@ class Files:
 
         Browsers ask again each time (it costs a 304), so that no page mixes old and new files.
         """
+        if self._is_stolen(request):
+            return refusal.answer(
+                Rejected("forbidden", "a page of another site may not embed this")
+            )
         below = request.match_info.get("path", "")
         path = None
         if not _TRICK.search(request.raw_path.partition("?")[0]):
@@ -42,6 +52,13 @@ class Files:
         if path is None:
             raise web.HTTPNotFound
         return web.FileResponse(path, headers=self._headers)
+
+    def _is_stolen(self, request: web.Request) -> bool:
+        """Tell whether another site's page embeds a file; frames are for browsers to refuse."""
+        if not is_embedding(request) or request.headers.get("Sec-Fetch-Mode") == "navigate":
+            return False
+        allowed = self._headers.get("Cross-Origin-Resource-Policy", "same-origin")
+        return allowed not in ("cross-origin", request.headers.get("Sec-Fetch-Site"))
 
     def _find(self, below: str) -> Path | None:
         asked = below.split("/")

@@ -18,6 +18,7 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.fanout import Fanout
+from eventhub.gateway.guard import add_guard
 from eventhub.gateway.large import Large
 from eventhub.gateway.live import Live
 from eventhub.gateway.origin import check_origins
@@ -148,6 +149,7 @@ class Gateway:
 
     async def _listen(self, routes: Sequence[Route]) -> web.AppRunner:
         server = self._config.server
+        add_guard(self._app, server, self._authenticator.proxies)
         add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
         runner = Runner(self._app, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()

@@ -49,13 +49,15 @@ class Origin(NamedTuple):
         port = int(found["port"]) if found["port"] else _DEFAULT_PORTS.get(scheme)
         return cls(scheme, found["host"], port)
 
-    def is_host(self, header: str) -> bool:
-        """Tell whether a `Host` header names this host and port.
+    def is_host(self, header: str, scheme: str | None = None) -> bool:
+        """Tell whether a `Host` header names this host and port, and the scheme is the same.
 
-        Schemes are not compared: behind a proxy that ends TLS the hub cannot know its own.
+        It is not compared if it is None: behind an unknown proxy that ends TLS nobody knows it.
         """
         found = _HOST.fullmatch(header.lower())
         if found is None or self.scheme not in _DEFAULT_PORTS:
+            return False
+        if scheme is not None and self.scheme != scheme:
             return False
         port = int(found["port"]) if found["port"] else _DEFAULT_PORTS[self.scheme]
         return (self.host, self.port) == (found["host"], port)
@@ -99,7 +101,10 @@ def check_origins(origins: Sequence[str], where: str) -> None:
         Misconfigured: an entry could never match; it is told, not ignored.
     """
     for text in origins:
-        if text not in ("*", "null") and Origin.parse(text) is None:
+        if text in ("*", "null"):
+            continue
+        origin = Origin.parse(text)
+        if origin is None or "" in origin.host.removesuffix(".").split("."):
             raise Misconfigured(
                 f"{where}: origins: {text!r} is not of the form https://host, https://host:port,"
                 " https://*.host or *"
@@ -115,10 +120,38 @@ def check_origin(
         Rejected: `forbidden`.
     """
     sent = request.headers.getall("Origin", [])
-    if not sent or (len(sent) == 1 and _is_own(sent[0], request, proxies)):
+    if not sent:
+        _check_embedding(request, origins)
+        return
+    if len(sent) == 1 and _is_own(sent[0], request, proxies):
         return
     if len(sent) > 1 or not _is_named(sent[0], origins):
         raise Rejected("forbidden", "a page of this origin may not; `origins:` does not name it")
+
+
+def _check_embedding(request: web.Request, origins: Sequence[str]) -> None:
+    """Refuse rows to a page of another site that embeds them, as an image or a script.
+
+    A browser sends no `Origin` then, but says where the request comes from (Fetch Metadata). Who
+    follows a link is let in: no page can read what another tab shows.
+    """
+    if not is_embedding(request) or _is_named(_referring(request), origins):
+        return
+    raise Rejected("forbidden", "a page of another site may not embed this; see `origins:`")
+
+
+def is_embedding(request: web.Request) -> bool:
+    """Tell whether a page of another site asks, without being left for the answer."""
+    if request.headers.get("Sec-Fetch-Site", "").lower() not in ("cross-site", "same-site"):
+        return False
+    mode, dest = (request.headers.get(f"Sec-Fetch-{k}", "").lower() for k in ("Mode", "Dest"))
+    return not (request.method in ("GET", "HEAD") and mode == "navigate" and dest == "document")
+
+
+def _referring(request: web.Request) -> str:
+    """Return the origin of the page that a browser names; no page can make up another's."""
+    parts = request.headers.get("Referer", "").split("/", 3)
+    return "/".join(parts[:3])
 
 
 def cors_headers(
@@ -130,8 +163,11 @@ def cors_headers(
     """
     sent = request.headers.get("Origin")
     headers = {"Vary": "Origin"} if origins else {}
+    if sent is None and is_embedding(request) and _is_named(_referring(request), origins):
+        return {**headers, "Cross-Origin-Resource-Policy": "cross-origin"}
     if sent is None or _is_own(sent, request, proxies) or not _is_named(sent, origins):
         return headers
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     if _is_named(sent, [text for text in origins if text not in ("*", "null")]):
         headers |= {
             "Access-Control-Allow-Origin": sent,
@@ -144,16 +180,28 @@ def cors_headers(
 
 def _is_own(sent: str, request: web.Request, proxies: Proxies) -> bool:
     origin = Origin.parse(sent)
-    return origin is not None and origin.is_host(_host_of(request, proxies))
+    if origin is None:
+        return False
+    told = forwarded(request, "X-Forwarded-Host", proxies)
+    host = request.headers.get("Host", "") if told is None else told
+    return origin.is_host(host, _scheme_of(request, proxies))
 
 
-def _host_of(request: web.Request, proxies: Proxies) -> str:
-    """Return the host that the page's browser was sent to, as far as it can be believed."""
-    forwarded = request.headers.getall("X-Forwarded-Host", [])
-    if forwarded and proxies.sent(request):
-        # A proxy may append to what the client sent, so only the last word is surely its own.
-        return forwarded[-1].rpartition(",")[2].strip()
-    return request.headers.get("Host", "")
+def forwarded(request: web.Request, header: str, proxies: Proxies) -> str | None:
+    """Return what a trusted proxy says of the request that it got; None if none says anything."""
+    sent = request.headers.getall(header, [])
+    if not sent or not proxies.sent(request):
+        return None
+    # A proxy may append to what the client sent, so only the last word is surely its own.
+    return sent[-1].rpartition(",")[2].strip()
+
+
+def _scheme_of(request: web.Request, proxies: Proxies) -> str | None:
+    """Return the scheme that the browser used, if it is known."""
+    told = forwarded(request, "X-Forwarded-Proto", proxies)
+    if told is not None:
+        return {"ws": "http", "wss": "https"}.get(told.lower(), told.lower())
+    return "https" if request.secure else None
 
 
 def _is_named(sent: str, origins: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from eventhub.errors import EventHubError
 from eventhub.gateway import refusal
+from eventhub.gateway.guard import add_headers
 
 log = structlog.get_logger()
 
@@ -72,6 +73,7 @@ class _Protocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionResetError("an answer was begun")
         response = refusal.answer(error)
+        add_headers(response.headers)  # nobody asks the application
         response.force_close()
         return response
 

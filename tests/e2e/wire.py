@@ -64,7 +64,7 @@ def ask(url: str, request: bytes) -> Answer:
 
 def head(first: str, *lines: str) -> bytes:
     """Return a request's head."""
-    return "\r\n".join([first, "Host: hub", *lines, "", ""]).encode("latin-1")
+    return "\r\n".join([first, "Host: 127.0.0.1", *lines, "", ""]).encode("latin-1")
 
 
 def with_body(first: str, body: bytes, *lines: str) -> bytes:

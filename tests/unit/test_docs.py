@@ -30,6 +30,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`kwargs:` of a MessageHandler": settings.MessageEndpoint,
     "`kwargs:` of a FileHandler": settings.FileEndpoint,
     "`server:`": settings.Server,
+    "`server: admin:`": settings.Admin,
     "`broker:`": settings.Broker,
     "`projection:`": settings.Projection,
     "`email:`": settings.EmailService,

@@ -306,7 +306,11 @@ def test_what_is_no_origin_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["example.org", "https://example.org/", "https://*", "https://a.*.org", ""]
+    "text",
+    [
+        *("example.org", "https://example.org/", "https://*", "https://a.*.org", ""),
+        *("https://.apps.example.org", "https://a..example.org", "https://*..example.org"),
+    ],
 )
 def test_an_origin_that_could_never_match_stops_the_hub(text: str) -> None:
     with pytest.raises(Misconfigured, match="url: chat: origins"):

@@ -28,7 +28,14 @@ class Site:
         """Return the status and what follows the status line: headers and body."""
         async with asyncio.timeout(10):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            lines = [f"GET {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]
+            lines = [
+                f"GET {path} HTTP/1.1",
+                "Host: 127.0.0.1",
+                "Connection: close",
+                *headers,
+                "",
+                "",
+            ]
             writer.write("\r\n".join(lines).encode())
             answer = await reader.read()
             writer.close()
@@ -276,4 +283,6 @@ async def test_the_hubs_own_pages(site: Site) -> None:
     assert (await site.get("/healthz"))[0] == 200
     status, answer = await site.get("/readyz")
     assert (status, answer.endswith(b"\r\n\r\nthe broker does not answer\n")) == (503, True)
+    status, answer = await site.get("/readyz", "X-Forwarded-For: 203.0.113.9")
+    assert (status, answer.endswith(b"\r\n\r\nnot ready\n")) == (503, True)
     assert b"# TYPE eventhub_connections gauge" in (await site.get("/metrics"))[1]

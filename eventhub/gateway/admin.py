@@ -1,0 +1,66 @@
+"""Admin: who may see how the hub is: programs of this machine, and who knows the token."""
+
+import hmac
+import ipaddress
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+
+from eventhub.config import Server
+from eventhub.errors import Misconfigured
+from eventhub.gateway.hosts import is_loopback_name
+
+MIN_TOKEN: Final = 16
+_FORWARDED: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP")
+
+
+class Admin:
+    """Tells operators from everybody else.
+
+    Raises:
+        Misconfigured: the token can be guessed.
+    """
+
+    def __init__(self, server: Server) -> None:
+        token = server.admin.token if server.admin else None
+        if token is not None and len(token) < MIN_TOKEN:
+            raise Misconfigured(f"server: admin: token: give at least {MIN_TOKEN} characters")
+        self._token = None if token is None else token.encode()
+
+    def is_operator(self, request: web.Request) -> bool:
+        """Tell whether a request has the token, or comes from this machine itself."""
+        return self._has_token(request) or is_local(request)
+
+    def _has_token(self, request: web.Request) -> bool:
+        scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+        if self._token is None or scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(sent.strip().encode(errors="replace"), self._token)
+
+
+def is_local(request: web.Request) -> bool:
+    """Tell whether a program of this machine asks for itself.
+
+    A proxy on this machine passes on what others ask: most say so, in a header, and some speak
+    HTTP/1.0. A page whose name was pointed at 127.0.0.1 says its own name.
+    """
+    if not _is_loopback_peer(request) or request.version < HttpVersion11:
+        return False
+    if any(_is_of_a_proxy(name) for name in request.headers):
+        return False
+    return all(is_loopback_name(host) for host in request.headers.getall("Host", []))
+
+
+def _is_of_a_proxy(header: str) -> bool:
+    name = header.lower()
+    return name.startswith("x-forwarded") or name in {known.lower() for known in _FORWARDED}
+
+
+def _is_loopback_peer(request: web.Request) -> bool:
+    peer = request.transport and request.transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return False
+    address = ipaddress.ip_address(peer[0].partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return address.is_loopback

@@ -1,0 +1,59 @@
+"""Guard: what stands before every request, and on every answer, whatever it is for."""
+
+from collections.abc import MutableMapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as HttpHandler
+
+from eventhub.config import Server
+from eventhub.errors import Rejected
+from eventhub.gateway import refusal
+from eventhub.gateway.audit import note_refusal
+from eventhub.gateway.hosts import Hosts
+from eventhub.gateway.origin import Proxies
+
+SERVER = "EventHub"
+"""Without versions: they tell which holes to try."""
+OWN_FRAMES = "frame-ancestors 'self'"
+"""Of pages: no other site may show one in a frame, and have its buttons clicked unseen."""
+_DEFAULTS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # filters in URLs are nobody else's business
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "SAMEORIGIN",
+}
+
+
+def add_guard(app: web.Application, server: Server, proxies: Proxies) -> None:
+    """Have an application answer to its own names only, with headers that browsers obey.
+
+    Raises:
+        Misconfigured: `server.hosts` is not understood.
+    """
+    hosts = Hosts(server, proxies)
+
+    @web.middleware
+    async def guard(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+        try:
+            hosts.check(request)
+        except Rejected as error:
+            note_refusal(request, error, request.path, proxies)
+            return refusal.answer(error)
+        return await handler(request)
+
+    app.middlewares.insert(0, guard)
+    app.on_response_prepare.append(_prepared)
+
+
+async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
+    add_headers(response.headers)
+
+
+def add_headers(headers: MutableMapping[str, str]) -> None:
+    """Add to an answer what it does not say itself."""
+    headers["Server"] = SERVER
+    for name, value in _DEFAULTS.items():
+        headers.setdefault(name, value)
+    policy = headers.get("Content-Security-Policy", "")
+    if "frame-ancestors" in policy and policy != OWN_FRAMES:
+        del headers["X-Frame-Options"]  # older, and cannot name others

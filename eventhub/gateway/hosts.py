@@ -1,0 +1,123 @@
+"""Hosts: which names this hub answers to.
+
+A page can have its own name point at 127.0.0.1 once it is loaded (DNS rebinding): for its browser,
+and for who compares `Origin` with `Host`, the hub is then that page's own server. What gives it
+away is the name. No page can send another one, nor have an address for a name.
+"""
+
+import ipaddress
+import re
+from typing import Final, NamedTuple, Self
+
+from aiohttp import web
+
+from eventhub.config import Server
+from eventhub.errors import Misconfigured, Rejected
+from eventhub.gateway.origin import NO_PROXIES, Proxies, forwarded
+
+_HOST: Final = re.compile(
+    r"(?P<name>\[[0-9a-fA-F:.%]+\]|[^\s/?#@:\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
+)
+_PROBES: Final = ("/healthz", "/readyz", "/metrics")
+"""Asked by address, by orchestrators; they look at the name before they tell anything."""
+
+
+class _Host(NamedTuple):
+    name: str
+    port: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        found = _HOST.fullmatch(text.strip())
+        if found is None:
+            return None
+        return cls(found["name"].strip("[]").lower().removesuffix("."), found["port"])
+
+    def covers(self, other: Self) -> bool:
+        """Tell whether this entry of `server.hosts` means a host."""
+        if self.port not in (None, other.port):
+            return False
+        if self.name.startswith("*."):
+            return other.name.endswith(self.name[1:])
+        return self.name in ("*", other.name)
+
+
+def is_loopback_name(text: str) -> bool:
+    """Tell whether a `Host` header names this machine: `localhost:8080`, `127.0.0.1`, `[::1]`."""
+    host = _Host.parse(text)
+    return host is not None and _is_loopback(host.name)
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _address(name)
+    return address is not None and address.is_loopback
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class Hosts:
+    """The names of one hub.
+
+    Raises:
+        Misconfigured: an entry of `server.hosts` is not of the form of a host.
+    """
+
+    def __init__(self, server: Server, proxies: Proxies = NO_PROXIES) -> None:
+        self._names = None if server.hosts is None else [_entry(text) for text in server.hosts]
+        if self._names == []:
+            raise Misconfigured("server: hosts: names no host: leave it out, or name one")
+        self._is_on_loopback = _is_loopback(server.host)
+        self._proxies = proxies
+
+    def check(self, request: web.Request) -> None:
+        """Let a request pass that was sent to a name of ours.
+
+        Raises:
+            Rejected: `forbidden`.
+        """
+        if request.path in _PROBES:
+            return
+        told = forwarded(request, "X-Forwarded-Host", self._proxies)
+        for text in request.headers.getall("Host", []):
+            if not (self._is_ours(text) or (told is not None and _is_inner(text))):
+                raise _refused(text)
+        if told is not None and self._names is not None and not self._is_ours(told):
+            raise _refused(told)
+
+    def _is_ours(self, text: str) -> bool:
+        host = _Host.parse(text)
+        if host is None:
+            return False
+        if self._names is not None:
+            return any(entry.covers(host) for entry in self._names)
+        return not self._is_on_loopback or _is_loopback(host.name)
+
+
+def _is_inner(text: str) -> bool:
+    """Tell whether a trusted proxy may call us so: by address, or by a name without a domain."""
+    host = _Host.parse(text)
+    return host is not None and ("." not in host.name or _address(host.name) is not None)
+
+
+def _entry(text: str) -> _Host:
+    entry = _Host.parse(text)
+    if entry is None or "*" in entry.name[1:] or entry.name.startswith("."):
+        raise Misconfigured(
+            f"server: hosts: {text!r} is not of the form host, host:port, *.domain or *"
+        )
+    return entry
+
+
+def _refused(text: str) -> Rejected:
+    shown = text[:100]
+    return Rejected(
+        "forbidden", f"this hub is not called {shown!r}: `server.hosts` names its names"
+    )
