@@ -69,11 +69,16 @@ class Bodies:
 
     Args:
         max_message: bytes of one, as sent and inflated.
+        seconds: in which a small body comes whole.
+        client_bytes: what one client may have under way, if `CLIENT_BODIES` are not more.
     """
 
-    def __init__(self, max_message: int) -> None:
+    def __init__(
+        self, max_message: int, *, seconds: float = SECONDS, client_bytes: int = CLIENT_BYTES
+    ) -> None:
         self._max_message = max_message
-        self._most_of_client = max(CLIENT_BYTES, CLIENT_BODIES * max_message)
+        self._seconds = seconds
+        self._most_of_client = max(client_bytes, CLIENT_BODIES * max_message)
         self._of_client: Counter[str] = Counter()
         self._all = 0
 
@@ -156,13 +161,13 @@ class Bodies:
     async def _read_slowly(self, request: web.Request, count: "_Count") -> bytes:
         began = asyncio.get_running_loop().time()
         parts = bytearray()
-        async with asyncio.timeout(SECONDS) as deadline:
+        async with asyncio.timeout(self._seconds) as deadline:
             while part := await request.content.readany():
                 count.add(len(part))
                 parts += part
                 if len(parts) > self._max_message:
                     raise self._too_large()
-                deadline.reschedule(began + SECONDS + len(parts) / BYTES_A_SECOND)
+                deadline.reschedule(began + self._seconds + len(parts) / BYTES_A_SECOND)
         return bytes(parts)
 
     def _too_large(self) -> Rejected:
@@ -234,8 +239,8 @@ def _inflated(raw: bytes, coding: str, most: int) -> bytes:
         decoder = zlib.decompressobj(wbits)
         try:
             inflated += decoder.decompress(raw, most + 1 - len(inflated))
-        except zlib.error as error:
-            raise Rejected("bad_body", f"the body is not {coding}: {error}") from None
+        except zlib.error:
+            raise Rejected("bad_body", f"the body is not {coding}") from None
         if len(inflated) > most:
             raise Rejected("too_large", f"the body inflates to more than {most} bytes")
         if not decoder.eof:

@@ -83,11 +83,12 @@ def multipart(body: bytes, boundary: str | None, charset: str, columns: Columns)
         raise Rejected("bad_body", "Content-Type of a multipart form must name its boundary")
     try:
         pairs = list(_parts(body, boundary, charset))
-    except ParserLimitReached as error:
-        text = f"a multipart form has at most {MAX_PARTS} parts with short headers: {error}"
+    except ParserLimitReached:
+        text = f"a multipart form has at most {MAX_PARTS} parts, each with a few short headers"
         raise Rejected("too_large", text) from None
-    except (MultipartError, UnicodeError) as error:
-        raise Rejected("bad_body", f"the multipart form is malformed: {error}") from None
+    except (MultipartError, UnicodeError):
+        text = "the multipart form is cut off, or not as RFC 7578 and its boundary have it"
+        raise Rejected("bad_body", text) from None
     return _message(pairs, columns)
 
 

@@ -1,15 +1,16 @@
 """Server: aiohttp's HTTP server, made to answer in our voice whatever happens.
 
-It relies on `Server.__call__`, `RequestHandler.handle_error` and `log_exception` of the pinned
-aiohttp; tests/e2e/test_requests.py notices if another version has them not.
+It relies on `Server.__call__`, `RequestHandler.handle_error` and `log_exception`, and
+`BaseRequest._version` of the pinned aiohttp; tests/e2e/test_requests.py notices if another version
+has them not.
 """
 
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
-from eventhub.errors import EventHubError
+from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.guard import add_headers
 
@@ -91,6 +92,7 @@ def _speaking(handler: _Handler) -> _Handler:
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
+            _check_version(request)
             response = await handler(request)
         except web.HTTPException as raised:
             response = _answer_to(raised, request)
@@ -106,6 +108,13 @@ def _speaking(handler: _Handler) -> _Handler:
         return response
 
     return handle
+
+
+def _check_version(request: web.BaseRequest) -> None:
+    """The parser lets other versions pass, and the answer would claim to be of the same."""
+    if request._version not in (HttpVersion10, HttpVersion11):
+        request._version = HttpVersion11
+        raise Rejected("bad_request", "speak HTTP/1.1 or HTTP/1.0")
 
 
 def _answer_to(raised: web.HTTPException, request: web.BaseRequest) -> web.StreamResponse:

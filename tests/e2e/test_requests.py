@@ -193,6 +193,8 @@ BAD_HTTP: list[tuple[bytes, int, str]] = [
     (head("POST /rows HTTP/1.1", CHUNKED, "Content-Length: 1"), 400, "bad_request"),
     (head("POST /rows HTTP/1.1", CHUNKED) + b"zz\r\n", 400, "bad_request"),
     (head("POST /rows HTTP/1.1", CHUNKED) + b"1\r\n{}\r", 400, "bad_request"),
+    (head("GET /rows HTTP/2.0"), 400, "bad_request"),
+    (head("GET /rows HTTP/0.9"), 400, "bad_request"),
     (head("GET /nowhere HTTP/1.1"), 404, "unknown_path"),
     (head("GET /%ff%zz HTTP/1.1"), 404, "unknown_path"),
     (head("GET /../../etc/passwd HTTP/1.1"), 404, "unknown_path"),
