@@ -315,7 +315,7 @@ def alerts() -> None:
 @_FILE
 @_DATA
 def list_alerts(file: Path, data: Path | None) -> None:
-    """List the alerts that could not be sent, oldest first."""
+    """List the alerts that could not be sent: when, id, row, event, who lacks it, and why."""
     from eventhub import opening
     from eventhub.alerts import desk
 
@@ -332,16 +332,20 @@ def list_alerts(file: Path, data: Path | None) -> None:
 
 @alerts.command("retry")
 @_FILE
+@click.argument("ids", nargs=-1, metavar="[ID]...")
 @_DATA
-def retry_alerts(file: Path, data: Path | None) -> None:
-    """Send each dead letter once more; what is sent is dead no more."""
+def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
+    """Send dead letters once more, to those who lack them; what is sent is dead no more.
+
+    ID is one of `eventhub alerts list`, the sequence of an event, or a row; without any, all.
+    """
     from eventhub import opening
     from eventhub.alerts import desk
     from eventhub.channel import endpoints_of
 
     async def work() -> list[desk.Retried]:
         async with opening.open_log(config) as event_log:
-            return await desk.retry_dead(config, endpoints_of(config), event_log)
+            return await desk.retry_dead(config, endpoints_of(config), event_log, ids)
 
     config = _load(file, data=data)
     results = _run(work())
@@ -373,5 +377,6 @@ def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
 
 
 def _shown(letter: DeadLetter) -> str:
-    to = ", ".join(letter.to)
-    return f"{letter.died_at}  {letter.endpoint}  {letter.sequence}  {to}  {letter.subject!r}"
+    named = f"{letter.died_at}  {letter.id}  row {letter.row_id!r}"
+    to = ", ".join(letter.missing) or "nobody known"
+    return f"{named}  {letter.endpoint}  {letter.sequence}  {to}  {letter.subject!r}"

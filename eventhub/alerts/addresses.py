@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import idna
 
+from eventhub.alerts.placing import placed, without_marks
+
 MAX_LOCAL, MAX_SPEC = 64, 254
 """Octets of a local part and of an address (RFC 5321 section 4.5.3.1)."""
 
@@ -75,9 +77,10 @@ def addresses(texts: Iterable[str]) -> Addresses:
     """
     found: dict[str, Address] = {}
     malformed: list[str] = []
-    for text in texts:
-        if has_controls(text):
-            malformed.append(text[:MAX_SPEC])
+    for rendered in texts:
+        text = placed(rendered, _is_whole)
+        if text is None or has_controls(text):
+            malformed.append(without_marks(rendered)[:MAX_SPEC])
             continue
         for item in _items(text):
             address = _mailbox(item)
@@ -153,6 +156,11 @@ def _unquoted(text: str) -> str:
     return _QUOTED_PAIR.sub(r"\1", text)
 
 
+def _is_whole(text: str) -> bool:
+    """Tell whether a text leaves no quote and no comment open, and ends none."""
+    return not re.search(r'["()]', text) or all(each.kind != "wrong" for each in _tokens(text))
+
+
 def _is_phrase(item: list[_Token]) -> bool:
     kinds = {token.kind for token in item}
     return kinds <= {"atom", "quoted", "blank", "comment"} and bool(kinds & {"atom", "quoted"})
@@ -169,8 +177,20 @@ def _mailbox(item: list[_Token]) -> Address | None:
     before = item[: marks[0]]
     if not (_is_phrase(before) or _is_empty(before)):
         return None
-    words = [token.value for token in before if token.kind in ("atom", "quoted")]
-    return _address(" ".join(words) or comments, item[marks[0] + 1 : marks[1]])
+    return _address(_phrase(before) or comments, item[marks[0] + 1 : marks[1]])
+
+
+def _phrase(tokens: list[_Token]) -> str:
+    """Return the words of a name, with one blank where some or a comment stands."""
+    name = ""
+    is_apart = False
+    for token in tokens:
+        if token.kind in ("blank", "comment"):
+            is_apart = True
+        elif token.value:
+            name += " " * (is_apart and name != "") + token.value
+            is_apart = False
+    return name
 
 
 def _is_empty(tokens: list[_Token]) -> bool:

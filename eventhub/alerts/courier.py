@@ -69,11 +69,23 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     died_at: str
     """UTC, ISO 8601."""
+    row_id: str = ""
+    """Of the event; empty in letters of versions that did not write it."""
     to: list[str]
     """The rendered `to`, `cc` and `bcc`; empty if they could not be rendered."""
     subject: str
     recipients: list[str] | None
     """Those who have not got it; None for everybody."""
+
+    @property
+    def id(self) -> str:
+        """What people call it by: endpoint and sequence."""
+        return f"{self.endpoint}:{self.sequence}"
+
+    @property
+    def missing(self) -> list[str]:
+        """Those who have not got it, as far as it is known who they are."""
+        return self.to if self.recipients is None else self.recipients
 
     @property
     def key(self) -> str:
@@ -211,6 +223,7 @@ class Courier:
             endpoint=alert.rule.name,
             epoch=alert.position.epoch,
             sequence=alert.position.sequence,
+            row_id=alert.event.id,
             reason=reason,
             attempts=alert.attempt,
             died_at=self._now().astimezone(UTC).isoformat(timespec="seconds"),

@@ -1,7 +1,7 @@
 """Desk: what an operator does about alerts by hand: list dead letters, retry them, send a test."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -63,19 +63,38 @@ async def list_dead(event_log: Log) -> list[DeadLetter]:
 
 
 async def retry_dead(
-    config: Config, endpoints: Iterable[Endpoint], event_log: Log
+    config: Config, endpoints: Iterable[Endpoint], event_log: Log, ids: Sequence[str] = ()
 ) -> list[Retried]:
-    """Send each dead letter now, once, with today's templates and services.
+    """Send dead letters now, once, with today's templates and services, to those who lack them.
 
     What is sent, is no dead letter any more; what fails again stays one, with the new reason.
+
+    Args:
+        config: with the services.
+        endpoints: with the alerts.
+        event_log: has the letters and their events.
+        ids: which letters: by their id, the sequence of their event, or their row; none for all.
+
+    Raises:
+        Rejected: there is no dead letter of an id; nothing was sent.
     """
     rules = rules_of(config, endpoints)
     mailer = Mailer(services_of(config))
     async with Courier.open(mailer, event_log, utc_now) as courier:
         return [
             Retried(letter=letter, error=await _retried(letter, rules, courier, event_log))
-            for letter in await courier.dead_letters()
+            for letter in _picked(await courier.dead_letters(), ids)
         ]
+
+
+def _picked(letters: list[DeadLetter], ids: Sequence[str]) -> list[DeadLetter]:
+    names = [{letter.id, str(letter.sequence), letter.row_id} for letter in letters]
+    for each in ids:
+        if not any(each in known for known in names):
+            raise Rejected("not_found", f"no dead letter {each!r}: see `eventhub alerts list`")
+    return [
+        letter for letter, known in zip(letters, names, strict=True) if not ids or known & {*ids}
+    ]
 
 
 async def _retried(

@@ -7,9 +7,10 @@ from datetime import datetime
 from email.utils import format_datetime
 
 from eventhub.alerts.addresses import NOBODY, Address, Addresses
-from eventhub.alerts.attachment import MAX_BYTES, Attachment
+from eventhub.alerts.attachment import Attachment
 from eventhub.alerts.headers import address_header, one_line, text_header
 from eventhub.alerts.mime import Part, file_part, multipart, text_part
+from eventhub.alerts.sources import MAX_BYTES
 from eventhub.errors import Rejected
 
 CONTENT_ID = "letters, digits and !#$%&'*+/=^_`{|}~.@-"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from eventhub.alerts.letter import Letter
+from eventhub.alerts.sources import HubFiles, Sources
 from eventhub.alerts.template import Templates
 from eventhub.arguments import Control, Test, meaning_of, parse_query_string
 from eventhub.channel import Endpoint
@@ -41,8 +42,9 @@ def rules_of(config: Config, endpoints: Iterable[Endpoint]) -> "dict[str, AlertR
     """
     services = services_of(config)
     folder = config.path.resolve().parent
+    hub = HubFiles.of(config)
     return {
-        endpoint.name: AlertRule(endpoint, endpoint.config.alert, services, folder)
+        endpoint.name: AlertRule(endpoint, endpoint.config.alert, services, folder, hub)
         for endpoint in endpoints
         if endpoint.config.alert is not None
     }
@@ -52,7 +54,12 @@ class AlertRule:
     """When the alert of one endpoint fires, and what it sends through which service."""
 
     def __init__(
-        self, endpoint: Endpoint, alert: Alert, services: Mapping[str, EmailService], folder: Path
+        self,
+        endpoint: Endpoint,
+        alert: Alert,
+        services: Mapping[str, EmailService],
+        folder: Path,
+        hub: HubFiles | None = None,
     ) -> None:
         where = f"url: {endpoint.name}: alert"
         self.name = endpoint.name
@@ -62,7 +69,9 @@ class AlertRule:
         service = services[self.service]
         sender = service.email or (STUB_SENDER if service.type == "stub" else None)
         templates = Templates(folder, self.channel.columns.names)
-        self.letter = Letter(where, alert, templates, sender)
+        named = alert.attachments_from
+        sources = Sources(folder, None if named is None else folder / named, hub or HubFiles())
+        self.letter = Letter(where, alert, templates, sources, sender)
         self._methods = frozenset(alert.methods)
         self._suppressible = alert.suppressible
         self._condition = _condition(where, alert.condition, self.channel.columns, folder)

@@ -15,7 +15,7 @@ import datetime
 import importlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -27,6 +27,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.parser import Parser
 
+from eventhub.alerts.placing import marked
 from eventhub.errors import Misconfigured, Rejected
 
 FUNCTIONS: dict[str, Any] = {
@@ -206,16 +207,25 @@ class Templates:
         if str(folder) not in sys.path:  # last: no file there may replace a module of the hub
             sys.path.append(str(folder))
         self._hidden = [name for name in columns if name in FUNCTIONS]
-        self._plain = _environment(folder, autoescape=False)
+        self._plain = _environment(folder)
         self._html = _environment(folder, autoescape=True)
+        self._marking = _environment(folder, finalize=_marked)
 
-    def compile(self, where: str, source: str, *, html: bool = False) -> Template:
-        """Return a template; `where` names it in errors, as `url: chat: alert: subject`.
+    def compile(
+        self, where: str, source: str, *, html: bool = False, marking: bool = False
+    ) -> Template:
+        """Return a template.
+
+        Args:
+            where: names it in errors, as `url: chat: alert: subject`.
+            source: its text.
+            html: values are escaped.
+            marking: values are marked, for `addresses` to keep them in their places.
 
         Raises:
             Misconfigured: it cannot be compiled, with the line.
         """
-        environment = self._html if html else self._plain
+        environment = self._html if html else self._marking if marking else self._plain
         try:
             code = environment.compile(source, where, where)
         except jinja2.TemplateSyntaxError as error:
@@ -225,16 +235,41 @@ class Templates:
         return Template(template, source, self._hidden)
 
 
-def _environment(folder: Path, *, autoescape: bool) -> jinja2.Environment:
-    environment = jinja2.Environment(
-        autoescape=autoescape,  # noqa: S701 - off for headers and plain text only
+def _environment(
+    folder: Path, *, autoescape: bool = False, finalize: Callable[[Any], Any] | None = None
+) -> jinja2.Environment:
+    environment = _FixedFiles(
+        autoescape=autoescape,  # off for headers and plain text only
         undefined=Missing,
-        finalize=_none_is_empty,
+        finalize=finalize or _none_is_empty,
         extensions=[Tornado],
         loader=jinja2.FileSystemLoader(folder),
     )
     environment.globals = dict(FUNCTIONS)
     return environment
+
+
+class _FixedFiles(jinja2.Environment):
+    """An environment whose templates name others in quotes: no value of a message does."""
+
+    def compile(  # type: ignore[override]  # Jinja overloads it
+        self, source: Any, name: Any = None, filename: Any = None, **options: Any
+    ) -> Any:
+        """Compile a template, its own or one that another includes."""
+        parsed = self.parse(source, name, filename) if isinstance(source, str) else source
+        for node in parsed.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
+            _check_is_written(dict(node.iter_fields())["template"], node.lineno)
+        return super().compile(parsed, name, filename, **options)
+
+
+def _check_is_written(named: nodes.Expr, line: int) -> None:
+    listed = named.items if isinstance(named, nodes.List | nodes.Tuple) else [named]
+    if not all(isinstance(each, nodes.Const) for each in listed):
+        raise jinja2.TemplateSyntaxError("write the name of the template file in quotes", line)
+
+
+def _marked(value: Any) -> str:
+    return marked(_none_is_empty(value))
 
 
 def _none_is_empty(value: Any) -> Any:

@@ -144,6 +144,8 @@ class Alert(Struct, frozen=True):
     markdownfile: str | None = None
     images: dict[str, str] = {}
     attachments: list[str] | str = []
+    attachments_from: str | None = None
+    """Folder of the files that templates name; without it they name none."""
     service: str | None = None
     condition: str | None = None
     suppressible: bool = True

@@ -15,6 +15,7 @@ from eventhub.alerts.worker import AlertWorker, RetryPolicy
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint
 from eventhub.config import Config, EmailService
+from eventhub.errors import Rejected
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import Delivery, EventStream
 from tests.builders import channel, make_event
@@ -204,6 +205,27 @@ async def test_only_those_who_have_not_got_it_are_mailed_again(hub: Hub, sink: S
     (again,) = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
     assert again.error == "nonsense: not an address"
     assert sink.taken[2].recipients == ["b@example.org"]
+
+
+async def test_some_dead_letters_are_retried_by_id_and_the_rest_stay(hub: Hub, sink: Sink) -> None:
+    sink.answers = ["554 spam"] * 4
+    async with hub.working():
+        for text in ("one", "two", "three", "four"):
+            await hub.post(text)
+        letters = await hub.dead(4)
+    assert {letter.row_id for letter in letters} == {"r1", "r2", "r3", "r4"}
+    assert {letter.id for letter in letters} == {"chat:1", "chat:2", "chat:3", "chat:4"}
+    with pytest.raises(Rejected, match="no dead letter 'chat:9'"):
+        await desk.retry_dead(hub.config, hub.endpoints, hub.log, ["chat:1", "chat:9"])
+    assert sink.taken == []
+    sent = await desk.retry_dead(hub.config, hub.endpoints, hub.log, ["chat:1", "3", "r4"])
+    assert [each.error for each in sent] == [None] * 3
+    assert {str(taken.mail["Subject"]) for taken in sink.taken} == {
+        "Message: one",
+        "Message: three",
+        "Message: four",
+    }
+    assert [letter.id for letter in await hub.dead(1)] == ["chat:2"]
 
 
 async def test_a_slow_server_does_not_hold_up_the_alerts_of_another(

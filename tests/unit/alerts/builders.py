@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from eventhub.alerts.rule import AlertRule
+from eventhub.alerts.sources import HubFiles
 from eventhub.channel import Endpoint
 from eventhub.config import Alert, EmailService, MessageEndpoint
 from tests.builders import channel
@@ -20,8 +21,8 @@ def make_endpoint(name: str = "chat", **alert: Any) -> Endpoint:
     return Endpoint(config, channel())
 
 
-def make_rule(folder: Path = Path(), **alert: Any) -> AlertRule:
+def make_rule(folder: Path = Path(), hub: HubFiles | None = None, **alert: Any) -> AlertRule:
     """A rule of such an endpoint, with stubs for services."""
     endpoint = make_endpoint(**alert)
     assert endpoint.config.alert is not None
-    return AlertRule(endpoint, endpoint.config.alert, STUB, folder)
+    return AlertRule(endpoint, endpoint.config.alert, STUB, folder, hub)

@@ -1,5 +1,6 @@
 """Every key of an alert has its place in the mail, and a message changes nothing else."""
 
+import os
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from eventhub.alerts.mail import Mail
+from eventhub.alerts.sources import HubFiles
+from eventhub.config import Config, Projection
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from tests.unit.alerts.builders import make_rule
 
@@ -67,7 +70,13 @@ def test_files_are_templates_at_templated_paths(tmp_path: Path) -> None:
     (tmp_path / "hi.txt").write_text("text {{ x }}")
     (tmp_path / "hi.html").write_text("<p>{{ x }}</p>")
     (tmp_path / "hi.md").write_text("*{{ x }}*")
-    mail = compose({"k": "hi", "x": "<"}, tmp_path, bodyfile="{{ k }}.txt", htmlfile="{{ k }}.html")
+    mail = compose(
+        {"k": "hi", "x": "<"},
+        tmp_path.parent,
+        bodyfile="{{ k }}.txt",
+        htmlfile="{{ k }}.html",
+        attachments_from=tmp_path.name,
+    )
     assert (mail.text, mail.html) == ("text <", "<p>&lt;</p>")
     assert compose({"x": "<"}, tmp_path, markdownfile="hi.md").html == "<p><em>&lt;</em></p>"
 
@@ -84,9 +93,12 @@ def test_images_and_attachments_are_files_beside_the_configuration(tmp_path: Pat
     (tmp_path / "logo.png").write_bytes(b"png")
     (tmp_path / "hi.csv").write_bytes(b"csv")
     images = {"logo": "{{ k }}.png"}
-    mail = compose({"k": "logo"}, tmp_path, html="x", images=images, attachments=["hi.csv"])
+    files = ["hi.csv", str(tmp_path / "hi.csv")]
+    mail = compose(
+        {"k": "logo"}, tmp_path, html="x", images=images, attachments=files, attachments_from="."
+    )
     assert mail.images["logo"].media_type == "image/png"
-    assert [(file.name, file.data) for file in mail.attachments] == [("hi.csv", b"csv")]
+    assert [(file.name, file.data) for file in mail.attachments] == [("hi.csv", b"csv")] * 2
 
 
 def test_an_image_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -95,22 +107,123 @@ def test_an_image_that_is_none_is_refused(tmp_path: Path) -> None:
         compose({}, tmp_path, html="x", images={"logo": "logo.txt"}).as_bytes()
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "x/../../secret", "\0"])
-@pytest.mark.parametrize("key", ["attachments", "bodyfile"])
-def test_a_message_does_not_lead_out_of_the_folder(tmp_path: Path, key: str, name: str) -> None:
+FILE_KEYS = ["attachments", "bodyfile", "htmlfile", "markdownfile", "images"]
+
+
+def named(key: str, source: str) -> dict[str, Any]:
+    return {"images": {"x": source}, "html": "x"} if key == "images" else {key: source}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../secret", "x/../../secret", "\0", "link", ".hidden", "pipe"]
+)
+@pytest.mark.parametrize("source", ["{{ name }}", "below/{{ name }}", "{{ top }}/{{ name }}"])
+@pytest.mark.parametrize("key", FILE_KEYS)
+def test_a_message_does_not_lead_out_of_the_folder(
+    tmp_path: Path, key: str, source: str, name: str
+) -> None:
     (tmp_path / "secret").write_text("secret")
-    (tmp_path / "files").mkdir()
+    below = tmp_path / "files" / "below"
+    below.mkdir(parents=True)
+    for folder in (tmp_path / "files", below):
+        (folder / "link").symlink_to(tmp_path / "secret")
+        (folder / ".hidden").write_text("hidden")
+        os.mkfifo(folder / "pipe")
+    values = {"name": name, "top": str(tmp_path)}
     with pytest.raises(EventHubError):
-        compose({"name": name}, tmp_path / "files", **{key: "{{ name }}"})
-    with pytest.raises(EventHubError):
-        compose({"name": name}, tmp_path, **{key: "files/{{ name }}"})
+        compose(values, tmp_path, attachments_from="files", **named(key, source))
+
+
+@pytest.mark.parametrize("source", ["{{ name }}", "reports/{{ name }}", "{% if 1 %}x{% endif %}"])
+@pytest.mark.parametrize("key", FILE_KEYS)
+def test_without_a_folder_no_template_names_a_file(key: str, source: str) -> None:
+    with pytest.raises(Misconfigured, match=f"alert: {key}: .*attachments_from:"):
+        make_rule(**named(key, source))
+
+
+@pytest.mark.parametrize("name", ["data/key", "hub.yaml", "secret", "copy", "rows.duckdb.wal"])
+@pytest.mark.parametrize("key", FILE_KEYS)
+def test_no_alert_reads_what_the_hub_keeps_for_itself(tmp_path: Path, key: str, name: str) -> None:
+    (tmp_path / "data").mkdir()
+    for file in ("data/key", "hub.yaml", "secret", "rows.duckdb.wal"):
+        (tmp_path / file).write_text("kept")
+    (tmp_path / "copy").hardlink_to(tmp_path / "data/key")
+    config = Config(
+        path=tmp_path / "hub.yaml",
+        data=tmp_path / "data",
+        sources=(tmp_path / "secret",),
+        projection=Projection(path=str(tmp_path / "rows.duckdb")),
+    )
+    hub = HubFiles.of(config)
+    with pytest.raises(Misconfigured, match=f"alert: {key}: .*keeps for itself"):
+        make_rule(tmp_path, hub, **named(key, name))
+    rule = make_rule(tmp_path, hub, to="a@x.org", attachments_from=".", **named(key, "{{ n }}"))
+    with pytest.raises(EventHubError, match="keeps for itself"):
+        rule.letter.compose({"n": name}, message_id="e.1.chat@eventhub", date=DATE)
 
 
 def test_a_message_does_not_choose_the_host_of_a_url() -> None:
-    with pytest.raises(Rejected, match="must not come from the message"):
+    with pytest.raises(Misconfigured, match="begin with https://HOST/"):
         compose({"url": "http://169.254.169.254/x"}, attachments="{{ url }}")
-    with pytest.raises(Rejected, match="must not come from the message"):
-        compose({"x": ".evil.example/"}, attachments="https://a.example{{ x }}")
+    for source in ("{{ x }}", "https://a.example{{ x }}", "https://{{ x }}/"):
+        with pytest.raises(Rejected, match="must not come from the message"):
+            compose({"x": "http://b.example/"}, attachments=source, attachments_from=".")
+
+
+@pytest.mark.parametrize("step", ["../x", "a/../../x", "%2e%2e/x", "%252e%252e/x", "..\\x", "./x"])
+def test_a_message_does_not_lead_upwards_in_a_url(step: str) -> None:
+    with pytest.raises(Rejected, match="may not lead upwards"):
+        compose({"x": step}, attachments="http://127.0.0.1:1/reports/{{ x }}")
+
+
+def test_a_message_names_no_template_to_include() -> None:
+    for source in ("{% include x %}", "{% extends x %}", "{% include ['a', x] %}"):
+        with pytest.raises(Misconfigured, match=r"body: line 1: write the name .* in quotes"):
+            compose({"x": "secret"}, body=source)
+
+
+@pytest.mark.parametrize("cid", ["a b", "a>\r\nBcc: x", "=?utf-8?q?x?=", "ä", ""])
+def test_a_content_id_is_plain(cid: str) -> None:
+    with pytest.raises(Misconfigured, match=r"images: .* is no content id: letters"):
+        compose({}, html="x", images={cid: "logo.png"})
+
+
+@pytest.mark.parametrize("name", ['x" <evil@x.org>, "y', "a, b@evil.org", "x\\", '"', "(", "<", ""])
+@pytest.mark.parametrize(
+    "to", ['"{{ n }}" <a@x.org>', "{{ n }} <a@x.org>", "Dr. {{ n }} <a@x.org>"]
+)
+def test_a_name_stays_a_name(to: str, name: str) -> None:
+    mail = compose({"n": name}, to=to)
+    assert mail.recipients == ("a@x.org",)
+    assert mail.to.found[0].display_name == ("Dr. " * ("Dr." in to) + name).strip()
+
+
+def test_a_value_in_brackets_is_one_address() -> None:
+    mail = compose({"m": "a@x.org>, <evil@x.org"}, to="Ann <{{ m }}>", cc="b@x.org")
+    assert mail.recipients == ("b@x.org",)
+    assert mail.malformed == ("Ann <a@x.org>, <evil@x.org>",)
+
+
+def test_a_value_that_stands_for_itself_may_be_a_list() -> None:
+    values = {"m": 'a@x.org, "B, C" <b@x.org>', "open": '"'}
+    assert compose(values, to="{{ m }}, c@x.org").recipients == ("a@x.org", "b@x.org", "c@x.org")
+    assert compose(values, to='{{ open }}, "{{ m }}" <d@x.org>', cc="c@x.org").recipients == (
+        "c@x.org",
+    )
+
+
+def test_the_layout_of_an_address_field_may_have_line_breaks_and_its_values_not() -> None:
+    to = "{{ x }}@x.org,\n  {% if x %}\n  b@x.org\n  {% endif %}\n"
+    assert compose({"x": "a"}, to=to).recipients == ("a@x.org", "b@x.org")
+    mail = compose({"x": "a@x.org\nevil"}, to=to, cc="c@x.org")
+    assert (mail.recipients, len(mail.malformed)) == (("c@x.org",), 1)
+
+
+@pytest.mark.parametrize("key", ["sender", "reply_to", "on_behalf_of"])
+@pytest.mark.parametrize("control", ["\n", "\r\nBcc: x@x.org", "\0", "\x85"])
+def test_a_control_character_in_an_address_field_is_no_mail(key: str, control: str) -> None:
+    with pytest.raises(Rejected):
+        compose({"x": f"a@x.org{control}"}, Path(), **{key: "{{ x }}"})
 
 
 @pytest.mark.parametrize("sender", ["", "nobody", "a@example.org, b@example.org"])
