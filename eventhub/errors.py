@@ -4,7 +4,8 @@ The tree is split by what the caller does next, not by the layer that noticed::
 
     EventHubError
     ├── Rejected        the sender's fault, final: correct the message or the request
-    │   └── Conflict    somebody was first: read again, then decide
+    │   ├── Conflict    somebody was first: read again, then decide
+    │   └── Expired     the login has ended: connect again with a new one
     ├── Unavailable     try later; the same idempotency key keeps a retry from being a second event
     ├── Misconfigured   the operator's fault: stop at start-up
     └── Damaged         stored bytes are not what was written: raise an alarm
@@ -80,6 +81,7 @@ class Close(IntEnum):
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
     STALLED = 4408
+    EXPIRED = 4409
 
     @property
     def reconnect(self) -> bool:
@@ -96,6 +98,7 @@ CLOSE_MEANINGS: dict[Close, str] = {
     Close.UNAUTHORIZED: "The endpoint asks for a login.",
     Close.FORBIDDEN: "This user, or a page of this origin, may not.",
     Close.STALLED: "The client took nothing for `server.stalled_after`: connect again and resume.",
+    Close.EXPIRED: "The login has ended: connect again with a new token, and resume.",
 }
 
 
@@ -139,6 +142,13 @@ class Rejected(EventHubError):  # noqa: N818 - the word of the protocol
         if self.column is not None:
             told["column"] = self.column
         return told
+
+
+class Expired(Rejected):
+    """The login that a connection was opened with has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("unauthorized", "the login has expired: connect again with a new one")
 
 
 class Conflict(Rejected):

@@ -82,6 +82,8 @@ class Handler:
     """Arguments of the URL; `open` may change them, the filter is read from them afterwards."""
     request: RequestInfo = field(default_factory=RequestInfo)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: float | None = None
+    """Unix time at which the user's login ends."""
 
     def get_arg(self, name: str, default: Any = None) -> Any:
         """Return the last value of an argument of the URL."""

@@ -85,6 +85,10 @@ class Jwt(Struct, frozen=True):
     audience: str | list[str] | None = None
     issuer: str | None = None
     user_claim: str = "sub"
+    require_exp: bool = True
+    """Refuse a token that never expires."""
+    max_age: int = 30 * 86400
+    """Seconds that a token may be valid; a connection lasts as long at the most."""
 
 
 class Proxy(Struct, frozen=True):

@@ -9,7 +9,7 @@ skipped would be an open door.
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -27,6 +27,14 @@ log = structlog.get_logger()
 MAX_USER_ID = 200  # characters, as of a row's id
 Membership = Mapping[str, tuple[Any, ...]]
 """Attribute of the user → the values that will do."""
+
+
+class Login(NamedTuple):
+    """Who a request is from."""
+
+    user: User | None
+    expires_at: float | None
+    """Unix time at which that ends; None if nothing says so."""
 
 
 def setup_auth(app: web.Application, auth: Auth, folder: Path) -> "Authenticator":
@@ -52,8 +60,8 @@ class Authenticator:
         """Whose `X-Forwarded-Host` is believed when origins are compared."""
         self._has_warned = False
 
-    async def user_of(self, request: web.Request) -> User | None:
-        """Return the user; None if nobody is logged in.
+    async def login_of(self, request: web.Request) -> Login:
+        """Return the user, and until when; None if nobody is logged in.
 
         Raises:
             Rejected: `unauthorized`: there is a bearer token or a proxy's header, and it is bad.
@@ -61,11 +69,14 @@ class Authenticator:
         """
         if self._tokens and (token := token_of(request)) is not None:
             claims = await self._tokens.claims(token)
-            return _user(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
+            user = _user(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
+            return Login(user, self._tokens.end_of(claims))
         if self._proxy and (name := self._proxy_user(request, self._proxy)):
-            return _user({}, name, self._proxy.header)
+            return Login(_user({}, name, self._proxy.header), None)
         attributes = logged_in(session_of(request))
-        return None if attributes is None else _user(attributes, attributes.get("id"), "session")
+        if attributes is None:
+            return Login(None, None)
+        return Login(_user(attributes, attributes.get("id"), "session"), None)
 
     async def handler_of(
         self, request: web.Request, args: dict[str, list[str]], kwargs: Mapping[str, Any]
@@ -73,11 +84,13 @@ class Authenticator:
         """Return what expressions see of a request.
 
         Raises:
-            Rejected: as `user_of`.
-            Unavailable: as `user_of`.
+            Rejected: as `login_of`.
+            Unavailable: as `login_of`.
         """
+        login = await self.login_of(request)
         return Handler(
-            current_user=await self.user_of(request),
+            current_user=login.user,
+            expires_at=login.expires_at,
             session=dict(session_of(request)),
             args=args,
             request=RequestInfo(headers=request.headers, remote=request.remote, path=request.path),

@@ -3,6 +3,7 @@
 What checks them is in keys.py.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from multidict import CIMultiDict
 
 from eventhub.config import Jwt
 from eventhub.errors import Rejected
+from eventhub.gateway.expiry import wall_clock
 from eventhub.gateway.keys import Key, keys_of
 
 PREFIX = "bearer."
@@ -45,7 +47,7 @@ class Tokens:
             if key is None:
                 raise Rejected("unauthorized", "the bearer token is signed by an unknown key")
             return self._decoded(token, key)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, OverflowError, TypeError) as error:  # the latter: an odd `exp`
             raise Rejected("unauthorized", f"the bearer token is not valid: {error}") from None
 
     def _decoded(self, token: str, key: Key) -> dict[str, Any]:
@@ -57,8 +59,34 @@ class Tokens:
             audience=self._config.audience,
             issuer=self._config.issuer,
             leeway=LEEWAY,
-            options={"verify_iat": False, "verify_sub": False, "verify_jti": False},
+            options={
+                "verify_iat": False,
+                "verify_sub": False,
+                "verify_jti": False,
+                "require": ["exp"] if self._config.require_exp else [],
+            },
         )
+
+    def end_of(self, claims: Mapping[str, Any]) -> float:
+        """Return the Unix time at which a token's user has to come with another one.
+
+        A token that has just expired is let in, for clocks differ; not for long.
+
+        Raises:
+            Rejected: `unauthorized`: it is valid for longer than a token may be.
+        """
+        now, longest = wall_clock(), self._config.max_age
+        if claims.get("exp") is None:
+            return now + longest
+        end = int(claims["exp"])
+        if end - min(_number(claims.get("iat"), now), now) > longest + LEEWAY:
+            text = f"the bearer token is valid for longer than {longest} s (auth.jwt.max_age)"
+            raise Rejected("unauthorized", text)
+        return end if end > now else end + LEEWAY
+
+
+def _number(value: object, other: float) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else other
 
 
 def token_of(request: web.Request) -> str | None:

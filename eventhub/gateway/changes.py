@@ -15,6 +15,7 @@ from aiohttp import web
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.broadcast import Line
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice
+from eventhub.gateway.expiry import while_valid
 from eventhub.gateway.presence import while_connected
 from eventhub.gateway.protocol import POSITION_HEADER, Form
 from eventhub.gateway.route import Route, Visit
@@ -119,7 +120,7 @@ class Changes:
         check_honoured(visit.asked, Surface.CHANGES)
         form = checked_choice("_format", visit.control("_format"), FORMATS)
         seconds = _wait_of(visit)
-        async with while_connected(request):
+        async with while_connected(request), while_valid(visit.expires_at):
             start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
             lines, sequence = await self._changes(route, view, start, seconds)
         content_type = "application/x-ndjson"

@@ -149,6 +149,8 @@ class Tail:
             self._reach(Position.parse(frame["_ready"]["position"]))
         elif "_tick" in frame:
             self._reach(Position.parse(frame["_tick"]))
+        elif "_auth" in frame:
+            pass  # the hub will close; whether the token is still good shows then
         elif "_resume" in frame:
             if not frame["_resume"]["recovered"]:  # rows follow, or another epoch's events
                 self._position, self._epoch = None, ""

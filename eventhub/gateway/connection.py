@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_websocket import WSMsgType
 
 from eventhub.config import Server
-from eventhub.errors import Close, EventHubError, Rejected
+from eventhub.errors import Close, EventHubError, Expired, Rejected
 from eventhub.gateway import protocol
 from eventhub.gateway.broadcast import Line
 from eventhub.gateway.frames import Frames
@@ -43,6 +43,8 @@ _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
 
 def close_code_of(error: EventHubError) -> Close:
     """Return the close code of a connection that cannot be opened or go on."""
+    if isinstance(error, Expired):
+        return Close.EXPIRED
     if error.http_status >= 500:
         return Close.RESTART if error.as_dict()["retry"] else Close.INTERNAL
     return _CLOSE_OF.get(error.http_status, Close.BAD_REQUEST)

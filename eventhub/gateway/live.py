@@ -1,16 +1,20 @@
 """Live: the WebSocket and the SSE stream of an endpoint, from admission to goodbye."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiohttp import HttpVersion11, web
 
 from eventhub import metrics
-from eventhub.errors import Close, EventHubError, Rejected
+from eventhub.errors import Close, EventHubError, Expired, Rejected
+from eventhub.gateway import protocol
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection import SseConnection, WebSocketConnection
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice
+from eventhub.gateway.expiry import Expiry
 from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.protocol import Form
@@ -32,6 +36,41 @@ class _Session:
     connection: WebSocketConnection | SseConnection
     subscriber: Subscriber
     inbox: Inbox | None = None
+    expiry: Expiry | None = None
+
+    def watch(self, at: float, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        """End the connection with the login of its client.
+
+        Args:
+            at: Unix time.
+            spawn: runs what takes time.
+        """
+
+        def end() -> None:
+            spawn(self._expire())
+
+        self.expiry = Expiry(at, self._warn, end)
+
+    def _warn(self) -> None:
+        if isinstance(self.connection, WebSocketConnection) and self.connection.form is Form.V1:
+            self.connection.tell(protocol.expiring())
+
+    async def _expire(self) -> None:
+        """Tell the client nothing more, answer what it sent before, and close."""
+        self.subscriber.stop()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self.inbox is not None:
+                    await self.inbox.empty()
+                await self.connection.fail(Expired())
+        except TimeoutError:  # it takes nothing, not even this
+            self.connection.abort()
+
+    def forget(self) -> None:
+        """Stop what works for the connection: it has ended."""
+        self.subscriber.stop()
+        if self.expiry is not None:
+            self.expiry.cancel()
 
     async def stop(self) -> None:
         """Answer what was sent, and close; the client connects again."""
@@ -88,7 +127,7 @@ class Live:
             inbox = Inbox(route, visit, connection)
             connection.on_text, connection.on_end = inbox.receive, inbox.end
             connection.on_turn = inbox.turn
-            await self._begin(route, _Session(connection, subscriber, inbox))
+            await self._begin(route, visit, _Session(connection, subscriber, inbox))
             connection.start()
         return web.Response()  # to nobody
 
@@ -106,17 +145,17 @@ class Live:
         await connection.open(request, route.server, headers)
         subscriber = Subscriber(view, route.fanout, route.stream, connection)
         subscriber.start(start, route.replays)
-        await self._begin(route, _Session(connection, subscriber))
+        await self._begin(route, visit, _Session(connection, subscriber))
         return web.Response()  # to nobody
 
-    async def _begin(self, route: Route, session: _Session) -> None:
+    async def _begin(self, route: Route, visit: Visit, session: _Session) -> None:
         connection = session.connection
         gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
 
         def forget() -> None:
             gauge.dec()
             self._open.discard(session)
-            session.subscriber.stop()
+            session.forget()
 
         if connection.is_lost:
             session.subscriber.stop()
@@ -124,6 +163,8 @@ class Live:
         self._open.add(session)
         gauge.inc()
         connection.on_lost = forget
+        if visit.expires_at is not None:
+            session.watch(visit.expires_at, route.fanout.spawn)
         if self._is_stopping:
             await session.stop()
 

@@ -1,7 +1,7 @@
 """Protocol: the bytes on the wire. Four forms of the same frames; pure functions.
 
 - bare WebSocket: one JSON object a text frame, as Gramex sent it; of control frames only `_error`;
-- `eventhub.v1.json`: with `_seq`, `_resume`, `_ready`, `_ack`, `_tick`;
+- `eventhub.v1.json`: with `_seq`, `_resume`, `_ready`, `_ack`, `_tick`, `_auth`;
 - SSE (WHATWG HTML, server-sent events): the v1 frames, with the position as `id:`;
 - the answer to a poll: the v1 frames of events, a line each, without control frames.
 
@@ -130,6 +130,11 @@ def resume(*, recovered: bool, reason: str) -> dict[str, Any]:
 def tick(position: Position) -> dict[str, Any]:
     """Nothing has happened for this client up to a position."""
     return {"_tick": str(position)}
+
+
+def expiring() -> dict[str, Any]:
+    """The client's login is about to end."""
+    return {"_auth": "expiring"}
 
 
 def ack(ref: Any, receipt: dict[str, object]) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from eventhub.columns import STAMP
 from eventhub.command import Command, Precondition
 from eventhub.conditions import EVERYTHING, Filter
 from eventhub.config import Server
-from eventhub.errors import EventHubError, Rejected
+from eventhub.errors import EventHubError, Expired, Rejected
 from eventhub.filters import parse
 from eventhub.gateway.audit import audited, client_of
 from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import REPLAYS, checked_choice
+from eventhub.gateway.expiry import wall_clock
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.large import Large
 from eventhub.gateway.origin import check_origin, cors_headers
@@ -46,6 +47,11 @@ class Visit:
     """The keys that the client itself sent."""
     restriction: Filter = EVERYTHING
     """What the endpoint's `open` lets the visitor see."""
+
+    @property
+    def expires_at(self) -> float | None:
+        """Unix time at which the visitor's login ends."""
+        return self.handler.expires_at
 
     def control(self, name: str) -> str | None:
         """Return the last value of a control argument such as `_since`."""
@@ -159,7 +165,9 @@ class Route:
         method: str | None = None,
         precondition: Precondition | None = None,
     ) -> Command | EventHubError:
-        user = visit.handler.current_user
+        user, end = visit.handler.current_user, visit.expires_at
+        if end is not None and wall_clock() >= end:
+            return Expired()
         try:
             return Command.parse(
                 raw,

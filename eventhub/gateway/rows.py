@@ -14,6 +14,7 @@ from eventhub.gateway import refusal
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.conditional import precondition_of
 from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
+from eventhub.gateway.expiry import while_valid
 from eventhub.gateway.presence import while_connected
 from eventhub.gateway.protocol import POSITION_HEADER, Form
 from eventhub.gateway.replay import Shape
@@ -35,7 +36,7 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     if view.history:
         raise Rejected("bad_request", "history is read over a WebSocket or SSE", column="_replay")
     encoding = _format(visit)(view.query.columns)
-    async with while_connected(request):
+    async with while_connected(request), while_valid(visit.expires_at):
         return await _rows(route, request, view, encoding)
 
 

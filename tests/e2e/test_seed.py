@@ -4,6 +4,7 @@ The examples are kept word for word; where the guide lost a line's indentation, 
 """
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from textwrap import dedent, indent
@@ -67,7 +68,10 @@ def mail_through(sink: Sink) -> str:
 
 
 def bearer(user: str) -> dict[str, str]:
-    return {"Authorization": "Bearer " + jwt.encode({"sub": user}, SECRET, "HS256")}
+    return {
+        "Authorization": "Bearer "
+        + jwt.encode({"sub": user, "exp": int(time.time()) + 3600}, SECRET, "HS256")
+    }
 
 
 WITH_USERS = f"auth: {{jwt: {{secret: {SECRET!r}}}}}"

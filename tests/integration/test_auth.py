@@ -343,13 +343,28 @@ async def test_a_good_token_names_the_user_and_its_attributes(serve: Serve) -> N
 
 async def test_a_token_may_name_the_user_in_another_claim(serve: Serve) -> None:
     site = await serve(Auth(jwt=Jwt(secret=SECRET, user_claim="email")))
-    good = jwt.encode({"sub": 7, "id": "spoof", "email": "ann@x.example"}, SECRET, "HS256")
+    names = {"sub": 7, "id": "spoof", "email": "ann@x.example"}
+    good = jwt.encode({**names, "exp": int(time.time()) + 600}, SECRET, "HS256")
     assert (await site.who(Authorization=f"Bearer {good}"))["id"] == "ann@x.example"
 
 
 async def test_a_public_key_checks_tokens_of_its_private_key(serve: Serve) -> None:
     site = await serve(BY_RSA)
     assert (await site.who(Authorization=f"Bearer {token(RSA, 'RS256')}"))["id"] == "ann"
+
+
+async def test_a_token_without_an_end_is_let_in_where_the_operator_says_so(serve: Serve) -> None:
+    site = await serve(Auth(jwt=Jwt(secret=SECRET, audience="hub", require_exp=False)))
+    assert (await site.who(Authorization=f"Bearer {token(exp=None)}"))["id"] == "ann"
+    assert await site.who(Authorization=f"Bearer {token(exp=[1])}") == "unauthorized"
+
+
+async def test_the_longest_life_of_a_token_is_the_operators_choice(serve: Serve) -> None:
+    site = await serve(Auth(jwt=Jwt(secret=SECRET, audience="hub", max_age=3600)))
+    now = int(time.time())
+    for seconds, seen in ((3600, "ann"), (3700, None)):
+        who = await site.who(Authorization=f"Bearer {token(exp=now + seconds)}")
+        assert who == "unauthorized" if seen is None else who["id"] == seen
 
 
 EVIL_BY_SECRET = {
@@ -360,6 +375,15 @@ EVIL_BY_SECRET = {
     "other claims": with_other_claims(token()),
     "no signature": token().rpartition(".")[0] + ".",
     "expired": token(exp=int(time.time()) - 60),
+    "without an end": token(exp=None),
+    "for a hundred years": token(exp=int(time.time()) + 100 * 365 * 86400),
+    "for a hundred years, made later": token(exp=4_900_000_000, iat=4_899_999_999),
+    "for a day of 31 days' life": token(
+        exp=int(time.time()) + 86400, iat=int(time.time()) - 30 * 86400
+    ),
+    "without an end in number": token(exp=float("inf")),
+    "no number": token(exp=float("nan")),
+    "expiry is a list": token(exp=[1]),
     "not yet": token(nbf=int(time.time()) + 600),
     "wrong audience": token(aud="other"),
     "no audience": token(aud=None),
