@@ -1,9 +1,10 @@
 """Lift: what a value of an older type is in a column of today's.
 
-A cast is allowed if it is lossless: cast back, or compared as the older type compares, the value is
-the same. `2.0` is the INTEGER 2, `"8"` the REAL 8.0, a date the TIMESTAMP of its midnight, and
-anything is the TEXT that JSON writes it as. What would have to be rounded or guessed is no value.
-One cast loses something, because it is what is meant: a time as a DATE is the date of its day.
+A cast is allowed if it is lossless: cast back, the value is the same number, instant, truth or
+text. `2.0` is the INTEGER 2, a date the TIMESTAMP of its midnight, and anything is the TEXT that
+JSON writes it as. A text is the value that it writes, by the grammar of messages. What would have
+to be rounded or guessed is no value. One cast loses something, because it is what is meant: a time
+as a DATE is the date of its day.
 """
 
 import json

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 import projections.pages
 import projections.store
 from eventhub.channel import Channel
-from eventhub.columns import Column, Kind
+from eventhub.columns import Column, Columns, Kind
 from eventhub.event import StoredEvent, encode
 from eventhub.memory import MemoryStream
+from projections.pages import row_json
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Connection, Store
@@ -124,6 +125,39 @@ def test_any_batches_folds_and_pages_come_to_the_same_table(
         assert exactly(found) == exactly(
             [(seq, row) for seq, _, row in rows_after(events).values()]
         )
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(scenario(folder))
+
+
+PAIRS = [(old, new) for old in Kind for new in Kind if old is not new]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(PAIRS), min_size=4, max_size=8), st.data())
+def test_values_of_a_changed_type_are_in_the_table_what_they_are_to_who_follows(
+    pairs: list[tuple[Kind, Kind]], data: st.DataObject
+) -> None:
+    """The projector and the followers read one old event: both have it as today's columns do."""
+    old, new = (
+        Channel("changed", Columns(Column(f"c{n}", pair[at]) for n, pair in enumerate(pairs)))
+        for at in (0, 1)
+    )
+    row = {
+        name: data.draw(VALUES[kind].map(old.columns[name].convert))
+        for name, (kind, _) in zip(old.columns.names, pairs, strict=False)
+    }
+    [written] = history(old, [("POST", "a", row)])
+    lifted = StoredEvent.read(1, written.payload, new.columns)
+    assert StoredEvent.read(1, lifted.payload, new.columns).event == lifted.event
+
+    async def scenario(folder: str) -> None:
+        async with Store(Path(folder) / "p", [new]) as store, store.reader() as reader:
+            await store.append("changed", [lifted])
+            await store.fold("changed")
+            sql = f"SELECT {row_json(Tables(new), new.columns.names)} FROM changed"
+            [(text,)] = await store.read(reader, lambda c: c.execute(sql).fetchall())
+        assert repr(msgspec.json.decode(text)) == repr(lifted.event.row)
 
     with TemporaryDirectory() as folder:
         asyncio.run(scenario(folder))
