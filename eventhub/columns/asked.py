@@ -68,6 +68,8 @@ def _read(column: Column, text: str) -> Any:
     try:
         return reader(text)
     except (ValueError, OverflowError):
+        if meaning is _TIME_MEANING and " " in text.strip()[11:]:
+            meaning += "; the + of a zone is %2B in a URL"
         raise _refused(column, text, meaning) from None
 
 

@@ -287,6 +287,12 @@ def test_several_bounds_on_an_instant_count_by_time() -> None:
     assert not above_least({"zoned": "2023-04-01T10:00:00Z"})
 
 
+def test_a_plus_that_a_url_made_a_blank_is_told() -> None:
+    for name in ("timestamp", "at"):
+        with pytest.raises(Rejected, match="%2B"):
+            asked_value(Column(name, Kind.TIMESTAMP), "2023-04-01T10:30:00 05:30")
+
+
 def test_a_match_on_timestamp_is_of_its_text() -> None:
     columns = Columns([])
     row = {"timestamp": "2023-04-01T10:30:00"}
