@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from eventhub.columns import Column, Columns
+from eventhub.columns import Column, Columns, Kind
 from eventhub.conditions import EQUALITY, MATCH, ORDER, Operator
 from eventhub.errors import Rejected
 
@@ -41,6 +41,8 @@ class Test(NamedTuple):
 
     column: Column
     operator: Operator
+    path: tuple[str, ...] = ()
+    """Within a JSON column; none for the column as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,16 @@ def _test(key: str, columns: Columns) -> Test | None:
     for operator in _SUFFIXES:
         if key.endswith(operator) and key.removesuffix(operator) in columns:
             return Test(columns[key.removesuffix(operator)], operator)
+    operator = next(suffix for suffix in _SUFFIXES if key.endswith(suffix))
+    return _inner_test(key.removesuffix(operator), operator, columns)
+
+
+def _inner_test(name: str, operator: Operator, columns: Columns) -> Test | None:
+    """Return what a name such as `data.a.b` asks of a JSON column, if there is such a column."""
+    for column in sorted(columns, key=lambda column: len(column.name), reverse=True):
+        if column.kind is Kind.JSON and name.startswith(f"{column.name}."):
+            path = tuple(name[len(column.name) + 1 :].split("."))
+            return Test(column, operator, path) if all(path) else None
     return None
 
 
@@ -146,7 +158,9 @@ def _stranger(key: str, columns: Columns) -> Stranger:
     elif other := _misspelt(name, columns):
         mistake = f"{shown(name)} is no column: did you mean {other}?"
     elif whole := _whole(name, columns):
-        mistake = f"{shown(name)} is no column: {whole} is one, and has no such part"
+        is_json = columns[whole].kind is Kind.JSON
+        part = f"of what is in {whole} ask as {whole}.key" if is_json else f"{whole} is no JSON"
+        mistake = f"{shown(name)} is no column, and {part}"
     return Stranger(name, mistake, near)
 
 

@@ -11,7 +11,7 @@ character. Nothing depends on the Unicode version of the database. (`translate` 
 expression does the same at a twelfth of the speed.)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -74,6 +74,16 @@ class Condition:
 
     None are left where all were NaN: then no row matches."""
 
+    @property
+    def place(self) -> Hashable:
+        """What is tested: of a column its name."""
+        return self.column
+
+    @property
+    def keys(self) -> frozenset[Any]:
+        """Of an equality: all that a matching row can have there, and maybe more."""
+        return self.values
+
     def predicate(self) -> Predicate:
         """Return the condition as a function of a row."""
         if self.operator is Operator.ABSENT:
@@ -104,8 +114,8 @@ class Condition:
         if self.operator in EQUALITY:
             mark = _mark(self.kind, values[0])
             return f"{name} {negation}IN ({', '.join([mark] * len(values))})", values
-        contains = _contains_folded if self.operator in FOLDED else _contains
-        found = [contains(name, value) for value in values]
+        search = contains_folded if self.operator in FOLDED else contains
+        found = [search(name, value) for value in values]
         either = " OR ".join(text for text, _ in found)
         return f"{negation}({either})", [value for _, given in found for value in given]
 
@@ -129,9 +139,9 @@ class Filter:
         return self.conditions
 
     @property
-    def equalities(self) -> dict[str, frozenset[Any]]:
-        """The values that a matching row may have, for each column that must equal one."""
-        return {c.column: c.values for c in self.conditions if c.operator is Operator.EQUAL}
+    def equalities(self) -> dict[Hashable, frozenset[Any]]:
+        """The values that a matching row may have, for each place that must equal one."""
+        return {c.place: c.keys for c in self.conditions if c.operator is Operator.EQUAL}
 
     def sql(self) -> tuple[str, list[Any]]:
         """Return a WHERE expression and its parameters, for a table of `Kind` column types."""
@@ -250,11 +260,11 @@ def _mark(kind: Kind, value: Any) -> str:
     return f"CAST(? AS {_CASTS[kind]})" if kind in _CASTS else "?"
 
 
-def _contains(name: str, needle: str) -> tuple[str, list[str]]:
+def contains(name: str, needle: str) -> tuple[str, list[str]]:
     return f"contains({name}, ?)", [needle]
 
 
-def _contains_folded(name: str, needle: str) -> tuple[str, list[str]]:
+def contains_folded(name: str, needle: str) -> tuple[str, list[str]]:
     """Return SQL for `needle in name.casefold()`, where needle is folded already.
 
     What is neither replaced nor listed stays as it is in the text. It cannot be part of a match:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eventhub.arguments import Stranger, Test, Unknown, is_ignored, meaning_of, nearest, shown
-from eventhub.columns import INT64, Column, Columns, Kind, Spelling, numbers
+from eventhub.columns import INT64, Columns, Kind, Spelling, numbers
 from eventhub.columns.asked import asked_bound, asked_match, asked_value
 from eventhub.columns.told import AS_STORED
 from eventhub.conditions import (
@@ -23,6 +23,7 @@ from eventhub.conditions import (
     quoted,
 )
 from eventhub.errors import Rejected
+from eventhub.inside import InsideCondition
 
 _OPERATORS: dict[Kind, tuple[Operator, ...]] = {
     Kind.TEXT: (*EQUALITY, *ORDER, *MATCH),
@@ -124,8 +125,8 @@ def parse(
     conditions = set()
     for key, values in args.items():
         match meaning_of(key, columns):
-            case Test(column, operator):
-                conditions.update(_conditions(column, operator, _texts(values)))
+            case Test() as test:
+                conditions.update(_conditions(test, _texts(values)))
             case Stranger() as stranger if not is_ignored(stranger, unknown):
                 raise stranger.refusal()
             case _:
@@ -149,7 +150,7 @@ def all_of(conditions: Iterable[Condition]) -> Filter:
     """Return the filter of some conditions, in its canonical order."""
 
     def place(condition: Condition) -> tuple[str, str, list[str]]:
-        return condition.operator, condition.column, sorted(map(repr, condition.values))
+        return condition.operator, repr(condition.place), sorted(map(repr, condition.values))
 
     return Filter(tuple(sorted(set(conditions), key=place)))
 
@@ -162,7 +163,7 @@ def test_of(key: str, columns: Columns) -> Test:
     """
     match meaning_of(key, columns):
         case Test() as test:
-            _check_operator(test.column, test.operator)
+            _check_operator(test)
             return test
         case Stranger() as stranger:
             raise stranger.refusal()
@@ -177,15 +178,15 @@ def exact_condition(key: str, values: Iterable[str], columns: Columns) -> Condit
         Rejected: `bad_filter`: the key names no column, or not with this operator; or a value is
             blank, not a number (NaN), or none of its column: it would be left out.
     """
-    column, operator = test_of(key, columns)
+    test = test_of(key, columns)
+    column, operator = test.column, test.operator
     converted = []
     for text in values:
-        exact = text if column.kind is Kind.TEXT else text.strip()
-        value = _asked(column, operator, exact)
+        value = _asked(test, text)
         if not text.strip() or value != value:
             raise Rejected("bad_filter", f"{key}: {str(text)!r} is no value", column=column.name)
         converted.append(value)
-    return Condition(column.name, column.kind, operator, _reduced(operator, converted))
+    return _condition(test, operator, converted)
 
 
 # --- Arguments ---------------------------------------------------------------------------------
@@ -201,22 +202,33 @@ def _texts(values: Iterable[Any]) -> list[str]:
     return [text for text in _given(values) if text]
 
 
-def _conditions(column: Column, operator: Operator, texts: list[str]) -> list[Condition]:
+def _conditions(test: Test, texts: list[str]) -> list[Condition]:
     """Return the condition of one argument, or none if it has no value and needs one."""
+    operator = test.operator
     if not texts:
         bare = {Operator.EQUAL: Operator.PRESENT, Operator.DIFFERENT: Operator.ABSENT}.get(operator)
-        return [Condition(column.name, column.kind, bare)] if bare else []
-    _check_operator(column, operator)
-    if column.kind is not Kind.TEXT:
-        texts = [text.strip() for text in texts]
-    values = [_asked(column, operator, text) for text in texts]
+        return [_condition(test, bare)] if bare else []
+    _check_operator(test)
+    values = [_asked(test, text) for text in texts]
     numbers = [value for value in values if value == value]  # NaN is not itself
     if operator is Operator.DIFFERENT and not numbers:
-        return [Condition(column.name, column.kind, Operator.PRESENT)]
-    return [Condition(column.name, column.kind, operator, _reduced(operator, numbers))]
+        return [_condition(test, Operator.PRESENT)]
+    return [_condition(test, operator, numbers)]
 
 
-def _asked(column: Column, operator: Operator, text: str) -> Any:
+def _condition(test: Test, operator: Operator, values: Iterable[Any] = ()) -> Condition:
+    column = test.column
+    if test.path:
+        return InsideCondition(column.name, column.kind, operator, frozenset(values), test.path)
+    return Condition(column.name, column.kind, operator, _reduced(operator, list(values)))
+
+
+def _asked(test: Test, text: str) -> Any:
+    column, operator = test.column, test.operator
+    if test.path:
+        return asked_match(column, text, folded=operator in FOLDED)
+    if column.kind is not Kind.TEXT:
+        text = text.strip()
     if operator in MATCH:
         return asked_match(column, text, folded=operator in FOLDED)
     if operator in ORDER:
@@ -232,15 +244,18 @@ def _reduced(operator: Operator, values: list[Any]) -> frozenset[Any]:
     return frozenset(values)
 
 
-def _check_operator(column: Column, operator: Operator) -> None:
+def _check_operator(test: Test) -> None:
+    column, operator = test.column, test.operator
     allowed = _OPERATORS[column.kind]
-    if operator in allowed:
+    if operator in allowed or test.path:
         return
     name, kind = column.name, column.kind.name.lower()
     usable = " ".join(f"{name}{known}=" for known in allowed) or "only"
     message = (
         f"{name}{operator}= does not work on a column of {kind}: use {usable} {name} or {name}!"
     )
+    if column.kind is Kind.JSON:
+        message += f", or {name}.key{operator}= for what is in it"
     raise Rejected("bad_filter", message, column=name)
 
 

@@ -13,6 +13,7 @@ from eventhub.conditions import Filter
 from eventhub.event import StoredEvent
 from eventhub.gateway.broadcast import Crowd, Line
 from eventhub.gateway.view import View
+from eventhub.inside import value_at
 
 
 class Member(Protocol):
@@ -49,8 +50,8 @@ class Groups:
 
     def __init__(self) -> None:
         self._all: dict[Hashable, Group] = {}
-        self._by_value: dict[str, dict[Any, dict[Group, None]]] = {}
-        """Column to value to the groups that ask for it; dictionaries keep an order."""
+        self._by_value: dict[Hashable, dict[Any, dict[Group, None]]] = {}
+        """Place to value to the groups that ask for it; dictionaries keep an order."""
         self._others: dict[Group, None] = {}
         """Groups without an equality condition: any event may concern them."""
 
@@ -108,15 +109,17 @@ class Groups:
             for value in asked.equalities[column]:
                 if not by_value[value]:
                     del by_value[value]
+            if not by_value:
+                del self._by_value[column]
 
 
-def _indexed(asked: Filter) -> str | None:
-    """Return the column with an equality of the fewest values, if there is one."""
+def _indexed(asked: Filter) -> Hashable | None:
+    """Return the place with an equality of the fewest values, if there is one."""
     equalities = asked.equalities
     return min(equalities, key=lambda name: len(equalities[name])) if equalities else None
 
 
-def _values(stored: StoredEvent, column: str) -> set[Any]:
-    """Return what a column held before and after an event; its kinds can all be hashed."""
+def _values(stored: StoredEvent, place: Hashable) -> set[Any]:
+    """Return what was at a place before and after an event."""
     rows = (stored.before, stored.event.row)
-    return {row[column] for row in rows if row is not None and row.get(column) is not None}
+    return {value_at(row, place) for row in rows if row is not None} - {None}

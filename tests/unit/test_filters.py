@@ -143,11 +143,15 @@ def test_keys_that_may_be_meant_for_somebody_else_are_ignored(raw: str) -> None:
         ("dne=1", "dne", "did you mean done?"),
         ("Toopic=x", "Toopic", "did you mean topic?"),
         # Asks for a part of a column.
-        ("count.x=1", "count.x", "count is one, and has no such part"),
-        ("topic[]=x", "topic[]", "topic is one"),
-        ("data->>org=x", "data->>org", "data is one"),
-        ("data__org=x", "data__org", "data is one"),
-        ("Data:org=x", "Data:org", "data is one"),
+        ("count.x=1", "count.x", "no column, and count is no JSON"),
+        ("topic[]=x", "topic[]", "topic is no JSON"),
+        ("data->>org=x", "data->>org", "ask as data.key"),
+        ("data__org=x", "data__org", "ask as data.key"),
+        ("Data:org=x", "Data:org", "ask as data.key"),
+        ("data.=x", "data.", "did you mean data?"),
+        ("data.a..b=x", "data.a..b", "ask as data.key"),
+        ("Data.org=x", "Data.org", "ask as data.key"),
+        ("data.a[0]!=x&daat.x=1", "daat.x", "ask as data.key"),
     ],
 )
 def test_keys_that_look_like_a_mistake_are_refused(raw: str, column: str, told: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
 from eventhub.event import StoredEvent
 from eventhub.feed import TURN_EVENTS, Feed, Ring
 from eventhub.filters import parse
@@ -354,3 +356,30 @@ def test_who_has_left_costs_nothing(args: dict[str, list[str]]) -> None:
     groups.add(listener)
     groups.discard(listener)
     assert (list(groups), list(groups.concerned(event))) == ([], [])
+
+
+def test_an_equality_inside_json_is_looked_up_not_looked_for() -> None:
+    """An event concerns the groups of its own values, by their types, and no others."""
+    documents = Channel("documents", Columns([Column("data", Kind.JSON)]))
+    asked = ["x", "y", "5", "5.0", "true", "false"]
+    groups, listeners = Groups(), {}
+    for text in asked:
+        query = parse({"data.org": [text]}, documents.columns)
+        listeners[text] = Listener(View(Form.V1, query, history=False, epoch="e"))
+        groups.add(listeners[text])
+    for value, concerned in [
+        ("x", {"x"}),
+        (5, {"5", "5.0"}),
+        ("5", {"5"}),
+        (True, {"true"}),
+        (None, set()),
+        (["x"], set()),
+        ({"x": 1}, set()),
+    ]:
+        [event] = history([{"id": "1", "data": {"org": value}}], documents)
+        members = {member for group in groups.concerned(event) for member in group.members}
+        assert members == {listeners[text] for text in concerned}
+    for listener in listeners.values():
+        groups.discard(listener)
+    [event] = history([{"id": "1", "data": {"org": "x"}}], documents)
+    assert list(groups.concerned(event)) == []
