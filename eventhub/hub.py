@@ -24,12 +24,13 @@ from eventhub.alerts.worker import AlertWorker
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint, endpoints_of
 from eventhub.config import Config
+from eventhub.descriptors import raise_limit
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Admin
 from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.controls import check_default
-from eventhub.gateway.gateway import Gateway, raise_open_files_limit
+from eventhub.gateway.gateway import Gateway
 from eventhub.gateway.hosts import Hosts
 from eventhub.gateway.origin import check_origins
 from eventhub.hooks import Hooks
@@ -89,7 +90,7 @@ async def serve(
         Misconfigured: the configuration or the machine cannot work.
     """
     endpoints = endpoints_of(config)
-    raise_open_files_limit()
+    raise_limit()
     for warning in config.warnings:
         log.warning("configuration", note=warning)
     with stop_on_signals() as stop:

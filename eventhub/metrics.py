@@ -29,6 +29,12 @@ INTERRUPTED = Counter(
     "eventhub_queries_interrupted_total", "Queries that ended early: nobody waited for them."
 )
 ALERTS = Counter("eventhub_alerts_total", "Alerts by what became of them.", ["endpoint", "outcome"])
+TURNED_AWAY = Counter(
+    "eventhub_connections_turned_away_total",
+    "Connections that were closed before they made a request.",
+    ["reason"],
+)
+DOOR_SHUT = Gauge("eventhub_door_shut", "1 while too few descriptors are left to let anybody in.")
 BROKER_CONNECTED = Gauge("eventhub_broker_connected", "1 while the broker answers.")
 
 

@@ -27,6 +27,7 @@ from eventhub.broker.blocks import Hole, forget_index, search
 from eventhub.broker.folder import Address, free_bytes, held_lock, write_address
 from eventhub.broker.server import START_SECONDS, Server, store_dir, write_configs
 from eventhub.broker.staging import Staging
+from eventhub.descriptors import NONE_LEFT, later_if_none_is_left
 from eventhub.errors import Misconfigured
 
 RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # delays; the last one repeats
@@ -161,8 +162,9 @@ class EmbeddedBroker:
         The room in memory is looked after, too.
         """
         while not await self._stops_within(LOOK_SECONDS):
-            await self._look_for_room()
-            await self.stage_in_memory()
+            with later_if_none_is_left("the watch over the disk"):
+                await self._look_for_room()
+                await self.stage_in_memory()
             if self._server is not None and self._server.stores_nothing != self.is_full:
                 self._server.was_ended = True
                 await self._server.terminate()
@@ -171,6 +173,8 @@ class EmbeddedBroker:
         try:
             free = await asyncio.to_thread(free_bytes, self.folder, self._lock)
         except OSError as error:
+            if error.errno in NONE_LEFT:
+                raise
             raise Misconfigured(f"the data folder cannot be used: {error}") from error
         is_full = free < (ROOM_BYTES if self.is_full else FLOOR_BYTES)
         if is_full and not self.is_full:
@@ -194,7 +198,9 @@ class EmbeddedBroker:
                 self._suspect_bytes = min(grown, self._suspect_bytes)  # lower for a new server
                 continue
             self._suspect_bytes = grown
-            holes = await search(store_dir(self.folder))
+            holes: list[Hole] = []
+            with later_if_none_is_left("the search for damaged files"):
+                holes = await search(store_dir(self.folder))
             if holes:
                 left = [hole for hole in holes if not await asyncio.to_thread(_mended, hole, size)]
                 await self._renew(server, {hole.stream for hole in left})

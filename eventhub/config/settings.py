@@ -37,6 +37,8 @@ class Server(Struct, frozen=True):
     """Seconds that a client with data waiting may take nothing before it is closed."""
     heartbeat: float = 25.0
     """Seconds of silence after which a connection is pinged; below the usual proxy's 30 or 60."""
+    max_connections_per_address: int | None = None
+    """Default: a quarter of all that the system allows; loopback is exempt then."""
     drain: float = 10.0
     """Seconds that a stop waits for what is under way."""
     hosts: list[str] | None = None

@@ -1,5 +1,6 @@
 """App: the aiohttp application: which URL goes where, and what stands around every request."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -17,8 +18,9 @@ from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.presence import is_gone
 from eventhub.gateway.private import PrivateFiles
+from eventhub.gateway.refusals import BUSY_SECONDS
 from eventhub.gateway.route import Route
-from eventhub.gateway.server import ALL_METHODS
+from eventhub.gateway.server import ALL_METHODS, is_refused_too_often
 from eventhub.gateway.socket import abandon_after
 
 log = structlog.get_logger()
@@ -99,6 +101,8 @@ def _guarded(route: Route, live: Live) -> _Handler:
         except EventHubError as error:
             if request.writer.output_size > 0:
                 raise  # an answer was begun
+            if error.http_status in (401, 403) and is_refused_too_often(request):
+                await asyncio.sleep(BUSY_SECONDS)
             return rows.refused(error, route, request)
         except web.HTTPException:
             raise

@@ -1,8 +1,6 @@
 """Gateway: the routes of a configuration at work, from the first request to the last goodbye."""
 
 import asyncio
-import os
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
@@ -17,6 +15,7 @@ from eventhub.gateway.auth import Rule, setup_auth
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.controls import check_default
+from eventhub.gateway.door import Door, Spawn
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.large import Large
@@ -84,6 +83,7 @@ class Gateway:
         self._endpoints = endpoints
         self._parts = [self._compiled(endpoint) for endpoint in endpoints]
         self._is_stopping = False
+        self._door: Door | None = None
         self.url = ""
 
     def _compiled(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
@@ -113,7 +113,7 @@ class Gateway:
                 group.create_task(parts.fanout.run(), name=f"fanout {name}")
                 for name, parts in channels.items()
             ]
-            runner = await self._listen(self._routes(channels))
+            runner = await self._listen(self._routes(channels), group.create_task)
             try:
                 ready()
                 await stop.wait()
@@ -147,38 +147,33 @@ class Gateway:
             )
         return routes
 
-    async def _listen(self, routes: Sequence[Route]) -> web.AppRunner:
+    async def _listen(self, routes: Sequence[Route], spawn: Spawn) -> web.AppRunner:
         server = self._config.server
         add_guard(self._app, server, self._authenticator.proxies)
         add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
         runner = Runner(self._app, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
-        site = web.TCPSite(runner, server.host, server.port, backlog=1024)
+        self._door = Door(
+            runner.visitor, spawn, self._authenticator.proxies, server.max_connections_per_address
+        )
         try:
-            await site.start()
-        except OSError as error:
+            port = await self._door.open(server.host, server.port)
+        except Misconfigured:
             await runner.cleanup()
-            where = f"{server.host}:{server.port}"
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise Misconfigured(f"cannot listen on {where}: {reason}") from error
-        port = runner.addresses[0][1]
+            raise
         host = f"[{server.host}]" if ":" in server.host else server.host
         self.url = f"http://{host}:{port}"
         return runner
 
     async def _leave(self, runner: web.AppRunner) -> None:
         self._is_stopping = True
-        for site in list(runner.sites):
-            await site.stop()
+        if self._door is not None:
+            self._door.close()
         await self._live.stop()
         await runner.cleanup()
         limited.flush()
 
     def _what_is_wrong(self) -> list[str]:
-        return ["stopping"] if self._is_stopping else self._health()
-
-
-def raise_open_files_limit() -> None:
-    """Take as many sockets as the system lets us have: each connection is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if self._is_stopping:
+            return ["stopping"]
+        return self._health() + (self._door.wrong if self._door is not None else [])

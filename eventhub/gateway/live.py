@@ -19,6 +19,7 @@ from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.server import is_refused_too_often
 from eventhub.gateway.since import coming, start_of
 from eventhub.gateway.subscriber import Subscriber
 from eventhub.gateway.view import View
@@ -107,12 +108,18 @@ class Live:
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a WebSocket; what becomes of it then is none of aiohttp's business."""
         check_handshake(request)
-        # First: what is written once the client sees itself connected is live.
-        came = await coming(route.stream, route.fanout)
         connection = WebSocketConnection(route.turns, route.large)
-        await connection.open(request, route.server)
         try:
             visit = await route.admit(request)
+        except EventHubError as error:  # nothing is done for who is not let in but to tell him
+            await connection.open(request, route.server)
+            is_refused_too_often(request)  # then the door makes it wait
+            await connection.fail(error)
+            return web.Response()  # to nobody
+        # Now: what is written once the client sees itself connected is live.
+        came = await coming(route.stream, route.fanout)
+        await connection.open(request, route.server)
+        try:
             view = _view(route, visit, connection.form)
             since = visit.control("_since")
             start = await start_of(since, view, route.stream, route.fanout, came)

@@ -85,7 +85,11 @@ class Proxies:
         peer = request.transport and request.transport.get_extra_info("peername")
         if not isinstance(peer, tuple):  # gone, or a socket that has no address
             return False
-        address = ipaddress.ip_address(peer[0].partition("%")[0])
+        return self.trusts(peer[0])
+
+    def trusts(self, text: str) -> bool:
+        """Tell whether an address is that of a trusted proxy."""
+        address = ipaddress.ip_address(text.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address):
             address = address.ipv4_mapped or address
         return any(address in network for network in self._networks)

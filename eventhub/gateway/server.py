@@ -16,6 +16,8 @@ from eventhub.gateway.guard import add_headers
 
 log = structlog.get_logger()
 
+IDLE_SECONDS = 60.0
+"""That a connection is kept after an answer."""
 ALL_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
 """What an endpoint can be asked."""
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -33,13 +35,30 @@ class Runner(web.AppRunner):
             access_log=None,
             shutdown_timeout=shutdown_timeout,
             auto_decompress=False,
+            keepalive_timeout=IDLE_SECONDS,
             max_line_size=refusal.MAX_LINE,
             max_field_size=refusal.MAX_HEADER,
             max_headers=refusal.MAX_HEADERS,
         )
 
+    def visitor(self) -> "Visitor":
+        """Return the protocol of a new connection."""
+        assert isinstance(self.server, _Server)  # noqa: S101 - it is set up
+        return self.server()
+
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server())
+
+
+def is_refused_too_often(request: web.BaseRequest) -> bool:
+    """Take note of somebody who is not let in, and tell whether his connection has to wait.
+
+    Who comes with a new connection each time waits at the door.
+    """
+    visitor = request.protocol
+    if not isinstance(visitor, Visitor) or visitor.on_refused is None:
+        return False
+    return visitor.on_refused() and visitor._request_count > 1
 
 
 class _Server(web.Server):
@@ -50,12 +69,28 @@ class _Server(web.Server):
             _speaking(made.request_handler), request_factory=made.request_factory, **made._kwargs
         )
 
-    def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+    def __call__(self) -> "Visitor":
+        return Visitor(self, loop=self._loop, **self._kwargs)
 
 
-class _Protocol(web.RequestHandler):
+class Visitor(web.RequestHandler):
     """One connection."""
+
+    on_gone: Callable[[], None] | None = None
+    """Called once when the connection is closed, by who has its transport then."""
+    on_refused: Callable[[], bool] | None = None
+    """Called when somebody was not let in; tells whether this is too often."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell that it is gone."""
+        super().connection_lost(exc)
+        if (gone := self.let_go()) is not None:
+            gone()
+
+    def let_go(self) -> Callable[[], None] | None:
+        """Return what to call when the connection is closed: the caller will."""
+        gone, self.on_gone = self.on_gone, None
+        return gone
 
     def handle_error(
         self,

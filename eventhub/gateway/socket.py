@@ -14,6 +14,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from eventhub.gateway.broadcast import Line
+from eventhub.gateway.server import Visitor
 from eventhub.gateway.subscriber import MAX_UNSENT_BYTES, Stalled
 
 KEEPALIVE_IDLE_SECONDS = 60
@@ -37,6 +38,7 @@ class Socket(asyncio.Protocol):
         "_on_data",
         "_on_drained",
         "_on_full",
+        "_on_gone",
         "_on_lost",
         "_stalled_after",
         "_transport",
@@ -66,7 +68,7 @@ class Socket(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self.is_full = request.protocol.writing_paused
         """More than `MAX_UNSENT_BYTES` wait for the client."""
-        _take_over(request, self)
+        self._on_gone = _take_over(request, self)
         self._transport.set_write_buffer_limits(MAX_UNSENT_BYTES)
         _keep_alive(self._transport)
 
@@ -155,16 +157,22 @@ class Socket(asyncio.Protocol):
         self._on_drained = _nothing
         self.resume_writing()
         self._on_full = _nothing  # else this object and a subscriber keep each other
+        self._on_gone()
         self._on_lost()
 
 
-def _take_over(request: web.Request, protocol: asyncio.Protocol) -> None:
-    """Put a protocol in aiohttp's place. What its handler returns then goes nowhere."""
+def _take_over(request: web.Request, protocol: asyncio.Protocol) -> Callable[[], None]:
+    """Put a protocol in aiohttp's place. What its handler returns then goes nowhere.
+
+    Returns what is to be called when the connection is closed.
+    """
     handler, transport = request.protocol, request.transport
     assert transport is not None  # noqa: S101 - `Socket` has looked
     transport.set_protocol(protocol)
+    gone = handler.let_go() if isinstance(handler, Visitor) else None
     handler.transport = None  # else the next line would close it
     handler.connection_lost(None)
+    return gone or _nothing
 
 
 def abandon_after(transport: asyncio.BaseTransport, seconds: float) -> None:
