@@ -46,6 +46,8 @@ class Query:
     filter: Filter
     sort: tuple[tuple[str, bool], ...] = ()
     """Column and whether descending, most significant first; then order of creation."""
+    caseless: frozenset[str] = frozenset()
+    """Columns of `sort` whose case does not count."""
     limit: int | None = None
     """Rows of the replay at most; None for all."""
     offset: int = 0
@@ -98,10 +100,10 @@ class Query:
 
     def order_by(self) -> str:
         """Return the ORDER BY text; the table has `_created_seq`, the order of creation."""
-        terms = [
-            f"{quoted(name)} {'DESC NULLS LAST' if descending else 'ASC NULLS FIRST'}"
-            for name, descending in self.sort
-        ]
+        terms = []
+        for name, descending in self.sort:
+            value = f"lower({quoted(name)})" if name in self.caseless else quoted(name)
+            terms.append(f"{value} {'DESC NULLS LAST' if descending else 'ASC NULLS FIRST'}")
         return ", ".join([*terms, "_created_seq"])
 
 
@@ -134,9 +136,11 @@ def parse(
     limit = _smallest(args, "_limit")
     offset = _smallest(args, "_offset")
     picked, hidden = _picked(args, columns, unknown)
+    sort, caseless = _sort(_texts(args.get("_sort", ())), columns, unknown)
     return Query(
         filter=all_of(conditions),
-        sort=_sort(_texts(args.get("_sort", ())), columns, unknown),
+        sort=sort,
+        caseless=caseless,
         limit=None if limit is None or limit < 0 or limit not in INT64 else limit,
         offset=min(max(offset or 0, 0), INT64[-1]),
         columns=picked or tuple(name for name in columns.names if name not in hidden),
@@ -275,15 +279,22 @@ def _signed(text: str, columns: Columns) -> tuple[str, bool]:
 
 def _sort(
     texts: list[str], columns: Columns, unknown: Unknown | None
-) -> tuple[tuple[str, bool], ...]:
+) -> tuple[tuple[tuple[str, bool], ...], frozenset[str]]:
+    """Return the columns to sort by, and those of them whose case does not count: `name*`."""
     sort: dict[str, bool] = {}
+    caseless = set()
     for text in texts:
         name, descending = _signed(text, columns)
+        bare = name.removesuffix("*")
         if name in columns:
             sort.setdefault(name, descending)
+        elif bare in columns and columns[bare].kind is Kind.TEXT:
+            if bare not in sort:
+                caseless.add(bare)
+            sort.setdefault(bare, descending)
         elif unknown == "refuse" or not _is_list(text, columns):
             _check_unknown("_sort", name, columns, unknown)
-    return tuple(sort.items())
+    return tuple(sort.items()), frozenset(caseless)
 
 
 def _is_list(text: str, columns: Columns) -> bool:

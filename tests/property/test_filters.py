@@ -162,6 +162,16 @@ def test_predicate_and_sql_agree(
         assert found_by_sql(database, args) == expected, args
 
 
+def test_names_sort_without_case(database: duckdb.DuckDBPyConnection) -> None:
+    names = ["Zoe", "bob", None, "Anna", "Éva", "anna", "éva", "Bob"]
+    nothing = dict.fromkeys(KINDS)
+    store(database, [COLUMNS.convert({**nothing, "text": name}) for name in names])
+    for key, reverse in (("text*", False), ("-text*", True)):
+        order = [names[n] for n in found_by_sql(database, {"_sort": [key]})]
+        told = sorted((name for name in names if name), key=str.lower, reverse=reverse)
+        assert order == ([*told, None] if reverse else [None, *told])
+
+
 FOLDING = [chr(code) for code in range(0x20000) if chr(code).casefold() != chr(code)]
 FOLDED = sorted({character.casefold() for character in FOLDING})
 

@@ -426,6 +426,18 @@ def test_an_order_by_no_column_is_refused(name: str) -> None:
     assert refused(f"_sort=topic&_sort={name}").column == "_sort"
 
 
+def test_text_may_be_sorted_without_case() -> None:
+    assert query("_sort=-topic*&_sort=count").order_by() == (
+        'lower("topic") DESC NULLS LAST, "count" ASC NULLS FIRST, _created_seq'
+    )
+    assert query("_sort=topic&_sort=topic*") == query("_sort=topic")
+    assert query("_sort=topic*") != query("_sort=topic")
+    for other in ("count*", "data*", "topic**", "*"):
+        assert refused(f"_sort={other}").column == "_sort"
+    columns = Columns([Column("x"), Column("x*")])
+    assert parse({"_sort": ["x*"]}, columns).order_by().startswith('"x*" ASC')
+
+
 def test_no_order_and_a_list_as_gramex_took_it_are_none() -> None:
     for raw in ("_sort=", "_sort", "_sort=topic,-id"):
         assert query(raw) == query("")
