@@ -5,16 +5,14 @@ is a subscriber like any other, in the group of those who ask for the same, and 
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from aiohttp import web
 
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.broadcast import Line
-from eventhub.gateway.controls import Surface, check_honoured, checked_choice
+from eventhub.gateway.controls import Surface, check_honoured, checked_choice, wait_seconds
 from eventhub.gateway.expiry import while_valid
 from eventhub.gateway.presence import while_connected
 from eventhub.gateway.protocol import POSITION_HEADER, Form
@@ -27,10 +25,7 @@ MAX_EVENTS = 10_000
 """Of one answer. It ends soon after them; the next one goes on from there."""
 MAX_BYTES = 4 << 20
 """Of one answer, as `MAX_EVENTS`."""
-MAX_WAIT_SECONDS = 60
-"""Beyond it, what stands between client and hub gives up first."""
 FORMATS = ("json", "ndjson")
-_SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
 
 
 class _FullError(ConnectionError):
@@ -119,7 +114,7 @@ class Changes:
         view = route.view(visit, Form.POLL)
         check_honoured(visit.asked, Surface.CHANGES)
         form = checked_choice("_format", visit.control("_format"), FORMATS)
-        seconds = _wait_of(visit)
+        seconds = wait_seconds(visit.control("_wait"))
         async with while_connected(request), while_valid(visit.expires_at):
             start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
             lines, sequence = await self._changes(route, view, start, seconds)
@@ -161,18 +156,3 @@ class Changes:
                     await answer.is_ready.wait()
         finally:
             self._waiting.discard(answer)
-
-
-def _wait_of(visit: Visit) -> float:
-    """Return the seconds to wait for the first event.
-
-    Raises:
-        Rejected: `bad_filter`: not a number, or too many.
-    """
-    given: Any = visit.control("_wait")
-    if given is None:
-        return 0.0
-    if not _SECONDS.fullmatch(given) or float(given) > MAX_WAIT_SECONDS:
-        message = f"_wait is a number of seconds, {MAX_WAIT_SECONDS} at the most, as _wait=25"
-        raise Rejected("bad_filter", message, column="_wait")
-    return float(given)

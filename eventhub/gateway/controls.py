@@ -1,5 +1,6 @@
 """Controls: which arguments that begin with `_` a way to the hub honours. No other is let pass."""
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 
@@ -7,8 +8,12 @@ from eventhub.arguments import CONTROLS, GRAMEX_CONTROLS
 from eventhub.channel import Endpoint
 from eventhub.errors import Misconfigured, Rejected
 from eventhub.filters import parse
+from eventhub.gateway.since import check_since
 
 REPLAYS = ("rows", "log")
+MAX_WAIT_SECONDS = 60
+"""Beyond it, what stands between client and hub gives up first."""
+_SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
 FORMATS = ("json", "ndjson", "csv")
 
 
@@ -64,6 +69,20 @@ def checked_choice(name: str, value: str | None, choices: tuple[str, ...]) -> st
     return value
 
 
+def wait_seconds(value: str | None) -> float:
+    """Return the seconds that `_wait` asks for.
+
+    Raises:
+        Rejected: `bad_filter`: not a number, or too many.
+    """
+    if value is None:
+        return 0.0
+    if not _SECONDS.fullmatch(value) or float(value) > MAX_WAIT_SECONDS:
+        message = f"_wait is a number of seconds, {MAX_WAIT_SECONDS} at the most, as _wait=25"
+        raise Rejected("bad_filter", message, column="_wait")
+    return float(value)
+
+
 def check_default(endpoint: Endpoint) -> None:
     """Check the arguments that an endpoint supplies as if a client had sent them.
 
@@ -76,5 +95,9 @@ def check_default(endpoint: Endpoint) -> None:
         for name, choices in (("_replay", REPLAYS), ("_format", FORMATS)):
             for value in default.get(name, ()):
                 checked_choice(name, value, choices)
+        for value in default.get("_wait", ()):
+            wait_seconds(value)
+        for value in default.get("_since", ()):
+            check_since(value)
     except Rejected as error:
         raise Misconfigured(f"url: {endpoint.name}: default: {error.message}") from error

@@ -98,6 +98,16 @@ async def start_of(
     return Start(position=_position(since).sequence, head=head, recovered=True, reason="position")
 
 
+def check_since(since: str) -> None:
+    """Check that a text may be asked for, wherever the log ends.
+
+    Raises:
+        Rejected: `bad_position`.
+    """
+    if since not in ("earliest", "now") and not _LAST.fullmatch(since) and not _moment(since):
+        _position(since)
+
+
 def _position(since: str) -> Position:
     try:
         return Position.parse(since)

@@ -212,7 +212,7 @@ async def test_a_hub_that_stops_answers_those_who_wait(hub_factory: HubFactory) 
     host, port = hub.url.removeprefix("http://").split(":")
     async with asyncio.timeout(DEADLINE_SECONDS):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /notes?_since=now&_wait=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /notes?_since=now&_wait=60 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await writer.drain()
         status, _ = await request("GET", f"{hub.url}/notes")  # so the other was read before
         assert status == 200

@@ -28,6 +28,8 @@ def check(folder: Path, default: str, *, unknown: str = "") -> None:
         ("_c: [topic, x]", "_c: 'x' is no column"),
         ("n: abc", "n: 'abc' is not a whole number"),
         ("_limit: many", "_limit is not a whole number"),
+        ("_wait: long", "_wait is a number of seconds"),
+        ("_since: yesterday", "_since: 'yesterday' is not a position"),
         ("_replay: all", "_replay must be one of rows, log"),
         ("_format: xml", "_format must be one of json"),
     ],
@@ -41,6 +43,8 @@ def test_a_default_that_a_client_could_not_send_stops_the_start(
 
 
 def test_other_defaults_do_not(tmp_path: Path) -> None:
+    for since in ("earliest", "now", "-20", "2026-01-01", "abc.5"):
+        check(tmp_path, f"_since: {since}, _wait: 2.5")
     check(tmp_path, "topic: Help, n>: 3, _sort: -n, _limit: 5, _c: [n, id], lang: en, _by: x")
     check(tmp_path, "_limt: 5, Topic: x", unknown=", unknown: ignore")
     with pytest.raises(Misconfigured, match="'lang' is no column"):
