@@ -71,7 +71,7 @@ class RequestInfo:
     path: str = "/"
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, kw_only=True, eq=False)
 class Handler:
     """One connection, as expressions see it: `handler`."""
 

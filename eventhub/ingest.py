@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
+from weakref import WeakSet
 
 import msgspec
 import structlog
@@ -68,6 +69,8 @@ class Ingest:
         self._receipts = receipts
         self._now = now
         self._slices = Slices()
+        self._doubted: WeakSet[Handler] = WeakSet()
+        """Senders that named an id that exists: their ids are looked up before they are stored."""
         channel = endpoint.channel.name
         self._appended = {m: metrics.APPENDED.labels(channel, m) for m in METHODS}
 
@@ -112,6 +115,8 @@ class Ingest:
                 while begun:  # it may need what they store
                     yield await self._finished(begun.popleft())
                 told = await self.settle(draft)
+                if draft.is_doubtful and isinstance(told, Receipt):
+                    self._doubted.discard(handler)
                 refused += isinstance(told, Rejected)
                 yield told
             if len(begun) > RUN_MESSAGES:
@@ -164,18 +169,25 @@ class Ingest:
         Of an id that changed lately something is known: most likely it was deleted, and what
         follows it must not overtake it while that is looked up.
         """
-        if not _reads_no_row(draft.command) or self._rows.recent(draft.id) is not None:
+        if not _reads_no_row(draft.command) or draft.is_doubtful:
+            return False
+        if self._rows.recent(draft.id) is not None:
             return False
         try:
             event = draft.on(None, self._columns)
-            told = partial(self._on_appended, draft, done)
+            told = partial(self._on_appended, draft, sender, done)
             return self._stream.submit(event, expect=0, sender=sender, told=told)
         except EventHubError as refusal:
             done(draft if draft.command.is_keyed else _counted(refusal))
             return True
 
-    def _on_appended(self, draft: "Draft", done: "Done", told: Appended | EventHubError) -> None:
-        if isinstance(told, WrongSequence) or (isinstance(told, Appended) and told.duplicate):
+    def _on_appended(
+        self, draft: "Draft", sender: Handler, done: "Done", told: Appended | EventHubError
+    ) -> None:
+        if isinstance(told, WrongSequence):
+            self._doubted.add(sender)  # one conflict spoils a batch for all who are in it
+            done(msgspec.structs.replace(draft, is_doubtful=True))
+        elif isinstance(told, Appended) and told.duplicate:
             done(draft)
         elif isinstance(told, EventHubError):
             done(_counted(told))
@@ -186,9 +198,9 @@ class Ingest:
     async def _store(self, draft: "Draft") -> Receipt:
         command = draft.command
         is_plain = command.method == "POST" and command.precondition is None
-        needs_row = not is_plain or bool(command.if_sequence)
-        last = self._rows.recent(draft.id) if needs_row else None
-        is_fresh = not needs_row
+        needs_row = not is_plain or bool(command.if_sequence) or draft.is_doubtful
+        last = self._rows.recent(draft.id)
+        is_fresh = last is None and not needs_row
         if needs_row and last is None:
             last, is_fresh = await self._last(draft.id), True
         for _ in range(MAX_CONFLICTS):
@@ -271,6 +283,7 @@ class Ingest:
         return Draft(
             command=command,
             id=checked_id(message.get("id")),
+            is_doubtful=handler in self._doubted and bool(command.message.get("id")),
             time=f"{now}Z",
             endpoint=self._endpoint.name,
             user=None if user is None else str(user.id),
@@ -364,6 +377,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time: str
     endpoint: str
     user: str | None
+    is_doubtful: bool = False
+    """Its id may well exist: read the row first."""
     message: dict[str, Any]
     """Without controls."""
     broadcast: dict[str, Any] | None

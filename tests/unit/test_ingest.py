@@ -15,7 +15,7 @@ from eventhub.config import MessageEndpoint
 from eventhub.errors import Conflict, EventHubError, Rejected, Unavailable
 from eventhub.event import Event, StoredEvent
 from eventhub.hooks import Handler, Hooks, User
-from eventhub.ingest import MAX_CONFLICTS, Ingest
+from eventhub.ingest import MAX_CONFLICTS, MAX_REFUSED, Ingest
 from eventhub.memory import MemoryStream
 from eventhub.receipts import Receipt, Receipts
 from eventhub.row_cache import RowCache
@@ -56,10 +56,12 @@ class Writer:
             raise told
         return told
 
-    async def all(self, *raw: object) -> list[Receipt | EventHubError]:
+    async def all(
+        self, *raw: object, sender: Handler | None = None
+    ) -> list[Receipt | EventHubError]:
         """Write messages as of one array; a message that cannot be parsed raises."""
         commands = [Command.parse(each) for each in raw]
-        return [told async for told in self._ingest.write(commands, handler(ALICE))]
+        return [told async for told in self._ingest.write(commands, sender or handler(ALICE))]
 
     async def event(self, **message: Any) -> Event:
         receipt = await self(message)
@@ -624,3 +626,79 @@ async def test_an_endpoint_refuses_keys_that_are_no_column(stream: MemoryStream)
         assert "did you mean votes?" in caught.value.message
     assert stream.length == 0
     assert (await write(id="1", votes=1)).ignored == ()
+
+
+# --- What leads to nothing
+
+
+class Counting(MemoryStream):
+    """A log that counts what it was asked to append."""
+
+    def __init__(self) -> None:
+        super().__init__(CHANNEL)
+        self.appends = 0
+
+    async def append(self, event: Event, *, expect: int) -> Appended:
+        self.appends += 1
+        return await super().append(event, expect=expect)
+
+    def submit(self, event: Event, **kwargs: Any) -> bool:
+        self.appends += 1
+        return super().submit(event, **kwargs)
+
+
+async def test_an_id_that_exists_is_found_without_an_append() -> None:
+    """Whoever wrote it; the first conflict of a sender is the last that the log has to find."""
+    stream = Counting()
+    writer, other = Writer(stream), Writer(stream)
+    for number in range(20):
+        await other(id=f"{number}")
+    sender = handler(ALICE)
+    await writer.all({"id": "0"}, sender=sender)
+    before = stream.appends
+    for _ in range(5):
+        told = await writer.all(*[{"id": f"{number}"} for number in range(20)], sender=sender)
+        assert [each.code for each in told if isinstance(each, Conflict)] == ["exists"] * 20
+    assert stream.appends == before
+    [told_other] = await writer.all({"id": "7"})  # of another sender, but known by now
+    assert isinstance(told_other, Conflict)
+    assert stream.appends == before
+
+
+async def test_who_named_an_id_that_exists_stores_others_as_ever(stream: MemoryStream) -> None:
+    writer = Writer(stream)
+    await writer(id="a")
+    told = await writer.all({"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "a"}, {"id": "d"})
+    stored = [each.id for each in told if isinstance(each, Receipt)]
+    assert stored == ["b", "c", "d"]
+    assert [isinstance(each, Conflict) for each in told] == [True, False, False, True, False]
+
+
+async def test_after_a_thousand_refusals_the_rest_of_an_array_is_not_looked_at(
+    stream: MemoryStream,
+) -> None:
+    writer = Writer(stream)
+    told = await writer.all(*[{"id": ""} | {"votes": "x"}] * (MAX_REFUSED + 500), {"id": "good"})
+    codes = [each.code for each in told if isinstance(each, EventHubError)]
+    assert codes == ["bad_value"] * MAX_REFUSED + ["too_many"] * 501
+    assert stream.length == 0
+
+
+async def test_a_long_array_lets_others_go_on(stream: MemoryStream) -> None:
+    """However long it is: a turn of the loop comes between its messages, time and again."""
+    turns = 0
+    done = asyncio.Event()
+
+    async def count() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    writer = Writer(stream, prepare="sum(range(20000))")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(count())
+        told = await writer.all(*[{"id": ["x"]}] * 200)
+        done.set()
+    assert len(told) == 200
+    assert turns > 20
