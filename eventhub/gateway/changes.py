@@ -113,7 +113,9 @@ class Changes:
         """
         view = route.view(visit, Form.POLL)
         check_honoured(visit.asked, Surface.CHANGES)
-        form = checked_choice("_format", visit.control("_format"), FORMATS)
+        # A format that the endpoint supplies is for its rows.
+        asked = visit.control("_format") if "_format" in visit.asked else None
+        form = checked_choice("_format", asked, FORMATS)
         seconds = wait_seconds(visit.control("_wait"))
         async with while_connected(request), while_valid(visit.expires_at):
             start = await start_of(visit.control("_since"), view, route.stream, route.fanout)

@@ -34,7 +34,9 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     view = route.view(visit, Form.BARE)
     check_honoured(visit.asked, Surface.ROWS)
     if view.history:
-        raise Rejected("bad_request", "history is read over a WebSocket or SSE", column="_replay")
+        raise Rejected(
+            "bad_request", "history is read live, or with _since=earliest", column="_replay"
+        )
     encoding = _format(visit)(view.query.columns)
     async with while_connected(request), while_valid(visit.expires_at):
         return await _rows(route, request, view, encoding)
