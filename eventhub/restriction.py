@@ -9,9 +9,10 @@ from typing import Any
 
 from eventhub.arguments import CONTROLS, Args, Test, meaning_of, nearest, shown
 from eventhub.columns import Columns
+from eventhub.comparisons import exact_condition, test_of
 from eventhub.conditions import Filter
 from eventhub.errors import Rejected
-from eventhub.filters import all_of, exact_condition, test_of
+from eventhub.filters import all_of
 
 
 class RestrictionError(ValueError):
