@@ -96,19 +96,26 @@ class InsideCondition(Condition):
             folded = self.operator in FOLDED
             return lambda value: _contains_any(value, texts, folded)
         if self.operator in ORDER:
-            return self._compared
+            return self._ordered()
         among = self._numbers()
         return lambda value: _is_one_of(value, texts, among)
 
-    def _compared(self, value: Any) -> bool:
-        compare = ORDER[self.operator][0]
-        if isinstance(value, str):
-            return bool(compare(value, self._bound(self.values)))
-        number, among = _as_number(value), self._numbers()
-        return number is not None and bool(among) and bool(compare(number, self._bound(among)))
+    def _ordered(self) -> Callable[[Any], bool]:
+        compare, among = ORDER[self.operator][0], self._numbers()
+        text_bound, number_bound = self._bound(self.values), self._bound(among)
+
+        def is_met(value: Any) -> bool:
+            if isinstance(value, str):
+                return bool(compare(value, text_bound))
+            number = _as_number(value)
+            if number is None or number_bound is None:
+                return False
+            return bool(compare(number, number_bound))
+
+        return is_met
 
     def _bound(self, values: frozenset[Any]) -> Any:
-        return min(values) if self.operator in _LEAST else max(values)
+        return (min if self.operator in _LEAST else max)(values, default=None)
 
     def _sql_of_met(self, kind: str, pointer: str) -> Sql:
         """Return the SQL of `_is_met`: never NULL."""

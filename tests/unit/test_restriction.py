@@ -211,3 +211,15 @@ async def test_whatever_a_client_asks_it_sees_no_row_of_another(args: Any, sourc
     for recipient in ("bob", "", None, " me", "ME", "me "):
         assert not query.filter.matches({"recipient": recipient, "id": "1"})
         assert not query.restriction.matches({"recipient": recipient, "id": "1"})
+
+
+async def test_what_open_sets_may_be_inside_json() -> None:
+    source = "args.update({'data.team': [handler.current_user.id]})"
+    for args in ({}, {"data.team": ["bob"]}, {"data.team!": ["me"]}, {"data": [""]}):
+        query = await opened(source, dict(args))
+        assert not query.filter.matches({"data": {"team": "bob"}})
+        assert not query.filter.matches({"data": None})
+    assert (await opened(source, {})).filter.matches({"data": {"team": "me"}})
+    for wrong in ("args.update({'data.team': [' ']})", "args.update({'points.team': ['me']})"):
+        with pytest.raises(RestrictionError):
+            await opened(wrong, {})
