@@ -30,7 +30,7 @@ def note_refusal(
     request: web.Request, error: EventHubError, endpoint: str, proxies: Proxies
 ) -> None:
     """Log a request that was refused: `access_refused`."""
-    facts = {"endpoint": endpoint, "detail": error.message[:MAX_TEXT]}
+    facts = {"endpoint": endpoint[:MAX_TEXT], "detail": error.message[:MAX_TEXT]}
     if (origin := request.headers.get("Origin")) is not None:
         facts["origin"] = origin[:MAX_TEXT]
     by = client_of(request, proxies)

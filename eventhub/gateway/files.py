@@ -61,16 +61,16 @@ class Files:
         return allowed not in ("cross-origin", request.headers.get("Sec-Fetch-Site"))
 
     def _find(self, below: str) -> Path | None:
-        asked = below.split("/")
+        *folders, name = below.split("/")
         if below.startswith("/") or any(
-            has_private_name(part) for part in asked if part.strip(".")
+            part.startswith(".") and part.strip(".") for part in folders
         ):
             return None
         try:
             path = (self._root / below).resolve() if below else self._root
             if path.is_dir():
-                path = (path / self._default).resolve()
-            return path if self._is_public(path) else None
+                name, path = "", (path / self._default).resolve()
+            return path if self._is_public(path) and not has_private_name(name) else None
         except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL, a link's loop
             return None
 

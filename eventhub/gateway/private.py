@@ -36,8 +36,8 @@ _PAGES: Final = re.compile(
 )
 """A kind inside the name of one of these is a word: `pouch.db.js`."""
 _NAMES: Final = re.compile(
-    r"(?:id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?|authorized_keys|known_hosts|credentials|secrets?"
-    r"|passwords?|passwd|htpasswd|shadow|core(?:\.\d+)?|nohup\.out)"
+    r"(?:id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?|authorized_keys|known_hosts|passwd|htpasswd|shadow"
+    r"|(?:credentials?|secrets?|passwords?)(?:\.(?:json|txt|csv|xml))?|core(?:\.\d+)?|nohup\.out)"
     r"|[.~#].*|.*[~#]|.*[-.](?:wal|shm|journal)|.*\.(?:dpkg|ucf)-[a-z]+"
 )
 _DATA: Final = ("broker.lock", "session.key", "jetstream/jetstream", "$G/streams")

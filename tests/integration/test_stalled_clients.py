@@ -22,7 +22,7 @@ from tests.integration.test_projection import CHAT
 
 configure("warning", "json")
 HANDSHAKE = (
-    b"GET /chat HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
+    b"GET /chat HTTP/1.1\\r\\nHost: [::1]\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
     b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n"
 )
 

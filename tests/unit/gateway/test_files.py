@@ -79,6 +79,11 @@ def root(tmp_path: Path) -> Path:
     (root / "inside.html.bak").symlink_to(root / "page.html")
     (root / "both.css").write_text("<both.css>")
     (root / "both.css.gz").hardlink_to(root / "eventhub.yaml")
+    (root / "core" / "app.old").mkdir(parents=True)
+    for name in ("core/index.html", "core/app.old/page.html", "core/app.old/index.html"):
+        (root / name).write_text("<page.html>")
+    (root / ".links").mkdir()
+    (root / ".links" / "up").symlink_to(root)
     (root / "copy" / "jetstream" / "jetstream").mkdir(parents=True)
     for name in ("page.html", "jetstream/jetstream/a.txt"):
         (root / "copy" / name).write_text("<copy>")
@@ -129,6 +134,9 @@ async def test_headers_of_the_configuration_come_before_those_of_the_hub(site: S
         ("/s/a%252fb.html", "a%2fb.html"),
         ("/s/inside.html", "page.html"),
         ("/s/./page.html", "page.html"),
+        ("/s/core/app.old/page.html", "page.html"),
+        ("/s/core/app.old", "page.html"),
+        ("/s/core/", "page.html"),
         ("/one", "page.html"),
         ("/sub/", "page.html"),
     ],
@@ -177,6 +185,7 @@ async def test_what_is_there_is_served(site: Site, path: str, name: str) -> None
         "/s//page.html",
         "/s/link.html",
         "/s/.dot.html",
+        "/s/.links/up/page.html",
         "/s/inside.html.bak",
         "/s/both.css",
         "/s/copy/jetstream/jetstream/a.txt",
@@ -227,7 +236,18 @@ PRIVATE = [
     *("rows.db", "rows.db-wal", "rows.db-journal", "rows.db-shm", "rows.sqlite", "rows.sqlite3"),
     *("rows-wal", "rows-journal", "rows-shm", "rows.duckdb.wal", "rows.DuckDB", "rows.db3"),
     *("server.key", "server.pem", "site.p12", "prod.env", ".env", "jwt.secret", "users.htpasswd"),
-    *("id_rsa", "id_ed25519", "nohup.out", "core", "core.1234", "hub.log", "nats.creds", "a.old"),
+    *(
+        "id_rsa",
+        "credentials.json",
+        "secrets.txt",
+        "id_ed25519",
+        "nohup.out",
+        "core",
+        "core.1234",
+        "hub.log",
+        "nats.creds",
+        "a.old",
+    ),
     *(
         ".eventhub.yaml.swp",
         ".htaccess",
@@ -267,7 +287,9 @@ def test_a_name_of_a_page(name: str) -> None:
 
 @given(st.sampled_from(PRIVATE), st.from_regex(r"[~_#%,; ()0-9-][^/.]{0,20}", fullmatch=True))
 def test_whatever_a_copy_is_called_it_stays_private(name: str, end: str) -> None:
-    assume("." in name.strip(".") and not name.startswith(("core", "nohup")))
+    assume(
+        "." in name.strip(".") and not name.startswith(("core", "nohup", "credentials", "secrets"))
+    )
     assert has_private_name(name + end)
 
 
