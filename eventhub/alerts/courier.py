@@ -12,17 +12,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Self
 
 import msgspec
 import structlog
 
 from eventhub.alerts.addresses import why_malformed
+from eventhub.alerts.limits import Limit, Waiting, digest
 from eventhub.alerts.mail import Mail
-from eventhub.alerts.mailer import Mailer
+from eventhub.alerts.mailer import Mailer, Service
 from eventhub.alerts.rule import AlertRule
+from eventhub.alerts.transaction import Outcome
 from eventhub.channel import encode_token
-from eventhub.errors import Unavailable
+from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.event import Event, Position
 from eventhub.metrics import ALERTS
 from eventhub.stream import Log, Records
@@ -37,6 +40,9 @@ COMPOSE_SECONDS = 60.0
 """For templates, files and downloads of one mail: three slow downloads."""
 COMPOSERS = 4
 """Threads that compose. A template that hangs keeps one of them, and nothing else."""
+
+MAX_NAMED = 1000
+"""Recipients that a dead letter names."""
 
 _LETTERS = "letter"  # first token of the keys of dead letters: records are listed below a token
 MESSAGE_ID_DOMAIN = "eventhub"
@@ -72,7 +78,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     row_id: str = ""
     """Of the event; empty in letters of versions that did not write it."""
     to: list[str]
-    """The rendered `to`, `cc` and `bcc`; empty if they could not be rendered."""
+    """The rendered `to`, `cc` and `bcc`, the first of them; empty if they could not be rendered."""
     subject: str
     recipients: list[str] | None
     """Those who have not got it; None for everybody."""
@@ -125,22 +131,39 @@ class Courier:
     """Sends alerts, and remembers."""
 
     def __init__(
-        self, mailer: Mailer, sent: Records, dead: Records, now: Callable[[], datetime]
+        self,
+        mailer: Mailer,
+        sent: Records,
+        dead: Records,
+        now: Callable[[], datetime],
+        limits: Mapping[str, Limit],
     ) -> None:
         self._mailer = mailer
         self._sent = sent
         self._dead = dead
         self._now = now
+        self._limits = limits
         self._composers = ThreadPoolExecutor(COMPOSERS, thread_name_prefix="alerts")
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, mailer: Mailer, event_log: Log, now: Callable[[], datetime]
+        cls,
+        mailer: Mailer,
+        event_log: Log,
+        now: Callable[[], datetime],
+        limits: Mapping[str, Limit] = MappingProxyType({}),
     ) -> AsyncIterator[Self]:
-        """Open a courier with the records of a log."""
+        """Open a courier with the records of a log.
+
+        Args:
+            mailer: with the services.
+            event_log: has the records.
+            now: the time.
+            limits: what each alert, by its endpoint, may send; those without one are not limited.
+        """
         sent = await event_log.records(SENT, max_age_seconds=SENT_SECONDS)
-        courier = cls(mailer, sent, await event_log.records(DEAD), now)
+        courier = cls(mailer, sent, await event_log.records(DEAD), now, limits)
         try:
             yield courier
         finally:
@@ -162,15 +185,74 @@ class Courier:
         async with self._mailer.turn(alert.rule.service) as service:
             mail = alert.mail = await self._composed(alert)
             left = mail.recipients if alert.progress.left is None else alert.progress.left
+            _check_count(mail, alert.rule.max_recipients)
             recipients = [address for address in mail.recipients if address in left]
-            outcome = await service.send(mail, recipients)
+            outcome, over = await self._send(service, alert.rule, mail, recipients)
         malformed = {each: why_malformed(each) for each in mail.malformed}
         alert.progress.left = list(outcome.deferred)
-        alert.progress.refused |= {**malformed, **outcome.refused}
+        alert.progress.refused |= {**malformed, **outcome.refused, **over}
         if outcome.deferred:
             await self._record(alert)
             raise Unavailable(_told(outcome.deferred))
         await self._settle(alert)
+        limit = self._limits.get(alert.rule.name)
+        if limit is not None:
+            for address in mail.addressees:
+                if address.addr_spec in over:
+                    limit.wait(Waiting.of(f"{_LETTERS}.{alert.key}", address, mail))
+
+    async def _send(
+        self, service: Service, rule: AlertRule, mail: Mail, recipients: list[str]
+    ) -> tuple[Outcome, dict[str, str]]:
+        """Send a mail to those whom its alert may still send one; return also who is left over."""
+        limit = self._limits.get(rule.name)
+        if limit is None:
+            return await service.send(mail, recipients), {}
+        taken = [address for address in recipients if limit.take(address)]
+        over = {
+            each: f"max_per_hour: is {limit.per_hour}" for each in recipients if each not in taken
+        }
+        if over and not taken:
+            return Outcome(), over
+        given_back = taken
+        try:
+            outcome = await service.send(mail, taken)
+            given_back = [*outcome.refused, *outcome.deferred]
+        finally:
+            for address in given_back:
+                limit.give_back(address)
+        return outcome, over
+
+    async def send_digests(self, rules: Mapping[str, AlertRule]) -> None:
+        """Tell each address whose hour is over, in one mail, of those that it has not got."""
+        for name, limit in self._limits.items():
+            for waiting in limit.due():
+                try:
+                    async with self._mailer.turn(rules[name].service) as service:
+                        mail = digest(name, waiting, self._now())
+                        outcome = await service.send(mail, mail.recipients)
+                    if outcome.refused or outcome.deferred:
+                        raise Unavailable(_told({**outcome.refused, **outcome.deferred}))
+                except EventHubError as error:
+                    log.warning("alert_digest_failed", endpoint=name, reason=error.message)
+                    limit.put_back(waiting)
+                else:
+                    log.info("alert_digest_sent", endpoint=name, mails=len(waiting))
+                    for each in waiting:
+                        await self._release(each)
+
+    async def _release(self, waiting: Waiting) -> None:
+        """Take an address out of a dead letter: it was told by a digest."""
+        found = await self._dead.get(waiting.letter)
+        if found is None:
+            return
+        letter = msgspec.json.decode(found, type=DeadLetter)
+        missing = [each for each in letter.missing if each != waiting.address.addr_spec]
+        if missing:
+            rest = msgspec.structs.replace(letter, recipients=missing)
+            await self._dead.put(letter.key, msgspec.json.encode(rest))
+        else:
+            await self._dead.delete(letter.key)
 
     async def bury(self, alert: Alert, reason: str) -> None:
         """Keep an alert as a dead letter; no delivery of its event sends it again."""
@@ -227,13 +309,19 @@ class Courier:
             reason=reason,
             attempts=alert.attempt,
             died_at=self._now().astimezone(UTC).isoformat(timespec="seconds"),
-            to=[*mail.recipients, *mail.malformed] if mail else [],
+            to=[*mail.recipients, *mail.malformed][:MAX_NAMED] if mail else [],
             subject=mail.subject if mail else "",
             recipients=recipients,
         )
         await self._dead.put(letter.key, msgspec.json.encode(letter))
         log.error("alert_dead", alert=alert.key, attempts=alert.attempt, reason=reason)
         ALERTS.labels(alert.rule.name, "dead").inc()
+
+
+def _check_count(mail: Mail, most: int) -> None:
+    count = len(mail.recipients) + len(mail.malformed)
+    if count > most:
+        raise Rejected("too_large", f"{count} recipients, and max_recipients: is {most}")
 
 
 def _told(reasons: Mapping[str, str]) -> str:

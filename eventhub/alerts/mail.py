@@ -44,12 +44,17 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
 
     @property
-    def recipients(self) -> tuple[str, ...]:
+    def addressees(self) -> tuple[Address, ...]:
         """Everyone who gets it, each once."""
-        found: dict[str, str] = {}
+        found: dict[str, Address] = {}
         for address in (*self.to.found, *self.cc.found, *self.bcc.found):
-            found.setdefault(address.addr_spec.lower(), address.addr_spec)
+            found.setdefault(address.addr_spec.lower(), address)
         return tuple(found.values())
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Their addresses."""
+        return tuple(address.addr_spec for address in self.addressees)
 
     @property
     def malformed(self) -> tuple[str, ...]:

@@ -72,6 +72,8 @@ class AlertRule:
         named = alert.attachments_from
         sources = Sources(folder, None if named is None else folder / named, hub or HubFiles())
         self.letter = Letter(where, alert, templates, sources, sender)
+        self.max_recipients = alert.max_recipients
+        self.max_per_hour = alert.max_per_hour
         self._methods = frozenset(alert.methods)
         self._suppressible = alert.suppressible
         self._condition = _condition(where, alert.condition, self.channel.columns, folder)

@@ -8,12 +8,13 @@ not answered, so that the event is delivered again.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
 
 from eventhub.alerts.courier import Alert, Courier, utc_now
+from eventhub.alerts.limits import Limit
 from eventhub.alerts.mailer import Mailer
 from eventhub.alerts.rule import rules_of, services_of
 from eventhub.background import background
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 
 QUEUE = "alerts"
 """Name of the work queue on each channel: all alert workers share it."""
+DIGEST_SECONDS = 30.0
+"""Between two looks at whose hour is over."""
 MAX_HELD = 256
 """Deliveries of a channel in memory; those that wait for a retry are the broker's to hold."""
 
@@ -82,13 +85,26 @@ class AlertWorker:
         if not self._streams:
             await stop.wait()
             return
+        limits = {name: Limit(rule.max_per_hour) for name, rule in self._rules.items()}
         async with (
-            Courier.open(self._mailer, self._log, utc_now) as courier,
+            Courier.open(self._mailer, self._log, utc_now, limits) as courier,
             asyncio.TaskGroup() as group,
         ):
+            group.create_task(self._send_digests(courier, stop), name="digests")
             for stream in self._streams:
                 group.create_task(self._serve(stream, courier, stop), name=stream.channel.name)
             await stop.wait()
+
+    async def _send_digests(self, courier: Courier, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DIGEST_SECONDS):
+                    await stop.wait()
+                    return
+            try:
+                await courier.send_digests(self._rules)
+            except Exception as error:  # noqa: BLE001 - its mails are dead letters as well
+                log.warning("alert_digest_failed", reason=str(error))
 
     async def _serve(self, stream: EventStream, courier: Courier, stop: asyncio.Event) -> None:
         """Handle deliveries side by side, so that none waits for a slow server of another."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -152,6 +152,10 @@ class Alert(Struct, frozen=True):
     attachments: list[str] | str = []
     attachments_from: str | None = None
     """Folder of the files that templates name; without it they name none."""
+    max_recipients: Annotated[int, msgspec.Meta(ge=1)] = 100
+    """Of one mail; one with more is a dead letter."""
+    max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 60
+    """Mails to one address; ten times as many to all."""
     service: str | None = None
     condition: str | None = None
     suppressible: bool = True
