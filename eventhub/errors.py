@@ -62,7 +62,7 @@ CODES: dict[str, Code] = {
     ),
     "internal": Code(500, False, "EventHub or a hook failed; the log has the details."),
     "unavailable": Code(503, True, "The event log cannot be reached now; nothing was stored."),
-    "busy": Code(503, True, "Too many bytes of bodies are under way; nothing was stored."),
+    "busy": Code(503, True, "Too much of yours or in all is under way; nothing is stored."),
     "unknown_outcome": Code(503, True, "The event may or may not be stored; retry with `_key`."),
 }
 
