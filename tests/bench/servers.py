@@ -47,11 +47,11 @@ class Server:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
+def scratch(config: str = CONFIG) -> Iterator[Path]:
     """Make a folder for data that is fsynced: beside the system's other temporary files."""
     with tempfile.TemporaryDirectory(prefix="eventhub-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / "eventhub.yaml").write_text(CONFIG)
+        (folder / "eventhub.yaml").write_text(config)
         yield folder
 
 
@@ -99,9 +99,9 @@ def ticking(folder: Path) -> Iterator[tuple[Server, Ticks]]:
 
 
 @contextmanager
-def fresh_hub() -> Iterator[Server]:
+def fresh_hub(config: str = CONFIG) -> Iterator[Server]:
     """Run a hub without any data."""
-    with scratch() as folder, serving(folder) as server:
+    with scratch(config) as folder, serving(folder) as server:
         yield server
 
 

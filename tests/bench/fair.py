@@ -1,0 +1,82 @@
+"""Fairness measured: what a bystander waits on a hub that is flooded, beside one that is not."""
+
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from tests.bench.child import Child
+from tests.bench.figures import Figure
+from tests.bench.flooding import FLOODS
+from tests.bench.servers import CONFIG, fresh_hub
+
+SECONDS = 8.0
+HEAD_START_SECONDS = 0.5
+"""Of the flood, before the bystander comes."""
+ROWS = 20_000
+MARK = 2.0
+FAIR_CONFIG = (
+    CONFIG
+    + """
+  private:
+    pattern: /private
+    handler: MessageHandler
+    kwargs: {columns: {body: TEXT}, auth: true}
+  failing:
+    pattern: /failing
+    handler: MessageHandler
+    kwargs: {columns: {body: TEXT}, prepare: 1 / 0}
+"""
+)
+
+
+def fair(scale: float) -> Iterator[Figure]:
+    """How much longer a bystander waits for an answer, under each flood."""
+    with fresh_hub(FAIR_CONFIG) as attacked, fresh_hub(FAIR_CONFIG) as control:
+        urls = [server.url.removesuffix("/bench") for server in (attacked, control)]
+        for url in urls:
+            _fill(url, int(ROWS * scale))
+        for name in FLOODS:
+            with (
+                Child("flooding", role="flood", url=urls[0], name=name) as flood,
+                Child("flooding", role="bystander", urls=urls) as bystander,
+                ThreadPoolExecutor(1) as pool,
+            ):
+                bystander.ask(seconds=0.2)  # warm-up
+                seconds = SECONDS * scale
+                flooding = pool.submit(flood.ask, seconds=seconds + 2 * HEAD_START_SECONDS)
+                time.sleep(HEAD_START_SECONDS)
+                told = bystander.ask(seconds=seconds)
+                sent = flooding.result()["bytes"]
+            yield _figure(name, told, sent)
+
+
+def _figure(name: str, told: dict[str, Any], sent: int) -> Figure:
+    writes, reads = told["writes"], told["reads"]
+    worst = max(writes[0]["p50"] / writes[1]["p50"], reads[0]["p50"] / reads[1]["p50"])
+    return Figure(
+        what=f"bystander's wait beside {name}",
+        value=worst,
+        unit="times",
+        mark=MARK,
+        is_ceiling=True,
+        more=f"a write {_pair(writes)}, a GET {_pair(reads)}; {sent / 1e6:.1f} MB sent",
+    )
+
+
+def _pair(told: list[dict[str, float]]) -> str:
+    """Return median and 99th percentile of both hubs."""
+    attacked, control = (f"{each['p50']:.1f} / {each['p99']:.0f}" for each in told)
+    return f"{attacked} ms against {control} ms"
+
+
+def _fill(url: str, rows: int) -> None:
+    for first in range(0, max(1, rows), 2000):
+        body = msgspec.json.encode(
+            [{"id": f"row{n}", "body": "some text " * 10} for n in range(first, first + 2000)]
+        )
+        with urllib.request.urlopen(f"{url}/bench", body, 60) as told:
+            told.read()
