@@ -20,7 +20,7 @@ from eventhub.gateway.presence import is_gone
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.refusals import BUSY_SECONDS
 from eventhub.gateway.route import Route
-from eventhub.gateway.server import ALL_METHODS, is_refused_too_often
+from eventhub.gateway.server import ALL_METHODS, has_to_wait
 from eventhub.gateway.socket import abandon_after
 
 log = structlog.get_logger()
@@ -101,7 +101,7 @@ def _guarded(route: Route, live: Live) -> _Handler:
         except EventHubError as error:
             if request.writer.output_size > 0:
                 raise  # an answer was begun
-            if error.http_status in (401, 403) and is_refused_too_often(request):
+            if has_to_wait(request, error):
                 await asyncio.sleep(BUSY_SECONDS)
             return rows.refused(error, route, request)
         except web.HTTPException:

@@ -236,6 +236,8 @@ class WebSocketConnection(Connection):
         if (message := frames.next()) is not None:
             is_whole = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
             self._is_handed = is_whole and len(message.data) >= LARGE_BYTES
+            if self._is_handed:
+                self._ticket.note(len(message.data))
             self._on_message(message.type, message.data)
         elif frames.error is not None:
             if not self.is_closing:

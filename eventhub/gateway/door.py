@@ -19,7 +19,14 @@ from eventhub import metrics
 from eventhub.descriptors import most_descriptors
 from eventhub.errors import Misconfigured
 from eventhub.gateway.origin import Proxies
-from eventhub.gateway.refusals import BUSY, BUSY_SECONDS, Key, Refusals
+from eventhub.gateway.refusals import (
+    BODIES,
+    BODIES_PER_SECOND,
+    BUSY,
+    BUSY_SECONDS,
+    Key,
+    Refusals,
+)
 from eventhub.gateway.server import Visitor
 from eventhub.log import limited
 
@@ -77,6 +84,7 @@ class Door:
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
         self.refusals = Refusals()
+        self.wasted = Refusals(BODIES, BODIES_PER_SECOND)
         self.is_shut = False
         """There are too few descriptors to let anybody in."""
 
@@ -301,6 +309,7 @@ def _hand_over(
     """Put aiohttp's protocol in a doorway's place; it tells when it is gone, or refused."""
     handler.on_gone = partial(door.gone, address)
     handler.on_refused = partial(door.refusals.note, key)
+    handler.on_wasted = partial(door.wasted.note, Key(address, b"", has_credentials=False))
     transport.set_protocol(handler)
     handler.connection_made(transport)
 

@@ -6,6 +6,7 @@ one more is not read from until one of them is stored or refused.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,6 +18,8 @@ LARGE_BYTES: Final = 64 << 10
 UNDER_WAY_BYTES: Final = 64 << 20
 """Of large messages that are under way at once, each as large as any may be."""
 
+BYTES_A_SECOND: Final = 16 << 20
+"""Of large messages, of all clients: a megabyte is 10 to 20 ms of the loop, wherever it passes."""
 LATE_SECONDS: Final = 30.0
 """That a large message may take to come while others wait for its place."""
 
@@ -32,6 +35,9 @@ class Large:
         """
         self._free = max(1, UNDER_WAY_BYTES // max_bytes)
         self._waiting: deque[Callable[[], None]] = deque()
+        self._paid = 0.0
+        """When the next one may begin."""
+        self._timer: asyncio.TimerHandle | None = None
         self._decoding = asyncio.Lock()
 
     @property
@@ -41,18 +47,37 @@ class Large:
 
     def take(self, granted: Callable[[], None]) -> bool:
         """Take a place if one is free; else `granted` is called once it is taken."""
-        if self._free:
+        if self._free and not self._waiting and self._now() >= self._paid:
             self._free -= 1
             return True
         self._waiting.append(granted)
+        self._grant()
         return False
 
     def give(self) -> None:
         """Give a place to who has waited longest."""
-        if self._waiting:
+        self._free += 1
+        self._grant()
+
+    def note(self, size: int) -> None:
+        """Count the bytes of a message that came whole: the next one waits the longer."""
+        self._paid = max(self._paid, self._now()) + size / BYTES_A_SECOND
+
+    def _grant(self) -> None:
+        """Let go on who may, and come again for the others."""
+        while self._free and self._waiting and (pause := self._paid - self._now()) <= 0:
+            self._free -= 1
             self._waiting.popleft()()
-        else:
-            self._free += 1
+        if self._free and self._waiting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(pause, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._grant()
+
+    @staticmethod
+    def _now() -> float:
+        return time.monotonic()
 
     def forget(self, granted: Callable[[], None]) -> None:
         """Wait no more for a place."""
@@ -91,6 +116,10 @@ class Ticket:
             if self._large.take(self._on_granted):
                 self._begin()
         return self._has_place
+
+    def note(self, size: int) -> None:
+        """Tell how large the message was."""
+        self._large.note(size)
 
     def give_back(self) -> None:
         """Have no place and wait for none; idempotent."""

@@ -19,7 +19,7 @@ from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
-from eventhub.gateway.server import is_refused_too_often
+from eventhub.gateway.server import has_to_wait
 from eventhub.gateway.since import coming, start_of
 from eventhub.gateway.subscriber import Subscriber
 from eventhub.gateway.view import View
@@ -113,7 +113,7 @@ class Live:
             visit = await route.admit(request)
         except EventHubError as error:  # nothing is done for who is not let in but to tell him
             await connection.open(request, route.server)
-            is_refused_too_often(request)  # then the door makes it wait
+            _ = has_to_wait(request, error)  # then the door makes it wait
             await connection.fail(error)
             return web.Response()  # to nobody
         # Now: what is written once the client sees itself connected is live.

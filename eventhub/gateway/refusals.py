@@ -14,6 +14,10 @@ ATTEMPTS: Final = 100
 """That may be refused one after the other."""
 ATTEMPTS_PER_SECOND: Final = 5.0
 """That may be refused all the time."""
+BODIES: Final = 10
+"""Large or compressed bodies of one address that may be refused one after the other."""
+BODIES_PER_SECOND: Final = 1.0
+"""That may be refused all the time. Beyond, only who is refused waits: for the answer."""
 BUSY_SECONDS: Final = 1.0
 """That somebody waits to be told that he comes too often; he is not read from."""
 MAX_KEYS: Final = 10_000
@@ -36,7 +40,14 @@ class Key(NamedTuple):
 class Refusals:
     """Attempts that were refused, by `Key`."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        attempts: float = ATTEMPTS,
+        per_second: float = ATTEMPTS_PER_SECOND,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most = attempts / per_second
+        self._per_second = per_second
         self._clock = clock
         self._spent: dict[Key, float] = {}
         """When all that was refused is forgotten, by key."""
@@ -55,10 +66,10 @@ class Refusals:
             self._spent = {k: until for k, until in self._spent.items() if until > now}
             if len(self._spent) >= MAX_KEYS:
                 self._spent.clear()
-        self._spent[key] = max(self._spent.get(key, now), now) + 1 / ATTEMPTS_PER_SECOND
+        self._spent[key] = max(self._spent.get(key, now), now) + 1 / self._per_second
         return self.is_over(key)
 
     def is_over(self, key: Key) -> bool:
         """Tell whether there were too many."""
         until = self._spent.get(key)
-        return until is not None and until - self._clock() > ATTEMPTS / ATTEMPTS_PER_SECOND
+        return until is not None and until - self._clock() > self._most

@@ -50,15 +50,25 @@ class Runner(web.AppRunner):
         return _Server(await super()._make_server())
 
 
-def is_refused_too_often(request: web.BaseRequest) -> bool:
-    """Take note of somebody who is not let in, and tell whether his connection has to wait.
+FREE_BODY_BYTES = 64 << 10
+"""Of a body that costs little to refuse, unless it is compressed."""
 
-    Who comes with a new connection each time waits at the door.
+
+def has_to_wait(request: web.BaseRequest, error: EventHubError) -> bool:
+    """Take note of a refusal, and tell whether its answer has to wait: there were too many.
+
+    Who comes with a new connection each time, and is not let in, waits at the door.
     """
     visitor = request.protocol
-    if not isinstance(visitor, Visitor) or visitor.on_refused is None:
+    if not isinstance(visitor, Visitor):
         return False
-    return visitor.on_refused() and visitor._request_count > 1
+    if error.http_status in (401, 403):
+        noted = visitor.on_refused is not None and visitor.on_refused()
+        return noted and visitor._request_count > 1
+    is_dear = request.content.total_bytes > FREE_BODY_BYTES or "Content-Encoding" in request.headers
+    if error.http_status in (400, 413, 415) and is_dear:
+        return visitor.on_wasted is not None and visitor.on_wasted()
+    return False
 
 
 class _Server(web.Server):
@@ -80,6 +90,8 @@ class Visitor(web.RequestHandler):
     """Called once when the connection is closed, by who has its transport then."""
     on_refused: Callable[[], bool] | None = None
     """Called when somebody was not let in; tells whether this is too often."""
+    on_wasted: Callable[[], bool] | None = None
+    """Called when a body that took work was refused; tells whether this is too often."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell that it is gone."""

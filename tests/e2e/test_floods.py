@@ -1,6 +1,7 @@
 """One client that floods waits; the others do not, and neither the log nor the memory grows."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,23 @@ async def test_large_messages_of_many_are_stored_in_the_order_of_each(hub: Hub) 
     assert [task.result() for task in tasks] == [[0, 1, 2, 3]] * 12
     async with aiohttp.ClientSession() as session, session.get(f"{hub.url}/healthz") as answer:
         assert answer.status == 200
+
+
+async def test_bodies_that_are_no_messages_wait_for_their_refusal_and_others_do_not(
+    hub: Hub,
+) -> None:
+    bomb = gzip.compress(b" " * 3_000_000)
+
+    async def refused() -> int:
+        headers = {"Content-Encoding": "gzip"}
+        return (await request("POST", f"{hub.url}/rows", data=bomb, headers=headers))[0]
+
+    async with asyncio.TaskGroup() as group:
+        bombs = [group.create_task(refused()) for _ in range(30)]
+        while sum(each.done() for each in bombs) < 10:
+            await asyncio.sleep(0.01)
+        for _ in range(3):  # of the same address, to the same path
+            assert (await request("POST", f"{hub.url}/rows", json={"body": "served"}))[0] == 201
+        waiting = [each for each in bombs if not each.done()]
+    assert waiting
+    assert {each.result() for each in bombs} == {413}

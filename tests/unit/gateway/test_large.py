@@ -55,6 +55,22 @@ async def test_a_message_larger_than_all_room_has_a_place_alone() -> None:
     assert Sender(Large(2 * UNDER_WAY_BYTES)).ticket.ask()
 
 
+async def test_what_was_large_makes_the_next_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_module, "BYTES_A_SECOND", 10_000_000)
+    large = Large(UNDER_WAY_BYTES // 8)
+    first, second, third = (Sender(large) for _ in range(3))
+    assert first.ticket.ask()
+    first.ticket.note(1_000_000)  # a tenth of a second
+    first.ticket.give_back()
+    began = asyncio.get_running_loop().time()
+    assert not second.ticket.ask()
+    assert not third.ticket.ask()
+    async with asyncio.timeout(10):
+        while not (second.granted and third.granted):
+            await asyncio.sleep(0.001)
+    assert asyncio.get_running_loop().time() - began > 0.09
+
+
 async def test_one_that_does_not_come_is_late_if_others_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
