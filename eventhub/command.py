@@ -17,7 +17,7 @@ from eventhub.arguments import GRAMEX_CONTROLS, Unknown, nearest, shown
 from eventhub.columns import numbers
 from eventhub.errors import Rejected
 from eventhub.event import METHODS, Method
-from eventhub.receipts import write_id
+from eventhub.receipts import NOBODY, Owner, digest_of, write_id
 
 MAX_MESSAGES = 10_000
 """In one frame or body: what one client may keep the hub busy with at once."""
@@ -128,6 +128,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Without controls but `_method`, which is here upper-cased."""
     write: str
     is_keyed: bool = False
+    digest: str = ""
+    """Of a message with a key: what a retry has in common with it."""
+    earlier: str | None = None
+    """What `write` was, if the client used the key before it had a session."""
     if_sequence: int | None = None
     precondition: Precondition | None = None
     """What HTTP headers say beyond `if_sequence`."""
@@ -139,7 +143,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         raw: object,
         *,
         method: str | None = None,
-        user: str | None = None,
+        owner: Owner = NOBODY,
         unknown: Unknown | None = None,
         precondition: Precondition | None = None,
     ) -> "Command":
@@ -149,7 +153,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             raw: the decoded JSON.
             method: what the transport says where the message says nothing; default POST.
             precondition: what else the transport says.
-            user: id of the sender: nobody's key is another's.
+            owner: of the key: nobody's key is another's.
             unknown: `ignore` drops controls that there are not.
 
         Raises:
@@ -166,8 +170,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return cls(
             method=known,
             message=message,
-            write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, user),
+            write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, owner),
             is_keyed=key is not None,
+            digest="" if key is None else digest_of(known, message),
+            earlier=write_id(key) if key is not None and owner.is_new else None,
             if_sequence=_if_sequence(raw.get("_if_seq")),
             precondition=precondition,
             alert=raw.get("_alert") not in (False, "false", "0"),

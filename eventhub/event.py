@@ -47,6 +47,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """The row after; None for DELETE. All columns, in order."""
     was: dict[str, Any] | None = None
     """Old values of the columns that changed; the whole row for DELETE; None for POST."""
+    asked: str = ""
+    """What equals only for a retry: a digest of the message as it came; of keyed writes alone."""
     alert: bool = True
     """False where the sender asked for no alert (`_alert: false`)."""
 

@@ -197,6 +197,8 @@ class Ingest:
 
     async def _store(self, draft: "Draft") -> Receipt:
         command = draft.command
+        if command.earlier and (receipt := await self._before_session(draft, command.earlier)):
+            return receipt
         is_plain = command.method == "POST" and command.precondition is None
         needs_row = not is_plain or bool(command.if_sequence) or draft.is_doubtful
         last = self._rows.recent(draft.id)
@@ -213,6 +215,14 @@ class Ingest:
                     return await self._first_receipt(draft, last, refusal)
                 last, is_fresh = await self._last(draft.id), True
         raise Unavailable(f"too many writers change {draft.id} at once")
+
+    async def _before_session(self, draft: "Draft", write: str) -> Receipt | None:
+        """Return the receipt of the same write, if the client made it before it had a session."""
+        receipt = await self._receipts.find(write)
+        first = None if receipt is None else await self._stream.get(receipt.sequence)
+        if first is None or first.event.asked != draft.command.digest:
+            return None
+        return Receipt(first.event.id, first.sequence, True, draft.ignored)
 
     async def _append(self, draft: "Draft", last: StoredEvent | None) -> Receipt:
         event = draft.on(last, self._columns)
@@ -231,10 +241,7 @@ class Ingest:
         first = await self._stream.get(sequence)
         if first is None:
             raise EventHubError("the first write with this _key cannot be read")
-        given = draft.command.message.get("id")  # a hook may have made another of it
-        names_another = str(given) == draft.id != first.event.id
-        if first.event.method != draft.command.method or names_another:
-            raise Rejected("bad_control", "this _key was used for another write")
+        _check_is_same(draft, first.event)
         self._rows.note([first])
         # Our own attempt, whose answer was lost, is no repetition: only its clock tells it.
         is_repeated = first.event.time != draft.time
@@ -326,6 +333,7 @@ class Ingest:
         if not draft.command.is_keyed:
             raise refusal
         if last is not None and last.event.write == draft.command.write:
+            _check_is_same(draft, last.event)
             return Receipt(last.event.id, last.sequence, True, draft.ignored)
         receipt = await self._receipts.find(draft.command.write)
         if receipt is None:
@@ -336,7 +344,19 @@ class Ingest:
 def _reads_no_row(command: Command | EventHubError) -> TypeGuard[Command]:
     if not isinstance(command, Command) or command.method != "POST":
         return False
-    return command.if_sequence is None and command.precondition is None
+    return command.if_sequence is None and command.precondition is None and not command.earlier
+
+
+def _check_is_same(draft: "Draft", first: Event) -> None:
+    """Refuse a key that its owner has used for something else."""
+    if first.asked:
+        is_same = first.asked == draft.command.digest
+    else:  # an event of before there were digests
+        given = draft.command.message.get("id")  # a hook may have made another of it
+        names_another = str(given) == draft.id != first.id
+        is_same = first.method == draft.command.method and not names_another
+    if not is_same:
+        raise Rejected("bad_control", "this _key was used for another write")
 
 
 def _counted(refusal: EventHubError) -> EventHubError:
@@ -431,6 +451,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             endpoint=self.endpoint,
             columns=columns.signature,
             write=self.command.write,
+            asked=self.command.digest,
             user=self.user,
             created=0 if last is None else last.created,
             message=self.message,

@@ -8,10 +8,12 @@ passed by, and reads back what passed before this process began.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from eventhub.errors import Rejected, Unavailable
 from eventhub.event import StoredEvent
@@ -40,8 +42,21 @@ class Receipt(NamedTuple):
         return {**told, "ignored": self.ignored} if self.ignored else told
 
 
-def write_id(key: object, user: str | None = None) -> str:
-    """Return the id of every write of a user with this idempotency key.
+class Owner(NamedTuple):
+    """Whose a key is: a user's, or a session's; nobody's in particular if neither has a name."""
+
+    user: str = ""
+    session: str = ""
+    """Of a client that nobody is logged in on, if it sent the session's cookie."""
+    is_new: bool = False
+    """The session is so young that the client may have used the key before it had the cookie."""
+
+
+NOBODY: Final = Owner()
+
+
+def write_id(key: object, owner: Owner = NOBODY) -> str:
+    """Return the id of every write of an owner with this idempotency key.
 
     Raises:
         Rejected: `bad_control`: a key is 1 to 500 characters, or a number.
@@ -51,8 +66,18 @@ def write_id(key: object, user: str | None = None) -> str:
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise Rejected("bad_control", f"_key must be text of 1 to {MAX_KEY_LENGTH} characters")
     # A header may hold bytes that are no UTF-8: aiohttp hands them over as lone surrogates.
-    named = f"{user or ''}\0{key}".encode(errors="surrogatepass")
-    return "k" + blake2b(named, digest_size=16).hexdigest()
+    named = f"{owner.user or owner.session}\0{key}".encode(errors="surrogatepass")
+    kind = b"" if owner.user or not owner.session else b"session"
+    return "k" + blake2b(named, digest_size=16, person=kind).hexdigest()
+
+
+def digest_of(method: str, message: Mapping[str, Any]) -> str:
+    """Return what is equal for messages that ask for the same, whatever the order of their keys."""
+    try:
+        text = msgspec.json.encode([method, message], order="sorted")
+    except (TypeError, ValueError, RecursionError):  # a form's field that is no UTF-8
+        text = repr([method, sorted(message.items())]).encode(errors="backslashreplace")
+    return blake2b(text, digest_size=12).hexdigest()
 
 
 class Receipts:

@@ -106,11 +106,14 @@ class Session(Struct, frozen=True):
 
     secret: str | None = None
     """Default: a random one, kept in the data folder."""
-    cookie: str = "eventhub"
+    cookie: str | None = None
+    """Its name; by default `__Host-eventhub` over TLS, `eventhub` otherwise."""
     max_age: int = 31 * 86400
-    """Seconds."""
-    secure: bool = False
-    """Send the cookie over HTTPS only."""
+    """Seconds without use."""
+    max_life: int = 90 * 86400
+    """Seconds after which a session ends, used or not."""
+    secure: bool | None = None
+    """Send the cookie over HTTPS only; by default if the request came so."""
 
 
 class Auth(Struct, frozen=True):

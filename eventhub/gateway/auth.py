@@ -19,7 +19,7 @@ from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.expressions import OPEN_NAMES, Expression, compile_expression
 from eventhub.gateway.bearer import Tokens, hide_token, token_of
 from eventhub.gateway.origin import NO_PROXIES, Proxies
-from eventhub.gateway.sessions import logged_in, session_of, setup_sessions
+from eventhub.gateway.sessions import end_of, logged_in, session_of, setup_sessions
 from eventhub.hooks import HOOK_SECONDS, Handler, RequestInfo, User
 
 log = structlog.get_logger()
@@ -56,6 +56,7 @@ class Authenticator:
         self._tokens = Tokens(auth.jwt) if auth.jwt else None
         self._user_claim = auth.jwt.user_claim if auth.jwt else ""
         self._proxy = auth.proxy
+        self._session = auth.session
         self.proxies = Proxies(auth.proxy.trusted) if auth.proxy else NO_PROXIES
         """Whose `X-Forwarded-Host` is believed when origins are compared."""
         self._has_warned = False
@@ -76,7 +77,8 @@ class Authenticator:
         attributes = logged_in(session_of(request))
         if attributes is None:
             return Login(None, None)
-        return Login(_user(attributes, attributes.get("id"), "session"), None)
+        user = _user(attributes, attributes.get("id"), "session")
+        return Login(user, end_of(session_of(request), self._session))
 
     async def handler_of(
         self, request: web.Request, args: dict[str, list[str]], kwargs: Mapping[str, Any]

@@ -94,6 +94,13 @@ class Proxies:
             address = address.ipv4_mapped or address
         return any(address in network for network in self._networks)
 
+    def by_tls(self, request: web.Request) -> bool:
+        """Tell whether a request came by TLS, to the hub or to a trusted proxy."""
+        told = request.headers.getall("X-Forwarded-Proto", [])
+        if told and self.sent(request):
+            return told[-1].rpartition(",")[2].strip().lower() in ("https", "wss")
+        return request.secure
+
 
 NO_PROXIES = Proxies()
 

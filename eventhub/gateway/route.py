@@ -24,12 +24,13 @@ from eventhub.gateway.large import Large
 from eventhub.gateway.origin import check_origin, cors_headers
 from eventhub.gateway.protocol import Form
 from eventhub.gateway.replay import Replays
+from eventhub.gateway.sessions import session_owner
 from eventhub.gateway.turns import Turns
 from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
 from eventhub.ingest import Done, Ingest
 from eventhub.log import limited
-from eventhub.receipts import Receipt
+from eventhub.receipts import NOBODY, Owner, Receipt
 from eventhub.restriction import RestrictionError, restriction_of
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
@@ -47,6 +48,8 @@ class Visit:
     """The keys that the client itself sent."""
     restriction: Filter = EVERYTHING
     """What the endpoint's `open` lets the visitor see."""
+    owner: Owner = NOBODY
+    """Whose the keys of messages are."""
 
     @property
     def expires_at(self) -> float | None:
@@ -104,7 +107,9 @@ class Route:
         await self.rule.check(handler)
         restriction, keys = self._restriction(await self.hooks.open(handler))
         left = {name: values for name, values in handler.args.items() if name not in keys}
-        return Visit(handler, left, asked, restriction)
+        user = handler.current_user
+        owner = session_owner(request) if user is None else Owner(user.id)
+        return Visit(handler, left, asked, restriction, owner)
 
     def _restriction(self, chosen: Args) -> tuple[Filter, frozenset[str]]:
         try:
@@ -165,14 +170,14 @@ class Route:
         method: str | None = None,
         precondition: Precondition | None = None,
     ) -> Command | EventHubError:
-        user, end = visit.handler.current_user, visit.expires_at
+        end = visit.expires_at
         if end is not None and wall_clock() >= end:
             return Expired()
         try:
             return Command.parse(
                 raw,
                 method=method,
-                user=None if user is None else user.id,
+                owner=visit.owner,
                 unknown=self.endpoint.config.unknown,
                 precondition=precondition,
             )

@@ -7,7 +7,6 @@ before the handler returns; so it is saved here when headers are about to be sen
 
 import os
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,18 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from eventhub.config import Session
 from eventhub.errors import Misconfigured
 from eventhub.gateway.audit import note_cookie
+from eventhub.gateway.expiry import wall_clock
 from eventhub.gateway.origin import NO_PROXIES, Proxies
+from eventhub.receipts import NOBODY, WINDOW, Owner
 
 KEY_FILE = "session.key"
 Saver = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+StorageOf = Callable[[web.Request], EncryptedCookieStorage]
+NAME = "eventhub"
+"""Of the cookie, where the configuration has none."""
 _SESSION = web.RequestKey("session", CookieSession)
+_CAME = web.RequestKey("came", bool)
+"""The request had the session's cookie."""
 _SALT = b"eventhub session cookie"
 """Fixed, so that all gateways with one secret read each other's cookies."""
 
@@ -46,21 +52,53 @@ def setup_sessions(
         Misconfigured: the secret is empty, or the kept key cannot be read or made.
     """
     text = kept_secret(folder / KEY_FILE) if session.secret is None else session.secret
-    storage = _Storage(
-        cookie_key(text),
-        cookie_name=session.cookie,
+    key = cookie_key(text)
+    storages = {is_secure: _storage(key, session, is_secure) for is_secure in (False, True)}
+
+    def storage_of(request: web.Request) -> EncryptedCookieStorage:
+        is_secure = proxies.by_tls(request) if session.secure is None else session.secure
+        return storages[is_secure]
+
+    app.middlewares.append(_opener(storage_of, session, proxies))
+    app.on_response_prepare.append(_saver(storage_of))
+
+
+def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieStorage:
+    """Return what reads and writes the cookie of requests by TLS, or of others.
+
+    Browsers take a `__Host-` cookie from no other host and no plain HTTP (RFC 6265bis).
+    """
+    default = f"__Host-{NAME}" if is_secure else NAME
+    return _Storage(
+        key,
+        cookie_name=session.cookie or default,
         max_age=session.max_age,
-        secure=session.secure,
+        secure=is_secure,
         httponly=True,
         samesite="Lax",
     )
-    app.middlewares.append(_opener(storage, proxies))
-    app.on_response_prepare.append(_saver(storage))
 
 
 def session_of(request: web.Request) -> CookieSession:
     """Return the session of a request; what is put in it before headers are sent is kept."""
     return request[_SESSION]
+
+
+def session_owner(request: web.Request) -> Owner:
+    """Return whose keys those of a client are that nobody is logged in on.
+
+    Without the cookie it may never come with one, as curl does not.
+    """
+    session = session_of(request)
+    if not request[_CAME]:
+        return NOBODY
+    age = wall_clock() - session.get("born", session.created)
+    return Owner(session=str(session["id"]), is_new=age < WINDOW.total_seconds())
+
+
+def end_of(session: CookieSession, config: Session) -> float:
+    """Return the Unix time at which a session ends, however much it is used."""
+    return float(session.get("born", session.created)) + config.max_life
 
 
 def logged_in(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -106,13 +144,18 @@ class _Storage(EncryptedCookieStorage):
         return cookie if cookie is None or cookie.isascii() else None
 
 
-def _opener(storage: EncryptedCookieStorage, proxies: Proxies) -> Middleware:
+def _opener(storage_of: StorageOf, config: Session, proxies: Proxies) -> Middleware:
     @web.middleware
     async def open_session(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+        storage = storage_of(request)
         session = await storage.load_session(request)
         if session.new and storage.cookie_name in request.cookies:
             note_cookie(request, proxies)
+        if "id" in session and wall_clock() > end_of(session, config):
+            session.invalidate()
+        request[_CAME] = "id" in session
         if "id" not in session or _is_half_spent(session):
+            session["born"] = session.get("born", session.created if "id" in session else _now())
             session["id"] = session.get("id") or secrets.token_urlsafe(16)
         request[_SESSION] = session
         return await handler(request)
@@ -121,16 +164,21 @@ def _opener(storage: EncryptedCookieStorage, proxies: Proxies) -> Middleware:
 
 
 def _is_half_spent(session: CookieSession) -> bool:
-    """Renewed here, a session in use never ends; the cookie is not sent with every answer."""
-    age = time.time() - session.created  # noqa: TID251 - the wall-clock second in the cookie
+    """Renewed here, a session in use goes on; the cookie is not sent with every answer."""
+    age = wall_clock() - session.created
     return session.max_age is not None and age > session.max_age / 2
 
 
-def _saver(storage: EncryptedCookieStorage) -> Saver:
+def _now() -> int:
+    return int(wall_clock())
+
+
+def _saver(storage_of: StorageOf) -> Saver:
     async def save_session(request: web.Request, response: web.StreamResponse) -> None:
         session = request.get(_SESSION)
         if session is None or not session._changed:
             return
+        storage = storage_of(request)
         await storage.save_session(request, response, session)
         # aiohttp has made headers of `response.cookies` before it sends this signal.
         morsel = response.cookies[storage.cookie_name]

@@ -188,6 +188,41 @@ async def test_a_session_outlives_a_restart(serve: Serve) -> None:
     assert await site.session() == await again.session(client=site.client)
 
 
+@pytest.mark.parametrize(
+    ("trusted", "told", "secure"),
+    [
+        ("127.0.0.1", "https", True),
+        ("127.0.0.1", "http, https", True),
+        ("127.0.0.1", "https, http", False),
+        ("10.0.0.1", "https", False),
+    ],
+)
+async def test_the_cookie_is_secure_where_the_request_came_by_tls(
+    serve: Serve, trusted: str, told: str, secure: bool
+) -> None:
+    site = await serve(behind(trusted))
+    headers = {"X-Forwarded-Proto": told}
+    async with site.client.get(site.url + "/who", headers=headers) as response:
+        sent = response.headers["Set-Cookie"]
+        first = (await response.json())["session"]
+    assert sent.startswith("__Host-eventhub=" if secure else "eventhub=")
+    assert ("Secure" in sent) is secure
+    assert "Path=/" in sent
+    assert "Domain" not in sent
+    headers["Cookie"] = sent.partition(";")[0]
+    async with site.client.get(site.url + "/who", headers=headers) as response:
+        assert (await response.json())["session"] == first
+
+
+async def test_a_session_ends_however_much_it_is_used(serve: Serve) -> None:
+    site = await serve(Auth(session=Session(max_life=1, secret="of all")))
+    first = await site.session()
+    assert await site.session() == first
+    async with asyncio.timeout(DEADLINE):
+        while await site.session() == first:
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("secure", [False, True])
 async def test_scripts_and_other_sites_do_not_get_the_cookie(serve: Serve, secure: bool) -> None:
     site = await serve(Auth(session=Session(secure=secure, max_age=3600)))
