@@ -21,6 +21,7 @@ from eventhub.gateway.bearer import Tokens, hide_token, token_of
 from eventhub.gateway.origin import NO_PROXIES, Proxies
 from eventhub.gateway.sessions import end_of, logged_in, session_of, setup_sessions
 from eventhub.hooks import HOOK_SECONDS, Handler, RequestInfo, User
+from eventhub.log import limited
 
 log = structlog.get_logger()
 
@@ -165,7 +166,7 @@ class Rule:
         except EventHubError:
             raise
         except Exception:  # the operator's code: a condition that fails does not hold
-            log.exception("condition_failed", endpoint=self._name)
+            limited.exception("condition_failed", by=self._name, endpoint=self._name)
             return False
 
 
