@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from operator import ge, gt, le, lt
 from typing import Any
 
@@ -99,6 +99,14 @@ class Condition:
             return _one_of(self.column, self.values, self.operator in NEGATED)
         needles = tuple(self.values)
         return _containing(self.column, needles, self.operator in NEGATED, self.operator in FOLDED)
+
+    @property
+    def expansions(self) -> int:
+        """How often the text is gone through before it is matched without case."""
+        if self.operator not in FOLDED:
+            return 0
+        _, expansions = _foldings()
+        return sum(_may_share(each, value) for value in self.values for each in expansions.values())
 
     def sql(self) -> tuple[str, list[Any]]:
         """Return the condition as an SQL expression and its parameters."""
@@ -200,13 +208,17 @@ def _ordered(
     return matches
 
 
+_casefold = lru_cache(maxsize=4)(str.casefold)
+"""All filters that a message is asked about fold the same texts, one after the other."""
+
+
 def _containing(column: str, needles: tuple[str, ...], negated: bool, folded: bool) -> Predicate:
     def matches(row: Mapping[str, Any]) -> bool:
         text = row.get(column)
         if text is None:
             return False
         if folded:
-            text = text.casefold()
+            text = _casefold(text)
         for needle in needles:
             if needle in text:
                 return not negated

@@ -36,6 +36,7 @@ CODES: dict[str, Code] = {
     "bad_id": Code(400, False, "`id` is missing, or not 1 to 200 characters without controls."),
     "bad_value": Code(400, False, "A value does not fit its column; `column` names it."),
     "bad_filter": Code(400, False, "An argument of the URL cannot be understood."),
+    "too_costly": Code(400, False, "The rows cost too much to find: ask a narrower question."),
     "bad_position": Code(400, False, "`_since` or `Last-Event-ID` is not a position."),
     "bad_request": Code(400, False, "The request cannot be answered as asked."),
     "bad_body": Code(400, False, "The body is not what `Content-Type` or its encoding says."),
@@ -60,6 +61,9 @@ CODES: dict[str, Code] = {
     "too_many": Code(
         429, True, "Too many messages of the array were refused; this one was not looked at."
     ),
+    "too_many_reads": Code(
+        429, True, "This user or address reads or listens to too much at once; or all do."
+    ),
     "internal": Code(500, False, "EventHub or a hook failed; the log has the details."),
     "unavailable": Code(503, True, "The event log cannot be reached now; nothing was stored."),
     "busy": Code(503, True, "Too much of yours or in all is under way; nothing is stored."),
@@ -82,6 +86,7 @@ class Close(IntEnum):
     FORBIDDEN = 4403
     STALLED = 4408
     EXPIRED = 4409
+    TRY_LATER = 4429
 
     @property
     def reconnect(self) -> bool:
@@ -99,6 +104,7 @@ CLOSE_MEANINGS: dict[Close, str] = {
     Close.FORBIDDEN: "This user, or a page of this origin, may not.",
     Close.STALLED: "The client took nothing for `server.stalled_after`: connect again and resume.",
     Close.EXPIRED: "The login has ended: connect again with a new token, and resume.",
+    Close.TRY_LATER: "Too much at once is read or listened to: the `_error` before it says what.",
 }
 
 

@@ -3,7 +3,7 @@
 The gateway reads them, `projections/` makes them; neither imports the other.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -48,7 +48,14 @@ class Snapshots(Protocol):
     """Where current rows are read."""
 
     def read(
-        self, channel: str, query: Query, render: Render, *, sequenced: bool, at_least: int
+        self,
+        channel: str,
+        query: Query,
+        render: Render,
+        *,
+        sequenced: bool,
+        at_least: int,
+        client: Hashable = None,
     ) -> AbstractAsyncContextManager[Snapshot]:
         """Open a snapshot. When the context ends it is produced no further, and cannot be read.
 
@@ -58,7 +65,9 @@ class Snapshots(Protocol):
             render: makes the rows bytes.
             sequenced: rows begin with `_method`, which is POST, and `_seq`: of its last event.
             at_least: the sequence that it must have seen.
+            client: on whose account: clients take turns.
 
         Raises:
+            Rejected: `too_costly`.
             Unavailable: the projection did not get to `at_least` in time.
         """

@@ -9,18 +9,21 @@ as long as DuckDB takes to give them: no reader is waited for (ADR-19).
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 import duckdb
 import structlog
 
 from eventhub.background import background
-from eventhub.errors import Unavailable
+from eventhub.errors import Rejected, Unavailable
 from eventhub.filters import Query
 from eventhub.metrics import SNAPSHOTS
+from eventhub.places import Places
 from eventhub.snapshots import Render, Snapshot
 from projections.pages import Page, pages
+from projections.price import QUICK_ROWS, Question, Sizes, price_of
 from projections.projector import Projector
 from projections.spool import Memory, Spool
 from projections.store import Store
@@ -37,11 +40,20 @@ MEMORY_BYTES = 64 << 20
 """What all snapshots together keep in memory; the rest is in files."""
 WAIT_SECONDS = 10.0
 """A reader waits this long for the projection to get to its sequence, then for its turn."""
+LARGE_WAIT_SECONDS = 40.0
+"""It waits this long for its turn where many rows are read or looked through."""
+QUERY_SECONDS = 30.0
+"""DuckDB has found the first rows by then, and each next step of them, or is interrupted."""
 STEP_SECONDS = 60.0
 """A reader waits this long for the next rows: DuckDB, or the disk, has hung."""
-MAX_OPEN = 4
-"""Transactions at once, as many as there are reading threads; other readers wait their turn."""
+SMALL_PLACES = 2
+"""Transactions at once for what is cheap and gives few rows: it never waits for what is not."""
+LARGE_PLACES = 3
+"""Transactions at once for all else; a client has one fewer at the most."""
+SMALL_WAITING, LARGE_WAITING = 5000, 20
+"""Reads of one client that may wait for their turn."""
 
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -51,28 +63,39 @@ class DuckSnapshots:
     def __init__(self, store: Store, projectors: Iterable[Projector]) -> None:
         self._store = store
         self._projectors = {projector.channel: projector for projector in projectors}
-        self._places = asyncio.Semaphore(MAX_OPEN)
+        what = "read the projection"
+        self._small = Places(SMALL_PLACES, each=SMALL_PLACES, waiting=SMALL_WAITING, what=what)
+        each = max(LARGE_PLACES - 1, 1)
+        self._large = Places(LARGE_PLACES, each=each, waiting=LARGE_WAITING, what=what)
+        self._sizes = Sizes(store)
         self._memory = Memory(MEMORY_BYTES)
 
     @asynccontextmanager
     async def read(
-        self, channel: str, query: Query, render: Render, *, sequenced: bool, at_least: int
+        self,
+        channel: str,
+        query: Query,
+        render: Render,
+        *,
+        sequenced: bool,
+        at_least: int,
+        client: Hashable = None,
     ) -> AsyncIterator[Snapshot]:
         """Open a snapshot at `at_least` or later; what is not yet folded is folded for it.
 
         Raises:
+            Rejected: `too_costly`.
             Unavailable: the projection did not get there in time, cannot be read, or too many
                 others read it.
         """
         await self._projectors[channel].caught_up(at_least, WAIT_SECONDS)
+        price = price_of(query, await self._sizes.of(channel))
         async with AsyncExitStack() as held, background() as tasks:
-            await self._take_place(held)
-            SNAPSHOTS.labels(channel).inc()
             spool = Spool(self._store.path.parent, self._memory)
             snapshot = _Snapshot(self._store, held, spool, render)
+            question = Question(self._store.tables[channel], query, sequenced, price)
             try:
-                tables = self._store.tables[channel]
-                await snapshot.begin(tables, query, sequenced=sequenced)
+                await self._begin(snapshot, question, held, client)
                 if snapshot.sequence < at_least:
                     raise Unavailable("the projection is being rebuilt")
                 tasks.start(snapshot.produce(), name=f"snapshot of {channel}")
@@ -81,13 +104,21 @@ class DuckSnapshots:
                 # Nobody waits for it: the removal of a large file takes a while.
                 _ = asyncio.get_running_loop().run_in_executor(None, spool.close)
 
-    async def _take_place(self, held: AsyncExitStack) -> None:
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._places.acquire()
-        except TimeoutError:
-            raise Unavailable("too many others read the projection") from None
-        held.callback(self._places.release)
+    async def _begin(
+        self, snapshot: "_Snapshot", question: Question, held: AsyncExitStack, client: Hashable
+    ) -> None:
+        """Begin among the small ones, if it may be one, and else among the large ones."""
+        opened = SNAPSHOTS.labels(question.tables.channel.name)
+        if question.price.is_quick:
+            await held.enter_async_context(self._small.take(client, WAIT_SECONDS))
+            opened.inc()
+            if await snapshot.begin(question, up_to_rows=QUICK_ROWS):
+                return
+            await held.aclose()
+        await held.enter_async_context(self._large.take(client, LARGE_WAIT_SECONDS))
+        if not question.price.is_quick:
+            opened.inc()
+        await snapshot.begin(question)
 
 
 class _Snapshot:
@@ -112,31 +143,51 @@ class _Snapshot:
         """Bytes that were produced so far."""
         return self._spool.size
 
-    async def begin(self, tables: Tables, query: Query, *, sequenced: bool) -> None:
-        """Read the watermark and the first chunk, for most queries the only one."""
+    async def begin(self, question: Question, up_to_rows: int | None = None) -> bool:
+        """Read the watermark and the first chunk, for most queries the only one.
 
-        def step(connection: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
-            sequence = watermark(connection, tables)
+        Returns:
+            False if there are more rows than `up_to_rows`: nothing was begun.
+        """
+
+        def step(connection: duckdb.DuckDBPyConnection) -> tuple[int, bool] | None:
+            if up_to_rows is not None and question.is_more_than(up_to_rows, connection):
+                return None
+            question.check(connection)
+            sequence = watermark(connection, question.tables)
             self._pages = pages(
                 connection,
-                tables,
-                query,
-                sequenced=sequenced,
-                text_bytes=self._store.text_bytes(tables.channel.name),
+                question.tables,
+                question.query,
+                sequenced=question.sequenced,
+                text_bytes=self._store.text_bytes(question.tables.channel.name),
                 memory_bytes=self._store.memory_bytes,
             )
             self._turn_page(connection)
             return sequence, self._move(connection, up_to=1)
 
         self._reader = await self._held.enter_async_context(self._store.reader())
-        self.sequence, is_last = await self._store.read(self._reader, step)
+        found = await self._run(step)
+        if found is None:
+            return False
+        self.sequence, is_last = found
         await self._note(is_last)
+        return True
+
+    async def _run(self, step: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        try:
+            async with asyncio.timeout(QUERY_SECONDS):
+                return await self._store.read(self._reader, step)
+        except TimeoutError:
+            raise Rejected(
+                "too_costly", f"the rows were not found in {QUERY_SECONDS:.0f} s: ask for fewer"
+            ) from None
 
     async def produce(self) -> None:
         """Move what DuckDB has to the spool; then, or when that fails, end the transaction."""
         try:
             while self.completed_at is None:
-                await self._note(await self._store.read(self._reader, self._step))
+                await self._note(await self._run(self._step))
         except Exception as error:  # noqa: BLE001 - whatever it is, each reader is told of it
             _log.exception("snapshot_failed", bytes=self._spool.size)
             self._failure = Unavailable(f"the rest of the snapshot cannot be kept: {error}")

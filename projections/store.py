@@ -36,7 +36,7 @@ MAX_ROWS_AS_PARAMETERS = 100
 MEMORY_BYTES = 4 << 30
 """What DuckDB holds in memory at the most, however large the machine; on one with less than 5 GiB
 it is DuckDB's own limit, 80 %. Beyond it lets go of what is in the file."""
-READER_THREADS = 4
+READER_THREADS = 6
 CLOSE_SECONDS = 10.0
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {

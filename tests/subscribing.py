@@ -3,7 +3,7 @@
 import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -241,7 +241,14 @@ class MemorySnapshots:
 
     @asynccontextmanager
     async def read(
-        self, channel: str, query: Query, render: Render, *, sequenced: bool, at_least: int
+        self,
+        channel: str,
+        query: Query,
+        render: Render,
+        *,
+        sequenced: bool,
+        at_least: int,
+        client: Hashable = None,
     ) -> AsyncIterator[Snapshot]:
         assert channel == self._stream.channel.name
         if self.error is not None:

@@ -38,7 +38,7 @@ REFUSAL_SECONDS = 2e-4
 """Of work, at the most, to refuse a message. An estimate, so that it is the same on any machine."""
 PING_SECONDS = 1e-5
 """Of work to answer a ping."""
-_CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 500: Close.INTERNAL}
+_CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
 
 
 def close_code_of(error: EventHubError) -> Close:

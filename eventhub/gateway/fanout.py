@@ -22,11 +22,15 @@ from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.groups import Group, Groups, Member
 from eventhub.gateway.head import Head
 from eventhub.gateway.view import FrameMemo
+from eventhub.gateway.watches import Watches
+from eventhub.places import Places
 
 log = structlog.get_logger()
 
 MAX_STREAM_READERS = 4
 """Laggards that read the log at once: each further consumer slows the broker's writes."""
+MAX_SEARCHES = 2
+"""Searches for the last events at once, which take longer."""
 
 
 class Fanout:
@@ -40,7 +44,11 @@ class Fanout:
         self._delivered = metrics.DELIVERED.labels(self.name)
         self._tasks: asyncio.TaskGroup | None = None
         self.end = Head(feed.stream)
-        self.stream_readers = asyncio.Semaphore(MAX_STREAM_READERS)
+        self.watches = Watches()
+        self.stream_readers = Places(
+            MAX_STREAM_READERS, each=MAX_STREAM_READERS - 1, waiting=50_000, what="read the log"
+        )
+        self.searches = Places(MAX_SEARCHES, each=1, waiting=20, what="search the log")
         feed.listeners.append(self._publish)
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ class _Session:
 
     connection: WebSocketConnection | SseConnection
     subscriber: Subscriber
+    held: ExitStack
+    """What counts it as a subscriber."""
     inbox: Inbox | None = None
     expiry: Expiry | None = None
 
@@ -70,6 +73,7 @@ class _Session:
     def forget(self) -> None:
         """Stop what works for the connection: it has ended."""
         self.subscriber.stop()
+        self.held.close()
         if self.expiry is not None:
             self.expiry.cancel()
 
@@ -119,23 +123,24 @@ class Live:
         # Now: what is written once the client sees itself connected is live.
         came = await coming(route.stream, route.fanout)
         await connection.open(request, route.server)
-        try:
-            view = _view(route, visit, connection.form)
-            since = visit.control("_since")
-            start = await start_of(since, view, route.stream, route.fanout, came)
-            subscriber = Subscriber(view, route.fanout, route.stream, connection)
-            subscriber.start(start, route.replays)
-        except EventHubError as error:
-            await connection.fail(error)
-        except Exception:  # after the handshake there is no HTTP answer to tell it in
-            log.exception("request_failed", endpoint=route.endpoint.name)
-            await connection.fail(EventHubError("internal error"))
-        else:
-            inbox = Inbox(route, visit, connection)
-            connection.on_text, connection.on_end = inbox.receive, inbox.end
-            connection.on_turn = inbox.turn
-            await self._begin(route, visit, _Session(connection, subscriber, inbox))
-            connection.start()
+        client = route.client(request, visit)
+        with ExitStack() as held:
+            try:
+                view = _view(route, visit, connection.form)
+                since = visit.control("_since")
+                start = await start_of(since, view, route.stream, route.fanout, came)
+                subscriber = _subscriber(route, view, client, connection, held)
+                subscriber.start(start, route.replays)
+            except EventHubError as error:
+                await connection.fail(error)
+            except Exception:  # after the handshake there is no HTTP answer to tell it in
+                log.exception("request_failed", endpoint=route.endpoint.name)
+                await connection.fail(EventHubError("internal error"))
+            else:
+                inbox = _inbox(route, visit, connection)
+                session = _Session(connection, subscriber, held.pop_all(), inbox)
+                await self._begin(route, visit, session)
+                connection.start()
         return web.Response()  # to nobody
 
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
@@ -147,12 +152,16 @@ class Live:
         start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
         if request.method == "HEAD":
             return web.Response(headers=route.cors(request), content_type="text/event-stream")
-        connection = SseConnection()
-        headers = {**route.endpoint.config.headers, **route.cors(request)}
-        await connection.open(request, route.server, headers)
-        subscriber = Subscriber(view, route.fanout, route.stream, connection)
-        subscriber.start(start, route.replays)
-        await self._begin(route, visit, _Session(connection, subscriber))
+        client = route.client(request, visit)
+        with ExitStack() as held:
+            held.enter_context(route.fanout.watches.take(view, client))
+            connection = SseConnection()
+            headers = {**route.endpoint.config.headers, **route.cors(request)}
+            await connection.open(request, route.server, headers)
+            subscriber = Subscriber(view, route.fanout, route.stream, connection, client)
+            subscriber.start(start, route.replays)
+            session = _Session(connection, subscriber, held.pop_all())
+            await self._begin(route, visit, session)
         return web.Response()  # to nobody
 
     async def _begin(self, route: Route, visit: Visit, session: _Session) -> None:
@@ -165,7 +174,7 @@ class Live:
             session.forget()
 
         if connection.is_lost:
-            session.subscriber.stop()
+            session.forget()
             return
         self._open.add(session)
         gauge.inc()
@@ -174,6 +183,20 @@ class Live:
             session.watch(visit.expires_at, route.fanout.spawn)
         if self._is_stopping:
             await session.stop()
+
+
+def _subscriber(
+    route: Route, view: View, client: str, connection: WebSocketConnection, held: ExitStack
+) -> Subscriber:
+    held.enter_context(route.fanout.watches.take(view, client))
+    return Subscriber(view, route.fanout, route.stream, connection, client)
+
+
+def _inbox(route: Route, visit: Visit, connection: WebSocketConnection) -> Inbox:
+    inbox = Inbox(route, visit, connection)
+    connection.on_text, connection.on_end = inbox.receive, inbox.end
+    connection.on_turn = inbox.turn
+    return inbox
 
 
 def _view(route: Route, visit: Visit, form: Form) -> View:

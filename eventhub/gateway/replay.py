@@ -172,6 +172,7 @@ class Replays:
                 shape.render,
                 sequenced=shape.sequenced,
                 at_least=head,
+                client=replay.client,
             ) as snapshot:
                 self._forget(replay)
                 self._open[replay.key] = replay

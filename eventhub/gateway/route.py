@@ -34,6 +34,7 @@ from eventhub.receipts import NOBODY, Owner, Receipt
 from eventhub.restriction import RestrictionError, restriction_of
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
+from eventhub.weight import check_filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class Route:
         """
         query = parse(visit.args, self.endpoint.channel.columns, self.endpoint.config.unknown)
         query = query.within(visit.restriction)
+        check_filter(query.filter)
         if "z" in self.endpoint.config.timestamps:
             query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)

@@ -39,15 +39,15 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
         )
     encoding = _format(visit)(view.query.columns)
     async with while_connected(request), while_valid(visit.expires_at):
-        return await _rows(route, request, view, encoding)
+        return await _rows(route, request, view, encoding, route.client(request, visit))
 
 
 async def _rows(
-    route: Route, request: web.Request, view: View, encoding: "Encoding"
+    route: Route, request: web.Request, view: View, encoding: "Encoding", client: str
 ) -> web.StreamResponse:
     head = (await route.fanout.end.bounds()).last
     shape = Shape(encoding.content_type, encoding.render, sequenced=False)
-    async with route.replays.open(view, head, shape=shape) as past:
+    async with route.replays.open(view, head, shape=shape, client=client) as past:
         response = web.StreamResponse(headers=_headers(route, request))
         response.content_type = encoding.content_type
         response.charset = "utf-8"

@@ -3,9 +3,11 @@
 import asyncio
 import re
 from collections import deque
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from eventhub.columns import times
 from eventhub.errors import Rejected, Unavailable
@@ -16,6 +18,8 @@ from eventhub.stream import Bounds, EventStream
 
 _LAST = re.compile(r"-([1-9][0-9]{0,8})")
 _SEARCH_SECONDS = 30.0
+MAX_SEARCHED = 100_000
+"""Events that are looked at for `-N`."""
 _HEAD_SECONDS = 1.0
 
 
@@ -30,6 +34,16 @@ class Start:
     recovered: bool = False
     reason: str = ""
     """For the `_resume` frame; empty if the client named no place."""
+    last: "Last | None" = None
+    """Where to look for the position, with `searched`."""
+
+
+class Last(NamedTuple):
+    """The last events of the log that a client is told of."""
+
+    wanted: int
+    bounds: Bounds
+    """Of the log, when the client came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +100,8 @@ async def start_of(
     if since == "now":
         return Start(position=head, head=head, recovered=True, reason="now")
     if count := _LAST.fullmatch(since):
-        async with fanout.stream_readers:
-            position = await _searched(int(count[1]), view, stream, bounds)
-        return Start(position=position, head=head, recovered=True, reason="last")
+        last = Last(int(count[1]), bounds)
+        return Start(position=oldest, head=head, recovered=True, reason="last", last=last)
     if moment := _moment(since):
         position = max(oldest, await stream.sequence_before(moment))
         return Start(position=position, head=head, recovered=True, reason="time")
@@ -140,28 +153,44 @@ def _why_lost(position: Position, epoch: str, oldest: int, head: int) -> str:
     return ""
 
 
-async def _searched(count: int, view: View, stream: EventStream, bounds: Bounds) -> int:
-    try:
-        async with asyncio.timeout(_SEARCH_SECONDS):
-            return await _before_last(count, view, stream, bounds)
-    except TimeoutError:
-        raise Unavailable("the event log does not answer") from None
+async def searched(last: Last, view: View, fanout: Fanout, client: Hashable) -> int:
+    """Return the position before the last events that a view is told of.
 
+    Searches have few places of their own, so those who resume do not wait for them.
 
-async def _before_last(count: int, view: View, stream: EventStream, bounds: Bounds) -> int:
-    """Return the position before the last `count` events that a view is told of.
-
-    Looks back in windows that double, so it reads at most twice what it needs.
+    Raises:
+        Rejected: `too_costly`: there are not so many among the newest `MAX_SEARCHED` events.
+        Unavailable: the log does not answer, or too many search it.
     """
-    window, oldest = 4 * count, bounds.first - 1
-    while True:
-        after = max(oldest, bounds.last - window)
-        found = await _matching(view, stream, after, bounds.last, count)
-        if len(found) == count:
+    async with fanout.searches.take(client, _SEARCH_SECONDS):
+        try:
+            async with asyncio.timeout(_SEARCH_SECONDS):
+                return await _before_last(last, view, fanout.feed.stream)
+        except TimeoutError:
+            raise Unavailable("the event log does not answer") from None
+
+
+async def _before_last(last: Last, view: View, stream: EventStream) -> int:
+    """Look back in windows that double, so that it reads at most twice what it needs."""
+    upper, oldest = last.bounds.last, last.bounds.first - 1
+    lowest = max(oldest, upper - MAX_SEARCHED)
+    missing = last.wanted
+    window = 4 * missing
+    while upper > lowest:
+        after = max(lowest, upper - window)
+        found = await _matching(view, stream, after, upper, missing)
+        if len(found) == missing:
             return found[0] - 1
-        if after == oldest:
-            return oldest
-        window *= 2
+        missing -= len(found)
+        upper, window = after, 2 * window
+    if lowest > oldest:
+        raise Rejected(
+            "too_costly",
+            f"_since: of the newest {MAX_SEARCHED} events only {last.wanted - missing} match, fewer"
+            f" than {last.wanted}: ask for fewer, for a time, or for earliest",
+            column="_since",
+        )
+    return oldest
 
 
 async def _matching(

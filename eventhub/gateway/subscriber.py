@@ -6,7 +6,7 @@ it is only a position, and at most `MAX_UNSENT_BYTES` and one turn's events in i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from eventhub.gateway import protocol
 from eventhub.gateway.broadcast import Line
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.replay import Replays
-from eventhub.gateway.since import Start
+from eventhub.gateway.since import Start, searched
 from eventhub.gateway.view import View
 from eventhub.stream import EventStream
 
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 MAX_UNSENT_BYTES = 256 << 10
 """Above this a socket is full: its client is slower than the channel."""
+TURN_SECONDS = 300.0
+"""How long one may wait for a turn to read the log."""
 READ_SECONDS = 30.0
 """How long one read of the log may take before the attempt is made again."""
 
@@ -75,8 +77,16 @@ class Stalled(ConnectionError):  # noqa: N818 - a state of the client, told by a
 class Subscriber:
     """One client's reading of one channel."""
 
-    def __init__(self, view: View, fanout: Fanout, stream: EventStream, outlet: Outlet) -> None:
+    def __init__(
+        self,
+        view: View,
+        fanout: Fanout,
+        stream: EventStream,
+        outlet: Outlet,
+        client: Hashable = None,
+    ) -> None:
         self.view = view
+        self._client = client
         self.position = 0
         self._fanout = fanout
         self._stream = stream
@@ -152,11 +162,13 @@ class Subscriber:
 
         Rows are of `start.head` at least: what was acknowledged before is told as a row.
         """
+        if start.last is not None:
+            self.position = await searched(start.last, self.view, self._fanout, self._client)
         if start.reason:
             self._tell(protocol.resume(recovered=start.recovered, reason=start.reason))
         if start.position is None:
             await self._send_snapshot(replays, start.head)
-        else:
+        elif start.last is None:
             self.position = start.position
         await self._catch_up(up_to=start.head)
         recovered = start.recovered and start.position is not None
@@ -164,7 +176,7 @@ class Subscriber:
         self._tell(ready, self.position)
 
     async def _send_snapshot(self, replays: Replays, head: int) -> None:
-        async with replays.open(self.view, head) as past:
+        async with replays.open(self.view, head, client=self._client) as past:
             async for part in past.parts():
                 self._outlet.push(part)
                 await self._outlet.drain()
@@ -201,7 +213,8 @@ class Subscriber:
 
     async def _read_log(self) -> None:
         """Send what one read of the log gives, as far as the socket takes it."""
-        async with self._fanout.stream_readers:  # each who is there leaves in `READ_SECONDS`
+        # Each who is there leaves in `READ_SECONDS`.
+        async with self._fanout.stream_readers.take(self._client, TURN_SECONDS):
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     events = await self._read_on()

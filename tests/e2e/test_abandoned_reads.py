@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.client import connect, get, request
+from tests.e2e.client import Closed, connect, get, request
 from tests.e2e.hub import Hub
 
 CONFIG = """
@@ -87,10 +87,29 @@ async def test_gets_that_are_abandoned_end_with_their_senders(hub: Hub) -> None:
         await writer.drain()
         writers.append(writer)
     await begun(hub, opened)
+    # A cheap question has places of its own, also of the same client.
+    assert len(await get(f"{hub.url}/notes", topic="few")) == FEW
     for writer in writers:
         writer.close()
     await interrupted(hub, ended)
     assert len(await get(f"{hub.url}/notes", topic="few")) == FEW
+
+
+@pytest.mark.parametrize("count", [45, 200])
+async def test_a_question_that_is_too_dear_is_refused_before_it_is_asked(
+    hub: Hub, count: int
+) -> None:
+    """By what it would look through, and by its number of texts."""
+    opened = await metric(hub, "eventhub_snapshots_opened_total")
+    values = "&".join(f"body*=ss{number}ss" for number in range(count))
+    status, told = await request("GET", f"{hub.url}/notes?{values}")
+    assert (status, told["_error"]["code"]) == (400, "too_costly")
+    async with connect(f"{hub.url}/notes?{values}") as client:
+        assert (await client.receive())["_error"]["code"] == "too_costly"
+        with pytest.raises(Closed, match="4400"):
+            await client.receive()
+    if count == 200:
+        assert await metric(hub, "eventhub_snapshots_opened_total") == opened
 
 
 @pytest.mark.parametrize("is_sse", [False, True])

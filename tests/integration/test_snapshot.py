@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from threading import Event, Semaphore
@@ -12,16 +12,25 @@ from threading import Event, Semaphore
 import duckdb
 import pytest
 
-from eventhub.errors import Unavailable
+from eventhub.errors import Rejected, Unavailable
+from eventhub.filters import Query
 from eventhub.memory import MemoryStream
 from eventhub.metrics import SNAPSHOTS
 from eventhub.snapshots import Render, Snapshot
+from projections import price
 from projections import snapshot as module
 from projections.projector import Projector
-from projections.snapshot import BLOCK_ROWS, CHUNK_BYTES, CHUNK_ROWS, MAX_OPEN, DuckSnapshots
+from projections.snapshot import (
+    BLOCK_ROWS,
+    CHUNK_BYTES,
+    CHUNK_ROWS,
+    LARGE_PLACES,
+    SMALL_PLACES,
+    DuckSnapshots,
+)
 from projections.store import Store
 from tests.integration.test_projection import CHAT, OWN_CONNECTIONS, connections
-from tests.projecting import Row, history, opened, query, read_all, rows_after
+from tests.projecting import Change, Row, history, opened, query, read_all, rows_after
 
 POSTED = history(CHAT, [("POST", f"r{n}", {"votes": n}) for n in range(5000)])
 CHANGED = history(
@@ -64,8 +73,10 @@ async def all_rows(snapshots: DuckSnapshots) -> list[tuple[int, Row]]:
         return await read_all(snapshot)
 
 
-async def all_of(snapshots: DuckSnapshots, render: Render) -> bytes:
-    async with snapshots.read("chat", query(CHAT), render, sequenced=False, at_least=0) as snapshot:
+async def all_of(snapshots: DuckSnapshots, render: Render, client: Hashable = None) -> bytes:
+    async with snapshots.read(
+        "chat", query(CHAT), render, sequenced=False, at_least=0, client=client
+    ) as snapshot:
         return b"".join([part async for part in snapshot.parts()])
 
 
@@ -105,17 +116,19 @@ async def test_a_small_snapshot_makes_no_file_however_slowly_it_is_read(
     async with stored(tmp_path) as (store, snapshots):
         few = query(CHAT, _limit=["10"])
         async with AsyncExitStack() as held:
-            for _ in range(3 * MAX_OPEN):
+            for _ in range(3 * SMALL_PLACES):
                 await held.enter_async_context(opened(snapshots, CHAT, few))
             assert await connections(store) == OWN_CONNECTIONS
             assert spools(tmp_path) == 0
 
 
-async def test_who_gets_no_turn_is_told_in_time(
+async def test_large_reads_have_few_places_and_small_ones_do_not_wait_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DuckDB takes long for all who have one: as if their rows were endless."""
-    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
+    """DuckDB takes long for all who have a place: as if their rows were endless."""
+    for where in (module, price):
+        monkeypatch.setattr(where, "QUICK_ROWS", 100)
+    monkeypatch.setattr(module, "LARGE_WAIT_SECONDS", 0.05)
     begun, may_go_on = Semaphore(0), Event()
 
     def slow(rows: list[bytes]) -> bytes:
@@ -124,14 +137,89 @@ async def test_who_gets_no_turn_is_told_in_time(
         return b"".join(rows)
 
     async with stored(tmp_path) as (_, snapshots), asyncio.TaskGroup() as group:
-        tasks = [group.create_task(all_of(snapshots, slow)) for _ in range(MAX_OPEN)]
-        for _ in range(MAX_OPEN):
+        tasks = [group.create_task(all_of(snapshots, slow, n)) for n in range(LARGE_PLACES)]
+        for _ in range(LARGE_PLACES):
             await asyncio.to_thread(begun.acquire, timeout=10)
         with pytest.raises(Unavailable, match="too many"):
             await all_rows(snapshots)
+        for few in ({"id": ["r7"]}, {"_limit": ["9"]}, {"votes<": ["5"]}):
+            async with opened(snapshots, CHAT, query(CHAT, **few)) as snapshot:
+                assert 0 < len(await read_all(snapshot)) < 10
         may_go_on.set()
         await asyncio.wait(tasks)
         assert await all_rows(snapshots) == ALL_ROWS
+
+
+async def test_one_client_leaves_a_place_for_large_reads_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in (module, price):
+        monkeypatch.setattr(where, "QUICK_ROWS", 100)
+    begun, may_go_on = Semaphore(0), Event()
+
+    def slow(rows: list[bytes]) -> bytes:
+        begun.release()
+        may_go_on.wait(10)
+        return b"".join(rows)
+
+    async with stored(tmp_path) as (_, snapshots), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(all_of(snapshots, slow, "greedy")) for _ in range(9)]
+        for _ in range(LARGE_PLACES - 1):
+            await asyncio.to_thread(begun.acquire, timeout=10)
+        assert await all_rows(snapshots) == ALL_ROWS
+        may_go_on.set()
+        await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize(("seconds", "is_refused"), [(1e-4, True), (4e-3, False)])
+async def test_what_costs_too_much_is_refused_by_what_is_really_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, is_refused: bool
+) -> None:
+    """DuckDB's statistics count rows that are gone: they alone refuse nothing."""
+    monkeypatch.setattr(price, "MAX_SECONDS", seconds)
+    monkeypatch.setattr(price, "QUICK_SECONDS", 0.0)
+    changes: list[Change] = [("PUT", "x", {"text": "x" * 10_000})] * 2000
+    large: list[Change] = [("POST", "x", {}), *changes]
+    last: list[Change] = [
+        ("PUT", "x", {"text": "x"}),
+        *[("POST", f"r{n}", {"text": "x"}) for n in range(5000)],
+    ]
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        events = history(CHAT, [*large, *last])
+        for start in range(0, len(events), 200):
+            await store.append("chat", events[start : start + 200])
+            await store.fold("chat")
+        snapshots = DuckSnapshots(store, [Projector(store, MemoryStream(CHAT))])
+        asked = query(CHAT, **{"text*": ["ss", "x"]})
+        if is_refused:
+            with pytest.raises(Rejected, match=r"text\*=") as caught:
+                await read_all_of(snapshots, asked)
+            assert caught.value.code == "too_costly"
+        else:
+            assert len(await read_all_of(snapshots, asked)) == 5001
+
+
+async def read_all_of(snapshots: DuckSnapshots, asked: Query) -> list[tuple[int, Row]]:
+    async with opened(snapshots, CHAT, asked) as snapshot:
+        return await read_all(snapshot)
+
+
+async def test_a_query_that_finds_nothing_in_time_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUERY_SECONDS", 0.05)
+    may_go_on = Event()
+
+    def slow(rows: list[bytes]) -> bytes:
+        may_go_on.wait(10)
+        return b"".join(rows)
+
+    async with stored(tmp_path) as (store, snapshots):
+        with pytest.raises(Rejected, match="not found in") as caught:
+            await all_of(snapshots, slow)
+        assert caught.value.code == "too_costly"
+        may_go_on.set()
+        assert await connections(store) == OWN_CONNECTIONS
 
 
 async def test_large_rows_are_rendered_a_few_at_a_time(tmp_path: Path) -> None:
@@ -205,7 +293,8 @@ async def test_whoever_is_cancelled_at_whatever_moment_leaves_nothing_behind(
         async with asyncio.timeout(40), asyncio.TaskGroup() as group:
             for step in range(60):
                 tasks = [
-                    group.create_task(reader(snapshots)) for _ in range(1 + step % 2 * 2 * MAX_OPEN)
+                    group.create_task(reader(snapshots))
+                    for _ in range(1 + step % 2 * 2 * SMALL_PLACES)
                 ]
                 await asyncio.sleep(step * 0.001)
                 for task in tasks:
@@ -306,15 +395,17 @@ def test_ten_readers_that_stop_cost_no_memory_and_keep_no_other_waiting(tmp_path
     assert (rows, outcomes) == (50_000, 1)
     assert seconds < 5
     assert held_by_sorts < 50
-    assert highest < before + 600  # MB: MAX_OPEN sorts, and what the allocator keeps of them
+    assert highest < before + 600  # MB: five sorts, and what the allocator keeps of them
 
 
 FULL_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
-from eventhub.errors import Unavailable
+from eventhub.errors import Rejected, Unavailable
+from eventhub.filters import Query
 from eventhub.log import configure
 from eventhub.memory import MemoryStream
+from projections import price
 from projections import snapshot as module
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots

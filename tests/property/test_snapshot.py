@@ -64,7 +64,7 @@ def test_any_paces_of_any_readers_give_the_same_rows(
         "STEP_BYTES": step,
         "BLOCK_ROWS": 7,
         "MEMORY_BYTES": memory,
-        "MAX_OPEN": places,
+        "SMALL_PLACES": places,
     }.items():
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(spool_module, "PART_BYTES", part)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,10 +15,11 @@ from eventhub.gateway import since as since_module
 from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.protocol import Form
-from eventhub.gateway.since import Start, start_of
+from eventhub.gateway.since import Start, searched
+from eventhub.gateway.since import start_of as start_to_search
 from eventhub.gateway.view import View
 from eventhub.memory import MemoryStream
-from eventhub.stream import Bounds
+from eventhub.stream import Bounds, EventStream
 from tests.builders import channel
 from tests.subscribing import append
 
@@ -61,6 +63,14 @@ async def stream() -> Trimmed:
 def at(stream: MemoryStream, head: int) -> Fanout:
     """A fan-out that has handed out everything up to a sequence."""
     return Fanout(Feed(stream, head), heartbeat=3600, broadcast=Broadcast())
+
+
+async def start_of(since: str | None, view: View, stream: EventStream, fanout: Fanout) -> Start:
+    """Return where a client starts, with the position that its search finds."""
+    start = await start_to_search(since, view, stream, fanout)
+    if start.last is None:
+        return start
+    return replace(start, position=await searched(start.last, view, fanout, "client"), last=None)
 
 
 def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View:
@@ -179,6 +189,28 @@ async def test_the_last_n_are_those_that_match(stream: Trimmed, count: int, posi
 async def test_the_last_few_do_not_cost_the_whole_log(stream: Trimmed) -> None:
     await start_of("-2", view(stream), stream, at(stream, LAST))
     assert stream.followed <= 8
+
+
+@pytest.mark.parametrize(("count", "is_found"), [(2, True), (3, False)])
+async def test_a_search_looks_at_so_many_events_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, stream: Trimmed, count: int, is_found: bool
+) -> None:
+    monkeypatch.setattr(since_module, "MAX_SEARCHED", 19)
+    start = start_of(f"-{count}", view(stream, text="a"), stream, at(stream, LAST))
+    if is_found:
+        assert (await start).position == 29
+    else:
+        with pytest.raises(Rejected, match="of the newest 19 events only 2 match") as caught:
+            await start
+        assert (caught.value.code, caught.value.column) == ("too_costly", "_since")
+
+
+async def test_a_search_that_ends_with_the_log_is_found_however_few_there_are(
+    monkeypatch: pytest.MonkeyPatch, stream: Trimmed
+) -> None:
+    monkeypatch.setattr(since_module, "MAX_SEARCHED", 30)
+    found = await start_of("-9", view(stream, text="a"), stream, at(stream, LAST))
+    assert (found.position, stream.followed) == (10, 30)
 
 
 async def test_an_instant_between_two_events_starts_with_the_second(stream: Trimmed) -> None:

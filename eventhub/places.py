@@ -1,0 +1,105 @@
+"""Places: work that few may do at once, shared fairly by all who want to.
+
+Who asks for more waits behind itself, not before others: clients take turns. A client has only so
+many places at once, and only so many that wait.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+
+from eventhub.errors import Unavailable
+
+
+class Places:
+    """A number of places.
+
+    Args:
+        count: places in all.
+        each: of them for one client at once.
+        waiting: of one client who may wait; more are refused.
+        what: names the work in errors, as in "too many others read the projection".
+    """
+
+    def __init__(self, count: int, *, each: int, waiting: int, what: str) -> None:
+        self._free = count
+        self._each = each
+        self._max_waiting = waiting
+        self._what = what
+        self._taken: Counter[Hashable] = Counter()
+        self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        """Those who wait, by client; the client whose turn it is next comes first."""
+
+    @asynccontextmanager
+    async def take(self, client: Hashable, timeout: float) -> AsyncIterator[None]:
+        """Have a place for the length of a block; wait for it if need be.
+
+        Raises:
+            Unavailable: `too_many_reads`: too many of this client wait already; `unavailable`: it
+                was not its turn within `timeout` seconds.
+        """
+        await self._acquire(client, timeout)
+        try:
+            yield
+        finally:
+            self._release(client)
+
+    async def _acquire(self, client: Hashable, timeout: float) -> None:
+        queue = self._queues.get(client)
+        if not queue and self._free and self._taken[client] < self._each:
+            self._grant(client)
+            return
+        if queue is None:
+            queue = self._queues[client] = deque()
+        if len(queue) >= self._max_waiting:
+            message = f"you {self._what} {len(queue)} times already: try again when one is done"
+            raise Unavailable(message, code="too_many_reads")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            async with asyncio.timeout(timeout):
+                await turn
+        except TimeoutError:
+            self._give_up(client, turn)
+            raise Unavailable(f"too many others {self._what}") from None
+        except BaseException:
+            self._give_up(client, turn)
+            raise
+
+    def _give_up(self, client: Hashable, turn: asyncio.Future[None]) -> None:
+        """Leave the queue; a place that was given in this very moment goes on to the next."""
+        if turn.done() and not turn.cancelled():
+            self._release(client)
+            return
+        queue = self._queues.get(client)
+        if queue is not None and turn in queue:
+            queue.remove(turn)
+            if not queue:
+                del self._queues[client]
+
+    def _grant(self, client: Hashable) -> None:
+        self._free -= 1
+        self._taken[client] += 1
+
+    def _release(self, client: Hashable) -> None:
+        self._free += 1
+        self._taken[client] -= 1
+        if not self._taken[client]:
+            del self._taken[client]
+        self._next()
+
+    def _next(self) -> None:
+        """Give free places to those whose turn it is."""
+        for client in list(self._queues):
+            if not self._free:
+                return
+            if self._taken[client] >= self._each:
+                continue
+            queue = self._queues.pop(client)
+            turn = queue.popleft()
+            if queue:
+                self._queues[client] = queue  # behind all others
+            if not turn.done():
+                self._grant(client)
+                turn.set_result(None)

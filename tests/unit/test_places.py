@@ -1,0 +1,108 @@
+"""Few may work at once, clients take turns, and whoever gives up leaves no place taken."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventhub.errors import Unavailable
+from eventhub.places import Places
+from tests.subscribing import turns
+
+
+def places(count: int = 1, each: int = 1, waiting: int = 10) -> Places:
+    return Places(count, each=each, waiting=waiting, what="read")
+
+
+@asynccontextmanager
+async def crowd(shared: Places, names: str, done: list[str]) -> AsyncIterator[None]:
+    """Have clients of one letter work, one turn of the loop each; note in which order."""
+
+    async def work(name: str) -> None:
+        async with shared.take(name, 10):
+            done.append(name)
+            await turns(2)
+
+    async with asyncio.TaskGroup() as group:
+        for name in names:
+            group.create_task(work(name))
+        yield
+
+
+async def test_clients_take_turns_however_much_one_wants() -> None:
+    done: list[str] = []
+    async with crowd(places(), "aaaaabbc", done):
+        pass
+    assert "".join(done) == "aabcabaa"
+
+
+async def test_one_client_has_only_its_share_while_the_rest_is_free() -> None:
+    shared = places(count=3, each=2)
+    async with AsyncExitStack() as held:
+        for _ in range(2):
+            await held.enter_async_context(shared.take("a", 1))
+        with pytest.raises(Unavailable) as caught:
+            await held.enter_async_context(shared.take("a", 0.01))
+        assert caught.value.code == "unavailable"
+        await held.enter_async_context(shared.take("b", 0.01))
+
+
+async def test_who_waits_too_often_is_told_so_and_others_are_not_concerned() -> None:
+    shared = places(waiting=2)
+    done: list[str] = []
+    async with shared.take("a", 1), crowd(shared, "", done), asyncio.TaskGroup() as group:
+        waiting = [group.create_task(take(shared, name)) for name in "aab"]
+        await turns(2)
+        with pytest.raises(Unavailable) as caught:
+            await take(shared, "a")
+        assert (caught.value.code, caught.value.http_status) == ("too_many_reads", 429)
+        for task in waiting:
+            task.cancel()
+
+
+async def take(shared: Places, name: str) -> None:
+    async with shared.take(name, 10):
+        pass
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.booleans())),
+    count=st.integers(1, 3),
+    each=st.integers(1, 3),
+)
+def test_whoever_leaves_whenever_all_places_are_free_in_the_end(
+    steps: list[tuple[str, int, bool]], count: int, each: int
+) -> None:
+    """Steps: a client comes, some turns pass, and perhaps the oldest is cancelled."""
+    most = min(count, each)
+
+    async def scenario() -> None:
+        shared = places(count, each, waiting=100)
+        working: dict[str, int] = dict.fromkeys("abc", 0)
+
+        async def work(name: str) -> None:
+            async with shared.take(name, 10):
+                working[name] += 1
+                assert working[name] <= most
+                assert sum(working.values()) <= count
+                try:
+                    await turns(3)
+                finally:
+                    working[name] -= 1
+
+        async with asyncio.TaskGroup() as group:
+            tasks = []
+            for name, pause, is_cancelled in steps:
+                tasks.append(group.create_task(work(name)))
+                await turns(pause)
+                if is_cancelled:
+                    tasks.pop(0).cancel()
+        async with AsyncExitStack() as held:
+            for number in range(count):
+                await held.enter_async_context(shared.take(number, 0))
+
+    asyncio.run(scenario())
