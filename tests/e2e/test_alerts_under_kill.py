@@ -34,7 +34,7 @@ url:
     handler: MessageHandler
     kwargs:
       columns: {{body: TEXT}}
-      alert: {{to: ann@example.org, subject: "{{{{ id }}}}"}}
+      alert: {{to: ann@example.org, subject: "{{{{ id }}}}", max_per_hour: 100000}}
 """
 
 
