@@ -290,7 +290,7 @@ class Ingest:
         return Draft(
             command=command,
             id=checked_id(message.get("id")),
-            is_doubtful=handler in self._doubted and bool(command.message.get("id")),
+            is_doubtful=bool(command.message.get("id")) and handler in self._doubted,
             time=f"{now}Z",
             endpoint=self._endpoint.name,
             user=None if user is None else str(user.id),

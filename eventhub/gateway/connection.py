@@ -215,8 +215,9 @@ class WebSocketConnection(Connection):
 
     def _work(self, is_over: IsOver) -> bool:
         """Work off what the client sent, while it takes its answers: see `Turns`."""
+        out = self._out
         while not is_over():
-            if self.is_lost or (self.is_full and self._ended is None):
+            if self.is_lost or (out.is_full and self._ended is None):
                 return False  # it goes on once there is room for answers
             if not self.on_turn(is_over):
                 return is_over()
@@ -226,14 +227,21 @@ class WebSocketConnection(Connection):
             if self._frames.begun >= LARGE_BYTES and not self._ticket.ask():
                 return False
             if not self._step():
-                self._out.listen(on=True)
+                out.listen(on=True)
                 return False
         return True
 
     def _step(self) -> bool:
         """Handle one message, or cut the next out; tell whether there was anything."""
         frames = self._frames
-        if (message := frames.next()) is not None:
+        message = frames.next()
+        if message is None and frames.waiting and frames.error is None:
+            if crumbs := frames.cut():
+                self.waste(crumbs)
+            message = frames.next()
+            if message is None and frames.error is None:
+                return True
+        if message is not None:
             is_whole = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
             self._is_handed = is_whole and len(message.data) >= LARGE_BYTES
             if self._is_handed:
@@ -243,9 +251,6 @@ class WebSocketConnection(Connection):
             if not self.is_closing:
                 self.leave(frames.error)
             return False
-        elif frames.waiting:
-            if crumbs := frames.cut():
-                self.waste(crumbs)
         else:
             return False
         return True

@@ -17,6 +17,9 @@ PIECE_BYTES: Final = 1 << 10
 """Cut at once: 170 of the smallest frames."""
 MOST_PIECE_BYTES: Final = 16 << 10
 """Cut at once within a large message."""
+SMALL_PIECE_BYTES: Final = 256
+SMALL_PIECE_SECONDS: Final = 5e-6
+"""Price of a piece so small that completes no message: to measure it would cost as much."""
 SECONDS_PER_BYTE: Final = 5e-9
 """That copying a byte of a large message may take; what cutting takes beyond, crumbs take."""
 MASKED: Final = 0x80
@@ -96,7 +99,8 @@ class Frames:
                 self._inflow.error = WebSocketError(WSCloseCode.PROTOCOL_ERROR, "not masked")
                 return 0.0
         self._at += len(piece)
-        began = time.thread_time()
+        is_measured = len(piece) > SMALL_PIECE_BYTES
+        began = time.thread_time() if is_measured else 0.0
         self._reader.feed_data(piece)
         self.begun += len(piece)
         if self._inflow.messages:
@@ -104,6 +108,8 @@ class Frames:
             if any(message.type in _WHOLE for message in self._inflow.messages):
                 self.begun = 0
             return 0.0
+        if not is_measured:
+            return SMALL_PIECE_SECONDS
         crumbs = max(0.0, time.thread_time() - began - 1e-5 - SECONDS_PER_BYTE * len(piece))
         self._piece = PIECE_BYTES if crumbs else min(2 * self._piece, MOST_PIECE_BYTES)
         return crumbs

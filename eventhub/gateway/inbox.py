@@ -102,6 +102,9 @@ class Inbox:
 
     def turn(self, is_over: IsOver) -> bool:
         """Begin what waits; return whether more may be read. If not, the connection is woken."""
+        if not (self._waiting or self._is_writing or self._is_ending or self._is_large):
+            self._is_behind = False
+            return True
         while self._waiting and not self._is_writing and not is_over():
             if self._refused > MAX_REFUSED:
                 self._skip(self._waiting.popleft())

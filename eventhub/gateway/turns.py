@@ -17,8 +17,10 @@ from typing import Final
 
 SLICE_SECONDS: Final = 0.001
 """Of one connection, while others wait."""
-TURN_SECONDS: Final = 0.004
-"""Of all connections, and of one if it is alone, before the loop looks at its sockets."""
+ALONE_SECONDS: Final = 0.004
+"""Of one connection, while nobody else is known to wait."""
+TURN_SECONDS: Final = 0.02
+"""Of all connections, before the loop looks at its sockets: a message of each of some hundred."""
 NEWCOMERS: Final = 8
 """Who has not worked lately goes first, but so often only while others wait."""
 ALLOWANCE_SECONDS: Final = 0.02
@@ -140,8 +142,9 @@ class Turns:
     def enter(self, place: Place) -> None:
         """See `Place.enter`."""
         self._call()
-        has_time = not (self._new or self._others) and self.clock() < self._ends
-        if not has_time or place.work(self._round, self._ends):
+        now = self.clock()
+        has_time = now < self._ends and not (self._new or self._others)
+        if not has_time or place.work(self._round, now + ALONE_SECONDS):
             self._queue(place)
 
     def owe(self, seconds: float) -> bool:
@@ -178,7 +181,7 @@ class Turns:
             place = self._first()
             is_alone = not (self._new or self._others)
             place.is_waiting = False
-            if place.work(self._round, self._ends if is_alone else now + SLICE_SECONDS):
+            if place.work(self._round, now + (ALONE_SECONDS if is_alone else SLICE_SECONDS)):
                 place.is_waiting = True
                 self._others.append(place)
 
