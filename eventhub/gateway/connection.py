@@ -36,6 +36,8 @@ MAX_LISTENER_BYTES = 64 << 10
 """That a client of a stream may send, which has nothing to say."""
 REFUSAL_SECONDS = 2e-4
 """Of work, at the most, to refuse a message. An estimate, so that it is the same on any machine."""
+REST_SECONDS = 0.05
+"""Between two looks whether a connection may go on with an array."""
 PING_SECONDS = 1e-5
 """Of work to answer a ping."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
@@ -156,6 +158,11 @@ class WebSocketConnection(Connection):
     def waste(self, seconds: float) -> None:
         """Note work that led to nothing: who makes much of it is read from more slowly."""
         self._place.waste(seconds)
+
+    async def rest(self) -> None:
+        """Wait as long as this connection has to, for the work that it made for nothing."""
+        while self._place.is_held:  # noqa: ASYNC110 - a timer ends it, or the connection's end
+            await asyncio.sleep(REST_SECONDS)
 
     def refuse(self, *frames: dict[str, Any], seconds: float = REFUSAL_SECONDS) -> None:
         """Tell the client what was wrong, and make it wait if it goes on like this."""

@@ -204,6 +204,8 @@ class Inbox:
 
     def _note(self, outcome: Receipt | EventHubError) -> None:
         """Count a refusal: it was work for nothing."""
+        if outcome is TOO_MANY:
+            return
         if isinstance(outcome, EventHubError) and not isinstance(outcome, Unavailable):
             self._refused += 1
             self._connection.waste(REFUSAL_SECONDS)
@@ -232,6 +234,7 @@ class Inbox:
                 self._note(outcome)
                 if frame := self._answer(next(asked), outcome):
                     self._connection.tell(frame)
+                await self._connection.rest()
                 await self._connection.drain()  # whoever does not read its answers does not go on
         except ConnectionError:
             self._waiting.clear()

@@ -46,13 +46,24 @@ Returns whether there is more that could be done at once. It must not raise or w
 class Place:
     """A connection's place among all that want to work."""
 
-    __slots__ = ("_allowed", "_debt", "_round", "_since", "_timer", "_turns", "_work", "is_waiting")
+    __slots__ = (
+        "_allowed",
+        "_debt",
+        "_owed",
+        "_round",
+        "_since",
+        "_timer",
+        "_turns",
+        "_work",
+        "is_waiting",
+    )
 
     def __init__(self, turns: "Turns", work: Work) -> None:
         self._turns = turns
         self._work: Work | None = work
         self._allowed = ALLOWANCE_SECONDS
         self._debt = 0.0
+        self._owed = 0.0
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._round = -2
@@ -78,9 +89,13 @@ class Place:
         self._debt += seconds
         self._since = now
         self._allowed = ALLOWANCE_SECONDS * (SHARE_OF_ALL if is_much else 1)
+        self._hold()
+
+    def _hold(self) -> None:
         if self._debt > self._allowed and self._timer is None and self._work is not None:
-            pause = turns.pause_for(self._debt - self._allowed / 2)
-            self._timer = turns.loop.call_later(pause, self._release)
+            self._owed = self._debt - self._allowed / 2
+            pause = self._turns.pause_for(self._owed)
+            self._timer = self._turns.loop.call_later(pause, self._release)
 
     def leave(self) -> None:
         """Work no more; idempotent."""
@@ -91,8 +106,9 @@ class Place:
 
     def _release(self) -> None:
         self._timer = None
-        self._debt = min(self._debt, self._allowed / 2)
+        self._debt = max(0.0, self._debt - self._owed)  # more may have come meanwhile
         self._since = self._turns.clock()
+        self._hold()
         self.enter()
 
     # --- For `Turns` ------------------------------------------------------------------------------

@@ -173,3 +173,15 @@ def test_who_leaves_works_no_more() -> None:
         pass
     assert sum(1 for who, _ in done if who is client) == before
     assert sum(1 for who, _ in done if who is other) == 500
+
+
+def test_what_is_wasted_while_a_connection_waits_is_not_forgiven() -> None:
+    """An array is worked off by a task, whether its connection is held or not."""
+    loop, (client,), done = world(1)
+    for _ in range(1000):
+        client.place.waste(UNIT_SECONDS)
+    client.waiting.append((0, False))
+    client.place.enter()
+    while not done:
+        loop.run_once()
+    assert loop.now > (1000 * UNIT_SECONDS - ALLOWANCE_SECONDS) / SHARE_OF_ALL
