@@ -132,7 +132,12 @@ async def test_a_body_that_comes_after_the_end_is_not_taken(hub: Hub) -> None:
     body = json.dumps({"id": "slow body"}).encode()
     parts = urlsplit(hub.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    head = ["POST /closed HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", "Connection: close"]
+    head = [
+        "POST /closed HTTP/1.1",
+        f"Host: {parts.netloc}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
     head += [f"{name}: {value}" for name, value in headers.items()]
     writer.write("\r\n".join([*head, "", ""]).encode() + body[:1])
     await until_expired(hub, headers)
