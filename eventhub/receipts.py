@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -72,7 +73,15 @@ def write_id(key: object, owner: Owner = NOBODY) -> str:
 
 
 def digest_of(method: str, message: Mapping[str, Any]) -> str:
-    """Return what is equal for messages that ask for the same, whatever the order of their keys."""
+    """Return what is equal for messages that ask for the same.
+
+    The order of keys does not count, nor whether a number came as a number or, as from a form or
+    the command line, as its text.
+    """
+    message = {
+        name: str(value) if type(value) in (int, float, Decimal) else value
+        for name, value in message.items()
+    }
     try:
         text = msgspec.json.encode([method, message], order="sorted")
     except (TypeError, ValueError, RecursionError):  # a form's field that is no UTF-8

@@ -1,8 +1,17 @@
 """Hosts: which names this hub answers to.
 
-A page can have its own name point at 127.0.0.1 once it is loaded (DNS rebinding): for its browser,
-and for who compares `Origin` with `Host`, the hub is then that page's own server. What gives it
-away is the name. No page can send another one, nor have an address for a name.
+A page can have its own name point at 127.0.0.1 once it is loaded (DNS rebinding): to its browser,
+and to whoever compares `Origin` with `Host`, the hub is then that page's own server. The name gives
+it away: no page can send another one, nor have an address for a name.
+
+A hub on loopback that was not told its names also serves a proxy on the same machine. So it takes a
+foreign name that no browser can have sent to it directly:
+
+- a browser leaves out the default port of a scheme, so a name with `:80` or `:443` was written by a
+  proxy;
+- a name without a dot is of this machine's own network: no page of the internet has one;
+- a page that came by HTTPS cannot reach a hub that speaks plain HTTP, so a proxy is between them;
+- a browser sends `Origin` with each WebSocket, so a WebSocket without one is not a browser's.
 """
 
 import ipaddress
@@ -87,7 +96,8 @@ class Hosts:
             return
         told = forwarded(request, "X-Forwarded-Host", self._proxies)
         for text in request.headers.getall("Host", []):
-            if not (self._is_ours(text) or (told is not None and _is_inner(text))):
+            is_known = self._is_ours(text) or (told is not None and _is_inner(text))
+            if not (is_known or (self._names is None and _is_by_proxy(request, text))):
                 raise _refused(text)
         if told is not None and self._names is not None and not self._is_ours(told):
             raise _refused(told)
@@ -107,6 +117,23 @@ def _is_inner(text: str) -> bool:
     return host is not None and ("." not in host.name or _address(host.name) is not None)
 
 
+def _is_by_proxy(request: web.Request, text: str) -> bool:
+    """Tell whether no browser can have sent a request with this name to the hub directly."""
+    host = _Host.parse(text)
+    if host is None:
+        return False
+    if host.port in ("80", "443") or ("." not in host.name and _address(host.name) is None):
+        return True
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.headers.get("Upgrade", "").lower() == "websocket"
+    return origin.lower().startswith("https://") and not _is_tls(request)
+
+
+def _is_tls(request: web.Request) -> bool:
+    return bool(request.transport and request.transport.get_extra_info("sslcontext"))
+
+
 def _entry(text: str) -> _Host:
     entry = _Host.parse(text)
     if entry is None or "*" in entry.name[1:] or entry.name.startswith("."):
@@ -119,5 +146,5 @@ def _entry(text: str) -> _Host:
 def _refused(text: str) -> Rejected:
     shown = text[:100]
     return Rejected(
-        "forbidden", f"this hub is not called {shown!r}: `server.hosts` names its names"
+        "forbidden", f"this hub is not called {shown!r}: add the name to `server.hosts`"
     )

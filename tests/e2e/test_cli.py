@@ -119,7 +119,7 @@ REFUSALS = {
     ("post", "/notes", "n=x"): 'bad_value: n: "x" is not a whole number',
     ("put", "/notes", "id=nobody", "n=1"): "not_found: there is no nobody",
     ("delete", "/notes", "id=nobody"): "not_found: there is no nobody",
-    ("post", "/nowhere", "n=1"): "is not an EventHub endpoint",
+    ("post", "/nowhere", "n=1"): "unknown_path: no endpoint, page or file is at this path",
     ("post", "/notes", "n"): "'n' is not of the form KEY=VALUE",
     ("post", "/notes", "{n"): "not a JSON object",
     ("tail", "/nowhere"): "is not an EventHub endpoint (404)",

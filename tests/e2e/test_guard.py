@@ -78,7 +78,7 @@ def get(
             "[2001:db8::1]",
             "localhost@evil.example",
         ),
-        *("0.0.0.0", "", "local_host", "notlocalhost"),
+        *("0.0.0.0", "", "notlocalhost.example"),
     ],
 )
 def test_a_name_that_is_not_the_hubs_is_refused_everywhere(hub: Hub, host: str) -> None:
@@ -92,6 +92,26 @@ def test_a_name_that_is_not_the_hubs_is_refused_everywhere(hub: Hub, host: str) 
     assert get(hub, "/readyz", host=host).body == b"ready\n"
     assert get(hub, "/metrics", host=host).status == 403
     assert get(hub, "/rows", "X-Forwarded-Host: localhost", host=host).status == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "lines", "status"),
+    [
+        ("chat.example", ["Origin: https://chat.example"], 200),
+        ("chat.example:443", ["Origin: https://chat.example"], 200),
+        ("chat.example:80", ["Origin: http://chat.example"], 200),
+        ("chat.example", [*UPGRADE], 101),
+        ("eventhub", [], 200),
+        ("chat.example", ["Origin: https://evil.example"], 403),
+        ("chat.example", ["Origin: null"], 403),
+        ("chat.example", [*UPGRADE, "Origin: http://chat.example"], 403),
+        ("chat.example", [], 403),
+    ],
+)
+def test_a_foreign_name_is_taken_from_a_proxy_and_not_from_a_browser(
+    hub: Hub, host: str, lines: list[str], status: int
+) -> None:
+    assert get(hub, "/rows", *lines, host=host).status == status
 
 
 @pytest.mark.parametrize(
