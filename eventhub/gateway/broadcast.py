@@ -37,7 +37,7 @@ class Line:
         """Something waits, or everything has to go through the transport."""
         return self.fd < 0 or self._transport.get_write_buffer_size() > 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write behind what waits; what the socket does not take waits too."""
         self._transport.write(data)
         if self.crowd is not None:
@@ -123,8 +123,9 @@ class Broadcast:
             return
         batch, busy = crowd.parted(writer)
         if left := dict(writer.write(batch, data)):
+            whole = memoryview(data)  # a copy for each who is behind would be a message of each
             for fd, line in crowd.at(left).items():
-                line.write(data[left[fd] :])
+                line.write(whole[left[fd] :])
         for line in busy:
             line.write(data)
 
