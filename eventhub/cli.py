@@ -22,7 +22,8 @@ import msgspec
 import yaml
 from tqdm import tqdm
 
-from eventhub import __version__, log
+from eventhub import __version__
+from eventhub import logs as log
 from eventhub.config import Config, as_shown, load
 from eventhub.data_folder import UMASK
 from eventhub.errors import EventHubError, Misconfigured, Rejected
@@ -179,7 +180,7 @@ def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
 
     URL may have filters: eventhub tail 'http://127.0.0.1:8080/messages?topic=Help'
     """
-    from eventhub.gateway.client import Tail
+    from eventhub.client import Tail
 
     extra = {"_since": since} if since else {}
     extra |= {"_replay": "log"} if history else {}
@@ -207,7 +208,7 @@ def _writer(method: str) -> None:
     @click.option("--key", help="Idempotency key: a retry with it is not a second message.")
     @_TOKEN
     def write(url: str, message: Sequence[str], key: str | None, token: str | None) -> None:
-        from eventhub.gateway.client import send
+        from eventhub.client import send
 
         headers = _headers(token) | ({"Idempotency-Key": key} if key else {})
         receipt = _run(send(url, method, _message(message), headers))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from eventhub.log import limited
+from eventhub.logs import limited
 
 NONE_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 

@@ -17,6 +17,8 @@ from eventhub.errors import Damaged
 Method = Literal["POST", "PUT", "DELETE"]
 METHODS: tuple[Method, ...] = ("POST", "PUT", "DELETE")
 VERSION = 1
+POSITION_HEADER = "EventHub-Position"
+"""Of an HTTP answer with rows: what `_since` continues from."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

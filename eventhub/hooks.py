@@ -16,13 +16,13 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
-from eventhub.arguments import Args
 from eventhub.columns import STAMP, stamp
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Expression, compile_expression
-from eventhub.log import limited
-from eventhub.restriction import as_sent, set_by_open
+from eventhub.filters.arguments import Args
+from eventhub.filters.restriction import as_sent, set_by_open
+from eventhub.logs import limited
 
 HOOK_SECONDS = 30.0
 """A coroutine of a hook that takes longer is given up; the message is refused."""

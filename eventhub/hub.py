@@ -28,12 +28,12 @@ from eventhub.descriptors import raise_limit
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Admin
-from eventhub.gateway.auth import Authenticator, Rule
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.gateway import Gateway
-from eventhub.gateway.hosts import Hosts
-from eventhub.gateway.origin import check_origins
 from eventhub.hooks import Hooks
+from eventhub.identity.authenticator import Authenticator, Rule
+from eventhub.identity.hosts import Hosts
+from eventhub.identity.origin import check_origins
 from eventhub.jetstream import JetStreamLog
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals

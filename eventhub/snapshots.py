@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from eventhub.filters import Query
+from eventhub.filters.query import Query
 
 Render = Callable[[list[bytes]], bytes]
 """Makes some rows, each a JSON object, what a reader is sent. It must be pure: it runs in a thread.

@@ -17,7 +17,7 @@ import duckdb
 
 from eventhub.columns import Column, Kind, Spelling
 from eventhub.columns.told import STAMP_FORM
-from eventhub.filters import Query
+from eventhub.filters.query import Query
 from projections.tables import Tables, literal, quoted
 
 SHARES = 32

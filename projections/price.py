@@ -13,9 +13,9 @@ from typing import NamedTuple
 import duckdb
 
 from eventhub.columns import Kind
-from eventhub.conditions import FOLDED, MATCH, NEGATED, Condition
 from eventhub.errors import Rejected
-from eventhub.filters import Query
+from eventhub.filters.conditions import FOLDED, MATCH, NEGATED, Condition
+from eventhub.filters.query import Query
 from projections.store import Store
 from projections.tables import Tables, quoted
 

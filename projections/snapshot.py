@@ -18,7 +18,7 @@ import structlog
 
 from eventhub.background import background
 from eventhub.errors import Rejected, Unavailable
-from eventhub.filters import Query
+from eventhub.filters.query import Query
 from eventhub.metrics import SNAPSHOTS
 from eventhub.places import Places
 from eventhub.snapshots import Render, Snapshot

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from eventhub.broker import EmbeddedBroker
 from eventhub.jetstream import JetStreamLog
-from eventhub.log import limited
+from eventhub.logs import limited
 
 # No test is of time: the first one to draw a text in a fresh checkout builds Hypothesis's table of
 # Unicode, a second or more, and a machine that is shared may pause anywhere.

@@ -9,7 +9,7 @@ import msgspec
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.event import Event, Method, StoredEvent, encode
-from eventhub.filters import Query, parse
+from eventhub.filters.query import Query, parse
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Snapshot, Snapshots
 from eventhub.stream import EventStream

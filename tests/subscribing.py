@@ -11,19 +11,19 @@ import msgspec
 
 from eventhub.background import background
 from eventhub.channel import Channel
-from eventhub.command import Command
+from eventhub.delivery.broadcast import Broadcast, Line
+from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.frames import Form
+from eventhub.delivery.replay import Replays
+from eventhub.delivery.start import Start
+from eventhub.delivery.subscriber import Stalled, Subscriber
+from eventhub.delivery.view import View
 from eventhub.errors import Conflict, EventHubError
 from eventhub.event import Event, StoredEvent, encode
 from eventhub.feed import Feed
-from eventhub.filters import Query, parse
-from eventhub.gateway.broadcast import Broadcast, Line
-from eventhub.gateway.fanout import Fanout
-from eventhub.gateway.protocol import Form
-from eventhub.gateway.replay import Replays
-from eventhub.gateway.since import Start
-from eventhub.gateway.subscriber import Stalled, Subscriber
-from eventhub.gateway.view import View
-from eventhub.ingest import Draft
+from eventhub.filters.query import Query, parse
+from eventhub.ingest.command import Command
+from eventhub.ingest.writing import Draft
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Render, Snapshot
 from tests import builders

@@ -13,15 +13,15 @@ from typing import Any
 from eventhub.alerts.letter import Letter
 from eventhub.alerts.sources import HubFiles, Sources
 from eventhub.alerts.template import Templates
-from eventhub.arguments import Control, Test, meaning_of, parse_query_string
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
-from eventhub.conditions import Filter
 from eventhub.config import Alert, Config, EmailService
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.event import Event
 from eventhub.expressions import Expression, compile_expression
-from eventhub.filters import parse
+from eventhub.filters.arguments import Control, Test, meaning_of, parse_query_string
+from eventhub.filters.conditions import Filter
+from eventhub.filters.query import parse
 
 STUB = "stub"
 """Service of the alerts of a file without `email:`: their mail is shown in the log."""

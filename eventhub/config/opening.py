@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from eventhub.columns import Columns
-from eventhub.restriction import RestrictionError, check_key, checked_values, restriction_of
+from eventhub.filters.restriction import RestrictionError, check_key, checked_values, restriction_of
 
 _UNKNOWN: Final = object()
 """A value that only a run of the expression tells."""

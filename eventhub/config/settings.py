@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from eventhub.arguments import Unknown
 from eventhub.columns import Column
 from eventhub.config.tree import Findings, Node, joined
+from eventhub.filters.arguments import Unknown
 from eventhub.masking import Masks
 
 

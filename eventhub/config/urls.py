@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eventhub.arguments import Unknown
 from eventhub.columns import BUILT_IN, Column, Columns, Digits, Kind, digits_of, kind_of
 from eventhub.config.access import check_rule, is_blank
 from eventhub.config.opening import mistakes
@@ -25,6 +24,7 @@ from eventhub.config.settings import (
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.errors import EventHubError, Misconfigured
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
+from eventhub.filters.arguments import Unknown
 from eventhub.masking import without_credentials
 
 _METHODS = ("POST", "PUT", "DELETE")

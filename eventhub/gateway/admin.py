@@ -8,7 +8,7 @@ from aiohttp import HttpVersion11, web
 
 from eventhub.config import Server
 from eventhub.errors import Misconfigured
-from eventhub.gateway.hosts import is_loopback_name
+from eventhub.identity.hosts import is_loopback_name
 
 MIN_TOKEN: Final = 16
 _FORWARDED: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP")

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from aiohttp import HttpVersion11, web
 from multipart import parse_options_header as parse_options
 
-from eventhub.arguments import parse_query_string
 from eventhub.columns import Columns
-from eventhub.command import parse_json
 from eventhub.errors import Rejected, Unavailable
+from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import form
 from eventhub.gateway.refusal import CODINGS
+from eventhub.ingest.command import parse_json
 
 SECONDS = 30.0
 """In which a body comes whole, if it is small."""

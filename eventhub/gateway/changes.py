@@ -10,16 +10,17 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from eventhub.delivery.broadcast import Line
+from eventhub.delivery.frames import Form
+from eventhub.delivery.start import Start, start_of
+from eventhub.delivery.subscriber import Subscriber
+from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
-from eventhub.gateway.broadcast import Line
+from eventhub.event import POSITION_HEADER
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, wait_seconds
-from eventhub.gateway.expiry import while_valid
 from eventhub.gateway.presence import while_connected
-from eventhub.gateway.protocol import POSITION_HEADER, Form
 from eventhub.gateway.route import Route, Visit
-from eventhub.gateway.since import Start, start_of
-from eventhub.gateway.subscriber import Subscriber
-from eventhub.gateway.view import View
+from eventhub.identity.expiry import while_valid
 
 MAX_EVENTS = 10_000
 """Of one answer. It ends soon after them; the next one goes on from there."""

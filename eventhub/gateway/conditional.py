@@ -9,8 +9,8 @@ from typing import Literal
 
 from aiohttp import web
 
-from eventhub.command import Precondition
 from eventhub.errors import Rejected
+from eventhub.ingest.command import Precondition
 
 SINGLE = (
     "Authorization",

@@ -14,14 +14,14 @@ from aiohttp import web
 from aiohttp.http_websocket import WSMsgType
 
 from eventhub.config import Server
+from eventhub.delivery import frames as protocol
+from eventhub.delivery.broadcast import Line
+from eventhub.delivery.frames import Form
+from eventhub.delivery.subscriber import Stalled
 from eventhub.errors import Close, EventHubError, Expired, Rejected
-from eventhub.gateway import protocol
-from eventhub.gateway.broadcast import Line
-from eventhub.gateway.frames import Frames
+from eventhub.gateway.incoming import Frames
 from eventhub.gateway.large import LARGE_BYTES, Large, Ticket
-from eventhub.gateway.protocol import Form
 from eventhub.gateway.socket import Socket
-from eventhub.gateway.subscriber import Stalled
 from eventhub.gateway.turns import IsOver, Turns, Work
 
 log = structlog.get_logger()

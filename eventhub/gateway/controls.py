@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 
-from eventhub.arguments import CONTROLS, GRAMEX_CONTROLS
 from eventhub.channel import Endpoint
+from eventhub.delivery.start import check_since
 from eventhub.errors import Misconfigured, Rejected
-from eventhub.filters import parse
-from eventhub.gateway.since import check_since
+from eventhub.filters.arguments import CONTROLS, GRAMEX_CONTROLS
+from eventhub.filters.query import parse
 
 REPLAYS = ("rows", "log")
 MAX_WAIT_SECONDS = 60

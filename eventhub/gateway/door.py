@@ -18,7 +18,6 @@ from typing import Any, Final, cast
 from eventhub import metrics
 from eventhub.descriptors import most_descriptors
 from eventhub.errors import Misconfigured
-from eventhub.gateway.origin import Proxies
 from eventhub.gateway.refusals import (
     BODIES,
     BODIES_PER_SECOND,
@@ -28,7 +27,8 @@ from eventhub.gateway.refusals import (
     Refusals,
 )
 from eventhub.gateway.server import Visitor
-from eventhub.log import limited
+from eventhub.identity.origin import Proxies
+from eventhub.logs import limited
 
 BACKLOG: Final = 1024
 """Connections that wait in the kernel's queue."""

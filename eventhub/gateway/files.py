@@ -13,8 +13,8 @@ from eventhub.config import FileEndpoint
 from eventhub.errors import Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.guard import OWN_FRAMES
-from eventhub.gateway.origin import is_embedding
 from eventhub.gateway.private import PrivateFiles, has_private_name
+from eventhub.identity.origin import is_embedding
 
 _TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE)
 """In a path as it was sent: a separator or a step up in disguise. No page needs one."""

@@ -8,28 +8,28 @@ from aiohttp import web
 
 from eventhub.channel import Endpoint
 from eventhub.config import Config
+from eventhub.delivery.broadcast import Broadcast
+from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.replay import Replays
 from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
 from eventhub.gateway.app import Health, add_routes
-from eventhub.gateway.auth import Rule, setup_auth
 from eventhub.gateway.body import Bodies
-from eventhub.gateway.broadcast import Broadcast
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.door import Door, Spawn
-from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.large import Large
 from eventhub.gateway.live import Live
-from eventhub.gateway.origin import check_origins
-from eventhub.gateway.replay import Replays
 from eventhub.gateway.route import Route
 from eventhub.gateway.server import Runner
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
-from eventhub.ingest import Ingest
-from eventhub.log import limited
-from eventhub.receipts import Receipts
-from eventhub.row_cache import RowCache
+from eventhub.identity.authenticator import Rule, setup_auth
+from eventhub.identity.origin import check_origins
+from eventhub.ingest.receipts import Receipts
+from eventhub.ingest.row_cache import RowCache
+from eventhub.ingest.writing import Ingest
+from eventhub.logs import limited
 from eventhub.snapshots import Snapshots
 
 CLOSE_SECONDS = 5.0

@@ -8,9 +8,9 @@ from aiohttp.typedefs import Handler as HttpHandler
 from eventhub.config import Server
 from eventhub.errors import Rejected
 from eventhub.gateway import refusal
-from eventhub.gateway.audit import note_refusal
-from eventhub.gateway.hosts import Hosts
-from eventhub.gateway.origin import Proxies
+from eventhub.identity.audit import note_refusal
+from eventhub.identity.hosts import Hosts
+from eventhub.identity.origin import Proxies
 
 SERVER = "EventHub"
 """Without versions: they tell which holes to try."""

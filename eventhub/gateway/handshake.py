@@ -7,9 +7,9 @@ import re
 
 from aiohttp import HttpVersion11, web
 
+from eventhub.delivery.frames import SUBPROTOCOL
 from eventhub.errors import Rejected
-from eventhub.gateway.protocol import SUBPROTOCOL
-from eventhub.log import limited
+from eventhub.logs import limited
 
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 
 from eventhub import metrics
-from eventhub.command import parse_json
+from eventhub.delivery import frames as protocol
+from eventhub.delivery.frames import Form
 from eventhub.errors import EventHubError, Rejected, Unavailable
-from eventhub.gateway import protocol
 from eventhub.gateway.connection import (
     NORMAL,
     REFUSAL_SECONDS,
@@ -18,11 +18,11 @@ from eventhub.gateway.connection import (
     too_large,
 )
 from eventhub.gateway.large import LARGE_BYTES
-from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.turns import IsOver
-from eventhub.ingest import MAX_REFUSED, TOO_MANY, Draft, Outcome
-from eventhub.receipts import Receipt
+from eventhub.ingest.command import parse_json
+from eventhub.ingest.receipts import Receipt
+from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY, Draft, Outcome
 
 log = structlog.get_logger()
 

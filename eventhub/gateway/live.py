@@ -10,20 +10,20 @@ import structlog
 from aiohttp import HttpVersion11, web
 
 from eventhub import metrics
+from eventhub.delivery import frames as protocol
+from eventhub.delivery.frames import Form
+from eventhub.delivery.start import coming, start_of
+from eventhub.delivery.subscriber import Subscriber
+from eventhub.delivery.view import View
 from eventhub.errors import Close, EventHubError, Expired, Rejected
-from eventhub.gateway import protocol
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection import SseConnection, WebSocketConnection
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice
-from eventhub.gateway.expiry import Expiry
 from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
-from eventhub.gateway.protocol import Form
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.server import has_to_wait
-from eventhub.gateway.since import coming, start_of
-from eventhub.gateway.subscriber import Subscriber
-from eventhub.gateway.view import View
+from eventhub.identity.expiry import Expiry
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import (
 
 from eventhub import metrics
 from eventhub.errors import EventHubError, Rejected
-from eventhub.log import limited
+from eventhub.logs import limited
 
 MAX_LINE = 64 << 10
 """Bytes of a request's target: a filter that names some thousand ids fits."""

@@ -6,35 +6,35 @@ from typing import Any
 
 from aiohttp import web
 
-from eventhub.arguments import Args, parse_query_string
 from eventhub.channel import Endpoint
 from eventhub.columns import STAMP
-from eventhub.command import Command, Precondition
-from eventhub.conditions import EVERYTHING, Filter
 from eventhub.config import Server
+from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.frames import Form
+from eventhub.delivery.replay import Replays
+from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Expired, Rejected
-from eventhub.filters import parse
-from eventhub.gateway.audit import audited, client_of
-from eventhub.gateway.auth import Authenticator, Rule
+from eventhub.filters.arguments import Args, parse_query_string
+from eventhub.filters.conditions import EVERYTHING, Filter
+from eventhub.filters.query import parse
+from eventhub.filters.restriction import RestrictionError, restriction_of
+from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import REPLAYS, checked_choice
-from eventhub.gateway.expiry import wall_clock
-from eventhub.gateway.fanout import Fanout
 from eventhub.gateway.large import Large
-from eventhub.gateway.origin import check_origin, cors_headers
-from eventhub.gateway.protocol import Form
-from eventhub.gateway.replay import Replays
-from eventhub.gateway.sessions import session_owner
 from eventhub.gateway.turns import Turns
-from eventhub.gateway.view import View
 from eventhub.hooks import Handler, Hooks
-from eventhub.ingest import Done, Ingest
-from eventhub.log import limited
-from eventhub.receipts import NOBODY, Owner, Receipt
-from eventhub.restriction import RestrictionError, restriction_of
+from eventhub.identity.audit import audited, client_of
+from eventhub.identity.authenticator import Authenticator, Rule
+from eventhub.identity.expiry import wall_clock
+from eventhub.identity.origin import check_origin, cors_headers
+from eventhub.identity.sessions import session_owner
+from eventhub.ingest.command import Command, Precondition
+from eventhub.ingest.receipts import NOBODY, Owner, Receipt
+from eventhub.ingest.writing import Done, Ingest
+from eventhub.logs import limited
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
-from eventhub.weight import check_filter
 
 
 @dataclass(frozen=True, slots=True)

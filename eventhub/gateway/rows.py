@@ -9,17 +9,18 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from eventhub.delivery.frames import Form
+from eventhub.delivery.replay import Shape
+from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
+from eventhub.event import POSITION_HEADER
 from eventhub.gateway import refusal
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.conditional import precondition_of
 from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
-from eventhub.gateway.expiry import while_valid
 from eventhub.gateway.presence import while_connected
-from eventhub.gateway.protocol import POSITION_HEADER, Form
-from eventhub.gateway.replay import Shape
 from eventhub.gateway.route import Route, Visit, answer
-from eventhub.gateway.view import View
+from eventhub.identity.expiry import while_valid
 from eventhub.snapshots import Render
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from eventhub.gateway.broadcast import Line
+from eventhub.delivery.broadcast import Line
+from eventhub.delivery.subscriber import MAX_UNSENT_BYTES, Stalled
 from eventhub.gateway.server import Visitor
-from eventhub.gateway.subscriber import MAX_UNSENT_BYTES, Stalled
 
 KEEPALIVE_IDLE_SECONDS = 60
 """Silence after which the kernel asks a peer whether it is there; it gives up after six more."""

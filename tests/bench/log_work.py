@@ -16,7 +16,7 @@ from typing import Any
 import nats
 import uvloop
 
-from eventhub import log
+from eventhub import logs as log
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Channel
 from eventhub.event import Event, encode

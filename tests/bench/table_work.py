@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import uvloop
 
-from eventhub import log
+from eventhub import logs as log
 from eventhub.event import SealedEvent, StoredEvent, encode
 from projections.pages import row_json
 from projections.projector import BATCH_EVENTS, FOLD_EVENTS

@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from eventhub.arguments import parse_query_string
 from eventhub.columns import Column, Columns, kind_of
 from eventhub.errors import Rejected
-from eventhub.filters import Query, parse
+from eventhub.filters.arguments import parse_query_string
+from eventhub.filters.query import Query, parse
 
 CORPUS = json.loads((Path(__file__).parent / "corpus.json").read_text(encoding="utf-8"))
 COLUMNS = Columns(

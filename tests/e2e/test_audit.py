@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from eventhub.log import FIRST
+from eventhub.logs import FIRST
 from tests.e2e.client import connect
 from tests.e2e.command import output
 from tests.e2e.hub import Hub, HubFactory

@@ -26,9 +26,9 @@ from structlog.testing import capture_logs
 
 from eventhub.config import Auth, Jwt, Proxy, Session
 from eventhub.errors import EventHubError
-from eventhub.gateway.auth import Authenticator, setup_auth
-from eventhub.gateway.origin import check_origin, cors_headers
-from eventhub.gateway.sessions import cookie_key
+from eventhub.identity.authenticator import Authenticator, setup_auth
+from eventhub.identity.origin import check_origin, cors_headers
+from eventhub.identity.sessions import cookie_key
 
 SECRET = "0123456789abcdef0123456789abcdef"  # 32 bytes
 DEADLINE = 10.0  # seconds
@@ -569,7 +569,7 @@ async def test_a_new_key_of_the_issuer_is_found(
     serve: Serve, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And while the issuer is down, the keys that were had go on working."""
-    monkeypatch.setattr("eventhub.gateway.keys.COOLDOWN", 0.0)
+    monkeypatch.setattr("eventhub.identity.keys.COOLDOWN", 0.0)
     issuer.keys = {"a": RSA}
     site = await serve(Auth(jwt=Jwt(jwks=issuer.url)))
     assert (await site.who(Authorization=named("a", RSA)))["id"] == "ann"

@@ -232,7 +232,7 @@ async def test_reading_goes_on_while_duckdb_is_busy_up_to_a_bound(
 APPENDER = """
 import asyncio, sys
 from pathlib import Path
-from eventhub.log import configure
+from eventhub.logs import configure
 from projections.store import Store
 from tests.integration.test_projection import CHAT, EVENTS
 
@@ -307,7 +307,7 @@ FULL_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
 import projections.projector
-from eventhub.log import configure
+from eventhub.logs import configure
 from projections.store import Store
 from tests.integration.test_projection import CHAT, EVENTS, MemoryStream, running, write
 

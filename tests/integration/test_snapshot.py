@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from eventhub.errors import Rejected, Unavailable
-from eventhub.filters import Query
+from eventhub.filters.query import Query
 from eventhub.memory import MemoryStream
 from eventhub.metrics import SNAPSHOTS
 from eventhub.snapshots import Render, Snapshot
@@ -340,7 +340,7 @@ import asyncio, sys, time
 from contextlib import AsyncExitStack
 from pathlib import Path
 import psutil
-from eventhub.log import configure
+from eventhub.logs import configure
 from eventhub.memory import MemoryStream
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
@@ -402,8 +402,8 @@ FULL_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
 from eventhub.errors import Rejected, Unavailable
-from eventhub.filters import Query
-from eventhub.log import configure
+from eventhub.filters.query import Query
+from eventhub.logs import configure
 from eventhub.memory import MemoryStream
 from projections import price
 from projections import snapshot as module

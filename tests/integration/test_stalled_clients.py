@@ -12,7 +12,7 @@ from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
 from eventhub.gateway.gateway import Gateway
-from eventhub.log import configure
+from eventhub.logs import configure
 from eventhub.memory import MemoryStream
 from eventhub.metrics import SNAPSHOTS
 from projections.projector import Projector

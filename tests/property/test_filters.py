@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventhub.columns import Column, Columns, Digits, Kind
-from eventhub.filters import parse
+from eventhub.filters.query import parse
 
 # Names that look like operators, need quoting, or are another column with an operator.
 KINDS = {

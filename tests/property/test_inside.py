@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventhub.columns import Column, Columns, Kind
-from eventhub.conditions import Operator
-from eventhub.filters import parse
-from eventhub.inside import value_at
+from eventhub.filters.conditions import Operator
+from eventhub.filters.inside import value_at
+from eventhub.filters.query import parse
 
 COLUMNS = Columns([Column("data", Kind.JSON), Column("data.x", Kind.INTEGER)])
 COMPARE = {"": eq, "!": ne, ">": gt, ">~": ge, "<": lt, "<~": le}

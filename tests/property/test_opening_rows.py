@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from eventhub.background import background
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
+from eventhub.delivery import replay as module
+from eventhub.delivery.broadcast import Broadcast
+from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.frames import Form
+from eventhub.delivery.replay import Replays, Shape
+from eventhub.delivery.start import start_of
+from eventhub.delivery.subscriber import Subscriber
+from eventhub.delivery.view import View
 from eventhub.errors import Conflict
 from eventhub.event import encode
 from eventhub.feed import Feed
-from eventhub.filters import parse
-from eventhub.gateway import replay as module
-from eventhub.gateway.broadcast import Broadcast
-from eventhub.gateway.fanout import Fanout
-from eventhub.gateway.protocol import Form
-from eventhub.gateway.replay import Replays, Shape
-from eventhub.gateway.since import start_of
-from eventhub.gateway.subscriber import Subscriber
-from eventhub.gateway.view import View
+from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
 from eventhub.metrics import SNAPSHOTS
 from projections.projector import Projector

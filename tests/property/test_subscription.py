@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
+from eventhub.delivery.subscription import Told, frame, recorded, told_of
 from eventhub.event import StoredEvent
-from eventhub.filters import Query, parse
-from eventhub.gateway.subscription import Told, frame, recorded, told_of
+from eventhub.filters.query import Query, parse
 from tests.subscribing import Frame, Matches, Table, apply, history, tables
 
 CHANNEL = Channel(

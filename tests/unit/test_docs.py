@@ -14,9 +14,9 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from eventhub import config, hub, metrics
 from eventhub.cli import main
-from eventhub.conditions import Operator
 from eventhub.config import settings
 from eventhub.errors import CLOSE_MEANINGS, CODES
+from eventhub.filters.conditions import Operator
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

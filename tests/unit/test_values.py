@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from eventhub.columns import Column, Columns, Digits, Kind, digits_of, kind_of, stamp
 from eventhub.columns.asked import asked_value
-from eventhub.command import parse_json
 from eventhub.errors import Misconfigured, Rejected
-from eventhub.filters import parse
+from eventhub.filters.query import parse
+from eventhub.ingest.command import parse_json
 
 NUMBERS = [Kind.INTEGER, Kind.REAL, Kind.DECIMAL]
 TIMES = [Kind.TIMESTAMP, Kind.TIMESTAMPTZ]

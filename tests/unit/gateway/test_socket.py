@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from eventhub.gateway.broadcast import Crowd
+from eventhub.delivery.broadcast import Crowd
 from eventhub.gateway.socket import Socket
 
 DEADLINE_SECONDS = 10.0

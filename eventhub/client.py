@@ -1,0 +1,168 @@
+"""Client: what the command line says to a running hub: `tail` reads, `post` and its kin write."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import WSMsgType
+from yarl import URL
+
+from eventhub.delivery.frames import SUBPROTOCOL
+from eventhub.errors import Close, EventHubError, Rejected, Unavailable
+from eventhub.event import POSITION_HEADER, Position
+
+ANSWER_SECONDS = 30.0
+RETRY_SECONDS = (0.2, 5.0)
+"""First and longest pause before connecting again; it doubles between."""
+MAX_FRAME = 64 << 20
+_ENCODE = msgspec.json.Encoder(decimal_format="number").encode
+"""Numbers that the command line read as decimals keep their digits."""
+
+
+async def send(
+    url: str, method: str, message: Mapping[str, Any], headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """Send one message over HTTP; return the receipt.
+
+    Raises:
+        Rejected: the hub refuses it; the message holds the code and text.
+        Unavailable: the hub cannot be reached, or says to try later.
+    """
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    headers = {"Content-Type": "application/json", **headers}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, url, data=_ENCODE(message), headers=headers) as answer,
+        ):
+            text = await answer.text()
+    except aiohttp.InvalidURL as error:
+        raise Rejected("bad_request", f"{url} is not the URL of an endpoint") from error
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise Unavailable(f"{url} does not answer: {error}") from error
+    return _receipt(url, text)
+
+
+def _receipt(url: str, text: str) -> dict[str, Any]:
+    try:
+        told = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise Rejected("bad_request", f"{url} is not an EventHub endpoint") from None
+    if "_error" not in told:
+        return told
+    error = told["_error"]
+    text = f"{error['code']}: {error['message']}"
+    if error["retry"]:
+        raise Unavailable(text)
+    raise Rejected("refused", text)
+
+
+class Tail:
+    """Reads an endpoint for ever: connects again and resumes by itself."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], told: Callable[[str], None]) -> None:
+        """Get ready.
+
+        Args:
+            url: of the endpoint, with filters, `_since` and `_replay` as they are wanted.
+            headers: such as `Authorization`.
+            told: called with the JSON of every frame but the control frames, as the hub wrote it.
+
+        Raises:
+            Rejected: it is no URL.
+        """
+        try:
+            self._url = URL(url)
+        except ValueError as error:
+            raise Rejected("bad_request", f"{url} is not the URL of an endpoint") from error
+        self._headers = headers
+        self._told = told
+        self._position: Position | None = None
+        self._has_answered = False
+        self._epoch = ""
+        """Of the events that come before `_ready` tells it; empty while rows come, or unknown."""
+
+    async def run(self) -> None:
+        """Read until cancelled.
+
+        Raises:
+            Rejected: the hub will not open the URL.
+            Unavailable: nothing answers there, and never did.
+        """
+        pause = RETRY_SECONDS[0]
+        async with aiohttp.ClientSession(headers=self._headers) as session:
+            while True:
+                try:
+                    await self._read(session)
+                    pause = RETRY_SECONDS[0]
+                except aiohttp.WSServerHandshakeError as error:
+                    if error.status < 500:
+                        text = f"{self._url} is not an EventHub endpoint ({error.status})"
+                        raise Rejected("bad_request", text) from error
+                except aiohttp.InvalidURL as error:
+                    text = f"{self._url} is not the URL of an endpoint"
+                    raise Rejected("bad_request", text) from error
+                except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+                    # A hub that was there comes back; a URL that never answered is wrong.
+                    if not self._has_answered:
+                        raise Unavailable(f"{self._url} does not answer: {error}") from error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_SECONDS[1])
+
+    async def _read(self, session: aiohttp.ClientSession) -> None:
+        params = {} if self._position is None else {"_since": str(self._position)}
+        self._epoch = await self._epoch_of_events(session)
+        async with session.ws_connect(
+            self._url.update_query(params),
+            protocols=(SUBPROTOCOL,),
+            max_msg_size=MAX_FRAME,
+            autoping=True,
+        ) as socket:
+            self._has_answered = True
+            refusal: EventHubError | None = None
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    refusal = self._take(message.data) or refusal
+            if refusal and not _is_worth_a_retry(socket.close_code):
+                raise refusal
+
+    async def _epoch_of_events(self, session: aiohttp.ClientSession) -> str:
+        """Ask for the epoch, if events will come before `_ready`: a long log may be cut off."""
+        if self._position is not None:
+            return self._position.epoch
+        query = self._url.query
+        if query.get("_replay") != "log" and "_since" not in query:
+            return ""
+        rows = self._url.without_query_params("_replay", "_since").update_query(_limit="0")
+        async with session.get(rows, timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)) as answer:
+            position = answer.headers.get(POSITION_HEADER, "")
+        return position.partition(".")[0]
+
+    def _take(self, text: str) -> EventHubError | None:
+        frame: dict[str, Any] = msgspec.json.decode(text)
+        if "_error" in frame:
+            error = frame["_error"]
+            return Rejected("refused", f"{error['code']}: {error['message']}")
+        if "_ready" in frame:
+            self._reach(Position.parse(frame["_ready"]["position"]))
+        elif "_tick" in frame:
+            self._reach(Position.parse(frame["_tick"]))
+        elif "_auth" in frame:
+            pass  # the hub will close; whether the token is still good shows then
+        elif "_resume" in frame:
+            if not frame["_resume"]["recovered"]:  # rows follow, or another epoch's events
+                self._position, self._epoch = None, ""
+        else:
+            self._told(text)
+            if self._epoch:
+                self._reach(Position(self._epoch, frame["_seq"]))
+        return None
+
+    def _reach(self, position: Position) -> None:
+        self._position, self._epoch = position, position.epoch
+
+
+def _is_worth_a_retry(code: int | None) -> bool:
+    return code not in [int(close) for close in Close if not close.reconnect]

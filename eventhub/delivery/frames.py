@@ -1,0 +1,145 @@
+"""Protocol: the bytes on the wire. Four forms of the same frames; pure functions.
+
+- bare WebSocket: one JSON object a text frame, as Gramex sent it; of control frames only `_error`;
+- `eventhub.v1.json`: with `_seq`, `_resume`, `_ready`, `_ack`, `_tick`, `_auth`;
+- SSE (WHATWG HTML, server-sent events): the v1 frames, with the position as `id:`;
+- the answer to a poll: the v1 frames of events, a line each, without control frames.
+
+A frame is encoded once, and the same bytes are written to every connection that gets it
+(RFC 6455 section 5.1: frames of a server are not masked).
+"""
+
+import struct
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from eventhub.errors import EventHubError
+from eventhub.event import Position
+from eventhub.snapshots import Render
+
+SUBPROTOCOL = "eventhub.v1.json"
+_ENCODE = msgspec.json.Encoder().encode
+PING = b"\x89\x00"
+"""An empty ping (RFC 6455 section 5.5.2)."""
+SSE_PING = b"3\r\n:\n\n\r\n"
+"""A comment: keeps proxies from closing a silent stream."""
+
+
+SSE_END = b"0\r\n\r\n"
+"""The last chunk of a chunked body (RFC 9112 section 7.1)."""
+
+
+class Form(Enum):
+    """How frames travel to a client."""
+
+    BARE = "bare"
+    V1 = "v1"
+    SSE = "sse"
+    POLL = "poll"
+
+    @property
+    def sequenced(self) -> bool:
+        """Frames carry `_seq`."""
+        return self is not Form.BARE
+
+    @property
+    def controlled(self) -> bool:
+        """Control frames are sent."""
+        return self in (Form.V1, Form.SSE)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return a final, unmasked text frame (RFC 6455 section 5.2)."""
+    return _head(len(payload)) + payload
+
+
+@lru_cache(maxsize=4096)
+def _head(size: int) -> bytes:
+    """Return what precedes a payload; rows of one table have few different lengths."""
+    if size < 126:
+        return bytes((0x81, size))
+    if size < 65536:
+        return struct.pack("!BBH", 0x81, 126, size)
+    return struct.pack("!BBQ", 0x81, 127, size)
+
+
+def _text_frames(payloads: list[bytes]) -> bytes:
+    return b"".join([part for payload in payloads for part in (_head(len(payload)), payload)])
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Return a close frame (RFC 6455 section 5.5.1)."""
+    body = code.to_bytes(2, "big") + reason.encode()
+    return bytes((0x88, len(body))) + body
+
+
+def pong(payload: bytes) -> bytes:
+    """Return the answer to a ping (RFC 6455 section 5.5.3)."""
+    return bytes((0x8A, len(payload))) + payload
+
+
+def sse_event(payload: bytes, position: Position | None) -> bytes:
+    """Return one event as one chunk of a chunked body (RFC 9112 section 7.1)."""
+    head = b"" if position is None else b"id: %s\n" % str(position).encode()
+    body = b"%sdata: %s\n\n" % (head, payload)
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+def _sse_events(payloads: list[bytes]) -> bytes:
+    return b"".join([sse_event(payload, None) for payload in payloads])
+
+
+def _lines(payloads: list[bytes]) -> bytes:
+    return b"".join([payload + b"\n" for payload in payloads])
+
+
+def wire(form: Form, payload: bytes, position: Position | None) -> bytes:
+    """Return a frame's JSON as the bytes of its form; only SSE carries the position."""
+    if form is Form.SSE:
+        return sse_event(payload, position)
+    if form is Form.POLL:
+        return payload + b"\n"
+    return text_frame(payload)
+
+
+def encode(frame: dict[str, Any]) -> bytes:
+    """Return a frame as JSON."""
+    return _ENCODE(frame)
+
+
+def rows(form: Form) -> Render:
+    """Return what makes replayed rows, which are complete frames as JSON, bytes of a form."""
+    return {Form.SSE: _sse_events, Form.POLL: _lines}.get(form, _text_frames)
+
+
+def ready(position: Position, *, recovered: bool) -> dict[str, Any]:
+    """The replay is over: what follows is live."""
+    return {"_ready": {"position": str(position), "recovered": recovered}}
+
+
+def resume(*, recovered: bool, reason: str) -> dict[str, Any]:
+    """The answer to `_since`: exactly what was missed follows, or the whole state does."""
+    return {"_resume": {"recovered": recovered, "reason": reason}}
+
+
+def tick(position: Position) -> dict[str, Any]:
+    """Nothing has happened for this client up to a position."""
+    return {"_tick": str(position)}
+
+
+def expiring() -> dict[str, Any]:
+    """The client's login is about to end."""
+    return {"_auth": "expiring"}
+
+
+def ack(ref: Any, receipt: dict[str, object]) -> dict[str, Any]:
+    """A write is durable."""
+    return {"_ack": ref, **receipt}
+
+
+def refusal(error: EventHubError, ref: Any = None) -> dict[str, Any]:
+    """A message, or the connection, is refused."""
+    return {"_error": error.as_dict(ref)}

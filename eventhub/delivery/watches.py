@@ -1,0 +1,82 @@
+"""Watches: how much work each message is for the filters that clients listen with.
+
+Subscribers of equal filters are asked once, so equal ones weigh nothing more. Filters that only an
+equality decides weigh nothing: what they do not match is not asked. Others have a bound for each
+client and one for all.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from eventhub.delivery.view import View
+from eventhub.errors import Unavailable
+from eventhub.filters.weight import live_weight
+
+CLIENT_UNITS = 1000
+"""Of one client in one table: 300 filters of one comparison, or 45 that look for a text."""
+ALL_UNITS = 10_000
+"""Of all: 3 ms for a message."""
+
+
+class Watches:
+    """What the filters of one channel's subscribers weigh."""
+
+    def __init__(self) -> None:
+        self._views: Counter[Hashable] = Counter()
+        self._by_client: Counter[tuple[Hashable, Hashable]] = Counter()
+        self._units: Counter[Hashable] = Counter()
+        """By client."""
+        self._all_units = 0
+
+    @contextmanager
+    def take(self, view: View, client: Hashable) -> Iterator[None]:
+        """Count a subscriber for the length of a block.
+
+        Raises:
+            Unavailable: `too_many_reads`: its client, or all together, listen with too much.
+        """
+        units = live_weight(view.query)
+        if not units:
+            yield
+            return
+        self._check(view, client, units)
+        self._count(view.key, client, units, 1)
+        try:
+            yield
+        finally:
+            self._count(view.key, client, units, -1)
+
+    def _check(self, view: View, client: Hashable, units: int) -> None:
+        is_known = self._by_client[client, view.key] > 0
+        if not is_known and self._units[client] + units > CLIENT_UNITS:
+            raise Unavailable(
+                "you listen with too many different filters already: use = in them, or the same"
+                " filter more often, or close some connections",
+                code="too_many_reads",
+            )
+        if not self._views[view.key] and self._all_units + units > ALL_UNITS:
+            raise Unavailable(
+                "all clients together listen with too many different filters: use = in them, or"
+                " try again later",
+                code="too_many_reads",
+            )
+
+    def _count(self, key: Hashable, client: Hashable, units: int, step: int) -> None:
+        """Begin to count a subscriber (1), or stop (-1)."""
+        if _turns(self._views, key, step):
+            self._all_units += step * units
+        if _turns(self._by_client, (client, key), step):
+            self._units[client] += step * units
+            if not self._units[client]:
+                del self._units[client]
+
+
+def _turns(counter: Counter[Any], key: Hashable, step: int) -> bool:
+    """Count, and tell whether it was the first to come or the last to go."""
+    counter[key] += step
+    is_edge: bool = counter[key] == max(step, 0)
+    if not counter[key]:
+        del counter[key]
+    return is_edge

@@ -1,0 +1,114 @@
+"""Comparisons: what a key of a URL and its values mean as conditions on a column."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from eventhub.columns import Columns, Kind
+from eventhub.columns.asked import asked_bound, asked_match, asked_value
+from eventhub.errors import Rejected
+from eventhub.filters.arguments import Stranger, Test, meaning_of, shown
+from eventhub.filters.conditions import EQUALITY, FOLDED, MATCH, ORDER, Condition, Operator
+from eventhub.filters.inside import InsideCondition
+
+_OPERATORS: dict[Kind, tuple[Operator, ...]] = {
+    Kind.TEXT: (*EQUALITY, *ORDER, *MATCH),
+    Kind.INTEGER: (*EQUALITY, *ORDER),
+    Kind.REAL: (*EQUALITY, *ORDER),
+    Kind.DECIMAL: (*EQUALITY, *ORDER),
+    Kind.BOOLEAN: EQUALITY,
+    Kind.DATE: (*EQUALITY, *ORDER),
+    Kind.TIMESTAMP: (*EQUALITY, *ORDER),
+    Kind.TIMESTAMPTZ: (*EQUALITY, *ORDER),
+    Kind.JSON: (),
+}
+
+
+def conditions_of(test: Test, texts: list[str]) -> list[Condition]:
+    """Return the condition of one argument, or none if it has no value and needs one."""
+    operator = test.operator
+    if not texts:
+        bare = {Operator.EQUAL: Operator.PRESENT, Operator.DIFFERENT: Operator.ABSENT}.get(operator)
+        return [_condition(test, bare)] if bare else []
+    _check_operator(test)
+    values = [_asked(test, text) for text in texts]
+    numbers = [value for value in values if value == value]  # NaN is not itself
+    if operator is Operator.DIFFERENT and not numbers:
+        return [_condition(test, Operator.PRESENT)]
+    return [_condition(test, operator, numbers)]
+
+
+def test_of(key: str, columns: Columns) -> Test:
+    """Return what a key asks of which column.
+
+    Raises:
+        Rejected: `bad_filter`: it names no column, or not with this operator.
+    """
+    match meaning_of(key, columns):
+        case Test() as test:
+            _check_operator(test)
+            return test
+        case Stranger() as stranger:
+            raise stranger.refusal()
+        case control:
+            raise Rejected("bad_filter", f"{shown(control.name)} is no column", column=key)
+
+
+def exact_condition(key: str, values: Iterable[str], columns: Columns) -> Condition:
+    """Return the condition of an argument whose values count as they are.
+
+    Raises:
+        Rejected: `bad_filter`: the key names no column, or not with this operator; or a value is
+            blank, not a number (NaN), or none of its column: it would be left out.
+    """
+    test = test_of(key, columns)
+    column, operator = test.column, test.operator
+    converted = []
+    for text in values:
+        value = _asked(test, text)
+        if not text.strip() or value != value:
+            raise Rejected("bad_filter", f"{key}: {str(text)!r} is no value", column=column.name)
+        converted.append(value)
+    return _condition(test, operator, converted)
+
+
+def _condition(test: Test, operator: Operator, values: Iterable[Any] = ()) -> Condition:
+    column = test.column
+    if test.path:
+        return InsideCondition(column.name, column.kind, operator, frozenset(values), test.path)
+    return Condition(column.name, column.kind, operator, _reduced(operator, list(values)))
+
+
+def _asked(test: Test, text: str) -> Any:
+    column, operator = test.column, test.operator
+    if test.path:
+        return asked_match(column, text, folded=operator in FOLDED)
+    if column.kind is not Kind.TEXT:
+        text = text.strip()
+    if operator in MATCH:
+        return asked_match(column, text, folded=operator in FOLDED)
+    if operator in ORDER:
+        return asked_bound(column, text, up=operator in (Operator.AT_LEAST, Operator.BELOW))
+    return asked_value(column, text)
+
+
+def _reduced(operator: Operator, values: list[Any]) -> frozenset[Any]:
+    if operator in (Operator.ABOVE, Operator.AT_LEAST):
+        return frozenset(sorted(values)[:1])
+    if operator in (Operator.BELOW, Operator.AT_MOST):
+        return frozenset(sorted(values)[-1:])
+    return frozenset(values)
+
+
+def _check_operator(test: Test) -> None:
+    column, operator = test.column, test.operator
+    allowed = _OPERATORS[column.kind]
+    if operator in allowed or test.path:
+        return
+    name, kind = column.name, column.kind.name.lower()
+    usable = " ".join(f"{name}{known}=" for known in allowed) or "only"
+    message = (
+        f"{name}{operator}= does not work on a column of {kind}: use {usable} {name} or {name}!"
+    )
+    if column.kind is Kind.JSON:
+        message += f", or {name}.key{operator}= for what is in it"
+    raise Rejected("bad_filter", message, column=name)

@@ -1,0 +1,220 @@
+"""Filters: the arguments of a URL as a Query: which rows, in what order, how many, which columns.
+
+Replay, live messages, HTTP and alert conditions all ask the same filter.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eventhub.columns import INT64, Columns, Kind, Spelling, numbers
+from eventhub.columns.told import AS_STORED
+from eventhub.errors import Rejected
+from eventhub.filters.arguments import (
+    Stranger,
+    Test,
+    Unknown,
+    is_ignored,
+    meaning_of,
+    nearest,
+    shown,
+)
+from eventhub.filters.comparisons import conditions_of
+from eventhub.filters.conditions import EVERYTHING, Condition, Filter, quoted
+
+_ALWAYS_TOLD = ("_method", "_seq", "id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What a reader asked for: which rows, in what order, how many, which columns."""
+
+    filter: Filter
+    sort: tuple[tuple[str, bool], ...] = ()
+    """Column and whether descending, most significant first; then order of creation."""
+    caseless: frozenset[str] = frozenset()
+    """Columns of `sort` whose case does not count."""
+    limit: int | None = None
+    """Rows of the replay at most; None for all."""
+    offset: int = 0
+    """Rows of the replay to leave out first."""
+    columns: tuple[str, ...]
+    """Of a replayed row, in order."""
+    picked: bool = False
+    """`columns` were asked for by name: nothing else is told."""
+    hidden: frozenset[str] = frozenset()
+    """Names left out, columns or not: everything else is told."""
+    spelling: Spelling = AS_STORED
+    """How what is told goes out."""
+    restriction: Filter = EVERYTHING
+    """What the endpoint's `open` lets the reader see; `filter` asks for no more."""
+
+    def within(self, restriction: Filter) -> "Query":
+        """Return the same query of nothing but what a restriction lets through."""
+        if not restriction.conditions:
+            return self
+        both = all_of([*self.filter.conditions, *restriction.conditions])
+        return replace(self, filter=both, restriction=restriction)
+
+    @property
+    def is_shaped(self) -> bool:
+        """Tell whether it says in what order, or how many: one row may change what others are."""
+        return bool(self.sort or self.offset) or self.limit is not None
+
+    @property
+    def picks(self) -> tuple[str, ...] | frozenset[str] | None:
+        """Hashable; equal where `pick` does the same. None where it changes nothing."""
+        if self.picked:
+            return self.columns
+        return self.hidden or None
+
+    def pick(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return what a live message tells this reader; the message itself without `_c`.
+
+        `_method`, `_seq` and `id` always stay. Keys that are no column stay unless columns
+        are asked for by name.
+        """
+        if self.picked:
+            front = [name for name in _ALWAYS_TOLD if name not in self.columns]
+            told = {name: value for name, value in message.items() if name in front}
+            told.update((name, message[name]) for name in self.columns if name in message)
+            return told
+        if self.hidden:
+            left_out = self.hidden.difference(_ALWAYS_TOLD)
+            return {name: value for name, value in message.items() if name not in left_out}
+        return message
+
+    def order_by(self) -> str:
+        """Return the ORDER BY text; the table has `_created_seq`, the order of creation."""
+        terms = []
+        for name, descending in self.sort:
+            value = f"lower({quoted(name)})" if name in self.caseless else quoted(name)
+            terms.append(f"{value} {'DESC NULLS LAST' if descending else 'ASC NULLS FIRST'}")
+        return ", ".join([*terms, "_created_seq"])
+
+
+def parse(
+    args: Mapping[str, Iterable[Any]], columns: Columns, unknown: Unknown | None = None
+) -> Query:
+    """Return the query that arguments mean for a table of these columns.
+
+    A hook may have left values that are not text: they are taken by their text, and None as no
+    value.
+
+    Args:
+        args: operators are part of the keys.
+        columns: of the table.
+        unknown: what becomes of keys and names that mean nothing; by default those that look like
+            a mistake are refused.
+
+    Raises:
+        Rejected: `bad_filter`, naming the column or argument at fault.
+    """
+    conditions = set()
+    for key, values in args.items():
+        match meaning_of(key, columns):
+            case Test() as test:
+                conditions.update(conditions_of(test, _texts(values)))
+            case Stranger() as stranger if not is_ignored(stranger, unknown):
+                raise stranger.refusal()
+            case _:
+                pass  # controls are read below
+    limit = _smallest(args, "_limit")
+    offset = _smallest(args, "_offset")
+    picked, hidden = _picked(args, columns, unknown)
+    sort, caseless = _sort(_texts(args.get("_sort", ())), columns, unknown)
+    return Query(
+        filter=all_of(conditions),
+        sort=sort,
+        caseless=caseless,
+        limit=None if limit is None or limit < 0 or limit not in INT64 else limit,
+        offset=min(max(offset or 0, 0), INT64[-1]),
+        columns=picked or tuple(name for name in columns.names if name not in hidden),
+        picked=bool(picked),
+        hidden=hidden,
+        spelling=columns.spelling,
+    )
+
+
+def all_of(conditions: Iterable[Condition]) -> Filter:
+    """Return the filter of some conditions, in its canonical order."""
+
+    def place(condition: Condition) -> tuple[str, str, list[str]]:
+        return condition.operator, repr(condition.place), sorted(map(repr, condition.values))
+
+    return Filter(tuple(sorted(set(conditions), key=place)))
+
+
+# --- Arguments ---------------------------------------------------------------------------------
+
+
+def _given(values: Iterable[Any]) -> list[str]:
+    """A hook that writes `"x"` for `["x"]` means one value, not one for each character."""
+    given = [values] if isinstance(values, str) else values
+    return [str(value) for value in given if value is not None]
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return [text for text in _given(values) if text]
+
+
+def _smallest(args: Mapping[str, Iterable[Any]], name: str) -> int | None:
+    try:
+        return min(map(numbers.whole, _given(args.get(name, ()))), default=None)
+    except ValueError:
+        message = f"{name} is not a whole number, as {name}=10"
+        raise Rejected("bad_filter", message, column=name) from None
+
+
+def _signed(text: str, columns: Columns) -> tuple[str, bool]:
+    """A column may be named `-x`: that one is meant, then."""
+    negative = text.startswith("-") and text not in columns
+    return text.removeprefix("-") if negative else text, negative
+
+
+def _sort(
+    texts: list[str], columns: Columns, unknown: Unknown | None
+) -> tuple[tuple[tuple[str, bool], ...], frozenset[str]]:
+    """Return the columns to sort by, and those of them whose case does not count: `name*`."""
+    sort: dict[str, bool] = {}
+    caseless = set()
+    for text in texts:
+        name, descending = _signed(text, columns)
+        bare = name.removesuffix("*")
+        if name in columns:
+            sort.setdefault(name, descending)
+        elif bare in columns and columns[bare].kind is Kind.TEXT:
+            if bare not in sort:
+                caseless.add(bare)
+            sort.setdefault(bare, descending)
+        elif unknown == "refuse" or not _is_list(text, columns):
+            _check_unknown("_sort", name, columns, unknown)
+    return tuple(sort.items()), frozenset(caseless)
+
+
+def _is_list(text: str, columns: Columns) -> bool:
+    """Tell whether columns are listed in one value, which Gramex ignores; they are repeated."""
+    return all(_signed(part, columns)[0] in columns for part in text.split(","))
+
+
+def _check_unknown(control: str, name: str, columns: Columns, unknown: Unknown | None) -> None:
+    if unknown != "ignore":
+        message = f"{control}: {shown(name)} is no column{nearest(name, columns.names)}"
+        raise Rejected("bad_filter", message, column=control)
+
+
+def _picked(
+    args: Mapping[str, Iterable[Any]], columns: Columns, unknown: Unknown | None
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the columns asked for by `_c`, or else the names that it leaves out."""
+    given = _given(args.get("_c", ()))
+    signed = [_signed(text, columns) for text in given]
+    for name, _ in signed:
+        if name not in columns:
+            _check_unknown("_c", name, columns, unknown)
+    picked = tuple(dict.fromkeys(name for name, minus in signed if not minus and name in columns))
+    hidden = frozenset(name for name, minus in signed if minus)
+    if given and not picked and (not hidden or hidden.issuperset(columns.names)):
+        message = f"_c leaves no column: choose among {', '.join(columns.names)}"
+        raise Rejected("bad_filter", message, column="_c")
+    return picked, frozenset() if picked else hidden

@@ -1,0 +1,50 @@
+"""Audit: a line in the log for everybody who was not let in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from aiohttp import web
+
+from eventhub.errors import EventHubError
+from eventhub.identity.origin import Proxies
+from eventhub.logs import limited
+
+MAX_TEXT: Final = 200
+"""Characters of what a client sent; it must not decide how long a line is."""
+_CODES: Final = ("unauthorized", "forbidden")
+
+
+@contextmanager
+def audited(request: web.Request, endpoint: str, proxies: Proxies) -> Iterator[None]:
+    """Log whoever is refused for who they are, or for the page that they come from."""
+    try:
+        yield
+    except EventHubError as error:
+        if error.code in _CODES:
+            note_refusal(request, error, endpoint, proxies)
+        raise
+
+
+def note_refusal(
+    request: web.Request, error: EventHubError, endpoint: str, proxies: Proxies
+) -> None:
+    """Log a request that was refused: `access_refused`."""
+    facts = {"endpoint": endpoint[:MAX_TEXT], "detail": error.message[:MAX_TEXT]}
+    if (origin := request.headers.get("Origin")) is not None:
+        facts["origin"] = origin[:MAX_TEXT]
+    by = client_of(request, proxies)
+    limited.warning("access_refused", by=by, reason=error.code, **facts)
+
+
+def note_cookie(request: web.Request, proxies: Proxies) -> None:
+    """Log a session cookie that is forged, has expired, or is of another key: `cookie_refused`."""
+    limited.warning("cookie_refused", by=client_of(request, proxies), path=request.path[:MAX_TEXT])
+
+
+def client_of(request: web.Request, proxies: Proxies) -> str:
+    """Return the address of a client: its own, or the last one that a trusted proxy tells."""
+    told = request.headers.getall("X-Forwarded-For", [])
+    if told and proxies.sent(request):
+        return told[-1].rpartition(",")[2].strip()[:MAX_TEXT]
+    return request.remote or "unknown"

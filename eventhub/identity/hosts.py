@@ -1,0 +1,150 @@
+"""Hosts: which names this hub answers to.
+
+A page can have its own name point at 127.0.0.1 once it is loaded (DNS rebinding): to its browser,
+and to whoever compares `Origin` with `Host`, the hub is then that page's own server. The name gives
+it away: no page can send another one, nor have an address for a name.
+
+A hub on loopback that was not told its names also serves a proxy on the same machine. So it takes a
+foreign name that no browser can have sent to it directly:
+
+- a browser leaves out the default port of a scheme, so a name with `:80` or `:443` was written by a
+  proxy;
+- a name without a dot is of this machine's own network: no page of the internet has one;
+- a page that came by HTTPS cannot reach a hub that speaks plain HTTP, so a proxy is between them;
+- a browser sends `Origin` with each WebSocket, so a WebSocket without one is not a browser's.
+"""
+
+import ipaddress
+import re
+from typing import Final, NamedTuple, Self
+
+from aiohttp import web
+
+from eventhub.config import Server
+from eventhub.errors import Misconfigured, Rejected
+from eventhub.identity.origin import NO_PROXIES, Proxies, forwarded
+
+_HOST: Final = re.compile(
+    r"(?P<name>\[[0-9a-fA-F:.%]+\]|[^\s/?#@:\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
+)
+_PROBES: Final = ("/healthz", "/readyz", "/metrics")
+"""Asked by address, by orchestrators; they look at the name before they tell anything."""
+
+
+class _Host(NamedTuple):
+    name: str
+    port: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        found = _HOST.fullmatch(text.strip())
+        if found is None:
+            return None
+        return cls(found["name"].strip("[]").lower().removesuffix("."), found["port"])
+
+    def covers(self, other: Self) -> bool:
+        """Tell whether this entry of `server.hosts` means a host."""
+        if self.port not in (None, other.port):
+            return False
+        if self.name.startswith("*."):
+            return other.name.endswith(self.name[1:])
+        return self.name in ("*", other.name)
+
+
+def is_loopback_name(text: str) -> bool:
+    """Tell whether a `Host` header names this machine: `localhost:8080`, `127.0.0.1`, `[::1]`."""
+    host = _Host.parse(text)
+    return host is not None and _is_loopback(host.name)
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _address(name)
+    return address is not None and address.is_loopback
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class Hosts:
+    """The names of one hub.
+
+    Raises:
+        Misconfigured: an entry of `server.hosts` is not of the form of a host.
+    """
+
+    def __init__(self, server: Server, proxies: Proxies = NO_PROXIES) -> None:
+        self._names = None if server.hosts is None else [_entry(text) for text in server.hosts]
+        if self._names == []:
+            raise Misconfigured("server: hosts: names no host: leave it out, or name one")
+        self._is_on_loopback = _is_loopback(server.host)
+        self._proxies = proxies
+
+    def check(self, request: web.Request) -> None:
+        """Let a request pass that was sent to a name of ours.
+
+        Raises:
+            Rejected: `forbidden`.
+        """
+        if request.path in _PROBES:
+            return
+        told = forwarded(request, "X-Forwarded-Host", self._proxies)
+        for text in request.headers.getall("Host", []):
+            is_known = self._is_ours(text) or (told is not None and _is_inner(text))
+            if not (is_known or (self._names is None and _is_by_proxy(request, text))):
+                raise _refused(text)
+        if told is not None and self._names is not None and not self._is_ours(told):
+            raise _refused(told)
+
+    def _is_ours(self, text: str) -> bool:
+        host = _Host.parse(text)
+        if host is None:
+            return False
+        if self._names is not None:
+            return any(entry.covers(host) for entry in self._names)
+        return not self._is_on_loopback or _is_loopback(host.name)
+
+
+def _is_inner(text: str) -> bool:
+    """Tell whether a trusted proxy may call us so: by address, or by a name without a domain."""
+    host = _Host.parse(text)
+    return host is not None and ("." not in host.name or _address(host.name) is not None)
+
+
+def _is_by_proxy(request: web.Request, text: str) -> bool:
+    """Tell whether no browser can have sent a request with this name to the hub directly."""
+    host = _Host.parse(text)
+    if host is None:
+        return False
+    if host.port in ("80", "443") or ("." not in host.name and _address(host.name) is None):
+        return True
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.headers.get("Upgrade", "").lower() == "websocket"
+    return origin.lower().startswith("https://") and not _is_tls(request)
+
+
+def _is_tls(request: web.Request) -> bool:
+    return bool(request.transport and request.transport.get_extra_info("sslcontext"))
+
+
+def _entry(text: str) -> _Host:
+    entry = _Host.parse(text)
+    if entry is None or "*" in entry.name[1:] or entry.name.startswith("."):
+        raise Misconfigured(
+            f"server: hosts: {text!r} is not of the form host, host:port, *.domain or *"
+        )
+    return entry
+
+
+def _refused(text: str) -> Rejected:
+    shown = text[:100]
+    return Rejected(
+        "forbidden", f"this hub is not called {shown!r}: add the name to `server.hosts`"
+    )

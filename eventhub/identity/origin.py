@@ -1,0 +1,225 @@
+"""Origin: which web pages may speak to an endpoint, and which proxies are believed.
+
+A browser sends cookies wherever a page asks it to, and WebSockets know no same-origin policy, so
+the hub itself must refuse pages of other sites (RFC 6455 section 10.2). It compares the `Origin`
+header, which no page can forge, with the host that the request was sent to. Programs that are not
+browsers send no `Origin` and are not held up: they could send any.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
+
+from aiohttp import web
+
+from eventhub.config import networks_of
+from eventhub.errors import Misconfigured, Rejected
+from eventhub.event import POSITION_HEADER
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_AUTHORITY = r"(?P<host>\[[0-9a-f:.]+\]|(?:\*\.)?[^\s/?#@:*\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
+_HOST = re.compile(_AUTHORITY)
+_ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://{_AUTHORITY}")
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
+    "Access-Control-Allow-Headers": (
+        "content-type, authorization, idempotency-key, if-match, last-event-id"
+    ),
+    "Access-Control-Max-Age": "600",  # seconds; a removed origin is found out after these
+}
+_EXPOSED = {"Access-Control-Expose-Headers": POSITION_HEADER}
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port of a page (RFC 6454 section 4), in lower case."""
+
+    scheme: str
+    host: str
+    port: int | None
+    """None for a scheme without a default port, as of browser extensions."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read `https://host:port`; None if it is anything else, as `null` is."""
+        found = _ORIGIN.fullmatch(text.lower())
+        if found is None:
+            return None
+        scheme = found["scheme"]
+        port = int(found["port"]) if found["port"] else _DEFAULT_PORTS.get(scheme)
+        return cls(scheme, found["host"], port)
+
+    def is_host(self, header: str, scheme: str | None = None) -> bool:
+        """Tell whether a `Host` header names this host and port, and the scheme is the same.
+
+        It is not compared if it is None: behind an unknown proxy that ends TLS nobody knows it.
+        """
+        found = _HOST.fullmatch(header.lower())
+        if found is None or self.scheme not in _DEFAULT_PORTS:
+            return False
+        if scheme is not None and self.scheme != scheme:
+            return False
+        port = int(found["port"]) if found["port"] else _DEFAULT_PORTS[self.scheme]
+        return (self.host, self.port) == (found["host"], port)
+
+    def covers(self, other: Self) -> bool:
+        """Tell whether `other` is this origin, or below it where the host begins with `*.`."""
+        if (self.scheme, self.port) != (other.scheme, other.port):
+            return False
+        if self.host.startswith("*."):
+            return other.host.endswith(self.host[1:])
+        return self.host == other.host
+
+
+class Proxies:
+    """The reverse proxies whose headers are believed, by address of the TCP peer."""
+
+    def __init__(self, trusted: Iterable[str] = ()) -> None:
+        try:
+            self._networks = networks_of(trusted)
+        except ValueError as error:
+            raise Misconfigured(f"auth: proxy: trusted: {error}") from None
+
+    def sent(self, request: web.Request) -> bool:
+        """Tell whether a trusted proxy is at the other end of the connection."""
+        peer = request.transport and request.transport.get_extra_info("peername")
+        if not isinstance(peer, tuple):  # gone, or a socket that has no address
+            return False
+        return self.trusts(peer[0])
+
+    def trusts(self, text: str) -> bool:
+        """Tell whether an address is that of a trusted proxy."""
+        address = ipaddress.ip_address(text.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address):
+            address = address.ipv4_mapped or address
+        return any(address in network for network in self._networks)
+
+    def by_tls(self, request: web.Request) -> bool:
+        """Tell whether a request came by TLS, to the hub or to a trusted proxy."""
+        told = request.headers.getall("X-Forwarded-Proto", [])
+        if told and self.sent(request):
+            return told[-1].rpartition(",")[2].strip().lower() in ("https", "wss")
+        return request.secure
+
+
+NO_PROXIES = Proxies()
+
+
+def check_origins(origins: Sequence[str], where: str) -> None:
+    """Check what `origins:` of an endpoint says, at start.
+
+    Raises:
+        Misconfigured: an entry could never match; it is told, not ignored.
+    """
+    for text in origins:
+        if text in ("*", "null"):
+            continue
+        origin = Origin.parse(text)
+        if origin is None or "" in origin.host.removesuffix(".").split("."):
+            raise Misconfigured(
+                f"{where}: origins: {text!r} is not of the form https://host, https://host:port,"
+                " https://*.host or *"
+            )
+
+
+def check_origin(
+    request: web.Request, origins: Sequence[str], proxies: Proxies = NO_PROXIES
+) -> None:
+    """Let pass the hub's own pages, those that `origins` names, and what is no browser.
+
+    Raises:
+        Rejected: `forbidden`.
+    """
+    sent = request.headers.getall("Origin", [])
+    if not sent:
+        _check_embedding(request, origins)
+        return
+    if len(sent) == 1 and _is_own(sent[0], request, proxies):
+        return
+    if len(sent) > 1 or not _is_named(sent[0], origins):
+        raise Rejected("forbidden", "a page of this origin may not; `origins:` does not name it")
+
+
+def _check_embedding(request: web.Request, origins: Sequence[str]) -> None:
+    """Refuse rows to a page of another site that embeds them, as an image or a script.
+
+    A browser sends no `Origin` then, but says where the request comes from (Fetch Metadata). Who
+    follows a link is let in: no page can read what another tab shows.
+    """
+    if not is_embedding(request) or _is_named(_referring(request), origins):
+        return
+    raise Rejected("forbidden", "a page of another site may not embed this; see `origins:`")
+
+
+def is_embedding(request: web.Request) -> bool:
+    """Tell whether a page of another site asks, without being left for the answer."""
+    if request.headers.get("Sec-Fetch-Site", "").lower() not in ("cross-site", "same-site"):
+        return False
+    mode, dest = (request.headers.get(f"Sec-Fetch-{k}", "").lower() for k in ("Mode", "Dest"))
+    return not (request.method in ("GET", "HEAD") and mode == "navigate" and dest == "document")
+
+
+def _referring(request: web.Request) -> str:
+    """Return the origin of the page that a browser names; no page can make up another's."""
+    parts = request.headers.get("Referer", "").split("/", 3)
+    return "/".join(parts[:3])
+
+
+def cors_headers(
+    request: web.Request, origins: Sequence[str], proxies: Proxies = NO_PROXIES
+) -> dict[str, str]:
+    """Return the headers that let a named page read the answer (Fetch standard, section 3.3).
+
+    Cookies are let through only for an origin that is named: `*` and `null` are anybody.
+    """
+    sent = request.headers.get("Origin")
+    headers = {"Vary": "Origin"} if origins else {}
+    if sent is None and is_embedding(request) and _is_named(_referring(request), origins):
+        return {**headers, "Cross-Origin-Resource-Policy": "cross-origin"}
+    if sent is None or _is_own(sent, request, proxies) or not _is_named(sent, origins):
+        return headers
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    if _is_named(sent, [text for text in origins if text not in ("*", "null")]):
+        headers |= {
+            "Access-Control-Allow-Origin": sent,
+            "Access-Control-Allow-Credentials": "true",
+        }
+    else:
+        headers["Access-Control-Allow-Origin"] = "*" if "*" in origins else "null"
+    return headers | (_PREFLIGHT if request.method == "OPTIONS" else _EXPOSED)
+
+
+def _is_own(sent: str, request: web.Request, proxies: Proxies) -> bool:
+    origin = Origin.parse(sent)
+    if origin is None:
+        return False
+    told = forwarded(request, "X-Forwarded-Host", proxies)
+    host = request.headers.get("Host", "") if told is None else told
+    return origin.is_host(host, _scheme_of(request, proxies))
+
+
+def forwarded(request: web.Request, header: str, proxies: Proxies) -> str | None:
+    """Return what a trusted proxy says of the request that it got; None if none says anything."""
+    sent = request.headers.getall(header, [])
+    if not sent or not proxies.sent(request):
+        return None
+    # A proxy may append to what the client sent, so only the last word is surely its own.
+    return sent[-1].rpartition(",")[2].strip()
+
+
+def _scheme_of(request: web.Request, proxies: Proxies) -> str | None:
+    """Return the scheme that the browser used, if it is known."""
+    told = forwarded(request, "X-Forwarded-Proto", proxies)
+    if told is not None:
+        return {"ws": "http", "wss": "https"}.get(told.lower(), told.lower())
+    return "https" if request.secure else None
+
+
+def _is_named(sent: str, origins: Sequence[str]) -> bool:
+    if "*" in origins or (sent == "null" and "null" in origins):
+        return True
+    origin = Origin.parse(sent)
+    if origin is None or "*" in origin.host:
+        return False
+    named = (Origin.parse(text) for text in origins)
+    return any(entry.covers(origin) for entry in named if entry is not None)

@@ -1,0 +1,205 @@
+"""Sessions: an encrypted cookie gives each browser an id that stays.
+
+The cookie goes out with the first answer of any kind. aiohttp-session's own middleware saves it
+only into plain responses, never into a WebSocket's upgrade or a stream, whose headers are sent
+before the handler returns; so it is saved here when headers are about to be sent.
+"""
+
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as HttpHandler
+from aiohttp.typedefs import Middleware
+from aiohttp_session import Session as CookieSession
+from aiohttp_session.cookie_storage import EncryptedCookieStorage
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from eventhub.config import Session
+from eventhub.errors import Misconfigured
+from eventhub.identity.audit import note_cookie
+from eventhub.identity.expiry import wall_clock
+from eventhub.identity.origin import NO_PROXIES, Proxies
+from eventhub.ingest.receipts import NOBODY, WINDOW, Owner
+
+KEY_FILE = "session.key"
+Saver = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+StorageOf = Callable[[web.Request], EncryptedCookieStorage]
+NAME = "eventhub"
+"""Of the cookie, where the configuration has none."""
+_SESSION = web.RequestKey("session", CookieSession)
+_CAME = web.RequestKey("came", bool)
+"""The request had the session's cookie."""
+_SALT = b"eventhub session cookie"
+"""Fixed, so that all gateways with one secret read each other's cookies."""
+
+
+def setup_sessions(
+    app: web.Application, session: Session, folder: Path, proxies: Proxies = NO_PROXIES
+) -> None:
+    """Give every client of an application a session with an `id`.
+
+    Args:
+        app: not yet started; `session_of` works in its handlers from then on.
+        session: what the configuration says about the cookie.
+        folder: where the key is kept if the configuration has no secret.
+        proxies: whose word is taken for a client's address.
+
+    Raises:
+        Misconfigured: the secret is empty, or the kept key cannot be read or made.
+    """
+    text = kept_secret(folder / KEY_FILE) if session.secret is None else session.secret
+    key = cookie_key(text)
+    storages = {is_secure: _storage(key, session, is_secure) for is_secure in (False, True)}
+
+    def storage_of(request: web.Request) -> EncryptedCookieStorage:
+        is_secure = proxies.by_tls(request) if session.secure is None else session.secure
+        return storages[is_secure]
+
+    app.middlewares.append(_opener(storage_of, session, proxies))
+    app.on_response_prepare.append(_saver(storage_of))
+
+
+def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieStorage:
+    """Return what reads and writes the cookie of requests by TLS, or of others.
+
+    Browsers take a `__Host-` cookie from no other host and no plain HTTP (RFC 6265bis).
+    """
+    default = f"__Host-{NAME}" if is_secure else NAME
+    return _Storage(
+        key,
+        cookie_name=session.cookie or default,
+        max_age=session.max_age,
+        secure=is_secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def session_of(request: web.Request) -> CookieSession:
+    """Return the session of a request; what is put in it before headers are sent is kept."""
+    return request[_SESSION]
+
+
+def session_owner(request: web.Request) -> Owner:
+    """Return whose keys those of a client are that nobody is logged in on.
+
+    Without the cookie it may never come with one, as curl does not.
+    """
+    session = session_of(request)
+    if not request[_CAME]:
+        return NOBODY
+    age = wall_clock() - session.get("born", session.created)
+    return Owner(session=str(session["id"]), is_new=age < WINDOW.total_seconds())
+
+
+def end_of(session: CookieSession, config: Session) -> float:
+    """Return the Unix time at which a session ends, however much it is used."""
+    return float(session.get("born", session.created)) + config.max_life
+
+
+def logged_in(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the attributes of the user that a session is logged in as, if it is."""
+    user = session.get("user")
+    return user if isinstance(user, dict) else None
+
+
+def cookie_key(secret: str) -> bytes:
+    """Return the 32-byte key of the cookies that a secret, any text, stands for.
+
+    By scrypt, 40 ms once: every client holds a ciphertext of its own to try guesses on.
+
+    Raises:
+        Misconfigured: the secret is empty, as of a variable that is not set.
+    """
+    if not secret.strip():
+        raise Misconfigured("auth: session: secret is empty")
+    return Scrypt(salt=_SALT, length=32, n=2**14, r=8, p=1).derive(secret.encode())
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret in a file; the first of several processes to come makes it.
+
+    Raises:
+        Misconfigured: it cannot be read or made, or is empty.
+    """
+    try:
+        if not path.exists():
+            _make_secret(path)
+        text = path.read_text("ascii")
+    except (OSError, UnicodeError) as error:
+        raise Misconfigured(f"the key of the session cookies, {path}: {error}") from error
+    if not text.strip():
+        raise Misconfigured(f"the key of the session cookies, {path}, is empty: delete the file")
+    return text
+
+
+class _Storage(EncryptedCookieStorage):
+    def load_cookie(self, request: web.Request) -> str | None:
+        """Leave out what is not ASCII: Fernet fails on it instead of refusing it."""
+        cookie = super().load_cookie(request)
+        return cookie if cookie is None or cookie.isascii() else None
+
+
+def _opener(storage_of: StorageOf, config: Session, proxies: Proxies) -> Middleware:
+    @web.middleware
+    async def open_session(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+        storage = storage_of(request)
+        session = await storage.load_session(request)
+        if session.new and storage.cookie_name in request.cookies:
+            note_cookie(request, proxies)
+        if "id" in session and wall_clock() > end_of(session, config):
+            session.invalidate()
+        request[_CAME] = "id" in session
+        if "id" not in session or _is_half_spent(session):
+            session["born"] = session.get("born", session.created if "id" in session else _now())
+            session["id"] = session.get("id") or secrets.token_urlsafe(16)
+        request[_SESSION] = session
+        return await handler(request)
+
+    return open_session
+
+
+def _is_half_spent(session: CookieSession) -> bool:
+    """Renewed here, a session in use goes on; the cookie is not sent with every answer."""
+    age = wall_clock() - session.created
+    return session.max_age is not None and age > session.max_age / 2
+
+
+def _now() -> int:
+    return int(wall_clock())
+
+
+def _saver(storage_of: StorageOf) -> Saver:
+    async def save_session(request: web.Request, response: web.StreamResponse) -> None:
+        session = request.get(_SESSION)
+        if session is None or not session._changed:
+            return
+        storage = storage_of(request)
+        await storage.save_session(request, response, session)
+        # aiohttp has made headers of `response.cookies` before it sends this signal.
+        morsel = response.cookies[storage.cookie_name]
+        response.headers.add("Set-Cookie", morsel.OutputString())
+
+    return save_session
+
+
+def _make_secret(path: Path) -> None:
+    """Write a random secret that only this user can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)  # unlike rename, never replaces what another process made
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()

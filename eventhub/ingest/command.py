@@ -1,0 +1,205 @@
+"""Command: one message as its sender means it, read from the JSON of a frame or a body.
+
+Everything here is decided without the endpoint it was sent to, and without the log.
+"""
+
+import math
+import re
+import secrets
+from contextlib import suppress
+from decimal import Decimal
+from itertools import count
+from typing import Any, Literal
+
+import msgspec
+
+from eventhub.columns import numbers
+from eventhub.errors import Rejected
+from eventhub.event import METHODS, Method
+from eventhub.filters.arguments import GRAMEX_CONTROLS, Unknown, nearest, shown
+from eventhub.ingest.receipts import NOBODY, Owner, digest_of, write_id
+
+MAX_MESSAGES = 10_000
+"""In one frame or body: what one client may keep the hub busy with at once."""
+MAX_DEPTH = 64
+"""Nesting of a message: every reader must be able to decode its event, however deep its stack."""
+_PROCESS = "w" + secrets.token_urlsafe(12) + "."
+_WRITES = count()
+"""With the process's random part: ids of writes that no other process uses."""
+_DECODER = msgspec.json.Decoder()
+CONTROLS = ("_method", "_key", "_if_seq", "_ref", "_alert")
+"""Of a message. What Gramex pages send besides is dropped; any other is a mistake."""
+_KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _exact(text: str) -> float | Decimal:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    try:
+        written = Decimal(text)
+    except ArithmeticError:  # an exponent of twenty digits
+        return number
+    return number if Decimal(repr(number)) == written else written
+
+
+_EXACT_DECODER = msgspec.json.Decoder(float_hook=_exact)
+
+
+def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
+    """Return the messages of a frame or body: one for an object, several for an array.
+
+    Args:
+        text: the frame or body.
+        exact: read a number that no float holds, such as 12345678901234567.89, as a `Decimal` where
+            it is the value of a message's key.
+
+    Raises:
+        Rejected: `bad_json`, or `too_large` for more than `MAX_MESSAGES`.
+    """
+    try:
+        decoded = (_EXACT_DECODER if exact else _DECODER).decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise Rejected("bad_json", f"not JSON: {error}") from None
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(text, MAX_DEPTH + 1):
+        raise Rejected("bad_json", f"a message is nested {MAX_DEPTH} deep at the most")
+    if exact:
+        decoded = _plain_within(decoded, 2 if isinstance(decoded, list) else 1)
+    if not isinstance(decoded, list):
+        return [decoded]
+    if len(decoded) > MAX_MESSAGES:
+        raise Rejected("too_large", f"an array holds {MAX_MESSAGES} messages at the most")
+    return decoded
+
+
+def _plain_within(value: Any, levels: int) -> Any:
+    """Return a value with floats for all exact numbers that are nested deeper than some levels."""
+    if isinstance(value, dict):
+        return {key: _plain_within(part, levels - 1) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain_within(part, levels - 1) for part in value]
+    return float(value) if isinstance(value, Decimal) and levels < 0 else value
+
+
+def _is_deep(text: bytes, most: int) -> bool:
+    """Tell whether more lists and objects than so many are nested in each other.
+
+    Of text that is JSON. What is empty is taken away, again and again: each time one level of each
+    branch goes. A megabyte takes milliseconds, where looking at all its values takes a second.
+    """
+    brackets = _STRING.sub(b"", text).translate(_BRACKETS, _NO_BRACKETS)
+    for _ in range(most):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the row must be for a write to pass (RFC 9110 section 13.1): sequences, or `*` for any.
+
+    A number stands for the row's last event; 0 for a row that never was.
+    """
+
+    match: frozenset[int] | Literal["*"] | None = None
+    """The last event is one of these; `*`: the row exists."""
+    none_match: frozenset[int] | Literal["*"] | None = None
+    """The last event is none of these; `*`: the row does not exist."""
+
+    def holds(self, sequence: int, *, exists: bool) -> bool:
+        """Tell whether the last event of a row lets the write pass."""
+        if self.match is not None and not _is_among(self.match, sequence, exists=exists):
+            return False
+        return self.none_match is None or not _is_among(self.none_match, sequence, exists=exists)
+
+
+def _is_among(wanted: frozenset[int] | Literal["*"], sequence: int, *, exists: bool) -> bool:
+    return exists if wanted == "*" else sequence in wanted
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One message as its sender means it: controls read, the rest untouched."""
+
+    method: Method
+    message: dict[str, Any]
+    """Without controls but `_method`, which is here upper-cased."""
+    write: str
+    is_keyed: bool = False
+    digest: str = ""
+    """Of a message with a key: what a retry has in common with it."""
+    earlier: str | None = None
+    """What `write` was, if the client used the key before it had a session."""
+    if_sequence: int | None = None
+    precondition: Precondition | None = None
+    """What HTTP headers say beyond `if_sequence`."""
+    alert: bool = True
+
+    @classmethod
+    def parse(
+        cls,
+        raw: object,
+        *,
+        method: str | None = None,
+        owner: Owner = NOBODY,
+        unknown: Unknown | None = None,
+        precondition: Precondition | None = None,
+    ) -> "Command":
+        """Read the controls of a message.
+
+        Args:
+            raw: the decoded JSON.
+            method: what the transport says where the message says nothing; default POST.
+            precondition: what else the transport says.
+            owner: of the key: nobody's key is another's.
+            unknown: `ignore` drops controls that there are not.
+
+        Raises:
+            Rejected: `bad_json`, `bad_method` or `bad_control`.
+        """
+        if not isinstance(raw, dict):
+            raise Rejected("bad_json", "a message is a JSON object")
+        known = _method(raw.get("_method", method or "POST"))
+        message = {"_method": known}
+        message.update([item for item in raw.items() if item[0][:1] != "_"])
+        if len(message) <= len(raw) and unknown != "ignore":
+            _check_controls(raw)
+        key = raw.get("_key")
+        return cls(
+            method=known,
+            message=message,
+            write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, owner),
+            is_keyed=key is not None,
+            digest="" if key is None else digest_of(known, message),
+            earlier=write_id(key) if key is not None and owner.is_new else None,
+            if_sequence=_if_sequence(raw.get("_if_seq")),
+            precondition=precondition,
+            alert=raw.get("_alert") not in (False, "false", "0"),
+        )
+
+
+def _check_controls(raw: dict[str, Any]) -> None:
+    for name in raw:
+        if name[:1] == "_" and name not in _KNOWN:
+            message = f"{shown(name)} is no control of a message{nearest(name, CONTROLS)}"
+            raise Rejected("bad_control", message, column=name)
+
+
+def _method(name: object) -> Method:
+    for method in METHODS:
+        if isinstance(name, str) and method == name.upper():
+            return method
+    raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
+
+
+def _if_sequence(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = numbers.whole(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Rejected("bad_control", "_if_seq must be the sequence of the row's last event")
+    return value

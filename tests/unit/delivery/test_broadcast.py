@@ -1,0 +1,282 @@
+"""Everyone gets what was written to it, in order, whether or not the kernel takes a list."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import structlog
+import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventhub.delivery import broadcast as broadcast_module
+from eventhub.delivery import io_submit as aio
+from eventhub.delivery.broadcast import FEW, Broadcast, Crowd, Line
+
+SOCKET_BYTES = 4096
+"""What the kernel is asked to keep for each; it takes several times as much."""
+DEADLINE_SECONDS = 10.0
+LOOPS: dict[str, Callable[[Coroutine[Any, Any, None]], None]] = {
+    "asyncio": asyncio.run,
+    "uvloop": uvloop.run,
+}
+
+
+class Counting(asyncio.WriteTransport):
+    """A transport that counts what is written by it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self.writes = 0
+        self._transport = transport
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes += 1
+        self._transport.write(data)
+
+
+class Client(asyncio.Protocol):
+    """Both ends of a connection; also the server's protocol."""
+
+    def __init__(self) -> None:
+        self.is_lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast("asyncio.Transport", transport)
+        self.counting = Counting(self.transport)
+        self.line = Line(self.counting)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.line.leave()
+        self.is_lost = True
+
+    def hear(self, end: socket.socket) -> None:
+        self.end = end
+        self.expected = b""
+
+    async def received(self, size: int) -> bytes:
+        """Read as much as was written, or to the end."""
+        got = b""
+        while len(got) < size:
+            if not (part := await asyncio.get_running_loop().sock_recv(self.end, 1 << 16)):
+                break
+            got += part
+        return got
+
+
+@asynccontextmanager
+async def clients(count: int) -> AsyncIterator[list[Client]]:
+    """Connect some, none of which reads by itself."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(DEADLINE_SECONDS), AsyncExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        found = []
+        for _ in range(count):
+            end = stack.enter_context(socket.socket())
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
+            end.connect(listener.getsockname())
+            end.setblocking(False)
+            accepted, _ = listener.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+            transport, client = await loop.connect_accepted_socket(Client, accepted)
+            stack.callback(transport.abort)
+            client.hear(end)
+            found.append(client)
+        yield found
+
+
+def crowd(found: Sequence[Client]) -> Crowd:
+    made = Crowd()
+    for client in found:
+        made.add(client.line)
+    return made
+
+
+steps = st.one_of(
+    st.tuples(st.just("all"), st.integers(1, 40_000), st.just(0)),
+    st.tuples(st.sampled_from(["one", "away"]), st.integers(1, 40_000), st.integers(0, 4)),
+    st.tuples(st.just("read"), st.integers(1, 40_000), st.integers(0, 4)),
+)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@given(
+    script=st.lists(steps, max_size=12), at_once=st.sampled_from([2, 512]), is_alone=st.booleans()
+)
+def test_each_gets_all_that_was_written_to_it_in_order(
+    loop: str, script: list[tuple[str, int, int]], at_once: int, is_alone: bool
+) -> None:
+    """Whatever else is written to some, and however little they read."""
+
+    async def scenario() -> None:
+        async with clients(5) as found:
+            broadcast, everybody = Broadcast(), crowd(found)
+            if is_alone:
+                broadcast.close()
+            with closing(broadcast):
+                for number, (what, size, which) in enumerate(script):
+                    data = bytes([number + 1]) * size
+                    concerned = found if what == "all" else [found[which]]
+                    if what == "read":
+                        unread = len(concerned[0].expected)
+                        got = await concerned[0].received(min(size, unread))
+                        assert concerned[0].expected.startswith(got)
+                        concerned[0].expected = concerned[0].expected[len(got) :]
+                        continue
+                    if what == "all":
+                        broadcast.write(everybody, data)
+                    elif what == "one":
+                        concerned[0].line.write(data)
+                    else:  # one leaves, and comes back when it has more than it was told
+                        everybody.discard(concerned[0].line)
+                        concerned[0].line.write(data)
+                        everybody.add(concerned[0].line)
+                    for client in concerned:
+                        client.expected += data
+                for client in found:
+                    assert await client.received(len(client.expected)) == client.expected
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broadcast_module, "FEW", 0)
+        patch.setattr(aio, "MAX_WRITES", at_once)
+        LOOPS[loop](scenario())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_is_free_costs_no_call_of_its_own(loop: str) -> None:
+    """And who has something waiting is written to by its transport."""
+
+    async def scenario() -> None:
+        async with clients(FEW + 4) as found:
+            everybody, full = crowd(found), found[3]
+            full.line.write(b"x" * (1 << 20))
+            assert full.transport.get_write_buffer_size()
+            with closing(Broadcast()) as broadcast:
+                for _ in range(2):
+                    broadcast.write(everybody, b"hello")
+                assert [client.counting.writes for client in found] == [
+                    3 * (client is full) for client in found
+                ]
+                for client in found:
+                    size = 10 + (1 << 20) * (client is full)
+                    assert (await client.received(size))[-10:] == b"hellohello"
+                broadcast.write(everybody, b"again")
+            assert full.counting.writes == 3  # nothing waits any more
+            assert await full.received(5) == b"again"
+
+    LOOPS[loop](scenario())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_is_gone_is_noticed_and_keeps_nobody_from_anything(loop: str) -> None:
+    async def scenario() -> None:
+        async with clients(FEW + 4) as found:
+            gone, aborted = found[2], found[5]
+            gone.end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.end.close()  # a reset, which the loop has not seen when it is written to
+            aborted.transport.abort()
+            others = [client for client in found if client not in (gone, aborted)]
+            with closing(Broadcast()) as broadcast:
+                everybody = crowd(found)
+                broadcast.write(everybody, b"hello")
+                for client in others:
+                    assert await client.received(5) == b"hello"
+                while not (gone.is_lost and aborted.is_lost):
+                    await asyncio.sleep(0)
+                assert set(everybody) == {client.line for client in others}
+                broadcast.write(everybody, b"again")
+            for client in others:
+                assert await client.received(5) == b"again"
+
+    LOOPS[loop](scenario())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_gets_the_descriptor_of_one_who_left_is_told_nothing(loop: str) -> None:
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as newcomer:
+            newcomer.connect(listener.getsockname())
+            newcomer.settimeout(DEADLINE_SECONDS)
+            async with clients(FEW + 4) as found:
+                everybody, left = crowd(found), found[3]
+                with closing(Broadcast()) as broadcast:
+                    broadcast.write(everybody, b"hello")
+                    left.transport.abort()
+                    while not left.is_lost:
+                        await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # it is closed after that
+                    with ExitStack() as accepted:
+                        at = accepted.enter_context(listener.accept()[0])
+                        while at.fileno() < left.line.fd:  # the lowest that is free
+                            at = accepted.enter_context(at.dup())
+                        assert at.fileno() == left.line.fd
+                        broadcast.write(everybody, b"secret")
+                        at.sendall(b"welcome")
+                        assert newcomer.recv(100) == b"welcome"
+
+    LOOPS[loop](scenario())
+
+
+async def test_without_such_a_call_everybody_is_written_to_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(aio, "_CALLS", {})
+    async with clients(FEW + 1) as found:
+        broadcast, everybody = Broadcast(), crowd(found)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(2):
+                broadcast.write(everybody, b"hello")
+        for client in found:
+            assert await client.received(10) == b"hellohello"
+        assert [entry["event"] for entry in logs] == ["broadcast_without_aio"]
+
+
+async def test_what_is_no_descriptor_hinders_nobody() -> None:
+    """The kernel stops at it: what comes after it in the list is said not to be written."""
+    async with clients(3) as found:
+        first, other, last = (client.line.fd for client in found)
+        none = os.dup(other)
+        os.close(none)
+        with closing(aio.Writer()) as writer:
+            batch = writer.batch
+            assert writer.write(batch([first, none, last]), b"hello") == [(none, 0), (last, 0)]
+            assert writer.write(batch([none, first]), b"again") == [(none, 0), (first, 0)]
+            assert writer.write(batch([first, other, last]), b"there") == []
+            assert writer.write(batch([]), b"nobody") == []
+        assert await found[0].received(10) == b"hellothere"
+        assert await found[1].received(5) == b"there"
+        assert await found[2].received(5) == b"there"
+
+
+def test_what_the_kernel_kept_is_given_back() -> None:
+    def kept() -> int:
+        return Path("/proc/self/maps").read_text().count("[aio]")
+
+    before = kept()
+    writer = aio.Writer()
+    assert kept() == before + 1
+    writer.close()
+    assert kept() == before
+
+
+async def test_what_is_encrypted_or_no_socket_goes_through_its_transport() -> None:
+    class Encrypted(asyncio.Transport):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return {"socket": found[0].end, "sslcontext": object()}.get(name, default)
+
+    async with clients(1) as found:
+        assert Line(Encrypted()).fd == -1
+        assert Line(asyncio.Transport()).fd == -1
+        assert Line(found[0].transport).fd >= 0

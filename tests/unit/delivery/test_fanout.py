@@ -1,0 +1,385 @@
+"""Who is up to date is told of every event once, in order; who falls behind costs nothing."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from eventhub.delivery.broadcast import Broadcast
+from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.frames import Form
+from eventhub.delivery.groups import Groups
+from eventhub.delivery.view import View
+from eventhub.event import StoredEvent
+from eventhub.feed import TURN_EVENTS, Feed, Ring
+from eventhub.filters.query import parse
+from eventhub.memory import MemoryStream
+from tests.builders import channel, make_event
+from tests.subscribing import (
+    Frame,
+    Pipe,
+    Reading,
+    append,
+    eventually,
+    history,
+    line_by,
+    parse_frames,
+    reading,
+    turns,
+)
+
+
+def stored(sequence: int, size: int = 10) -> StoredEvent:
+    return StoredEvent(sequence, make_event(), bytes(size))
+
+
+def sequences(events: list[StoredEvent] | None) -> list[int] | None:
+    return None if events is None else [event.sequence for event in events]
+
+
+# --- Ring
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    floor=st.integers(0, 3),
+    gaps=st.lists(st.integers(1, 3), max_size=12),
+    sizes=st.lists(st.integers(1, 40), min_size=12, max_size=12),
+    max_bytes=st.integers(0, 120),
+    cut=st.integers(0, 12),
+)
+def test_the_ring_has_exactly_what_follows_a_position_or_says_that_it_forgot(
+    floor: int, gaps: list[int], sizes: list[int], max_bytes: int, cut: int
+) -> None:
+    numbers = [floor + sum(gaps[: n + 1]) for n in range(len(gaps))]
+    events = [stored(number, size) for number, size in zip(numbers, sizes, strict=False)]
+    ring = Ring(floor, max_bytes)
+    ring.extend(events[:cut])
+    ring.extend(events[cut:])
+    forgotten = 0
+    while sum(event.size for event in events[forgotten:]) > max_bytes:
+        forgotten += 1
+    oldest = numbers[forgotten - 1] if forgotten else floor
+    for position in range(floor + sum(gaps) + 2):
+        expected = [number for number in numbers if number > position]
+        if position < oldest:
+            assert ring.after(position, 100) is None
+        else:
+            assert sequences(ring.after(position, 100)) == expected
+            assert sequences(ring.after(position, 2)) == expected[:2]
+
+
+def test_an_event_larger_than_the_ring_is_forgotten_at_once() -> None:
+    ring = Ring(0, 100)
+    ring.extend([stored(1), stored(2, 101)])
+    assert ring.after(1, 10) is None
+    assert ring.after(2, 10) == []
+    ring.extend([stored(3)])
+    assert sequences(ring.after(2, 10)) == [3]
+
+
+# --- Fanout
+
+
+@dataclass(eq=False)
+class Listener:
+    """A member that keeps what it is told; a full one takes it, but no more."""
+
+    view: View
+    position: int = 0
+    when_full: Callable[["Listener"], None] | None = None
+    told: list[bytes] = field(default_factory=list)
+    beats: int = 0
+    catches_up: int = 0
+
+    def __post_init__(self) -> None:
+        self.line = line_by(self.write)
+
+    def write(self, data: bytes) -> None:
+        self.told.append(data)
+        if self.when_full is not None:
+            self.when_full(self)
+
+    def beat(self) -> None:
+        self.beats += 1
+
+    async def catch_up(self) -> None:
+        self.catches_up += 1
+
+
+async def test_only_who_is_at_the_head_is_attached() -> None:
+    async with reading() as hub:
+        await hub.write(_method="POST", id="1")
+        listener = Listener(hub.view())
+        for position, expected in ((0, False), (2, False), (1, True)):
+            listener.position = position
+            assert hub.fanout.attach(listener) is expected
+            assert hub.fanout.is_attached(listener) is expected
+
+
+async def test_nobody_is_told_after_detaching() -> None:
+    async with reading() as hub:
+        stays, leaves = Listener(hub.view()), Listener(hub.view())
+        assert hub.fanout.attach(stays)
+        assert hub.fanout.attach(leaves)
+        hub.fanout.detach(leaves)
+        hub.fanout.detach(leaves)
+        await hub.write(_method="POST", id="1")
+        assert (len(stays.told), len(leaves.told)) == (1, 0)
+
+
+async def test_equal_views_share_one_encoding() -> None:
+    """Text and order of the arguments differ, but not what they mean."""
+    async with reading() as hub:
+        first = Listener(hub.view(text=["a", "b"], votes=["1"]))
+        second = Listener(hub.view(votes=["01"], text=["b", "a", "a"]))
+        bare = Listener(hub.view(Form.BARE, text=["a", "b"], votes=["1"]))
+        for listener in (first, second, bare):
+            assert hub.fanout.attach(listener)
+        await hub.write(_method="POST", id="1", text="a", votes=1)
+        assert first.told[0] is second.told[0]
+        assert b"_seq" in first.told[0]
+        assert b"_seq" not in bare.told[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "options"),
+    [
+        ({"text": ["a"]}, {}),
+        ({"_c": ["text"]}, {}),
+        ({"_c": ["-text"]}, {}),
+        ({}, {"form": Form.BARE}),
+        ({}, {"form": Form.SSE}),
+        ({}, {"history": True}),
+    ],
+)
+async def test_views_that_tell_something_else_are_told_apart(
+    other: dict[str, Any], options: dict[str, Any]
+) -> None:
+    async with reading() as hub:
+        plain, special = Listener(hub.view()), Listener(hub.view(**options, **other))
+        assert hub.fanout.attach(plain)
+        assert hub.fanout.attach(special)
+        await hub.write(_method="POST", id="1", text="b", votes=1)
+        assert plain.told
+        assert plain.told != special.told
+
+
+async def test_a_burst_is_one_write_for_each_member() -> None:
+    async with reading() as hub:
+        listener = Listener(hub.view())
+        assert hub.fanout.attach(listener)
+        for number in range(10):
+            await append(hub.stream, _method="POST", id=f"{number}")
+        await hub.fanout.feed.reached(10, 5)
+        assert len(listener.told) == 1
+        assert len(parse_frames(listener.told[0])) == 10
+
+
+async def test_a_member_that_is_full_leaves_and_catches_up_by_itself() -> None:
+    async with reading() as hub:
+        full, other = Listener(hub.view(), when_full=hub.fanout.lag), Listener(hub.view())
+        assert hub.fanout.attach(full)
+        assert hub.fanout.attach(other)
+        await hub.write(_method="POST", id="1")
+        await hub.write(_method="POST", id="2")
+        assert (len(full.told), len(other.told)) == (1, 2)
+        assert (full.position, full.catches_up) == (1, 1)
+        assert not hub.fanout.is_attached(full)
+
+
+async def test_who_listens_before_the_fanout_has_a_batch_before_the_subscribers() -> None:
+    async with reading() as hub:
+        member, seen = Listener(hub.view()), list[tuple[list[int], int]]()
+        assert hub.fanout.attach(member)
+        hub.fanout.feed.listeners.insert(
+            0, lambda batch: seen.append(([each.sequence for each in batch], len(member.told)))
+        )
+        await hub.write(_method="POST", id="1")
+        assert seen == [([1], 0)]
+
+
+async def test_reached_waits_until_it_was_handed_out_but_no_longer_than_told() -> None:
+    async with reading() as hub, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(hub.fanout.feed.reached(n, 5)) for n in (2, 1)]
+        await hub.write(_method="POST", id="1")
+        await turns(2)
+        assert [task.done() for task in waiting] == [False, True]
+        await hub.write(_method="POST", id="2")
+        await hub.fanout.feed.reached(0, 0.01)
+        with pytest.raises(TimeoutError):
+            await hub.fanout.feed.reached(3, 0.01)
+
+
+async def test_one_who_waits_no_more_keeps_nobody_from_being_woken() -> None:
+    async with reading() as hub:
+        with pytest.raises(TimeoutError):
+            await hub.fanout.feed.reached(1, 0.01)
+        await hub.write(_method="POST", id="1")
+        assert hub.fanout.feed.head == 1
+
+
+async def test_heartbeats_come_in_silence_only() -> None:
+    async with reading(heartbeat=0.03) as hub:
+        busy, quiet = Listener(hub.view()), Listener(hub.view(text=["never"]))
+        assert hub.fanout.attach(busy)
+        assert hub.fanout.attach(quiet)
+        number = 0
+        async with asyncio.timeout(10):
+            while quiet.beats < 3:
+                number += 1
+                await hub.write(_method="POST", id=f"{number}")
+                await asyncio.sleep(0.001)
+        assert (busy.beats, len(busy.told), quiet.told) == (0, number, [])
+        await eventually(lambda: busy.beats)
+
+
+# --- Laggards
+
+
+def numbers(frames: list[Frame]) -> list[int]:
+    return [frame["_seq"] for frame in frames if "_seq" in frame]
+
+
+async def flood(hub: Reading, count: int, size: int = 200) -> None:
+    for _ in range(count):
+        number = hub.fanout.feed.head + 1
+        await hub.write(_method="POST", id=f"{number}", text="x" * size)
+
+
+@pytest.mark.parametrize("ring_bytes", [1 << 20, 1500])
+async def test_a_laggard_is_told_everything_once_in_order_when_it_drains(ring_bytes: int) -> None:
+    """From the ring, and from the log where the ring has forgotten."""
+    async with reading(ring_bytes=ring_bytes) as hub:
+        slow, fast = Pipe(capacity=1000), Pipe()
+        subscriber = await hub.joined(slow)
+        await hub.joined(fast)
+        await flood(hub, 200)
+        assert not hub.fanout.is_attached(subscriber)
+        assert (hub.fanout.feed.recent(subscriber.position) is None) is (ring_bytes == 1500)
+        assert slow.most_unsent < 2000, "what it does not take is not kept for it"
+        while not hub.fanout.is_attached(subscriber):
+            slow.take(700)
+            await turns(3)
+        assert slow.most_unsent < 1000 + TURN_EVENTS * 300, "nor is all read at once"
+        await flood(hub, 1)
+        assert numbers(slow.frames) == list(range(1, 202))
+        assert slow.frames == fast.frames
+
+
+async def test_a_laggard_that_leaves_is_forgotten() -> None:
+    async with reading() as hub:
+        pipe = Pipe(capacity=0)
+        subscriber = await hub.joined(pipe, hub.view(Form.BARE))
+        await flood(hub, 2)
+        told = pipe.frames
+        subscriber.stop()
+        pipe.close()
+        await turns(5)
+        pipe.take()
+        await flood(hub, 1)
+        assert not hub.fanout.is_attached(subscriber)
+        assert (len(told), pipe.frames, pipe.failure) == (1, told, None)
+
+
+# --- Groups
+
+FILTERS: list[dict[str, list[str]]] = [
+    {},
+    {"text": ["a"]},
+    {"text": ["b"]},
+    {"text": ["a", "b"]},
+    {"text": ["a"], "votes": ["1"]},
+    {"text": ["a", "b"], "votes": ["1"]},
+    {"votes": ["1"], "text!": ["a"]},
+    {"votes": ["1", "2"]},
+    {"id": ["1"]},
+    {"text": []},
+    {"votes!": []},
+    {"votes>": ["1"]},
+]
+MESSAGES = [
+    {"_method": method, "id": row_id, "text": text, "votes": votes}
+    for method in ("POST", "PUT", "PUT", "DELETE")
+    for row_id in "123"
+    for text in ("a", "b", None)
+    for votes in (1, 2, None)
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    messages=st.lists(st.sampled_from(MESSAGES), max_size=25),
+    coming_and_going=st.lists(st.integers(0, len(FILTERS) - 1), max_size=25),
+)
+def test_each_group_is_told_what_its_own_view_tells(
+    messages: list[Frame], coming_and_going: list[int]
+) -> None:
+    """However groups are found, and whoever came and went before."""
+
+    async def scenario() -> None:
+        stream = MemoryStream(channel())
+        feed = Feed(stream, 0)
+        fanout = Fanout(feed, 3600, Broadcast())
+        queries = [parse(args, stream.channel.columns) for args in FILTERS]
+        views = [View(Form.V1, query, history=False, epoch="e") for query in queries]
+        here: dict[int, Listener] = {}
+        expected: dict[Listener, bytes] = {}
+        moves = iter(coming_and_going)
+        for event in history(messages, stream.channel):
+            if (move := next(moves, None)) is not None:
+                if move in here:
+                    fanout.detach(here.pop(move))
+                else:
+                    here[move] = Listener(views[move], position=feed.head)
+                    expected[here[move]] = b""
+                    assert fanout.attach(here[move])
+            for listener in here.values():
+                expected[listener] += listener.view.frame(event, {})
+            feed.publish([event])
+        assert [b"".join(each.told) for each in expected] == [*expected.values()]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("args", FILTERS)
+def test_who_has_left_costs_nothing(args: dict[str, list[str]]) -> None:
+    query = parse(args, channel().columns)
+    listener, groups = Listener(View(Form.V1, query, history=False, epoch="e")), Groups()
+    [event] = history([{"id": "1", "text": "a", "votes": 1}], channel())
+    groups.add(listener)
+    groups.discard(listener)
+    assert (list(groups), list(groups.concerned(event))) == ([], [])
+
+
+def test_an_equality_inside_json_is_looked_up_not_looked_for() -> None:
+    """An event concerns the groups of its own values, by their types, and no others."""
+    documents = Channel("documents", Columns([Column("data", Kind.JSON)]))
+    asked = ["x", "y", "5", "5.0", "true", "false"]
+    groups, listeners = Groups(), {}
+    for text in asked:
+        query = parse({"data.org": [text]}, documents.columns)
+        listeners[text] = Listener(View(Form.V1, query, history=False, epoch="e"))
+        groups.add(listeners[text])
+    for value, concerned in [
+        ("x", {"x"}),
+        (5, {"5", "5.0"}),
+        ("5", {"5"}),
+        (True, {"true"}),
+        (None, set()),
+        (["x"], set()),
+        ({"x": 1}, set()),
+    ]:
+        [event] = history([{"id": "1", "data": {"org": value}}], documents)
+        members = {member for group in groups.concerned(event) for member in group.members}
+        assert members == {listeners[text] for text in concerned}
+    for listener in listeners.values():
+        groups.discard(listener)
+    [event] = history([{"id": "1", "data": {"org": "x"}}], documents)
+    assert list(groups.concerned(event)) == []

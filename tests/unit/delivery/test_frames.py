@@ -1,0 +1,107 @@
+"""The bytes on the wire are what RFC 6455, RFC 9112 and the WHATWG stream of events say."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from eventhub.delivery import frames as protocol
+from eventhub.delivery.frames import PING, SSE_PING, Form
+from eventhub.errors import Rejected, Unavailable
+from eventhub.event import Position
+from tests.subscribing import parse_frames
+
+HERE = Position("e1", 7)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 200_000])
+def test_a_text_frame_is_final_unmasked_and_of_the_shortest_form(size: int) -> None:
+    payload = b"x" * size
+    assert parse_frames(protocol.text_frame(payload) * 2) == [(1, payload), (1, payload)]
+
+
+def test_a_ping_is_an_empty_control_frame() -> None:
+    assert parse_frames(PING) == [(9, b"")]
+
+
+def chunks(data: bytes) -> list[bytes]:
+    """Read a chunked body (RFC 9112 7.1) without its end."""
+    found = []
+    while data:
+        head, _, data = data.partition(b"\r\n")
+        assert re.fullmatch(rb"[0-9a-f]+", head)
+        assert int(head, 16), "an empty chunk would end the body"
+        found.append(data[: int(head, 16)])
+        assert data[int(head, 16) :][:2] == b"\r\n"
+        data = data[int(head, 16) + 2 :]
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 70_000])
+def test_an_event_is_one_chunk_with_its_position(size: int) -> None:
+    payload = b"x" * size
+    first, second = chunks(protocol.sse_event(payload, HERE) + protocol.sse_event(payload, None))
+    assert first == b"id: e1.7\ndata: " + payload + b"\n\n"
+    assert second == b"data: " + payload + b"\n\n"
+
+
+def test_what_keeps_a_silent_stream_open_is_a_comment() -> None:
+    [comment] = chunks(SSE_PING)
+    assert comment == b":\n\n"
+
+
+def test_no_line_break_of_a_value_gets_into_the_stream() -> None:
+    """A raw one would end the field, and what follows be read as another."""
+    payload = protocol.encode({"body": "a\nid: 9\r\n\r\u2028\u0085\n\nend"})
+    assert not re.search(rb"[\r\n]", payload)
+
+
+def test_only_sse_carries_the_position() -> None:
+    for form in Form:
+        assert (b"e1.7" in protocol.wire(form, b"{}", HERE)) is (form is Form.SSE)
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [125, 126, 1, 65535, 65536, 2]])
+def test_replayed_rows_are_the_frames_of_their_form_joined(sizes: list[int]) -> None:
+    rows = [b"x" * size for size in sizes]
+    for form in Form:
+        assert protocol.rows(form)(rows) == b"".join(protocol.wire(form, row, None) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (
+            protocol.ready(HERE, recovered=False),
+            {"_ready": {"position": "e1.7", "recovered": False}},
+        ),
+        (
+            protocol.resume(recovered=True, reason="now"),
+            {"_resume": {"recovered": True, "reason": "now"}},
+        ),
+        (protocol.tick(HERE), {"_tick": "e1.7"}),
+        (
+            protocol.ack([1], {"id": "a", "_seq": 3, "duplicate": False}),
+            {"_ack": [1], "id": "a", "_seq": 3, "duplicate": False},
+        ),
+        (
+            protocol.refusal(Rejected("bad_value", "no", column="c"), 0),
+            {
+                "_error": {
+                    "code": "bad_value",
+                    "message": "no",
+                    "column": "c",
+                    "ref": 0,
+                    "retry": False,
+                }
+            },
+        ),
+        (
+            protocol.refusal(Unavailable("later")),
+            {"_error": {"code": "unavailable", "message": "later", "retry": True}},
+        ),
+    ],
+)
+def test_control_frames(frame: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert json.loads(protocol.encode(frame)) == expected

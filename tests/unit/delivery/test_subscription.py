@@ -1,0 +1,105 @@
+"""What a client is told follows from whether the row matched before, and whether it does after."""
+
+from typing import Any
+
+import pytest
+
+from eventhub.delivery.subscription import Told, frame, recorded, told_of
+from eventhub.event import StoredEvent
+from eventhub.filters.query import parse
+from tests.builders import channel
+from tests.subscribing import Frame, history
+
+CHANNEL = channel()
+POST_A: Frame = {"_method": "POST", "id": "1", "text": "a", "extra": [1]}
+POST_B: Frame = {**POST_A, "text": "b"}
+TO_A: Frame = {"_method": "PUT", "id": "1", "text": "a"}
+TO_B: Frame = {**TO_A, "text": "b"}
+VOTE: Frame = {"_method": "PUT", "id": "1", "votes": "7", "extra": [2]}
+DELETE: Frame = {"_method": "DELETE", "id": "1"}
+WHOLE: Frame = {"text": "a", "votes": None, "id": "1", "user": None, "timestamp": None}
+
+
+def last_of(*messages: Frame) -> StoredEvent:
+    events = history(messages, CHANNEL)
+    assert len(events) == len(messages)
+    return events[-1]
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        # neither before nor after
+        ([POST_B], None),
+        ([POST_B, VOTE], None),
+        ([POST_B, DELETE], None),
+        # not before, but after
+        ([POST_A], POST_A),
+        ([POST_B, TO_A], {"_method": "POST", **WHOLE}),
+        ([POST_B, DELETE, POST_A], POST_A),
+        ([POST_A, DELETE, POST_A], POST_A),
+        # before and after
+        ([POST_A, VOTE], {**VOTE, "votes": 7}),
+        ([POST_A, TO_A], TO_A),
+        # before, but not after
+        ([POST_A, DELETE], DELETE),
+        ([POST_A, TO_B], DELETE),
+        ([POST_A, DELETE, POST_B], None),
+    ],
+)
+def test_a_follower_of_text_a_is_told(messages: list[Frame], expected: Frame | None) -> None:
+    stored, query = last_of(*messages), parse({"text": ["a"]}, CHANNEL.columns)
+    told = told_of(stored, query.filter)
+    is_told = told is not Told.NOTHING
+    assert recorded(stored, query.filter) is (Told.RECORD if is_told else Told.NOTHING)
+    found = frame(told, stored, query, sequenced=False) if is_told else None
+    assert found == expected
+    if found is not None:
+        sequenced = frame(told, stored, query, sequenced=True)
+        assert [*sequenced.items()][:2] == [("_method", found["_method"]), ("_seq", len(messages))]
+        assert {**sequenced, "_seq": None} == {**found, "_seq": None}
+
+
+def test_keys_come_as_they_were_sent() -> None:
+    stored, query = last_of(POST_A), parse({}, CHANNEL.columns)
+    assert [*frame(Told.MESSAGE, stored, query, sequenced=False)] == [*POST_A]
+
+
+@pytest.mark.parametrize(
+    ("picks", "expected"),
+    [
+        (["votes", "text"], {"_method": "PUT", "_seq": 2, "id": "1", "votes": 7}),
+        (["-votes"], {"_method": "PUT", "_seq": 2, "id": "1", "extra": [2]}),
+        (["-votes", "-extra", "-id"], {"_method": "PUT", "_seq": 2, "id": "1"}),
+        (["text"], {"_method": "PUT", "_seq": 2, "id": "1"}),
+    ],
+)
+def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
+    query = parse({"text": ["a"], "_c": picks}, CHANNEL.columns, "ignore")
+    stored = last_of(POST_A, VOTE)
+    told = told_of(stored, query.filter)
+    assert frame(told, stored, query, sequenced=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("messages", "row", "was"),
+    [
+        ([POST_A], {"text": "a", "votes": None}, None),
+        ([POST_A, VOTE], {"text": "a", "votes": 7}, {"votes": None}),
+        ([POST_A, TO_A], {"text": "a", "votes": None}, {}),
+        ([POST_A, DELETE], None, {"text": "a", "votes": None}),
+    ],
+)
+def test_history_tells_the_row_and_what_it_was(messages: list[Frame], row: Any, was: Any) -> None:
+    stored = last_of(*messages)
+    query = parse({"_c": ["text", "votes"]}, CHANNEL.columns)
+    told = recorded(stored, query.filter)
+    assert frame(told, stored, query, sequenced=False) == {
+        "_seq": len(messages),
+        "_time": "2026-11-23T10:00:00.000000Z",
+        "_method": messages[-1]["_method"],
+        "id": "1",
+        "_user": None,
+        "row": row,
+        "was": was,
+    }

@@ -1,0 +1,89 @@
+"""What each message costs is bounded for each client, whatever filters it thinks of."""
+
+from contextlib import ExitStack
+from itertools import count
+
+import pytest
+
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from eventhub.delivery import watches as module
+from eventhub.delivery.frames import Form
+from eventhub.delivery.view import View
+from eventhub.delivery.watches import Watches
+from eventhub.errors import Rejected, Unavailable
+from eventhub.filters.query import parse
+from eventhub.filters.weight import MAX_MATCHES, MAX_VALUES, check_filter
+
+CHANNEL = Channel("chat", Columns([Column("topic"), Column("votes", Kind.INTEGER)]))
+
+
+def view(**args: list[str]) -> View:
+    return View(Form.BARE, parse(args, CHANNEL.columns), history=False, epoch="e")
+
+
+def taken(watches: Watches, held: ExitStack, client: str, **args: str) -> int:
+    """Listen with ever other filters, `N` in them is a number; return how many were let in."""
+    for number in count():
+        values = {key: [value.replace("N", str(number))] for key, value in args.items()}
+        try:
+            held.enter_context(watches.take(view(**values), client))
+        except Unavailable as error:
+            return number if error.code == "too_many_reads" else -1
+        if number == 3000:
+            return number
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("args", "most"),
+    [
+        ({"votes>": "N"}, 400),
+        ({"topic~": "N"}, 100),
+        ({"topic*": "N"}, 50),
+        ({"id!": "N"}, 400),
+        # An equality in common is no way around it.
+        ({"topic": "Help", "votes>": "N"}, 400),
+        ({"topic": "Help", "votes": "N"}, 400),
+        ({"topic": "Help", "user*": "N"}, 50),
+    ],
+)
+def test_different_filters_of_one_client_are_limited(args: dict[str, str], most: int) -> None:
+    watches = Watches()
+    with ExitStack() as held:
+        assert 10 < taken(watches, held, "one", **args) <= most
+        held.enter_context(watches.take(view(), "one"))
+        assert taken(watches, held, "other", **args) > 10
+    with ExitStack() as held:
+        assert taken(watches, held, "one", **args) > 10
+
+
+def test_many_filters_of_one_equality_and_equal_ones_are_not() -> None:
+    watches = Watches()
+    with ExitStack() as held:
+        assert taken(watches, held, "one", topic="N") == 3000
+        assert taken(watches, held, "one", **{"votes>": "5"}) == 3000
+
+
+def test_all_clients_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALL_UNITS", 2 * module.CLIENT_UNITS)
+    watches = Watches()
+    with ExitStack() as held:
+        first = taken(watches, held, "one", **{"votes>": "N"})
+        # Equal filters of others cost nothing more.
+        assert taken(watches, held, "two", **{"votes>": "N"}) == first
+        second = taken(watches, held, "two", **{"votes<": "N"})
+        assert second == 0
+        assert taken(watches, held, "three", **{"votes<": "N"}) == first
+        assert taken(watches, held, "four", **{"id!": "N"}) < first // 10
+
+
+@pytest.mark.parametrize(
+    ("key", "most"), [("topic*", MAX_MATCHES), ("topic!~", MAX_MATCHES), ("id", MAX_VALUES)]
+)
+def test_a_filter_has_so_many_values_at_the_most(key: str, most: int) -> None:
+    texts = [f"x{number}" for number in range(most + 1)]
+    check_filter(parse({key: texts[1:]}, CHANNEL.columns).filter)
+    with pytest.raises(Rejected) as caught:
+        check_filter(parse({key: texts}, CHANNEL.columns).filter)
+    assert caught.value.code == "too_costly"

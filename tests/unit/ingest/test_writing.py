@@ -1,0 +1,704 @@
+"""A message becomes exactly one event, or one error that says why; a retry becomes neither."""
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from eventhub.channel import Channel, Endpoint
+from eventhub.columns import Column, Columns, Kind
+from eventhub.config import MessageEndpoint
+from eventhub.errors import Conflict, EventHubError, Rejected, Unavailable
+from eventhub.event import Event, StoredEvent
+from eventhub.hooks import Handler, Hooks, User
+from eventhub.ingest.command import Command, parse_json
+from eventhub.ingest.receipts import Receipt, Receipts
+from eventhub.ingest.row_cache import RowCache
+from eventhub.ingest.writing import MAX_CONFLICTS, MAX_REFUSED, Ingest
+from eventhub.memory import MemoryStream
+from eventhub.stream import Appended, WrongSequence
+from tests.builders import channel
+
+CHANNEL = Channel(
+    "chat", Columns([Column("text"), Column("votes", Kind.INTEGER), Column("data", Kind.JSON)])
+)
+NOW = datetime(2026, 11, 23, 12, 0, 0, 5, tzinfo=timezone(timedelta(hours=2)))
+ALICE = User({"id": "alice"})
+
+
+def handler(user: User | None = None) -> Handler:
+    return Handler(current_user=user, session={"id": "s1"})
+
+
+class Writer:
+    """An ingest over a stream, as one process has it: what others append, it is told at will."""
+
+    def __init__(self, stream: MemoryStream, *, after: int = 0, **hooks: Any) -> None:
+        config = MessageEndpoint(name="front", pattern="/chat", table="chat", **hooks)
+        self.stream = stream
+        self.rows = RowCache(stream)
+        self.receipts = Receipts(stream, after=after)
+        self._ingest = Ingest(
+            Endpoint(config, stream.channel),
+            stream,
+            Hooks(config, Path()),
+            self.rows,
+            self.receipts,
+            now=lambda: NOW + timedelta(microseconds=stream.length),  # a log takes time
+        )
+
+    async def __call__(self, raw: object = None, /, **message: Any) -> Receipt:
+        [told] = await self.all(message if raw is None else raw)
+        if isinstance(told, EventHubError):
+            raise told
+        return told
+
+    async def all(
+        self, *raw: object, sender: Handler | None = None
+    ) -> list[Receipt | EventHubError]:
+        """Write messages as of one array; a message that cannot be parsed raises."""
+        commands = [Command.parse(each) for each in raw]
+        return [told async for told in self._ingest.write(commands, sender or handler(ALICE))]
+
+    async def event(self, **message: Any) -> Event:
+        receipt = await self(message)
+        return self.stream.at(receipt.sequence).event
+
+
+@pytest.fixture
+def stream() -> MemoryStream:
+    return MemoryStream(CHANNEL)
+
+
+@pytest.fixture
+def write(stream: MemoryStream) -> Writer:
+    return Writer(stream)
+
+
+# --- Messages
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b'{"a":NaN}',
+        b'{"a":1e999}',
+        b'{"a":' + b"9" * 5000 + b"}",
+        b'{"a":"\xff"}',
+        b'{"a":"\\ud800"}',
+        b'{"a":"\\ud800\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        b"{} {}",
+        b"[" * 100_000,
+        b"[" * 5000 + b"]" * 5000,
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    ],
+    ids=range(14),
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(Rejected) as caught:
+        parse_json(text)
+    assert caught.value.code == "bad_json"
+
+
+def test_an_array_is_several_messages() -> None:
+    assert parse_json(b' {"a": 1}') == [{"a": 1}]
+    assert parse_json(b'[{"a": 1}, 2, []]') == [{"a": 1}, 2, []]
+    assert parse_json(b"[]") == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (None, "bad_json"),
+        (7, "bad_json"),
+        ("text", "bad_json"),
+        ([], "bad_json"),
+        ({"_method": "GET"}, "bad_method"),
+        ({"_method": ""}, "bad_method"),
+        ({"_method": None}, "bad_method"),
+        ({"_method": 1}, "bad_method"),
+        ({"_method": ["POST"]}, "bad_method"),
+        ({"_method": " post"}, "bad_method"),
+        ({"_key": ""}, "bad_control"),
+        ({"_key": "x" * 501}, "bad_control"),
+        ({"_key": True}, "bad_control"),
+        ({"_key": 1.5}, "bad_control"),
+        ({"_key": {}}, "bad_control"),
+        ({"_key": "\udcff"}, None),  # a header that is no UTF-8
+        ({"_if_seq": -1}, "bad_control"),
+        ({"_if_seq": "-1"}, "bad_control"),
+        ({"_if_seq": True}, "bad_control"),
+        ({"_if_seq": 1.0}, "bad_control"),
+        ({"_if_seq": ""}, "bad_control"),
+        ({"_if_seq": "²"}, "bad_control"),
+        ({"_if_seq": "9" * 5000}, "bad_control"),
+        ({"_if_seq": []}, "bad_control"),
+        ({"_ref": {}, "_alert": [], "_xsrf": object()}, None),
+        ({"_methd": "PUT"}, "bad_control"),
+        ({"_METHOD": "PUT"}, "bad_control"),
+        ({"_KEY": 1}, "bad_control"),
+        ({"_seq": 1}, "bad_control"),
+        ({"__": 1}, "bad_control"),
+    ],
+)
+def test_controls_are_read_or_refused(raw: object, code: str | None) -> None:
+    if code is None:
+        assert Command.parse(raw).method == "POST"
+        return
+    with pytest.raises(Rejected) as caught:
+        Command.parse(raw)
+    assert caught.value.code == code
+
+
+def test_of_the_controls_only_the_method_is_left_in_the_message() -> None:
+    command = Command.parse(
+        {"_method": "put", "id": "1", "_key": 7, "_if_seq": "12", "_alert": "false", "_": 1}
+    )
+    assert command.message == {"_method": "PUT", "id": "1"}
+    assert (command.method, command.if_sequence, command.alert) == ("PUT", 12, False)
+    assert command.is_keyed
+    assert command.write == Command.parse({"_key": "7"}).write
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("_methd", "_method"), ("_KEY", "_key"), ("_ifseq", "_if_seq"), ("_alerts", "_alert")],
+)
+def test_an_unknown_control_is_refused_by_name(name: str, near: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        Command.parse({"id": "1", name: "x"})
+    assert (caught.value.code, caught.value.column) == ("bad_control", name)
+    assert f"did you mean {near}?" in caught.value.message
+    assert Command.parse({"id": "1", name: "x"}, unknown="ignore").message.keys() == {
+        "_method",
+        "id",
+    }
+
+
+@pytest.mark.parametrize("name", ["_", "_xsrf", "_format", "_meta", "_download", "_by"])
+def test_what_gramex_pages_send_is_dropped(name: str) -> None:
+    assert name not in Command.parse({name: "x"}).message
+
+
+def test_a_message_without_a_method_has_that_of_the_transport() -> None:
+    assert Command.parse({}).method == "POST"
+    assert Command.parse({}, method="DELETE").method == "DELETE"
+    assert Command.parse({"_method": "put"}, method="DELETE").method == "PUT"
+
+
+def test_writes_without_a_key_are_all_different() -> None:
+    first, second = Command.parse({"id": "1"}), Command.parse({"id": "1"})
+    assert first.write != second.write
+    assert not first.is_keyed
+    assert not first.write.startswith("k")
+
+
+# --- Events
+
+
+async def test_an_event_says_all_there_is_to_know(write: Writer) -> None:
+    event = await write.event(id="1", votes="3", extra=[1], _alert=False, user="bob", _ref=1)
+    assert len(event.message.pop("timestamp")) >= 19
+    assert event.row is not None
+    assert len(event.row.pop("timestamp")) >= 19
+    assert event == Event(
+        method="POST",
+        id="1",
+        time="2026-11-23T10:00:00.000005Z",
+        endpoint="front",
+        columns=CHANNEL.columns.signature,
+        write=event.write,
+        user="alice",
+        message={"id": "1", "votes": 3, "extra": [1], "user": "alice"},
+        row={"text": None, "votes": 3, "data": None, "id": "1", "user": "alice"},
+        alert=False,
+    )
+
+
+async def test_put_merges_and_delete_keeps_what_was(write: Writer) -> None:
+    await write(id="1", text="a", votes=1)
+    await write(_method="PUT", id="1", votes=2, extra="x")
+    event = await write.event(_method="PUT", id="1", text="a", votes="")
+    row = event.row
+    assert row is not None
+    assert (row["text"], row["votes"], row["user"]) == ("a", None, "alice")
+    assert (event.was, event.created, event.message["votes"]) == ({"votes": 2}, 1, None)
+    deleted = await write.event(_method="DELETE", id="1")
+    assert (deleted.row, deleted.was, deleted.created) == (None, row, 1)
+    again = await write.event(id="1", votes=9)
+    assert (again.created, again.was, again.row and again.row["text"]) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(1, True), (0, False), (1, 1.0), ([1], [True]), ({"a": 0}, {"a": False})]
+)
+async def test_json_values_that_python_takes_for_equal_are_a_change(
+    write: Writer, old: Any, new: Any
+) -> None:
+    await write(id="1", data=old)
+    event = await write.event(_method="PUT", id="1", data=new)
+    assert repr(event.was) == repr({"data": old})
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({"_method": "PUT"}, "bad_id"),
+        ({"_method": "DELETE"}, "bad_id"),
+        ({"id": "\n"}, "bad_id"),
+        ({"id": "x" * 201}, "bad_id"),
+        ({"_method": "PUT", "id": ""}, "bad_id"),
+        ({"id": []}, "bad_value"),
+        ({"id": "1"}, "exists"),
+        ({"_method": "PUT", "id": "2"}, "not_found"),
+        ({"_method": "DELETE", "id": "2"}, "not_found"),
+        ({"_method": "PUT", "id": "1", "votes": "x"}, "bad_value"),
+        ({"_method": "PUT", "id": "1", "text": "\ud800"}, "bad_value"),
+        ({"_method": "PUT", "id": "1", "_if_seq": 2}, "conflict"),
+        ({"_method": "PUT", "id": "1", "_if_seq": 0}, "conflict"),
+        ({"_method": "DELETE", "id": "2", "_if_seq": 1}, "conflict"),
+        ({"id": "1", "_if_seq": 0}, "conflict"),
+        ({"id": "1", "_if_seq": 1}, "exists"),
+        ({"id": "2", "_if_seq": 1}, "conflict"),
+    ],
+)
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_what_is_refused_is_not_stored(
+    stream: MemoryStream, write: Writer, message: dict[str, Any], code: str, is_known: bool
+) -> None:
+    """Whether this process has the row at hand or not."""
+    await write(id="1")
+    writer = write if is_known else Writer(stream)
+    with pytest.raises(Rejected) as caught:
+        await writer(message)
+    assert caught.value.code == code
+    assert stream.length == 1
+
+
+async def test_if_seq_of_the_last_event_lets_the_write_pass(write: Writer) -> None:
+    assert (await write(id="1", _if_seq=0)).sequence == 1
+    assert (await write(_method="PUT", id="1", _if_seq=1)).sequence == 2
+    assert (await write(_method="DELETE", id="1", _if_seq="2")).sequence == 3
+    with pytest.raises(Conflict):
+        await write(id="1", _if_seq=0)
+    assert (await write(id="1", _if_seq=3)).sequence == 4
+
+
+# --- Hooks
+
+
+async def test_modify_changes_what_is_told_and_not_the_row(stream: MemoryStream) -> None:
+    event = await Writer(stream, modify="msg.update(text='MSG ' + msg['text'], new=1)").event(
+        id="1", text="a"
+    )
+    assert event.row is not None
+    assert (event.row["text"], event.message["text"]) == ("a", "a")
+    assert (event.told["text"], event.told["new"]) == ("MSG a", 1)
+    assert "_method" not in event.told
+
+
+@pytest.mark.parametrize("hook", ["prepare", "modify"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "msg.update(x=object())",
+        "msg.update(x=chr(0xd800))",
+        "msg.update({7: 1})",
+        "msg.update(x=msg)",
+        "msg.update(x=[lambda: 1])",
+    ],
+)
+async def test_what_a_hook_makes_that_is_no_json_is_an_internal_error(
+    stream: MemoryStream, hook: str, change: str
+) -> None:
+    hooks: dict[str, Any] = {hook: change}
+    writer = Writer(stream, **hooks)
+    with capture_logs() as logs, pytest.raises(EventHubError) as caught:
+        await writer(id="1")
+    assert type(caught.value) is EventHubError
+    assert caught.value.code == "internal"
+    assert len(logs) == 1
+    assert stream.length == 0
+
+
+async def test_prepare_may_not_turn_a_message_into_another_method(stream: MemoryStream) -> None:
+    event = await Writer(stream, prepare="msg.update(_method='DELETE', _key='x', votes='7')").event(
+        id="1"
+    )
+    assert (event.method, event.row and event.row["votes"]) == ("POST", 7)
+    assert not [key for key in event.message if key.startswith("_")]
+
+
+# --- Races
+
+
+class Paced(MemoryStream):
+    """Reading takes a while, as over a network: others write meanwhile."""
+
+    async def last(self, row_id: str) -> StoredEvent | None:
+        found = await super().last(row_id)
+        await asyncio.sleep(0)
+        return found
+
+
+async def test_writers_who_race_for_a_row_all_get_their_change_in() -> None:
+    names = [f"n{number}" for number in range(MAX_CONFLICTS)]
+    stream = Paced(Channel("chat", Columns([Column(name) for name in names])))
+    writers = [Writer(stream), Writer(stream)]
+    await writers[0](id="1")
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(writers[n % 2]({"_method": "PUT", "id": "1", name: name}))
+            for n, name in enumerate(names)
+        ]
+    assert sorted(task.result().sequence for task in tasks) == list(range(2, len(names) + 2))
+    last = stream.at(stream.length).event
+    assert last.row is not None
+    assert {name: last.row[name] for name in names} == {name: name for name in names}
+    before = stream.at(1).event.row
+    for number in range(2, stream.length + 1):
+        event = stream.at(number).event
+        assert event.before == before, "each event follows the one before"
+        before = event.row
+
+
+async def test_of_two_who_post_one_id_the_second_is_told_that_it_exists() -> None:
+    stream = Paced(CHANNEL)
+    first, second = Writer(stream), Writer(stream)
+    await first(id="1", text="a")
+    await first(_method="DELETE", id="1")
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(outcome(writer(id="1", text="b"))) for writer in (first, second)]
+    assert sorted(str(task.result()) for task in tasks) == ["exists", "stored"]
+
+
+async def outcome(writing: Any) -> str:
+    try:
+        await writing
+    except EventHubError as error:
+        return error.code
+    return "stored"
+
+
+class Busy(MemoryStream):
+    """Somebody else is always first."""
+
+    attempts = 0
+
+    def store(self, event: Event, expect: int) -> Appended:
+        self.attempts += 1
+        raise WrongSequence("somebody was first")
+
+
+async def test_who_is_never_first_is_told_to_come_back() -> None:
+    stream = Busy(CHANNEL)
+    with pytest.raises(Unavailable) as caught:
+        await Writer(stream)(id="1")
+    assert (caught.value.code, caught.value.as_dict()["retry"]) == ("unavailable", True)
+    assert stream.attempts == 1 + MAX_CONFLICTS  # begun once, then settled
+
+
+async def test_a_row_that_another_process_changed_is_read_again(stream: MemoryStream) -> None:
+    here, there = Writer(stream), Writer(stream)
+    await here(id="1", text="a")
+    await there(_method="PUT", id="1", votes=1)
+    event = await here.event(_method="PUT", id="1", text="b")
+    assert event.row is not None
+    assert (event.row["text"], event.row["votes"], event.was) == ("b", 1, {"text": "a"})
+    await there(_method="DELETE", id="1")
+    assert await outcome(here(_method="PUT", id="1", text="c")) == "not_found"
+    await there(id="1")
+    assert await outcome(here(_method="DELETE", id="1")) == "stored"
+
+
+# --- Retries
+
+
+class Strict(MemoryStream):
+    """As JetStream on one server: the expectation is checked before the id of the write."""
+
+    async def append(self, event: Event, *, expect: int) -> Appended:
+        last = await self.last(event.id)
+        if (last.sequence if last else 0) != expect:
+            raise WrongSequence("the row has another last event")
+        return await super().append(event, expect=expect)
+
+
+MEANWHILE: dict[str, list[dict[str, Any]]] = {
+    "nothing": [],
+    "edited": [{"_method": "PUT", "id": "1", "text": "edited"}],
+    "deleted": [{"_method": "DELETE", "id": "1"}],
+    "made again": [{"_method": "DELETE", "id": "1"}, {"_method": "POST", "id": "1"}],
+}
+RETRIED: dict[str, list[dict[str, Any]]] = {
+    "POST": [{"id": "1", "text": "a", "_key": "k"}],
+    "POST if new": [{"id": "1", "_key": "k", "_if_seq": 0}],
+    "PUT": [{"id": "1"}, {"_method": "PUT", "id": "1", "text": "b", "_key": "k"}],
+    "PUT if": [{"id": "1"}, {"_method": "PUT", "id": "1", "_key": "k", "_if_seq": 1}],
+}
+
+
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
+@pytest.mark.parametrize("retried", RETRIED)
+@pytest.mark.parametrize("kind", [MemoryStream, Strict])
+@pytest.mark.parametrize("process", ["same", "other", "restarted"])
+async def test_a_retry_with_a_key_has_the_first_receipt_and_stores_nothing(
+    meanwhile: str, retried: str, kind: type[MemoryStream], process: str
+) -> None:
+    stream = kind(CHANNEL)
+    writer = Writer(stream)
+    *earlier, keyed = RETRIED[retried]
+    for message in earlier:
+        await writer(message)
+    first = await writer(keyed)
+    for message in MEANWHILE[meanwhile]:
+        await writer(message)
+    length = stream.length
+    if process == "same":
+        writer.receipts.note([stream.at(number + 1) for number in range(length)])
+    else:
+        writer = Writer(stream, after=length if process == "restarted" else 0)
+        if process == "other":
+            writer.receipts.note([stream.at(number + 1) for number in range(length)])
+    again = await writer(keyed)
+    assert again == Receipt(first.id, first.sequence, True)
+    assert stream.length == length
+
+
+@pytest.mark.parametrize("retried", RETRIED)
+@pytest.mark.parametrize("kind", [MemoryStream, Strict])
+async def test_a_retry_at_once_is_known_before_the_event_has_passed_by(
+    retried: str, kind: type[MemoryStream]
+) -> None:
+    writer = Writer(kind(CHANNEL))
+    *earlier, keyed = RETRIED[retried]
+    for message in earlier:
+        await writer(message)
+    first = await writer(keyed)
+    assert await writer(keyed) == Receipt(first.id, first.sequence, True)
+
+
+async def test_a_retried_delete_has_the_first_receipt(stream: MemoryStream) -> None:
+    writer = Writer(stream)
+    await writer(id="1")
+    first = await writer(_method="DELETE", id="1", _key="k")
+    again = await Writer(stream, after=2)(_method="DELETE", id="1", _key="k")
+    assert again == Receipt(first.id, first.sequence, True)
+    assert stream.length == 2
+
+
+async def test_a_retried_post_without_an_id_has_the_id_of_the_first(write: Writer) -> None:
+    first = await write(text="a", _key="k")
+    again = await write(text="a", _key="k")
+    assert again == Receipt(first.id, first.sequence, True)
+
+
+async def test_a_refusal_of_a_new_key_stays_one(stream: MemoryStream) -> None:
+    await Writer(stream)(id="1", _key="k")
+    for writer in (Writer(stream, after=0), Writer(stream, after=1)):
+        assert await outcome(writer(id="1", _key="other")) == "exists"
+        assert await outcome(writer(id="1")) == "exists"
+
+
+class Lossy(MemoryStream):
+    """Stores the first event, but its acknowledgement is lost."""
+
+    is_lossy = True
+
+    def store(self, event: Event, expect: int) -> Appended:
+        appended = super().store(event, expect)
+        if self.is_lossy:
+            self.is_lossy = False
+            raise Unavailable("no answer", code="unknown_outcome")
+        return appended
+
+
+async def test_an_unknown_outcome_is_told_and_a_retry_settles_it() -> None:
+    stream = Lossy(CHANNEL)
+    writer = Writer(stream)
+    assert await outcome(writer(id="1", _key="k")) == "unknown_outcome"
+    assert await writer(id="1", _key="k") == Receipt("1", 1, True)
+    assert stream.length == 1
+
+
+async def test_an_event_too_large_is_refused(write: Writer) -> None:
+    assert await outcome(write(id="1", text="x" * (8 << 20))) == "too_large"
+    assert await outcome(write(id="1")) == "stored"
+
+
+# --- Arrays
+
+
+async def test_posts_of_one_array_keep_their_order_and_each_has_its_own_answer() -> None:
+    writer = Writer(MemoryStream(channel()))
+    messages: list[dict[str, Any]] = [{"text": str(number)} for number in range(600)]
+    messages[5] = {"votes": "many"}
+    messages[300] = {"_method": "PUT", "id": "nobody"}
+    told = await writer.all(*messages)
+    refused = {n: each.code for n, each in enumerate(told) if isinstance(each, EventHubError)}
+    assert refused == {5: "bad_value", 300: "not_found"}
+    stored = [each for each in told if isinstance(each, Receipt)]
+    assert [each.sequence for each in stored] == list(range(1, 599))
+    texts = [writer.stream.at(each.sequence).event.message["text"] for each in stored]
+    assert texts == [m["text"] for n, m in enumerate(messages) if n not in refused]
+
+
+async def test_messages_of_one_array_that_depend_on_each_other_see_each_other() -> None:
+    writer = Writer(MemoryStream(channel()))
+    told = await writer.all(
+        {"id": "a", "text": "1"},
+        {"id": "a", "text": "again"},
+        {"_method": "PUT", "id": "a", "text": "2"},
+        {"_method": "DELETE", "id": "a"},
+        {"id": "a", "text": "3"},
+        {"id": "b"},
+    )
+    codes = [each.code if isinstance(each, EventHubError) else None for each in told]
+    assert codes == [None, "exists", None, None, None, None]
+    last = await writer.stream.last("a")
+    assert last is not None
+    assert last.event.row is not None
+    assert last.event.row["text"] == "3"
+
+
+async def test_a_retry_is_one_although_a_hook_makes_the_ids() -> None:
+    defaults = {"POST": {"id": "uuid.uuid4().hex"}}
+    writer = Writer(MemoryStream(channel()), message_default=defaults)
+    first = await writer(id="mine", _key="k1")
+    assert await writer(id="mine", _key="k1") == first._replace(duplicate=True)
+
+
+async def test_a_message_does_not_overtake_one_whose_row_was_deleted(stream: MemoryStream) -> None:
+    """A POST of a deleted id has to look where the row ended; what follows it waits."""
+    writer = Writer(stream)
+    await writer(id="1")
+    await writer(_method="DELETE", id="1")
+    told = await writer.all({"id": "0"}, {"id": "1"}, {"id": "2"}, {"id": "1"}, {"id": "3"})
+    sequences = [t.sequence for t in told if isinstance(t, Receipt)]
+    assert sequences == [3, 4, 5, 6]
+    assert [t.code for t in told if isinstance(t, EventHubError)] == ["exists"]
+
+
+# --- Keys that are no column ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hooks", [{}, {"prepare": "msg.pop('secret', None)"}])
+async def test_keys_that_are_no_column_are_told_to_the_sender(
+    stream: MemoryStream, hooks: dict[str, Any]
+) -> None:
+    write = Writer(stream, **hooks)
+    assert (await write(id="1", votes=1)).ignored == ()
+    for message in ({"id": "2"}, {"_method": "PUT", "id": "1"}, {"_method": "DELETE", "id": "1"}):
+        receipt = await write({**message, "colour": "red", "text": "x", "Votes": 2})
+        assert receipt.ignored == ("colour", "Votes")
+        assert receipt.as_dict()["ignored"] == ("colour", "Votes")
+        assert stream.at(receipt.sequence).event.message["colour"] == "red"
+
+
+async def test_a_retry_is_told_of_them_too(write: Writer) -> None:
+    first = await write(id="1", colour="red", _key="k")
+    again = await write(id="1", colour="red", _key="k")
+    assert again == first._replace(duplicate=True)
+    assert again.ignored == ("colour",)
+
+
+async def test_keys_that_hooks_take_or_make_are_not_the_senders(stream: MemoryStream) -> None:
+    default = {"POST": {"made": "1"}}
+    write = Writer(stream, prepare="msg.pop('secret', None)", message_default=default)
+    receipt = await write(id="1", secret="x")
+    assert receipt.ignored == ()
+    assert stream.at(receipt.sequence).event.message["made"] == 1
+
+
+async def test_an_endpoint_refuses_keys_that_are_no_column(stream: MemoryStream) -> None:
+    write = Writer(stream, unknown="refuse")
+    for message in ({"id": "1", "vote": 1}, {"_method": "PUT", "id": "0", "vote": 1}):
+        with pytest.raises(Rejected) as caught:
+            await write(message)
+        assert (caught.value.code, caught.value.column) == ("bad_value", "vote")
+        assert "did you mean votes?" in caught.value.message
+    assert stream.length == 0
+    assert (await write(id="1", votes=1)).ignored == ()
+
+
+# --- What leads to nothing
+
+
+class Counting(MemoryStream):
+    """A log that counts what it was asked to append."""
+
+    def __init__(self) -> None:
+        super().__init__(CHANNEL)
+        self.appends = 0
+
+    async def append(self, event: Event, *, expect: int) -> Appended:
+        self.appends += 1
+        return await super().append(event, expect=expect)
+
+    def submit(self, event: Event, **kwargs: Any) -> bool:
+        self.appends += 1
+        return super().submit(event, **kwargs)
+
+
+async def test_an_id_that_exists_is_found_without_an_append() -> None:
+    """Whoever wrote it; the first conflict of a sender is the last that the log has to find."""
+    stream = Counting()
+    writer, other = Writer(stream), Writer(stream)
+    for number in range(20):
+        await other(id=f"{number}")
+    sender = handler(ALICE)
+    await writer.all({"id": "0"}, sender=sender)
+    before = stream.appends
+    for _ in range(5):
+        told = await writer.all(*[{"id": f"{number}"} for number in range(20)], sender=sender)
+        assert [each.code for each in told if isinstance(each, Conflict)] == ["exists"] * 20
+    assert stream.appends == before
+    [told_other] = await writer.all({"id": "7"})  # of another sender, but known by now
+    assert isinstance(told_other, Conflict)
+    assert stream.appends == before
+
+
+async def test_who_named_an_id_that_exists_stores_others_as_ever(stream: MemoryStream) -> None:
+    writer = Writer(stream)
+    await writer(id="a")
+    told = await writer.all({"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "a"}, {"id": "d"})
+    stored = [each.id for each in told if isinstance(each, Receipt)]
+    assert stored == ["b", "c", "d"]
+    assert [isinstance(each, Conflict) for each in told] == [True, False, False, True, False]
+
+
+async def test_after_a_thousand_refusals_the_rest_of_an_array_is_not_looked_at(
+    stream: MemoryStream,
+) -> None:
+    writer = Writer(stream)
+    told = await writer.all(*[{"id": ""} | {"votes": "x"}] * (MAX_REFUSED + 500), {"id": "good"})
+    codes = [each.code for each in told if isinstance(each, EventHubError)]
+    assert codes == ["bad_value"] * MAX_REFUSED + ["too_many"] * 501
+    assert stream.length == 0
+
+
+async def test_a_long_array_lets_others_go_on(stream: MemoryStream) -> None:
+    """However long it is: a turn of the loop comes between its messages, time and again."""
+    turns = 0
+    done = asyncio.Event()
+
+    async def count() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    writer = Writer(stream, prepare="sum(range(20000))")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(count())
+        told = await writer.all(*[{"id": ["x"]}] * 200)
+        done.set()
+    assert len(told) == 200
+    assert turns > 20
