@@ -102,7 +102,8 @@ CLOSE_MEANINGS: dict[Close, str] = {
     Close.BAD_REQUEST: "The URL cannot be opened: the `_error` before it says why.",
     Close.UNAUTHORIZED: "The endpoint asks for a login.",
     Close.FORBIDDEN: "This user, or a page of this origin, may not.",
-    Close.STALLED: "The client took nothing for `server.stalled_after`: connect again and resume.",
+    Close.STALLED: "The client took nothing for `server.stalled_after`, or half a large message"
+    " came and no more: connect again and resume.",
     Close.EXPIRED: "The login has ended: connect again with a new token, and resume.",
     Close.TRY_LATER: "Too much at once is read or listened to: the `_error` before it says what.",
 }
