@@ -22,7 +22,7 @@ wheel: .venv/dev ## Build the wheel, and try it with every supported Python of t
 check: .venv/dev ## Format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/codespell eventhub projections docs README.md
+	$(BIN)/codespell eventhub projections docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

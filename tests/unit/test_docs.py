@@ -19,7 +19,7 @@ from eventhub.errors import CLOSE_MEANINGS, CODES
 from eventhub.filters.conditions import Operator
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NO_KEYS = {"name", "pattern", "mirror", "kwargs"}
 """Fields of endpoints that are no key under `kwargs:`; `mirror` is what `url:` became."""
 
@@ -118,12 +118,20 @@ def test_the_environments_variables_are_documented() -> None:
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder with the files that the examples name."""
     path = sys.path.copy()
+    _forget_modules()
     (tmp_path / "mymodule.py").write_text("def my_prepare(msg, handler): pass\n")
+    (tmp_path / "rules.py").write_text("def check(msg): pass\n")
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "chat.yaml").write_text("")
     yield tmp_path
     sys.path[:] = path
-    sys.modules.pop("mymodule", None)
+    _forget_modules()
+
+
+def _forget_modules() -> None:
+    """Other tests may have modules of these names, too."""
+    for module in ("mymodule", "rules"):
+        sys.modules.pop(module, None)
 
 
 @pytest.mark.parametrize(("info", "text"), blocks("yaml"))
