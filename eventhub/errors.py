@@ -124,7 +124,7 @@ class EventHubError(Exception):
         return CODES[self.code].http
 
     def as_dict(self, ref: Any = None) -> dict[str, Any]:
-        """Return the error object as it goes to a client (SPEC 3)."""
+        """Return the error object as it goes to a client (docs/protocol.md)."""
         told: dict[str, Any] = {"code": self.code, "message": self.message}
         if ref is not None:
             told["ref"] = ref

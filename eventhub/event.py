@@ -1,7 +1,7 @@
 """Event: what was accepted. Immutable; one JetStream message; needs nothing else to be understood.
 
 A payload carries the row after and the old values of what changed, so a filter can be decided on
-both without any state, and an audit needs no join (DESIGN 3). It is one JSON object whose last
+both without any state, and an audit needs no join (ADR-1). It is one JSON object whose last
 member is the CRC-32 of everything before it: what a disk or a wire flips is found, not served.
 """
 

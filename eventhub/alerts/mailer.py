@@ -23,7 +23,7 @@ from eventhub.errors import Misconfigured, Rejected, Unavailable
 log = structlog.get_logger()
 
 DIALOGUE_SECONDS = 20.0
-"""From the connection to the answer to DATA: what SPEC 7 gives a server."""
+"""From the connection to the answer to DATA: what docs/alerts.md gives a server."""
 QUIT_SECONDS = 1.0
 """The mail is taken by then; a server that does not say goodbye changes nothing."""
 MAX_DIALOGUES = 4

@@ -4,7 +4,7 @@ A batch is staged until it is committed; only then are its messages written to t
 and acknowledged. nats-server 2.15 stages in memory for streams with several replicas. For one
 replica it makes a folder and files for each batch, syncs and removes them: 2.4 ms, however small
 the batch is, of 3.3 ms for 64 messages. So the folder `batches` of each stream is a link to a
-tmpfs: 1.6 ms for the same 64 messages, and 0.8 instead of 2.0 ms for 8 (ADR 26).
+tmpfs: 1.6 ms for the same 64 messages, and 0.8 instead of 2.0 ms for 8 (ADR-26).
 
 A server that is killed finds the batch that it was writing there, and completes it. After a power
 cut that batch ends early: nobody was told of it, and each of its events stands by itself. If the

@@ -133,7 +133,7 @@ class Log(Struct, frozen=True):
 
 
 class Alert(Struct, frozen=True):
-    """`alert:` of an endpoint; every text is a Jinja2 template over the message (SPEC 7)."""
+    """`alert:` of an endpoint (docs/alerts.md); texts are Jinja2 templates over the message."""
 
     methods: list[Literal["POST", "PUT", "DELETE"]] = msgspec.field(
         default_factory=lambda: ["POST"]

@@ -1,4 +1,4 @@
-"""Since: where a client's reading starts: the current rows, or a place in the log (SPEC 5)."""
+"""Since: where a client starts to read: at the current rows, or at a position of the log."""
 
 import asyncio
 import re

@@ -2,7 +2,7 @@
 
 Up to `SINGLES` waiting writes are published one by one, more as one atomic batch, which costs
 one fsync for all (NATS ADR-50): 8 / 64 / 512 waiting messages are 9.5k / 41k / 78k a second for the
-embedded broker (ADR 26). While one round is under way the next one gathers; once a whole batch of
+embedded broker (ADR-26). While one round is under way the next one gathers; once a whole batch of
 others' writes waits, it is sent ahead, so that the server stores while the hub reads and answers. A
 round is stored in the order of the queue, and no two that are under way have a row or a sender in
 common: so one may fail and be sent again, and nothing of one sender is overtaken.

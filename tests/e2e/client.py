@@ -74,7 +74,7 @@ class Client:
         return told
 
     def apply(self, frame: Frame) -> None:
-        """Keep the table, as SPEC 4 says that any client can."""
+        """Keep the table, as docs/filters.md says that any client can."""
         if "_ready" in frame:
             self.position = frame["_ready"]["position"]
         elif "_tick" in frame:

@@ -120,7 +120,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     path = sys.path.copy()
     _forget_modules()
     (tmp_path / "mymodule.py").write_text("def my_prepare(msg, handler): pass\n")
-    (tmp_path / "rules.py").write_text("def check(msg): pass\n")
+    (tmp_path / "house_rules.py").write_text("def check(msg): pass\n")
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "chat.yaml").write_text("")
     yield tmp_path
@@ -130,7 +130,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def _forget_modules() -> None:
     """Other tests may have modules of these names, too."""
-    for module in ("mymodule", "rules"):
+    for module in ("mymodule", "house_rules"):
         sys.modules.pop(module, None)
 
 
@@ -224,3 +224,76 @@ def test_links_lead_somewhere(path: Path) -> None:
         target = (path.parent / name).resolve() if name else path
         assert target.exists(), found["target"]
         assert not anchor or anchor in anchors(target), found["target"]
+
+
+# --- Decisions, modules and tests that are cited
+
+DECISIONS = ROOT / "docs" / "decisions"
+SOURCES = [
+    path
+    for folder in ("eventhub", "projections", "tests", "docs")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".md", ".yaml", ".js", ".html"}
+]
+EXAMPLES = {"mymodule.py", "house_rules.py", "bring_over.py"}
+"""Files that the docs have their reader write."""
+
+_CITED = re.compile(r"(?P<nats>NATS )?\bADR[- ]?(?P<number>\d+)")
+_QUOTED = re.compile(r"`([^`\n]+)`")
+_MODULE = re.compile(r"(?:[\w.-]+/)*[\w-]+\.py|(?:eventhub|projections|tests|docs)/[\w./-]*")
+
+
+def test_decisions_are_numbered_short_and_listed_with_their_status() -> None:
+    files = sorted(DECISIONS.glob("[0-9]*.md"))
+    rows = table((DECISIONS / "README.md").read_text("utf-8"), "Decisions")
+    assert len(rows) == len(files)
+    for number, (file, row) in enumerate(zip(files, rows, strict=True), 1):
+        text = file.read_text("utf-8")
+        title, status = text.splitlines()[0], text.splitlines()[2]
+        assert file.name.startswith(f"{number:04d}-")
+        assert [f"[ADR-{number}]({file.name})", title.removeprefix(f"# {number}. ")] == row[:2]
+        assert status == f"Status: {row[2]}"
+        assert len(text.splitlines()) <= 25, file.name
+        for part in ("Context: ", "Decision: ", "Consequences: "):
+            assert f"\n\n{part}" in text, file.name
+
+
+def test_every_decision_that_is_cited_exists() -> None:
+    """NATS has decisions of its own, which are cited as `NATS ADR-n`."""
+    wrong = [
+        f"{path.relative_to(ROOT)}: {found[0]}"
+        for path in {*PAGES, *SOURCES}
+        for found in _CITED.finditer(path.read_text("utf-8"))
+        if not found["nats"] and not _is_decision(found[0], int(found["number"]))
+    ]
+    assert wrong == []
+
+
+def _is_decision(cited: str, number: int) -> bool:
+    return cited == f"ADR-{number}" and any(DECISIONS.glob(f"{number:04d}-*.md"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_that_is_named_exists(path: Path) -> None:
+    names = {source.name for source in SOURCES} | EXAMPLES
+    for line in _FENCE.sub("", path.read_text("utf-8")).splitlines():
+        folder = None
+        for quoted in _QUOTED.findall(line):
+            if not _MODULE.fullmatch(quoted):
+                continue
+            if "/" in quoted:
+                places = [ROOT / quoted, *([folder / quoted] if folder else [])]
+                found = next((place for place in places if place.exists()), None)
+                assert found, f"{quoted} in: {line}"
+                folder = found if found.is_dir() else found.parent
+            else:  # of the folder named before it in this line, if there is one
+                exists = (folder / quoted).exists() if folder else quoted in names
+                assert exists, f"{quoted} in: {line}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_test_that_is_named_exists(path: Path) -> None:
+    tests = "\n".join(source.read_text("utf-8") for source in SOURCES if source.suffix == ".py")
+    defined = set(re.findall(r"def (test_\w+)", tests))
+    named = set(_QUOTED.findall(path.read_text("utf-8")))
+    assert {name for name in named if re.fullmatch(r"test_\w+", name)} <= defined

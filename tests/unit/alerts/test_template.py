@@ -9,7 +9,7 @@ from eventhub.alerts.template import Templates
 from eventhub.errors import Misconfigured, Rejected
 
 NASTY = "<b>&\"'"
-SEED = """
+GUIDE = """
 {% import pandas as pd %}
 {% import time %}
 <p>Message from {{ user }} at {{ pd.to_datetime(time.time() * 1E9).strftime('%d %b %Y') }}.</p>
@@ -22,7 +22,7 @@ def rendered(source: str, *, html: bool = False, folder: Path = Path(), **values
 
 
 def test_the_example_of_the_manual_works_as_printed() -> None:
-    text = rendered(SEED, html=True, user="a@example.org", body="Hello")
+    text = rendered(GUIDE, html=True, user="a@example.org", body="Hello")
     assert text.strip().startswith("<p>Message from a@example.org at ")
     assert text.endswith("<p>Hello</p>")
 
