@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from eventhub.alerts.letter import Letter
-from eventhub.alerts.sources import HubFiles, Sources
+from eventhub.alerts.sources import Sources
 from eventhub.alerts.template import Templates
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
 from eventhub.config import Alert, Config, EmailService
+from eventhub.config.hub_files import HubFiles
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.event import Event
 from eventhub.expressions import Expression, compile_expression

@@ -5,71 +5,15 @@ that a message has a part in starts at `attachments_from:` and stays below it, l
 alert reads what the hub keeps for itself: its data, its configuration, its secrets.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 from eventhub.alerts.template import Template
-from eventhub.config import Config
+from eventhub.config.hub_files import HubFiles
 from eventhub.errors import Rejected
 
 MAX_BYTES = 25 << 20
 """Of all attachments of one mail: what the large mail providers accept."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubFiles:
-    """What the hub keeps for itself."""
-
-    data: Path | None = None
-    """Its data folder."""
-    files: tuple[Path, ...] = ()
-
-    @classmethod
-    def of(cls, config: Config) -> Self:
-        """Return the files of a hub: what the configuration read or names, and its data."""
-        return cls(config.data.resolve(), tuple(_files_of(config)))
-
-    def holds(self, path: Path) -> bool:
-        """Tell whether a file is one of them, by whatever name.
-
-        Args:
-            path: without links.
-        """
-        if self.data is not None and path.is_relative_to(self.data):
-            return True
-        with suppress(OSError):
-            found = path.stat()
-            if any(_is_same(path, file) for file in self.files):
-                return True
-            # Thousands of files: looked through only for one that has a second name.
-            if self.data is not None and found.st_nlink > 1:
-                return any(_is_same(path, file) for file in _below(self.data))
-        return False
-
-
-def _files_of(config: Config) -> Iterator[Path]:
-    yield config.path
-    yield from config.sources
-    if config.auth.jwt is not None and (keys := config.auth.jwt.jwks) and "://" not in keys:
-        yield config.path.parent / keys
-    if config.projection.path is not None:
-        database = Path(config.projection.path)
-        yield from (database.with_name(database.name + end) for end in ("", ".wal", ".tmp"))
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names)
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    with suppress(OSError):
-        return path.samefile(other)
-    return False
 
 
 @dataclass(frozen=True, slots=True)

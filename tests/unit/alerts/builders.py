@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from eventhub.alerts.rule import AlertRule
-from eventhub.alerts.sources import HubFiles
 from eventhub.channel import Endpoint
 from eventhub.config import Alert, EmailService, MessageEndpoint
+from eventhub.config.hub_files import HubFiles
 from tests.builders import channel
 
 STUB = {"first": EmailService(type="stub"), "second": EmailService(type="stub")}

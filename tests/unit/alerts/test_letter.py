@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from eventhub.alerts.mail import Mail
-from eventhub.alerts.sources import HubFiles
 from eventhub.config import Config, Projection
+from eventhub.config.hub_files import HubFiles
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from tests.unit.alerts.builders import make_rule
 

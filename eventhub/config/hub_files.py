@@ -1,0 +1,77 @@
+"""The hub's own files: what the configuration has read or names, and what the hub writes.
+
+They never leave the hub, neither through a `FileHandler` nor with a mail. A file is recognized by
+what it is, so a link of either kind to it counts as well.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from eventhub.config.settings import Config
+
+
+@dataclass(frozen=True, slots=True)
+class HubFiles:
+    """The files of one hub."""
+
+    data: Path | None = None
+    """Its data folder, without links in the path."""
+    files: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, config: Config, *others: Path) -> Self:
+        """Return the data folder of a configuration, and the files that it has read or names.
+
+        Args:
+            config: with the paths.
+            others: more files that count.
+        """
+        named = [*_files_of(config), *others]
+        # A link may point elsewhere later: its target of today counts as well.
+        return cls(config.data.resolve(), (*named, *(path.resolve() for path in named)))
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether a path leads to one of these files, under whatever name.
+
+        Args:
+            path: of a file, without links in it.
+        """
+        if self.data is not None and path.is_relative_to(self.data):
+            return True
+        with suppress(OSError):
+            found = path.stat()
+            identity = (found.st_dev, found.st_ino)
+            if identity in _identities(self.files):
+                return True
+            # The data folder has thousands of files: only a file with a second name can be one.
+            if self.data is not None and found.st_nlink > 1:
+                return identity in _identities(_files_below(self.data))
+        return False
+
+
+def _files_of(config: Config) -> Iterator[Path]:
+    """Yield what the configuration has read or names, and the database with DuckDB's own files."""
+    yield config.path
+    yield from config.sources
+    if config.auth.jwt is not None and (keys := config.auth.jwt.jwks) and "://" not in keys:
+        yield Path(keys)
+    if config.projection.path is not None:
+        database = Path(config.projection.path)
+        yield from (database.with_name(database.name + end) for end in ("", ".wal", ".tmp"))
+
+
+def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    """Yield device and inode of each file that exists."""
+    for path in paths:
+        with suppress(OSError, ValueError):
+            found = path.stat()
+            yield found.st_dev, found.st_ino
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names)
