@@ -64,6 +64,9 @@ CODES: dict[str, Code] = {
     "too_many_reads": Code(
         429, True, "This user or address reads or listens to too much at once; or all do."
     ),
+    "slow_reader": Code(
+        429, True, "Rows were taken too slowly while others waited for their room: read them again."
+    ),
     "internal": Code(500, False, "EventHub or a hook failed; the log has the details."),
     "unavailable": Code(503, True, "The event log cannot be reached now; nothing was stored."),
     "busy": Code(503, True, "Too much of yours or in all is under way; nothing is stored."),
@@ -86,6 +89,7 @@ class Close(IntEnum):
     FORBIDDEN = 4403
     STALLED = 4408
     EXPIRED = 4409
+    TOO_SLOW = 4410
     TRY_LATER = 4429
 
     @property
@@ -105,6 +109,7 @@ CLOSE_MEANINGS: dict[Close, str] = {
     Close.STALLED: "The client took nothing for `server.stalled_after`, or half a large message"
     " came and no more: connect again and resume.",
     Close.EXPIRED: "The login has ended: connect again with a new token, and resume.",
+    Close.TOO_SLOW: "Rows were taken too slowly while others waited: connect again and resume.",
     Close.TRY_LATER: "Too much at once is read or listened to: the `_error` before it says what.",
 }
 

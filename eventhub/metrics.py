@@ -28,6 +28,10 @@ SNAPSHOTS = Counter(
 INTERRUPTED = Counter(
     "eventhub_queries_interrupted_total", "Queries that ended early: nobody waited for them."
 )
+SLOW_READERS = Counter(
+    "eventhub_slow_readers_cut_total",
+    "Readers that were cut because others waited for the room of their rows.",
+)
 ALERTS = Counter("eventhub_alerts_total", "Alerts by what became of them.", ["endpoint", "outcome"])
 TURNED_AWAY = Counter(
     "eventhub_connections_turned_away_total",

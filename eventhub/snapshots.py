@@ -33,14 +33,15 @@ class Snapshot(Protocol):
     def completed_at(self) -> float | None:
         """When the last byte was produced, by `time.monotonic`; None before that."""
 
-    def parts(self) -> AsyncIterator[bytes]:
+    def reading(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Iterate over the bytes from the first one on, in pieces of at most 256 KiB.
 
         A piece may end within a row. A reader may take its time: what it has not read waits in
-        memory or in a file, not in DuckDB.
+        memory or in a file, not in DuckDB. But who is slow while others wait for that room is cut,
+        also while it waits for its own client in the block.
 
         Raises:
-            Unavailable: the rest cannot be read any more; open another snapshot.
+            Unavailable: the rest cannot be read any more, open another snapshot; `slow_reader`.
         """
 
 

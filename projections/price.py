@@ -152,14 +152,16 @@ def exact_size(connection: duckdb.DuckDBPyConnection, tables: Tables, query: Que
 def has_more(
     connection: duckdb.DuckDBPyConnection, tables: Tables, query: Query, rows: int
 ) -> bool:
-    """Tell whether a filter matches more rows than that; stops to look when it does."""
+    """Tell whether a filter matches more rows, or `QUICK_BYTES` of them; then it stops to look."""
     where, values = query.filter.sql()
-    [(found,)] = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {tables.current} WHERE {where}"  # noqa: S608 - quoted
-        f" LIMIT {rows + 1})",
+    names = [quoted(name) for name in _texts(tables) if name in query.columns]
+    width = " + ".join(["0", *(f"coalesce(strlen({name}), 0)" for name in names)])
+    [(found, size)] = connection.execute(
+        "SELECT count(*), coalesce(sum(width), 0) FROM"  # noqa: S608 - quoted
+        f" (SELECT {width} AS width FROM {tables.current} WHERE {where} LIMIT {rows + 1})",
         [*values],
     ).fetchall()
-    return int(found) > rows
+    return int(found) > rows or int(size) > QUICK_BYTES
 
 
 def _texts(tables: Tables) -> list[str]:
@@ -185,4 +187,5 @@ class Question(NamedTuple):
 
     def is_more_than(self, rows: int, connection: duckdb.DuckDBPyConnection) -> bool:
         """Tell whether there are more rows; stops to count when there are."""
-        return not self.price.is_small and has_more(connection, self.tables, self.query, rows)
+        is_known = self.price.is_small and rows >= QUICK_ROWS
+        return not is_known and has_more(connection, self.tables, self.query, rows)

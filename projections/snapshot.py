@@ -22,9 +22,11 @@ from eventhub.filters.query import Query
 from eventhub.metrics import SNAPSHOTS
 from eventhub.places import Places
 from eventhub.snapshots import Render, Snapshot
+from projections.pace import Pace
 from projections.pages import Page, pages
 from projections.price import QUICK_ROWS, Question, Sizes, price_of
 from projections.projector import Projector
+from projections.room import Holding, NoRoom, Room
 from projections.spool import Memory, Spool
 from projections.store import Store
 from projections.tables import Tables
@@ -38,10 +40,18 @@ STEP_BYTES = 1 << 20
 """What is produced before the readers are told: one by one, chunks cost a tenth more."""
 MEMORY_BYTES = 64 << 20
 """What all snapshots together keep in memory; the rest is in files."""
+EACH_BYTES, ALL_BYTES = 256 << 20, 1 << 30
+"""What waits for the readers of one client, and of all, beside the largest snapshot, in memory and
+on disk."""
 WAIT_SECONDS = 10.0
 """A reader waits this long for the projection to get to its sequence, then for its turn."""
 LARGE_WAIT_SECONDS = 40.0
-"""It waits this long for its turn where many rows are read or looked through."""
+"""It waits this long for room, then for its turn, where many rows are read or looked through."""
+ROOM_SECONDS = 12.0
+"""A snapshot that is being made waits this long for room, in which others do not get its place: a
+bit longer than it takes to see who is slow."""
+FEW_ROWS = 20
+"""Are read at any rate, also by a client that has no room: no more are fetched at once."""
 QUERY_SECONDS = 30.0
 """DuckDB has found the first rows by then, and each next step of them, or is interrupted."""
 STEP_SECONDS = 60.0
@@ -69,6 +79,7 @@ class DuckSnapshots:
         self._large = Places(LARGE_PLACES, each=each, waiting=LARGE_WAITING, what=what)
         self._sizes = Sizes(store)
         self._memory = Memory(MEMORY_BYTES)
+        self._room = Room(EACH_BYTES, ALL_BYTES)
 
     @asynccontextmanager
     async def read(
@@ -86,13 +97,14 @@ class DuckSnapshots:
         Raises:
             Rejected: `too_costly`.
             Unavailable: the projection did not get there in time, cannot be read, or too many
-                others read it.
+                others read it; `too_many_reads`: too much waits for readers.
         """
         await self._projectors[channel].caught_up(at_least, WAIT_SECONDS)
         price = price_of(query, await self._sizes.of(channel))
         async with AsyncExitStack() as held, background() as tasks:
             spool = Spool(self._store.path.parent, self._memory)
-            snapshot = _Snapshot(self._store, held, spool, render)
+            holding = self._room.holding(client)
+            snapshot = _Snapshot(self._store, held, spool, holding, render)
             question = Question(self._store.tables[channel], query, sequenced, price)
             try:
                 await self._begin(snapshot, question, held, client)
@@ -102,7 +114,7 @@ class DuckSnapshots:
                 yield snapshot
             finally:
                 # Nobody waits for it: the removal of a large file takes a while.
-                _ = asyncio.get_running_loop().run_in_executor(None, spool.close)
+                _ = asyncio.get_running_loop().run_in_executor(None, _end, spool, holding)
 
     async def _begin(
         self, snapshot: "_Snapshot", question: Question, held: AsyncExitStack, client: Hashable
@@ -112,9 +124,11 @@ class DuckSnapshots:
         if question.price.is_quick:
             await held.enter_async_context(self._small.take(client, WAIT_SECONDS))
             opened.inc()
-            if await snapshot.begin(question, up_to_rows=QUICK_ROWS):
+            has_room = snapshot.holding.has_room
+            if await snapshot.begin(question, up_to_rows=QUICK_ROWS if has_room else FEW_ROWS):
                 return
             await held.aclose()
+        await snapshot.holding.begin(LARGE_WAIT_SECONDS)
         await held.enter_async_context(self._large.take(client, LARGE_WAIT_SECONDS))
         if not question.price.is_quick:
             opened.inc()
@@ -124,11 +138,16 @@ class DuckSnapshots:
 class _Snapshot:
     """One query in one transaction. `produce` moves it to the spool, from where all read it."""
 
-    def __init__(self, store: Store, held: AsyncExitStack, spool: Spool, render: Render) -> None:
+    def __init__(
+        self, store: Store, held: AsyncExitStack, spool: Spool, holding: Holding, render: Render
+    ) -> None:
         self._store = store
         self._held = held
         """The place and the transaction; closed as soon as DuckDB has given the last row."""
         self._spool = spool
+        self.holding = holding
+        self._is_small = False
+        """It may go on without waiting for room, and so keeps its place for a moment only."""
         self._render = render
         self._failure: Unavailable | None = None
         self._pages: Iterator[Page] = iter(())
@@ -170,6 +189,7 @@ class _Snapshot:
         found = await self._run(step)
         if found is None:
             return False
+        self._is_small = up_to_rows is not None
         self.sequence, is_last = found
         await self._note(is_last)
         return True
@@ -187,21 +207,37 @@ class _Snapshot:
         """Move what DuckDB has to the spool; then, or when that fails, end the transaction."""
         try:
             while self.completed_at is None:
+                if not self._is_small:
+                    await self.holding.wait(ROOM_SECONDS)
                 await self._note(await self._run(self._step))
+        except NoRoom as error:
+            await self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, each reader is told of it
             _log.exception("snapshot_failed", bytes=self._spool.size)
-            self._failure = Unavailable(f"the rest of the snapshot cannot be kept: {error}")
-            self._failure.__cause__ = error
-            await self._held.aclose()
-            self._tell()
+            failure = Unavailable(f"the rest of the snapshot cannot be kept: {error}")
+            failure.__cause__ = error
+            await self._fail(failure)
 
-    async def parts(self) -> AsyncIterator[bytes]:
+    async def _fail(self, failure: Unavailable) -> None:
+        self._failure = failure
+        await self._held.aclose()
+        self._tell()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncIterator[bytes]]:
         """Iterate over the bytes; each reader has an iterator of its own."""
+        async with self.holding.reading() as pace:
+            yield self._parts(pace)
+
+    async def _parts(self, pace: Pace) -> AsyncIterator[bytes]:
         offset = 0
         while await self._reaches(offset):
             part = await self._part(offset)
             offset += len(part)
+            pace.give(len(part))
             yield part
+            pace.take()
+        pace.give(0)  # of what it was given it may not have taken all
 
     def _step(self, connection: duckdb.DuckDBPyConnection) -> bool:
         return self._move(connection, up_to=self._spool.size + STEP_BYTES)
@@ -211,7 +247,9 @@ class _Snapshot:
         while self._spool.size < up_to:
             rows, is_last = _fetch(connection)
             if rows:
+                before = self._spool.size
                 self._spool.append(self._render(rows))
+                self.holding.grow(self._spool.size - before)
             if is_last and not self._turn_page(connection):
                 return True
         return False
@@ -256,6 +294,13 @@ class _Snapshot:
             return await asyncio.to_thread(self._spool.read, offset)
         except OSError as error:
             raise Unavailable(f"the rest of the snapshot cannot be read: {error}") from error
+
+
+def _end(spool: Spool, holding: Holding) -> None:
+    try:
+        spool.close()
+    finally:
+        holding.leave()
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection) -> tuple[list[bytes], bool]:

@@ -92,7 +92,8 @@ def opened(
 
 async def read_all(snapshot: Snapshot) -> list[tuple[int, Row]]:
     """Return the rows of a snapshot, parsed, with their sequences."""
-    return rows_of(b"".join([part async for part in snapshot.parts()]))
+    async with snapshot.reading() as parts:
+        return rows_of(b"".join([part async for part in parts]))
 
 
 def _value_of(name: str, raw: msgspec.Raw) -> Any:

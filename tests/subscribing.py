@@ -294,7 +294,11 @@ class _Snapshot:
         self.size = sum(map(len, self._parts))
         self.completed_at = completed_at
 
-    async def parts(self) -> AsyncIterator[bytes]:
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        yield self._iterate()
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
         for part in self._parts:
             await self._gate.acquire()
             yield part

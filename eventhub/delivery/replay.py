@@ -58,13 +58,13 @@ class Past:
     """The rows of a view as one reader gets them, at `sequence`."""
 
     sequence: int
-    _snapshot: Snapshot
+    _rows: AsyncIterator[bytes]
     _added: bytes
     """Rows that are newer than the snapshot."""
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """Iterate over the bytes; errors as `Snapshot.parts`."""
-        async for part in self._snapshot.parts():
+        """Iterate over the bytes; errors as `Snapshot.reading`."""
+        async for part in self._rows:
             yield part
         if self._added:
             yield self._added
@@ -95,7 +95,7 @@ class Replays:
             client: on whose account they are read.
 
         Raises:
-            Unavailable: it cannot be read now.
+            Unavailable: it cannot be read now; `slow_reader`: the block took too long.
         """
         shape = shape or shape_of(view.form)
         key = Key(shape.name, view.query)
@@ -105,7 +105,8 @@ class Replays:
                 snapshot = await self._opened(replay)
                 added = None if snapshot is None else await self._added(snapshot, view, shape, head)
                 if snapshot is not None and added is not None:
-                    yield Past(max(snapshot.sequence, head), snapshot, added)
+                    async with snapshot.reading() as rows:
+                        yield Past(max(snapshot.sequence, head), rows, added)
                     return
             if snapshot is not None:
                 self._forget(replay)

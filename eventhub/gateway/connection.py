@@ -47,6 +47,8 @@ def close_code_of(error: EventHubError) -> Close:
     """Return the close code of a connection that cannot be opened or go on."""
     if isinstance(error, Expired):
         return Close.EXPIRED
+    if error.code == "slow_reader":
+        return Close.TOO_SLOW
     if error.http_status >= 500:
         return Close.RESTART if error.as_dict()["retry"] else Close.INTERNAL
     return _CLOSE_OF.get(error.http_status, Close.BAD_REQUEST)

@@ -112,6 +112,8 @@ class Visitor(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer bytes that are no HTTP request; the connection is closed afterwards."""
+        if isinstance(exc, _CutError):
+            raise exc
         if status < 500:
             error: EventHubError = refusal.of_bad_http(exc)
         else:
@@ -134,6 +136,10 @@ class Visitor(web.RequestHandler):
             log.error("connection_failed", exc_info=error)
 
 
+class _CutError(ConnectionResetError):
+    """An answer cannot be finished, and it is noted why: the connection is closed."""
+
+
 def _speaking(handler: _Handler) -> _Handler:
     """Return a handler that answers what another raises."""
 
@@ -145,10 +151,10 @@ def _speaking(handler: _Handler) -> _Handler:
             response = _answer_to(raised, request)
         except ConnectionError:
             raise
-        except Exception as raised:  # the client gets an error object, whatever went wrong
+        except Exception as raised:  # noqa: BLE001 - the client gets an error object, whatever it is
             if request.writer.output_size > 0:
-                log.exception("request_failed", path=request.path)
-                raise ConnectionResetError("the answer was begun") from None
+                _failed(raised, request)  # logged and counted; the cut is all that can be told
+                raise _CutError("the answer was begun") from None
             response = _failed(raised, request)
         if not (response.prepared or request.content.is_eof()):
             response.force_close()  # nobody reads what else there is of the body

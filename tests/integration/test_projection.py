@@ -116,8 +116,11 @@ async def test_a_reader_that_leaves_in_the_middle_holds_nothing(tmp_path: Path) 
         await projector.caught_up(5000, 10)
 
         async def reader(started: asyncio.Event) -> None:
-            async with opened(snapshots, CHAT, at_least=1) as snapshot:
-                async for _ in snapshot.parts():
+            async with (
+                opened(snapshots, CHAT, at_least=1) as snapshot,
+                snapshot.reading() as parts,
+            ):
+                async for _ in parts:
                     started.set()
                     await asyncio.Event().wait()
 

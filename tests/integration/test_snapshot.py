@@ -74,10 +74,13 @@ async def all_rows(snapshots: DuckSnapshots) -> list[tuple[int, Row]]:
 
 
 async def all_of(snapshots: DuckSnapshots, render: Render, client: Hashable = None) -> bytes:
-    async with snapshots.read(
-        "chat", query(CHAT), render, sequenced=False, at_least=0, client=client
-    ) as snapshot:
-        return b"".join([part async for part in snapshot.parts()])
+    async with (
+        snapshots.read(
+            "chat", query(CHAT), render, sequenced=False, at_least=0, client=client
+        ) as snapshot,
+        snapshot.reading() as parts,
+    ):
+        return b"".join([part async for part in parts])
 
 
 @pytest.fixture
@@ -252,8 +255,9 @@ async def test_small_rows_are_rendered_a_thousand_at_a_time(tmp_path: Path) -> N
 
 
 async def read_into(found: bytearray, snapshot: Snapshot) -> None:
-    async for part in snapshot.parts():
-        found += part
+    async with snapshot.reading() as parts:
+        async for part in parts:
+            found += part
 
 
 async def test_a_failure_is_told_to_every_reader_where_it_happened(tmp_path: Path) -> None:
@@ -285,8 +289,8 @@ async def test_whoever_is_cancelled_at_whatever_moment_leaves_nothing_behind(
     """Moments from before the first step to the reading of the file, with and without a queue."""
 
     async def reader(snapshots: DuckSnapshots) -> None:
-        async with opened(snapshots, CHAT) as snapshot:
-            async for _ in snapshot.parts():
+        async with opened(snapshots, CHAT) as snapshot, snapshot.reading() as parts:
+            async for _ in parts:
                 await asyncio.sleep(0.01)
 
     async with stored(tmp_path) as (store, snapshots):
@@ -361,8 +365,8 @@ async def rest(parts):
     return sum([part.count(b"\\n") async for part in parts])
 
 async def count(snapshots):
-    async with opened(snapshots, CHAT) as snapshot:
-        return await rest(snapshot.parts())
+    async with opened(snapshots, CHAT) as snapshot, snapshot.reading() as parts:
+        return await rest(parts)
 
 async def main():
     async with Store(Path(sys.argv[1]), [CHAT]) as store, AsyncExitStack() as held:
@@ -372,7 +376,7 @@ async def main():
         stalled = []
         for _ in range(10):
             snapshot = await held.enter_async_context(opened(snapshots, CHAT))
-            stalled.append(snapshot.parts())
+            stalled.append(await held.enter_async_context(snapshot.reading()))
             await anext(stalled[-1])
             highest = max(highest, megabytes())
         started = time.monotonic()
@@ -422,13 +426,14 @@ async def main():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
         async with opened(snapshots, CHAT) as refused:
             try:
-                print(sum([part.count(b"\\n") async for part in refused.parts()]))
+                async with refused.reading() as parts:
+                    print(sum([part.count(b"\\n") async for part in parts]))
             except Unavailable as error:
                 print(error)
         print("|", await connections(store) == OWN_CONNECTIONS)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        async with opened(snapshots, CHAT) as other:
-            print(sum([part.count(b"\\n") async for part in other.parts()]))
+        async with opened(snapshots, CHAT) as other, other.reading() as parts:
+            print(sum([part.count(b"\\n") async for part in parts]))
 
 asyncio.run(main())
 """

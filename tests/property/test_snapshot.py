@@ -29,9 +29,10 @@ async def sequences(snapshot: Snapshot, pauses: list[float]) -> list[int]:
     """Read a snapshot at the pace of one reader."""
     data, left = b"", iter(pauses)
     await asyncio.sleep(next(left, 0.0))
-    async for part in snapshot.parts():
-        data += part
-        await asyncio.sleep(next(left, 0.0))
+    async with snapshot.reading() as parts:
+        async for part in parts:
+            data += part
+            await asyncio.sleep(next(left, 0.0))
     return [sequence for sequence, _ in rows_of(data)]
 
 
