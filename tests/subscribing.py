@@ -23,7 +23,7 @@ from eventhub.event import Event, StoredEvent, encode
 from eventhub.feed import Feed
 from eventhub.filters.query import Query, parse
 from eventhub.ingest.command import Command
-from eventhub.ingest.writing import Draft
+from eventhub.ingest.draft import Draft
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Render, Snapshot
 from tests import builders
@@ -50,7 +50,7 @@ def event_of(raw: Mapping[str, Any], last: StoredEvent | None, channel: Channel)
         message={key: value for key, value in message.items() if not key.startswith("_")},
         broadcast=None,
     )
-    return draft.on(last, channel.columns)
+    return draft.event_after(last, channel.columns)
 
 
 def history(messages: Iterable[Mapping[str, Any]], channel: Channel) -> list[StoredEvent]:

@@ -151,7 +151,7 @@ def document(value: Any) -> Any:
 def plain(value: Any) -> Any:
     """Return a float for a number that was read with all of its digits, and no column keeps them.
 
-    Only a table with DECIMAL columns reads numbers so: `command.parse_json`.
+    Only a table with DECIMAL columns reads numbers so: `decoding.parse_json`.
     """
     return float(value) if type(value) is Decimal else value
 

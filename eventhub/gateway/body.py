@@ -22,7 +22,7 @@ from eventhub.errors import Rejected, Unavailable
 from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import form
 from eventhub.gateway.refusal import CODINGS
-from eventhub.ingest.command import parse_json
+from eventhub.ingest.decoding import parse_json
 
 SECONDS = 30.0
 """In which a body comes whole, if it is small."""

@@ -28,6 +28,7 @@ from eventhub.identity.authenticator import Rule, setup_auth
 from eventhub.identity.origin import check_origins
 from eventhub.ingest.receipts import Receipts
 from eventhub.ingest.row_cache import RowCache
+from eventhub.ingest.settling import Settling
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.snapshots import Snapshots
@@ -43,9 +44,9 @@ class ChannelParts:
         self, feed: Feed, heartbeat: float, broadcast: Broadcast, snapshots: Snapshots
     ) -> None:
         self.stream = feed.stream
-        self.rows = RowCache(feed.stream)
-        self.receipts = Receipts(feed.stream, after=feed.head)
-        feed.listeners += [self.rows.note, self.receipts.note]
+        rows, receipts = RowCache(feed.stream), Receipts(feed.stream, after=feed.head)
+        feed.listeners += [rows.note, receipts.note]
+        self.settling = Settling(feed.stream, rows, receipts)
         self.fanout = Fanout(feed, heartbeat, broadcast)
         self.replays = Replays(snapshots, self.fanout)
 
@@ -135,7 +136,9 @@ class Gateway:
                     authenticator=self._authenticator,
                     rule=rule,
                     hooks=hooks,
-                    ingest=Ingest(endpoint, parts.stream, hooks, parts.rows, parts.receipts),
+                    ingest=Ingest(
+                        endpoint, hooks, parts.stream, parts.settling, parts.fanout.spawn
+                    ),
                     stream=parts.stream,
                     fanout=parts.fanout,
                     snapshots=self._snapshots,

@@ -20,9 +20,8 @@ from eventhub.gateway.connection import (
 from eventhub.gateway.large import LARGE_BYTES
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.turns import IsOver
-from eventhub.ingest.command import parse_json
-from eventhub.ingest.receipts import Receipt
-from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY, Draft, Outcome
+from eventhub.ingest.decoding import parse_json
+from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY, Outcome
 
 log = structlog.get_logger()
 
@@ -56,15 +55,15 @@ class Inbox:
         "_is_writing",
         "_refused",
         "_route",
+        "_sender",
         "_size",
         "_under_way",
-        "_visit",
         "_waiting",
     )
 
     def __init__(self, route: Route, visit: Visit, connection: WebSocketConnection) -> None:
         self._route = route
-        self._visit = visit
+        self._sender = visit.sender
         self._connection = connection
         self._waiting: deque[Any] = deque()
         self._size = 0
@@ -182,17 +181,14 @@ class Inbox:
         """Begin to store a message, if nothing has to be waited for."""
         self._under_way += 1
         self._bytes += self._size
-        told = partial(self._on_outcome, message, self._size)
-        begun = self._route.post(message, self._visit, told)
+        on_outcome = partial(self._on_outcome, message, self._size)
+        begun = self._route.ingest.post(message, self._sender, on_outcome)
         if not begun:
             self._under_way -= 1
             self._bytes -= self._size
         return begun
 
     def _on_outcome(self, message: Any, size: int, outcome: Outcome) -> None:
-        if isinstance(outcome, Draft):
-            _ = self._route.fanout.spawn(self._settle(message, size, outcome))
-            return
         self._under_way -= 1
         self._bytes -= size
         self._note(outcome)
@@ -202,7 +198,7 @@ class Inbox:
             # Not now: a refusal comes while its message is being begun.
             asyncio.get_running_loop().call_soon(self._connection.wake)
 
-    def _note(self, outcome: Receipt | EventHubError) -> None:
+    def _note(self, outcome: Outcome) -> None:
         """Count a refusal: it was work for nothing."""
         if outcome is TOO_MANY:
             return
@@ -223,14 +219,11 @@ class Inbox:
             answers, self._answers = self._answers, []
             self._connection.tell(*answers)
 
-    async def _settle(self, message: Any, size: int, draft: Draft) -> None:
-        self._on_outcome(message, size, await self._route.ingest.settle(draft))
-
     async def _write(self, messages: list[Any]) -> None:
         asked = iter(messages)
         try:
             await self._connection.drain()
-            async for outcome in self._route.write(messages, self._visit):
+            async for outcome in self._route.ingest.write(messages, self._sender):
                 self._note(outcome)
                 if frame := self._answer(next(asked), outcome):
                     self._connection.tell(frame)
@@ -243,7 +236,7 @@ class Inbox:
             self._is_writing = False
         self._connection.wake()
 
-    def _answer(self, message: Any, outcome: Receipt | EventHubError) -> Frame | None:
+    def _answer(self, message: Any, outcome: Outcome) -> Frame | None:
         """Return what the sender is told, if anything."""
         ref = message.get("_ref") if isinstance(message, dict) else None
         if isinstance(outcome, EventHubError):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from eventhub.ingest.command import parse_json
+from eventhub.ingest.decoding import parse_json
 
 LARGE_BYTES: Final = 64 << 10
 """From this size on a message is a large one."""

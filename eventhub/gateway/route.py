@@ -1,6 +1,6 @@
 """Route: everything that one endpoint needs to answer requests, and who gets in."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.frames import Form
 from eventhub.delivery.replay import Replays
 from eventhub.delivery.view import View
-from eventhub.errors import EventHubError, Expired, Rejected
+from eventhub.errors import EventHubError
 from eventhub.filters.arguments import Args, parse_query_string
 from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import parse
@@ -26,12 +26,10 @@ from eventhub.gateway.turns import Turns
 from eventhub.hooks import Handler, Hooks
 from eventhub.identity.audit import audited, client_of
 from eventhub.identity.authenticator import Authenticator, Rule
-from eventhub.identity.expiry import wall_clock
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.sessions import session_owner
-from eventhub.ingest.command import Command, Precondition
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
-from eventhub.ingest.writing import Done, Ingest
+from eventhub.ingest.writing import Ingest, Sender
 from eventhub.logs import limited
 from eventhub.snapshots import Snapshots
 from eventhub.stream import EventStream
@@ -51,6 +49,11 @@ class Visit:
     """What the endpoint's `open` lets the visitor see."""
     owner: Owner = NOBODY
     """Whose the keys of messages are."""
+
+    @property
+    def sender(self) -> Sender:
+        """The visitor, as ingest knows it."""
+        return Sender(self.handler, self.owner)
 
     @property
     def expires_at(self) -> float | None:
@@ -149,42 +152,6 @@ class Route:
             query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)
         return View(form, query, history=replay == "log", epoch=self.stream.epoch)
-
-    def write(
-        self,
-        messages: Iterable[Any],
-        visit: Visit,
-        method: str | None = None,
-        precondition: Precondition | None = None,
-    ) -> AsyncIterator[Receipt | EventHubError]:
-        """Make decoded messages events, in order; as `Ingest.write`."""
-        commands = (self._command(each, visit, method, precondition) for each in messages)
-        return self.ingest.write(commands, visit.handler)
-
-    def post(self, message: Any, visit: Visit, done: Done) -> bool:
-        """Begin to store a decoded message, if that needs no waiting; as `Ingest.post`."""
-        return self.ingest.post(self._command(message, visit), visit.handler, done)
-
-    def _command(
-        self,
-        raw: Any,
-        visit: Visit,
-        method: str | None = None,
-        precondition: Precondition | None = None,
-    ) -> Command | EventHubError:
-        end = visit.expires_at
-        if end is not None and wall_clock() >= end:
-            return Expired()
-        try:
-            return Command.parse(
-                raw,
-                method=method,
-                owner=visit.owner,
-                unknown=self.endpoint.config.unknown,
-                precondition=precondition,
-            )
-        except Rejected as error:
-            return error
 
 
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:

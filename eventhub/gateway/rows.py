@@ -78,11 +78,13 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
             text = "headers with a key or a condition are for one message: use _key and _if_seq"
             raise Rejected("bad_control", text)
         messages = [_with_key(message, request) for message in body.messages]
-        writing = route.write(messages, visit, request.method, precondition)
-        told = [outcome async for outcome in writing]
+        writing = route.ingest.write(
+            messages, visit.sender, method=request.method, precondition=precondition
+        )
+        outcomes = [outcome async for outcome in writing]
     if body.is_array:
-        return _json([answer(each) for each in told], 200, route, request)
-    first = told[0]
+        return _json([answer(each) for each in outcomes], 200, route, request)
+    first = outcomes[0]
     if isinstance(first, EventHubError):
         return _refused(first, route, request)
     status = 201 if _method(messages[0], request) == "POST" and not first.duplicate else 200

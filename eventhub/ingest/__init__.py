@@ -1,6 +1,19 @@
 """Ingest: from a client's message to an event in the log. Read this first.
 
-`command` reads what one message says of itself, `writing` runs hooks and columns over it and has
-the log append it, `receipts` and `row_cache` remember what was written lately, and `slices` lets
-an array of messages yield to the loop.
+A message of a WebSocket passes these files, in order:
+
+1. `gateway/connection.py` takes the client's bytes and cuts them into text messages.
+2. `gateway/inbox.py` decodes each with `decoding.py`, and bounds how many are being stored.
+3. `writing.py`, the one door: `post` stores a plain POST, `write` an array and everything else.
+4. `command.py` reads the controls: method, key, expectations.
+5. `draft.py` runs hooks and columns, and makes the draft an event.
+6. `jetstream/log.py` encodes the event; `jetstream/writer.py` sends it to the broker in a batch.
+
+The broker's answer comes back by one call-back: `Ingest._on_appended` makes it a receipt or an
+error, and the inbox sends that to the client. Over HTTP, `gateway/rows.py` and `gateway/body.py`
+stand in for the first two files.
+
+A PUT, a DELETE, a retry or an id that exists needs more than its place in the log: `settling.py`
+reads the row (`row_cache.py`) or the first attempt (`receipts.py`). `slices.py` lets a long array
+share the event loop.
 """

@@ -3,11 +3,8 @@
 Everything here is decided without the endpoint it was sent to, and without the log.
 """
 
-import math
-import re
 import secrets
 from contextlib import suppress
-from decimal import Decimal
 from itertools import count
 from typing import Any, Literal
 
@@ -19,83 +16,12 @@ from eventhub.event import METHODS, Method
 from eventhub.filters.arguments import GRAMEX_CONTROLS, Unknown, nearest, shown
 from eventhub.ingest.receipts import NOBODY, Owner, digest_of, write_id
 
-MAX_MESSAGES = 10_000
-"""In one frame or body: what one client may keep the hub busy with at once."""
-MAX_DEPTH = 64
-"""Nesting of a message: every reader must be able to decode its event, however deep its stack."""
 _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """With the process's random part: ids of writes that no other process uses."""
-_DECODER = msgspec.json.Decoder()
 CONTROLS = ("_method", "_key", "_if_seq", "_ref", "_alert")
 """Of a message. What Gramex pages send besides is dropped; any other is a mistake."""
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKETS = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-
-
-def _exact(text: str) -> float | Decimal:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("a number is out of range")
-    try:
-        written = Decimal(text)
-    except ArithmeticError:  # an exponent of twenty digits
-        return number
-    return number if Decimal(repr(number)) == written else written
-
-
-_EXACT_DECODER = msgspec.json.Decoder(float_hook=_exact)
-
-
-def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
-    """Return the messages of a frame or body: one for an object, several for an array.
-
-    Args:
-        text: the frame or body.
-        exact: read a number that no float holds, such as 12345678901234567.89, as a `Decimal` where
-            it is the value of a message's key.
-
-    Raises:
-        Rejected: `bad_json`, or `too_large` for more than `MAX_MESSAGES`.
-    """
-    try:
-        decoded = (_EXACT_DECODER if exact else _DECODER).decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise Rejected("bad_json", f"not JSON: {error}") from None
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(text, MAX_DEPTH + 1):
-        raise Rejected("bad_json", f"a message is nested {MAX_DEPTH} deep at the most")
-    if exact:
-        decoded = _plain_within(decoded, 2 if isinstance(decoded, list) else 1)
-    if not isinstance(decoded, list):
-        return [decoded]
-    if len(decoded) > MAX_MESSAGES:
-        raise Rejected("too_large", f"an array holds {MAX_MESSAGES} messages at the most")
-    return decoded
-
-
-def _plain_within(value: Any, levels: int) -> Any:
-    """Return a value with floats for all exact numbers that are nested deeper than some levels."""
-    if isinstance(value, dict):
-        return {key: _plain_within(part, levels - 1) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain_within(part, levels - 1) for part in value]
-    return float(value) if isinstance(value, Decimal) and levels < 0 else value
-
-
-def _is_deep(text: bytes, most: int) -> bool:
-    """Tell whether more lists and objects than so many are nested in each other.
-
-    Of text that is JSON. What is empty is taken away, again and again: each time one level of each
-    branch goes. A megabyte takes milliseconds, where looking at all its values takes a second.
-    """
-    brackets = _STRING.sub(b"", text).translate(_BRACKETS, _NO_BRACKETS)
-    for _ in range(most):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -14,7 +14,7 @@ from eventhub.columns import Column, Columns, Digits, Kind, digits_of, kind_of, 
 from eventhub.columns.asked import asked_value
 from eventhub.errors import Misconfigured, Rejected
 from eventhub.filters.query import parse
-from eventhub.ingest.command import parse_json
+from eventhub.ingest.decoding import parse_json
 
 NUMBERS = [Kind.INTEGER, Kind.REAL, Kind.DECIMAL]
 TIMES = [Kind.TIMESTAMP, Kind.TIMESTAMPTZ]

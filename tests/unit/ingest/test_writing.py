@@ -1,6 +1,7 @@
 """A message becomes exactly one event, or one error that says why; a retry becomes neither."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from eventhub.config import MessageEndpoint
 from eventhub.errors import Conflict, EventHubError, Rejected, Unavailable
 from eventhub.event import Event, StoredEvent
 from eventhub.hooks import Handler, Hooks, User
-from eventhub.ingest.command import Command, parse_json
 from eventhub.ingest.receipts import Receipt, Receipts
 from eventhub.ingest.row_cache import RowCache
-from eventhub.ingest.writing import MAX_CONFLICTS, MAX_REFUSED, Ingest
+from eventhub.ingest.settling import MAX_CONFLICTS, Settling
+from eventhub.ingest.writing import MAX_REFUSED, Ingest, Sender
 from eventhub.memory import MemoryStream
 from eventhub.stream import Appended, WrongSequence
 from tests.builders import channel
@@ -43,10 +44,10 @@ class Writer:
         self.receipts = Receipts(stream, after=after)
         self._ingest = Ingest(
             Endpoint(config, stream.channel),
-            stream,
             Hooks(config, Path()),
-            self.rows,
-            self.receipts,
+            stream,
+            Settling(stream, self.rows, self.receipts),
+            self._spawn,
             now=lambda: NOW + timedelta(microseconds=stream.length),  # a log takes time
         )
 
@@ -59,9 +60,12 @@ class Writer:
     async def all(
         self, *raw: object, sender: Handler | None = None
     ) -> list[Receipt | EventHubError]:
-        """Write messages as of one array; a message that cannot be parsed raises."""
-        commands = [Command.parse(each) for each in raw]
-        return [told async for told in self._ingest.write(commands, sender or handler(ALICE))]
+        """Write messages as of one array."""
+        client = Sender(sender or handler(ALICE))
+        return [outcome async for outcome in self._ingest.write(raw, client)]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        raise AssertionError("`write` settles what it has to")
 
     async def event(self, **message: Any) -> Event:
         receipt = await self(message)
@@ -76,128 +80,6 @@ def stream() -> MemoryStream:
 @pytest.fixture
 def write(stream: MemoryStream) -> Writer:
     return Writer(stream)
-
-
-# --- Messages
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"{",
-        b"nonsense",
-        b'{"a":NaN}',
-        b'{"a":1e999}',
-        b'{"a":' + b"9" * 5000 + b"}",
-        b'{"a":"\xff"}',
-        b'{"a":"\\ud800"}',
-        b'{"a":"\\ud800\\ud800"}',
-        b"\xef\xbb\xbf{}",
-        b"{} {}",
-        b"[" * 100_000,
-        b"[" * 5000 + b"]" * 5000,
-        b'{"a":' * 5000 + b"1" + b"}" * 5000,
-    ],
-    ids=range(14),
-)
-def test_what_is_no_json_is_refused(text: bytes) -> None:
-    with pytest.raises(Rejected) as caught:
-        parse_json(text)
-    assert caught.value.code == "bad_json"
-
-
-def test_an_array_is_several_messages() -> None:
-    assert parse_json(b' {"a": 1}') == [{"a": 1}]
-    assert parse_json(b'[{"a": 1}, 2, []]') == [{"a": 1}, 2, []]
-    assert parse_json(b"[]") == []
-
-
-@pytest.mark.parametrize(
-    ("raw", "code"),
-    [
-        (None, "bad_json"),
-        (7, "bad_json"),
-        ("text", "bad_json"),
-        ([], "bad_json"),
-        ({"_method": "GET"}, "bad_method"),
-        ({"_method": ""}, "bad_method"),
-        ({"_method": None}, "bad_method"),
-        ({"_method": 1}, "bad_method"),
-        ({"_method": ["POST"]}, "bad_method"),
-        ({"_method": " post"}, "bad_method"),
-        ({"_key": ""}, "bad_control"),
-        ({"_key": "x" * 501}, "bad_control"),
-        ({"_key": True}, "bad_control"),
-        ({"_key": 1.5}, "bad_control"),
-        ({"_key": {}}, "bad_control"),
-        ({"_key": "\udcff"}, None),  # a header that is no UTF-8
-        ({"_if_seq": -1}, "bad_control"),
-        ({"_if_seq": "-1"}, "bad_control"),
-        ({"_if_seq": True}, "bad_control"),
-        ({"_if_seq": 1.0}, "bad_control"),
-        ({"_if_seq": ""}, "bad_control"),
-        ({"_if_seq": "²"}, "bad_control"),
-        ({"_if_seq": "9" * 5000}, "bad_control"),
-        ({"_if_seq": []}, "bad_control"),
-        ({"_ref": {}, "_alert": [], "_xsrf": object()}, None),
-        ({"_methd": "PUT"}, "bad_control"),
-        ({"_METHOD": "PUT"}, "bad_control"),
-        ({"_KEY": 1}, "bad_control"),
-        ({"_seq": 1}, "bad_control"),
-        ({"__": 1}, "bad_control"),
-    ],
-)
-def test_controls_are_read_or_refused(raw: object, code: str | None) -> None:
-    if code is None:
-        assert Command.parse(raw).method == "POST"
-        return
-    with pytest.raises(Rejected) as caught:
-        Command.parse(raw)
-    assert caught.value.code == code
-
-
-def test_of_the_controls_only_the_method_is_left_in_the_message() -> None:
-    command = Command.parse(
-        {"_method": "put", "id": "1", "_key": 7, "_if_seq": "12", "_alert": "false", "_": 1}
-    )
-    assert command.message == {"_method": "PUT", "id": "1"}
-    assert (command.method, command.if_sequence, command.alert) == ("PUT", 12, False)
-    assert command.is_keyed
-    assert command.write == Command.parse({"_key": "7"}).write
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [("_methd", "_method"), ("_KEY", "_key"), ("_ifseq", "_if_seq"), ("_alerts", "_alert")],
-)
-def test_an_unknown_control_is_refused_by_name(name: str, near: str) -> None:
-    with pytest.raises(Rejected) as caught:
-        Command.parse({"id": "1", name: "x"})
-    assert (caught.value.code, caught.value.column) == ("bad_control", name)
-    assert f"did you mean {near}?" in caught.value.message
-    assert Command.parse({"id": "1", name: "x"}, unknown="ignore").message.keys() == {
-        "_method",
-        "id",
-    }
-
-
-@pytest.mark.parametrize("name", ["_", "_xsrf", "_format", "_meta", "_download", "_by"])
-def test_what_gramex_pages_send_is_dropped(name: str) -> None:
-    assert name not in Command.parse({name: "x"}).message
-
-
-def test_a_message_without_a_method_has_that_of_the_transport() -> None:
-    assert Command.parse({}).method == "POST"
-    assert Command.parse({}, method="DELETE").method == "DELETE"
-    assert Command.parse({"_method": "put"}, method="DELETE").method == "PUT"
-
-
-def test_writes_without_a_key_are_all_different() -> None:
-    first, second = Command.parse({"id": "1"}), Command.parse({"id": "1"})
-    assert first.write != second.write
-    assert not first.is_keyed
-    assert not first.write.startswith("k")
 
 
 # --- Events

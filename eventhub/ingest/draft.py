@@ -1,0 +1,218 @@
+"""Draft: a message after hooks and columns, and the event that it becomes after its row's last one.
+
+All checks that need only the message and the configuration are done here; what depends on the row
+is left to `Draft.event_after`.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from eventhub.channel import Endpoint, checked_id
+from eventhub.columns import STAMP, Columns, stamp_of_hooks
+from eventhub.errors import Conflict, EventHubError, Rejected
+from eventhub.event import Event, StoredEvent
+from eventhub.filters.arguments import nearest, shown
+from eventhub.hooks import Handler, Hooks
+from eventhub.ingest.command import Command
+from eventhub.logs import limited
+
+_NAIVE = len("2026-11-23T10:00:00.000000")  # without a zone
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A message that passed every check but those against its row."""
+
+    command: Command
+    id: str
+    time: str
+    endpoint: str
+    user: str | None
+    message: dict[str, Any]
+    """Without controls."""
+    broadcast: dict[str, Any] | None
+    ignored: tuple[str, ...] = ()
+    """Keys that no column has, for the receipt."""
+
+    def event_after(self, last: StoredEvent | None, columns: Columns) -> Event:
+        """Return the event that this message becomes after the row's last event.
+
+        Raises:
+            Conflict: `exists`, `not_found` or `conflict`.
+        """
+        expected = self.command.if_sequence
+        if expected is not None and expected != (last.sequence if last else 0):
+            raise Conflict("conflict", f"{self.id} has changed since {expected}")
+        old = None if last is None else last.event.row
+        wanted = self.command.precondition
+        if wanted and not wanted.holds(last.sequence if last else 0, exists=old is not None):
+            raise Conflict("conflict", f"{self.id} is not as If-Match or If-None-Match wants it")
+        match self.command.method:
+            case "POST":
+                if old is not None:
+                    raise Conflict("exists", f"{self.id} exists")
+                return self._event(columns, row=columns.new_row(self.message))
+            case "PUT":
+                old = self._existing(old)
+                row = {**old, **{k: v for k, v in self.message.items() if k in columns}}
+                was = {k: old[k] for k in row if k in self.message and _differ(old[k], row[k])}
+                return self._event(columns, row=row, was=was, last=last)
+            case "DELETE":
+                return self._event(columns, was=self._existing(old), last=last)
+
+    def check_same_write(self, first: Event) -> None:
+        """Check that an earlier event with the same key came from the same message.
+
+        Raises:
+            Rejected: `bad_control`: the sender used the key for another message.
+        """
+        if first.asked:
+            is_same = first.asked == self.command.digest
+        else:  # stored before events had digests
+            given = self.command.message.get("id")  # a hook may have replaced it
+            names_another = str(given) == self.id != first.id
+            is_same = first.method == self.command.method and not names_another
+        if not is_same:
+            raise Rejected("bad_control", "this _key was used for another write")
+
+    def _existing(self, row: dict[str, Any] | None) -> dict[str, Any]:
+        if row is None:
+            raise Conflict("not_found", f"there is no {self.id}")
+        return row
+
+    def _event(
+        self,
+        columns: Columns,
+        *,
+        row: dict[str, Any] | None = None,
+        was: dict[str, Any] | None = None,
+        last: StoredEvent | None = None,
+    ) -> Event:
+        return Event(
+            method=self.command.method,
+            id=self.id,
+            time=self.time,
+            endpoint=self.endpoint,
+            columns=columns.signature,
+            write=self.command.write,
+            asked=self.command.digest,
+            user=self.user,
+            created=0 if last is None else last.created,
+            message=self.message,
+            broadcast=self.broadcast,
+            row=row,
+            was=was,
+            alert=self.command.alert,
+        )
+
+
+class Drafting:
+    """Makes drafts of the messages of one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, hooks: Hooks, now: Callable[[], datetime]) -> None:
+        self._endpoint = endpoint
+        self._columns: Columns = endpoint.channel.columns
+        self._hooks = hooks
+        self._now = now
+
+    def draft_plain(self, command: Command, handler: Handler) -> Draft:
+        """Return the draft of a POST that no hook changes.
+
+        Raises:
+            Rejected: a value does not fit, or the endpoint refuses a key.
+        """
+        now, message = self._utc(), command.message.copy()
+        self._hooks.set_built_in(message, handler, now)
+        del message["_method"]
+        message = self._converted(self._columns.with_defaults(message))
+        return self._as_draft(command, message, None, handler, now)
+
+    async def draft(self, command: Command, handler: Handler) -> Draft:
+        """Run the hooks and return the draft.
+
+        Raises:
+            Rejected: as `draft_plain`, or a hook refuses the message.
+            EventHubError: `internal`: a hook failed.
+        """
+        hooks, now, message = self._hooks, self._utc(), command.message.copy()
+        await hooks.defaults(message, handler, now)
+        await hooks.prepare(message, handler)
+        message["_method"] = command.method
+        if command.method == "POST":
+            message = self._columns.with_defaults(message)
+        if STAMP in message:
+            message[STAMP] = stamp_of_hooks(message[STAMP])
+        message = self._converted(message)
+        checked_id(message.get("id"))  # before `modify`, which may have side effects
+        broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
+        message, broadcast = _as_json(message), broadcast and _as_json(broadcast)
+        return self._as_draft(command, message, broadcast, handler, now)
+
+    def _converted(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Convert the values; text columns accept true and false, an id does not."""
+        if isinstance(message.get("id"), bool):
+            raise Rejected("bad_id", "id is text or a number, not true or false", column="id")
+        return self._columns.convert(message)
+
+    def _as_draft(
+        self,
+        command: Command,
+        message: dict[str, Any],
+        broadcast: dict[str, Any] | None,
+        handler: Handler,
+        now: str,
+    ) -> Draft:
+        user = handler.current_user
+        ignored = self._ignored(command.message, message)
+        return Draft(
+            command=command,
+            id=checked_id(message.get("id")),
+            time=f"{now}Z",
+            endpoint=self._endpoint.name,
+            user=None if user is None else str(user.id),
+            message=message,
+            broadcast=broadcast,
+            ignored=ignored,
+        )
+
+    def _ignored(self, sent: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:
+        """Return the keys that the client sent, the hooks kept, and no column has.
+
+        Raises:
+            Rejected: `bad_value`: the endpoint refuses such keys.
+        """
+        if kept.keys() <= self._columns.by_name.keys():
+            return ()
+        ignored = tuple(key for key in kept if key in sent and key not in self._columns)
+        if ignored and self._endpoint.config.unknown == "refuse":
+            near = nearest(ignored[0], self._columns.names)
+            raise Rejected(
+                "bad_value", f"{shown(ignored[0])} is no column{near}", column=ignored[0]
+            )
+        return ignored
+
+    def _utc(self) -> str:
+        """Return the time as ISO 8601 with microseconds and no zone: a draft uses it twice."""
+        return self._now().astimezone(UTC).isoformat(timespec="microseconds")[:_NAIVE]
+
+
+def _differ(old: Any, new: Any) -> bool:
+    """To Python 1, 1.0 and True are equal; in a JSON column they are three values."""
+    return bool(old != new) or repr(old) != repr(new)
+
+
+def _as_json(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what hooks made of a message, without controls, as a reader of the event will see it.
+
+    Raises:
+        EventHubError: `internal`: a hook set a value that is not JSON.
+    """
+    try:
+        plain = {key: value for key, value in message.items() if not key.startswith("_")}
+        read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plain))
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        limited.warning("hook_made_no_json", by="a hook", error=str(error))
+        raise EventHubError("internal error: a hook made a value that is not JSON") from error
+    return read

@@ -1,0 +1,117 @@
+"""Settling: storing one draft when its place in the log is not clear at once.
+
+A PUT or DELETE merges into the row's last event, a retry has to find its first attempt, and a POST
+may name an id that exists. Each of them reads the row, appends, and reads again after a conflict.
+"""
+
+import structlog
+
+from eventhub.errors import Damaged, EventHubError, Rejected, Unavailable
+from eventhub.event import StoredEvent
+from eventhub.ingest.draft import Draft
+from eventhub.ingest.receipts import Receipt, Receipts
+from eventhub.ingest.row_cache import RowCache
+from eventhub.stream import EventStream, WrongSequence
+
+logger = structlog.get_logger(__name__)
+
+MAX_CONFLICTS = 20
+"""Times a PUT is merged again after another writer was first, before the sender gets an error."""
+
+
+class Settling:
+    """Stores the drafts of one channel, with all the reading that this takes."""
+
+    def __init__(self, stream: EventStream, rows: RowCache, receipts: Receipts) -> None:
+        self._channel = stream.channel
+        self._stream = stream
+        self._rows = rows
+        self._receipts = receipts
+
+    def has_recent(self, row_id: str) -> bool:
+        """Tell whether a row changed lately, as far as this process knows."""
+        return self._rows.recent(row_id) is not None
+
+    async def store(self, draft: Draft, *, reads_row: bool) -> Receipt:
+        """Store a draft and return its receipt, or that of its first attempt.
+
+        Args:
+            draft: what to store.
+            reads_row: read the row even for a plain POST: its id probably exists.
+
+        Raises:
+            Rejected: the draft does not fit the row.
+            Unavailable: the log does not answer, or too many writers change the row.
+            EventHubError: `internal`: the row's last event is damaged.
+        """
+        command = draft.command
+        if command.earlier and (receipt := await self._before_session(draft, command.earlier)):
+            return receipt
+        is_plain = command.method == "POST" and command.precondition is None
+        needs_row = not is_plain or bool(command.if_sequence) or reads_row
+        last = self._rows.recent(draft.id)
+        is_fresh = last is None and not needs_row
+        if needs_row and last is None:
+            last, is_fresh = await self._last(draft.id), True
+        for _ in range(MAX_CONFLICTS):
+            try:
+                return await self._append(draft, last)
+            except WrongSequence:
+                last, is_fresh = await self._last(draft.id), True
+            except Rejected as refusal:
+                if is_fresh:
+                    return await self._first_receipt(draft, last, refusal)
+                last, is_fresh = await self._last(draft.id), True
+        raise Unavailable(f"too many writers change {draft.id} at once")
+
+    async def _before_session(self, draft: Draft, write: str) -> Receipt | None:
+        """Return the receipt of the same write, if the client made it before it had a session."""
+        receipt = await self._receipts.find(write)
+        first = None if receipt is None else await self._stream.get(receipt.sequence)
+        if first is None or first.event.asked != draft.command.digest:
+            return None
+        return Receipt(first.event.id, first.sequence, True, draft.ignored)
+
+    async def _append(self, draft: Draft, last: StoredEvent | None) -> Receipt:
+        event = draft.event_after(last, self._channel.columns)
+        expect = last.sequence if last else 0
+        sequence, duplicate = await self._stream.append(event, expect=expect)
+        if duplicate:
+            return await self._repeated(draft, sequence)
+        self._rows.note([StoredEvent(sequence, event)])
+        return Receipt(draft.id, sequence, duplicate, draft.ignored)
+
+    async def _repeated(self, draft: Draft, sequence: int) -> Receipt:
+        """Return the receipt of the first of two writes with one key, if both are the same write.
+
+        A POST without an id gets another id each time, so the first event is read back.
+        """
+        first = await self._stream.get(sequence)
+        if first is None:
+            raise EventHubError("the first write with this _key cannot be read")
+        draft.check_same_write(first.event)
+        self._rows.note([first])
+        # An attempt of this very draft, whose answer was lost, has the draft's time: no repetition.
+        is_repeated = first.event.time != draft.time
+        return Receipt(first.event.id, sequence, is_repeated, draft.ignored)
+
+    async def _last(self, row_id: str) -> StoredEvent | None:
+        try:
+            return await self._rows.last(row_id)
+        except Damaged as error:
+            logger.exception("row_damaged", channel=self._channel.name, id=row_id)
+            raise EventHubError("the row's last event is damaged") from error
+
+    async def _first_receipt(
+        self, draft: Draft, last: StoredEvent | None, refusal: Rejected
+    ) -> Receipt:
+        """Return the first receipt if a refused write with a key is a retry, else raise."""
+        if not draft.command.is_keyed:
+            raise refusal
+        if last is not None and last.event.write == draft.command.write:
+            draft.check_same_write(last.event)
+            return Receipt(last.event.id, last.sequence, True, draft.ignored)
+        receipt = await self._receipts.find(draft.command.write)
+        if receipt is None:
+            raise refusal
+        return await self._repeated(draft, receipt.sequence)
