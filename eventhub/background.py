@@ -15,15 +15,25 @@ class Background:
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Start a task; if it fails, the block is cancelled and raises an ExceptionGroup."""
-        self._tasks.append(self._group.create_task(work, name=name))
+        _ = self._create(work, name)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start one of many tasks, and return it: its caller may cancel it."""
+        return self._create(work, None)
+
+    def _create(self, work: Coroutine[Any, Any, None], name: str | None) -> asyncio.Task[None]:
+        task = self._group.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def cancel(self) -> None:
         """Cancel what still runs."""
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             task.cancel()
 
 

@@ -12,9 +12,8 @@ import msgspec
 from eventhub.background import background
 from eventhub.channel import Channel
 from eventhub.delivery.broadcast import Broadcast, Line
-from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.frames import Form
-from eventhub.delivery.replay import Replays
+from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.start import Start
 from eventhub.delivery.subscriber import Stalled, Subscriber
 from eventhub.delivery.view import View
@@ -305,13 +304,16 @@ class _Snapshot:
 
 
 class Reading:
-    """A running fan-out over a stream in memory, and those who subscribe to it."""
+    """A live channel over a stream in memory, and its subscribers."""
 
-    def __init__(self, stream: MemoryStream, fanout: Fanout) -> None:
+    def __init__(
+        self, stream: MemoryStream, snapshots: "MemorySnapshots", channel: LiveChannel
+    ) -> None:
         self.stream = stream
-        self.fanout = fanout
-        self.snapshots = MemorySnapshots(stream)
-        self.replays = Replays(self.snapshots, fanout)
+        self.snapshots = snapshots
+        self.channel = channel
+        self.feed = channel.feed
+        self.fanout = channel.fanout
 
     def view(self, form: Form = Form.V1, *, history: bool = False, **args: Any) -> View:
         query = parse(args, self.stream.channel.columns)
@@ -320,9 +322,9 @@ class Reading:
     def subscribe(
         self, pipe: Pipe, view: View | None = None, start: Start | None = None
     ) -> Subscriber:
-        subscriber = Subscriber(view or self.view(), self.fanout, self.stream, pipe)
-        start = start or Start(position=None, head=self.fanout.feed.head)
-        subscriber.start(start, self.replays)
+        subscriber = Subscriber(view or self.view(), self.channel, pipe)
+        start = start or Start(position=None, head=self.feed.head)
+        subscriber.start(start)
         return subscriber
 
     async def joined(
@@ -336,7 +338,7 @@ class Reading:
     async def write(self, **raw: Any) -> int:
         """Append an event, and return when it was handed out."""
         sequence = await append(self.stream, **raw)
-        await self.fanout.feed.reached(sequence, DEADLINE_SECONDS)
+        await self.feed.reached(sequence, DEADLINE_SECONDS)
         return sequence
 
 
@@ -348,15 +350,16 @@ async def reading(
     stream: MemoryStream | None = None,
     after: int = 0,
 ) -> AsyncIterator[Reading]:
-    """Run a fan-out; `ring_bytes` is what its memory of events is bound to."""
+    """Run a live channel; `ring_bytes` is the bound of its memory of events."""
     stream = stream or MemoryStream(builders.channel())
     feed = Feed(stream, after, ring_bytes)
-    fanout = Fanout(feed, heartbeat, Broadcast())
+    snapshots = MemorySnapshots(stream)
     async with background() as tasks:
+        live = LiveChannel(feed, snapshots, Broadcast(), heartbeat, tasks)
         tasks.start(feed.run(), name="feed")
-        tasks.start(fanout.run(), name="fanout")
+        tasks.start(live.fanout.run(), name="fanout")
         await asyncio.sleep(0)
-        yield Reading(stream, fanout)
+        yield Reading(stream, snapshots, live)
 
 
 async def eventually(condition: Callable[[], object]) -> None:

@@ -24,13 +24,10 @@ class Member(Protocol):
 
     @property
     def line(self) -> Line:
-        """Where to write; one that is full says so to `Fanout.lag`."""
+        """Where to write. A subscriber whose line is full detaches itself."""
 
     def beat(self) -> None:
         """Say that all is well: nothing was told for a while."""
-
-    async def catch_up(self) -> None:
-        """Read on from `position` until attached again."""
 
 
 @dataclass(slots=True, eq=False)

@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from eventhub.background import Background
 from eventhub.delivery import frames as protocol
-from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.folding import Folding
 from eventhub.delivery.frames import Form
 from eventhub.delivery.view import View
 from eventhub.errors import Unavailable
+from eventhub.feed import Feed
 from eventhub.filters.query import Query
 from eventhub.snapshots import Render, Snapshot, Snapshots
 
@@ -73,9 +74,10 @@ class Past:
 class Replays:
     """The replays of one channel that may be joined."""
 
-    def __init__(self, snapshots: Snapshots, fanout: Fanout) -> None:
+    def __init__(self, snapshots: Snapshots, feed: Feed, tasks: Background) -> None:
         self._snapshots = snapshots
-        self._fanout = fanout
+        self._feed = feed
+        self._tasks = tasks
         self._open: dict[Key, _Replay] = {}
         self._kept = self._kept_bytes = 0
         """Of those that nobody read when they were complete."""
@@ -118,7 +120,7 @@ class Replays:
         replay = self._pending.get((key, client))
         if replay is None or not replay.is_joinable:
             replay = self._pending[key, client] = _Replay(key, client)
-            replay.task = self._fanout.spawn(self._run(replay, shape, head))
+            replay.task = self._tasks.spawn(self._run(replay, shape, head))
         return replay
 
     async def _opened(self, replay: "_Replay") -> Snapshot | None:
@@ -136,7 +138,7 @@ class Replays:
 
     async def _added(self, snapshot: Snapshot, view: View, shape: Shape, head: int) -> bytes | None:
         """Return the rows since a snapshot, rendered; None if it is too old."""
-        feed, position = self._fanout.feed, snapshot.sequence
+        feed, position = self._feed, snapshot.sequence
         if position >= head:
             return b""
         if head - position > MAX_FOLDED:
@@ -168,7 +170,7 @@ class Replays:
         """Hold a snapshot open as long as it is needed."""
         try:
             async with self._snapshots.read(
-                self._fanout.name,
+                self._feed.stream.channel.name,
                 replay.key.query,
                 shape.render,
                 sequenced=shape.sequenced,

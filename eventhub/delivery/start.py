@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from eventhub.columns import times
-from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.view import View
 from eventhub.errors import Rejected, Unavailable
 from eventhub.event import Position
@@ -55,7 +55,7 @@ class Coming:
     """None if the log could not be asked."""
 
 
-async def coming(stream: EventStream, fanout: Fanout) -> Coming:
+async def coming(channel: LiveChannel) -> Coming:
     """Return what the log holds now, also of what other hubs of the same broker wrote.
 
     Rows can be read without the log: if it does not answer, they are as of what this hub knows.
@@ -63,37 +63,32 @@ async def coming(stream: EventStream, fanout: Fanout) -> Coming:
     bounds = None
     with suppress(Unavailable, TimeoutError):
         async with asyncio.timeout(_HEAD_SECONDS):
-            bounds = await fanout.end.bounds()
+            bounds = await channel.end.bounds()
     # What was answered to a writer may be ahead of the feed by a moment.
-    known = max(fanout.feed.head, stream.newest)
+    known = max(channel.feed.head, channel.stream.newest)
     return Coming(known if bounds is None else max(known, bounds.last), bounds)
 
 
 async def start_of(
-    since: str | None,
-    view: View,
-    stream: EventStream,
-    fanout: Fanout,
-    came: Coming | None = None,
+    since: str | None, view: View, channel: LiveChannel, came: Coming | None = None
 ) -> Start:
     """Return where a client starts that asks for `since`.
 
     Args:
         since: `_since` of the URL.
         view: what the client is told.
-        stream: the channel's log.
-        fanout: its head is what is live.
+        channel: what follows its head is live.
         came: what the log held when the client came; by default what it holds now.
 
     Raises:
         Rejected: `bad_position`.
         Unavailable: the log cannot be searched now.
     """
-    came = came or await coming(stream, fanout)
+    came = came or await coming(channel)
     head = came.head
     if since is None:
         return Start(position=0 if view.history else None, head=head)
-    bounds = came.bounds or await fanout.end.bounds()
+    bounds = came.bounds or await channel.end.bounds()
     oldest, head = bounds.first - 1, max(head, bounds.last)
     if since == "earliest":
         return Start(position=oldest, head=head, recovered=True, reason="earliest")
@@ -103,9 +98,9 @@ async def start_of(
         last = Last(int(count[1]), bounds)
         return Start(position=oldest, head=head, recovered=True, reason="last", last=last)
     if moment := _moment(since):
-        position = max(oldest, await stream.sequence_before(moment))
+        position = max(oldest, await channel.stream.sequence_before(moment))
         return Start(position=position, head=head, recovered=True, reason="time")
-    lost = _why_lost(_position(since), stream.epoch, oldest, head)
+    lost = _why_lost(_position(since), channel.stream.epoch, oldest, head)
     if lost:
         return Start(position=oldest if view.history else None, head=head, reason=lost)
     return Start(position=_position(since).sequence, head=head, recovered=True, reason="position")
@@ -153,7 +148,7 @@ def _why_lost(position: Position, epoch: str, oldest: int, head: int) -> str:
     return ""
 
 
-async def searched(last: Last, view: View, fanout: Fanout, client: Hashable) -> int:
+async def searched(last: Last, view: View, channel: LiveChannel, client: Hashable) -> int:
     """Return the position before the last events that a view is told of.
 
     Searches have few places of their own, so those who resume do not wait for them.
@@ -162,10 +157,10 @@ async def searched(last: Last, view: View, fanout: Fanout, client: Hashable) -> 
         Rejected: `too_costly`: there are not so many among the newest `MAX_SEARCHED` events.
         Unavailable: the log does not answer, or too many search it.
     """
-    async with fanout.searches.take(client, _SEARCH_SECONDS):
+    async with channel.searches.take(client, _SEARCH_SECONDS):
         try:
             async with asyncio.timeout(_SEARCH_SECONDS):
-                return await _before_last(last, view, fanout.feed.stream)
+                return await _before_last(last, view, channel.stream)
         except TimeoutError:
             raise Unavailable("the event log does not answer") from None
 

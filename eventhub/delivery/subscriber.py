@@ -15,14 +15,12 @@ import structlog
 from eventhub import metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.broadcast import Line
-from eventhub.delivery.fanout import Fanout
-from eventhub.delivery.replay import Replays
+from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.start import Start, searched
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import StoredEvent
 from eventhub.feed import turns
-from eventhub.stream import EventStream
 
 log = structlog.get_logger()
 
@@ -80,25 +78,23 @@ class Subscriber:
     def __init__(
         self,
         view: View,
-        fanout: Fanout,
-        stream: EventStream,
+        channel: LiveChannel,
         outlet: Outlet,
         client: Hashable = None,
     ) -> None:
         self.view = view
         self._client = client
         self.position = 0
-        self._fanout = fanout
-        self._stream = stream
+        self._channel = channel
         self._outlet = outlet
         self.line = outlet.line
         outlet.when_full(self._lag)
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
 
-    def start(self, start: Start, replays: Replays) -> None:
-        """Begin to read; errors are told to the client and close its connection."""
-        self._task = self._fanout.spawn(self._guarded(start, replays))
+    def start(self, start: Start) -> None:
+        """Begin to read; errors are sent to the client and close its connection."""
+        self._task = self._channel.tasks.spawn(self._guarded(start))
 
     async def join(self, start: Start) -> None:
         """Read on from a place in the log until attached; errors are the caller's.
@@ -112,62 +108,63 @@ class Subscriber:
     def stop(self) -> None:
         """Read no more; idempotent."""
         self._is_stopped = True
-        self._fanout.detach(self)
+        self._channel.fanout.detach(self)
         if self._task is not None:
             self._task.cancel()
 
     def beat(self) -> None:
         """Keep the connection open, and tell the client how far it is."""
         self._outlet.ping()
-        self._tell(
-            protocol.tick(self.view.position(self._fanout.feed.head)), self._fanout.feed.head
-        )
+        head = self._channel.feed.head
+        self._tell(protocol.tick(self.view.position(head)), head)
 
-    async def catch_up(self) -> None:
-        """Read on from `position` until attached again; the fan-out starts this when it lags."""
-        self._task = asyncio.current_task()
-        laggards = metrics.LAGGARDS.labels(self._fanout.name)
+    def _lag(self) -> None:
+        """Leave the fan-out, and read on at the pace of the client if its connection goes on.
+
+        What was written to a subscriber that is attached is everything up to the head.
+        """
+        if self._channel.fanout.is_attached(self):
+            self.position = self._channel.feed.head
+            self._channel.fanout.detach(self)
+            if not self._outlet.is_closing:
+                self._task = self._channel.tasks.spawn(self._lagging())
+
+    async def _lagging(self) -> None:
+        laggards = metrics.LAGGARDS.labels(self._channel.name)
         laggards.inc()
         try:
-            await self._guarded(None, None)
+            await self._guarded(None)
         finally:
             laggards.dec()
 
-    def _lag(self) -> None:
-        """Read on at one's own pace; but nothing more is read for a connection that ends."""
-        if self._outlet.is_closing:
-            self._fanout.detach(self)
-        else:
-            self._fanout.lag(self)
-
-    async def _guarded(self, start: Start | None, replays: Replays | None) -> None:
+    async def _guarded(self, start: Start | None) -> None:
         try:
-            if start is not None and replays is not None:
-                await self._replay(start, replays)
+            if start is not None:
+                await self._replay(start)
             await self._catch_up()
         except ConnectionError:
             return  # the client is gone, and whoever owns the connection knows
         except EventHubError as error:
             await self._fail(error)
         except Exception:  # one client's trouble must not end the others
-            log.exception("subscriber_failed", channel=self._fanout.name)
+            log.exception("subscriber_failed", channel=self._channel.name)
             await self._fail(EventHubError("internal error"))
 
     async def _fail(self, error: EventHubError) -> None:
         with suppress(ConnectionError):
             await self._outlet.fail(error)
 
-    async def _replay(self, start: Start, replays: Replays) -> None:
+    async def _replay(self, start: Start) -> None:
         """Send what was there when the client came, then `_ready`.
 
         Rows are of `start.head` at least: what was acknowledged before is told as a row.
         """
         if start.last is not None:
-            self.position = await searched(start.last, self.view, self._fanout, self._client)
+            self.position = await searched(start.last, self.view, self._channel, self._client)
         if start.reason:
             self._tell(protocol.resume(recovered=start.recovered, reason=start.reason))
         if start.position is None:
-            await self._send_snapshot(replays, start.head)
+            await self._send_snapshot(start.head)
         elif start.last is None:
             self.position = start.position
         await self._catch_up(up_to=start.head)
@@ -175,8 +172,8 @@ class Subscriber:
         ready = protocol.ready(self.view.position(self.position), recovered=recovered)
         self._tell(ready, self.position)
 
-    async def _send_snapshot(self, replays: Replays, head: int) -> None:
-        async with replays.open(self.view, head, client=self._client) as past:
+    async def _send_snapshot(self, head: int) -> None:
+        async with self._channel.replays.open(self.view, head, client=self._client) as past:
             async for part in past.parts():
                 self._outlet.push(part)
                 await self._outlet.drain()
@@ -191,9 +188,9 @@ class Subscriber:
             await self._outlet.drain()
             if self._is_stopped or self._outlet.is_closing:
                 return
-            if up_to is None and self._fanout.attach(self):
+            if up_to is None and self._channel.fanout.attach(self):
                 return
-            events = self._fanout.feed.recent(self.position)
+            events = self._channel.feed.recent(self.position)
             if events is None:
                 await self._read_log()
             elif events:
@@ -205,16 +202,16 @@ class Subscriber:
         """A snapshot or a start may be ahead of the fan-out by a moment."""
         target = self.position if up_to is None else up_to
         try:
-            await self._fanout.feed.reached(target, READ_SECONDS)
+            await self._channel.feed.reached(target, READ_SECONDS)
         except TimeoutError:
             raise Unavailable("the event log does not answer") from None
-        if self._fanout.feed.recent(self.position) == []:
+        if self._channel.feed.recent(self.position) == []:
             self.position = max(self.position, target)
 
     async def _read_log(self) -> None:
         """Send what one read of the log gives, as far as the socket takes it."""
         # Each who is there leaves in `READ_SECONDS`.
-        async with self._fanout.stream_readers.take(self._client, TURN_SECONDS):
+        async with self._channel.log_readers.take(self._client, TURN_SECONDS):
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     events = await self._read_on()
@@ -224,9 +221,9 @@ class Subscriber:
 
     async def _read_on(self) -> list[StoredEvent]:
         with suppress(Unavailable):  # else wait for the broker as whoever follows does
-            if events := await self._stream.read(self.position, MAX_UNSENT_BYTES):
+            if events := await self._channel.stream.read(self.position, MAX_UNSENT_BYTES):
                 return events
-        async with self._stream.follow(self.position) as log:
+        async with self._channel.stream.follow(self.position) as log:
             return await anext(log)
 
     async def _write_some(self, events: list[StoredEvent]) -> None:

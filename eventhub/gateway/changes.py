@@ -119,7 +119,7 @@ class Changes:
         form = checked_choice("_format", asked, FORMATS)
         seconds = wait_seconds(visit.control("_wait"))
         async with while_connected(request), while_valid(visit.expires_at):
-            start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
+            start = await start_of(visit.control("_since"), view, route.channel)
             lines, sequence = await self._changes(route, view, start, seconds)
         content_type = "application/x-ndjson"
         if form == "json":
@@ -138,16 +138,16 @@ class Changes:
             )
             raise Rejected("gone", message, column="_since")
         answer = _Answer()
-        subscriber = Subscriber(view, route.fanout, route.stream, answer)
+        subscriber = Subscriber(view, route.channel, answer)
         try:
             with suppress(_FullError):
                 await subscriber.join(start)
                 await self._wait(answer, seconds)
         finally:
-            is_attached = route.fanout.is_attached(subscriber)
+            is_attached = route.channel.fanout.is_attached(subscriber)
             subscriber.stop()
         # It was told of everything up to the head, in the turn of the loop in which it left.
-        return answer.lines, route.fanout.feed.head if is_attached else subscriber.position
+        return answer.lines, route.channel.feed.head if is_attached else subscriber.position
 
     async def _wait(self, answer: _Answer, seconds: float) -> None:
         if self._is_stopping or not seconds:

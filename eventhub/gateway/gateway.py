@@ -6,49 +6,32 @@ from contextlib import closing
 
 from aiohttp import web
 
+from eventhub.background import Background, background
 from eventhub.channel import Endpoint
 from eventhub.config import Config
 from eventhub.delivery.broadcast import Broadcast
-from eventhub.delivery.fanout import Fanout
-from eventhub.delivery.replay import Replays
+from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
 from eventhub.gateway.app import Health, add_routes
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import check_default
-from eventhub.gateway.door import Door, Spawn
+from eventhub.gateway.door import Door
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.large import Large
 from eventhub.gateway.live import Live
-from eventhub.gateway.route import Route
+from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.server import Runner
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import Rule, setup_auth
 from eventhub.identity.origin import check_origins
-from eventhub.ingest.receipts import Receipts
-from eventhub.ingest.row_cache import RowCache
-from eventhub.ingest.settling import Settling
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.snapshots import Snapshots
 
 CLOSE_SECONDS = 5.0
 """How long the HTTP server waits for requests under way, after the connections were told."""
-
-
-class ChannelParts:
-    """What the endpoints of one channel share; its feed keeps all of it fresh."""
-
-    def __init__(
-        self, feed: Feed, heartbeat: float, broadcast: Broadcast, snapshots: Snapshots
-    ) -> None:
-        self.stream = feed.stream
-        rows, receipts = RowCache(feed.stream), Receipts(feed.stream, after=feed.head)
-        feed.listeners += [rows.note, receipts.note]
-        self.settling = Settling(feed.stream, rows, receipts)
-        self.fanout = Fanout(feed, heartbeat, broadcast)
-        self.replays = Replays(snapshots, self.fanout)
 
 
 class Gateway:
@@ -100,64 +83,57 @@ class Gateway:
         """
         heartbeat = self._config.server.heartbeat
         with closing(Broadcast()) as broadcast:
-            channels = {
-                name: ChannelParts(feed, heartbeat, broadcast, self._snapshots)
-                for name, feed in self._feeds.items()
-            }
-            await self._serve(channels, stop, ready)
+            async with background() as tasks:
+                channels = {
+                    name: LiveChannel(feed, self._snapshots, broadcast, heartbeat, tasks)
+                    for name, feed in self._feeds.items()
+                }
+                for name, channel in channels.items():
+                    tasks.start(channel.fanout.run(), name=f"fanout {name}")
+                runner = await self._listen(self._routes(channels, tasks), tasks)
+                try:
+                    ready()
+                    await stop.wait()
+                finally:
+                    await self._leave(runner)
 
-    async def _serve(
-        self, channels: Mapping[str, ChannelParts], stop: asyncio.Event, ready: Callable[[], None]
-    ) -> None:
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(parts.fanout.run(), name=f"fanout {name}")
-                for name, parts in channels.items()
-            ]
-            runner = await self._listen(self._routes(channels), group.create_task)
-            try:
-                ready()
-                await stop.wait()
-            finally:
-                await self._leave(runner)
-            for task in tasks:
-                task.cancel()
-
-    def _routes(self, channels: Mapping[str, ChannelParts]) -> list[Route]:
+    def _routes(self, channels: Mapping[str, LiveChannel], tasks: Background) -> list[Route]:
+        server = self._config.server
+        shared = Shared(
+            server=server,
+            authenticator=self._authenticator,
+            bodies=Bodies(server.max_message),
+            turns=Turns(),
+            large=Large(4 * server.max_message),
+            tasks=tasks,
+        )
         routes = []
-        bodies = Bodies(self._config.server.max_message)
-        turns, large = Turns(), Large(4 * self._config.server.max_message)
         for endpoint, rule, hooks in self._parts:
-            parts = channels[endpoint.channel.name]
+            channel = channels[endpoint.channel.name]
+            ingest = Ingest(endpoint, hooks, channel.stream, channel.settling, tasks.spawn)
             routes.append(
                 Route(
                     endpoint=endpoint,
-                    server=self._config.server,
-                    authenticator=self._authenticator,
                     rule=rule,
                     hooks=hooks,
-                    ingest=Ingest(
-                        endpoint, hooks, parts.stream, parts.settling, parts.fanout.spawn
-                    ),
-                    stream=parts.stream,
-                    fanout=parts.fanout,
-                    snapshots=self._snapshots,
-                    replays=parts.replays,
-                    bodies=bodies,
-                    turns=turns,
-                    large=large,
+                    ingest=ingest,
+                    channel=channel,
+                    shared=shared,
                 )
             )
         return routes
 
-    async def _listen(self, routes: Sequence[Route], spawn: Spawn) -> web.AppRunner:
+    async def _listen(self, routes: Sequence[Route], tasks: Background) -> web.AppRunner:
         server = self._config.server
         add_guard(self._app, server, self._authenticator.proxies)
         add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
         runner = Runner(self._app, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         self._door = Door(
-            runner.visitor, spawn, self._authenticator.proxies, server.max_connections_per_address
+            runner.visitor,
+            tasks.spawn,
+            self._authenticator.proxies,
+            server.max_connections_per_address,
         )
         try:
             port = await self._door.open(server.host, server.port)

@@ -88,11 +88,11 @@ class Inbox:
         if self._is_ending:
             return
         size, exact = len(data), self._route.reads_decimals
-        if size > self._route.server.max_message:
-            self._refuse_frame(too_large(self._route.server))
+        if size > self._route.shared.server.max_message:
+            self._refuse_frame(too_large(self._route.shared.server))
         elif size >= (EXACT_BYTES if exact else LARGE_BYTES):
             self._is_large = self._is_decoding = True
-            _ = self._route.fanout.spawn(self._decode(data))
+            _ = self._route.shared.tasks.spawn(self._decode(data))
         else:
             try:
                 self._take(parse_json(data, exact=exact), size)
@@ -115,7 +115,7 @@ class Inbox:
                 break
         if self._waiting and not (self._is_writing or self._under_way or is_over()):
             self._is_writing = True
-            _ = self._route.fanout.spawn(self._write([*self._waiting]))
+            _ = self._route.shared.tasks.spawn(self._write([*self._waiting]))
             self._waiting.clear()
         if self._is_ending and self._is_empty:
             self._conclude()
@@ -153,7 +153,9 @@ class Inbox:
 
     async def _decode(self, data: bytes) -> None:
         try:
-            messages = await self._route.large.decoded(data, exact=self._route.reads_decimals)
+            messages = await self._route.shared.large.decoded(
+                data, exact=self._route.reads_decimals
+            )
         except Rejected as error:
             self._refuse_frame(error)
         else:

@@ -112,25 +112,25 @@ class Live:
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a WebSocket; what becomes of it then is none of aiohttp's business."""
         check_handshake(request)
-        connection = WebSocketConnection(route.turns, route.large)
+        connection = WebSocketConnection(route.shared.turns, route.shared.large)
         try:
             visit = await route.admit(request)
         except EventHubError as error:  # nothing is done for who is not let in but to tell him
-            await connection.open(request, route.server)
+            await connection.open(request, route.shared.server)
             _ = has_to_wait(request, error)  # then the door makes it wait
             await connection.fail(error)
             return web.Response()  # to nobody
         # Now: what is written once the client sees itself connected is live.
-        came = await coming(route.stream, route.fanout)
-        await connection.open(request, route.server)
+        came = await coming(route.channel)
+        await connection.open(request, route.shared.server)
         client = route.client(request, visit)
         with ExitStack() as held:
             try:
                 view = _view(route, visit, connection.form)
                 since = visit.control("_since")
-                start = await start_of(since, view, route.stream, route.fanout, came)
+                start = await start_of(since, view, route.channel, came)
                 subscriber = _subscriber(route, view, client, connection, held)
-                subscriber.start(start, route.replays)
+                subscriber.start(start)
             except EventHubError as error:
                 await connection.fail(error)
             except Exception:  # after the handshake there is no HTTP answer to tell it in
@@ -149,17 +149,17 @@ class Live:
             raise Rejected("bad_request", "server-sent events need HTTP/1.1")
         visit = await route.admit(request, since=request.headers.get("Last-Event-ID"))
         view = _view(route, visit, Form.SSE)
-        start = await start_of(visit.control("_since"), view, route.stream, route.fanout)
+        start = await start_of(visit.control("_since"), view, route.channel)
         if request.method == "HEAD":
             return web.Response(headers=route.cors(request), content_type="text/event-stream")
         client = route.client(request, visit)
         with ExitStack() as held:
-            held.enter_context(route.fanout.watches.take(view, client))
+            held.enter_context(route.channel.watches.take(view, client))
             connection = SseConnection()
             headers = {**route.endpoint.config.headers, **route.cors(request)}
-            await connection.open(request, route.server, headers)
-            subscriber = Subscriber(view, route.fanout, route.stream, connection, client)
-            subscriber.start(start, route.replays)
+            await connection.open(request, route.shared.server, headers)
+            subscriber = Subscriber(view, route.channel, connection, client)
+            subscriber.start(start)
             session = _Session(connection, subscriber, held.pop_all())
             await self._begin(route, visit, session)
         return web.Response()  # to nobody
@@ -180,7 +180,7 @@ class Live:
         gauge.inc()
         connection.on_lost = forget
         if visit.expires_at is not None:
-            session.watch(visit.expires_at, route.fanout.spawn)
+            session.watch(visit.expires_at, route.shared.tasks.spawn)
         if self._is_stopping:
             await session.stop()
 
@@ -188,8 +188,8 @@ class Live:
 def _subscriber(
     route: Route, view: View, client: str, connection: WebSocketConnection, held: ExitStack
 ) -> Subscriber:
-    held.enter_context(route.fanout.watches.take(view, client))
-    return Subscriber(view, route.fanout, route.stream, connection, client)
+    held.enter_context(route.channel.watches.take(view, client))
+    return Subscriber(view, route.channel, connection, client)
 
 
 def _inbox(route: Route, visit: Visit, connection: WebSocketConnection) -> Inbox:

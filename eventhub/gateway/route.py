@@ -6,12 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
+from eventhub.background import Background
 from eventhub.channel import Endpoint
 from eventhub.columns import STAMP
 from eventhub.config import Server
-from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.frames import Form
-from eventhub.delivery.replay import Replays
+from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError
 from eventhub.filters.arguments import Args, parse_query_string
@@ -31,8 +31,6 @@ from eventhub.identity.sessions import session_owner
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
 from eventhub.ingest.writing import Ingest, Sender
 from eventhub.logs import limited
-from eventhub.snapshots import Snapshots
-from eventhub.stream import EventStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +65,28 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all endpoints of a gateway share: identities, and the limits of all clients together."""
+
+    server: Server
+    authenticator: Authenticator
+    bodies: Bodies
+    turns: Turns
+    large: Large
+    tasks: Background
+    """Owns what is done for connections besides reading from them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One endpoint at work."""
 
     endpoint: Endpoint
-    server: Server
-    authenticator: Authenticator
     rule: Rule
     hooks: Hooks
     ingest: Ingest
-    stream: EventStream
-    fanout: Fanout
-    snapshots: Snapshots
-    replays: Replays
-    bodies: Bodies
-    turns: Turns
-    large: Large
+    channel: LiveChannel
+    shared: Shared
 
     async def admit(self, request: web.Request, *, since: str | None = None) -> Visit:
         """Let a request in: origin, identity, rule, default arguments, `open`.
@@ -95,19 +99,19 @@ class Route:
             Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
             EventHubError: `internal`: `open` failed, or set what restricts nothing.
         """
-        with audited(request, self.endpoint.name, self.authenticator.proxies):
+        with audited(request, self.endpoint.name, self.shared.authenticator.proxies):
             return await self._admit(request, since)
 
     async def _admit(self, request: web.Request, since: str | None) -> Visit:
         entry = self.endpoint.config
-        check_origin(request, entry.origins, self.authenticator.proxies)
+        check_origin(request, entry.origins, self.shared.authenticator.proxies)
         args = parse_query_string(request.url.raw_query_string)
         asked = frozenset(args)
         if since:
             args["_since"] = [since]
         for name, values in entry.default.items():
             args.setdefault(name, list(values))
-        handler = await self.authenticator.handler_of(request, args, entry.kwargs)
+        handler = await self.shared.authenticator.handler_of(request, args, entry.kwargs)
         await self.rule.check(handler)
         restriction, keys = self._restriction(await self.hooks.open(handler))
         left = {name: values for name, values in handler.args.items() if name not in keys}
@@ -132,12 +136,14 @@ class Route:
     def client(self, request: web.Request, visit: Visit) -> str:
         """Return whose share of a limit a request uses: its user's, or its address's."""
         user = visit.handler.current_user
-        address = client_of(request, self.authenticator.proxies)
+        address = client_of(request, self.shared.authenticator.proxies)
         return f"address {address}" if user is None else f"user {user.id}"
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that let pages of other origins read an answer, if any may."""
-        return cors_headers(request, self.endpoint.config.origins, self.authenticator.proxies)
+        return cors_headers(
+            request, self.endpoint.config.origins, self.shared.authenticator.proxies
+        )
 
     def view(self, visit: Visit, form: Form) -> View:
         """Return what a visitor sees.
@@ -151,7 +157,7 @@ class Route:
         if "z" in self.endpoint.config.timestamps:
             query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)
-        return View(form, query, history=replay == "log", epoch=self.stream.epoch)
+        return View(form, query, history=replay == "log", epoch=self.channel.stream.epoch)
 
 
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:

@@ -46,9 +46,9 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
 async def _rows(
     route: Route, request: web.Request, view: View, encoding: "Encoding", client: str
 ) -> web.StreamResponse:
-    head = (await route.fanout.end.bounds()).last
+    head = (await route.channel.end.bounds()).last
     shape = Shape(encoding.content_type, encoding.render, sequenced=False)
-    async with route.replays.open(view, head, shape=shape, client=client) as past:
+    async with route.channel.replays.open(view, head, shape=shape, client=client) as past:
         response = web.StreamResponse(headers=_headers(route, request))
         response.content_type = encoding.content_type
         response.charset = "utf-8"
@@ -73,7 +73,7 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
         check_writer(visit.asked)
     precondition = precondition_of(request)
     columns = route.endpoint.channel.columns
-    async with route.bodies.messages(request, columns, route.client(request, visit)) as body:
+    async with route.shared.bodies.messages(request, columns, route.client(request, visit)) as body:
         if body.is_array and (precondition or "Idempotency-Key" in request.headers):
             text = "headers with a key or a condition are for one message: use _key and _if_seq"
             raise Rejected("bad_control", text)

@@ -20,9 +20,9 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.delivery import replay as module
 from eventhub.delivery.broadcast import Broadcast
-from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.frames import Form
-from eventhub.delivery.replay import Replays, Shape
+from eventhub.delivery.live_channel import LiveChannel
+from eventhub.delivery.replay import Shape
 from eventhub.delivery.start import start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
@@ -61,10 +61,9 @@ FORMS = [Form.BARE, Form.V1, Form.SSE, None]
 class Hub:
     """A channel whose rows are in DuckDB, and whose log is in memory."""
 
-    def __init__(self, stream: MemoryStream, fanout: Fanout, snapshots: DuckSnapshots) -> None:
+    def __init__(self, stream: MemoryStream, channel: LiveChannel) -> None:
         self.stream = stream
-        self.fanout = fanout
-        self.replays = Replays(snapshots, fanout)
+        self.channel = channel
 
     async def write(self, raw: Mapping[str, Any]) -> None:
         """Append the event of a message, if there is one; `modify` tells others another text."""
@@ -88,16 +87,16 @@ class Hub:
         if form is None:
             return await self.got(view)
         pipe = Sse() if form is Form.SSE else Pipe()
-        subscriber = Subscriber(view, self.fanout, self.stream, pipe)
-        subscriber.start(await start_of(None, view, self.stream, self.fanout), self.replays)
-        await eventually(lambda: self.fanout.is_attached(subscriber))
+        subscriber = Subscriber(view, self.channel, pipe)
+        subscriber.start(await start_of(None, view, self.channel))
+        await eventually(lambda: self.channel.fanout.is_attached(subscriber))
         subscriber.stop()
         return pipe.frames
 
     async def got(self, view: View) -> list[Frame]:
         shape = Shape("lines", lambda rows: b"".join(row + b"\n" for row in rows), sequenced=False)
-        head = (await self.fanout.end.bounds()).last
-        async with self.replays.open(view, head, shape=shape) as past:
+        head = (await self.channel.end.bounds()).last
+        async with self.channel.replays.open(view, head, shape=shape) as past:
             assert past.sequence >= head
             data = b"".join([part async for part in past.parts()])
         return [msgspec.json.decode(line) for line in data.splitlines()]
@@ -126,13 +125,14 @@ class Sse(Pipe):
 async def hub_in(folder: str) -> AsyncIterator[Hub]:
     stream = MemoryStream(CHANNEL)
     feed = Feed(stream, 0)
-    fanout = Fanout(feed, 3600, Broadcast())
     async with Store(Path(folder) / "p", [CHANNEL]) as store, background() as tasks:
         projector = Projector(store, stream)
-        for work in (feed.run(), fanout.run(), projector.run()):
+        snapshots = DuckSnapshots(store, [projector])
+        live = LiveChannel(feed, snapshots, Broadcast(), 3600, tasks)
+        for work in (feed.run(), live.fanout.run(), projector.run()):
             tasks.start(work, name="hub")
         await asyncio.sleep(0)
-        yield Hub(stream, fanout, DuckSnapshots(store, [projector]))
+        yield Hub(stream, live)
 
 
 def check(form: Form | None, told: list[Frame], expected: list[dict[str, Any]]) -> None:

@@ -126,7 +126,7 @@ async def test_who_waits_for_a_turn_is_served_by_whoever_has_one_for_the_same() 
         order: list[str] = []
 
         async def read(client: str) -> None:
-            async with hub.replays.open(hub.view(), 5, client=client) as past:
+            async with hub.channel.replays.open(hub.view(), 5, client=client) as past:
                 assert len(b"".join([part async for part in past.parts()])) > 5
                 order.append(client)
 

@@ -1,5 +1,6 @@
 """Every `_since` starts where it says, and a position that does not hold says why."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from eventhub.background import Background
 from eventhub.delivery import start as since_module
 from eventhub.delivery.broadcast import Broadcast
-from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.frames import Form
+from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.start import Start, searched
 from eventhub.delivery.start import start_of as start_to_search
 from eventhub.delivery.view import View
@@ -19,9 +21,9 @@ from eventhub.event import StoredEvent
 from eventhub.feed import Feed
 from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
-from eventhub.stream import Bounds, EventStream
+from eventhub.stream import Bounds
 from tests.builders import channel
-from tests.subscribing import append
+from tests.subscribing import MemorySnapshots, append
 
 LAST = 40
 
@@ -60,17 +62,18 @@ async def stream() -> Trimmed:
     return stream
 
 
-def at(stream: MemoryStream, head: int) -> Fanout:
-    """A fan-out that has handed out everything up to a sequence."""
-    return Fanout(Feed(stream, head), heartbeat=3600, broadcast=Broadcast())
+def at(stream: MemoryStream, head: int) -> LiveChannel:
+    """A channel that has handed out everything up to a sequence."""
+    tasks = Background(asyncio.TaskGroup())  # starts none
+    return LiveChannel(Feed(stream, head), MemorySnapshots(stream), Broadcast(), 3600, tasks)
 
 
-async def start_of(since: str | None, view: View, stream: EventStream, fanout: Fanout) -> Start:
+async def start_of(since: str | None, view: View, channel: LiveChannel) -> Start:
     """Return where a client starts, with the position that its search finds."""
-    start = await start_to_search(since, view, stream, fanout)
+    start = await start_to_search(since, view, channel)
     if start.last is None:
         return start
-    return replace(start, position=await searched(start.last, view, fanout, "client"), last=None)
+    return replace(start, position=await searched(start.last, view, channel, "client"), last=None)
 
 
 def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View:
@@ -80,10 +83,10 @@ def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View
 
 async def test_without_since_the_current_rows_or_all_of_history(stream: Trimmed) -> None:
     """And all that is known to be stored, although the feed is behind."""
-    current = await start_of(None, view(stream), stream, at(stream, 7))
+    current = await start_of(None, view(stream), at(stream, 7))
     assert current == Start(position=None, head=LAST)
     history = view(stream, history=True)
-    assert await start_of(None, history, stream, at(stream, 7)) == Start(position=0, head=LAST)
+    assert await start_of(None, history, at(stream, 7)) == Start(position=0, head=LAST)
 
 
 @pytest.mark.parametrize("is_history", [False, True])
@@ -113,9 +116,9 @@ async def test_what_holds_is_where_reading_starts(
     since = since.format(epoch=stream.epoch)
     if position is None or reason is None:
         with pytest.raises(Rejected):
-            await start_of(since, view(stream), stream, at(stream, 3))
+            await start_of(since, view(stream), at(stream, 3))
         return
-    found = await start_of(since, view(stream, history=is_history), stream, at(stream, 3))
+    found = await start_of(since, view(stream, history=is_history), at(stream, 3))
     assert found == Start(position=position, head=LAST, recovered=True, reason=reason)
 
 
@@ -134,15 +137,15 @@ async def test_a_position_that_does_not_hold_gives_the_whole_state(
     stream: Trimmed, since: str, reason: str
 ) -> None:
     since = since.format(epoch=stream.epoch)
-    found = await start_of(since, view(stream), stream, at(stream, 3))
+    found = await start_of(since, view(stream), at(stream, 3))
     assert found == Start(position=None, head=LAST, recovered=False, reason=reason)
-    found = await start_of(since, view(stream, history=True), stream, at(stream, 3))
+    found = await start_of(since, view(stream, history=True), at(stream, 3))
     assert found == Start(position=10, head=LAST, recovered=False, reason=reason)
 
 
 async def test_a_fan_out_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
     """Both are asked at different moments."""
-    found = await start_of(f"{stream.epoch}.41", view(stream), stream, at(stream, 42))
+    found = await start_of(f"{stream.epoch}.41", view(stream), at(stream, 42))
     assert (found.position, found.head, found.recovered) == (41, 42, True)
 
 
@@ -176,18 +179,18 @@ async def test_a_fan_out_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
 )
 async def test_anything_else_is_refused(stream: Trimmed, since: str) -> None:
     with pytest.raises(Rejected) as caught:
-        await start_of(since, view(stream), stream, at(stream, LAST))
+        await start_of(since, view(stream), at(stream, LAST))
     assert (caught.value.code, caught.value.column) == ("bad_position", "_since")
 
 
 @pytest.mark.parametrize(("count", "position"), [(1, 39), (2, 29), (3, 19), (4, 10)])
 async def test_the_last_n_are_those_that_match(stream: Trimmed, count: int, position: int) -> None:
-    found = await start_of(f"-{count}", view(stream, text="a"), stream, at(stream, LAST))
+    found = await start_of(f"-{count}", view(stream, text="a"), at(stream, LAST))
     assert found.position == position
 
 
 async def test_the_last_few_do_not_cost_the_whole_log(stream: Trimmed) -> None:
-    await start_of("-2", view(stream), stream, at(stream, LAST))
+    await start_of("-2", view(stream), at(stream, LAST))
     assert stream.followed <= 8
 
 
@@ -196,7 +199,7 @@ async def test_a_search_looks_at_so_many_events_and_no_more(
     monkeypatch: pytest.MonkeyPatch, stream: Trimmed, count: int, is_found: bool
 ) -> None:
     monkeypatch.setattr(since_module, "MAX_SEARCHED", 19)
-    start = start_of(f"-{count}", view(stream, text="a"), stream, at(stream, LAST))
+    start = start_of(f"-{count}", view(stream, text="a"), at(stream, LAST))
     if is_found:
         assert (await start).position == 29
     else:
@@ -209,7 +212,7 @@ async def test_a_search_that_ends_with_the_log_is_found_however_few_there_are(
     monkeypatch: pytest.MonkeyPatch, stream: Trimmed
 ) -> None:
     monkeypatch.setattr(since_module, "MAX_SEARCHED", 30)
-    found = await start_of("-9", view(stream, text="a"), stream, at(stream, LAST))
+    found = await start_of("-9", view(stream, text="a"), at(stream, LAST))
     assert (found.position, stream.followed) == (10, 30)
 
 
@@ -220,14 +223,14 @@ async def test_an_instant_between_two_events_starts_with_the_second(stream: Trim
     await append(stream, _method="POST", id="later")
     naive = moment.replace(tzinfo=None).isoformat()
     for text in (moment.isoformat(), naive, naive + "Z"):
-        found = await start_of(text, view(stream), stream, at(stream, LAST))
+        found = await start_of(text, view(stream), at(stream, LAST))
         assert (found.position, found.head) == (LAST, LAST + 1)
 
 
 @pytest.mark.parametrize("since", ["earliest", "now", "-5", "2023-01-01"])
 async def test_of_an_empty_log_everything_is_the_beginning(since: str) -> None:
     stream = MemoryStream(channel())
-    found = await start_of(since, view(stream), stream, at(stream, 0))
+    found = await start_of(since, view(stream), at(stream, 0))
     assert (found.position, found.head, found.recovered) == (0, 0, True)
 
 
@@ -237,5 +240,5 @@ async def test_a_log_that_does_not_answer_is_unavailable(
     monkeypatch.setattr(since_module, "_SEARCH_SECONDS", 0.02)
     stream.is_silent = True
     with pytest.raises(Unavailable) as caught:
-        await start_of("-1", view(stream), stream, at(stream, LAST))
+        await start_of("-1", view(stream), at(stream, LAST))
     assert caught.value.code == "unavailable"

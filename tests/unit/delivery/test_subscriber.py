@@ -144,7 +144,7 @@ def open_wide(gate: asyncio.Semaphore) -> None:
 async def drained(hub: Reading, pipe: Pipe, subscriber: Subscriber) -> None:
     """Let the client read until it is up to date with all that was written."""
     async with asyncio.timeout(10):
-        while hub.fanout.feed.head != hub.stream.length or not hub.fanout.is_attached(subscriber):
+        while hub.feed.head != hub.stream.length or not hub.fanout.is_attached(subscriber):
             pipe.take(100)
             await asyncio.sleep(0)
 
@@ -184,7 +184,7 @@ async def test_a_snapshot_ahead_of_the_fan_out_waits_for_it() -> None:
         await append(hub.stream, _method="POST", id="2")
         pipe = Pipe()
         subscriber = hub.subscribe(pipe)
-        assert hub.fanout.feed.head == 1
+        assert hub.feed.head == 1
         await eventually(lambda: hub.fanout.is_attached(subscriber))
         await post(hub, "3")
         rows, position, live = read(pipe.frames)
@@ -247,7 +247,7 @@ async def test_since_replays_the_events_after_it_and_says_how(
         await hub.write(_method="PUT", id="1", text="b")
         view = hub.view(history=history)
         asked = since.format(epoch=hub.stream.epoch)
-        start = await start_of(asked, view, hub.stream, hub.fanout)
+        start = await start_of(asked, view, hub.channel)
         pipe = Pipe()
         await hub.joined(pipe, view, start)
         await post(hub, "5")
@@ -266,8 +266,8 @@ async def test_a_start_ahead_of_the_fan_out_is_reached_first() -> None:
     async with reading() as hub:
         await post(hub, "1")
         await append(hub.stream, _method="POST", id="2")
-        start = await start_of("earliest", hub.view(), hub.stream, hub.fanout)
-        assert (hub.fanout.feed.head, start.head) == (1, 2)
+        start = await start_of("earliest", hub.view(), hub.channel)
+        assert (hub.feed.head, start.head) == (1, 2)
         pipe = Pipe()
         await hub.joined(pipe, start=start)
         replayed, position, live = read(pipe.frames[1:])

@@ -1,0 +1,62 @@
+"""Live channel: what one gateway process keeps for one channel, shared by its endpoints."""
+
+from eventhub.background import Background
+from eventhub.delivery.broadcast import Broadcast
+from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.head import Head
+from eventhub.delivery.replay import Replays
+from eventhub.delivery.watches import Watches
+from eventhub.feed import Feed
+from eventhub.ingest.receipts import Receipts
+from eventhub.ingest.row_cache import RowCache
+from eventhub.ingest.settling import Settling
+from eventhub.places import Places
+from eventhub.snapshots import Snapshots
+
+MAX_LOG_READERS = 4
+"""Slow subscribers that read the log at once: each further consumer slows the broker's writes."""
+MAX_SEARCHES = 2
+"""Concurrent searches for the last events. They take longer, so resuming does not wait for them."""
+
+
+class LiveChannel:
+    """One channel's feed, and everything that works from it.
+
+    The feed hands each batch to the row cache, then to the receipts, then to the fan-out. So the
+    caches are fresh before a frame goes out: a client that answers a frame at once is judged by
+    the row that the frame shows.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        snapshots: Snapshots,
+        broadcast: Broadcast,
+        heartbeat: float,
+        tasks: Background,
+    ) -> None:
+        """Connect a feed with its caches and its subscribers.
+
+        Args:
+            feed: run by the caller.
+            snapshots: where current rows are read.
+            broadcast: writes to many sockets.
+            heartbeat: seconds of silence after which a subscriber is pinged.
+            tasks: owns the tasks of the subscribers and the replays.
+        """
+        self.feed = feed
+        self.stream = feed.stream
+        self.name = feed.stream.channel.name
+        self.tasks = tasks
+        self.rows = RowCache(feed.stream)
+        self.receipts = Receipts(feed.stream, after=feed.head)
+        self.settling = Settling(feed.stream, self.rows, self.receipts)
+        self.fanout = Fanout(feed, heartbeat, broadcast)
+        self.replays = Replays(snapshots, feed, tasks)
+        self.end = Head(feed.stream)
+        self.watches = Watches()
+        self.log_readers = Places(
+            MAX_LOG_READERS, each=MAX_LOG_READERS - 1, waiting=50_000, what="read the log"
+        )
+        self.searches = Places(MAX_SEARCHES, each=1, waiting=20, what="search the log")
+        feed.listeners += [self.rows.note, self.receipts.note, self.fanout.publish]
