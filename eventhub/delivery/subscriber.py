@@ -99,16 +99,16 @@ class Subscriber:
     async def join(self, start: Start) -> None:
         """Read on from a place in the log until attached; errors are the caller's.
 
-        Unlike `start` it tells nothing but events, and has no task of its own.
+        Unlike `start` it sends nothing but events, and has no task of its own.
         """
-        self.position = start.position or 0
+        await self._seek(start)
         await self._catch_up(up_to=start.head)
         await self._catch_up()
 
     def stop(self) -> None:
-        """Read no more; idempotent."""
+        """Read no more; idempotent. Everything up to `position` has been written."""
         self._is_stopped = True
-        self._channel.fanout.detach(self)
+        self._detach()
         if self._task is not None:
             self._task.cancel()
 
@@ -119,15 +119,17 @@ class Subscriber:
         self._tell(protocol.tick(self.view.position(head)), head)
 
     def _lag(self) -> None:
-        """Leave the fan-out, and read on at the pace of the client if its connection goes on.
+        """Leave the fan-out, and read on at the pace of the client if its connection goes on."""
+        if self._detach() and not self._outlet.is_closing:
+            self._task = self._channel.tasks.spawn(self._lagging())
 
-        What was written to a subscriber that is attached is everything up to the head.
-        """
-        if self._channel.fanout.is_attached(self):
-            self.position = self._channel.feed.head
-            self._channel.fanout.detach(self)
-            if not self._outlet.is_closing:
-                self._task = self._channel.tasks.spawn(self._lagging())
+    def _detach(self) -> bool:
+        """Leave the fan-out; return whether it was attached: everything up to the head is out."""
+        if not self._channel.fanout.is_attached(self):
+            return False
+        self.position = self._channel.feed.head
+        self._channel.fanout.detach(self)
+        return True
 
     async def _lagging(self) -> None:
         laggards = metrics.LAGGARDS.labels(self._channel.name)
@@ -159,18 +161,22 @@ class Subscriber:
 
         Rows are of `start.head` at least: what was acknowledged before is told as a row.
         """
-        if start.last is not None:
-            self.position = await searched(start.last, self.view, self._channel, self._client)
+        await self._seek(start)
         if start.reason:
             self._tell(protocol.resume(recovered=start.recovered, reason=start.reason))
         if start.position is None:
             await self._send_snapshot(start.head)
-        elif start.last is None:
-            self.position = start.position
         await self._catch_up(up_to=start.head)
         recovered = start.recovered and start.position is not None
         ready = protocol.ready(self.view.position(self.position), recovered=recovered)
         self._tell(ready, self.position)
+
+    async def _seek(self, start: Start) -> None:
+        """Go to the position after which reading starts, if it is not the current rows."""
+        if start.last is not None:
+            self.position = await searched(start.last, self.view, self._channel, self._client)
+        elif start.position is not None:
+            self.position = start.position
 
     async def _send_snapshot(self, head: int) -> None:
         async with self._channel.replays.open(self.view, head, client=self._client) as past:

@@ -14,7 +14,6 @@ from eventhub.delivery.broadcast import Line
 from eventhub.delivery.frames import Form
 from eventhub.delivery.start import Start, start_of
 from eventhub.delivery.subscriber import Subscriber
-from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, wait_seconds
@@ -118,36 +117,28 @@ class Changes:
         asked = visit.control("_format") if "_format" in visit.asked else None
         form = checked_choice("_format", asked, FORMATS)
         seconds = wait_seconds(visit.control("_wait"))
+        answer = _Answer()
+        subscriber = Subscriber(view, route.channel, answer, route.client(request, visit))
         async with while_connected(request), while_valid(visit.expires_at):
             start = await start_of(visit.control("_since"), view, route.channel)
-            lines, sequence = await self._changes(route, view, start, seconds)
-        content_type = "application/x-ndjson"
+            _check_recovered(start)
+            await self._collect(subscriber, answer, start, seconds)
+        lines, content_type = answer.lines, "application/x-ndjson"
         if form == "json":
             content_type, lines = "application/json", b"[%s]" % lines[:-1].replace(b"\n", b",\n")
-        headers = {**headers, POSITION_HEADER: str(view.position(sequence))}
+        headers = {**headers, POSITION_HEADER: str(view.position(subscriber.position))}
         return web.Response(body=lines, content_type=content_type, headers=headers)
 
-    async def _changes(
-        self, route: Route, view: View, start: Start, seconds: float
-    ) -> tuple[bytes, int]:
-        """Return the frames, and the sequence that they go up to."""
-        if start.position is None or not start.recovered:
-            message = (
-                f"_since: the position is lost ({start.reason}): GET the rows again without it,"
-                " and go on from the EventHub-Position of that answer"
-            )
-            raise Rejected("gone", message, column="_since")
-        answer = _Answer()
-        subscriber = Subscriber(view, route.channel, answer)
+    async def _collect(
+        self, subscriber: Subscriber, answer: _Answer, start: Start, seconds: float
+    ) -> None:
+        """Read from a place in the log until there is something, or the time is over."""
         try:
             with suppress(_FullError):
                 await subscriber.join(start)
                 await self._wait(answer, seconds)
         finally:
-            is_attached = route.channel.fanout.is_attached(subscriber)
             subscriber.stop()
-        # It was told of everything up to the head, in the turn of the loop in which it left.
-        return answer.lines, route.channel.feed.head if is_attached else subscriber.position
 
     async def _wait(self, answer: _Answer, seconds: float) -> None:
         if self._is_stopping or not seconds:
@@ -159,3 +150,12 @@ class Changes:
                     await answer.is_ready.wait()
         finally:
             self._waiting.discard(answer)
+
+
+def _check_recovered(start: Start) -> None:
+    if start.position is None or not start.recovered:
+        message = (
+            f"_since: the position is lost ({start.reason}): GET the rows again without it,"
+            " and go on from the EventHub-Position of that answer"
+        )
+        raise Rejected("gone", message, column="_since")
