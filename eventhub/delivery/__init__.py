@@ -1,8 +1,22 @@
-"""Delivery: from events and rows to bytes, for whoever subscribes. Nothing here knows HTTP.
+"""Delivery: from events and rows to bytes for every subscriber. Nothing here knows HTTP.
 
-`view` is what a client asked to see and `subscription` what an event means to it; `start` finds
-where a client begins, `replay` sends it the rows that are there (`folding` adds what came since),
-and `subscriber` keeps it up to date. `live_channel` holds what is kept for one channel; its `fanout` has the `groups` of clients that see the same,
-`watches` bounds what their filters cost, and `broadcast` writes to all of a group, by `io_submit`
-where there are many. `frames` spells everything as bytes.
+Replay, from a client's request to the bytes of the snapshot:
+
+1. `start`: where reading begins: the current rows, or a position in the log
+2. `subscriber`: reads the past, then attaches itself to the fan-out
+3. `replay`: opens a snapshot, or joins one that other readers share
+4. `folding`: the rows that are newer than a shared snapshot
+5. `frames`: makes rows and control frames bytes
+
+Live, from the feed to the sockets:
+
+1. `live_channel`: what one channel's endpoints share; caches see a batch before the fan-out
+2. `fanout`: writes a batch to all subscribers that are up to date
+3. `groups`: subscribers with equal views, found by what an event says
+4. `view`: which frame an event is for one group (`subscription` decides)
+5. `frames`: makes it bytes
+6. `broadcast`: writes the bytes to all sockets of a group
+7. `io_submit`: the system call for many sockets
+
+`watches` bounds what the filters of live subscribers cost, `head` asks where the log ends.
 """
