@@ -77,14 +77,17 @@ class Settling:
         expect = last.sequence if last else 0
         sequence, duplicate = await self._stream.append(event, expect=expect)
         if duplicate:
-            return await self._repeated(draft, sequence)
+            return await self.receipt_of(draft, sequence)
         self._rows.note([StoredEvent(sequence, event)])
         return Receipt(draft.id, sequence, duplicate, draft.ignored)
 
-    async def _repeated(self, draft: Draft, sequence: int) -> Receipt:
-        """Return the receipt of the first of two writes with one key, if both are the same write.
+    async def receipt_of(self, draft: Draft, sequence: int) -> Receipt:
+        """Return the receipt of a draft whose write id an event has already.
 
-        A POST without an id gets another id each time, so the first event is read back.
+        A POST without an id gets another id each time, so the event is read back.
+
+        Raises:
+            Rejected: `bad_control`: its sender used the key for another write.
         """
         first = await self._stream.get(sequence)
         if first is None:
@@ -105,13 +108,12 @@ class Settling:
     async def _first_receipt(
         self, draft: Draft, last: StoredEvent | None, refusal: Rejected
     ) -> Receipt:
-        """Return the first receipt if a refused write with a key is a retry, else raise."""
+        """Return the first receipt if a refused write was stored already, else raise."""
+        if last is not None and last.event.write == draft.command.write:
+            return await self.receipt_of(draft, last.sequence)
         if not draft.command.is_keyed:
             raise refusal
-        if last is not None and last.event.write == draft.command.write:
-            draft.check_same_write(last.event)
-            return Receipt(last.event.id, last.sequence, True, draft.ignored)
         receipt = await self._receipts.find(draft.command.write)
         if receipt is None:
             raise refusal
-        return await self._repeated(draft, receipt.sequence)
+        return await self.receipt_of(draft, receipt.sequence)

@@ -57,6 +57,8 @@ class _Unsettled(NamedTuple):
     draft: Draft
     reads_row: bool
     """Its id probably exists."""
+    stored_at: int = 0
+    """Sequence of an event with its write id, found when the draft was sent again; 0 if none."""
 
 
 _OnSubmitted = Callable[[Outcome | _Unsettled], None]
@@ -252,7 +254,7 @@ class Ingest:
         elif isinstance(result, EventHubError):
             on_submitted(_counted(result))
         elif result.duplicate:
-            on_submitted(_Unsettled(draft, False))
+            on_submitted(_Unsettled(draft, False, result.sequence))
         else:
             self._appended["POST"].inc()
             receipt = Receipt(draft.id, result.sequence, duplicate=False, ignored=draft.ignored)
@@ -267,9 +269,12 @@ class Ingest:
     async def _settle_later(self, unsettled: _Unsettled, on_outcome: OnOutcome) -> None:
         on_outcome(await self._settle(*unsettled))
 
-    async def _settle(self, draft: Draft, reads_row: bool) -> Outcome:
+    async def _settle(self, draft: Draft, reads_row: bool, stored_at: int = 0) -> Outcome:
         try:
-            receipt = await self._settling.store(draft, reads_row=reads_row)
+            if stored_at:
+                receipt = await self._settling.receipt_of(draft, stored_at)
+            else:
+                receipt = await self._settling.store(draft, reads_row=reads_row)
         except EventHubError as error:
             return _counted(error)
         except Exception:  # the sender gets an error, and the next message is served

@@ -1,7 +1,7 @@
 """A message becomes exactly one event, or one error that says why; a retry becomes neither."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Hashable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import MAX_CONFLICTS, Settling
 from eventhub.ingest.writing import MAX_REFUSED, Ingest, Sender
 from eventhub.memory import MemoryStream
-from eventhub.stream import Appended, WrongSequence
-from tests.builders import channel
+from eventhub.stream import Appended, Told, WrongSequence
+from tests.builders import channel, make_event
 
 CHANNEL = Channel(
     "chat", Columns([Column("text"), Column("votes", Kind.INTEGER), Column("data", Kind.JSON)])
@@ -311,6 +311,38 @@ class Strict(MemoryStream):
         if (last.sequence if last else 0) != expect:
             raise WrongSequence("the row has another last event")
         return await super().append(event, expect=expect)
+
+
+class Resent(MemoryStream):
+    """Loses the answer to each submission, sends it again, and says that it is stored already.
+
+    Meanwhile the process has received the event as a follower does, and what came after it.
+    """
+
+    rows: RowCache
+    meanwhile: Event | None = None
+
+    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
+        stored = self.store(event, expect)
+        if self.meanwhile is not None:
+            self.store(self.meanwhile, stored.sequence)
+        self.rows.note(map(self.at, range(stored.sequence, self.length + 1)))
+        again = Appended(stored.sequence, duplicate=True)
+        asyncio.get_running_loop().call_soon(told, again)
+        return True
+
+
+@pytest.mark.parametrize("key", [{}, {"_key": "k"}])
+@pytest.mark.parametrize("is_changed", [False, True])
+async def test_a_post_whose_answer_was_lost_is_no_duplicate(
+    key: dict[str, str], is_changed: bool
+) -> None:
+    stream = Resent(CHANNEL)
+    write = Writer(stream)
+    stream.rows = write.rows
+    if is_changed:
+        stream.meanwhile = make_event(id="1", method="PUT", write="w-other")
+    assert await write({"id": "1", "text": "a", **key}) == Receipt("1", 1, duplicate=False)
 
 
 MEANWHILE: dict[str, list[dict[str, Any]]] = {
