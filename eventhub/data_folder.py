@@ -16,7 +16,7 @@ UMASK: Final = 0o077
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROOT: Final = 0
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 
 def keep_private(folder: Path, *files: Path) -> None:
@@ -36,7 +36,7 @@ def keep_private(folder: Path, *files: Path) -> None:
         raise Misconfigured(f"the data folder cannot be used: {error}") from error
     changed = sum(map(_tighten, [*_below(folder), *files]))
     if changed:
-        log.warning("data_tightened", folder=str(folder), files=changed)
+        logger.warning("data_tightened", folder=str(folder), files=changed)
 
 
 def _tighten_folder(folder: Path) -> None:
@@ -45,7 +45,7 @@ def _tighten_folder(folder: Path) -> None:
     if found.st_uid == os.geteuid():
         if mode & _OTHERS:
             folder.chmod(mode & ~_OTHERS)
-            log.warning("data_folder_tightened", folder=str(folder), mode=f"{mode:04o}")
+            logger.warning("data_folder_tightened", folder=str(folder), mode=f"{mode:04o}")
         return
     # A volume that an orchestrator mounts is root's, and open to a group of ours.
     if found.st_uid != _ROOT or mode & stat.S_IRWXO:
@@ -54,7 +54,7 @@ def _tighten_folder(folder: Path) -> None:
             f" read all messages and keys in it: give it to user {os.geteuid()}, or name a folder"
             " below it"
         )
-    log.warning("data_folder_of_root", folder=str(folder), mode=f"{mode:04o}")
+    logger.warning("data_folder_of_root", folder=str(folder), mode=f"{mode:04o}")
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -43,7 +43,7 @@ from projections.projector import Projector, Told, take_up
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 Role = Literal["gateway", "projector", "alerts"]
 ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts")
@@ -92,7 +92,7 @@ async def serve(
     endpoints = endpoints_of(config)
     raise_limit()
     for warning in config.warnings:
-        log.warning("configuration", note=warning)
+        logger.warning("configuration", note=warning)
     with stop_on_signals() as stop:
         async with AsyncExitStack() as stack:
             broker = await stack.enter_async_context(open_broker(config))
@@ -111,7 +111,7 @@ async def serve(
             services = await parts.services(roles, announce, progress)
             if store is not None:
                 services["listings"] = ListingServer(config.data, store).run
-            log.info("serving", roles=list(roles), channels=list(streams))
+            logger.info("serving", roles=list(roles), channels=list(streams))
             with _seldom_collecting():
                 await run(services, stop, config.server.drain)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 Service = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set, finishes what it holds, returns. Returning early is a failure."""
@@ -47,7 +47,7 @@ async def run(services: dict[str, Service], stop: asyncio.Event, drain_seconds: 
         await stop.wait()
         _, late = await asyncio.wait(tasks, timeout=drain_seconds)
         for task in late:
-            log.warning("drain_cut_short", service=task.get_name(), after_seconds=drain_seconds)
+            logger.warning("drain_cut_short", service=task.get_name(), after_seconds=drain_seconds)
             task.cancel()
 
 

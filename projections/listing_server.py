@@ -30,7 +30,7 @@ STALLED_SECONDS = 30.0
 _LENGTH = struct.Struct("!I")
 _T = TypeVar("_T")
 
-_log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class ListingServer:
@@ -82,7 +82,7 @@ class ListingServer:
             async with self._turn, StoreListing.open(self._store, name) as listing:
                 await self._send(listing, writer)
         except (TimeoutError, ConnectionError, Unavailable) as error:
-            _log.info("listing_cut_short", reason=str(error) or type(error).__name__)
+            logger.info("listing_cut_short", reason=str(error) or type(error).__name__)
 
     async def _send(self, listing: StoreListing, writer: asyncio.StreamWriter) -> None:
         progress = listing.progress

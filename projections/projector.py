@@ -39,7 +39,7 @@ Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Seal
 Told = Callable[[int, int], None]
 """Told of progress: the sequence that was reached, and the last one."""
 
-_log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class Projector:
@@ -83,7 +83,7 @@ class Projector:
             try:
                 await self._project()
             except* (duckdb.Error, OSError, Unavailable, Damaged) as failures:
-                _log.exception("projection_failed", channel=self.channel, retry_in=self._pause)
+                logger.exception("projection_failed", channel=self.channel, retry_in=self._pause)
                 del failures
             self.is_failing = True
             await asyncio.sleep(self._pause)
@@ -227,7 +227,7 @@ async def take_up(store: Store, stream: EventStream) -> Progress:
     if progress.head <= last:
         return progress
     # A log put back from an older copy: its next events would count as stored already.
-    _log.error("projection_ahead_of_log", channel=channel, head=progress.head, last=last)
+    logger.error("projection_ahead_of_log", channel=channel, head=progress.head, last=last)
     DAMAGED.labels(channel).inc(progress.head - last)
     await store.reset(channel, stream.epoch)
     return store.progress(channel)

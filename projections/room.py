@@ -20,7 +20,7 @@ MAX_WAITING = 20
 LOOK_SECONDS = 0.1
 """Between two looks whether there is room."""
 
-_log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class NoRoom(Unavailable):
@@ -184,7 +184,7 @@ class Holding:
 
     def _cut(self, account: _Account) -> None:
         if slow := self._room.slow(account):
-            _log.info("slow_readers_cut", readers=len(slow))
+            logger.info("slow_readers_cut", readers=len(slow))
             for pace in slow:
                 pace.cut()
 

@@ -64,7 +64,7 @@ SMALL_WAITING, LARGE_WAITING = 5000, 20
 """Reads of one client that may wait for their turn."""
 
 T = TypeVar("T")
-_log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 class DuckSnapshots:
@@ -212,8 +212,8 @@ class _Snapshot:
                 await self._note(await self._run(self._step))
         except NoRoom as error:
             await self._fail(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, each reader is told of it
-            _log.exception("snapshot_failed", bytes=self._spool.size)
+        except Exception as error:
+            logger.exception("snapshot_failed", bytes=self._spool.size)
             failure = Unavailable(f"the rest of the snapshot cannot be kept: {error}")
             failure.__cause__ = error
             await self._fail(failure)

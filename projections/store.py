@@ -52,7 +52,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 _BATCH = "_batch"
 _PARAMETERS = "(SELECT unnest(?) AS sequence, unnest(?) AS payload)"
-_log = structlog.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Store:
             async with asyncio.timeout(deadline_seconds):
                 await _in(self._writing, self._finish)
         except TimeoutError:
-            _log.warning("projection_close_interrupted", deadline_seconds=deadline_seconds)
+            logger.warning("projection_close_interrupted", deadline_seconds=deadline_seconds)
             self._writer.interrupt()
         finally:
             self._writing.shutdown(wait=False)
@@ -202,7 +202,7 @@ class Store:
                 outcome = prepare(writer, tables)
             self._progress[name] = self._stored_progress(name)
             self._text_bytes[name] = text_bytes(self._writer, tables)
-            _log.info("projection_opened", channel=name, tables=outcome)
+            logger.info("projection_opened", channel=name, tables=outcome)
 
     def _stored_progress(self, channel: str) -> Progress:
         [(epoch, head, watermark)] = self._writer.execute(
@@ -218,7 +218,7 @@ class Store:
             for name in self.tables:
                 self._fold(name)
         except duckdb.Error:
-            _log.exception("projection_final_fold_failed", path=str(self.path))
+            logger.exception("projection_final_fold_failed", path=str(self.path))
         finally:
             self._close()
 
@@ -239,7 +239,7 @@ class Store:
         try:
             self._writer.execute("SELECT 1").fetchall()
         except duckdb.Error:
-            _log.warning("projection_reopened", path=str(self.path))
+            logger.warning("projection_reopened", path=str(self.path))
             self._close()
             self._open()
 
@@ -308,7 +308,7 @@ class Store:
             self._writer.execute("CHECKPOINT")
         except duckdb.Error:
             # If DuckDB did not survive it, the next append fails, and its projector recovers.
-            _log.exception("projection_checkpoint_failed", path=str(self.path))
+            logger.exception("projection_checkpoint_failed", path=str(self.path))
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -325,7 +325,7 @@ class Store:
             self._writer.execute("ROLLBACK")
         except duckdb.Error as error:
             # A failed COMMIT has rolled back already; the error that matters is being raised.
-            _log.debug("projection_rollback", error=str(error))
+            logger.debug("projection_rollback", error=str(error))
 
 
 def _limit_memory(connection: Connection) -> int:

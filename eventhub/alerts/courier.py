@@ -30,7 +30,7 @@ from eventhub.event import Event, Position
 from eventhub.metrics import ALERTS
 from eventhub.stream import Log, Records
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 SENT, DEAD = "alerts-sent", "alerts-dead"
 """Names of the records: what was done, and what nobody could be told."""
@@ -234,10 +234,10 @@ class Courier:
                     if outcome.refused or outcome.deferred:
                         raise Unavailable(_told({**outcome.refused, **outcome.deferred}))
                 except EventHubError as error:
-                    log.warning("alert_digest_failed", endpoint=name, reason=error.message)
+                    logger.warning("alert_digest_failed", endpoint=name, reason=error.message)
                     limit.put_back(waiting)
                 else:
-                    log.info("alert_digest_sent", endpoint=name, mails=len(waiting))
+                    logger.info("alert_digest_sent", endpoint=name, mails=len(waiting))
                     for each in waiting:
                         await self._release(each)
 
@@ -277,7 +277,7 @@ class Courier:
         """Keep whom the server refused, then record that nothing is left to do."""
         refused = alert.progress.refused
         if refused:
-            log.warning("alert_refused", alert=alert.key, recipients=list(refused))
+            logger.warning("alert_refused", alert=alert.key, recipients=list(refused))
             await self._keep(alert, _told(refused), list(refused))
         await self._record(alert)
 
@@ -314,7 +314,7 @@ class Courier:
             recipients=recipients,
         )
         await self._dead.put(letter.key, msgspec.json.encode(letter))
-        log.error("alert_dead", alert=alert.key, attempts=alert.attempt, reason=reason)
+        logger.error("alert_dead", alert=alert.key, attempts=alert.attempt, reason=reason)
         ALERTS.labels(alert.rule.name, "dead").inc()
 
 

@@ -20,7 +20,7 @@ from eventhub.alerts.transaction import Content, Outcome, reply, transfer
 from eventhub.config import EmailService
 from eventhub.errors import Misconfigured, Rejected, Unavailable
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 DIALOGUE_SECONDS = 20.0
 """From the connection to the answer to DATA: what docs/alerts.md gives a server."""
@@ -98,7 +98,7 @@ class Service:
         content = await asyncio.to_thread(Content.of, mail)
         if self._account is None:
             shown = (content.utf8 or content.plain).decode()
-            log.info("stub_mail", to=list(recipients), mail=shown)
+            logger.info("stub_mail", to=list(recipients), mail=shown)
             return Outcome()
         client = _client(self._account)
         try:

@@ -25,7 +25,7 @@ from eventhub.event import Position
 from eventhub.metrics import ALERTS
 from eventhub.stream import ACK_WAIT_SECONDS, Delivery, EventStream, Log
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 QUEUE = "alerts"
 """Name of the work queue on each channel: all alert workers share it."""
@@ -104,7 +104,7 @@ class AlertWorker:
             try:
                 await courier.send_digests(self._rules)
             except Exception as error:  # noqa: BLE001 - its mails are dead letters as well
-                log.warning("alert_digest_failed", reason=str(error))
+                logger.warning("alert_digest_failed", reason=str(error))
 
     async def _serve(self, stream: EventStream, courier: Courier, stop: asyncio.Event) -> None:
         """Handle deliveries side by side, so that none waits for a slow server of another."""
@@ -139,7 +139,7 @@ class AlertWorker:
             async with _kept(delivery):
                 await self._answer(delivery, alert, courier)
         except Exception as error:  # noqa: BLE001 - unanswered, so it is delivered again
-            log.warning("alert_unanswered", sequence=delivery.stored.sequence, reason=str(error))
+            logger.warning("alert_unanswered", sequence=delivery.stored.sequence, reason=str(error))
 
     async def _answer(self, delivery: Delivery, alert: Alert, courier: Courier) -> None:
         try:
@@ -150,7 +150,7 @@ class AlertWorker:
             await courier.bury(alert, error.message)
             await delivery.ack()
         except Exception as error:
-            log.exception("alert_bug", alert=alert.key)
+            logger.exception("alert_bug", alert=alert.key)
             await self._retry(delivery, alert, courier, f"{type(error).__name__}: {error}")
         else:
             await delivery.ack()
@@ -164,7 +164,7 @@ class AlertWorker:
             return
         await courier.send(alert)
         duration_ms = round((time.monotonic() - started) * 1000)
-        log.info("alert_sent", alert=alert.key, attempt=alert.attempt, duration_ms=duration_ms)
+        logger.info("alert_sent", alert=alert.key, attempt=alert.attempt, duration_ms=duration_ms)
         ALERTS.labels(alert.rule.name, "sent").inc()
 
     async def _retry(self, delivery: Delivery, alert: Alert, courier: Courier, reason: str) -> None:
@@ -173,7 +173,7 @@ class AlertWorker:
             await delivery.ack()
             return
         delay = self._policy.delay_seconds(alert.attempt)
-        log.warning(
+        logger.warning(
             "alert_failed", alert=alert.key, attempt=alert.attempt, reason=reason, retry_s=delay
         )
         ALERTS.labels(alert.rule.name, "failed").inc()
@@ -194,4 +194,4 @@ async def _extend(delivery: Delivery) -> None:
         try:
             await delivery.extend()
         except Unavailable as error:  # at worst it is delivered twice; the record knows
-            log.warning("alert_not_extended", reason=error.message)
+            logger.warning("alert_not_extended", reason=error.message)

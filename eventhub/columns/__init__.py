@@ -34,7 +34,7 @@ __all__ = (
     "stamp_of_hooks",
 )
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 BUILT_IN = ("id", "user", "timestamp")
 """Text columns that every channel has, after the declared ones."""
@@ -216,4 +216,4 @@ class Columns:
         count = self.lost[column.name]
         if str(count).strip("0") == "1":
             facts = {"column": column.name, "type": column.sql_type, "id": row.get("id")}
-            log.warning("value_not_lifted", **facts, count=count)
+            logger.warning("value_not_lifted", **facts, count=count)

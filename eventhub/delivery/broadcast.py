@@ -13,7 +13,7 @@ import structlog
 
 from eventhub.delivery import io_submit as aio
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 FEW: Final = 16
 """So many clients are written to one by one: what a list costs here is not worth it."""
@@ -141,6 +141,6 @@ class Broadcast:
             try:
                 self._writer = aio.Writer()
             except OSError as error:
-                log.info("broadcast_without_aio", error=error.strerror)
+                logger.info("broadcast_without_aio", error=error.strerror)
                 self._is_possible = False
         return self._writer

@@ -22,7 +22,7 @@ from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import StoredEvent
 from eventhub.feed import turns
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 MAX_UNSENT_BYTES = 256 << 10
 """Above this a socket is full: its client is slower than the channel."""
@@ -149,7 +149,7 @@ class Subscriber:
         except EventHubError as error:
             await self._fail(error)
         except Exception:  # one client's trouble must not end the others
-            log.exception("subscriber_failed", channel=self._channel.name)
+            logger.exception("subscriber_failed", channel=self._channel.name)
             await self._fail(EventHubError("internal error"))
 
     async def _fail(self, error: EventHubError) -> None:

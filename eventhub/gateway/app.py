@@ -23,7 +23,7 @@ from eventhub.gateway.route import Route
 from eventhub.gateway.server import ALL_METHODS, has_to_wait
 from eventhub.gateway.socket import abandon_after
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 STALLS = 2
 """Times `server.stalled_after` until the kernel closes what takes nothing; a WebSocket is told why
@@ -111,7 +111,7 @@ def _guarded(route: Route, live: Live) -> _Handler:
                 return web.Response()  # to nobody
             if request.writer.output_size > 0:
                 raise
-            log.exception("request_failed", endpoint=route.endpoint.name)
+            logger.exception("request_failed", endpoint=route.endpoint.name)
             return rows.refused(EventHubError("internal error"), route, request)
 
     return handle

@@ -24,7 +24,7 @@ from eventhub.gateway.large import LARGE_BYTES, Large, Ticket
 from eventhub.gateway.socket import Socket
 from eventhub.gateway.turns import IsOver, Turns, Work
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 5.0
 """How long a client may take to answer a close frame."""
@@ -185,7 +185,7 @@ class WebSocketConnection(Connection):
         try:
             await self._out.drain()
         except Stalled:
-            log.info("client_stalled")
+            logger.info("client_stalled")
             self._out.close_after(protocol.close_frame(Close.STALLED))
             raise
 

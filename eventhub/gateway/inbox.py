@@ -23,7 +23,7 @@ from eventhub.gateway.turns import IsOver
 from eventhub.ingest.decoding import parse_json
 from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY, Outcome
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 Frame = dict[str, Any]
 

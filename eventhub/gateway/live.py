@@ -25,7 +25,7 @@ from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.server import has_to_wait
 from eventhub.identity.expiry import Expiry
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 3.0
 """How long a client that is behind may take to hear that the hub leaves."""
@@ -85,7 +85,7 @@ class _Session:
                     await self.inbox.empty()
                 await self.connection.close(Close.RESTART)
         except TimeoutError:  # it takes nothing, not even this
-            log.info("close_cut_short")
+            logger.info("close_cut_short")
             self.connection.abort()
 
 
@@ -134,7 +134,7 @@ class Live:
             except EventHubError as error:
                 await connection.fail(error)
             except Exception:  # after the handshake there is no HTTP answer to tell it in
-                log.exception("request_failed", endpoint=route.endpoint.name)
+                logger.exception("request_failed", endpoint=route.endpoint.name)
                 await connection.fail(EventHubError("internal error"))
             else:
                 inbox = _inbox(route, visit, connection)

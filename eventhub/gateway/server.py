@@ -14,7 +14,7 @@ from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.guard import add_headers
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 60.0
 """That a connection is kept after an answer."""
@@ -117,7 +117,7 @@ class Visitor(web.RequestHandler):
         if status < 500:
             error: EventHubError = refusal.of_bad_http(exc)
         else:
-            log.error("request_failed", exc_info=exc)
+            logger.error("request_failed", exc_info=exc)
             error = EventHubError("internal error")
         refusal.count(error, request)
         if request.writer.output_size > 0:
@@ -131,9 +131,9 @@ class Visitor(web.RequestHandler):
         """Log what went wrong after an answer; the client's mistakes are not worth a traceback."""
         error = kw.get("exc_info")
         if refusal.is_clients(error):
-            log.debug("connection_ended", reason=type(error).__name__)
+            logger.debug("connection_ended", reason=type(error).__name__)
         else:
-            log.error("connection_failed", exc_info=error)
+            logger.error("connection_failed", exc_info=error)
 
 
 class _CutError(ConnectionResetError):
@@ -177,7 +177,7 @@ def _answer_to(raised: web.HTTPException, request: web.BaseRequest) -> web.Strea
         return web.Response(status=204, headers={"Allow": allowed})
     error = refusal.of_exception(raised)
     if error.http_status >= 500:
-        log.error("request_failed", path=request.path, exc_info=raised)
+        logger.error("request_failed", path=request.path, exc_info=raised)
     refusal.count(error, request)
     allow = {"Allow": raised.headers["Allow"]} if "Allow" in raised.headers else None
     return refusal.answer(error, allow)
@@ -195,7 +195,7 @@ def _failed(raised: Exception, request: web.BaseRequest) -> web.Response:
         if refusal.is_clients(raised):
             raised = refusal.of_bad_http(raised)
         else:
-            log.error("request_failed", path=request.path, exc_info=raised)
+            logger.error("request_failed", path=request.path, exc_info=raised)
             raised = EventHubError("internal error")
     refusal.count(raised, request)
     return refusal.answer(raised)

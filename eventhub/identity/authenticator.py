@@ -23,7 +23,7 @@ from eventhub.identity.origin import NO_PROXIES, Proxies
 from eventhub.identity.sessions import end_of, logged_in, session_of, setup_sessions
 from eventhub.logs import limited
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 MAX_USER_ID = 200  # characters, as of a row's id
 Membership = Mapping[str, tuple[Any, ...]]
@@ -111,7 +111,7 @@ class Authenticator:
 
     def _warn(self, request: web.Request, header: str) -> None:
         if not self._has_warned:  # once: clients decide how often it happens
-            log.warning("proxy_header_ignored", header=header, peer=request.remote)
+            logger.warning("proxy_header_ignored", header=header, peer=request.remote)
             self._has_warned = True
 
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from eventhub.config import Jwt
 from eventhub.errors import Misconfigured, Unavailable
 
-log = structlog.get_logger()
+logger = structlog.get_logger(__name__)
 
 MIN_SECRET = 32  # bytes; RFC 7518 section 3.2 asks for the size of the hash
 FETCH_DEADLINE = 5.0  # seconds
@@ -166,7 +166,7 @@ class _Remote:
             ):
                 self._keys = _parsed_set(await response.read(), self._wanted)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            log.warning("jwks_not_fetched", url=self._url, error=str(error) or "timeout")
+            logger.warning("jwks_not_fetched", url=self._url, error=str(error) or "timeout")
         self._tried_at = time.monotonic()  # not before: who comes meanwhile must wait for it
 
 
