@@ -1,9 +1,9 @@
-# `make demo` to chat, `make test` to test; the rest is for those who change the code.
+# `make demo` to chat, `make test` to test; the other targets are for contributors: CONTRIBUTING.md.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .PHONY: help demo quick test wheel check fix bench chromium pins
-help: ## What can be made
+help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
 
 demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:8080
@@ -15,25 +15,25 @@ test: .venv/dev chromium ## Set up, and run every test
 	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests
 	$(BIN)/python tests/packaging/coverage_floor.py
 
-quick: .venv/dev ## The tests for every save: unit, contract and property tests, in under a minute
+quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in under a minute
 	@echo "quick: unit, contract and property tests, with few examples of each property; about 45 s"
 	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 --dist loadgroup tests/unit tests/contract tests/property
 
-wheel: .venv/dev ## Build the wheel, and try it with every supported Python of this machine
+wheel: .venv/dev ## Build the wheel, and try it with every supported Python on this machine
 	$(BIN)/python tests/packaging/try_wheel.py
 
-check: .venv/dev ## Format, lint, types, import contracts
+check: .venv/dev ## Check format, lint, spelling, types and import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell eventhub projections docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-fix: .venv/dev ## Format, and mend what can be mended by itself
+fix: .venv/dev ## Format, and fix what can be fixed automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/bench ## Measure, beside the limits of this machine: docs/performance.md
+bench: .venv/bench ## Measure, next to the limits of this machine: docs/performance.md
 	$(BIN)/python tests/bench/bench.py
 
 # Installs are marked by a file, so that they happen once for each set of pins.
