@@ -13,6 +13,7 @@ MAX_MESSAGES = 10_000
 """In one frame or body: what one client may keep the hub busy with at once."""
 MAX_DEPTH = 64
 """Nesting of a message: every reader must be able to decode its event, however deep its stack."""
+_PLACE = re.compile(r"\(byte (\d+)\)")
 _DECODER = msgspec.json.Decoder()
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -47,7 +48,7 @@ def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
     try:
         decoded = (_EXACT_DECODER if exact else _DECODER).decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise Rejected("bad_json", f"not JSON: {error}") from None
+        raise Rejected("bad_json", f"the text is not JSON: {_reason(error)}") from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(text, MAX_DEPTH + 1):
         raise Rejected("bad_json", f"a message is nested {MAX_DEPTH} deep at the most")
     if exact:
@@ -57,6 +58,18 @@ def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
     if len(decoded) > MAX_MESSAGES:
         raise Rejected("too_large", f"an array holds {MAX_MESSAGES} messages at the most")
     return decoded
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong in words of ours: those of a decoder change with its version."""
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, msgspec.ValidationError):
+        return "a number is out of range"
+    found = _PLACE.search(str(error))
+    return f"see byte {found[1]}" if found else "it ends too early"
 
 
 def _plain_within(value: Any, levels: int) -> Any:

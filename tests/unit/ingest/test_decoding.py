@@ -36,3 +36,23 @@ def test_an_array_is_several_messages() -> None:
     assert parse_json(b' {"a": 1}') == [{"a": 1}]
     assert parse_json(b'[{"a": 1}, 2, []]') == [{"a": 1}, 2, []]
     assert parse_json(b"[]") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'{"x', "it ends too early"),
+        (b"", "it ends too early"),
+        (b"{x}", "see byte 1"),
+        (b'"\xff"', "it is not UTF-8"),
+        (b"[1e999999]", "a number is out of range"),
+        (b"[" * 5000, "it is nested too deep"),
+    ],
+)
+def test_what_is_no_json_is_refused_in_words_of_ours(text: bytes, reason: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        parse_json(text)
+    assert (caught.value.code, caught.value.message) == (
+        "bad_json",
+        f"the text is not JSON: {reason}",
+    )
