@@ -109,7 +109,8 @@ class Changes:
 
         Raises:
             Rejected: `bad_position`, `gone`: the position cannot be gone on from; `bad_filter`.
-            Unavailable: the log cannot be read now.
+            Unavailable: the log cannot be read now; `too_many_reads`: the client waits with too
+                many different filters.
         """
         view = route.view(visit, Form.POLL)
         check_honoured(visit.asked, Surface.CHANGES)
@@ -117,12 +118,14 @@ class Changes:
         asked = visit.control("_format") if "_format" in visit.asked else None
         form = checked_choice("_format", asked, FORMATS)
         seconds = wait_seconds(visit.control("_wait"))
-        answer = _Answer()
-        subscriber = Subscriber(view, route.channel, answer, route.client(request, visit))
+        answer, client = _Answer(), route.client(request, visit)
+        subscriber = Subscriber(view, route.channel, answer, client)
+        held = route.channel.watches.take(view, client)
         async with while_connected(request), while_valid(visit.expires_at):
             start = await start_of(visit.control("_since"), view, route.channel)
             _check_recovered(start)
-            await self._collect(subscriber, answer, start, seconds)
+            with held:
+                await self._collect(subscriber, answer, start, seconds)
         lines, content_type = answer.lines, "application/x-ndjson"
         if form == "json":
             content_type, lines = "application/json", b"[%s]" % lines[:-1].replace(b"\n", b",\n")

@@ -170,6 +170,23 @@ async def test_every_kind_of_start_and_form(hub: Hub, run: str) -> None:
         assert [msgspec.json.decode(line)["_seq"] for line in lines] == sequences[1:]
 
 
+async def test_polls_that_wait_weigh_as_other_live_filters_do(hub: Hub, run: str) -> None:
+    """Each looks for fifty texts of its own; a few of them are all that a client may have."""
+
+    async def poll(number: int) -> Any:
+        texts = "&".join(f"topic~={run}-{number}-{text}" for text in range(50))
+        return await request("GET", f"{hub.url}/notes?_since=now&_wait=4&{texts}")
+
+    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(poll(number)) for number in range(30)]
+    answers = [task.result() for task in tasks]
+    refused = [told["_error"]["code"] for status, told in answers if status != 200]
+    assert 5 <= len(refused) < 30
+    assert set(refused) == {"too_many_reads"}
+    status, _ = await poll(30)  # those before are over, and weigh nothing any more
+    assert status == 200
+
+
 async def test_what_cannot_be_gone_on_from_says_so(hub: Hub, run: str) -> None:
     async with aiohttp.ClientSession() as session:
         poller = Poller(f"{hub.url}/notes?run={run}", session)
