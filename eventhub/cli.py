@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eventhub.alerts.courier import DeadLetter
     from eventhub.findings import Findings
     from eventhub.hub import Role
-    from projections.projector import Told
+    from projections.projector import OnProgress
 
 T = TypeVar("T")
 ROLES = ("gateway", "projector", "alerts")
@@ -55,7 +55,7 @@ class Commands(click.Group):
         except EventHubError as error:
             masks: Masks | None = ctx.obj
             text = f"eventhub: {error}"
-            lines = (without_credentials(text) if masks is None else masks.told(text)).split("\n")
+            lines = (without_credentials(text) if masks is None else masks.mask(text)).split("\n")
             click.echo("\n".join(map(printable, lines)), err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
 
@@ -76,7 +76,7 @@ def _load(file: Path, *, data: Path | None = None, **flags: Any) -> Config:
         # FILE:LINE stands first in each line, as compilers print it: editors jump there.
         click.echo(error.message, err=True)
         sys.exit(2)
-    log.configure(config.log.level, config.log.format, config.masks.told)
+    log.configure(config.log.level, config.log.format, config.masks.mask)
     click.get_current_context().find_root().obj = config.masks
     sys.excepthook = _without_secrets(config.masks)
     return config
@@ -86,7 +86,7 @@ def _without_secrets(masks: Masks) -> Callable[..., None]:
     """A traceback of a fault of ours quotes what it stumbled over, a URL with its password."""
 
     def print_exception(*raised: Any) -> None:
-        click.echo(masks.told("".join(traceback.format_exception(*raised))), err=True, nl=False)
+        click.echo(masks.mask("".join(traceback.format_exception(*raised))), err=True, nl=False)
 
     return print_exception
 
@@ -251,8 +251,8 @@ async def _rebuild(config: Config) -> None:
 
     async with opening.open_parts(config) as (streams, store):
         for name, stream in streams.items():
-            with _progress(f"rebuild {name}") as told:
-                progress = await rebuild(store, stream, told)
+            with _progress(f"rebuild {name}") as on_progress:
+                progress = await rebuild(store, stream, on_progress)
             click.echo(f"{name}: rebuilt from {progress.head} events")
 
 
@@ -280,8 +280,8 @@ async def _verify(config: Config, findings: Findings) -> bool:
     async with opening.open_proof(config) as (streams, open_listing):
         for name, stream in streams.items():
             async with open_listing(name) as listing:
-                with _progress(f"verify {name}") as told:
-                    report = await verify(listing, stream, findings.add, told)
+                with _progress(f"verify {name}") as on_progress:
+                    report = await verify(listing, stream, findings.add, on_progress)
             findings.conclude(report, (await stream.bounds()).last)
             is_equal = is_equal and report.is_equal
     findings.end(is_equal=is_equal)
@@ -296,7 +296,7 @@ class _progress:  # noqa: N801 - reads as a function where it is used
             desc=label, unit=" events", delay=1.0, file=sys.stderr, leave=False, disable=None
         )
 
-    def __enter__(self) -> Told:
+    def __enter__(self) -> OnProgress:
         return self._tell
 
     def __exit__(self, *_: object) -> None:
@@ -369,8 +369,8 @@ def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
     config = _load(file, data=data)
     results = _run(desk.send_test(config, endpoints_of(config), to=to))
     for result in results:
-        told = result.error or f"sent to {', '.join(result.recipients)}"
-        line = f"{result.endpoint}  {result.service}  {result.subject!r}  {told}"
+        end = result.error or f"sent to {', '.join(result.recipients)}"
+        line = f"{result.endpoint}  {result.service}  {result.subject!r}  {end}"
         click.echo(printable(line))
     if not results:
         click.echo("no endpoint has an alert")

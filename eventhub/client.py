@@ -47,12 +47,12 @@ async def send(
 
 def _receipt(url: str, text: str) -> dict[str, Any]:
     try:
-        told = msgspec.json.decode(text, type=dict[str, Any])
+        answer = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError:
         raise Rejected("bad_request", f"{url} is not an EventHub endpoint") from None
-    if "_error" not in told:
-        return told
-    error = told["_error"]
+    if "_error" not in answer:
+        return answer
+    error = answer["_error"]
     text = f"{error['code']}: {error['message']}"
     if error["retry"]:
         raise Unavailable(text)
@@ -62,13 +62,15 @@ def _receipt(url: str, text: str) -> dict[str, Any]:
 class Tail:
     """Reads an endpoint for ever: connects again and resumes by itself."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], told: Callable[[str], None]) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], on_frame: Callable[[str], None]
+    ) -> None:
         """Get ready.
 
         Args:
             url: of the endpoint, with filters, `_since` and `_replay` as they are wanted.
             headers: such as `Authorization`.
-            told: called with the JSON of every frame but the control frames, as the hub wrote it.
+            on_frame: called with the JSON of every frame but control frames, as the hub wrote it.
 
         Raises:
             Rejected: it is no URL.
@@ -78,7 +80,7 @@ class Tail:
         except ValueError as error:
             raise Rejected("bad_request", f"{url} is not the URL of an endpoint") from error
         self._headers = headers
-        self._told = told
+        self._on_frame = on_frame
         self._position: Position | None = None
         self._has_answered = False
         self._epoch = ""
@@ -155,7 +157,7 @@ class Tail:
             if not frame["_resume"]["recovered"]:  # rows follow, or another epoch's events
                 self._position, self._epoch = None, ""
         else:
-            self._told(text)
+            self._on_frame(text)
             if self._epoch:
                 self._reach(Position(self._epoch, frame["_seq"]))
         return None

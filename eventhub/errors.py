@@ -130,11 +130,11 @@ class EventHubError(Exception):
 
     def as_dict(self, ref: Any = None) -> dict[str, Any]:
         """Return the error object as it goes to a client (docs/protocol.md)."""
-        told: dict[str, Any] = {"code": self.code, "message": self.message}
+        fields: dict[str, Any] = {"code": self.code, "message": self.message}
         if ref is not None:
-            told["ref"] = ref
-        told["retry"] = CODES[self.code].retry
-        return told
+            fields["ref"] = ref
+        fields["retry"] = CODES[self.code].retry
+        return fields
 
 
 class Rejected(EventHubError):  # noqa: N818 - the word of the protocol
@@ -150,10 +150,10 @@ class Rejected(EventHubError):  # noqa: N818 - the word of the protocol
 
     def as_dict(self, ref: Any = None) -> dict[str, Any]:
         """Return the error object, with the column at fault if one is."""
-        told = super().as_dict(ref)
+        fields = super().as_dict(ref)
         if self.column is not None:
-            told["column"] = self.column
-        return told
+            fields["column"] = self.column
+        return fields
 
 
 class Expired(Rejected):

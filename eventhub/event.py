@@ -62,7 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         return {**self.row, **self.was}
 
     @property
-    def told(self) -> dict[str, Any]:
+    def outgoing(self) -> dict[str, Any]:
         """The message as it is broadcast and alerted."""
         return self.message if self.broadcast is None else self.broadcast
 

@@ -39,7 +39,7 @@ from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.stream import EventStream
 from projections.listing_server import ListingServer
-from projections.projector import Projector, Told, take_up
+from projections.projector import OnProgress, Projector, take_up
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 
@@ -53,7 +53,7 @@ COLLECTOR_THRESHOLDS = (50_000, 50, 50)
 """Objects made before the youngest are looked at; and how often that is before older ones are."""
 PROGRESS_SECONDS = 0.25
 """Between two looks at how far it is."""
-Progress = Callable[[str], AbstractContextManager[Told]]
+Progress = Callable[[str], AbstractContextManager[OnProgress]]
 """Shows the progress of what is named; the context ends it."""
 
 
@@ -191,8 +191,8 @@ class Parts:
 
         async def serve_when_projected(stop: asyncio.Event) -> None:
             for name, stream in self._streams.items():
-                with progress(f"project {name}") as told:
-                    await _catch_up(self._projectors[name], stream, told)
+                with progress(f"project {name}") as on_progress:
+                    await _catch_up(self._projectors[name], stream, on_progress)
             await gateway.run(stop, lambda: announce(gateway.url))
 
         return serve_when_projected
@@ -205,14 +205,14 @@ class Parts:
         return wrong + [f"the projection of {name} fails: see the log" for name in failing]
 
 
-async def _catch_up(projector: Projector, stream: EventStream, told: Told) -> None:
+async def _catch_up(projector: Projector, stream: EventStream, on_progress: OnProgress) -> None:
     """Wait until the current table holds what the log holds now."""
     last = (await stream.bounds()).last
     async with asyncio.timeout(START_SECONDS):
         while projector.watermark < last:
             with suppress(Unavailable):
                 await projector.caught_up(last, PROGRESS_SECONDS)
-            told(projector.watermark, last)
+            on_progress(projector.watermark, last)
 
 
 def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> Service:

@@ -38,14 +38,14 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 def configure(
     level: str,
     form: Literal["auto", "json", "console"],
-    told: Callable[[str], str] = without_credentials,
+    mask: Callable[[str], str] = without_credentials,
 ) -> None:
     """Send all logs, those of libraries too, to standard error in one form.
 
     Args:
         level: the least that is written.
         form: of a line.
-        told: returns a line without secrets.
+        mask: returns a line without secrets.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -58,7 +58,7 @@ def configure(
         if console
         else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
-    final.append(lambda _logger, _method, line: told(str(line)))
+    final.append(lambda _logger, _method, line: mask(str(line)))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -168,9 +168,9 @@ class _Window:
 
     def left_out(self) -> list[tuple[_Cause, int]]:
         """Return the causes with most lines left out, and the sum of all others."""
-        told = [each for each in self._left_out.most_common() if each[0] != OTHERS][:MAX_COUNTS]
-        rest = self._left_out.total() - sum(count for _, count in told)
-        return [*told, (OTHERS, rest)] if rest else told
+        most = [each for each in self._left_out.most_common() if each[0] != OTHERS][:MAX_COUNTS]
+        rest = self._left_out.total() - sum(count for _, count in most)
+        return [*most, (OTHERS, rest)] if rest else most
 
 
 limited: Final = Limited()

@@ -131,13 +131,13 @@ class Masks:
         """Return a text as a person may see it who asks for the configuration."""
         text = self.texts.get(text, text)
         values = {v for v in self.values if len(v) >= SURE and not _is_folder(v)}
-        return self.told(_replaced(text, values))
+        return self.mask(_replaced(text, values))
 
     def refused(self, text: str) -> str:
         """Return what is said of a mistake, which may be in what came from a variable."""
-        return self.told(_replaced(text, self.values))
+        return self.mask(_replaced(text, self.values))
 
-    def told(self, text: str) -> str:
+    def mask(self, text: str) -> str:
         """Return a text as it may go to a log: variables are ordinary words there."""
         return without_credentials(_replaced(text, self.secrets))
 

@@ -17,7 +17,7 @@ from eventhub.stream import (
     Appended,
     Bounds,
     Delivery,
-    Told,
+    OnAppended,
     WrongSequence,
 )
 
@@ -82,7 +82,9 @@ class MemoryStream:
         self._wake()
         return Appended(sequence, duplicate=False)
 
-    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
+    def submit(
+        self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
+    ) -> bool:
         """Append an event; tell what became of it in the loop's next turn."""
         outcome: Appended | EventHubError
         try:
@@ -91,7 +93,7 @@ class MemoryStream:
             raise
         except EventHubError as error:
             outcome = error
-        asyncio.get_running_loop().call_soon(told, outcome)
+        asyncio.get_running_loop().call_soon(on_appended, outcome)
         return True
 
     @asynccontextmanager

@@ -32,7 +32,7 @@ class Appended(NamedTuple):
     """The same write was stored before; `sequence` is where, and nothing was appended now."""
 
 
-Told = Callable[[Appended | EventHubError], None]
+OnAppended = Callable[[Appended | EventHubError], None]
 """Told of an outcome, once, by the event loop; must not raise or wait."""
 
 
@@ -89,14 +89,16 @@ class EventStream(Protocol):
             Unavailable: `unavailable`: nothing was appended; `unknown_outcome`: nobody knows.
         """
 
-    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
+    def submit(
+        self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
+    ) -> bool:
         """Begin to append an event, without waiting.
 
         Args:
             event: as for `append`.
             expect: as for `append`.
             sender: events of one sender are stored in the order they were submitted.
-            told: what `append` returns, or raises once it has begun.
+            on_appended: called with what `append` returns, or raises once it has begun.
 
         Returns:
             False if there is no room now: nothing was begun, and `append` would wait for some.

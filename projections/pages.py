@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from eventhub.columns import Column, Kind, Spelling
-from eventhub.columns.told import STAMP_FORM
+from eventhub.columns.spelling import STAMP_FORM
 from eventhub.filters.query import Query
 from projections.tables import Tables, literal, quoted
 
@@ -156,8 +156,8 @@ def _value(column: Column, spelling: Spelling | None) -> str:
     name = quoted(column.name)
     if column.digits is not None:
         # Of a DECIMAL of fewer digits the JSON is a float's.
-        told = f"DECIMAL(38,{column.digits.scale})" if spelling else "VARCHAR"
-        return f"CAST({name} AS {told})"
+        kind = f"DECIMAL(38,{column.digits.scale})" if spelling else "VARCHAR"
+        return f"CAST({name} AS {kind})"
     if spelling and column.name == spelling.stamp:
         is_stamp = f"regexp_full_match({name}, {literal(STAMP_FORM)})"
         return f"CASE WHEN {is_stamp} THEN {name} || 'Z' ELSE {name} END"

@@ -36,8 +36,8 @@ SILENCE_SECONDS = 30.0
 """A stream that does not deliver what it says it holds is given up after this."""
 
 Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
-Told = Callable[[int, int], None]
-"""Told of progress: the sequence that was reached, and the last one."""
+OnProgress = Callable[[int, int], None]
+"""Called with the progress: the sequence that was reached, and the last one."""
 
 logger = structlog.get_logger(__name__)
 
@@ -108,7 +108,7 @@ class Projector:
         finally:
             self._readers.remove(reader)
 
-    async def reach(self, last: int, told: Told) -> None:
+    async def reach(self, last: int, on_progress: OnProgress) -> None:
         """Wait until the current table holds a sequence, however long that takes.
 
         Raises:
@@ -118,7 +118,7 @@ class Projector:
         while self.watermark < last:
             with suppress(Unavailable):
                 await self.caught_up(last, PROGRESS_SECONDS)
-            told(self.watermark, last)
+            on_progress(self.watermark, last)
             if self.head > head:
                 heard, head = time.monotonic(), self.head
             if self.is_failing or time.monotonic() - heard > SILENCE_SECONDS:
@@ -233,7 +233,7 @@ async def take_up(store: Store, stream: EventStream) -> Progress:
     return store.progress(channel)
 
 
-async def rebuild(store: Store, stream: EventStream, told: Told) -> Progress:
+async def rebuild(store: Store, stream: EventStream, on_progress: OnProgress) -> Progress:
     """Derive a channel's tables from its stream again, up to the last event that it holds now.
 
     Raises:
@@ -245,7 +245,7 @@ async def rebuild(store: Store, stream: EventStream, told: Told) -> Progress:
     projector = Projector(store, stream)
     async with background() as tasks:
         tasks.start(projector.run(), name=f"rebuild {channel}")
-        await projector.reach((await stream.bounds()).last, told)
+        await projector.reach((await stream.bounds()).last, on_progress)
     return store.progress(channel)
 
 
@@ -257,7 +257,9 @@ def _size(batch: Sequence[Sealed]) -> int:
     return sum(len(event.payload) for event in batch)
 
 
-async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[SealedEvent], None]:
+async def read_to_end(
+    stream: EventStream, on_progress: OnProgress
+) -> AsyncGenerator[list[SealedEvent], None]:
     """Iterate over all events that the stream holds now, in large batches.
 
     Close it (`aclosing`) where it is left early.
@@ -274,7 +276,7 @@ async def read_to_end(stream: EventStream, told: Told) -> AsyncGenerator[list[Se
                 batch += [event for event in await _next(batches) if event.sequence <= last]
                 reached = batch[-1].sequence
             yield batch
-            told(reached, last)
+            on_progress(reached, last)
 
 
 async def _next(batches: AsyncIterator[list[SealedEvent]]) -> list[SealedEvent]:

@@ -18,7 +18,7 @@ from eventhub.columns import Columns
 from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
 from projections.listing import Listing, Row
-from projections.projector import Told, read_to_end
+from projections.projector import OnProgress, read_to_end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Report:
 
 
 async def verify(
-    listing: Listing, stream: EventStream, on_difference: OnDifference, told: Told
+    listing: Listing, stream: EventStream, on_difference: OnDifference, on_progress: OnProgress
 ) -> Report:
     """Compare a channel's tables with its stream. The projector may run meanwhile.
 
@@ -78,7 +78,7 @@ async def verify(
         listing: the tables, at one moment.
         stream: the channel's log.
         on_difference: given each difference as it is found.
-        told: told of the progress.
+        on_progress: called with the progress.
 
     Raises:
         Unavailable: the stream does not deliver its events, or the tables cannot be read.
@@ -89,7 +89,7 @@ async def verify(
     if same_epoch:  # else every row differs, and none says more than that
         proof = _Proof(report, stream, on_difference)
         async with aclosing(_flat(listing.history())) as history:
-            await proof.compare_history(history, told)
+            await proof.compare_history(history, on_progress)
         async with aclosing(_flat(listing.current())) as current:
             await proof.compare_current(current)
     return report
@@ -120,12 +120,12 @@ class _Proof:
 
     # --- History --------------------------------------------------------------------------------
 
-    async def compare_history(self, history: AsyncIterator[Row], told: Told) -> None:
+    async def compare_history(self, history: AsyncIterator[Row], on_progress: OnProgress) -> None:
         """Walk through log and history side by side; fold the log to current rows on the way."""
         table = f"{self._report.channel}_history"
         end = await self._stream.end()
         row, last = await anext(history, None), 0
-        async with aclosing(read_to_end(self._stream, told)) as batches:
+        async with aclosing(read_to_end(self._stream, on_progress)) as batches:
             async for batch in batches:
                 for sealed in batch:
                     self._note_gap(sealed.sequence)

@@ -193,7 +193,7 @@ class Courier:
         alert.progress.refused |= {**malformed, **outcome.refused, **over}
         if outcome.deferred:
             await self._record(alert)
-            raise Unavailable(_told(outcome.deferred))
+            raise Unavailable(_joined(outcome.deferred))
         await self._settle(alert)
         limit = self._limits.get(alert.rule.name)
         if limit is not None:
@@ -232,7 +232,7 @@ class Courier:
                         mail = digest(name, waiting, self._now())
                         outcome = await service.send(mail, mail.recipients)
                     if outcome.refused or outcome.deferred:
-                        raise Unavailable(_told({**outcome.refused, **outcome.deferred}))
+                        raise Unavailable(_joined({**outcome.refused, **outcome.deferred}))
                 except EventHubError as error:
                     logger.warning("alert_digest_failed", endpoint=name, reason=error.message)
                     limit.put_back(waiting)
@@ -278,7 +278,7 @@ class Courier:
         refused = alert.progress.refused
         if refused:
             logger.warning("alert_refused", alert=alert.key, recipients=list(refused))
-            await self._keep(alert, _told(refused), list(refused))
+            await self._keep(alert, _joined(refused), list(refused))
         await self._record(alert)
 
     async def _composed(self, alert: Alert) -> Mail:
@@ -324,5 +324,5 @@ def _check_count(mail: Mail, most: int) -> None:
         raise Rejected("too_large", f"{count} recipients, and max_recipients: is {most}")
 
 
-def _told(reasons: Mapping[str, str]) -> str:
+def _joined(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{address}: {reason}" for address, reason in reasons.items())

@@ -97,8 +97,8 @@ class AlertRule:
 
     def values_of(self, event: Event) -> dict[str, Any]:
         """Return what templates and conditions see of an event."""
-        told = self.channel.columns.spelling.numbers(event.told)
-        return {"id": event.id, **told, "_method": event.method}
+        values = self.channel.columns.spelling.numbers(event.outgoing)
+        return {"id": event.id, **values, "_method": event.method}
 
 
 def _service_name(where: str, name: str | None, services: Mapping[str, EmailService]) -> str:

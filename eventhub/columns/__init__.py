@@ -16,7 +16,7 @@ import structlog
 from eventhub.columns import lift, times, values
 from eventhub.columns.kinds import Digits, Kind, digits_of, kind_of
 from eventhub.columns.numbers import INT64
-from eventhub.columns.told import Spelling
+from eventhub.columns.spelling import Spelling
 from eventhub.errors import Rejected
 
 __all__ = (

@@ -81,8 +81,8 @@ class Findings:
         near = difflib.get_close_matches(key, list(known), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         # A name, not a value: told also where values are not.
-        told = (node.place, self.masks.refused(path), f"unknown key {key!r}{hint}")
-        self.problems.append(": ".join(part for part in told if part))
+        parts = (node.place, self.masks.refused(path), f"unknown key {key!r}{hint}")
+        self.problems.append(": ".join(part for part in parts if part))
 
     def mapping(self, node: Node, path: str) -> dict[str, Node]:
         """Return the members of a mapping; anything else but an empty value is an error."""

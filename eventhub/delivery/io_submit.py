@@ -139,8 +139,8 @@ class Writer:
             self._call(self._calls.getevents, self._context, made, made, where)  # they are there
             results = self._events[2 : _EVENT * made : _EVENT]
             if results.count(size) < made:
-                told = zip(self._events[: _EVENT * made : _EVENT], results, strict=True)
-                left += [(fd, max(0, result)) for fd, result in told if result != size]
+                answers = zip(self._events[: _EVENT * made : _EVENT], results, strict=True)
+                left += [(fd, max(0, result)) for fd, result in answers if result != size]
         return left
 
     def _call(self, number: int, *args: int) -> int:

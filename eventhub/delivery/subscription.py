@@ -20,7 +20,7 @@ from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import Query
 
 
-class Told(Enum):
+class Change(Enum):
     """What a client is told of an event."""
 
     NOTHING = "nothing"
@@ -35,22 +35,22 @@ class Told(Enum):
     """The event as a DELETE: the reader may not see the row that is."""
 
 
-def told_of(stored: StoredEvent, matching: Filter) -> Told:
+def change_of(stored: StoredEvent, matching: Filter) -> Change:
     """Decide what a subscriber with a filter is told of an event."""
     event, before = stored.event, stored.before
     row = event.row
     did_match = before is not None and matching.matches(before)
     does_match = row is not None and matching.matches(row)
     if did_match and does_match:
-        return Told.MESSAGE
+        return Change.MESSAGE
     if does_match:
-        return Told.MESSAGE if event.method == "POST" else Told.ENTER
+        return Change.MESSAGE if event.method == "POST" else Change.ENTER
     if did_match:
-        return Told.MESSAGE if event.method == "DELETE" else Told.LEAVE
-    return Told.NOTHING
+        return Change.MESSAGE if event.method == "DELETE" else Change.LEAVE
+    return Change.NOTHING
 
 
-def recorded(stored: StoredEvent, matching: Filter, *, within: Filter = EVERYTHING) -> Told:
+def recorded(stored: StoredEvent, matching: Filter, *, within: Filter = EVERYTHING) -> Change:
     """Decide what a reader of history is told: the event, if its old or its new row matches.
 
     Args:
@@ -58,46 +58,46 @@ def recorded(stored: StoredEvent, matching: Filter, *, within: Filter = EVERYTHI
         matching: what the reader asked for; asks for no more than `within`.
         within: what the reader may see: of a row that it does not match, nothing is told.
     """
-    if told_of(stored, matching) is Told.NOTHING:
-        return Told.NOTHING
+    if change_of(stored, matching) is Change.NOTHING:
+        return Change.NOTHING
     if not within.conditions:
-        return Told.RECORD
+        return Change.RECORD
     before, row = stored.before, stored.event.row
     if row is not None and not within.matches(row):
-        return Told.RECORD_LEAVE
+        return Change.RECORD_LEAVE
     if before is not None and not within.matches(before):
-        return Told.RECORD_ENTER
-    return Told.RECORD
+        return Change.RECORD_ENTER
+    return Change.RECORD
 
 
-def frame(told: Told, stored: StoredEvent, query: Query, *, sequenced: bool) -> dict[str, Any]:
+def frame(change: Change, stored: StoredEvent, query: Query, *, sequenced: bool) -> dict[str, Any]:
     """Return the JSON object that tells a client of an event.
 
     Args:
-        told: not `NOTHING`.
+        change: not `NOTHING`.
         stored: the event.
         query: its columns are what the client asked for.
         sequenced: add `_seq`, as `eventhub.v1.json` does.
     """
     event = stored.event
-    if told in (Told.RECORD, Told.RECORD_ENTER, Told.RECORD_LEAVE):
-        return _record(told, stored, query)
+    if change in (Change.RECORD, Change.RECORD_ENTER, Change.RECORD_LEAVE):
+        return _record(change, stored, query)
     head: dict[str, Any] = {"_method": event.method}
     if sequenced:
         head["_seq"] = stored.sequence
-    if told is Told.MESSAGE:
-        return query.pick({**head, **event.told, "id": event.id})
-    if told is Told.ENTER:
+    if change is Change.MESSAGE:
+        return query.pick({**head, **event.outgoing, "id": event.id})
+    if change is Change.ENTER:
         return query.pick({**head, "_method": "POST", **(event.row or {})})
     return query.pick({**head, "_method": "DELETE", "id": event.id})
 
 
-def _record(told: Told, stored: StoredEvent, query: Query) -> dict[str, Any]:
+def _record(change: Change, stored: StoredEvent, query: Query) -> dict[str, Any]:
     event = stored.event
     method, row, was = event.method, event.row, event.was
-    if told is Told.RECORD_ENTER:
+    if change is Change.RECORD_ENTER:
         method, was = "POST", None
-    elif told is Told.RECORD_LEAVE:
+    elif change is Change.RECORD_LEAVE:
         method, row, was = "DELETE", None, stored.before
     return {
         "_seq": stored.sequence,

@@ -5,7 +5,7 @@ from functools import partial
 
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
-from eventhub.delivery.subscription import Told, frame, recorded, told_of
+from eventhub.delivery.subscription import Change, change_of, frame, recorded
 from eventhub.event import Position, StoredEvent
 from eventhub.filters.query import Query
 
@@ -21,7 +21,7 @@ class View:
         self.query = query
         self.history = history
         self._epoch = epoch
-        self._decide = partial(recorded, within=query.restriction) if history else told_of
+        self._decide = partial(recorded, within=query.restriction) if history else change_of
         limits = query.restriction.key if history else ()
         picks = (query.picks, query.spelling)
         self.key: Hashable = (form, query.filter.key, picks, history, limits)
@@ -33,27 +33,27 @@ class View:
             stored: the event.
             memo: what other views have encoded of the same events; added to.
         """
-        told = self._decide(stored, self.query.filter)
-        if told is Told.NOTHING:
+        change = self._decide(stored, self.query.filter)
+        if change is Change.NOTHING:
             return b""
         position = self.position(stored.sequence)
-        return protocol.wire(self.form, self._payload(told, stored, memo), position)
+        return protocol.wire(self.form, self._payload(change, stored, memo), position)
 
     def tells(self, stored: StoredEvent) -> bool:
         """Tell whether there is a frame for an event."""
-        return self._decide(stored, self.query.filter) is not Told.NOTHING
+        return self._decide(stored, self.query.filter) is not Change.NOTHING
 
     def position(self, sequence: int) -> Position:
         """Return a sequence as the position that a client keeps."""
         return Position(self._epoch, sequence)
 
-    def _payload(self, told: Told, stored: StoredEvent, memo: FrameMemo) -> bytes:
+    def _payload(self, change: Change, stored: StoredEvent, memo: FrameMemo) -> bytes:
         spelling = self.query.spelling
-        key = (stored.sequence, told, self.query.picks, self.form.sequenced, spelling.stamp)
+        key = (stored.sequence, change, self.query.picks, self.form.sequenced, spelling.stamp)
         payload = memo.get(key)
         if payload is None:
             sequenced = self.form.sequenced
-            found = frame(told, stored, self.query, sequenced=sequenced)
+            found = frame(change, stored, self.query, sequenced=sequenced)
             if spelling:
                 found = (spelling.spell_record if self.history else spelling.spell)(found)
             payload = protocol.encode(found)

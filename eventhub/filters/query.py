@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eventhub.columns import INT64, Columns, Kind, Spelling, numbers
-from eventhub.columns.told import AS_STORED
+from eventhub.columns.spelling import AS_STORED
 from eventhub.errors import Rejected
 from eventhub.filters.arguments import (
     Stranger,
@@ -22,7 +22,7 @@ from eventhub.filters.arguments import (
 from eventhub.filters.comparisons import conditions_of
 from eventhub.filters.conditions import EVERYTHING, Condition, Filter, quoted
 
-_ALWAYS_TOLD = ("_method", "_seq", "id")
+_ALWAYS_SENT = ("_method", "_seq", "id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +75,12 @@ class Query:
         are asked for by name.
         """
         if self.picked:
-            front = [name for name in _ALWAYS_TOLD if name not in self.columns]
-            told = {name: value for name, value in message.items() if name in front}
-            told.update((name, message[name]) for name in self.columns if name in message)
-            return told
+            front = [name for name in _ALWAYS_SENT if name not in self.columns]
+            picked = {name: value for name, value in message.items() if name in front}
+            picked.update((name, message[name]) for name in self.columns if name in message)
+            return picked
         if self.hidden:
-            left_out = self.hidden.difference(_ALWAYS_TOLD)
+            left_out = self.hidden.difference(_ALWAYS_SENT)
             return {name: value for name, value in message.items() if name not in left_out}
         return message
 

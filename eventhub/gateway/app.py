@@ -75,8 +75,8 @@ async def _alive(request: web.Request) -> web.Response:
 def _readiness(health: Health, admin: Admin) -> _Handler:
     async def readyz(request: web.Request) -> web.Response:
         wrong = health()
-        told = wrong if admin.is_operator(request) else ["not ready"] if wrong else []
-        text = "".join(f"{line}\n" for line in told) or "ready\n"
+        lines = wrong if admin.is_operator(request) else ["not ready"] if wrong else []
+        text = "".join(f"{line}\n" for line in lines) or "ready\n"
         return web.Response(text=text, status=503 if wrong else 200)
 
     return readyz

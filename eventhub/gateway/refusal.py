@@ -55,11 +55,11 @@ def answer(error: EventHubError, headers: Mapping[str, str] | None = None) -> we
 
 def _encoded(error: EventHubError) -> bytes:
     """A message may quote bytes that are no UTF-8, which aiohttp hands over as lone surrogates."""
-    told = error.as_dict()
-    for key, value in told.items():
+    fields = error.as_dict()
+    for key, value in fields.items():
         if isinstance(value, str):
-            told[key] = value.encode(errors="backslashreplace").decode()
-    return msgspec.json.encode({"_error": told})
+            fields[key] = value.encode(errors="backslashreplace").decode()
+    return msgspec.json.encode({"_error": fields})
 
 
 def of_exception(raised: web.HTTPException) -> EventHubError:

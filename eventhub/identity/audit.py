@@ -44,7 +44,7 @@ def note_cookie(request: web.Request, proxies: Proxies) -> None:
 
 def client_of(request: web.Request, proxies: Proxies) -> str:
     """Return the address of a client: its own, or the last one that a trusted proxy tells."""
-    told = request.headers.getall("X-Forwarded-For", [])
-    if told and proxies.sent(request):
-        return told[-1].rpartition(",")[2].strip()[:MAX_TEXT]
+    values = request.headers.getall("X-Forwarded-For", [])
+    if values and proxies.sent(request):
+        return values[-1].rpartition(",")[2].strip()[:MAX_TEXT]
     return request.remote or "unknown"

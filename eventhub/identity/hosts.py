@@ -94,13 +94,13 @@ class Hosts:
         """
         if request.path in _PROBES:
             return
-        told = forwarded(request, "X-Forwarded-Host", self._proxies)
+        named = forwarded(request, "X-Forwarded-Host", self._proxies)
         for text in request.headers.getall("Host", []):
-            is_known = self._is_ours(text) or (told is not None and _is_inner(text))
+            is_known = self._is_ours(text) or (named is not None and _is_inner(text))
             if not (is_known or (self._names is None and _is_by_proxy(request, text))):
                 raise _refused(text)
-        if told is not None and self._names is not None and not self._is_ours(told):
-            raise _refused(told)
+        if named is not None and self._names is not None and not self._is_ours(named):
+            raise _refused(named)
 
     def _is_ours(self, text: str) -> bool:
         host = _Host.parse(text)

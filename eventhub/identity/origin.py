@@ -96,9 +96,9 @@ class Proxies:
 
     def by_tls(self, request: web.Request) -> bool:
         """Tell whether a request came by TLS, to the hub or to a trusted proxy."""
-        told = request.headers.getall("X-Forwarded-Proto", [])
-        if told and self.sent(request):
-            return told[-1].rpartition(",")[2].strip().lower() in ("https", "wss")
+        values = request.headers.getall("X-Forwarded-Proto", [])
+        if values and self.sent(request):
+            return values[-1].rpartition(",")[2].strip().lower() in ("https", "wss")
         return request.secure
 
 
@@ -193,8 +193,8 @@ def _is_own(sent: str, request: web.Request, proxies: Proxies) -> bool:
     origin = Origin.parse(sent)
     if origin is None:
         return False
-    told = forwarded(request, "X-Forwarded-Host", proxies)
-    host = request.headers.get("Host", "") if told is None else told
+    named = forwarded(request, "X-Forwarded-Host", proxies)
+    host = request.headers.get("Host", "") if named is None else named
     return origin.is_host(host, _scheme_of(request, proxies))
 
 
@@ -209,9 +209,9 @@ def forwarded(request: web.Request, header: str, proxies: Proxies) -> str | None
 
 def _scheme_of(request: web.Request, proxies: Proxies) -> str | None:
     """Return the scheme that the browser used, if it is known."""
-    told = forwarded(request, "X-Forwarded-Proto", proxies)
-    if told is not None:
-        return {"ws": "http", "wss": "https"}.get(told.lower(), told.lower())
+    scheme = forwarded(request, "X-Forwarded-Proto", proxies)
+    if scheme is not None:
+        return {"ws": "http", "wss": "https"}.get(scheme.lower(), scheme.lower())
     return "https" if request.secure else None
 
 

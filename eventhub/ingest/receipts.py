@@ -39,8 +39,12 @@ class Receipt(NamedTuple):
 
     def as_dict(self) -> dict[str, object]:
         """Return the receipt as it goes to a client."""
-        told = {"id": self.id, "_seq": self.sequence, "duplicate": self.duplicate}
-        return {**told, "ignored": self.ignored} if self.ignored else told
+        reply: dict[str, object] = {
+            "id": self.id,
+            "_seq": self.sequence,
+            "duplicate": self.duplicate,
+        }
+        return {**reply, "ignored": self.ignored} if self.ignored else reply
 
 
 class Owner(NamedTuple):

@@ -235,7 +235,9 @@ class Ingest:
         on_appended = partial(self._on_appended, draft, sender, on_submitted)
         try:
             event = draft.event_after(None, self._columns)
-            return self._stream.submit(event, expect=0, sender=sender.handler, told=on_appended)
+            return self._stream.submit(
+                event, expect=0, sender=sender.handler, on_appended=on_appended
+            )
         except EventHubError as refusal:
             is_keyed = draft.command.is_keyed  # then it may be a retry of a write that was stored
             on_submitted(_Unsettled(draft, False) if is_keyed else _counted(refusal))

@@ -139,13 +139,13 @@ class Follower(Generic[T]):
         newest = self._marks.owed()
         if newest < self._next or await self._get(newest) is not None:
             return
-        stream, told = self._channel.stream, self._missed == newest
+        stream, is_reported = self._channel.stream, self._missed == newest
         self._missed = newest
-        if not told:
+        if not is_reported:
             logger.error("acknowledged_event_missing", channel=self._channel.name, sequence=newest)
         if self._connection.renew is None:
             return
-        if told:
+        if is_reported:
             raise EventHubError(f"event {newest} of {stream} was acknowledged, and is gone")
         await self._connection.renew(stream)
         raise Unavailable("the event log starts anew")

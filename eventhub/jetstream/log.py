@@ -35,7 +35,7 @@ from eventhub.jetstream.pull import NANOSECONDS
 from eventhub.jetstream.work_queue import WorkQueue, enlist
 from eventhub.jetstream.write import Write
 from eventhub.jetstream.writer import Writer
-from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, Told
+from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, OnAppended
 
 logger = structlog.get_logger(__name__)
 
@@ -216,18 +216,24 @@ class JetStreamStream:
         finally:
             write.forget()
 
-    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
+    def submit(
+        self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
+    ) -> bool:
         """Begin to append an event, if there is room."""
         if self._writer.has_room:
-            self._writer.put(self._write(event, expect, told, sender))
+            self._writer.put(self._write(event, expect, on_appended, sender))
             return True
         return False
 
-    def _write(self, event: Event, expect: int, told: Told, sender: Hashable = None) -> Write:
+    def _write(
+        self, event: Event, expect: int, on_appended: OnAppended, sender: Hashable = None
+    ) -> Write:
         payload = encode(event)
         if len(payload) > min(MAX_PAYLOAD, self._connection.max_payload - HEADERS_BYTES):
             raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
-        return Write(self.channel.subject(event.id), payload, expect, event.write, told, sender)
+        return Write(
+            self.channel.subject(event.id), payload, expect, event.write, on_appended, sender
+        )
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
@@ -359,13 +365,13 @@ class JetStreamRecords:
         return found
 
 
-def _settle(outcome: asyncio.Future[Appended], told: Appended | EventHubError) -> None:
+def _settle(outcome: asyncio.Future[Appended], result: Appended | EventHubError) -> None:
     if outcome.done():  # whoever waited was cancelled
         return
-    if isinstance(told, EventHubError):
-        outcome.set_exception(told)
+    if isinstance(result, EventHubError):
+        outcome.set_exception(result)
     else:
-        outcome.set_result(told)
+        outcome.set_result(result)
 
 
 def _sequence_of(message: Message) -> int:

@@ -13,7 +13,7 @@ import structlog
 
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream.connection import publication
-from eventhub.stream import Appended, Told
+from eventhub.stream import Appended, OnAppended
 
 ACK_SECONDS = 2.0  # until a write is sent again; usually 1 ms
 UNKNOWN_SECONDS = 15.0  # that a write is sent again; the server remembers ids for 10 minutes
@@ -52,7 +52,16 @@ _DECODE = msgspec.json.Decoder(Ack).decode
 class Write:
     """One append that waits for its outcome."""
 
-    __slots__ = ("_told", "expect", "give_up", "payload", "sender", "sent", "subject", "write_id")
+    __slots__ = (
+        "_on_appended",
+        "expect",
+        "give_up",
+        "payload",
+        "sender",
+        "sent",
+        "subject",
+        "write_id",
+    )
 
     def __init__(
         self,
@@ -60,7 +69,7 @@ class Write:
         payload: bytes,
         expect: int,
         write_id: str,
-        told: Told,
+        on_appended: OnAppended,
         sender: Hashable = None,
     ) -> None:
         self.sender = sender
@@ -72,7 +81,7 @@ class Write:
         self.sent = False
         self.give_up = 0.0
         """When it is abandoned, on the loop's clock."""
-        self._told: Told | None = told
+        self._on_appended: OnAppended | None = on_appended
 
     def command(self, reply: str, more: bytes = b"") -> bytes:
         """Return it as HPUB; few headers, for each is stored and sent to every reader."""
@@ -93,21 +102,21 @@ class Write:
     @property
     def is_settled(self) -> bool:
         """Its outcome was told, or nobody waits for it any more."""
-        return self._told is None
+        return self._on_appended is None
 
     def forget(self) -> None:
         """Tell nobody; what was not sent yet is not sent."""
-        self._told = None
+        self._on_appended = None
 
     def settle(self, outcome: Appended | EventHubError) -> None:
         """Tell the outcome, if somebody still waits."""
-        told, self._told = self._told, None
-        if told is None:
+        on_appended, self._on_appended = self._on_appended, None
+        if on_appended is None:
             return
         try:
-            told(outcome)
+            on_appended(outcome)
         except Exception:  # a bug there must not end all writing
-            logger.exception("outcome_not_told", subject=self.subject)
+            logger.exception("outcome_call_back_failed", subject=self.subject)
 
     def abandon(self) -> None:
         """Fail for want of an answer."""

@@ -289,7 +289,7 @@ async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
     for number, row_id in enumerate(rows):
         event = make_event(id=row_id)
         tell = partial(_note, told, number)
-        assert stream.submit(event, expect=0, sender="ann", told=tell)
+        assert stream.submit(event, expect=0, sender="ann", on_appended=tell)
     async with asyncio.timeout(10):
         while len(told) < len(rows):
             await asyncio.sleep(0.001)
@@ -311,7 +311,7 @@ async def test_whoever_is_told_that_it_is_stored_finds_it_known(
         known.append(isinstance(outcome, Appended) and stream.newest >= outcome.sequence)
 
     for number in range(count):
-        assert stream.submit(make_event(id=f"r{number}"), expect=0, sender="ann", told=told)
+        assert stream.submit(make_event(id=f"r{number}"), expect=0, sender="ann", on_appended=told)
     async with asyncio.timeout(10):
         while len(known) < count:
             await asyncio.sleep(0.001)
@@ -322,7 +322,7 @@ async def test_whoever_is_told_that_it_is_stored_finds_it_known(
 async def test_a_submitted_event_that_is_too_large_is_refused_at_once(stream: EventStream) -> None:
     event = make_event(message={"text": "x" * MAX_PAYLOAD})
     with pytest.raises(Rejected, match="too large"):
-        stream.submit(event, expect=0, sender="ann", told=print)
+        stream.submit(event, expect=0, sender="ann", on_appended=print)
     assert await stream.bounds() == Bounds(1, 0)
 
 
@@ -356,7 +356,7 @@ async def test_what_a_sender_submits_is_stored_in_that_order(
         sender = f"s{number % senders}"
         row_id = "taken" if number % 500 == 250 else f"{sender}.{number}"
         event = make_event(id=row_id)
-        assert stream.submit(event, expect=0, sender=sender, told=told.append)
+        assert stream.submit(event, expect=0, sender=sender, on_appended=told.append)
     async with asyncio.timeout(20):
         while len(told) < 3000:
             await asyncio.sleep(0.01)

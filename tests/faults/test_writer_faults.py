@@ -44,7 +44,7 @@ async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
                 make_event(id=row_id),
                 expect=0,
                 sender=number % SENDERS,
-                told=partial(note, row_id),
+                on_appended=partial(note, row_id),
             )
             if number % 50 == 0:
                 await asyncio.sleep(0)  # so that batches are under way

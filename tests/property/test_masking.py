@@ -123,7 +123,7 @@ def test_nothing_that_came_from_a_file(secret: str, key: str) -> None:
         config = load(Path(folder, "hub.yaml"), environ={})
     assert getattr(config.broker, key) == secret
     assert secret not in json.dumps(as_shown(config), ensure_ascii=False)
-    assert secret not in config.masks.told(json.dumps({"error": f"cannot log in as {secret}"}))
+    assert secret not in config.masks.mask(json.dumps({"error": f"cannot log in as {secret}"}))
 
 
 @given(plain, names)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from eventhub.delivery.subscription import Told, frame, recorded, told_of
+from eventhub.delivery.subscription import Change, change_of, frame, recorded
 from eventhub.event import StoredEvent
 from eventhub.filters.query import Query, parse
 from tests.subscribing import Frame, Matches, Table, apply, history, tables
@@ -77,8 +77,8 @@ def query_of(asked: list[tuple[str, str, Any]], columns: list[str]) -> Query:
 
 
 def told(stored: StoredEvent, query: Query, *, sequenced: bool = False) -> list[Frame]:
-    decided = told_of(stored, query.filter)
-    if decided is Told.NOTHING:
+    decided = change_of(stored, query.filter)
+    if decided is Change.NOTHING:
         return []
     return [frame(decided, stored, query, sequenced=sequenced)]
 
@@ -149,7 +149,7 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
     for stored in events:
         row_id, number = stored.event.id, stored.sequence
         is_told = row_id in matched[number - 1] or row_id in matched[number]
-        assert recorded(stored, query.filter) is (Told.RECORD if is_told else Told.NOTHING)
+        assert recorded(stored, query.filter) is (Change.RECORD if is_told else Change.NOTHING)
         old, new = whole[number - 1].get(row_id), whole[number].get(row_id)
         expected = {
             "_seq": number,
@@ -161,7 +161,7 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
             "was": old
             and {n: old[n] for n in names if new is None or exact(old[n]) != exact(new[n])},
         }
-        found = frame(Told.RECORD, stored, query, sequenced=True)
+        found = frame(Change.RECORD, stored, query, sequenced=True)
         assert exact(found) == exact(expected)
 
 
@@ -183,7 +183,7 @@ def test_history_tells_nothing_of_a_row_outside_of_a_restriction(
         new = new if new is not None and rule_of(within)(new) else None
         is_told = any(row is not None and rule_of(asked)(row) for row in (old, new))
         decided = recorded(stored, query.filter, within=query.restriction)
-        assert (decided is not Told.NOTHING) is is_told
+        assert (decided is not Change.NOTHING) is is_told
         if not is_told:
             continue
         record = frame(decided, stored, query, sequenced=True)

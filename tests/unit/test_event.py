@@ -168,8 +168,8 @@ def test_the_row_before_is_what_was_under_what_is() -> None:
 
 
 def test_what_is_told_is_what_modify_made() -> None:
-    assert event(message={"a": 1}).told == {"a": 1}
-    assert event(message={"a": 1}, broadcast={"a": 2}).told == {"a": 2}
+    assert event(message={"a": 1}).outgoing == {"a": 1}
+    assert event(message={"a": 1}, broadcast={"a": 2}).outgoing == {"a": 2}
 
 
 def test_a_row_is_as_old_as_its_post() -> None:

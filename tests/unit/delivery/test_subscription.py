@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventhub.delivery.subscription import Told, frame, recorded, told_of
+from eventhub.delivery.subscription import Change, change_of, frame, recorded
 from eventhub.event import StoredEvent
 from eventhub.filters.query import parse
 from tests.builders import channel
@@ -49,20 +49,20 @@ def last_of(*messages: Frame) -> StoredEvent:
 )
 def test_a_follower_of_text_a_is_told(messages: list[Frame], expected: Frame | None) -> None:
     stored, query = last_of(*messages), parse({"text": ["a"]}, CHANNEL.columns)
-    told = told_of(stored, query.filter)
-    is_told = told is not Told.NOTHING
-    assert recorded(stored, query.filter) is (Told.RECORD if is_told else Told.NOTHING)
-    found = frame(told, stored, query, sequenced=False) if is_told else None
+    change = change_of(stored, query.filter)
+    is_told = change is not Change.NOTHING
+    assert recorded(stored, query.filter) is (Change.RECORD if is_told else Change.NOTHING)
+    found = frame(change, stored, query, sequenced=False) if is_told else None
     assert found == expected
     if found is not None:
-        sequenced = frame(told, stored, query, sequenced=True)
+        sequenced = frame(change, stored, query, sequenced=True)
         assert [*sequenced.items()][:2] == [("_method", found["_method"]), ("_seq", len(messages))]
         assert {**sequenced, "_seq": None} == {**found, "_seq": None}
 
 
 def test_keys_come_as_they_were_sent() -> None:
     stored, query = last_of(POST_A), parse({}, CHANNEL.columns)
-    assert [*frame(Told.MESSAGE, stored, query, sequenced=False)] == [*POST_A]
+    assert [*frame(Change.MESSAGE, stored, query, sequenced=False)] == [*POST_A]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_keys_come_as_they_were_sent() -> None:
 def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
     query = parse({"text": ["a"], "_c": picks}, CHANNEL.columns, "ignore")
     stored = last_of(POST_A, VOTE)
-    told = told_of(stored, query.filter)
-    assert frame(told, stored, query, sequenced=True) == expected
+    change = change_of(stored, query.filter)
+    assert frame(change, stored, query, sequenced=True) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
 def test_history_tells_the_row_and_what_it_was(messages: list[Frame], row: Any, was: Any) -> None:
     stored = last_of(*messages)
     query = parse({"_c": ["text", "votes"]}, CHANNEL.columns)
-    told = recorded(stored, query.filter)
-    assert frame(told, stored, query, sequenced=False) == {
+    change = recorded(stored, query.filter)
+    assert frame(change, stored, query, sequenced=False) == {
         "_seq": len(messages),
         "_time": "2026-11-23T10:00:00.000000Z",
         "_method": messages[-1]["_method"],

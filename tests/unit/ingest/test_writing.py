@@ -20,7 +20,7 @@ from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import MAX_CONFLICTS, Settling
 from eventhub.ingest.writing import MAX_REFUSED, Ingest, Sender
 from eventhub.memory import MemoryStream
-from eventhub.stream import Appended, Told, WrongSequence
+from eventhub.stream import Appended, OnAppended, WrongSequence
 from tests.builders import channel, make_event
 
 CHANNEL = Channel(
@@ -182,8 +182,8 @@ async def test_modify_changes_what_is_told_and_not_the_row(stream: MemoryStream)
     )
     assert event.row is not None
     assert (event.row["text"], event.message["text"]) == ("a", "a")
-    assert (event.told["text"], event.told["new"]) == ("MSG a", 1)
-    assert "_method" not in event.told
+    assert (event.outgoing["text"], event.outgoing["new"]) == ("MSG a", 1)
+    assert "_method" not in event.outgoing
 
 
 @pytest.mark.parametrize("hook", ["prepare", "modify"])
@@ -322,13 +322,15 @@ class Resent(MemoryStream):
     rows: RowCache
     meanwhile: Event | None = None
 
-    def submit(self, event: Event, *, expect: int, sender: Hashable, told: Told) -> bool:
+    def submit(
+        self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
+    ) -> bool:
         stored = self.store(event, expect)
         if self.meanwhile is not None:
             self.store(self.meanwhile, stored.sequence)
         self.rows.note(map(self.at, range(stored.sequence, self.length + 1)))
         again = Appended(stored.sequence, duplicate=True)
-        asyncio.get_running_loop().call_soon(told, again)
+        asyncio.get_running_loop().call_soon(on_appended, again)
         return True
 
 

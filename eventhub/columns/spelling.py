@@ -1,4 +1,4 @@
-"""Told: how values are spelled to who reads them, where that is not how they are stored.
+"""Spelling: how values are spelled to who reads them, where that is not how they are stored.
 
 The text of a DECIMAL goes out as the JSON number that it writes, digit for digit; `timestamp` with
 a `Z`, where an endpoint says so.
@@ -29,14 +29,14 @@ class Spelling:
     def __bool__(self) -> bool:
         return bool(self.decimals or self.stamp)
 
-    def spell(self, told: dict[str, Any]) -> dict[str, Any]:
+    def spell(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return a frame, or a row, as it goes out."""
-        spelled = told.copy()
-        for name in self.decimals & told.keys():
-            value = told[name]
+        spelled = message.copy()
+        for name in self.decimals & message.keys():
+            value = message[name]
             if isinstance(value, str) and _NUMBER.fullmatch(value):
                 spelled[name] = msgspec.Raw(value.encode())
-        value = told.get(self.stamp)
+        value = message.get(self.stamp)
         if isinstance(value, str) and _STAMP.fullmatch(value):
             spelled[self.stamp] = f"{value}Z"
         return spelled
