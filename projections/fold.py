@@ -6,7 +6,8 @@ of history can be repeated, and stretches may be cut anywhere.
 
 import duckdb
 
-from projections.tables import Tables, quoted_list
+from eventhub.filters.sql import quoted_list
+from projections.tables import Tables
 
 
 def fold(connection: duckdb.DuckDBPyConnection, tables: Tables, after: int, head: int) -> None:

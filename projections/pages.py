@@ -18,7 +18,8 @@ import duckdb
 from eventhub.columns import Column, Kind, Spelling
 from eventhub.columns.spelling import STAMP_FORM
 from eventhub.filters.query import Query
-from projections.tables import Tables, literal, quoted
+from eventhub.filters.sql import literal, quoted
+from projections.tables import Tables
 
 SHARES = 32
 """A page is this part of DuckDB's memory, in text and JSON: to sort it takes up to twenty times as

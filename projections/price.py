@@ -16,8 +16,9 @@ from eventhub.columns import Kind
 from eventhub.errors import Rejected
 from eventhub.filters.conditions import FOLDED, MATCH, NEGATED, Condition
 from eventhub.filters.query import Query
+from eventhub.filters.sql import quoted
 from projections.store import Store
-from projections.tables import Tables, quoted
+from projections.tables import Tables
 
 MAX_SECONDS = 5.0
 """A query that costs more is refused."""

@@ -22,6 +22,7 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Misconfigured
 from eventhub.event import Sealed
+from eventhub.filters.sql import literal, quoted, quoted_list
 
 BOOKS = """
 CREATE TABLE IF NOT EXISTS main._checkpoint (channel VARCHAR, epoch VARCHAR, seq BIGINT);
@@ -38,21 +39,6 @@ RESERVED = frozenset(("_checkpoint", "_watermark", "_columns"))
 
 CURRENT = {"_seq": "BIGINT", "_created_seq": "BIGINT", "_time": "TIMESTAMP"}
 HISTORY = {**CURRENT, "_method": "VARCHAR", "_user": "VARCHAR", "_endpoint": "VARCHAR"}
-
-
-def quoted(name: str) -> str:
-    """Return any text as a SQL identifier. Every identifier that is not a constant passes here."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return text as a SQL string, for the places that take no parameter."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quoted_list(names: Iterable[str]) -> str:
-    """Return a comma-separated list of identifiers."""
-    return ", ".join(map(quoted, names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,18 @@
 
 A number beyond 64 bits compares as the number it is; NaN matches nothing, so `!=nan` keeps all
 that is not NULL.
-
-A match without case compares full case folding (Unicode chapter 3.13, `str.casefold`), where
-`STRASSE` finds `straße`. DuckDB has no such function and its `lower` differs for hundreds of
-characters, so the SQL spells the folding out for each text that is looked for: what expands to
-several characters is replaced first, then a regular expression lists the spellings of each
-character. Nothing depends on the Unicode version of the database. (`translate` in place of the
-expression does the same at a twelfth of the speed.)
 """
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any
 
 from eventhub.columns import Kind
+from eventhub.filters.sql import contains, contains_folded, expansions_of, quoted
 
 Predicate = Callable[[Mapping[str, Any]], bool]
 """Tells whether a row matches."""
@@ -105,8 +99,7 @@ class Condition:
         """How often the text is gone through before it is matched without case."""
         if self.operator not in FOLDED:
             return 0
-        _, expansions = _foldings()
-        return sum(_may_share(each, value) for value in self.values for each in expansions.values())
+        return sum(len(expansions_of(value)) for value in self.values)
 
     def sql(self) -> tuple[str, list[Any]]:
         """Return the condition as an SQL expression and its parameters."""
@@ -247,11 +240,6 @@ EVERYTHING = Filter()
 # --- SQL ---------------------------------------------------------------------------------------
 
 
-def quoted(name: str) -> str:
-    """Return a name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _order(name: str, kind: Kind, operator: Operator, bound: Any) -> tuple[str, list[Any]]:
     compare, sign = ORDER[operator]
     if not isinstance(bound, Decimal):
@@ -270,54 +258,3 @@ def _mark(kind: Kind, value: Any) -> str:
         # As many digits after the point as the column has: nothing is rounded.
         return f"CAST(? AS DECIMAL(38,{len(value.partition('.')[2])}))"
     return f"CAST(? AS {_CASTS[kind]})" if kind in _CASTS else "?"
-
-
-def contains(name: str, needle: str) -> tuple[str, list[str]]:
-    return f"contains({name}, ?)", [needle]
-
-
-def contains_folded(name: str, needle: str) -> tuple[str, list[str]]:
-    """Return SQL for `needle in name.casefold()`, where needle is folded already.
-
-    What is neither replaced nor listed stays as it is in the text. It cannot be part of a match:
-    either it folds to itself, or to what is not in the needle, which holds no unfolded character.
-    """
-    spellings, expansions = _foldings()
-    parameters = []
-    for character, expansion in expansions.items():
-        if _may_share(expansion, needle):
-            name = f"replace({name}, ?, ?)"
-            parameters += [character, expansion]
-    # Every character by its number: nothing in the needle is a wildcard.
-    classes = ("".join(rf"\x{{{ord(c):x}}}" for c in spellings.get(n, n)) for n in needle)
-    pattern = "".join(f"[{characters}]" for characters in classes)
-    return f"regexp_matches({name}, ?)", [*parameters, pattern]
-
-
-def _may_share(expansion: str, needle: str) -> bool:
-    """Tell whether a place that holds `needle` can hold a part of `expansion`."""
-    return (
-        expansion in needle
-        or needle in expansion
-        or any(
-            needle.startswith(expansion[cut:]) or needle.endswith(expansion[:cut])
-            for cut in range(1, len(expansion))
-        )
-    )
-
-
-@cache
-def _foldings() -> tuple[dict[str, str], dict[str, str]]:
-    """Return the spellings of each folded character, and what folds to several characters.
-
-    Scripts with case are all in planes 0 and 1. Takes 30 ms, so only who needs it pays.
-    """
-    spellings: dict[str, str] = {}
-    expansions: dict[str, str] = {}
-    for character in map(chr, range(0x20000)):
-        folded = character.casefold()
-        if len(folded) > 1:
-            expansions[character] = folded
-        elif folded != character:
-            spellings[folded] = spellings.get(folded, folded) + character
-    return spellings, expansions

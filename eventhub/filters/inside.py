@@ -25,10 +25,8 @@ from eventhub.filters.conditions import (
     Condition,
     Operator,
     Predicate,
-    contains,
-    contains_folded,
-    quoted,
 )
+from eventhub.filters.sql import contains, contains_folded, quoted
 
 Path = tuple[str, ...]
 Sql = tuple[str, list[Any]]

@@ -20,7 +20,8 @@ from eventhub.filters.arguments import (
     shown,
 )
 from eventhub.filters.comparisons import conditions_of
-from eventhub.filters.conditions import EVERYTHING, Condition, Filter, quoted
+from eventhub.filters.conditions import EVERYTHING, Condition, Filter
+from eventhub.filters.sql import quoted
 
 _ALWAYS_SENT = ("_method", "_seq", "id")
 

@@ -17,12 +17,13 @@ import projections.store
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.event import StoredEvent, encode
+from eventhub.filters.sql import quoted
 from eventhub.memory import MemoryStream
 from projections.pages import row_json
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Connection, Store
-from projections.tables import Tables, quoted
+from projections.tables import Tables
 from tests.projecting import EVERY_KIND, Change, Row, history, opened, read_all, rows_after
 
 TEXT = st.text(max_size=12) | st.sampled_from(

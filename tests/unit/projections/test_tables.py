@@ -9,8 +9,8 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Misconfigured
 from eventhub.event import StoredEvent
+from eventhub.filters.sql import quoted
 from projections.store import Store
-from projections.tables import quoted
 from tests.projecting import history
 
 TEXT = Column("text", default="it's \u2028")
