@@ -83,14 +83,15 @@ def endpoints_of(config: Config) -> tuple[Endpoint, ...]:
         Misconfigured: two endpoints mean different columns or tables by one name.
     """
     channels: dict[str, Channel] = {}
-    for entry in config.endpoints:
+    entries = config.of_kind(MessageEndpoint)
+    for entry in entries:
         known = channels.get(entry.table)
         if known is None:
             channels[entry.table] = Channel(entry.table, Columns(entry.columns))
         elif entry.columns:
             channels[entry.table] = Channel(entry.table, _merged(entry, known))
     _check_tables(channels)
-    return tuple(Endpoint(entry, channels[entry.table]) for entry in config.endpoints)
+    return tuple(Endpoint(entry, channels[entry.table]) for entry in entries)
 
 
 def _merged(entry: MessageEndpoint, known: Channel) -> Columns:

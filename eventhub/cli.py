@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from eventhub import __version__
 from eventhub import logs as log
-from eventhub.config import Config, as_shown, load
+from eventhub.config import Config, MessageEndpoint, as_shown, load
 from eventhub.data_folder import UMASK
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.masking import Masks, without_credentials
@@ -156,7 +156,7 @@ def check(file: Path, strict: bool) -> None:
         sys.exit(2)
     for warning in config.warnings:
         click.echo(f"warning: {warning}")
-    for endpoint in config.endpoints:
+    for endpoint in config.of_kind(MessageEndpoint):
         click.echo(f"{endpoint.pattern}  table {endpoint.table}")
     click.echo(f"{file} is fine")
 

@@ -1,22 +1,20 @@
 """Configuration: YAML into frozen structs. The only reader of the environment.
 
-`settings` is what a file may say, `yamlfile` a tree that knows its lines, `urls` reads the
-entries of `url:`, and `loader` puts them together.
+`yamlfile` makes a tree that knows its lines, `settings` says what the sections may hold, `handlers`
+reads the entries of `url:`, and `loader` puts them together.
 """
 
 from eventhub.config.access import networks_of
+from eventhub.config.handlers import Alert, Endpoint, FileEndpoint, MessageEndpoint
 from eventhub.config.loader import ENVIRONMENT, load
 from eventhub.config.settings import (
     Admin,
-    Alert,
     Auth,
     Broker,
     Config,
     EmailService,
-    FileEndpoint,
     Jwt,
     Log,
-    MessageEndpoint,
     Projection,
     Proxy,
     Server,
@@ -32,6 +30,7 @@ __all__ = [
     "Broker",
     "Config",
     "EmailService",
+    "Endpoint",
     "FileEndpoint",
     "Jwt",
     "Log",

@@ -11,20 +11,12 @@ from typing import Any
 
 import msgspec
 
-from eventhub.config import access, yamlfile
-from eventhub.config.settings import (
-    Auth,
-    Broker,
-    Config,
-    EmailService,
-    Log,
-    Projection,
-    Server,
-    read_struct,
-)
+from eventhub.config import access, handlers, yamlfile
+from eventhub.config.handlers import UrlSection
+from eventhub.config.reading import read_struct
+from eventhub.config.settings import Auth, Broker, Config, EmailService, Log, Projection, Server
 from eventhub.config.shown import secrets_of
 from eventhub.config.tree import Findings, Node, joined, merged
-from eventhub.config.urls import UrlSection
 
 ENVIRONMENT: dict[str, str] = {
     "EVENTHUB_HOST": "server.host",
@@ -153,14 +145,13 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     }
     email = _email(_section(tree, "email"), findings)
     urls = UrlSection(findings, services=email)
-    urls.read(_section(tree, "url"))
+    endpoints = handlers.read(_section(tree, "url"), urls)
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
     return Config(
         path=path.resolve(),
         data=data,
         email=email,
-        endpoints=tuple(urls.endpoints),
-        files=tuple(urls.files),
+        endpoints=endpoints,
         warnings=tuple(findings.warnings),
         masks=findings.masks,
         sources=tuple(dict.fromkeys(findings.sources)),

@@ -1,21 +1,15 @@
-"""Settings: what a configuration may say, as frozen structs, and how one is read from a tree."""
+"""Settings: what the sections of a configuration may say, as frozen structs."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, get_args
+from typing import Literal, TypeVar
 
 import msgspec
 
-from eventhub.columns import Column
-from eventhub.config.tree import Findings, Node, joined
-from eventhub.filters.arguments import Unknown
+from eventhub.config.handlers import Endpoint
+from eventhub.config.reading import Struct
 from eventhub.masking import Masks
 
-
-class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what a file may say: an unknown key is an error."""
+E = TypeVar("E", bound=Endpoint)
 
 
 class Admin(Struct, frozen=True):
@@ -132,79 +126,6 @@ class Log(Struct, frozen=True):
     """auto: console on a terminal, else json."""
 
 
-class Alert(Struct, frozen=True):
-    """`alert:` of an endpoint (docs/alerts.md); texts are Jinja2 templates over the message."""
-
-    methods: list[Literal["POST", "PUT", "DELETE"]] = msgspec.field(
-        default_factory=lambda: ["POST"]
-    )
-    to: str | list[str] | None = None
-    cc: str | list[str] | None = None
-    bcc: str | list[str] | None = None
-    from_: str | None = msgspec.field(name="from", default=None)
-    reply_to: str | list[str] | None = None
-    on_behalf_of: str | None = None
-    subject: str | None = None
-    body: str | None = None
-    html: str | None = None
-    markdown: str | None = None
-    bodyfile: str | None = None
-    htmlfile: str | None = None
-    markdownfile: str | None = None
-    images: dict[str, str] = {}
-    attachments: list[str] | str = []
-    attachments_from: str | None = None
-    """Folder of the files that templates name; without it they name none."""
-    max_recipients: Annotated[int, msgspec.Meta(ge=1)] = 100
-    """Of one mail; one with more is a dead letter."""
-    max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 60
-    """Mails to one address; ten times as many to all."""
-    service: str | None = None
-    condition: str | None = None
-    suppressible: bool = True
-
-
-TimestampWord = Literal["client", "hub", "z"]
-
-
-class MessageEndpoint(Struct, frozen=True):
-    """One `handler: MessageHandler` of `url:`, with everything resolved."""
-
-    name: str
-    pattern: str
-    """The URL's path, slashes collapsed."""
-    table: str
-    columns: tuple[Column, ...] = ()
-    mirror: str | None = None
-    """SQLAlchemy URL that the file names under `url:`; DuckDB is kept all the same."""
-    open: str | None = None
-    message_default: Mapping[str, Mapping[str, Any]] = {}
-    """Method to key to value: a string is an expression, anything else is itself."""
-    prepare: str | None = None
-    modify: str | None = None
-    alert: Alert | None = None
-    auth: bool | dict[str, Any] | None = None
-    origins: list[str] = []
-    headers: dict[str, str] = {}
-    default: Mapping[str, list[str]] = {}
-    """Arguments of the URL where the client gives none."""
-    unknown: Unknown | None = None
-    timestamps: list[TimestampWord] = msgspec.field(default_factory=lambda: ["client"])
-    """`hub`: `timestamp` is the hub's time, whatever a client says. `z`: it goes out with a `Z`."""
-    kwargs: Mapping[str, Any] = {}
-    """As in the file, for expressions that read `handler.kwargs`."""
-
-
-class FileEndpoint(Struct, frozen=True):
-    """One `handler: FileHandler`: static files."""
-
-    name: str
-    pattern: str
-    path: Path
-    default_filename: str = "index.html"
-    headers: dict[str, str] = {}
-
-
 class Config(Struct, frozen=True):
     """One configuration file, variables substituted, imports merged."""
 
@@ -218,8 +139,8 @@ class Config(Struct, frozen=True):
     email: dict[str, EmailService] = {}
     auth: Auth = Auth()
     log: Log = Log()
-    endpoints: tuple[MessageEndpoint, ...] = ()
-    files: tuple[FileEndpoint, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    """The entries of `url:` that are served, in the order of the file."""
     warnings: tuple[str, ...] = ()
     """What the file says that is not served, a line each."""
     masks: Masks = msgspec.field(default_factory=Masks)
@@ -227,78 +148,6 @@ class Config(Struct, frozen=True):
     sources: tuple[Path, ...] = ()
     """Every file that it was read from: the YAML, its imports, and the files of secrets."""
 
-
-IN_FILES = frozenset(("password", "secret", "token", "credentials", "public_key"))
-"""Keys whose value may stand in a file of its own: `password_file:` for `password:`."""
-
-
-def read_struct(
-    cls: type[msgspec.Struct], node: Node, path: str, findings: Findings, **given: Any
-) -> Any:
-    """Return a struct of what a mapping says; None if it has problems, which `findings` tells.
-
-    Args:
-        cls: the struct; a field that is a struct itself is read in the same way.
-        node: the mapping.
-        path: the dotted keys that lead to it.
-        findings: where problems go.
-        given: values of fields that are no keys of the mapping.
-    """
-    fields = {f.encode_name: f for f in msgspec.structs.fields(cls) if f.name not in given}
-    before = len(findings.problems)
-    values = dict(given)
-    for key, member in _with_files(node, path, findings).items():
-        where = joined(path, key)
-        if key in fields:
-            values[fields[key].name] = read_value(fields[key].type, member, where, findings)
-        else:
-            findings.unknown(member, path, key, fields)
-    for key, known in fields.items():
-        if known.required and known.name not in values:
-            findings.problem(node, path, f"{key} is missing")
-    return cls(**values) if len(findings.problems) == before else None
-
-
-def read_value(type_: Any, node: Node, path: str, findings: Findings) -> Any:
-    """Return a value as the type of a field; text becomes a number or a truth where one is due."""
-    struct = _struct_in(type_)
-    if struct is not None and node.value is not None:
-        return read_struct(struct, node, path, findings)
-    try:
-        return msgspec.convert(node.plain, type_, strict=False)
-    except msgspec.ValidationError as error:
-        text = str(error).replace("`", "").partition(" - at ")[0]
-        findings.problem(node, path, text[:1].lower() + text[1:])
-
-
-def _struct_in(type_: Any) -> type[msgspec.Struct] | None:
-    """Return the struct of `Struct` or `Struct | None`."""
-    choices = get_args(type_) if isinstance(type_, UnionType) else (type_,)
-    structs = [t for t in choices if isinstance(t, type) and issubclass(t, msgspec.Struct)]
-    return structs[0] if structs else None
-
-
-def _with_files(node: Node, path: str, findings: Findings) -> dict[str, Node]:
-    """Return the members, each `password_file: FILE` replaced by the password in it."""
-    members = {}
-    for key, member in findings.mapping(node, path).items():
-        name = key.removesuffix("_file")
-        if name == key or name not in IN_FILES:
-            members[key] = member
-        elif name in node.items:
-            findings.problem(member, path, f"{name} and {key} exclude each other")
-        else:
-            members[name] = _content(member, joined(path, key), findings)
-    return members
-
-
-def _content(node: Node, path: str, findings: Findings) -> Node:
-    """Return the text of the file that a value names, without the line break at its end."""
-    try:
-        text = findings.text_of(node.folder / str(node.value))
-    except (OSError, UnicodeError) as error:
-        findings.problem(node, path, f"cannot be read: {error}")
-        return replace(node, value="")
-    secret = text.rstrip("\r\n")
-    findings.masks.add_secret(secret)
-    return replace(node, value=secret)
+    def of_kind(self, kind: type[E]) -> tuple[E, ...]:
+        """Return the endpoints of one kind, in the order of the file."""
+        return tuple(endpoint for endpoint in self.endpoints if isinstance(endpoint, kind))

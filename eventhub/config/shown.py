@@ -27,7 +27,7 @@ def _plain(config: Config) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str)
     del plain["sources"], plain["masks"]
     for endpoint in plain["endpoints"]:
-        del endpoint["kwargs"]  # the same again, unread
+        endpoint.pop("kwargs", None)  # the same again, unread
     return plain
 
 

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 
 from eventhub import metrics
-from eventhub.config import Config
+from eventhub.config import Config, FileEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal, rows
 from eventhub.gateway.admin import Admin
@@ -47,7 +47,7 @@ def add_routes(
         pattern, handler = route.endpoint.config.pattern, _guarded(route, live)
         app.router.add_route("*", pattern, handler, expect_handler=expect)
     private = PrivateFiles(config)
-    for endpoint in config.files:
+    for endpoint in config.of_kind(FileEndpoint):
         _add_files(app, Files(endpoint, private), endpoint.pattern)
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from eventhub.config import Config
+from eventhub.config import Config, MessageEndpoint
 from eventhub.config.hub_files import HubFiles
 
 _KINDS: Final = (
@@ -91,7 +91,7 @@ class PrivateFiles:
 
 def _alert_texts(config: Config) -> Iterator[Path]:
     folder = config.path.parent
-    for endpoint in config.endpoints:
+    for endpoint in config.of_kind(MessageEndpoint):
         if (alert := endpoint.alert) is not None:
             names = (alert.bodyfile, alert.htmlfile, alert.markdownfile)
             yield from (folder / name for name in names if name)

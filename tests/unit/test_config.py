@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from eventhub.columns import Column, Kind
-from eventhub.config import ENVIRONMENT, Config, as_shown, load, networks_of
+from eventhub.config import (
+    ENVIRONMENT,
+    Config,
+    FileEndpoint,
+    MessageEndpoint,
+    as_shown,
+    load,
+    networks_of,
+)
 from eventhub.errors import Misconfigured
 
 
@@ -58,6 +66,10 @@ def endpoint(kwargs: str, name: str = "chat") -> str:
     return head + "".join(f"      {line}\n" for line in dedent(kwargs).strip().split("\n"))
 
 
+def messages(config: Config) -> tuple[MessageEndpoint, ...]:
+    return config.of_kind(MessageEndpoint)
+
+
 # --- The guide's examples
 
 
@@ -75,7 +87,7 @@ def test_the_guides_first_example(folder: Folder) -> None:
                 body: TEXT
         """
     )
-    (served,) = config.endpoints
+    (served,) = messages(config)
     assert (served.name, served.pattern, served.table) == (
         "messagehandler/simple",
         "/simple",
@@ -136,13 +148,13 @@ GUIDE = [
 @pytest.mark.parametrize("kwargs", GUIDE)
 def test_the_guides_snippets_load(folder: Folder, kwargs: str) -> None:
     folder.write("mymodule.py", "def my_prepare(msg, handler): ...\n")
-    (served,) = folder.load(endpoint(kwargs)).endpoints
+    (served,) = messages(folder.load(endpoint(kwargs)))
     key = dedent(kwargs).split(":")[0].strip()
     assert getattr(served, key) is not None
 
 
 def test_the_guides_values_arrive_as_written(folder: Folder) -> None:
-    (served,) = folder.load(endpoint(GUIDE[3])).endpoints
+    (served,) = messages(folder.load(endpoint(GUIDE[3])))
     assert served.message_default == {
         "POST": {
             "to": "f'all@example.org'",
@@ -151,7 +163,7 @@ def test_the_guides_values_arrive_as_written(folder: Folder) -> None:
         },
         "PUT": {"length": "msg['message'].length"},
     }
-    (alerting,) = folder.load(endpoint(GUIDE[9])).endpoints
+    (alerting,) = messages(folder.load(endpoint(GUIDE[9])))
     assert alerting.alert is not None
     assert alerting.alert.methods == ["POST", "PUT", "DELETE"]
 
@@ -336,12 +348,12 @@ def test_a_rule_with_a_blank_in_it_is_told(folder: Folder, rule: str) -> None:
 
 @pytest.mark.parametrize("rule", ["membership: {level: 0}", "membership: {is_guest: false}"])
 def test_an_attribute_may_be_0_or_false(folder: Folder, rule: str) -> None:
-    assert folder.load(endpoint("auth:\n  " + rule)).endpoints[0].auth
+    assert messages(folder.load(endpoint("auth:\n  " + rule)))[0].auth
 
 
 @pytest.mark.parametrize("rule", ["table: x", "auth: false"])
 def test_an_absent_auth_or_false_is_open(folder: Folder, rule: str) -> None:
-    assert not folder.load(endpoint(rule)).endpoints[0].auth
+    assert not messages(folder.load(endpoint(rule)))[0].auth
 
 
 def test_a_condition_in_its_long_form_is_compiled(folder: Folder) -> None:
@@ -453,7 +465,7 @@ def test_two_endpoints_share_a_table_only_if_they_say_so(folder: Folder) -> None
     (problem,) = folder.problems(text.replace("KWARGS", ""))
     assert problem.endswith("default table a_b is that of 'a/b' too")
     config = folder.load(text.replace("KWARGS", "table: a_b"))
-    assert [each.table for each in config.endpoints] == ["a_b", "a_b"]
+    assert [each.table for each in messages(config)] == ["a_b", "a_b"]
 
 
 # --- YAML
@@ -478,7 +490,7 @@ def test_anchors_and_merge_keys_work_and_what_is_said_wins(folder: Folder) -> No
           c: {pattern: /c, handler: MessageHandler, kwargs: {<<: [{table: x}, *base]}}
         """
     )
-    _, b, c = config.endpoints
+    _, b, c = messages(config)
     assert b.columns == (Column("size", Kind.INTEGER),)
     assert b.headers == {"X-A": "1"}
     assert (c.table, c.columns) == ("x", (Column("body"),))
@@ -486,7 +498,7 @@ def test_anchors_and_merge_keys_work_and_what_is_said_wins(folder: Folder) -> No
 
 def test_keys_and_dates_are_the_text_that_they_are(folder: Folder) -> None:
     kwargs = "columns:\n  on: {type: DATE, default: 2023-01-02}\n  1: TEXT"
-    (served,) = folder.load(endpoint(kwargs)).endpoints
+    (served,) = messages(folder.load(endpoint(kwargs)))
     assert served.columns == (Column("on", Kind.DATE, default="2023-01-02"), Column("1"))
 
 
@@ -515,7 +527,7 @@ def test_variables_come_from_the_file_and_the_environment(folder: Folder) -> Non
         {"PORT": "7", "TEAM": "blue", "NAME": "x"},
     )
     assert (config.server.port, config.server.host) == (7, "red-example.org")
-    assert (config.endpoints[0].name, config.endpoints[0].pattern) == ("red/chat", "/red/x")
+    assert (messages(config)[0].name, messages(config)[0].pattern) == ("red/chat", "/red/x")
     assert config.broker.password == "a$TEAM-$nothing-$5"
 
 
@@ -549,7 +561,7 @@ def test_imports_merge_and_the_importing_file_wins(folder: Folder) -> None:
         server: {port: 9}
         """
     )
-    one, two = config.endpoints
+    one, two = messages(config)
     assert (one.pattern, two.pattern) == ("/one", "/app/two")
     assert one.headers == {"who": "them", "at": str(folder.path / "one")}
     assert two.headers == {"who": "me", "at": str(folder.path / "two")}
@@ -561,8 +573,8 @@ def test_imports_are_a_pattern_or_a_list_too(folder: Folder, section: str) -> No
     folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
     folder.write("two/chat.yaml", CHAT.format(name="two", who="them", port=2))
     config = folder.load(f"variables: {{WHO: us}}\nimport: {section}\n")
-    assert [each.name for each in config.endpoints] == ["one", "two"]
-    assert {each.headers["who"] for each in config.endpoints} == {"us"}
+    assert [each.name for each in messages(config)] == ["one", "two"]
+    assert {each.headers["who"] for each in messages(config)} == {"us"}
 
 
 def test_a_problem_of_an_imported_file_is_told_there(folder: Folder) -> None:
@@ -575,7 +587,7 @@ def test_a_section_in_two_parts_is_read_as_one(folder: Folder) -> None:
     folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
     folder.write("two/chat.yaml", CHAT.format(name="two", who="them", port=2))
     text = "import: {a: one/chat.yaml}\nimport: {b: two/chat.yaml}\n"
-    assert [each.name for each in folder.load(text).endpoints] == ["one", "two"]
+    assert [each.name for each in messages(folder.load(text))] == ["one", "two"]
     assert folder.warnings(text) == [
         "hub.yaml:2: section 'import' is already at hub.yaml:1: both are read as one"
     ]
@@ -595,7 +607,7 @@ def test_keys_under_a_condition_count_where_it_holds(folder: Folder) -> None:
           port if PLACE == 'there': 3
         """
     )
-    assert ([each.name for each in config.endpoints], config.server.port) == (["one"], 2)
+    assert ([each.name for each in messages(config)], config.server.port) == (["one"], 2)
 
 
 @pytest.mark.parametrize(
@@ -632,13 +644,13 @@ def test_what_gramex_has_is_imported_where_it_is_there(folder: Folder) -> None:
     folder.write("apps/ui.yaml", CHAT.format(name="ui", who="them", port=1))
     text = "import: $GRAMEXAPPS/ui.yaml"
     config = folder.load(text, {"GRAMEXAPPS": str(folder.path / "apps")})
-    assert [each.name for each in config.endpoints] == ["ui"]
+    assert [each.name for each in messages(config)] == ["ui"]
 
 
 def test_modules_beside_an_imported_file_are_found(folder: Folder) -> None:
     folder.write("one/chat.yaml", endpoint("prepare: mymodule.check(msg)"))
     folder.write("one/mymodule.py", "def check(msg): ...\n")
-    assert len(folder.load("import: one/chat.yaml\n").endpoints) == 1
+    assert len(messages(folder.load("import: one/chat.yaml\n"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -698,7 +710,7 @@ def test_a_file_handlers_wildcard_is_its_folder(folder: Folder, pattern: str, se
             kwargs: {{path: $YAMLPATH/static, default_filename: x.html, template: true}}
         """
     )
-    (files,) = config.files
+    (files,) = config.of_kind(FileEndpoint)
     assert (files.pattern, files.path, files.default_filename) == (
         served,
         folder.path / "static",
@@ -711,7 +723,7 @@ def test_files_behind_auth_are_not_served_open_to_all(folder: Folder) -> None:
     config = folder.load(
         "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: ., auth: true}}}"
     )
-    assert config.files == ()
+    assert config.endpoints == ()
     assert "files behind auth are not served" in config.warnings[0]
 
 
@@ -739,7 +751,7 @@ def test_everything_an_endpoint_may_say_arrives(folder: Folder) -> None:
         default: {_limit: 10, topic: [a, b], flag: true}
         """
     )
-    served = folder.load("email: {a: {type: stub}}\n" + text).endpoints[0]
+    served = messages(folder.load("email: {a: {type: stub}}\n" + text))[0]
     assert served.table == "chat"
     assert served.columns == (
         Column("body", nullable=False, default="none"),
@@ -756,7 +768,7 @@ def test_everything_an_endpoint_may_say_arrives(folder: Folder) -> None:
 
 @pytest.mark.parametrize(("value", "auth"), [("true", True), ("false", False), ("$A", True)])
 def test_auth_is_a_truth_or_conditions(folder: Folder, value: str, auth: bool) -> None:
-    assert folder.load(endpoint(f"auth: {value}"), {"A": "true"}).endpoints[0].auth is auth
+    assert messages(folder.load(endpoint(f"auth: {value}"), {"A": "true"}))[0].auth is auth
 
 
 def test_an_alert_names_a_service_that_there_is(folder: Folder) -> None:
@@ -771,7 +783,7 @@ def test_an_alert_names_a_service_that_there_is(folder: Folder) -> None:
 def test_a_duckdb_url_is_where_the_projection_is(folder: Folder) -> None:
     config = folder.load(endpoint("url: duckdb:///my.duckdb"))
     assert config.projection.path == str(folder.path / "my.duckdb")
-    assert config.endpoints[0].mirror is None
+    assert messages(config)[0].mirror is None
     assert config.warnings == ()
     same = endpoint("url: duckdb:///$YAMLPATH/my.duckdb") + "projection: {path: my.duckdb}\n"
     assert folder.load(same).projection == config.projection
@@ -823,6 +835,15 @@ def test_what_is_shown_hides_all_secrets(folder: Folder) -> None:
     assert shown["endpoints"][0]["mirror"] == "postgresql://***@db/x"
     assert shown["server"]["port"] == 8080
     assert shown["broker"]["user"] is None
+
+
+def test_endpoints_are_shown_in_the_order_of_the_file_with_their_handlers(folder: Folder) -> None:
+    text = "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: .}},"
+    shown = as_shown(folder.load(text + " b: {pattern: /b, handler: MessageHandler}}"))
+    assert [(each["handler"], each["name"]) for each in shown["endpoints"]] == [
+        ("FileHandler", "a"),
+        ("MessageHandler", "b"),
+    ]
 
 
 # --- Environment and flags

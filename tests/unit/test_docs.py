@@ -27,8 +27,8 @@ _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | 
 _LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)\s]+)\)")
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {
-    "`kwargs:` of a MessageHandler": settings.MessageEndpoint,
-    "`kwargs:` of a FileHandler": settings.FileEndpoint,
+    "`kwargs:` of a MessageHandler": config.MessageEndpoint,
+    "`kwargs:` of a FileHandler": config.FileEndpoint,
     "`server:`": settings.Server,
     "`server: admin:`": settings.Admin,
     "`broker:`": settings.Broker,
@@ -38,7 +38,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`auth: proxy:`": settings.Proxy,
     "`auth: session:`": settings.Session,
     "`log:`": settings.Log,
-    "`alert:`": settings.Alert,
+    "`alert:`": config.Alert,
 }
 """Heading in configuration.md to what is read there."""
 
@@ -93,7 +93,7 @@ def test_every_setting_is_documented_with_its_default(heading: str) -> None:
     fields = msgspec.structs.fields(SECTIONS[heading])
     expected = {f"`{f.encode_name}`": default_of(f) for f in fields if f.name not in NO_KEYS}
     told = {row[0]: row[1] for row in table(page("configuration.md"), heading)}
-    if SECTIONS[heading] is settings.MessageEndpoint:
+    if SECTIONS[heading] is config.MessageEndpoint:
         assert told.pop("`url`") == "none"
         assert told.pop("`table`")  # prose: it is made from the entry's name
         assert told.pop("`columns`") == "`{}`"  # a mapping in the file, a tuple once read
@@ -103,7 +103,7 @@ def test_every_setting_is_documented_with_its_default(heading: str) -> None:
 
 def test_every_section_of_the_file_has_a_heading() -> None:
     sections = {f.name for f in msgspec.structs.fields(settings.Config)}
-    derived = {"path", "data", "endpoints", "files", "warnings", "sources", "masks"}
+    derived = {"path", "data", "endpoints", "warnings", "sources", "masks"}
     text = page("configuration.md")
     for section in sections - derived:
         assert f"## `{section}:`\n" in text
@@ -140,7 +140,7 @@ def test_yaml_in_the_docs_is_right(info: str, text: str, folder: Path) -> None:
     file.write_text(text, "utf-8")
     loaded = config.load(file, environ={})
     hub.check(loaded)
-    assert info == "yaml fragment" or loaded.endpoints or loaded.files
+    assert info == "yaml fragment" or loaded.endpoints
 
 
 @pytest.mark.parametrize(("info", "text"), blocks("python"))

@@ -14,7 +14,7 @@ from eventhub.alerts.courier import DeadLetter
 from eventhub.alerts.worker import AlertWorker, RetryPolicy
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint
-from eventhub.config import Config, EmailService
+from eventhub.config import Config, EmailService, MessageEndpoint
 from eventhub.errors import Rejected
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import Delivery, EventStream
@@ -33,7 +33,7 @@ class Hub:
         self.log = log
         self.stream = stream
         self.config = config
-        self.endpoints = [Endpoint(entry, channel()) for entry in config.endpoints]
+        self.endpoints = [Endpoint(entry, channel()) for entry in config.of_kind(MessageEndpoint)]
 
     async def post(self, text: str = "hello", **changes: Any) -> int:
         """Append a POST to its endpoint; return its sequence."""

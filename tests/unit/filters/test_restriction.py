@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from eventhub.columns import Column, Columns, Kind
 from eventhub.config import MessageEndpoint
-from eventhub.config.opening import mistakes
+from eventhub.config.handlers.open_arguments import mistakes
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import CONTROLS, Args
 from eventhub.filters.query import Query, parse

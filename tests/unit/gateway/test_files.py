@@ -96,7 +96,7 @@ async def site(root: Path) -> AsyncIterator[Site]:
         path=root / "eventhub.yaml",
         data=root / "data",
         projection=Projection(path=str(root / "rows.duckdb")),
-        files=(
+        endpoints=(
             FileEndpoint(name="all", pattern="/s/", path=root),
             FileEndpoint(name="one", pattern="/one", path=root / "page.html"),
             FileEndpoint(name="gone", pattern="/gone", path=root / "nothing"),

@@ -1,0 +1,60 @@
+"""`columns:` of an endpoint."""
+
+from dataclasses import replace
+
+from eventhub.columns import BUILT_IN, Column, Digits, Kind, digits_of, kind_of
+from eventhub.config.handlers.entry import known
+from eventhub.config.reading import read_value
+from eventhub.config.tree import Findings, Node, joined
+from eventhub.errors import EventHubError, Misconfigured
+
+_KEYS = ("type", "nullable", "default")
+_GRAMEX = frozenset(["autoincrement", "primary_key", "unique"])
+
+
+def read(node: Node, path: str, findings: Findings) -> tuple[Column, ...]:
+    """Return the columns that a mapping declares, without the built-in ones."""
+    columns = []
+    names = {name: name for name in BUILT_IN}
+    for name, member in findings.mapping(node, path).items():
+        column = _column(name, member, joined(path, name), findings)
+        if name in BUILT_IN:
+            if column is not None and column.kind is not Kind.TEXT:
+                findings.problem(member, path, f"{name} is always text")
+            continue
+        other = names.setdefault(name.lower(), name)
+        if not name or name.startswith("_"):
+            findings.problem(member, path, f"{name!r} cannot be the name of a column")
+        elif other != name:
+            findings.problem(member, path, f"{name!r} is {other!r} to a database")
+        elif column is not None:
+            columns.append(column)
+    return tuple(columns)
+
+
+def _column(name: str, node: Node, path: str, findings: Findings) -> Column | None:
+    if not isinstance(node.value, dict):
+        node = replace(node, value={"type": node})
+    given = known(node, path, findings, _KEYS, _GRAMEX)
+    kind, digits = _kind(given["type"], path, findings) if "type" in given else (Kind.TEXT, None)
+    if kind is None:
+        return None
+    nullable = "nullable" not in given or read_value(
+        bool, given["nullable"], joined(path, "nullable"), findings
+    )
+    column = Column(name, kind, nullable=bool(nullable), digits=digits)
+    if "default" not in given:
+        return column
+    try:
+        return replace(column, default=column.convert(given["default"].plain))
+    except EventHubError as error:
+        findings.problem(given["default"], joined(path, "default"), error.message)
+        return None
+
+
+def _kind(node: Node, path: str, findings: Findings) -> tuple[Kind | None, Digits | None]:
+    try:
+        return kind_of(str(node.plain)), digits_of(str(node.plain))
+    except Misconfigured as error:
+        findings.problem(node, path, error.message)
+        return None, None

@@ -1,0 +1,154 @@
+"""Entry: what the entries of `url:` have in common, whichever their handler."""
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from eventhub.columns import Column
+from eventhub.config.tree import Findings, Node, joined
+
+_ENTRY_KEYS = ("pattern", "handler", "kwargs")
+
+# What Gramex 1.94 knows beside these: skipped with a warning, so that its files work as they are.
+_GRAMEX_ENTRY = frozenset(["cache", "log", "priority", "redirect", "service"])
+_GRAMEX_KWARGS = frozenset(
+    [
+        "allow",
+        "cache",
+        "cors",
+        "error",
+        "function",
+        "handler",
+        "ignore",
+        "index",
+        "log",
+        "methods",
+        "ratelimit",
+        "redirect",
+        "session",
+        "set_xsrf",
+        "template",
+        "transform",
+        "xsrf_cookies",
+    ]
+)
+
+_REGULAR_EXPRESSION = re.compile(r"[][()*+?\\^$|{}]")
+_FOLDER = re.compile(r"(?:\(\.[*+]\)|\.[*+])\$?$")
+
+
+@dataclass(slots=True)
+class UrlSection:
+    """What the entries of `url:` share while they are read."""
+
+    findings: Findings
+    services: Collection[str] = ()
+    """Names under `email:`, which alerts may use."""
+    projections: list[tuple[Node, str, Path]] = field(default_factory=list)
+    """Where `duckdb:` URLs put the projection, each with its node and dotted keys."""
+    columns: dict[str, dict[str, Column]] = field(default_factory=dict)
+    """By table and name, of all entries that were read."""
+    checks: list[Callable[[], None]] = field(default_factory=list)
+    """What can be checked only after every entry was read."""
+    _owners: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def claim(self, what: str, value: str, name: str, node: Node, path: str) -> None:
+        """Refuse a value that another entry has already."""
+        owner = self._owners.setdefault((what, value), name)
+        if owner != name:
+            self.findings.problem(node, path, f"{what} {value} is that of {owner!r} too")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of `url:` that has a pattern and a known handler."""
+
+    name: str
+    path: str
+    """Dotted keys that lead to the entry."""
+    pattern: Node
+    kwargs: Node
+    section: UrlSection
+
+    @classmethod
+    def of(cls, name: str, node: Node, path: str, section: UrlSection) -> Self | None:
+        """Return the entry at a node; without a pattern, None and a problem."""
+        members = known(node, path, section.findings, _ENTRY_KEYS, _GRAMEX_ENTRY)
+        if "pattern" not in members:
+            section.findings.problem(node, path, "pattern is missing")
+            return None
+        kwargs = members.get("kwargs", replace(node, value=None))
+        return cls(name, path, members["pattern"], kwargs, section)
+
+    @property
+    def findings(self) -> Findings:
+        """Where problems and warnings go."""
+        return self.section.findings
+
+    @property
+    def kwargs_path(self) -> str:
+        """Dotted keys that lead to `kwargs:`."""
+        return joined(self.path, "kwargs")
+
+    def members(self, keys: Iterable[str]) -> dict[str, Node]:
+        """Return the members of `kwargs:` with one of these keys that have a value."""
+        return known(self.kwargs, self.kwargs_path, self.findings, keys, _GRAMEX_KWARGS)
+
+    def url_path(self, *, may_be_folder: bool) -> str:
+        """Return the path that the pattern means, slashes collapsed; no two entries have one."""
+        path = joined(self.path, "pattern")
+        pattern = re.sub("/+", "/", str(self.pattern.value))
+        if may_be_folder:
+            pattern = _FOLDER.sub("", pattern)
+        if not pattern.startswith("/"):
+            self.findings.problem(self.pattern, path, f"{pattern!r} does not begin with /")
+        elif _REGULAR_EXPRESSION.search(pattern):
+            text = f"{pattern!r}: regular expressions are not served"
+            self.findings.problem(self.pattern, path, text)
+        self.section.claim("pattern", pattern, self.name, self.pattern, path)
+        return pattern
+
+
+def known(
+    node: Node, path: str, findings: Findings, keys: Iterable[str], gramex: frozenset[str]
+) -> dict[str, Node]:
+    """Return the members with a known key that have a value.
+
+    Args:
+        node: a mapping.
+        path: the dotted keys that lead to it.
+        findings: where unknown keys go.
+        keys: the known ones.
+        gramex: keys that only Gramex knows: a warning each.
+    """
+    members = {}
+    for key, member in findings.mapping(node, path).items():
+        if key in keys:
+            members[key] = member
+        elif key in gramex:
+            findings.warn(member, path, f"{key} has no effect here")
+        else:
+            findings.unknown(member, path, key, keys)
+    return {key: member for key, member in members.items() if member.value is not None}
+
+
+def headers(node: Node, path: str, findings: Findings) -> dict[str, str]:
+    """Return the headers of all answers, as text."""
+    members = findings.mapping(node, path)
+    return {key: text(member, joined(path, key), findings) for key, member in members.items()}
+
+
+def text(node: Node, path: str, findings: Findings) -> str:
+    """Return a scalar as text; nothing is empty text."""
+    match node.value:
+        case None:
+            return ""
+        case bool():
+            return str(node.value).lower()
+        case str() | int() | float():
+            return str(node.value)
+        case _:
+            findings.problem(node, path, f"expected text, not {node.plain!r}")
+            return ""

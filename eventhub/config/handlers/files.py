@@ -1,0 +1,45 @@
+"""`handler: FileHandler`: static files."""
+
+from pathlib import Path
+
+from eventhub.config.access import check_rule
+from eventhub.config.handlers.entry import Entry, headers
+from eventhub.config.reading import Struct, read_value
+from eventhub.config.tree import joined
+
+_TEXTS = ("path", "default_filename")
+
+
+class FileEndpoint(Struct, frozen=True, tag_field="handler", tag="FileHandler"):
+    """One `handler: FileHandler`: static files."""
+
+    name: str
+    pattern: str
+    path: Path
+    default_filename: str = "index.html"
+    headers: dict[str, str] = {}
+
+
+def read(entry: Entry) -> FileEndpoint | None:
+    """Return the endpoint, or None if it is not served."""
+    path, findings = entry.kwargs_path, entry.findings
+    kwargs = entry.members((*_TEXTS, "auth", "headers"))
+    if "auth" in entry.kwargs.items:
+        check_rule(entry.kwargs.items["auth"], joined(path, "auth"), findings)
+    if "auth" in kwargs and kwargs["auth"].value is not False:
+        # Served without it, it would be open to all.
+        findings.warn(kwargs["auth"], entry.path, "files behind auth are not served")
+        return None
+    if "path" not in kwargs:
+        findings.problem(entry.kwargs, path, "path is missing")
+        return None
+    values = {
+        key: read_value(str, kwargs[key], joined(path, key), findings)
+        for key in _TEXTS
+        if key in kwargs
+    }
+    values["path"] = entry.kwargs.folder / (values["path"] or "")
+    if "headers" in kwargs:
+        values["headers"] = headers(kwargs["headers"], joined(path, "headers"), findings)
+    url_path = entry.url_path(may_be_folder=True)
+    return FileEndpoint(name=entry.name, pattern=url_path, **values)

@@ -1,0 +1,247 @@
+"""`handler: MessageHandler`: messages of one table, in and out."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+
+from eventhub.columns import Column, Columns
+from eventhub.config.access import check_rule, is_blank
+from eventhub.config.handlers import alert, columns
+from eventhub.config.handlers.alert import Alert
+from eventhub.config.handlers.entry import Entry, UrlSection, headers, known, text
+from eventhub.config.handlers.open_arguments import mistakes
+from eventhub.config.reading import Struct, read_value
+from eventhub.config.tree import Findings, Node, joined
+from eventhub.errors import Misconfigured
+from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
+from eventhub.filters.arguments import Unknown
+from eventhub.masking import without_credentials
+
+TimestampWord = Literal["client", "hub", "z"]
+
+_METHODS = ("POST", "PUT", "DELETE")
+_AUTH_KEYS = ("membership", "condition")
+_GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
+
+
+class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHandler"):
+    """One `handler: MessageHandler` of `url:`, with everything resolved."""
+
+    name: str
+    pattern: str
+    """The URL's path, slashes collapsed."""
+    table: str
+    columns: tuple[Column, ...] = ()
+    mirror: str | None = None
+    """SQLAlchemy URL that the file names under `url:`; DuckDB is kept all the same."""
+    open: str | None = None
+    message_default: Mapping[str, Mapping[str, Any]] = {}
+    """Method to key to value: a string is an expression, anything else is itself."""
+    prepare: str | None = None
+    modify: str | None = None
+    alert: Alert | None = None
+    auth: bool | dict[str, Any] | None = None
+    origins: list[str] = []
+    headers: dict[str, str] = {}
+    default: Mapping[str, list[str]] = {}
+    """Arguments of the URL where the client gives none."""
+    unknown: Unknown | None = None
+    timestamps: list[TimestampWord] = msgspec.field(default_factory=lambda: ["client"])
+    """`hub`: `timestamp` is the hub's time, whatever a client says. `z`: it goes out with a `Z`."""
+    kwargs: Mapping[str, Any] = {}
+    """As in the file, for expressions that read `handler.kwargs`."""
+
+
+def read(entry: Entry) -> MessageEndpoint:
+    """Return the endpoint; what is wrong with it is in the findings."""
+    before = len(entry.findings.problems)
+    url_path = entry.url_path(may_be_folder=False)
+    path = entry.kwargs_path
+    given = entry.members((*_READERS, "url", "alert"))
+    _check_not_blank(entry)
+    values = {
+        key: reader(given[key], joined(path, key), entry.findings)
+        for key, reader in _READERS.items()
+        if key in given
+    }
+    if "table" not in values:
+        values["table"] = re.sub(r"[^A-Za-z0-9_]", "_", entry.name).lstrip("_")
+        # Whoever means to share a table says so; a/b and a_b are not one by accident.
+        entry.section.claim(
+            "default table", values["table"].lower(), entry.name, entry.kwargs, path
+        )
+    if "alert" in given:
+        where, services = joined(path, "alert"), entry.section.services
+        values["alert"] = alert.read(given["alert"], where, entry.findings, services)
+    if "url" in given:
+        values["mirror"] = _database(given["url"], joined(path, "url"), entry.section)
+    kwargs = entry.kwargs.plain or {}
+    endpoint = MessageEndpoint(name=entry.name, pattern=url_path, kwargs=kwargs, **values)
+    _check_open_later(entry, endpoint, given, has_problems=len(entry.findings.problems) > before)
+    return endpoint
+
+
+def _check_not_blank(entry: Entry) -> None:
+    """Tell of what guards the endpoint, is there, and says nothing."""
+    for key, member in entry.kwargs.items.items():
+        path = joined(entry.kwargs_path, key)
+        if key == "auth":
+            check_rule(member, path, entry.findings)
+        elif key in ("open", "prepare") and member.value is None:
+            blank = "it is blank, which checks nothing: write an expression, or leave it out"
+            entry.findings.problem(member, path, blank)
+
+
+# --- What an `open` restricts --------------------------------------------------------------------
+
+
+def _check_open_later(
+    entry: Entry, endpoint: MessageEndpoint, given: dict[str, Node], *, has_problems: bool
+) -> None:
+    """Once all columns of its table are known, see that an `open` restricts by one of them."""
+    of_table = entry.section.columns.setdefault(endpoint.table, {})
+    of_table.update({column.name: column for column in endpoint.columns})
+    if endpoint.open and not has_problems:
+        path = joined(entry.kwargs_path, "open")
+        check = partial(_check_open, endpoint.open, of_table, given["open"], path, entry.findings)
+        entry.section.checks.append(check)
+
+
+def _check_open(
+    source: str, of_table: Mapping[str, Column], node: Node, path: str, findings: Findings
+) -> None:
+    """Tell what an `open` plainly sets that is no column: it would restrict nothing.
+
+    An endpoint without columns of its own is a snippet, whose table is to come; its
+    connections are refused all the same.
+    """
+    tell = findings.problem if of_table else findings.warn
+    for mistake in mistakes(source, Columns(of_table.values())):
+        tell(node, path, f"args[{mistake.key!r}] would restrict nothing: {mistake}")
+
+
+# --- One key each --------------------------------------------------------------------------------
+
+
+def _table(node: Node, path: str, findings: Findings) -> str:
+    table = str(node.plain)
+    if not isinstance(node.value, str) or not table or table.startswith("_"):
+        findings.problem(node, path, "a table's name is text that does not begin with _")
+    return table
+
+
+def _database(node: Node, path: str, section: UrlSection) -> str | None:
+    """Note where a `duckdb:` URL puts the projection; return any other as the mirror's."""
+    url = node.value
+    if not isinstance(url, str) or "://" not in url:
+        section.findings.problem(node, path, f"{node.plain!r} is not the URL of a database")
+        return None
+    if not url.startswith("duckdb:"):
+        section.findings.warn(
+            node,
+            path,
+            "the table is kept in the DuckDB projection; the mirror to"
+            f" {without_credentials(url)} is not made yet",
+        )
+        return url
+    file = url.removeprefix("duckdb:///")
+    if file in (url, "", ":memory:"):
+        section.findings.problem(node, path, "use duckdb:///FILE: the projection is a file")
+    section.projections.append((node, path, node.folder / file))
+    return None
+
+
+def _hook(node: Node, path: str, findings: Findings, names: tuple[str, ...] = MESSAGE_NAMES) -> str:
+    source = node.value
+    if not isinstance(source, str):
+        findings.problem(node, path, f"{node.plain!r} is not a Python expression")
+        return ""
+    try:
+        compile_expression(source, names, folder=node.folder)
+    except Misconfigured as error:
+        findings.problem(node, path, error.message)
+    return source
+
+
+def _open(node: Node, path: str, findings: Findings) -> str:
+    return _hook(node, path, findings, OPEN_NAMES)
+
+
+def _message_default(node: Node, path: str, findings: Findings) -> dict[str, dict[str, Any]]:
+    defaults: dict[str, dict[str, Any]] = {}
+    for name, section in findings.mapping(node, path).items():
+        method = name.upper()
+        if method not in _METHODS or method in defaults:
+            findings.unknown(section, path, name, _METHODS)
+            continue
+        where = joined(path, name)
+        defaults[method] = {
+            key: _default_value(key, value, joined(where, key), findings)
+            for key, value in findings.mapping(section, where).items()
+        }
+    return defaults
+
+
+def _default_value(key: str, node: Node, path: str, findings: Findings) -> Any:
+    if key.startswith("_"):
+        findings.problem(node, path, "keys that begin with _ are controls")
+    return _hook(node, path, findings) if isinstance(node.value, str) else node.plain
+
+
+def _auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
+    if isinstance(node.value, dict):
+        members = known(node, path, findings, _AUTH_KEYS, _GRAMEX_AUTH)
+        condition = members.get("condition")
+        if condition is not None and not is_blank(condition):
+            source = condition.items.get("function", condition)
+            _hook(source, joined(path, "condition"), findings, OPEN_NAMES)
+        return {key: member.plain for key, member in members.items()}
+    value: bool = read_value(bool, node, path, findings)
+    return value
+
+
+def _origins(node: Node, path: str, findings: Findings) -> list[str]:
+    if isinstance(node.value, str):
+        return [node.value]
+    origins: list[str] = read_value(list[str], node, path, findings)
+    return origins
+
+
+def _default(node: Node, path: str, findings: Findings) -> dict[str, list[str]]:
+    default = {}
+    for key, member in findings.mapping(node, path).items():
+        values = member.value if isinstance(member.value, list) else [member]
+        default[key] = [text(value, joined(path, key), findings) for value in values]
+    return default
+
+
+def _unknown(node: Node, path: str, findings: Findings) -> Unknown | None:
+    unknown: Unknown | None = read_value(Unknown, node, path, findings)
+    return unknown
+
+
+def _timestamps(node: Node, path: str, findings: Findings) -> list[str]:
+    one = replace(node, value=[node]) if isinstance(node.value, str) else node
+    words: list[str] = read_value(list[TimestampWord], one, path, findings)
+    return words
+
+
+_READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
+    "table": _table,
+    "columns": columns.read,
+    "open": _open,
+    "message_default": _message_default,
+    "prepare": _hook,
+    "modify": _hook,
+    "auth": _auth,
+    "origins": _origins,
+    "headers": headers,
+    "default": _default,
+    "unknown": _unknown,
+    "timestamps": _timestamps,
+}
+"""What reads a key of `kwargs:`; `url` and `alert` need the other entries, or other sections."""

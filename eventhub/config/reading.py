@@ -1,0 +1,88 @@
+"""Reading: a mapping of the file as a frozen struct, a value as the type of a field."""
+
+from dataclasses import replace
+from types import UnionType
+from typing import Any, get_args
+
+import msgspec
+
+from eventhub.config.tree import Findings, Node, joined
+
+IN_FILES = frozenset(("password", "secret", "token", "credentials", "public_key"))
+"""Keys whose value may stand in a file of its own: `password_file:` for `password:`."""
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of what a file may say: an unknown key is an error."""
+
+
+def read_struct(
+    cls: type[msgspec.Struct], node: Node, path: str, findings: Findings, **given: Any
+) -> Any:
+    """Return a struct of what a mapping says; None if it has problems, which `findings` tells.
+
+    Args:
+        cls: the struct; a field that is a struct itself is read in the same way.
+        node: the mapping.
+        path: the dotted keys that lead to it.
+        findings: where problems go.
+        given: values of fields that are no keys of the mapping.
+    """
+    fields = {f.encode_name: f for f in msgspec.structs.fields(cls) if f.name not in given}
+    before = len(findings.problems)
+    values = dict(given)
+    for key, member in _with_files(node, path, findings).items():
+        where = joined(path, key)
+        if key in fields:
+            values[fields[key].name] = read_value(fields[key].type, member, where, findings)
+        else:
+            findings.unknown(member, path, key, fields)
+    for key, known in fields.items():
+        if known.required and known.name not in values:
+            findings.problem(node, path, f"{key} is missing")
+    return cls(**values) if len(findings.problems) == before else None
+
+
+def read_value(type_: Any, node: Node, path: str, findings: Findings) -> Any:
+    """Return a value as the type of a field; text becomes a number or a truth where one is due."""
+    struct = _struct_in(type_)
+    if struct is not None and node.value is not None:
+        return read_struct(struct, node, path, findings)
+    try:
+        return msgspec.convert(node.plain, type_, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error).replace("`", "").partition(" - at ")[0]
+        findings.problem(node, path, text[:1].lower() + text[1:])
+
+
+def _struct_in(type_: Any) -> type[msgspec.Struct] | None:
+    """Return the struct of `Struct` or `Struct | None`."""
+    choices = get_args(type_) if isinstance(type_, UnionType) else (type_,)
+    structs = [t for t in choices if isinstance(t, type) and issubclass(t, msgspec.Struct)]
+    return structs[0] if structs else None
+
+
+def _with_files(node: Node, path: str, findings: Findings) -> dict[str, Node]:
+    """Return the members, each `password_file: FILE` replaced by the password in it."""
+    members = {}
+    for key, member in findings.mapping(node, path).items():
+        name = key.removesuffix("_file")
+        if name == key or name not in IN_FILES:
+            members[key] = member
+        elif name in node.items:
+            findings.problem(member, path, f"{name} and {key} exclude each other")
+        else:
+            members[name] = _content(member, joined(path, key), findings)
+    return members
+
+
+def _content(node: Node, path: str, findings: Findings) -> Node:
+    """Return the text of the file that a value names, without the line break at its end."""
+    try:
+        text = findings.text_of(node.folder / str(node.value))
+    except (OSError, UnicodeError) as error:
+        findings.problem(node, path, f"cannot be read: {error}")
+        return replace(node, value="")
+    secret = text.rstrip("\r\n")
+    findings.masks.add_secret(secret)
+    return replace(node, value=secret)
