@@ -1,0 +1,33 @@
+"""Command line: reads arguments, calls the code that does the work, prints the result for people.
+
+- `serve`: run a hub, check its file, show its configuration
+- `data`: prove and rebuild the tables of a hub
+- `alerts`: dead letters, and trying alerts out
+- `write`: send a message to a running hub
+- `tail`: follow an endpoint of a running hub
+
+No rules live here. A new command is a function in one of these modules, or in a new one, and one
+entry in `main`. A command imports what it needs when it runs: loading DuckDB and the rest of a hub
+takes a second, which `eventhub post` should not cost.
+"""
+
+from eventhub.cli import alerts, data, serve, tail, write
+from eventhub.cli.group import Group
+
+main = Group(
+    "eventhub",
+    help="EventHub: live messages between users, durable, filtered, auditable.",
+    commands=[
+        serve.serve,
+        serve.check,
+        serve.show_config,
+        data.rebuild_tables,
+        data.verify_tables,
+        alerts.alerts,
+        write.post,
+        write.put,
+        write.delete,
+        tail.tail,
+    ],
+)
+"""The `eventhub` command, with all of its subcommands."""

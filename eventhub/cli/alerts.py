@@ -1,0 +1,95 @@
+"""Alerts: dead letters, and trying alerts out."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eventhub.cli.loading import DATA, FILE, load_config
+from eventhub.cli.running import run
+from eventhub.terminal import printable
+
+if TYPE_CHECKING:
+    from eventhub.alerts.courier import DeadLetter
+    from eventhub.alerts.desk import Retried
+
+
+@click.group()
+def alerts() -> None:
+    """List and retry dead letters, and try alerts out."""
+
+
+@alerts.command("list")
+@FILE
+@DATA
+def list_alerts(file: Path, data: Path | None) -> None:
+    """List the alerts that could not be sent.
+
+    Each line has the time, id, row, endpoint, event, missing recipients, subject and reason.
+    """
+    from eventhub import opening
+    from eventhub.alerts import desk
+
+    async def work() -> "list[DeadLetter]":
+        async with opening.open_log(config) as event_log:
+            return await desk.list_dead(event_log)
+
+    config = load_config(file, data=data)
+    letters = run(work())
+    for letter in letters:
+        click.echo(printable(f"{_shown(letter)}  {letter.reason}"))
+    click.echo(f"{len(letters)} dead letters")
+
+
+@alerts.command("retry")
+@FILE
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@DATA
+def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
+    """Send dead letters again to the recipients that lack them, and remove those that are sent.
+
+    An ID is one that `eventhub alerts list` prints, the sequence of an event, or the id of a row.
+    Without an ID, all dead letters are sent.
+    """
+    from eventhub import opening
+    from eventhub.alerts import desk
+    from eventhub.channel import endpoints_of
+
+    async def work() -> "list[Retried]":
+        async with opening.open_log(config) as event_log:
+            return await desk.retry_dead(config, endpoints_of(config), event_log, ids)
+
+    config = load_config(file, data=data)
+    results = run(work())
+    for result in results:
+        click.echo(printable(f"{_shown(result.letter)}  {result.error or 'sent'}"))
+    failed = sum(result.error is not None for result in results)
+    click.echo(f"{len(results) - failed} sent, {failed} still dead")
+    sys.exit(1 if failed else 0)
+
+
+@alerts.command("test")
+@FILE
+@DATA
+@click.option("--to", help="Recipient of all mails, instead of the alerts' own recipients.")
+def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
+    """Send the alert of each endpoint of FILE for a made-up message."""
+    from eventhub.alerts import desk
+    from eventhub.channel import endpoints_of
+
+    config = load_config(file, data=data)
+    results = run(desk.send_test(config, endpoints_of(config), to=to))
+    for result in results:
+        outcome = result.error or f"sent to {', '.join(result.recipients)}"
+        line = f"{result.endpoint}  {result.service}  {result.subject!r}  {outcome}"
+        click.echo(printable(line))
+    if not results:
+        click.echo("no endpoint has an alert")
+    sys.exit(1 if any(result.error for result in results) else 0)
+
+
+def _shown(letter: "DeadLetter") -> str:
+    named = f"{letter.died_at}  {letter.id}  row {letter.row_id!r}"
+    to = ", ".join(letter.missing) or "nobody known"
+    return f"{named}  {letter.endpoint}  {letter.sequence}  {to}  {letter.subject!r}"

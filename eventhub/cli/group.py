@@ -1,0 +1,33 @@
+"""Group: the `eventhub` command itself, which prints the errors of EventHub as one line."""
+
+import os
+from typing import Any
+
+import click
+
+from eventhub import __version__
+from eventhub.data_folder import UMASK
+from eventhub.errors import EventHubError, Misconfigured
+from eventhub.masking import Masks, without_credentials
+from eventhub.terminal import printable
+
+
+class Group(click.Group):
+    """The command that holds all others."""
+
+    def __init__(self, name: str, **attributes: Any) -> None:
+        """Add `--version`; the attributes are those of a `click.Group`."""
+        super().__init__(name, **attributes)
+        click.version_option(__version__)(self)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand. `Misconfigured` ends it with status 2, other errors with status 1."""
+        os.umask(UMASK)
+        try:
+            return super().invoke(ctx)
+        except EventHubError as error:
+            masks: Masks | None = ctx.obj
+            text = f"eventhub: {error}"
+            lines = (without_credentials(text) if masks is None else masks.mask(text)).split("\n")
+            click.echo("\n".join(map(printable, lines)), err=True)
+            ctx.exit(2 if isinstance(error, Misconfigured) else 1)

@@ -1,0 +1,49 @@
+"""Loading: the arguments that name a configuration, and the configuration that they name."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eventhub import logs
+from eventhub.config import Config, load
+from eventhub.errors import Misconfigured
+from eventhub.masking import Masks
+
+FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+DATA = click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of log and tables [FILE's data/]."
+)
+
+
+def load_config(file: Path, *, data: Path | None = None, **flags: Any) -> Config:
+    """Load a file, and start logging as it says; end the process with status 2 if it is wrong.
+
+    Args:
+        file: the configuration.
+        data: the data folder, instead of the configured one.
+        flags: keys of `server:` that override the file, such as `port`; None overrides nothing.
+    """
+    overrides = {f"server.{key}": value for key, value in flags.items() if value is not None}
+    try:
+        config = load(file, data=data, overrides=overrides)
+    except Misconfigured as error:
+        # Each line begins with FILE:LINE, as compilers print it, so that editors can jump there.
+        click.echo(error.message, err=True)
+        sys.exit(2)
+    logs.configure(config.log.level, config.log.format, config.masks.mask)
+    click.get_current_context().find_root().obj = config.masks
+    sys.excepthook = _print_masked(config.masks)
+    return config
+
+
+def _print_masked(masks: Masks) -> Callable[..., None]:
+    """Return a hook that masks secrets: a traceback may quote a URL with its password."""
+
+    def print_exception(*raised: Any) -> None:
+        click.echo(masks.mask("".join(traceback.format_exception(*raised))), err=True, nl=False)
+
+    return print_exception
