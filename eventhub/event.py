@@ -36,7 +36,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     write: str
     """Id of the write, the `Nats-Msg-Id`: equal for every retry of one message.
 
-    `k...` is derived from the client's idempotency key, `w...` is random."""
+    `k...` is derived from the client's idempotency key, `w...` is random, `i...` is of a load."""
     user: str | None = None
     """Who sent it: the id of the logged-in user."""
     created: int = 0
