@@ -20,7 +20,7 @@ from eventhub.background import background
 from eventhub.errors import Rejected, Unavailable
 from eventhub.filters.query import Query
 from eventhub.metrics import SNAPSHOTS
-from eventhub.places import Places
+from eventhub.slots import Slots
 from eventhub.snapshots import Render, Snapshot
 from projections.pace import Pace
 from projections.pages import Page, pages
@@ -74,9 +74,9 @@ class DuckSnapshots:
         self._store = store
         self._projectors = {projector.channel: projector for projector in projectors}
         what = "read the projection"
-        self._small = Places(SMALL_PLACES, each=SMALL_PLACES, waiting=SMALL_WAITING, what=what)
+        self._small = Slots(SMALL_PLACES, each=SMALL_PLACES, waiting=SMALL_WAITING, what=what)
         each = max(LARGE_PLACES - 1, 1)
-        self._large = Places(LARGE_PLACES, each=each, waiting=LARGE_WAITING, what=what)
+        self._large = Slots(LARGE_PLACES, each=each, waiting=LARGE_WAITING, what=what)
         self._sizes = Sizes(store)
         self._memory = Memory(MEMORY_BYTES)
         self._room = Room(EACH_BYTES, ALL_BYTES)

@@ -11,11 +11,12 @@ import msgspec
 
 from eventhub.background import background
 from eventhub.channel import Channel
-from eventhub.delivery.broadcast import Broadcast, Line
+from eventhub.delivery.broadcast import Broadcast, Sink
 from eventhub.delivery.frames import Form
 from eventhub.delivery.live_channel import LiveChannel
+from eventhub.delivery.outlet import Stalled
 from eventhub.delivery.start import Start
-from eventhub.delivery.subscriber import Stalled, Subscriber
+from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
 from eventhub.errors import Conflict, EventHubError
 from eventhub.event import Event, StoredEvent, encode
@@ -138,9 +139,9 @@ class _Transport(asyncio.WriteTransport):
         self._write(bytes(data))
 
 
-def line_by(write: Callable[[bytes], None]) -> Line:
+def sink_by(write: Callable[[bytes], None]) -> Sink:
     """The way to a client that has no socket."""
-    return Line(_Transport(write))
+    return Sink(_Transport(write))
 
 
 class Pipe:
@@ -156,8 +157,8 @@ class Pipe:
         self.most_unsent = 0
         self._unsent = b""
         self._changed = asyncio.Event()
-        self._on_full: Callable[[], None] = lambda: None
-        self.line = line_by(self.write)
+        self.on_full: Callable[[], None] = lambda: None
+        self.sink = sink_by(self.write)
 
     @property
     def is_full(self) -> bool:
@@ -167,14 +168,11 @@ class Pipe:
         self._unsent += data
         self.most_unsent = max(self.most_unsent, len(self._unsent))
         if self.is_full:
-            self._on_full()
+            self.on_full()
 
     def push(self, data: bytes) -> None:
         if not self.is_closing:
             self.write(data)
-
-    def when_full(self, call: Callable[[], None]) -> None:
-        self._on_full = call
 
     def ping(self) -> None:
         self.pings += 1
@@ -194,7 +192,7 @@ class Pipe:
 
     def close(self) -> None:
         self.is_closing = True
-        self._on_full()
+        self.on_full()
         self._changed.set()
 
     def stall(self) -> None:

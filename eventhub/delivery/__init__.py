@@ -5,7 +5,7 @@ Replay, from a client's request to the bytes of the snapshot:
 1. `start`: where reading begins: the current rows, or a position in the log
 2. `subscriber`: reads the past, then attaches itself to the fan-out
 3. `replay`: opens a snapshot, or joins one that other readers share
-4. `folding`: the rows that are newer than a shared snapshot
+4. `fold`: the rows that are newer than a shared snapshot
 5. `frames`: makes rows and control frames bytes
 
 Live, from the feed to the sockets:
@@ -18,5 +18,6 @@ Live, from the feed to the sockets:
 6. `broadcast`: writes the bytes to all sockets of a group
 7. `io_submit`: the system call for many sockets
 
-`watches` bounds what the filters of live subscribers cost, `head` asks where the log ends.
+`outlet` is what a subscriber writes to, `live_filters` bounds what the filters of live subscribers
+cost, and `log_bounds` reads where the log begins and ends.
 """

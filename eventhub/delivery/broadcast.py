@@ -1,8 +1,8 @@
-"""Broadcast: the same bytes to a crowd of clients, in one system call where that can be (ADR-34).
+"""Broadcast: the same bytes to many sockets, in one system call where possible (ADR-34).
 
 After the kernel's work for hundreds of sockets nothing of their transports is in the processor's
-cache, so looking at each costs as much as a good part of a write. Hence a crowd knows which of its
-clients have something waiting, and nothing else of them is looked at.
+cache, so looking at each costs as much as a good part of a write. Hence a set of sinks knows which
+of them have bytes waiting, and does not look at the others.
 """
 
 import asyncio
@@ -11,135 +11,137 @@ from typing import Final
 
 import structlog
 
-from eventhub.delivery import io_submit as aio
+from eventhub.delivery import io_submit
 
 logger = structlog.get_logger(__name__)
 
-FEW: Final = 16
-"""So many clients are written to one by one: what a list costs here is not worth it."""
+MAX_ONE_BY_ONE: Final = 16
+"""Up to this many sockets are written to one by one: a system call for all would not pay."""
 
 
-class Line:
-    """The way to one client. All that it is sent goes through here, or through its crowd."""
+class Sink:
+    """The transport of one client. All that the client is sent goes through here, or its set."""
 
-    __slots__ = ("_transport", "crowd", "fd")
+    __slots__ = ("_transport", "fd", "sinks")
 
     def __init__(self, transport: asyncio.WriteTransport) -> None:
         self._transport = transport
         raw = transport.get_extra_info("socket")
         is_plain = raw is not None and transport.get_extra_info("sslcontext") is None
         self.fd: int = raw.fileno() if is_plain else -1
-        """Of the socket, if bytes go through it as they are; else -1."""
-        self.crowd: Crowd | None = None
+        """The descriptor of a socket that takes bytes unchanged, else -1."""
+        self.sinks: Sinks | None = None
+        """The set that it belongs to."""
 
     @property
     def is_busy(self) -> bool:
-        """Something waits, or everything has to go through the transport."""
+        """Bytes wait in the transport, or all bytes have to pass through it."""
         return self.fd < 0 or self._transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Write behind what waits; what the socket does not take waits too."""
+        """Write after what is waiting; what the socket does not take waits too."""
         self._transport.write(data)
-        if self.crowd is not None:
-            self.crowd.note(self)
+        if self.sinks is not None:
+            self.sinks.note(self)
 
     def leave(self) -> None:
-        """Leave the crowd, if it is in one: its descriptor may soon be another client's."""
-        if self.crowd is not None:
-            self.crowd.discard(self)
+        """Leave the set, if it is in one: its descriptor may soon be another client's."""
+        if self.sinks is not None:
+            self.sinks.discard(self)
 
 
-class Crowd:
-    """Clients that are told the same.
+class Sinks:
+    """A set of sinks that get the same bytes.
 
-    A line has to leave before its descriptor is closed: transports do that after `connection_lost`.
+    A sink has to leave before its descriptor is closed. Transports close it after they have called
+    `connection_lost`.
     """
 
     def __init__(self) -> None:
-        self._lines: dict[Line, None] = {}
-        self._busy: set[Line] = set()
-        """All for whom something waits, and some for whom nothing does any more."""
-        self._batch: aio.Batch | None = None
-        """Of all lines, while nobody comes, goes or is busy."""
+        self._all: dict[Sink, None] = {}
+        self._busy: set[Sink] = set()
+        """All sinks with bytes waiting, and some that no longer have any."""
+        self._batch: io_submit.Batch | None = None
+        """Of all sinks, until one is added, leaves or becomes busy."""
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._all)
 
-    def __iter__(self) -> Iterator[Line]:
-        """Iterate over those who are there now, whoever leaves meanwhile."""
-        return iter(tuple(self._lines))
+    def __iter__(self) -> Iterator[Sink]:
+        """Iterate over the present sinks; some may leave meanwhile."""
+        return iter(tuple(self._all))
 
-    def add(self, line: Line) -> None:
-        """Let a client in; it is in no other crowd."""
-        line.crowd = self
-        self._lines[line] = None
+    def add(self, sink: Sink) -> None:
+        """Add a sink that is in no other set."""
+        sink.sinks = self
+        self._all[sink] = None
         self._batch = None
-        self.note(line)
+        self.note(sink)
 
-    def discard(self, line: Line) -> None:
-        """Let a client go; no error if it is not there."""
-        if line.crowd is self:
-            line.crowd = None
-            del self._lines[line]
-            self._busy.discard(line)
+    def discard(self, sink: Sink) -> None:
+        """Remove a sink; no error if it is not in the set."""
+        if sink.sinks is self:
+            sink.sinks = None
+            del self._all[sink]
+            self._busy.discard(sink)
             self._batch = None
 
-    def note(self, line: Line) -> None:
-        """Take note of whether something waits for a client that was written to."""
-        if line.is_busy:
-            self._busy.add(line)
+    def note(self, sink: Sink) -> None:
+        """Note whether a sink that was written to has bytes waiting."""
+        if sink.is_busy:
+            self._busy.add(sink)
 
-    def parted(self, writer: aio.Writer) -> tuple[aio.Batch, list[Line]]:
-        """Return those who can be written to at once, and the busy ones."""
-        busy = self._busy = {line for line in self._busy if line.is_busy}
+    def split(self, writer: io_submit.Writer) -> tuple[io_submit.Batch, list[Sink]]:
+        """Return a batch of the sinks that can be written to directly, and the busy ones."""
+        busy = self._busy = {sink for sink in self._busy if sink.is_busy}
         if busy:
-            free = [line.fd for line in self._lines if line not in busy]
+            free = [sink.fd for sink in self._all if sink not in busy]
             return writer.batch(free), list(busy)
         if self._batch is None:
-            self._batch = writer.batch([line.fd for line in self._lines])
+            self._batch = writer.batch([sink.fd for sink in self._all])
         return self._batch, []
 
-    def at(self, fds: Collection[int]) -> dict[int, Line]:
-        """Return the lines of descriptors."""
-        return {line.fd: line for line in self._lines if line.fd in fds}
+    def by_descriptor(self, fds: Collection[int]) -> dict[int, Sink]:
+        """Return the sinks of some descriptors."""
+        return {sink.fd: sink for sink in self._all if sink.fd in fds}
 
 
 class Broadcast:
-    """Writes to crowds; one serves the whole process, in its event loop."""
+    """Writes to sets of sinks; one serves the whole process, in its event loop."""
 
     def __init__(self) -> None:
-        self._writer: aio.Writer | None = None
+        self._writer: io_submit.Writer | None = None
         self._is_possible = True
-        """There is such a system call, as far as is known."""
+        """The system call exists, as far as is known."""
 
-    def write(self, crowd: Crowd, data: bytes) -> None:
-        """Write to each, behind what was written to it before; never waits.
+    def write(self, sinks: Sinks, data: bytes) -> None:
+        """Write to each sink after what was written to it before; never waits.
 
-        What a socket does not take is its transport's, which tells its protocol (`pause_writing`).
+        What a socket does not take is left to its transport, which calls `pause_writing`.
         """
-        if len(crowd) <= FEW or (writer := self._open()) is None:
-            for line in crowd:
-                line.write(data)
+        if len(sinks) <= MAX_ONE_BY_ONE or (writer := self._open()) is None:
+            for sink in sinks:
+                sink.write(data)
             return
-        batch, busy = crowd.parted(writer)
+        batch, busy = sinks.split(writer)
         if left := dict(writer.write(batch, data)):
-            whole = memoryview(data)  # a copy for each who is behind would be a message of each
-            for fd, line in crowd.at(left).items():
-                line.write(whole[left[fd] :])
-        for line in busy:
-            line.write(data)
+            whole = memoryview(data)  # slices of bytes would copy the message for each slow client
+            for fd, sink in sinks.by_descriptor(left).items():
+                sink.write(whole[left[fd] :])
+        for sink in busy:
+            sink.write(data)
 
     def close(self) -> None:
-        """Give back what the kernel keeps; whoever is written to now is written to alone."""
+        """Release what the kernel keeps; later writes go to each sink alone."""
         self._is_possible = False
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
-    def _open(self) -> aio.Writer | None:
+    def _open(self) -> io_submit.Writer | None:
         if self._writer is None and self._is_possible:
             try:
-                self._writer = aio.Writer()
+                self._writer = io_submit.Writer()
             except OSError as error:
                 logger.info("broadcast_without_aio", error=error.strerror)
                 self._is_possible = False

@@ -70,4 +70,4 @@ class Fanout:
         self._delivered.inc(len(frames) * len(group.members))
         data = b"".join(frames)
         # A subscriber whose socket does not take all of it detaches itself meanwhile.
-        self._broadcast.write(group.crowd, data)
+        self._broadcast.write(group.sinks, data)

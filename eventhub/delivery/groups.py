@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from eventhub.delivery.broadcast import Crowd, Line
+from eventhub.delivery.broadcast import Sink, Sinks
 from eventhub.delivery.view import View
 from eventhub.event import StoredEvent
 from eventhub.filters.conditions import Filter
@@ -23,7 +23,7 @@ class Member(Protocol):
     position: int
 
     @property
-    def line(self) -> Line:
+    def sink(self) -> Sink:
         """Where to write. A subscriber whose line is full detaches itself."""
 
     def beat(self) -> None:
@@ -36,7 +36,7 @@ class Group:
 
     view: View
     members: dict[Member, None] = field(default_factory=dict)
-    crowd: Crowd = field(default_factory=Crowd)
+    sinks: Sinks = field(default_factory=Sinks)
     """The way to the members, so that telling many does not look at the object of each."""
     is_quiet: bool = False
     """Nothing was told since the last heartbeat."""
@@ -67,7 +67,7 @@ class Groups:
             for place in self._places(group.view.query.filter):
                 place[group] = None
         group.members[member] = None
-        group.crowd.add(member.line)
+        group.sinks.add(member.sink)
 
     def discard(self, member: Member) -> None:
         """Take a subscriber from its group, which ends with the last; no error if it has none."""
@@ -75,7 +75,7 @@ class Groups:
         if group is None:
             return
         group.members.pop(member, None)
-        group.crowd.discard(member.line)
+        group.sinks.discard(member.sink)
         if not group.members:
             del self._all[member.view.key]
             for place in self._places(group.view.query.filter):

@@ -3,14 +3,14 @@
 from eventhub.background import Background
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.fanout import Fanout
-from eventhub.delivery.head import Head
+from eventhub.delivery.live_filters import LiveFilters
+from eventhub.delivery.log_bounds import LogBounds
 from eventhub.delivery.replay import Replays
-from eventhub.delivery.watches import Watches
 from eventhub.feed import Feed
 from eventhub.ingest.receipts import Receipts
 from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import Settling
-from eventhub.places import Places
+from eventhub.slots import Slots
 from eventhub.snapshots import Snapshots
 
 MAX_LOG_READERS = 4
@@ -53,10 +53,10 @@ class LiveChannel:
         self.settling = Settling(feed.stream, self.rows, self.receipts)
         self.fanout = Fanout(feed, heartbeat, broadcast)
         self.replays = Replays(snapshots, feed, tasks)
-        self.end = Head(feed.stream)
-        self.watches = Watches()
-        self.log_readers = Places(
+        self.bounds = LogBounds(feed.stream)
+        self.live_filters = LiveFilters()
+        self.log_readers = Slots(
             MAX_LOG_READERS, each=MAX_LOG_READERS - 1, waiting=50_000, what="read the log"
         )
-        self.searches = Places(MAX_SEARCHES, each=1, waiting=20, what="search the log")
+        self.searches = Slots(MAX_SEARCHES, each=1, waiting=20, what="search the log")
         feed.listeners += [self.rows.note, self.receipts.note, self.fanout.publish]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from eventhub.background import Background
 from eventhub.delivery import frames as protocol
-from eventhub.delivery.folding import Folding
+from eventhub.delivery.fold import Fold
 from eventhub.delivery.frames import Form
 from eventhub.delivery.view import View
 from eventhub.errors import Unavailable
@@ -33,7 +33,7 @@ OPEN_SECONDS = 60.0
 """DuckDB has sorted any table and given the first rows by then, or has hung."""
 
 
-class Shape(NamedTuple):
+class RowFormat(NamedTuple):
     """What rows are made of for their readers."""
 
     name: str
@@ -42,9 +42,9 @@ class Shape(NamedTuple):
     sequenced: bool
 
 
-def shape_of(form: Form) -> Shape:
-    """Return the shape of rows that are frames."""
-    return Shape(form.value, protocol.rows(form), form.sequenced)
+def frames_format(form: Form) -> RowFormat:
+    """Return the row_format of rows that are frames."""
+    return RowFormat(form.value, protocol.rows(form), form.sequenced)
 
 
 class Key(NamedTuple):
@@ -86,26 +86,30 @@ class Replays:
 
     @asynccontextmanager
     async def open(
-        self, view: View, head: int, *, shape: Shape | None = None, client: Hashable = None
+        self, view: View, head: int, *, row_format: RowFormat | None = None, client: Hashable = None
     ) -> AsyncIterator[Past]:
         """Open the current rows of a view as of `head` or later: of a replay there is, or anew.
 
         Args:
             view: which rows.
             head: a sequence that they must have seen.
-            shape: of the rows; by default frames of the view.
+            row_format: of the rows; by default frames of the view.
             client: on whose account they are read.
 
         Raises:
             Unavailable: it cannot be read now; `slow_reader`: the block took too long.
         """
-        shape = shape or shape_of(view.form)
-        key = Key(shape.name, view.query)
+        row_format = row_format or frames_format(view.form)
+        key = Key(row_format.name, view.query)
         while True:
-            replay = self._current(key, shape, head, client)
+            replay = self._current(key, row_format, head, client)
             with replay.reading():
                 snapshot = await self._opened(replay)
-                added = None if snapshot is None else await self._added(snapshot, view, shape, head)
+                added = (
+                    None
+                    if snapshot is None
+                    else await self._added(snapshot, view, row_format, head)
+                )
                 if snapshot is not None and added is not None:
                     async with snapshot.reading() as rows:
                         yield Past(max(snapshot.sequence, head), rows, added)
@@ -113,14 +117,14 @@ class Replays:
             if snapshot is not None:
                 self._forget(replay)
 
-    def _current(self, key: Key, shape: Shape, head: int, client: Hashable) -> "_Replay":
+    def _current(self, key: Key, row_format: RowFormat, head: int, client: Hashable) -> "_Replay":
         replay = self._open.get(key)
         if replay is not None and replay.is_joinable:
             return replay
         replay = self._pending.get((key, client))
         if replay is None or not replay.is_joinable:
             replay = self._pending[key, client] = _Replay(key, client)
-            replay.task = self._tasks.spawn(self._run(replay, shape, head))
+            replay.task = self._tasks.spawn(self._run(replay, row_format, head))
         return replay
 
     async def _opened(self, replay: "_Replay") -> Snapshot | None:
@@ -136,7 +140,9 @@ class Replays:
             return None
         return replay.snapshot()
 
-    async def _added(self, snapshot: Snapshot, view: View, shape: Shape, head: int) -> bytes | None:
+    async def _added(
+        self, snapshot: Snapshot, view: View, row_format: RowFormat, head: int
+    ) -> bytes | None:
         """Return the rows since a snapshot, rendered; None if it is too old."""
         feed, position = self._feed, snapshot.sequence
         if position >= head:
@@ -147,17 +153,17 @@ class Replays:
             await feed.reached(head, JOINABLE_SECONDS)
         except TimeoutError:
             return None
-        folding = Folding(view, position)
+        fold = Fold(view, position)
         while position < head:
             events = feed.recent(position)
             if events is None:
                 return None
-            if not folding.add(stored for stored in events if stored.sequence <= head):
+            if not fold.add(stored for stored in events if stored.sequence <= head):
                 return None
             position = events[-1].sequence if events else head
             await asyncio.sleep(0)
-        rows = folding.rows(sequenced=shape.sequenced)
-        return shape.render(rows) if rows else b""
+        rows = fold.rows(sequenced=row_format.sequenced)
+        return row_format.render(rows) if rows else b""
 
     def _forget(self, replay: "_Replay") -> None:
         """Let nobody join it any more; those who read it read on."""
@@ -166,14 +172,14 @@ class Replays:
         if self._pending.get((replay.key, replay.client)) is replay:
             del self._pending[replay.key, replay.client]
 
-    async def _run(self, replay: "_Replay", shape: Shape, head: int) -> None:
+    async def _run(self, replay: "_Replay", row_format: RowFormat, head: int) -> None:
         """Hold a snapshot open as long as it is needed."""
         try:
             async with self._snapshots.read(
                 self._feed.stream.channel.name,
                 replay.key.query,
-                shape.render,
-                sequenced=shape.sequenced,
+                row_format.render,
+                sequenced=row_format.sequenced,
                 at_least=head,
                 client=replay.client,
             ) as snapshot:

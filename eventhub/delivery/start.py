@@ -63,7 +63,7 @@ async def coming(channel: LiveChannel) -> Coming:
     bounds = None
     with suppress(Unavailable, TimeoutError):
         async with asyncio.timeout(_HEAD_SECONDS):
-            bounds = await channel.end.bounds()
+            bounds = await channel.bounds.read()
     # What was answered to a writer may be ahead of the feed by a moment.
     known = max(channel.feed.head, channel.stream.newest)
     return Coming(known if bounds is None else max(known, bounds.last), bounds)
@@ -88,7 +88,7 @@ async def start_of(
     head = came.head
     if since is None:
         return Start(position=0 if view.history else None, head=head)
-    bounds = came.bounds or await channel.end.bounds()
+    bounds = came.bounds or await channel.bounds.read()
     oldest, head = bounds.first - 1, max(head, bounds.last)
     if since == "earliest":
         return Start(position=oldest, head=head, recovered=True, reason="earliest")
@@ -197,7 +197,7 @@ async def _matching(
         return found
     async with stream.follow(after) as batches:
         async for batch in batches:
-            found.extend(s.sequence for s in batch if s.sequence <= up_to and view.tells(s))
+            found.extend(s.sequence for s in batch if s.sequence <= up_to and view.shows(s))
             if batch[-1].sequence >= up_to:
                 break
             await asyncio.sleep(0)

@@ -6,16 +6,15 @@ it is only a position, and at most `MAX_UNSENT_BYTES` and one turn's events in i
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from contextlib import suppress
-from typing import Protocol
 
 import structlog
 
 from eventhub import metrics
 from eventhub.delivery import frames as protocol
-from eventhub.delivery.broadcast import Line
 from eventhub.delivery.live_channel import LiveChannel
+from eventhub.delivery.outlet import MAX_UNSENT_BYTES, Outlet
 from eventhub.delivery.start import Start, searched
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Unavailable
@@ -24,52 +23,10 @@ from eventhub.feed import turns
 
 logger = structlog.get_logger(__name__)
 
-MAX_UNSENT_BYTES = 256 << 10
-"""Above this a socket is full: its client is slower than the channel."""
 TURN_SECONDS = 300.0
 """How long one may wait for a turn to read the log."""
 READ_SECONDS = 30.0
 """How long one read of the log may take before the attempt is made again."""
-
-
-class Outlet(Protocol):
-    """The way out to a client: a WebSocket or an SSE stream."""
-
-    @property
-    def is_full(self) -> bool:
-        """More than `MAX_UNSENT_BYTES` wait for the client."""
-
-    @property
-    def is_closing(self) -> bool:
-        """Nothing more can be written."""
-
-    @property
-    def line(self) -> Line:
-        """Where others may write, until `when_full` is told."""
-
-    def push(self, data: bytes) -> None:
-        """Hand bytes to the socket at any time, unless it is closing; never waits."""
-
-    def when_full(self, call: Callable[[], None]) -> None:
-        """Have it called when the socket takes no more, for now or for good."""
-
-    def ping(self) -> None:
-        """Make the connection seen by what stands between."""
-
-    async def drain(self) -> None:
-        """Wait until the socket is not full.
-
-        Raises:
-            Stalled: the client took nothing for `server.stalled_after`.
-            ConnectionError: the connection is gone.
-        """
-
-    async def fail(self, error: EventHubError) -> None:
-        """Tell the client that reading cannot go on, and close."""
-
-
-class Stalled(ConnectionError):  # noqa: N818 - a state of the client, told by a close code
-    """The client took nothing for `server.stalled_after` seconds."""
 
 
 class Subscriber:
@@ -87,8 +44,8 @@ class Subscriber:
         self.position = 0
         self._channel = channel
         self._outlet = outlet
-        self.line = outlet.line
-        outlet.when_full(self._lag)
+        self.sink = outlet.sink
+        outlet.on_full = self._lag
         self._task: asyncio.Task[None] | None = None
         self._is_stopped = False
 

@@ -39,8 +39,8 @@ class View:
         position = self.position(stored.sequence)
         return protocol.wire(self.form, self._payload(change, stored, memo), position)
 
-    def tells(self, stored: StoredEvent) -> bool:
-        """Tell whether there is a frame for an event."""
+    def shows(self, stored: StoredEvent) -> bool:
+        """Return whether there is a frame for an event."""
         return self._decide(stored, self.query.filter) is not Change.NOTHING
 
     def position(self, sequence: int) -> Position:

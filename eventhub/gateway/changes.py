@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from eventhub.delivery.broadcast import Line
+from eventhub.delivery.broadcast import Sink
 from eventhub.delivery.frames import Form
 from eventhub.delivery.start import Start, start_of
 from eventhub.delivery.subscriber import Subscriber
@@ -33,7 +33,7 @@ class _FullError(ConnectionError):
 
 
 class _Lines(asyncio.WriteTransport):
-    """Keeps what is written: what a line in a crowd needs of a transport."""
+    """Keeps what is written: what a sink needs of a transport."""
 
     def __init__(self, keep: Callable[[bytes], None]) -> None:
         super().__init__()
@@ -53,8 +53,10 @@ class _Answer:
         self._bytes = 0
         self.is_ready = asyncio.Event()
         """There is something to answer with, or there is no more time."""
-        self.line = Line(_Lines(self.push))
+        self.sink = Sink(_Lines(self.push))
         self.is_closing = False
+        self.on_full: Callable[[], None] = lambda: None
+        """See `Outlet`; never called: the subscriber leaves as soon as there is anything."""
 
     @property
     def is_full(self) -> bool:
@@ -72,9 +74,6 @@ class _Answer:
         self._events += data.count(b"\n")
         self._bytes += len(data)
         self.is_ready.set()
-
-    def when_full(self, call: Callable[[], None]) -> None:
-        """See `Outlet`; it leaves the fan-out as soon as there is anything."""
 
     def ping(self) -> None:
         """See `Outlet`; who waits for an answer is not pinged."""
@@ -120,7 +119,7 @@ class Changes:
         seconds = wait_seconds(visit.control("_wait"))
         answer, client = _Answer(), route.client(request, visit)
         subscriber = Subscriber(view, route.channel, answer, client)
-        held = route.channel.watches.take(view, client)
+        held = route.channel.live_filters.hold(view, client)
         async with while_connected(request), while_valid(visit.expires_at):
             start = await start_of(visit.control("_since"), view, route.channel)
             _check_recovered(start)

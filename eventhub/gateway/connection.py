@@ -15,9 +15,9 @@ from aiohttp.http_websocket import WSMsgType
 
 from eventhub.config import Server
 from eventhub.delivery import frames as protocol
-from eventhub.delivery.broadcast import Line
+from eventhub.delivery.broadcast import Sink
 from eventhub.delivery.frames import Form
-from eventhub.delivery.subscriber import Stalled
+from eventhub.delivery.outlet import Stalled
 from eventhub.errors import Close, EventHubError, Expired, Rejected
 from eventhub.gateway.incoming import Frames
 from eventhub.gateway.large import LARGE_BYTES, Large, Ticket
@@ -83,17 +83,22 @@ class Connection:
         return self._out.is_closing
 
     @property
-    def line(self) -> Line:
+    def sink(self) -> Sink:
         """See `Outlet`."""
-        return self._out.line
+        return self._out.sink
 
     def push(self, data: bytes) -> None:
         """See `Outlet`."""
         self._out.push(data)
 
-    def when_full(self, call: Callable[[], None]) -> None:
+    @property
+    def on_full(self) -> Callable[[], None]:
         """See `Outlet`."""
-        self._out.when_full(call)
+        return self._out.on_full
+
+    @on_full.setter
+    def on_full(self, call: Callable[[], None]) -> None:
+        self._out.on_full = call
 
     def abort(self) -> None:
         """End it at once: the client did not take its goodbye."""

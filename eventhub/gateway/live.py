@@ -154,7 +154,7 @@ class Live:
             return web.Response(headers=route.cors(request), content_type="text/event-stream")
         client = route.client(request, visit)
         with ExitStack() as held:
-            held.enter_context(route.channel.watches.take(view, client))
+            held.enter_context(route.channel.live_filters.hold(view, client))
             connection = SseConnection()
             headers = {**route.endpoint.config.headers, **route.cors(request)}
             await connection.open(request, route.shared.server, headers)
@@ -188,7 +188,7 @@ class Live:
 def _subscriber(
     route: Route, view: View, client: str, connection: WebSocketConnection, held: ExitStack
 ) -> Subscriber:
-    held.enter_context(route.channel.watches.take(view, client))
+    held.enter_context(route.channel.live_filters.hold(view, client))
     return Subscriber(view, route.channel, connection, client)
 
 

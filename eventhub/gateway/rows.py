@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from eventhub.delivery.frames import Form
-from eventhub.delivery.replay import Shape
+from eventhub.delivery.replay import RowFormat
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
@@ -46,9 +46,9 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
 async def _rows(
     route: Route, request: web.Request, view: View, encoding: "Encoding", client: str
 ) -> web.StreamResponse:
-    head = (await route.channel.end.bounds()).last
-    shape = Shape(encoding.content_type, encoding.render, sequenced=False)
-    async with route.channel.replays.open(view, head, shape=shape, client=client) as past:
+    head = (await route.channel.bounds.read()).last
+    row_format = RowFormat(encoding.content_type, encoding.render, sequenced=False)
+    async with route.channel.replays.open(view, head, row_format=row_format, client=client) as past:
         response = web.StreamResponse(headers=_headers(route, request))
         response.content_type = encoding.content_type
         response.charset = "utf-8"

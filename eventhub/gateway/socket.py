@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from eventhub.delivery.broadcast import Line
-from eventhub.delivery.subscriber import MAX_UNSENT_BYTES, Stalled
+from eventhub.delivery.broadcast import Sink
+from eventhub.delivery.outlet import MAX_UNSENT_BYTES, Stalled
 from eventhub.gateway.server import Visitor
 
 KEEPALIVE_IDLE_SECONDS = 60
@@ -37,13 +37,13 @@ class Socket(asyncio.Protocol):
         "_is_shut",
         "_on_data",
         "_on_drained",
-        "_on_full",
         "_on_gone",
         "_on_lost",
         "_stalled_after",
         "_transport",
         "is_full",
-        "line",
+        "on_full",
+        "sink",
     )
 
     def __init__(
@@ -59,10 +59,11 @@ class Socket(asyncio.Protocol):
         self._stalled_after = stalled_after
         self._on_data = on_data
         self._on_lost = on_lost
-        self._on_full: Callable[[], None] = _nothing
+        self.on_full: Callable[[], None] = _nothing
+        """See `Outlet`."""
         self._on_drained: Callable[[], None] = _nothing
         self._is_listening = True
-        self.line = Line(self._transport)
+        self.sink = Sink(self._transport)
         """What all that the client is sent goes through."""
         self._is_shut = False
         self._drained: asyncio.Future[None] | None = None
@@ -80,11 +81,7 @@ class Socket(asyncio.Protocol):
     def push(self, data: bytes) -> None:
         """See `Outlet`."""
         if not (self._is_shut or self._transport.is_closing()):
-            self.line.write(data)
-
-    def when_full(self, call: Callable[[], None]) -> None:
-        """See `Outlet`."""
-        self._on_full = call
+            self.sink.write(data)
 
     def when_drained(self, call: Callable[[], None]) -> None:
         """Have it called each time that the socket is no longer full."""
@@ -99,7 +96,7 @@ class Socket(asyncio.Protocol):
     def shut(self) -> None:
         """Write no more frames: a close frame is the last (RFC 6455 section 5.5.1)."""
         self._is_shut = True
-        self._on_full()
+        self.on_full()
 
     async def drain(self) -> None:
         """Wait until the socket is not full; see `Outlet.drain`."""
@@ -141,7 +138,7 @@ class Socket(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Note that the client is behind."""
         self.is_full = True
-        self._on_full()
+        self.on_full()
 
     def resume_writing(self) -> None:
         """Wake who waits for the client."""
@@ -153,10 +150,10 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake who waits for the client: it is gone."""
-        self.line.leave()
+        self.sink.leave()
         self._on_drained = _nothing
         self.resume_writing()
-        self._on_full = _nothing  # else this object and a subscriber keep each other
+        self.on_full = _nothing  # else this object and a subscriber keep each other
         self._on_gone()
         self._on_lost()
 

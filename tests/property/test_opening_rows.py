@@ -22,7 +22,7 @@ from eventhub.delivery import replay as module
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.frames import Form
 from eventhub.delivery.live_channel import LiveChannel
-from eventhub.delivery.replay import Shape
+from eventhub.delivery.replay import RowFormat
 from eventhub.delivery.start import start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
@@ -94,9 +94,11 @@ class Hub:
         return pipe.frames
 
     async def got(self, view: View) -> list[Frame]:
-        shape = Shape("lines", lambda rows: b"".join(row + b"\n" for row in rows), sequenced=False)
-        head = (await self.channel.end.bounds()).last
-        async with self.channel.replays.open(view, head, shape=shape) as past:
+        row_format = RowFormat(
+            "lines", lambda rows: b"".join(row + b"\n" for row in rows), sequenced=False
+        )
+        head = (await self.channel.bounds.read()).last
+        async with self.channel.replays.open(view, head, row_format=row_format) as past:
             assert past.sequence >= head
             data = b"".join([part async for part in past.parts()])
         return [msgspec.json.decode(line) for line in data.splitlines()]

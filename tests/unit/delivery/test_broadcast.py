@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventhub.delivery import broadcast as broadcast_module
-from eventhub.delivery import io_submit as aio
-from eventhub.delivery.broadcast import FEW, Broadcast, Crowd, Line
+from eventhub.delivery import io_submit
+from eventhub.delivery.broadcast import MAX_ONE_BY_ONE, Broadcast, Sink, Sinks
 
 SOCKET_BYTES = 4096
 """What the kernel is asked to keep for each; it takes several times as much."""
@@ -56,10 +56,10 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast("asyncio.Transport", transport)
         self.counting = Counting(self.transport)
-        self.line = Line(self.counting)
+        self.sink = Sink(self.counting)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.line.leave()
+        self.sink.leave()
         self.is_lost = True
 
     def hear(self, end: socket.socket) -> None:
@@ -97,10 +97,10 @@ async def clients(count: int) -> AsyncIterator[list[Client]]:
         yield found
 
 
-def crowd(found: Sequence[Client]) -> Crowd:
-    made = Crowd()
+def sinks_of(found: Sequence[Client]) -> Sinks:
+    made = Sinks()
     for client in found:
-        made.add(client.line)
+        made.add(client.sink)
     return made
 
 
@@ -122,7 +122,7 @@ def test_each_gets_all_that_was_written_to_it_in_order(
 
     async def scenario() -> None:
         async with clients(5) as found:
-            broadcast, everybody = Broadcast(), crowd(found)
+            broadcast, everybody = Broadcast(), sinks_of(found)
             if is_alone:
                 broadcast.close()
             with closing(broadcast):
@@ -138,19 +138,19 @@ def test_each_gets_all_that_was_written_to_it_in_order(
                     if what == "all":
                         broadcast.write(everybody, data)
                     elif what == "one":
-                        concerned[0].line.write(data)
+                        concerned[0].sink.write(data)
                     else:  # one leaves, and comes back when it has more than it was told
-                        everybody.discard(concerned[0].line)
-                        concerned[0].line.write(data)
-                        everybody.add(concerned[0].line)
+                        everybody.discard(concerned[0].sink)
+                        concerned[0].sink.write(data)
+                        everybody.add(concerned[0].sink)
                     for client in concerned:
                         client.expected += data
                 for client in found:
                     assert await client.received(len(client.expected)) == client.expected
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(broadcast_module, "FEW", 0)
-        patch.setattr(aio, "MAX_WRITES", at_once)
+        patch.setattr(broadcast_module, "MAX_ONE_BY_ONE", 0)
+        patch.setattr(io_submit, "MAX_WRITES", at_once)
         LOOPS[loop](scenario())
 
 
@@ -159,9 +159,9 @@ def test_who_is_free_costs_no_call_of_its_own(loop: str) -> None:
     """And who has something waiting is written to by its transport."""
 
     async def scenario() -> None:
-        async with clients(FEW + 4) as found:
-            everybody, full = crowd(found), found[3]
-            full.line.write(b"x" * (1 << 20))
+        async with clients(MAX_ONE_BY_ONE + 4) as found:
+            everybody, full = sinks_of(found), found[3]
+            full.sink.write(b"x" * (1 << 20))
             assert full.transport.get_write_buffer_size()
             with closing(Broadcast()) as broadcast:
                 for _ in range(2):
@@ -182,20 +182,20 @@ def test_who_is_free_costs_no_call_of_its_own(loop: str) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_who_is_gone_is_noticed_and_keeps_nobody_from_anything(loop: str) -> None:
     async def scenario() -> None:
-        async with clients(FEW + 4) as found:
+        async with clients(MAX_ONE_BY_ONE + 4) as found:
             gone, aborted = found[2], found[5]
             gone.end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             gone.end.close()  # a reset, which the loop has not seen when it is written to
             aborted.transport.abort()
             others = [client for client in found if client not in (gone, aborted)]
             with closing(Broadcast()) as broadcast:
-                everybody = crowd(found)
+                everybody = sinks_of(found)
                 broadcast.write(everybody, b"hello")
                 for client in others:
                     assert await client.received(5) == b"hello"
                 while not (gone.is_lost and aborted.is_lost):
                     await asyncio.sleep(0)
-                assert set(everybody) == {client.line for client in others}
+                assert set(everybody) == {client.sink for client in others}
                 broadcast.write(everybody, b"again")
             for client in others:
                 assert await client.received(5) == b"again"
@@ -209,8 +209,8 @@ def test_who_gets_the_descriptor_of_one_who_left_is_told_nothing(loop: str) -> N
         with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as newcomer:
             newcomer.connect(listener.getsockname())
             newcomer.settimeout(DEADLINE_SECONDS)
-            async with clients(FEW + 4) as found:
-                everybody, left = crowd(found), found[3]
+            async with clients(MAX_ONE_BY_ONE + 4) as found:
+                everybody, left = sinks_of(found), found[3]
                 with closing(Broadcast()) as broadcast:
                     broadcast.write(everybody, b"hello")
                     left.transport.abort()
@@ -219,9 +219,9 @@ def test_who_gets_the_descriptor_of_one_who_left_is_told_nothing(loop: str) -> N
                     await asyncio.sleep(0)  # it is closed after that
                     with ExitStack() as accepted:
                         at = accepted.enter_context(listener.accept()[0])
-                        while at.fileno() < left.line.fd:  # the lowest that is free
+                        while at.fileno() < left.sink.fd:  # the lowest that is free
                             at = accepted.enter_context(at.dup())
-                        assert at.fileno() == left.line.fd
+                        assert at.fileno() == left.sink.fd
                         broadcast.write(everybody, b"secret")
                         at.sendall(b"welcome")
                         assert newcomer.recv(100) == b"welcome"
@@ -232,9 +232,9 @@ def test_who_gets_the_descriptor_of_one_who_left_is_told_nothing(loop: str) -> N
 async def test_without_such_a_call_everybody_is_written_to_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(aio, "_CALLS", {})
-    async with clients(FEW + 1) as found:
-        broadcast, everybody = Broadcast(), crowd(found)
+    monkeypatch.setattr(io_submit, "_CALLS", {})
+    async with clients(MAX_ONE_BY_ONE + 1) as found:
+        broadcast, everybody = Broadcast(), sinks_of(found)
         with structlog.testing.capture_logs() as logs:
             for _ in range(2):
                 broadcast.write(everybody, b"hello")
@@ -246,10 +246,10 @@ async def test_without_such_a_call_everybody_is_written_to_alone(
 async def test_what_is_no_descriptor_hinders_nobody() -> None:
     """The kernel stops at it: what comes after it in the list is said not to be written."""
     async with clients(3) as found:
-        first, other, last = (client.line.fd for client in found)
+        first, other, last = (client.sink.fd for client in found)
         none = os.dup(other)
         os.close(none)
-        with closing(aio.Writer()) as writer:
+        with closing(io_submit.Writer()) as writer:
             batch = writer.batch
             assert writer.write(batch([first, none, last]), b"hello") == [(none, 0), (last, 0)]
             assert writer.write(batch([none, first]), b"again") == [(none, 0), (first, 0)]
@@ -265,7 +265,7 @@ def test_what_the_kernel_kept_is_given_back() -> None:
         return Path("/proc/self/maps").read_text().count("[aio]")
 
     before = kept()
-    writer = aio.Writer()
+    writer = io_submit.Writer()
     assert kept() == before + 1
     writer.close()
     assert kept() == before
@@ -277,6 +277,6 @@ async def test_what_is_encrypted_or_no_socket_goes_through_its_transport() -> No
             return {"socket": found[0].end, "sslcontext": object()}.get(name, default)
 
     async with clients(1) as found:
-        assert Line(Encrypted()).fd == -1
-        assert Line(asyncio.Transport()).fd == -1
-        assert Line(found[0].transport).fd >= 0
+        assert Sink(Encrypted()).fd == -1
+        assert Sink(asyncio.Transport()).fd == -1
+        assert Sink(found[0].transport).fd >= 0

@@ -28,9 +28,9 @@ from tests.subscribing import (
     append,
     eventually,
     history,
-    line_by,
     parse_frames,
     reading,
+    sink_by,
     turns,
 )
 
@@ -98,7 +98,7 @@ class Listener:
     beats: int = 0
 
     def __post_init__(self) -> None:
-        self.line = line_by(self.write)
+        self.sink = sink_by(self.write)
 
     def write(self, data: bytes) -> None:
         self.told.append(data)

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from eventhub.delivery import subscriber as subscriber_module
 from eventhub.delivery.frames import Form
+from eventhub.delivery.outlet import MAX_UNSENT_BYTES
 from eventhub.delivery.start import Start, start_of
-from eventhub.delivery.subscriber import MAX_UNSENT_BYTES, Subscriber
+from eventhub.delivery.subscriber import Subscriber
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import Position, StoredEvent
 from eventhub.memory import MemoryStream

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from eventhub.delivery.broadcast import Crowd
+from eventhub.delivery.broadcast import Sinks
 from eventhub.gateway.socket import Socket
 
 DEADLINE_SECONDS = 10.0
@@ -14,19 +14,19 @@ HANDSHAKE = (
 )
 
 
-async def test_who_is_lost_has_left_its_crowd_before_anybody_hears_of_it() -> None:
+async def test_a_lost_socket_has_left_its_set_before_its_owner_is_notified() -> None:
     """Its descriptor may soon be another client's, whatever its owner does then."""
-    crowd, here, gone = Crowd(), asyncio.Event(), asyncio.Event()
+    sinks, here, gone = Sinks(), asyncio.Event(), asyncio.Event()
     left_behind: list[int] = []
 
     def on_lost() -> None:
-        left_behind.append(len(crowd))
+        left_behind.append(len(sinks))
         gone.set()
 
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.WebSocketResponse()
         await response.prepare(request)
-        crowd.add(Socket(request, DEADLINE_SECONDS, lambda data: None, on_lost).line)
+        sinks.add(Socket(request, DEADLINE_SECONDS, lambda data: None, on_lost).sink)
         here.set()
         return response
 
@@ -39,7 +39,7 @@ async def test_who_is_lost_has_left_its_crowd_before_anybody_hears_of_it() -> No
         _, writer = await asyncio.open_connection(*runner.addresses[0])
         writer.write(HANDSHAKE)
         await here.wait()
-        assert len(crowd) == 1
+        assert len(sinks) == 1
         writer.transport.abort()
         await gone.wait()
     await runner.cleanup()

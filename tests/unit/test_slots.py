@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventhub.errors import Unavailable
-from eventhub.places import Places
+from eventhub.slots import Slots
 from tests.subscribing import turns
 
 
-def places(count: int = 1, each: int = 1, waiting: int = 10) -> Places:
-    return Places(count, each=each, waiting=waiting, what="read")
+def places(count: int = 1, each: int = 1, waiting: int = 10) -> Slots:
+    return Slots(count, each=each, waiting=waiting, what="read")
 
 
 @asynccontextmanager
-async def crowd(shared: Places, names: str, done: list[str]) -> AsyncIterator[None]:
+async def crowd(shared: Slots, names: str, done: list[str]) -> AsyncIterator[None]:
     """Have clients of one letter work, one turn of the loop each; note in which order."""
 
     async def work(name: str) -> None:
@@ -63,7 +63,7 @@ async def test_who_waits_too_often_is_told_so_and_others_are_not_concerned() -> 
             task.cancel()
 
 
-async def take(shared: Places, name: str) -> None:
+async def take(shared: Slots, name: str) -> None:
     async with shared.take(name, 10):
         pass
 

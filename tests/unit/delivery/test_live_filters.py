@@ -7,10 +7,10 @@ import pytest
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from eventhub.delivery import watches as module
+from eventhub.delivery import live_filters as module
 from eventhub.delivery.frames import Form
+from eventhub.delivery.live_filters import LiveFilters
 from eventhub.delivery.view import View
-from eventhub.delivery.watches import Watches
 from eventhub.errors import Rejected, Unavailable
 from eventhub.filters.query import parse
 from eventhub.filters.weight import MAX_MATCHES, MAX_VALUES, check_filter
@@ -22,12 +22,12 @@ def view(**args: list[str]) -> View:
     return View(Form.BARE, parse(args, CHANNEL.columns), history=False, epoch="e")
 
 
-def taken(watches: Watches, held: ExitStack, client: str, **args: str) -> int:
+def taken(filters: LiveFilters, held: ExitStack, client: str, **args: str) -> int:
     """Listen with ever other filters, `N` in them is a number; return how many were let in."""
     for number in count():
         values = {key: [value.replace("N", str(number))] for key, value in args.items()}
         try:
-            held.enter_context(watches.take(view(**values), client))
+            held.enter_context(filters.hold(view(**values), client))
         except Unavailable as error:
             return number if error.code == "too_many_reads" else -1
         if number == 9000:
@@ -49,33 +49,33 @@ def taken(watches: Watches, held: ExitStack, client: str, **args: str) -> int:
     ],
 )
 def test_different_filters_of_one_client_are_limited(args: dict[str, str], most: int) -> None:
-    watches = Watches()
+    filters = LiveFilters()
     with ExitStack() as held:
-        assert 10 < taken(watches, held, "one", **args) <= most
-        held.enter_context(watches.take(view(), "one"))
-        assert taken(watches, held, "other", **args) > 10
+        assert 10 < taken(filters, held, "one", **args) <= most
+        held.enter_context(filters.hold(view(), "one"))
+        assert taken(filters, held, "other", **args) > 10
     with ExitStack() as held:
-        assert taken(watches, held, "one", **args) > 10
+        assert taken(filters, held, "one", **args) > 10
 
 
 def test_many_filters_of_one_equality_and_equal_ones_are_not() -> None:
-    watches = Watches()
+    filters = LiveFilters()
     with ExitStack() as held:
-        assert taken(watches, held, "one", topic="N") == 9000
-        assert taken(watches, held, "one", **{"votes>": "5"}) == 9000
+        assert taken(filters, held, "one", topic="N") == 9000
+        assert taken(filters, held, "one", **{"votes>": "5"}) == 9000
 
 
 def test_all_clients_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ALL_UNITS", 2 * module.CLIENT_UNITS)
-    watches = Watches()
+    filters = LiveFilters()
     with ExitStack() as held:
-        first = taken(watches, held, "one", **{"votes>": "N"})
+        first = taken(filters, held, "one", **{"votes>": "N"})
         # Equal filters of others cost nothing more.
-        assert taken(watches, held, "two", **{"votes>": "N"}) == first
-        second = taken(watches, held, "two", **{"votes<": "N"})
+        assert taken(filters, held, "two", **{"votes>": "N"}) == first
+        second = taken(filters, held, "two", **{"votes<": "N"})
         assert second == 0
-        assert taken(watches, held, "three", **{"votes<": "N"}) == first
-        assert taken(watches, held, "four", **{"id!": "N"}) < first // 10
+        assert taken(filters, held, "three", **{"votes<": "N"}) == first
+        assert taken(filters, held, "four", **{"id!": "N"}) < first // 10
 
 
 @pytest.mark.parametrize(

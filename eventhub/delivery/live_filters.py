@@ -1,8 +1,8 @@
-"""Watches: how much work each message is for the filters that clients listen with.
+"""Live filters: a bound on what the filters of live subscribers cost for each message.
 
-Subscribers of equal filters are asked once, so equal ones weigh nothing more. Filters that only an
-equality decides weigh nothing: what they do not match is not asked. Others have a bound for each
-client and one for all.
+A filter is applied once for all subscribers that share it, so further subscribers cost nothing. A
+filter that is a single equality costs nothing either: groups are found by the value. The others
+have a bound for each client and one for all clients together.
 """
 
 from collections import Counter
@@ -15,13 +15,13 @@ from eventhub.errors import Unavailable
 from eventhub.filters.weight import live_weight
 
 CLIENT_UNITS = 8000
-"""Of one client in one table: 2,600 filters of one comparison, or 360 text matches (2 ms)"""
+"""Of one client in one table: 2,600 filters of one comparison, or 360 text matches (2 ms)."""
 ALL_UNITS = 20_000
-"""Of all: 5 ms for a message."""
+"""Of all clients in one table: 5 ms for a message."""
 
 
-class Watches:
-    """What the filters of one channel's subscribers weigh."""
+class LiveFilters:
+    """The filters of one channel's subscribers, and their weight."""
 
     def __init__(self) -> None:
         self._views: Counter[Hashable] = Counter()
@@ -31,11 +31,12 @@ class Watches:
         self._all_units = 0
 
     @contextmanager
-    def take(self, view: View, client: Hashable) -> Iterator[None]:
-        """Count a subscriber for the length of a block.
+    def hold(self, view: View, client: Hashable) -> Iterator[None]:
+        """Count a subscriber's filter for the length of a block.
 
         Raises:
-            Unavailable: `too_many_reads`: its client, or all together, listen with too much.
+            Unavailable: `too_many_reads`: the filters of its client, or of all clients together,
+                cost too much.
         """
         units = live_weight(view.query)
         if not units:
@@ -52,8 +53,8 @@ class Watches:
         is_known = self._by_client[client, view.key] > 0
         if not is_known and self._units[client] + units > CLIENT_UNITS:
             raise Unavailable(
-                "you listen with too many different filters already: use = in them, or the same"
-                " filter more often, or close some connections",
+                "you listen with too many different filters: use = in them, repeat the same"
+                " filter, or close some connections",
                 code="too_many_reads",
             )
         if not self._views[view.key] and self._all_units + units > ALL_UNITS:
@@ -64,17 +65,17 @@ class Watches:
             )
 
     def _count(self, key: Hashable, client: Hashable, units: int, step: int) -> None:
-        """Begin to count a subscriber (1), or stop (-1)."""
-        if _turns(self._views, key, step):
+        """Add a subscriber (step 1), or remove one (-1)."""
+        if _is_edge(self._views, key, step):
             self._all_units += step * units
-        if _turns(self._by_client, (client, key), step):
+        if _is_edge(self._by_client, (client, key), step):
             self._units[client] += step * units
             if not self._units[client]:
                 del self._units[client]
 
 
-def _turns(counter: Counter[Any], key: Hashable, step: int) -> bool:
-    """Count, and tell whether it was the first to come or the last to go."""
+def _is_edge(counter: Counter[Any], key: Hashable, step: int) -> bool:
+    """Count, and return whether it was the first to come or the last to go."""
     counter[key] += step
     is_edge: bool = counter[key] == max(step, 0)
     if not counter[key]:

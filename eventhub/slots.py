@@ -1,7 +1,7 @@
-"""Places: work that few may do at once, shared fairly by all who want to.
+"""Slots: work of which little may run at once, shared fairly between clients.
 
-Who asks for more waits behind itself, not before others: clients take turns. A client has only so
-many places at once, and only so many that wait.
+Waiting clients take turns: a client that asks often waits behind its own requests, not ahead of
+other clients. The slots and the waiting requests of each client are bounded.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from eventhub.errors import Unavailable
 
 
-class Places:
-    """A number of places.
+class Slots:
+    """A number of slots.
 
     Args:
-        count: places in all.
-        each: of them for one client at once.
-        waiting: of one client who may wait; more are refused.
+        count: slots in all.
+        each: slots that one client may hold at once.
+        waiting: requests of one client that may wait; further ones are refused.
         what: names the work in errors, as in "too many others read the projection".
     """
 
@@ -29,15 +29,15 @@ class Places:
         self._what = what
         self._taken: Counter[Hashable] = Counter()
         self._queues: dict[Hashable, deque[asyncio.Future[None]]] = {}
-        """Those who wait, by client; the client whose turn it is next comes first."""
+        """Waiting requests by client; the client whose turn it is next comes first."""
 
     @asynccontextmanager
     async def take(self, client: Hashable, timeout: float) -> AsyncIterator[None]:
-        """Have a place for the length of a block; wait for it if need be.
+        """Hold a slot for the length of a block, after waiting for it if necessary.
 
         Raises:
-            Unavailable: `too_many_reads`: too many of this client wait already; `unavailable`: it
-                was not its turn within `timeout` seconds.
+            Unavailable: `too_many_reads`: too many requests of this client wait already;
+                `unavailable`: no slot became free for it within `timeout` seconds.
         """
         await self._acquire(client, timeout)
         try:
@@ -62,13 +62,13 @@ class Places:
                 await turn
         except TimeoutError:
             self._give_up(client, turn)
-            raise Unavailable(f"too many others {self._what}") from None
+            raise Unavailable(f"too many others {self._what}: try again later") from None
         except BaseException:
             self._give_up(client, turn)
             raise
 
     def _give_up(self, client: Hashable, turn: asyncio.Future[None]) -> None:
-        """Leave the queue; a place that was given in this very moment goes on to the next."""
+        """Leave the queue; a slot that was granted at this very moment goes on to the next."""
         if turn.done() and not turn.cancelled():
             self._release(client)
             return
@@ -87,19 +87,15 @@ class Places:
         self._taken[client] -= 1
         if not self._taken[client]:
             del self._taken[client]
-        self._next()
-
-    def _next(self) -> None:
-        """Give free places to those whose turn it is."""
-        for client in list(self._queues):
+        for waiting in list(self._queues):
             if not self._free:
                 return
-            if self._taken[client] >= self._each:
+            if self._taken[waiting] >= self._each:
                 continue
-            queue = self._queues.pop(client)
+            queue = self._queues.pop(waiting)
             turn = queue.popleft()
             if queue:
-                self._queues[client] = queue  # behind all others
+                self._queues[waiting] = queue  # behind all others
             if not turn.done():
-                self._grant(client)
+                self._grant(waiting)
                 turn.set_result(None)
