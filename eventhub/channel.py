@@ -9,12 +9,12 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from decimal import Decimal
 
+from eventhub.characters import CONTROL
 from eventhub.columns import Columns
 from eventhub.config import Config, MessageEndpoint
 from eventhub.errors import Misconfigured, Rejected
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 MAX_ID_LENGTH = 200
 
 
@@ -35,7 +35,7 @@ def checked_id(value: object) -> str:
         value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_LENGTH:
         raise Rejected("bad_id", f"id must be text of 1 to {MAX_ID_LENGTH} characters", column="id")
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         raise Rejected("bad_id", "id must not have control characters", column="id")
     return value
 

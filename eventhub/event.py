@@ -7,15 +7,14 @@ member is the CRC-32 of everything before it: what a disk or a wire flips is fou
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 
 from eventhub.columns import Columns
 from eventhub.errors import Damaged
+from eventhub.methods import Method
 
-Method = Literal["POST", "PUT", "DELETE"]
-METHODS: tuple[Method, ...] = ("POST", "PUT", "DELETE")
 VERSION = 1
 POSITION_HEADER = "EventHub-Position"
 """Of an HTTP answer with rows: what `_since` continues from."""

@@ -8,9 +8,10 @@ import msgspec
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from eventhub.event import Event, Method, StoredEvent, encode
+from eventhub.event import Event, StoredEvent, encode
 from eventhub.filters.query import Query, parse
 from eventhub.memory import MemoryStream
+from eventhub.methods import Method
 from eventhub.snapshots import Snapshot, Snapshots
 from eventhub.stream import EventStream
 from projections.listing import StoreListing

@@ -5,7 +5,6 @@ resolves to is checked, and that address is connected to; proxies of the environ
 A redirect is followed only on the same host.
 """
 
-import re
 import socket
 import ssl
 import time
@@ -20,6 +19,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import idna
 
 from eventhub.alerts.sources import MAX_BYTES
+from eventhub.characters import CONTROL
 from eventhub.errors import Rejected, Unavailable
 
 DOWNLOAD_SECONDS = 20.0
@@ -29,7 +29,6 @@ MAX_REDIRECTS = 5
 _TRY_LATER = frozenset((408, 425, 429))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _PORTS = {"http": 80, "https": 443}
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NAT64 = IPv6Address("64:ff9b::")
 
 
@@ -61,7 +60,7 @@ class _Target:
             host, port = parts.hostname or "", parts.port
         except ValueError as error:
             raise Rejected("refused", f"{url!r} is no URL: {error}") from error
-        if _CONTROL.search(url) or parts.scheme not in _PORTS or not host or "@" in parts.netloc:
+        if CONTROL.search(url) or parts.scheme not in _PORTS or not host or "@" in parts.netloc:
             raise Rejected("refused", f"{url!r} is no http or https URL of a host")
         if not host.isascii():
             try:

@@ -1,5 +1,7 @@
 """Words: the one table of what is true and what is false, in messages and in filters."""
 
+from typing import Any
+
 from eventhub.columns import numbers
 
 TRUE = frozenset(("true", "t", "yes", "y", "on"))
@@ -18,3 +20,13 @@ def boolean(text: str) -> bool:
     if word in FALSE:
         return False
     return bool(numbers.exact(word))
+
+
+def is_false(value: Any) -> bool:
+    """Tell whether a JSON value is false: `false`, a word for it, or 0."""
+    if isinstance(value, str):
+        try:
+            return not boolean(value)
+        except ValueError:
+            return False
+    return isinstance(value, int | float) and value == 0

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from eventhub.columns import numbers
+from eventhub.columns import numbers, words
 from eventhub.errors import Rejected
-from eventhub.event import METHODS, Method
 from eventhub.filters.arguments import GRAMEX_CONTROLS, Unknown, nearest, shown
 from eventhub.ingest.receipts import NOBODY, Owner, digest_of, write_id
+from eventhub.methods import METHODS, Method
 
 _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
@@ -102,7 +102,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             earlier=write_id(key) if key is not None and owner.is_new else None,
             if_sequence=_if_sequence(raw.get("_if_seq")),
             precondition=precondition,
-            alert=raw.get("_alert") not in (False, "false", "0"),
+            alert=not words.is_false(raw.get("_alert")),
         )
 
 

@@ -17,7 +17,6 @@ from eventhub import metrics
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
 from eventhub.errors import Conflict, EventHubError, Expired, Rejected
-from eventhub.event import METHODS
 from eventhub.hooks import Handler, Hooks
 from eventhub.ingest.command import Command, Precondition
 from eventhub.ingest.draft import Draft, Drafting
@@ -25,6 +24,7 @@ from eventhub.ingest.receipts import NOBODY, Owner, Receipt
 from eventhub.ingest.settling import Settling
 from eventhub.ingest.slices import SLICE_SECONDS, Slices
 from eventhub.logs import limited
+from eventhub.methods import METHODS
 from eventhub.stream import Appended, EventStream, WrongSequence
 
 MAX_REFUSED = 1_000

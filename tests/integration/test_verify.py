@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from eventhub.event import Method, StoredEvent
+from eventhub.event import StoredEvent
 from eventhub.memory import MemoryStream
+from eventhub.methods import Method
 from projections.listing_server import ListingServer, RemoteListing, is_served
 from projections.projector import rebuild
 from projections.store import Store

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Damaged
 from eventhub.event import (
-    METHODS,
     Event,
     Position,
     SealedEvent,
@@ -19,6 +18,7 @@ from eventhub.event import (
     decode,
     encode,
 )
+from eventhub.methods import METHODS
 
 COLUMNS = Columns([Column("body"), Column("size", Kind.INTEGER)])
 JSON = st.recursive(

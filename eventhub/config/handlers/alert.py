@@ -3,12 +3,13 @@
 import re
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from eventhub.config.reading import Struct, read_struct
 from eventhub.config.tree import Findings, Node
+from eventhub.methods import Method
 
 _GRAMEX = frozenset(["data", "each", "notify", "schedule", "user"])
 
@@ -16,9 +17,7 @@ _GRAMEX = frozenset(["data", "each", "notify", "schedule", "user"])
 class Alert(Struct, frozen=True):
     """`alert:` of an endpoint (docs/alerts.md); texts are Jinja2 templates over the message."""
 
-    methods: list[Literal["POST", "PUT", "DELETE"]] = msgspec.field(
-        default_factory=lambda: ["POST"]
-    )
+    methods: list[Method] = msgspec.field(default_factory=lambda: ["POST"])
     to: str | list[str] | None = None
     cc: str | list[str] | None = None
     bcc: str | list[str] | None = None

@@ -20,10 +20,10 @@ from eventhub.errors import Misconfigured
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
 from eventhub.filters.arguments import Unknown
 from eventhub.masking import without_credentials
+from eventhub.methods import METHODS
 
 TimestampWord = Literal["client", "hub", "z"]
 
-_METHODS = ("POST", "PUT", "DELETE")
 _AUTH_KEYS = ("membership", "condition")
 _GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
 
@@ -175,8 +175,8 @@ def _message_default(node: Node, path: str, findings: Findings) -> dict[str, dic
     defaults: dict[str, dict[str, Any]] = {}
     for name, section in findings.mapping(node, path).items():
         method = name.upper()
-        if method not in _METHODS or method in defaults:
-            findings.unknown(section, path, name, _METHODS)
+        if method not in METHODS or method in defaults:
+            findings.unknown(section, path, name, METHODS)
             continue
         where = joined(path, name)
         defaults[method] = {

@@ -1,0 +1,26 @@
+"""One table says which words are true and which are false, wherever a truth value is written."""
+
+from typing import Any
+
+import pytest
+
+from eventhub.columns.words import FALSE, TRUE, boolean, is_false
+
+
+def test_no_word_is_both_true_and_false() -> None:
+    assert not TRUE & FALSE
+
+
+@pytest.mark.parametrize("value", [False, 0, 0.0, "false", "F", " no ", "off", "0", "0.0"])
+def test_false_its_words_and_zero_are_false(value: Any) -> None:
+    assert is_false(value)
+
+
+@pytest.mark.parametrize("value", [None, True, 1, "true", "1", "maybe", "", [], {}])
+def test_nothing_else_is_false(value: Any) -> None:
+    assert not is_false(value)
+
+
+def test_word_that_is_neither_is_refused() -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - it has no text
+        boolean("maybe")
