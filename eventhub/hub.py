@@ -31,9 +31,10 @@ from eventhub.gateway.admin import Admin
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.gateway import Gateway
 from eventhub.hooks import Hooks
-from eventhub.identity.authenticator import Authenticator, Rule
+from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.hosts import Hosts
 from eventhub.identity.origin import check_origins
+from eventhub.identity.rule import Rule
 from eventhub.jetstream import JetStreamLog
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals

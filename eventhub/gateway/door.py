@@ -27,7 +27,7 @@ from eventhub.gateway.refusals import (
     Refusals,
 )
 from eventhub.gateway.server import Visitor
-from eventhub.identity.origin import Proxies
+from eventhub.identity.proxies import Proxies
 from eventhub.logs import limited
 
 BACKLOG: Final = 1024

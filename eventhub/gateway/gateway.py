@@ -24,8 +24,9 @@ from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.server import Runner
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
-from eventhub.identity.authenticator import Rule, setup_auth
+from eventhub.identity.authenticator import setup_auth
 from eventhub.identity.origin import check_origins
+from eventhub.identity.rule import Rule
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.snapshots import Snapshots

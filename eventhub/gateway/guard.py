@@ -10,7 +10,7 @@ from eventhub.errors import Rejected
 from eventhub.gateway import refusal
 from eventhub.identity.audit import note_refusal
 from eventhub.identity.hosts import Hosts
-from eventhub.identity.origin import Proxies
+from eventhub.identity.proxies import Proxies
 
 SERVER = "EventHub"
 """Without versions: they tell which holes to try."""

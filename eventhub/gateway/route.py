@@ -24,9 +24,11 @@ from eventhub.gateway.controls import REPLAYS, checked_choice
 from eventhub.gateway.large import Large
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Handler, Hooks
-from eventhub.identity.audit import audited, client_of
-from eventhub.identity.authenticator import Authenticator, Rule
+from eventhub.identity.audit import audited
+from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import check_origin, cors_headers
+from eventhub.identity.proxies import client_of
+from eventhub.identity.rule import Rule
 from eventhub.identity.sessions import session_owner
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
 from eventhub.ingest.writing import Ingest, Sender

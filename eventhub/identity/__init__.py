@@ -1,6 +1,12 @@
-"""Identity: who sent a request, and whether it may.
+"""Identity: who sent a request, and whether they have access.
 
-`authenticator` names the user and holds the rule of an endpoint; `bearer` and `keys` check tokens,
-`sessions` keeps the cookie. `origin` decides which web pages may connect, `hosts` which names the
-hub answers to, and `audit` logs who was refused.
+- `authenticator`: which user sent a request
+- `rule`: who may use an endpoint
+- `bearer`, `keys`: tokens, and the keys that check them
+- `sessions`: the cookie
+- `proxies`: which proxies are trusted, and what they say about a request
+- `origin`: which web pages may connect
+- `hosts`: which names the hub answers to
+- `expiry`: what ends with a login
+- `audit`: a line in the log for each refused request
 """

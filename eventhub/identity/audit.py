@@ -7,11 +7,9 @@ from typing import Final
 from aiohttp import web
 
 from eventhub.errors import EventHubError
-from eventhub.identity.origin import Proxies
+from eventhub.identity.proxies import MAX_TEXT, Proxies, client_of
 from eventhub.logs import limited
 
-MAX_TEXT: Final = 200
-"""Characters of what a client sent; it must not decide how long a line is."""
 _CODES: Final = ("unauthorized", "forbidden")
 
 
@@ -40,11 +38,3 @@ def note_refusal(
 def note_cookie(request: web.Request, proxies: Proxies) -> None:
     """Log a session cookie that is forged, has expired, or is of another key: `cookie_refused`."""
     limited.warning("cookie_refused", by=client_of(request, proxies), path=request.path[:MAX_TEXT])
-
-
-def client_of(request: web.Request, proxies: Proxies) -> str:
-    """Return the address of a client: its own, or the last one that a trusted proxy tells."""
-    values = request.headers.getall("X-Forwarded-For", [])
-    if values and proxies.sent(request):
-        return values[-1].rpartition(",")[2].strip()[:MAX_TEXT]
-    return request.remote or "unknown"

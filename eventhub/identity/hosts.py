@@ -22,7 +22,7 @@ from aiohttp import web
 
 from eventhub.config import Server
 from eventhub.errors import Misconfigured, Rejected
-from eventhub.identity.origin import NO_PROXIES, Proxies, forwarded
+from eventhub.identity.proxies import NO_PROXIES, Proxies, forwarded
 
 _HOST: Final = re.compile(
     r"(?P<name>\[[0-9a-fA-F:.%]+\]|[^\s/?#@:\[\]]+)(?::(?P<port>[0-9]{1,5}))?"

@@ -1,4 +1,4 @@
-"""Origin: which web pages may speak to an endpoint, and which proxies are believed.
+"""Origin: which web pages may speak to an endpoint.
 
 A browser sends cookies wherever a page asks it to, and WebSockets know no same-origin policy, so
 the hub itself must refuse pages of other sites (RFC 6455 section 10.2). It compares the `Origin`
@@ -6,16 +6,15 @@ header, which no page can forge, with the host that the request was sent to. Pro
 browsers send no `Origin` and are not held up: they could send any.
 """
 
-import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from aiohttp import web
 
-from eventhub.config import networks_of
 from eventhub.errors import Misconfigured, Rejected
 from eventhub.event import POSITION_HEADER
+from eventhub.identity.proxies import NO_PROXIES, Proxies, forwarded
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = r"(?P<host>\[[0-9a-f:.]+\]|(?:\*\.)?[^\s/?#@:*\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -69,40 +68,6 @@ class Origin(NamedTuple):
         if self.host.startswith("*."):
             return other.host.endswith(self.host[1:])
         return self.host == other.host
-
-
-class Proxies:
-    """The reverse proxies whose headers are believed, by address of the TCP peer."""
-
-    def __init__(self, trusted: Iterable[str] = ()) -> None:
-        try:
-            self._networks = networks_of(trusted)
-        except ValueError as error:
-            raise Misconfigured(f"auth: proxy: trusted: {error}") from None
-
-    def sent(self, request: web.Request) -> bool:
-        """Tell whether a trusted proxy is at the other end of the connection."""
-        peer = request.transport and request.transport.get_extra_info("peername")
-        if not isinstance(peer, tuple):  # gone, or a socket that has no address
-            return False
-        return self.trusts(peer[0])
-
-    def trusts(self, text: str) -> bool:
-        """Tell whether an address is that of a trusted proxy."""
-        address = ipaddress.ip_address(text.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address):
-            address = address.ipv4_mapped or address
-        return any(address in network for network in self._networks)
-
-    def by_tls(self, request: web.Request) -> bool:
-        """Tell whether a request came by TLS, to the hub or to a trusted proxy."""
-        values = request.headers.getall("X-Forwarded-Proto", [])
-        if values and self.sent(request):
-            return values[-1].rpartition(",")[2].strip().lower() in ("https", "wss")
-        return request.secure
-
-
-NO_PROXIES = Proxies()
 
 
 def check_origins(origins: Sequence[str], where: str) -> None:
@@ -196,15 +161,6 @@ def _is_own(sent: str, request: web.Request, proxies: Proxies) -> bool:
     named = forwarded(request, "X-Forwarded-Host", proxies)
     host = request.headers.get("Host", "") if named is None else named
     return origin.is_host(host, _scheme_of(request, proxies))
-
-
-def forwarded(request: web.Request, header: str, proxies: Proxies) -> str | None:
-    """Return what a trusted proxy says of the request that it got; None if none says anything."""
-    sent = request.headers.getall(header, [])
-    if not sent or not proxies.sent(request):
-        return None
-    # A proxy may append to what the client sent, so only the last word is surely its own.
-    return sent[-1].rpartition(",")[2].strip()
 
 
 def _scheme_of(request: web.Request, proxies: Proxies) -> str | None:

@@ -22,7 +22,7 @@ from eventhub.config import Session
 from eventhub.errors import Misconfigured
 from eventhub.identity.audit import note_cookie
 from eventhub.identity.expiry import wall_clock
-from eventhub.identity.origin import NO_PROXIES, Proxies
+from eventhub.identity.proxies import NO_PROXIES, Proxies
 from eventhub.ingest.receipts import NOBODY, WINDOW, Owner
 
 KEY_FILE = "session.key"

@@ -1,0 +1,50 @@
+"""The key of the session cookies is secret, private, and the same for all processes."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from aiohttp import web
+
+from eventhub.config import Session
+from eventhub.errors import Misconfigured
+from eventhub.identity.sessions import KEY_FILE, cookie_key, kept_secret, setup_sessions
+
+
+def test_an_empty_secret_stops_the_hub() -> None:
+    """An unset variable must not make a key that anybody can derive."""
+    with pytest.raises(Misconfigured, match="secret is empty"):
+        cookie_key(" ")
+
+
+def test_gateways_with_one_secret_read_each_others_cookies() -> None:
+    assert cookie_key("any text ✓") == cookie_key("any text ✓") != cookie_key("another")
+    assert len(cookie_key("x")) == 32
+
+
+def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def start(path: Path) -> str:
+        together.wait()
+        return kept_secret(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        for attempt in range(20):
+            path = tmp_path / str(attempt) / KEY_FILE
+            assert len(set(pool.map(start, [path] * 8))) == 1
+            assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_kept_key_is_private(tmp_path: Path) -> None:
+    setup_sessions(web.Application(), Session(), tmp_path)
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
+
+
+def test_a_damaged_key_file_stops_the_hub(tmp_path: Path) -> None:
+    for damage in (b"", b"\xff\xff"):
+        (tmp_path / KEY_FILE).write_bytes(damage)
+        with pytest.raises(Misconfigured, match=KEY_FILE):
+            setup_sessions(web.Application(), Session(), tmp_path)
