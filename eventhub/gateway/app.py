@@ -13,6 +13,7 @@ from eventhub.gateway import refusal, rows
 from eventhub.gateway.admin import Admin
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
+from eventhub.gateway.connection import abandon_after
 from eventhub.gateway.files import Files
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
@@ -21,7 +22,6 @@ from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.refusals import BUSY_SECONDS
 from eventhub.gateway.route import Route
 from eventhub.gateway.server import ALL_METHODS, has_to_wait
-from eventhub.gateway.socket import abandon_after
 
 logger = structlog.get_logger(__name__)
 

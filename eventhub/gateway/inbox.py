@@ -11,15 +11,10 @@ from eventhub import metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.errors import EventHubError, Rejected, Unavailable
-from eventhub.gateway.connection import (
-    NORMAL,
-    REFUSAL_SECONDS,
-    WebSocketConnection,
-    too_large,
-)
 from eventhub.gateway.large import LARGE_BYTES
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.turns import IsOver
+from eventhub.gateway.websocket import NORMAL, REFUSAL_SECONDS, WebSocketConnection
 from eventhub.ingest.decoding import parse_json
 from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY, Outcome
 
@@ -82,14 +77,17 @@ class Inbox:
         """Nothing is read until something is answered."""
         self._is_ending = False
         self._emptied: asyncio.Event | None = None
+        connection.on_text, connection.on_turn = self.receive, self.turn
+        connection.on_end = self.end
 
     def receive(self, data: bytes) -> None:
         """Take the messages of one frame, once all before were begun; each is answered alone."""
         if self._is_ending:
             return
         size, exact = len(data), self._route.reads_decimals
-        if size > self._route.shared.server.max_message:
-            self._refuse_frame(too_large(self._route.shared.server))
+        most = self._route.shared.server.max_message
+        if size > most:
+            self._refuse_frame(Rejected("too_large", f"a message has at most {most} bytes"))
         elif size >= (EXACT_BYTES if exact else LARGE_BYTES):
             self._is_large = self._is_decoding = True
             _ = self._route.shared.tasks.spawn(self._decode(data))
@@ -177,7 +175,7 @@ class Inbox:
     def _skip(self, message: Any) -> None:
         """Answer a message that is not looked at: most of those before it were refused."""
         if frame := self._answer(message, TOO_MANY):
-            self._connection.tell(frame)
+            self._connection.send(frame)
 
     def _begin(self, message: Any) -> bool:
         """Begin to store a message, if nothing has to be waited for."""
@@ -219,7 +217,7 @@ class Inbox:
     def _tell_all(self) -> None:
         if self._answers:
             answers, self._answers = self._answers, []
-            self._connection.tell(*answers)
+            self._connection.send(*answers)
 
     async def _write(self, messages: list[Any]) -> None:
         asked = iter(messages)
@@ -228,7 +226,7 @@ class Inbox:
             async for outcome in self._route.ingest.write(messages, self._sender):
                 self._note(outcome)
                 if frame := self._answer(next(asked), outcome):
-                    self._connection.tell(frame)
+                    self._connection.send(frame)
                 await self._connection.rest()
                 await self._connection.drain()  # whoever does not read its answers does not go on
         except ConnectionError:

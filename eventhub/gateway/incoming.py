@@ -47,13 +47,16 @@ class _Inflow(WebSocketDataQueue):
 
 
 class Frames:
-    """The incoming side of one WebSocket. Who is silent costs no reader."""
+    """The incoming side of one WebSocket. A silent client costs no reader.
 
-    __slots__ = ("_at", "_inflow", "_piece", "_reader", "_rest", "begun", "max_bytes", "taken")
+    Args:
+        max_bytes: of a message; above it there is an `error`.
+    """
 
-    def __init__(self) -> None:
-        self.max_bytes = 0
-        """Of a message; above it there is an `error`."""
+    __slots__ = ("_at", "_inflow", "_max_bytes", "_piece", "_reader", "_rest", "begun", "taken")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self.taken = 0
         """Bytes, in all."""
         self.begun = 0
@@ -94,7 +97,7 @@ class Frames:
         piece = self._rest[self._at : self._at + self._piece]
         if self._inflow is None or self._reader is None:
             self._inflow = _Inflow()
-            self._reader = WebSocketReader(self._inflow, self.max_bytes, False, False)
+            self._reader = WebSocketReader(self._inflow, self._max_bytes, False, False)
             if len(piece) > 1 and not piece[1] & MASKED:  # whoever does not mask one masks none
                 self._inflow.error = WebSocketError(WSCloseCode.PROTOCOL_ERROR, "not masked")
                 return 0.0

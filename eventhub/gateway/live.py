@@ -1,4 +1,4 @@
-"""Live: the WebSocket and the SSE stream of an endpoint, from admission to goodbye."""
+"""Live: the WebSocket and the event stream of an endpoint, from admission to the end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,23 +12,24 @@ from aiohttp import HttpVersion11, web
 from eventhub import metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
-from eventhub.delivery.start import coming, start_of
+from eventhub.delivery.start import Coming, coming, start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
 from eventhub.errors import Close, EventHubError, Expired, Rejected
 from eventhub.gateway.changes import Changes
-from eventhub.gateway.connection import SseConnection, WebSocketConnection
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice
 from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.server import has_to_wait
+from eventhub.gateway.sse import SseConnection
+from eventhub.gateway.websocket import WebSocketConnection
 from eventhub.identity.expiry import Expiry
 
 logger = structlog.get_logger(__name__)
 
 CLOSE_SECONDS = 3.0
-"""How long a client that is behind may take to hear that the hub leaves."""
+"""How long a client that is behind may take to receive the close frame of a hub that stops."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,12 +39,12 @@ class _Session:
     connection: WebSocketConnection | SseConnection
     subscriber: Subscriber
     held: ExitStack
-    """What counts it as a subscriber."""
+    """Counts its filter among those of the channel's subscribers."""
     inbox: Inbox | None = None
     expiry: Expiry | None = None
 
     def watch(self, at: float, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        """End the connection with the login of its client.
+        """End the connection when its client's login ends.
 
         Args:
             at: Unix time.
@@ -57,21 +58,21 @@ class _Session:
 
     def _warn(self) -> None:
         if isinstance(self.connection, WebSocketConnection) and self.connection.form is Form.V1:
-            self.connection.tell(protocol.expiring())
+            self.connection.send(protocol.expiring())
 
     async def _expire(self) -> None:
-        """Tell the client nothing more, answer what it sent before, and close."""
+        """Send nothing more, answer what the client sent before, and close."""
         self.subscriber.stop()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self.inbox is not None:
                     await self.inbox.empty()
                 await self.connection.fail(Expired())
-        except TimeoutError:  # it takes nothing, not even this
+        except TimeoutError:  # the client takes nothing, not even the close frame
             self.connection.abort()
 
-    def forget(self) -> None:
-        """Stop what works for the connection: it has ended."""
+    def release(self) -> None:
+        """Stop what works for the connection, which has ended."""
         self.subscriber.stop()
         self.held.close()
         if self.expiry is not None:
@@ -84,7 +85,7 @@ class _Session:
                 if self.inbox is not None:
                     await self.inbox.empty()
                 await self.connection.close(Close.RESTART)
-        except TimeoutError:  # it takes nothing, not even this
+        except TimeoutError:  # the client takes nothing, not even the close frame
             logger.info("close_cut_short")
             self.connection.abort()
 
@@ -93,55 +94,46 @@ class Live:
     """The open connections of a gateway."""
 
     def __init__(self) -> None:
-        self._open: set[_Session] = set()
+        self._sessions: set[_Session] = set()
         self._is_stopping = False
         self.changes = Changes()
-        """Requests that wait for an answer, as connections wait for frames."""
+        """Polls, which wait for an answer as connections wait for frames."""
 
     async def stop(self) -> None:
         """Close every connection, all at once; their clients connect again.
 
-        One that is being opened now is closed as soon as it is open.
+        A connection that is being opened now is closed as soon as it is open.
         """
         self._is_stopping = True
         self.changes.stop()
         async with asyncio.TaskGroup() as group:
-            for session in tuple(self._open):
+            for session in tuple(self._sessions):
                 group.create_task(session.stop())
 
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
-        """Open a WebSocket; what becomes of it then is none of aiohttp's business."""
+        """Open a WebSocket; once it is open, aiohttp has no part in it."""
         check_handshake(request)
-        connection = WebSocketConnection(route.shared.turns, route.shared.large)
         try:
             visit = await route.admit(request)
-        except EventHubError as error:  # nothing is done for who is not let in but to tell him
-            await connection.open(request, route.shared.server)
-            _ = has_to_wait(request, error)  # then the door makes it wait
+        except EventHubError as error:  # a refused client costs a handshake and an error, no more
+            connection = await _shake_hands(route, request)
+            _ = has_to_wait(request, error)  # then it waits when it connects again
             await connection.fail(error)
-            return web.Response()  # to nobody
-        # Now: what is written once the client sees itself connected is live.
+            return web.Response()  # goes nowhere
+        # Before the handshake: what is written once the client sees itself connected is live.
         came = await coming(route.channel)
-        await connection.open(request, route.shared.server)
-        client = route.client(request, visit)
-        with ExitStack() as held:
-            try:
-                view = _view(route, visit, connection.form)
-                since = visit.control("_since")
-                start = await start_of(since, view, route.channel, came)
-                subscriber = _subscriber(route, view, client, connection, held)
-                subscriber.start(start)
-            except EventHubError as error:
-                await connection.fail(error)
-            except Exception:  # after the handshake there is no HTTP answer to tell it in
-                logger.exception("request_failed", endpoint=route.endpoint.name)
-                await connection.fail(EventHubError("internal error"))
-            else:
-                inbox = _inbox(route, visit, connection)
-                session = _Session(connection, subscriber, held.pop_all(), inbox)
-                await self._begin(route, visit, session)
-                connection.start()
-        return web.Response()  # to nobody
+        connection = await _shake_hands(route, request)
+        try:
+            session = await _session(route, request, visit, connection, came)
+        except EventHubError as error:
+            await connection.fail(error)
+        except Exception:  # after the handshake no HTTP answer can say so
+            logger.exception("request_failed", endpoint=route.endpoint.name)
+            await connection.fail(EventHubError("internal error"))
+        else:
+            await self._begin(route, visit, session)
+            connection.start()
+        return web.Response()  # goes nowhere
 
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a stream of server-sent events."""
@@ -155,48 +147,57 @@ class Live:
         client = route.client(request, visit)
         with ExitStack() as held:
             held.enter_context(route.channel.live_filters.hold(view, client))
-            connection = SseConnection()
             headers = {**route.endpoint.config.headers, **route.cors(request)}
-            await connection.open(request, route.shared.server, headers)
+            connection = await SseConnection.open(request, route.shared.server, headers)
             subscriber = Subscriber(view, route.channel, connection, client)
             subscriber.start(start)
             session = _Session(connection, subscriber, held.pop_all())
-            await self._begin(route, visit, session)
-        return web.Response()  # to nobody
+        await self._begin(route, visit, session)
+        return web.Response()  # goes nowhere
 
     async def _begin(self, route: Route, visit: Visit, session: _Session) -> None:
         connection = session.connection
         gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
 
-        def forget() -> None:
+        def end() -> None:
             gauge.dec()
-            self._open.discard(session)
-            session.forget()
+            self._sessions.discard(session)
+            session.release()
 
         if connection.is_lost:
-            session.forget()
+            session.release()
             return
-        self._open.add(session)
+        self._sessions.add(session)
         gauge.inc()
-        connection.on_lost = forget
+        connection.on_lost = end
         if visit.expires_at is not None:
             session.watch(visit.expires_at, route.shared.tasks.spawn)
         if self._is_stopping:
             await session.stop()
 
 
-def _subscriber(
-    route: Route, view: View, client: str, connection: WebSocketConnection, held: ExitStack
-) -> Subscriber:
-    held.enter_context(route.channel.live_filters.hold(view, client))
-    return Subscriber(view, route.channel, connection, client)
+async def _shake_hands(route: Route, request: web.Request) -> WebSocketConnection:
+    shared = route.shared
+    return await WebSocketConnection.open(request, shared.server, shared.turns, shared.large)
 
 
-def _inbox(route: Route, visit: Visit, connection: WebSocketConnection) -> Inbox:
-    inbox = Inbox(route, visit, connection)
-    connection.on_text, connection.on_end = inbox.receive, inbox.end
-    connection.on_turn = inbox.turn
-    return inbox
+async def _session(
+    route: Route,
+    request: web.Request,
+    visit: Visit,
+    connection: WebSocketConnection,
+    came: Coming,
+) -> _Session:
+    """Start to send on a WebSocket, and get ready to read from it."""
+    client = route.client(request, visit)
+    view = _view(route, visit, connection.form)
+    start = await start_of(visit.control("_since"), view, route.channel, came)
+    with ExitStack() as held:
+        held.enter_context(route.channel.live_filters.hold(view, client))
+        subscriber = Subscriber(view, route.channel, connection, client)
+        subscriber.start(start)
+        inbox = Inbox(route, visit, connection)
+        return _Session(connection, subscriber, held.pop_all(), inbox)
 
 
 def _view(route: Route, visit: Visit, form: Form) -> View:

@@ -2,7 +2,7 @@
 
 A message of a WebSocket passes these files, in order:
 
-1. `gateway/connection.py` takes the client's bytes and cuts them into text messages.
+1. `gateway/websocket.py` takes the client's bytes and cuts them into text messages.
 2. `gateway/inbox.py` decodes each with `decoding.py`, and bounds how many are being stored.
 3. `writing.py`, the one door: `post` stores a plain POST, `write` an array and everything else.
 4. `command.py` reads the controls: method, key, expectations.

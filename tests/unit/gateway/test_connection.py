@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 
 from eventhub.delivery.broadcast import Sinks
-from eventhub.gateway.socket import Socket
+from eventhub.gateway.connection import Connection
 
 DEADLINE_SECONDS = 10.0
 HANDSHAKE = (
@@ -26,7 +26,9 @@ async def test_a_lost_socket_has_left_its_set_before_its_owner_is_notified() -> 
     async def handle(request: web.Request) -> web.StreamResponse:
         response = web.WebSocketResponse()
         await response.prepare(request)
-        sinks.add(Socket(request, DEADLINE_SECONDS, lambda data: None, on_lost).sink)
+        connection = Connection(request, DEADLINE_SECONDS)
+        connection.on_lost = on_lost
+        sinks.add(connection.sink)
         here.set()
         return response
 

@@ -1,0 +1,70 @@
+"""SSE: one stream of server-sent events (WHATWG HTML). The client can only listen."""
+
+from typing import Self
+
+from aiohttp import web
+
+from eventhub.config import Server
+from eventhub.delivery import frames as protocol
+from eventhub.delivery.frames import Form
+from eventhub.delivery.outlet import Stalled
+from eventhub.errors import Close, EventHubError
+from eventhub.gateway.connection import Connection
+
+MAX_UNASKED_BYTES = 64 << 10
+"""Bytes that a client may send, although it has nothing to send, before it is disconnected."""
+
+
+class SseConnection(Connection):
+    """One stream of server-sent events; an `Outlet`."""
+
+    __slots__ = ("_unasked",)
+    form = Form.SSE
+
+    def __init__(self, request: web.Request, stalled_after: float) -> None:
+        super().__init__(request, stalled_after)
+        self._unasked = 0
+
+    @classmethod
+    async def open(cls, request: web.Request, server: Server, headers: dict[str, str]) -> Self:
+        """Send the headers. The hub frames chunks itself: one encoding serves all streams."""
+        response = web.StreamResponse(
+            headers={
+                **headers,
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(b":\n\n")  # aiohttp sends headers with the first bytes
+        return cls(request, server.stalled_after)
+
+    def ping(self) -> None:
+        """Keep proxies from closing a silent stream."""
+        if not self.is_full:
+            self.push(protocol.SSE_PING)
+
+    async def drain(self) -> None:
+        """See `Outlet`; a stalled stream just ends, because SSE has no close codes."""
+        try:
+            await super().drain()
+        except Stalled:
+            self.close_after(protocol.SSE_END)
+            raise
+
+    async def fail(self, error: EventHubError) -> None:
+        """Send the client the reason, and end the stream."""
+        self.push(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
+        self.close_after(protocol.SSE_END)
+
+    async def close(self, _: Close) -> None:
+        """End the stream; the browser connects again and resumes."""
+        self.close_after(protocol.SSE_END)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the transport."""
+        self._unasked += len(data)
+        if self._unasked > MAX_UNASKED_BYTES:
+            self.abort()

@@ -1,0 +1,260 @@
+"""WebSocket: one client's connection. It holds the socket and the protocol, and no rules.
+
+aiohttp does the handshake, and its reader cuts what a client sends into messages. Everything else
+bypasses it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from typing import Any, Self
+
+import structlog
+from aiohttp import web
+from aiohttp.http_websocket import WSMsgType
+
+from eventhub.config import Server
+from eventhub.delivery import frames as protocol
+from eventhub.delivery.frames import Form
+from eventhub.delivery.outlet import Stalled
+from eventhub.errors import Close, EventHubError, Expired, Rejected
+from eventhub.gateway.connection import Connection, nothing
+from eventhub.gateway.incoming import Frames
+from eventhub.gateway.large import LARGE_BYTES, Large, Ticket
+from eventhub.gateway.turns import IsOver, Turns, Work
+
+logger = structlog.get_logger(__name__)
+
+CLOSE_SECONDS = 5.0
+"""How long a client may take to answer a close frame."""
+NORMAL = 1000
+"""The close code of a client that is done (RFC 6455 section 7.4.1)."""
+MAX_REFUSED_BYTES = 64 << 10
+"""Bytes that a client may go on to send after it was refused; then the connection is aborted."""
+REFUSAL_SECONDS = 2e-4
+"""Price of refusing a message: the most that it takes. Fixed, to be the same on any machine."""
+PING_SECONDS = 1e-5
+"""Price of answering a ping."""
+PAUSE_POLL_SECONDS = 0.05
+"""Between two checks whether a connection may go on with an array."""
+_CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
+
+
+def close_code_of(error: EventHubError) -> Close:
+    """Return the close code of a connection that cannot be opened or go on."""
+    if isinstance(error, Expired):
+        return Close.EXPIRED
+    if error.code == "slow_reader":
+        return Close.TOO_SLOW
+    if error.http_status >= 500:
+        return Close.RESTART if error.as_dict()["retry"] else Close.INTERNAL
+    return _CLOSE_OF.get(error.http_status, Close.BAD_REQUEST)
+
+
+class WebSocketConnection(Connection):
+    """One WebSocket; an `Outlet`. In its turn it hands what the client sends to `on_text`."""
+
+    __slots__ = (
+        "_ended",
+        "_frames",
+        "_is_handed",
+        "_most_bytes",
+        "_place",
+        "_ticket",
+        "form",
+        "on_end",
+        "on_text",
+        "on_turn",
+    )
+
+    def __init__(
+        self, request: web.Request, form: Form, server: Server, turns: Turns, large: Large
+    ) -> None:
+        self.form = form
+        self.on_text: Callable[[bytes], None] = nothing
+        """Called with each text message."""
+        self.on_turn: Work = _no_more
+        """Works off what it was given; while there is more, nothing is read."""
+        self.on_end: Callable[[], None] = nothing
+        """Called when the client wants to close; `leave` answers it."""
+        self._place = turns.place(self._work)
+        self._frames = Frames(4 * server.max_message)
+        self._ticket = Ticket(large, self._place.enter, self._on_late)
+        self._is_handed = False
+        """The message that had the ticket is complete, and is being worked off."""
+        self._ended: asyncio.Event | None = None
+        self._most_bytes: float = inf
+        super().__init__(request, server.stalled_after)
+        self.listen(on=False)
+
+    @classmethod
+    async def open(cls, request: web.Request, server: Server, turns: Turns, large: Large) -> Self:
+        """Shake hands. Nothing is read until `start`.
+
+        Args:
+            request: checked by `handshake`.
+            server: limits.
+            turns: in which all connections work off what they are sent.
+            large: the large messages of all connections.
+        """
+        response = web.WebSocketResponse(protocols=(protocol.SUBPROTOCOL,), compress=False)
+        await response.prepare(request)
+        form = Form.V1 if response.ws_protocol == protocol.SUBPROTOCOL else Form.BARE
+        return cls(request, form, server, turns, large)
+
+    def start(self) -> None:
+        """Read what the client sends."""
+        self.listen(on=True)
+
+    def wake(self) -> None:
+        """Go on: whatever `on_turn` waited for has happened."""
+        self._place.enter()
+
+    def waste(self, seconds: float) -> None:
+        """Charge for work that led to nothing: a client that causes much is read more slowly."""
+        self._place.waste(seconds)
+
+    async def rest(self) -> None:
+        """Wait while this connection is paused for the work that it caused for nothing."""
+        while self._place.is_held:  # noqa: ASYNC110 - a timer ends it, or the connection's end
+            await asyncio.sleep(PAUSE_POLL_SECONDS)
+
+    def refuse(self, *frames: dict[str, Any], seconds: float = REFUSAL_SECONDS) -> None:
+        """Send errors, and charge for them."""
+        self.waste(seconds)
+        self.send(*frames)
+
+    def send(self, *frames: dict[str, Any]) -> None:
+        """Write frames to this client alone, all at once."""
+        self.push(b"".join([protocol.text_frame(protocol.encode(each)) for each in frames]))
+
+    def ping(self) -> None:
+        """Keep proxies from closing a silent connection; a full one is not silent."""
+        if not self.is_full:
+            self.push(protocol.PING)
+
+    async def drain(self) -> None:
+        """See `Outlet`."""
+        try:
+            await super().drain()
+        except Stalled:
+            logger.info("client_stalled")
+            self.close_after(protocol.close_frame(Close.STALLED))
+            raise
+
+    async def fail(self, error: EventHubError) -> None:
+        """Send the client the reason, and close."""
+        self._most_bytes = self._frames.taken + MAX_REFUSED_BYTES
+        self.send(protocol.refusal(error))
+        await self.close(close_code_of(error))
+
+    async def close(self, code: Close) -> None:
+        """Close with a code; return when the client has answered, after `CLOSE_SECONDS` at most."""
+        self.push(protocol.close_frame(code, code.name.lower()))
+        self.shut()
+        self._ended = self._ended or asyncio.Event()
+        self.listen(on=True)
+        self._place.enter()
+        with suppress(TimeoutError):  # the client does not even take the close frame
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._ended.wait()
+        self.close_after(b"")
+
+    def leave(self, code: int = NORMAL) -> None:
+        """Answer the client's close frame, or end a connection that breaks the protocol."""
+        self._place.leave()
+        self.close_after(protocol.close_frame(code))
+
+    # --- Called by the transport ------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent, to be handled in this connection's turn."""
+        self._frames.take(data)
+        if self._frames.taken > self._most_bytes:  # it was refused, and goes on sending
+            self._place.leave()
+            self.abort()
+            return
+        self._place.enter()
+        if self._frames.waiting or self._place.is_held:
+            self.listen(on=False)
+
+    def resume_writing(self) -> None:
+        """Go on: there is room for answers."""
+        super().resume_writing()
+        self._place.enter()
+
+    def _release(self) -> None:
+        self._place.leave()
+        self._ticket.give_back()
+        if self._ended is not None:
+            self._ended.set()
+
+    # --- Called in turns --------------------------------------------------------------------------
+
+    def _work(self, is_over: IsOver) -> bool:
+        """Handle what the client sent, while it takes its answers: see `Turns`."""
+        while not is_over():
+            if self.is_lost or (self.is_full and self._ended is None):
+                return False  # it goes on once there is room for answers
+            if not self.on_turn(is_over):
+                return is_over()
+            if self._is_handed:
+                self._is_handed = False
+                self._ticket.give_back()
+            if self._frames.begun >= LARGE_BYTES and not self._ticket.ask():
+                return False
+            if not self._step():
+                self.listen(on=True)
+                return False
+        return True
+
+    def _step(self) -> bool:
+        """Handle one message, or cut the next; return whether there was anything."""
+        frames = self._frames
+        message = frames.next()
+        if message is None and frames.waiting and frames.error is None:
+            if crumbs := frames.cut():
+                self.waste(crumbs)
+            message = frames.next()
+            if message is None and frames.error is None:
+                return True
+        if message is not None:
+            is_whole = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
+            self._is_handed = is_whole and len(message.data) >= LARGE_BYTES
+            if self._is_handed:
+                self._ticket.note(len(message.data))
+            self._on_message(message.type, message.data)
+        elif frames.error is not None:
+            if not self.is_closing:
+                self.leave(frames.error)
+            return False
+        else:
+            return False
+        return True
+
+    def _on_message(self, kind: WSMsgType, data: bytes) -> None:
+        if kind is WSMsgType.TEXT:
+            self.on_text(data)
+        elif kind is WSMsgType.CLOSE:
+            if self._ended is not None:
+                self._ended.set()
+            else:
+                self.on_end()
+        elif kind is WSMsgType.PING:
+            self.waste(PING_SECONDS)
+            self.push(protocol.pong(data))
+        elif kind is WSMsgType.BINARY:
+            self.refuse(protocol.refusal(Rejected("bad_json", "send text frames, not binary ones")))
+        else:
+            self.waste(PING_SECONDS)
+
+    def _on_late(self) -> None:
+        """End a large message that does not come, and that others wait behind."""
+        if not self._is_handed:
+            self.leave(Close.STALLED)
+
+
+def _no_more(_: IsOver) -> bool:
+    """Report that nothing is left to do."""
+    return True
