@@ -51,8 +51,8 @@ def main() -> None:
         return
     with scratch() as folder:
         machine = {**described(folder), "scale": arguments.scale}
-    told = _say_nothing if arguments.json else _print_row
-    figures = list(_measured(arguments.names or MEASUREMENTS, arguments.scale, told))
+    report = _say_nothing if arguments.json else _print_row
+    figures = list(_measured(arguments.names or MEASUREMENTS, arguments.scale, report))
     above = summary(machine, [each.is_reached for each in figures])
     if arguments.json:
         print(json.dumps({**machine, "figures": [each.as_json() for each in figures]}, indent=2))
@@ -63,12 +63,14 @@ def main() -> None:
         PAGE.write_text(with_table(PAGE.read_text(), f"{above}\n\n{table}\n"))
 
 
-def _measured(names: Iterable[str], scale: float, told: Callable[[str], None]) -> Iterator[Figure]:
+def _measured(
+    names: Iterable[str], scale: float, report: Callable[[str], None]
+) -> Iterator[Figure]:
     """Measure one after the other, telling each row of the table as soon as it is known."""
-    told(HEAD)
+    report(HEAD)
     for name in names:
         for figure in MEASUREMENTS[name](scale):
-            told(figure.row())
+            report(figure.row())
             yield figure
 
 

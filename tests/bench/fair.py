@@ -49,13 +49,13 @@ def fair(scale: float) -> Iterator[Figure]:
                 seconds = SECONDS * scale
                 flooding = pool.submit(flood.ask, seconds=seconds + 2 * HEAD_START_SECONDS)
                 time.sleep(HEAD_START_SECONDS)
-                told = bystander.ask(seconds=seconds)
+                measured = bystander.ask(seconds=seconds)
                 sent = flooding.result()["bytes"]
-            yield _figure(name, told, sent)
+            yield _figure(name, measured, sent)
 
 
-def _figure(name: str, told: dict[str, Any], sent: int) -> Figure:
-    writes, reads = told["writes"], told["reads"]
+def _figure(name: str, measured: dict[str, Any], sent: int) -> Figure:
+    writes, reads = measured["writes"], measured["reads"]
     worst = max(writes[0]["p50"] / writes[1]["p50"], reads[0]["p50"] / reads[1]["p50"])
     return Figure(
         what=f"bystander's wait beside {name}",
@@ -67,9 +67,9 @@ def _figure(name: str, told: dict[str, Any], sent: int) -> Figure:
     )
 
 
-def _pair(told: list[dict[str, float]]) -> str:
+def _pair(measured: list[dict[str, float]]) -> str:
     """Return median and 99th percentile of both hubs."""
-    attacked, control = (f"{each['p50']:.1f} / {each['p99']:.0f}" for each in told)
+    attacked, control = (f"{each['p50']:.1f} / {each['p99']:.0f}" for each in measured)
     return f"{attacked} ms against {control} ms"
 
 
@@ -78,5 +78,5 @@ def _fill(url: str, rows: int) -> None:
         body = msgspec.json.encode(
             [{"id": f"row{n}", "body": "some text " * 10} for n in range(first, first + 2000)]
         )
-        with urllib.request.urlopen(f"{url}/bench", body, 60) as told:
-            told.read()
+        with urllib.request.urlopen(f"{url}/bench", body, 60) as measured:
+            measured.read()

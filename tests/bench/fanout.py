@@ -75,10 +75,10 @@ def delivered(
         def measure() -> float:
             nonlocal more
             with spending(server.pid) as spent:
-                told = load.ask(messages=messages)
+                result = load.ask(messages=messages)
             server_share = cores(server.dialect, spent.cpu, spent.wall)
-            more = f"{server_share}, {cores('load', told['load_cpu'], told['seconds'])}"
-            return float(told["messages"] * subscribers / spent.cpu)
+            more = f"{server_share}, {cores('load', result['load_cpu'], result['seconds'])}"
+            return float(result["messages"] * subscribers / spent.cpu)
 
         return Rate(median_of(REPETITIONS, measure), more)
 
@@ -93,15 +93,15 @@ def latency(scale: float) -> Iterator[Figure]:
     ):
         load.ask(messages=int(RATE), rate=RATE)  # warm-up
         with spending(server.pid) as spent:
-            told = load.ask(messages=int(RATE_MESSAGES * scale), rate=RATE)
+            result = load.ask(messages=int(RATE_MESSAGES * scale), rate=RATE)
     yield Figure(
         what=f"send to receipt, 99th percentile, {SUBSCRIBERS} subscribers, {RATE:.0f} a second",
-        value=told["p99"],
+        value=result["p99"],
         unit="ms",
         mark=25.0,
         is_ceiling=True,
-        more=f"median {told['p50']:.1f} ms; {cores('hub', spent.cpu, spent.wall)},"
-        f" {cores('load', told['load_cpu'], told['seconds'])}",
+        more=f"median {result['p50']:.1f} ms; {cores('hub', spent.cpu, spent.wall)},"
+        f" {cores('load', result['load_cpu'], result['seconds'])}",
     )
 
 
@@ -139,7 +139,7 @@ def cost_beside(others: int, messages: int) -> float:
 
         def measure() -> float:
             with spending(server.pid) as spent:
-                told = load.ask(messages=messages)
-            return float(spent.cpu / told["messages"])
+                result = load.ask(messages=messages)
+            return float(spent.cpu / result["messages"])
 
         return median_of(REPETITIONS, measure)

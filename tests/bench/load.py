@@ -62,7 +62,7 @@ class Loop:
         return bool(ready)
 
     def until(
-        self, is_done: Callable[[], bool], told: Callable[[], str], gather: float = 0.0
+        self, is_done: Callable[[], bool], describe: Callable[[], str], gather: float = 0.0
     ) -> None:
         """Turn until something is so, with a pause before each look.
 
@@ -72,7 +72,7 @@ class Loop:
         while not is_done():
             time.sleep(gather)
             if not self.turn():
-                raise TimeoutError(f"nothing for {SILENCE_SECONDS} s: {told()}")
+                raise TimeoutError(f"nothing for {SILENCE_SECONDS} s: {describe()}")
 
 
 @contextmanager

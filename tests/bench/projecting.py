@@ -20,16 +20,16 @@ REBUILD_SECONDS = 300.0
 
 def projector(scale: float) -> Iterator[Figure]:
     """Events a second into history and current table, beside DuckDB's bulk append."""
-    told = _tables("project", int(SUSTAINED * scale))
+    result = _tables("project", int(SUSTAINED * scale))
     limit = _tables("append", int(SUSTAINED * scale))
     yield Figure(
         what="projector, sustained, history and fold",
-        value=told["count"] / told["seconds"],
+        value=result["count"] / result["seconds"],
         unit="events a second",
         mark=150_000,
         limit=Limit(name="DuckDB's bulk append", value=limit["count"] / limit["seconds"]),
-        more=f"{told['count'] / told['cpu']:,.0f} per CPU second;"
-        f" 60 % PUT, 35 % POST, 5 % DELETE of {told['count']:,}",
+        more=f"{result['count'] / result['cpu']:,.0f} per CPU second;"
+        f" 60 % PUT, 35 % POST, 5 % DELETE of {result['count']:,}",
     )
 
 
@@ -65,8 +65,8 @@ def million(scale: float) -> Iterator[Figure]:
 def fill(folder: Path, events: int, size: int = MESSAGE_BYTES) -> float:
     """Fill the log of a folder with new rows; return how many a second."""
     with Child("log_work", work="fill", folder=str(folder)) as child:
-        told = child.ask(appenders=min(FILLERS, events), events=events, size=size)
-    return float(told["count"] / told["seconds"])
+        result = child.ask(appenders=min(FILLERS, events), events=events, size=size)
+    return float(result["count"] / result["seconds"])
 
 
 def rebuild(folder: Path) -> float:
@@ -118,5 +118,5 @@ def _age(folder: Path) -> None:
 
 def _tables(work: str, events: int) -> dict[str, float]:
     with scratch() as folder, Child("table_work", work=work, folder=str(folder)) as child:
-        told: dict[str, float] = child.ask(events=events, size=MESSAGE_BYTES)
-    return told
+        result: dict[str, float] = child.ask(events=events, size=MESSAGE_BYTES)
+    return result

@@ -64,8 +64,8 @@ def replayed(rows: int) -> tuple[float, float, float]:
 
             rate = median_of(REPETITIONS, measure)
         with Child("table_work", work="to_json", folder=str(folder)) as child:
-            told = child.ask(repeat=REPETITIONS * REPLAYS)
-    return rate, rows * REPLAYS / seconds, told["count"] / told["cpu"]
+            result = child.ask(repeat=REPETITIONS * REPLAYS)
+    return rate, rows * REPLAYS / seconds, result["count"] / result["cpu"]
 
 
 def blocked(rows: int) -> tuple[float, float, float, float]:
@@ -143,9 +143,9 @@ def _after_traffic(slow: int, messages: int) -> tuple[int, float]:
     ):
         load.ask(messages=messages)
         resident = resident_bytes(server.pid)
-        told = later.ask(messages=messages)
-        assert told["least"] == messages, told
-        return resident, told["seconds"]
+        result = later.ask(messages=messages)
+        assert result["least"] == messages, result
+        return resident, result["seconds"]
 
 
 def _publisher(url: str) -> dict[str, Any]:

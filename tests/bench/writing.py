@@ -33,14 +33,14 @@ def writes(scale: float) -> Iterator[Figure]:
 def appends(scale: float) -> Iterator[Figure]:
     """The same without a gateway: tasks of one process that append events."""
     for waiting, _, mark in WAITING:
-        told = logged("append", appenders=waiting, events=events_for(waiting, scale))
+        result = logged("append", appenders=waiting, events=events_for(waiting, scale))
         yield Figure(
             what=f"acknowledged writes of the writer alone, {waiting} appenders",
-            value=told["rate"],
+            value=result["rate"],
             unit="a second",
             mark=mark,
             limit=_raw_limit(waiting, scale),
-            more=f"{told['count'] / told['cpu']:,.0f} per CPU second",
+            more=f"{result['count'] / result['cpu']:,.0f} per CPU second",
         )
 
 
@@ -56,28 +56,28 @@ def acknowledged(waiting: int, *, seconds: float, size: int = MESSAGE_BYTES) -> 
         def measure() -> float:
             nonlocal more
             with spending(server.pid) as spent:
-                told = load.ask(seconds=seconds)
+                result = load.ask(seconds=seconds)
             more = (
-                f"median {told['p50']:.1f} ms, 99th percentile {told['p99']:.1f} ms;"
-                f" {told['count'] / spent.cpu:,.0f} per CPU second;"
-                f" {cores('load', told['load_cpu'], told['seconds'])}"
+                f"median {result['p50']:.1f} ms, 99th percentile {result['p99']:.1f} ms;"
+                f" {result['count'] / spent.cpu:,.0f} per CPU second;"
+                f" {cores('load', result['load_cpu'], result['seconds'])}"
             )
-            return float(told["count"] / told["seconds"])
+            return float(result["count"] / result["seconds"])
 
         return Rate(median_of(REPETITIONS, measure), more)
 
 
 def logged(work: str, *, size: int = MESSAGE_BYTES, **question: Any) -> dict[str, Any]:
     """Return what work on fresh logs tells, with the median `rate` of events a second."""
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
 
     def measure() -> float:
-        nonlocal told
+        nonlocal result
         with scratch() as folder, Child("log_work", work=work, folder=str(folder)) as child:
-            told = child.ask(size=size, **question)
-        return float(told["count"] / told["seconds"])
+            result = child.ask(size=size, **question)
+        return float(result["count"] / result["seconds"])
 
-    return {"rate": median_of(REPETITIONS, measure), **told}
+    return {"rate": median_of(REPETITIONS, measure), **result}
 
 
 def events_for(waiting: int, scale: float) -> int:
@@ -86,5 +86,5 @@ def events_for(waiting: int, scale: float) -> int:
 
 
 def _raw_limit(waiting: int, scale: float) -> Limit:
-    told = logged("raw_commit", waiting=waiting, events=events_for(waiting, scale))
-    return Limit(name="raw group commit", value=told["rate"])
+    result = logged("raw_commit", waiting=waiting, events=events_for(waiting, scale))
+    return Limit(name="raw group commit", value=result["rate"])

@@ -274,9 +274,11 @@ async def test_a_stream_that_is_opened_again_is_the_same(any_log: Log) -> None:
 
 
 def _note(
-    told: list[tuple[int, Appended | EventHubError]], number: int, outcome: Appended | EventHubError
+    noted: list[tuple[int, Appended | EventHubError]],
+    number: int,
+    outcome: Appended | EventHubError,
 ) -> None:
-    told.append((number, outcome))
+    noted.append((number, outcome))
 
 
 async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
@@ -284,19 +286,19 @@ async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
 ) -> None:
     """However many are under way, and with refusals between them."""
     await stream.append(make_event(id="taken"), expect=0)
-    told: list[tuple[int, Appended | EventHubError]] = []
+    noted: list[tuple[int, Appended | EventHubError]] = []
     rows = [f"r{number}" if number % 10 else "taken" for number in range(1, 300)]
     for number, row_id in enumerate(rows):
         event = make_event(id=row_id)
-        tell = partial(_note, told, number)
+        tell = partial(_note, noted, number)
         assert stream.submit(event, expect=0, sender="ann", on_appended=tell)
     async with asyncio.timeout(10):
-        while len(told) < len(rows):
+        while len(noted) < len(rows):
             await asyncio.sleep(0.001)
-    assert sorted(number for number, _ in told) == list(range(len(rows)))
-    refused = {number for number, outcome in told if isinstance(outcome, WrongSequence)}
+    assert sorted(number for number, _ in noted) == list(range(len(rows)))
+    refused = {number for number, outcome in noted if isinstance(outcome, WrongSequence)}
     assert refused == {number for number, row_id in enumerate(rows) if row_id == "taken"}
-    stored = sorted((n, t) for n, t in told if isinstance(t, Appended))
+    stored = sorted((n, t) for n, t in noted if isinstance(t, Appended))
     assert [appended.sequence for _, appended in stored] == list(range(2, len(stored) + 2))
 
 
@@ -307,11 +309,11 @@ async def test_whoever_is_told_that_it_is_stored_finds_it_known(
     """So that a reader who comes then waits for it, although the feed is behind."""
     known: list[bool] = []
 
-    def told(outcome: Appended | EventHubError) -> None:
+    def note(outcome: Appended | EventHubError) -> None:
         known.append(isinstance(outcome, Appended) and stream.newest >= outcome.sequence)
 
     for number in range(count):
-        assert stream.submit(make_event(id=f"r{number}"), expect=0, sender="ann", on_appended=told)
+        assert stream.submit(make_event(id=f"r{number}"), expect=0, sender="ann", on_appended=note)
     async with asyncio.timeout(10):
         while len(known) < count:
             await asyncio.sleep(0.001)
@@ -351,18 +353,18 @@ async def test_what_a_sender_submits_is_stored_in_that_order(
 ) -> None:
     """However many batches are under way, and although some are refused and sent again singly."""
     await stream.append(make_event(id="taken"), expect=0)
-    told: list[Appended | EventHubError] = []
+    noted: list[Appended | EventHubError] = []
     for number in range(3000):
         sender = f"s{number % senders}"
         row_id = "taken" if number % 500 == 250 else f"{sender}.{number}"
         event = make_event(id=row_id)
-        assert stream.submit(event, expect=0, sender=sender, on_appended=told.append)
+        assert stream.submit(event, expect=0, sender=sender, on_appended=noted.append)
     async with asyncio.timeout(20):
-        while len(told) < 3000:
+        while len(noted) < 3000:
             await asyncio.sleep(0.01)
     async with stream.follow(0) as batches:
         stored = [event.event.id for event in await take(batches, 1 + 3000 - 6)]
-    assert sum(isinstance(outcome, WrongSequence) for outcome in told) == 6
+    assert sum(isinstance(outcome, WrongSequence) for outcome in noted) == 6
     assert (await stream.bounds()).last == len(stored)
     for each in range(senders):
         mine = [int(i.partition(".")[2]) for i in stored if i.startswith(f"s{each}.")]

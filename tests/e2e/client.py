@@ -67,11 +67,11 @@ class Client:
 
     async def write(self, message: Frame) -> Frame:
         """Send a message that this client is told of too; return its `_ack` when it was."""
-        told = await self.ask(message)
-        assert "_ack" in told, told
-        if self.sequence < told["_seq"]:
-            await self.until(lambda _: self.sequence >= told["_seq"])
-        return told
+        reply = await self.ask(message)
+        assert "_ack" in reply, reply
+        if self.sequence < reply["_seq"]:
+            await self.until(lambda _: self.sequence >= reply["_seq"])
+        return reply
 
     def apply(self, frame: Frame) -> None:
         """Keep the table, as docs/filters.md says that any client can."""

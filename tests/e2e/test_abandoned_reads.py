@@ -102,8 +102,8 @@ async def test_a_question_that_is_too_dear_is_refused_before_it_is_asked(
     """By what it would look through, and by its number of texts."""
     opened = await metric(hub, "eventhub_snapshots_opened_total")
     values = "&".join(f"body*=ss{number}ss" for number in range(count))
-    status, told = await request("GET", f"{hub.url}/notes?{values}")
-    assert (status, told["_error"]["code"]) == (400, "too_costly")
+    status, reply = await request("GET", f"{hub.url}/notes?{values}")
+    assert (status, reply["_error"]["code"]) == (400, "too_costly")
     async with connect(f"{hub.url}/notes?{values}") as client:
         assert (await client.receive())["_error"]["code"] == "too_costly"
         with pytest.raises(Closed, match="4400"):

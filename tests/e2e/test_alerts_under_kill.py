@@ -54,9 +54,9 @@ async def _post_on(
 ) -> None:
     await socket.send_json({"body": "x", "_ref": 1})
     async for received in socket:
-        told = received.json()
-        if "_ack" in told:
-            acknowledged.append(told["id"])
+        reply = received.json()
+        if "_ack" in reply:
+            acknowledged.append(reply["id"])
             if stop.is_set():
                 return
             await socket.send_json({"body": "x", "_ref": 1})

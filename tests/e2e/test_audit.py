@@ -55,15 +55,15 @@ async def test_each_kind_of_refusal_is_told_and_repeated_ones_are_counted(
     await asyncio.to_thread(hub.stop)
     lines = audit(hub)
     assert all(line["by"] == "127.0.0.1" for line in lines)
-    told = [line for line in lines if "left_out" not in line]
-    kinds = [line.get("reason", line["event"]) for line in told]
+    noted = [line for line in lines if "left_out" not in line]
+    kinds = [line.get("reason", line["event"]) for line in noted]
     assert kinds == [
         *["unauthorized"] * FIRST,
         *["forbidden"] * 3,
         *["cookie_refused"] * FIRST,
     ]
-    assert {line["endpoint"] for line in told if "endpoint" in line} == {"open"}
-    assert {line.get("origin") for line in told} == {None, "https://evil.example"}
+    assert {line["endpoint"] for line in noted if "endpoint" in line} == {"open"}
+    assert {line.get("origin") for line in noted} == {None, "https://evil.example"}
     counts = {line["event"]: line["left_out"] for line in lines if "left_out" in line}
     assert counts == {"access_refused": 100 + 1 - FIRST, "cookie_refused": 50 - FIRST}
     assert hub.stderr().count("\n") < 40  # no library tells of each cookie besides

@@ -74,10 +74,10 @@ def test_verify_names_forged_history_of_a_hub_that_runs(hub_factory: HubFactory)
     assert lines[3] == '  notes_history: 3 4 _user null≠"mallory"'
     assert lines[31] == "notes: 31 differences (19 rows, 31 events)"
     post(f"{hub.url}/notes", id="meanwhile")
-    told = json.loads(run("verify", file, "--data", data, "--json").stdout)
-    assert [table["events"] for table in told["tables"]] == [32]
-    assert (told["equal"], len(told["differences"])) == (False, 31)
-    assert told["differences"][3] == {
+    report = json.loads(run("verify", file, "--data", data, "--json").stdout)
+    assert [table["events"] for table in report["tables"]] == [32]
+    assert (report["equal"], len(report["differences"])) == (False, 31)
+    assert report["differences"][3] == {
         "table": "notes_history",
         "id": "3",
         "sequence": 4,
@@ -95,9 +95,9 @@ def test_verify_names_events_that_were_erased_in_the_broker(hub_factory: HubFact
     hub.stop()
     run("rebuild", file, "--data", data)
     found = run("verify", file, "--data", data, "--json")
-    told = json.loads(found.stdout)
-    assert (found.returncode, told["equal"]) == (1, False)
-    assert [(each["table"], each["sequence"]) for each in told["differences"]] == [
+    report = json.loads(found.stdout)
+    assert (found.returncode, report["equal"]) == (1, False)
+    assert [(each["table"], each["sequence"]) for each in report["differences"]] == [
         ("log", 3),
         ("log", 31),
     ]

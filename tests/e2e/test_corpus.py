@@ -137,7 +137,7 @@ def answer_to(vector: Vector) -> object:
     return [[(name, ROWS[row_id][name]) for name in columns] for row_id in expect["ids"]]
 
 
-def as_told(frames: list[Frame]) -> object:
+def as_rows(frames: list[Frame]) -> object:
     """Rows as lists of their items: that keeps the order of columns. Or the one error."""
     if frames and "_error" in frames[-1]:
         assert len(frames) == 1, frames
@@ -151,9 +151,9 @@ ANSWERS = {name_of(vector): answer_to(vector) for vector in VECTORS}
 async def test_get_answers_the_corpus(stored: str, session: aiohttp.ClientSession) -> None:
     async def get(vector: Vector) -> object:
         async with session.get(at(stored, vector["qs"])) as answer:
-            told = msgspec.json.decode(await answer.read())
+            found = msgspec.json.decode(await answer.read())
         assert answer.status == (400 if "error" in vector["expect"] else 200)
-        return as_told(told if isinstance(told, list) else [told])
+        return as_rows(found if isinstance(found, list) else [found])
 
     assert await for_each(get) == ANSWERS
 
@@ -167,9 +167,9 @@ async def test_a_v1_replay_answers_the_corpus(stored: str, session: aiohttp.Clie
                 with pytest.raises(Closed) as closed:
                     await client.receive()
                 assert closed.value.code == 4400
-                return as_told(frames)
+                return as_rows(frames)
         assert all(frame.pop("_method") == "POST" and frame.pop("_seq") for frame in frames[:-1])
-        return as_told(frames[:-1])
+        return as_rows(frames[:-1])
 
     assert await for_each(replay) == ANSWERS
 
@@ -188,7 +188,7 @@ async def test_a_bare_replay_answers_the_corpus(
             assert socket.close_code == 4400
         else:
             assert received.type is aiohttp.WSMsgType.PING
-        return as_told(frames)
+        return as_rows(frames)
 
     assert await for_each(replay) == ANSWERS
 
@@ -197,7 +197,7 @@ async def test_everyone_is_told_live_of_the_rows_that_match(
     hub: Hub, session: aiohttp.ClientSession
 ) -> None:
     url = f"{hub.url}/posted"
-    told: dict[str, list[Frame]] = {}
+    found: dict[str, list[Frame]] = {}
     async with sockets(session, url, lambda vector: [vector["qs"], "_since=now"]) as clients:
         for client in clients.values():
             assert [list(frame) for frame in await client.replay()] == [["_resume"]]
@@ -205,10 +205,10 @@ async def test_everyone_is_told_live_of_the_rows_that_match(
         for vector in answered():
             frames = await until_at(clients[name_of(vector)], last)
             assert all(columns_of(frame) == told_live(vector) for frame in frames), name_of(vector)
-            told[name_of(vector)] = frames
-    ids = {name: [frame["id"] for frame in frames] for name, frames in told.items()}
+            found[name_of(vector)] = frames
+    ids = {name: [frame["id"] for frame in frames] for name, frames in found.items()}
     assert ids == await matching_ids(session, url)
-    assert all(is_like_row(frame) for frames in told.values() for frame in frames)
+    assert all(is_like_row(frame) for frames in found.values() for frame in frames)
 
 
 async def test_rows_enter_and_leave_every_filter(hub: Hub, session: aiohttp.ClientSession) -> None:

@@ -88,9 +88,9 @@ async def test_who_reads_no_answers_is_not_read_from(hub: Hub) -> None:
 async def test_an_array_of_failures_is_a_few_lines_of_the_log(hub: Hub) -> None:
     before = len(hub.stderr())
     for _ in range(3):
-        status, told = await request("POST", f"{hub.url}/failing", json=[{"body": "x"}] * 10_000)
+        status, reply = await request("POST", f"{hub.url}/failing", json=[{"body": "x"}] * 10_000)
         assert status == 200
-        codes = [each["_error"]["code"] for each in told]
+        codes = [each["_error"]["code"] for each in reply]
         assert codes == ["internal"] * 1000 + ["too_many"] * 9000
     async with connect(f"{hub.url}/failing?_since=now") as client:
         await client.replay()

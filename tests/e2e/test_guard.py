@@ -62,8 +62,8 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def get(
     hub: Hub, path: str, *lines: str, host: str | None = "127.0.0.1", method: str = "GET"
 ) -> Answer:
-    told = [f"Host: {host}"] if host is not None else []
-    request = "\r\n".join([f"{method} {path} HTTP/1.1", *told, *lines, "", ""])
+    hosts = [f"Host: {host}"] if host is not None else []
+    request = "\r\n".join([f"{method} {path} HTTP/1.1", *hosts, *lines, "", ""])
     return ask(hub.url, request.encode("latin-1"))
 
 
@@ -83,8 +83,8 @@ def get(
 )
 def test_a_name_that_is_not_the_hubs_is_refused_everywhere(hub: Hub, host: str) -> None:
     for path in PATHS:
-        told = get(hub, path, f"Origin: http://{host}", host=host)
-        assert (told.status, told.code) == (403, "forbidden"), (path, told)
+        reply = get(hub, path, f"Origin: http://{host}", host=host)
+        assert (reply.status, reply.code) == (403, "forbidden"), (path, reply)
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"):
         assert get(hub, "/rows", "Content-Length: 0", host=host, method=method).status == 403
     assert get(hub, "/rows", *UPGRADE, f"Origin: http://{host}", host=host).status == 403
@@ -172,13 +172,13 @@ def test_rows_are_not_embedded_in_other_sites(hub: Hub, site: str) -> None:
     for mode, dest in (("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe")):
         fetch = (f"Sec-Fetch-Site: {site}", f"Sec-Fetch-Mode: {mode}", f"Sec-Fetch-Dest: {dest}")
         for path in ("/rows", "/rows?_format=csv", "/shared"):
-            told = get(hub, path, *fetch)
-            assert (told.status, told.code) == (403, "forbidden")
+            reply = get(hub, path, *fetch)
+            assert (reply.status, reply.code) == (403, "forbidden")
             assert get(hub, path, *fetch, "Referer: https://evil.example/x").status == 403
         for page in ("https://friend.example", "https://a.apps.example/deep?x"):
-            told = get(hub, "/shared", *fetch, f"Referer: {page}")
-            assert told.status == 200
-            assert told.headers["cross-origin-resource-policy"] == "cross-origin"
+            reply = get(hub, "/shared", *fetch, f"Referer: {page}")
+            assert reply.status == 200
+            assert reply.headers["cross-origin-resource-policy"] == "cross-origin"
         assert (
             get(hub, "/shared", *fetch, "Referer: https://friend.example.evil.example").status
             == 403
@@ -208,8 +208,8 @@ def test_a_page_of_another_scheme_is_another_origin(named: Hub, hub: Hub) -> Non
     ):
         port = {"http://chat.example.org:443": ":443", "https://chat.example.org:80": ":80"}
         host = f"chat.example.org{port.get(origin, '')}"
-        told = get(named, "/rows", f"X-Forwarded-Proto: {proto}", f"Origin: {origin}", host=host)
-        assert told.status == status, (proto, origin)
+        reply = get(named, "/rows", f"X-Forwarded-Proto: {proto}", f"Origin: {origin}", host=host)
+        assert reply.status == status, (proto, origin)
     # Nobody is trusted there, so nothing is known.
     sent = ("X-Forwarded-Proto: http", "Origin: https://localhost")
     assert get(hub, "/rows", *sent, host="localhost").status == 200
@@ -256,7 +256,7 @@ def test_pages_are_not_framed_unless_headers_say_so(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "told"),
+    ("server", "problem"),
     [
         ("hosts: ['https://chat.example.org']", "hosts: 'https://chat.example.org' is not"),
         ("hosts: [.example.org]", "is not of the form"),
@@ -264,7 +264,7 @@ def test_pages_are_not_framed_unless_headers_say_so(hub: Hub) -> None:
         ("admin: {token: short}", "at least 16 characters"),
     ],
 )
-def test_what_protects_nothing_stops_the_hub(tmp_path: Path, server: str, told: str) -> None:
+def test_what_protects_nothing_stops_the_hub(tmp_path: Path, server: str, problem: str) -> None:
     file = written(tmp_path, f"server: {{{server}}}\n" + CONFIG)
-    assert told in refused(2, run("check", file))
-    assert told in refused(2, run("serve", file, "--port", "0"))
+    assert problem in refused(2, run("check", file))
+    assert problem in refused(2, run("serve", file, "--port", "0"))

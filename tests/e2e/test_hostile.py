@@ -53,13 +53,13 @@ async def test_an_array_of_half_a_million_is_refused_at_once(hub: Hub) -> None:
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         others = group.create_task(slowest_answer(hub.url, done))
-        status, told = await request("POST", f"{hub.url}/rows", data=body)
+        status, reply = await request("POST", f"{hub.url}/rows", data=body)
         async with connect(f"{hub.url}/rows?_since=now") as client:
             await client.replay()
             await client.socket.send_str(body.decode())
             assert (await client.receive())["_error"]["code"] == "too_large"
         done.set()
-    assert (status, told["_error"]["code"]) == (413, "too_large")
+    assert (status, reply["_error"]["code"]) == (413, "too_large")
     assert others.result() < 2
 
 
@@ -67,9 +67,9 @@ async def test_an_array_of_refusals_does_not_hold_up_others(hub: Hub) -> None:
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         others = group.create_task(slowest_answer(hub.url, done))
-        status, told = await request("POST", f"{hub.url}/rows", json=[0] * 10_000)
+        status, reply = await request("POST", f"{hub.url}/rows", json=[0] * 10_000)
         done.set()
-    assert (status, len(told)) == (200, 10_000)
+    assert (status, len(reply)) == (200, 10_000)
     assert others.result() < 1
 
 
@@ -77,8 +77,8 @@ async def test_an_array_of_refusals_does_not_hold_up_others(hub: Hub) -> None:
 async def test_deep_nesting_is_refused_and_shallow_is_not(hub: Hub, depth: int) -> None:
     nested = "[" * depth + "]" * depth
     body = f'{{"data": {nested}, "other": {nested}}}'
-    status, told = await request("POST", f"{hub.url}/rows", data=body)
-    assert (status, told["_error"]["code"]) == (400, "bad_json")
+    status, reply = await request("POST", f"{hub.url}/rows", data=body)
+    assert (status, reply["_error"]["code"]) == (400, "bad_json")
     nested = "[" * 63 + "]" * 63
     status, receipt = await request("POST", f"{hub.url}/rows", data=f'{{"data": {nested}}}')
     assert status == 201
@@ -90,8 +90,8 @@ async def test_a_key_that_was_used_for_another_write_is_refused(hub: Hub) -> Non
     first = (await request("POST", url, json={"id": f"a{key}", "_key": key}))[1]
     await request("POST", url, json={"id": f"b{key}"})
     for method in ("PUT", "DELETE"):
-        status, told = await request(method, url, json={"id": f"b{key}", "_key": key})
-        assert (status, told["_error"]["code"]) == (400, "bad_control")
+        status, reply = await request(method, url, json={"id": f"b{key}", "_key": key})
+        assert (status, reply["_error"]["code"]) == (400, "bad_control")
     again = (await request("POST", url, json={"id": f"a{key}", "_key": key}))[1]
     assert again == {**first, "duplicate": True}
     assert len(await get(url, id=f"b{key}")) == 1

@@ -38,8 +38,8 @@ async def write(
     hub: Hub, method: str, message: dict[str, Any], key: str, **headers: str
 ) -> dict[str, Any]:
     named = {"Idempotency-Key": key, **headers}
-    _, told = await request(method, f"{hub.url}/notes", json=message, headers=named)
-    return dict(told)
+    _, reply = await request(method, f"{hub.url}/notes", json=message, headers=named)
+    return dict(reply)
 
 
 async def cookie(hub: Hub) -> str:
@@ -77,11 +77,11 @@ async def test_a_key_of_one_is_not_that_of_another(hub_factory: HubFactory) -> N
         {"Cookie": await cookie(hub)},
         {"Cookie": await cookie(hub)},
     ]
-    told = [
+    replies = [
         await write(hub, "POST", {"body": str(n)}, "k", **one) for n, one in enumerate([*ones, {}])
     ]
-    assert [each.get("duplicate") for each in told] == [False] * 5
-    assert len({each["id"] for each in told}) == 5
+    assert [each.get("duplicate") for each in replies] == [False] * 5
+    assert len({each["id"] for each in replies}) == 5
 
 
 async def test_a_client_that_got_its_cookie_with_the_first_write_may_retry_with_it(

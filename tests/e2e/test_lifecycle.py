@@ -98,14 +98,14 @@ async def test_a_stop_under_load_answers_what_it_stores_and_says_1012(
 
 async def readiness(hub: Hub) -> set[int | None]:
     """What `/readyz` says once it does not say ready, up to the end of the process."""
-    told: set[int | None] = set()
+    statuses: set[int | None] = set()
     async with asyncio.timeout(DEADLINE_SECONDS), aiohttp.ClientSession() as session:
         while hub.process is not None and hub.process.poll() is None:
             status = await _readyz(session, hub.url)
-            if status != 200 or told:
-                told.add(status)
+            if status != 200 or statuses:
+                statuses.add(status)
             await asyncio.sleep(0.01)
-    return told
+    return statuses
 
 
 async def _readyz(session: aiohttp.ClientSession, url: str) -> int | None:
@@ -228,8 +228,8 @@ async def test_a_session_begins_with_the_upgrade_and_outlives_a_restart(
         for _ in range(2):
             async with session.ws_connect(f"{hub.url}/notes?_since=now", protocols=(V1,)) as socket:
                 client = Client(socket)
-                told = await client.write({})
-                ids.append(client.table[told["id"]]["body"])
+                reply = await client.write({})
+                ids.append(client.table[reply["id"]]["body"])
             assert [cookie.key for cookie in jar] == ["eventhub"]
             assert await asyncio.to_thread(hub.stop) == 0
             await asyncio.to_thread(hub.start)
@@ -292,10 +292,10 @@ async def test_a_retry_through_another_gateway_gets_the_first_receipt(
     _, deleted = await request("DELETE", f"{one.url}/notes", json=gone)
     for _ in range(2):
         assert await request("POST", f"{two.url}/notes", json=message) == again
-        told = await request("PUT", f"{two.url}/notes", json=change)
-        assert told == (200, {**changed, "duplicate": True})
-        told = await request("DELETE", f"{two.url}/notes", json=gone)
-        assert told == (200, {**deleted, "duplicate": True})
+        reply = await request("PUT", f"{two.url}/notes", json=change)
+        assert reply == (200, {**changed, "duplicate": True})
+        reply = await request("DELETE", f"{two.url}/notes", json=gone)
+        assert reply == (200, {**deleted, "duplicate": True})
         await asyncio.to_thread(two.kill)
         await asyncio.to_thread(two.start)
     assert len(await history(f"{two.url}/notes")) == 3

@@ -82,10 +82,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 async def test_every_kind_of_token_on_every_surface(hub: Hub, surface: str) -> None:
     ask = {**READS, **WRITES}[surface]
     for kind, (headers, expected) in TOKENS.items():
-        told = [(await ask(f"{hub.url}/{name}", headers(), "")).code for name in
+        codes = [(await ask(f"{hub.url}/{name}", headers(), "")).code for name in
                 ("closed", "admins", "open")]  # fmt: skip
         absent = surface in ("PUT", "DELETE")  # whoever is let in is told that there is no row
-        assert told == [code or ("not_found" if absent else None) for code in expected], kind
+        assert codes == [code or ("not_found" if absent else None) for code in expected], kind
 
 
 async def test_a_v1_client_is_warned_and_then_told_to_come_again(hub: Hub) -> None:

@@ -48,18 +48,18 @@ def get(hub: Hub, path: str, *lines: str, at: str = "127.0.0.1", version: str = 
 
 
 def test_programs_of_this_machine_see_all_but_versions(hub: Hub) -> None:
-    told = get(hub, "/metrics")
-    assert told.status == 200
-    assert b"eventhub_connections" in told.body
-    assert not VERSION.search(re.sub(rb"(?m)^[a-z_]+(\{.*?\})? [0-9.e+]+$", b"", told.body))
+    reply = get(hub, "/metrics")
+    assert reply.status == 200
+    assert b"eventhub_connections" in reply.body
+    assert not VERSION.search(re.sub(rb"(?m)^[a-z_]+(\{.*?\})? [0-9.e+]+$", b"", reply.body))
     assert get(hub, "/readyz").body == b"ready\n"
 
 
 def test_others_need_the_token(hub: Hub) -> None:
     address = own_address()
-    told = get(hub, "/metrics", at=address)
-    assert (told.status, told.code) == (403, "forbidden")
-    assert b"eventhub_" not in told.body
+    reply = get(hub, "/metrics", at=address)
+    assert (reply.status, reply.code) == (403, "forbidden")
+    assert b"eventhub_" not in reply.body
     for scheme in ("Bearer", "bearer"):
         assert get(hub, "/metrics", f"Authorization: {scheme} {TOKEN}", at=address).status == 200
     for wrong in (TOKEN[:-1], TOKEN + "x", "", "é"):

@@ -180,7 +180,7 @@ async def test_polls_that_wait_weigh_as_other_live_filters_do(hub: Hub, run: str
     async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
         tasks = [group.create_task(poll(number)) for number in range(30)]
     answers = [task.result() for task in tasks]
-    refused = [told["_error"]["code"] for status, told in answers if status != 200]
+    refused = [reply["_error"]["code"] for status, reply in answers if status != 200]
     assert 5 <= len(refused) < 30
     assert set(refused) == {"too_many_reads"}
     status, _ = await poll(30)  # those before are over, and weigh nothing any more
@@ -195,15 +195,15 @@ async def test_what_cannot_be_gone_on_from_says_so(hub: Hub, run: str) -> None:
     for position, reason in [(f"0{epoch}.1", "epoch"), (f"{epoch}.{int(sequence) + 99}", "ahead")]:
         for more in ("", "&_wait=5", "&_replay=log"):
             url = f"{hub.url}/notes?_since={position}{more}"
-            status, told = await request("GET", url)
-            assert (status, told["_error"]["code"]) == (410, "gone")
-            assert reason in told["_error"]["message"]
+            status, reply = await request("GET", url)
+            assert (status, reply["_error"]["code"]) == (410, "gone")
+            assert reason in reply["_error"]["message"]
     for wrong in ("rubbish", "", "-0", "1", f"{epoch}.", "2023-13-01"):
-        status, told = await request("GET", f"{hub.url}/notes?_since={wrong}&_wait=5")
-        assert (status, told["_error"]["code"]) == (400, "bad_position"), wrong
+        status, reply = await request("GET", f"{hub.url}/notes?_since={wrong}&_wait=5")
+        assert (status, reply["_error"]["code"]) == (400, "bad_position"), wrong
     for wrong in ("-1", "61", "abc", "", "1e1", "\N{ARABIC-INDIC DIGIT ONE}", "nan", "1_0"):
-        status, told = await request("GET", f"{hub.url}/notes?_since=now&_wait={wrong}")
-        assert (status, told["_error"]["column"]) == (400, "_wait"), wrong
+        status, reply = await request("GET", f"{hub.url}/notes?_since=now&_wait={wrong}")
+        assert (status, reply["_error"]["column"]) == (400, "_wait"), wrong
 
 
 async def test_a_large_answer_is_cut_and_the_next_goes_on_from_there(hub: Hub, run: str) -> None:
@@ -214,13 +214,13 @@ async def test_a_large_answer_is_cut_and_the_next_goes_on_from_there(hub: Hub, r
     async with aiohttp.ClientSession() as session, asyncio.timeout(DEADLINE_SECONDS):
         poller = Poller(f"{hub.url}/notes?run={run}", session)
         poller.position = "earliest"
-        told: list[int] = []
+        numbers: list[int] = []
         sizes = []
-        while len(told) < 25_000:
+        while len(numbers) < 25_000:
             frames = await poller.poll(wait="10")
-            told += [frame["n"] for frame in frames]
+            numbers += [frame["n"] for frame in frames]
             sizes.append(len(frames))
-    assert told == list(range(25_000))
+    assert numbers == list(range(25_000))
     assert max(sizes) < 11_000
 
 

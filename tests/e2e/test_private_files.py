@@ -44,8 +44,8 @@ def answer(url: str, path: str) -> tuple[str, bytes]:
         peer.sendall(
             f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
         )
-        told = b"".join(iter(lambda: peer.recv(65536), b""))
-    head, _, body = told.partition(b"\r\n\r\n")
+        received = b"".join(iter(lambda: peer.recv(65536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
     lines = [
         line for line in head.split(b"\r\n") if not line.startswith((b"Date:", b"Set-Cookie:"))
     ]

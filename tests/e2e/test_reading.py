@@ -92,9 +92,9 @@ async def test_v1_frames_carry_method_and_sequence(url: str) -> None:
     async with connect(url) as client:
         [row] = await client.replay()
         assert (row["_method"], row["_seq"]) == ("POST", receipt["_seq"])
-        told = await client.write({"run": url[-32:], "body": "second"})
-        assert told["duplicate"] is False
-        assert set(client.table) == {row["id"], told["id"]}
+        reply = await client.write({"run": url[-32:], "body": "second"})
+        assert reply["duplicate"] is False
+        assert set(client.table) == {row["id"], reply["id"]}
 
 
 async def test_edits_before_connecting_are_one_row(url: str) -> None:
@@ -211,8 +211,8 @@ async def test_since_minus_n_gives_the_last_n_that_match(url: str) -> None:
 @pytest.mark.parametrize("since", ["yesterday", "-0", "1", "abc.x", "2023-99-99", ""])
 async def test_another_since_is_an_error_that_says_so(url: str, since: str) -> None:
     async with connect(f"{url}&_since={since}") as client:
-        told = (await client.receive())["_error"]
-        assert (told["code"], told["column"]) == ("bad_position", "_since")
+        reply = (await client.receive())["_error"]
+        assert (reply["code"], reply["column"]) == ("bad_position", "_since")
         with pytest.raises(Closed) as closed:
             await client.receive()
         assert closed.value.code == 4400
@@ -293,8 +293,8 @@ async def test_what_cannot_be_opened_is_told_on_the_socket_and_over_http(
         with pytest.raises(Closed) as closed:
             await client.receive()
         assert closed.value.code == 4400
-    status, told = await request("GET", f"{hub.url}/notes?{query}")
-    assert (status, told["_error"]["code"]) == (400, code)
+    status, reply = await request("GET", f"{hub.url}/notes?{query}")
+    assert (status, reply["_error"]["code"]) == (400, code)
 
 
 @pytest.mark.parametrize(("form", "expected"), [("ndjson", "{"), ("csv", "run,topic,")])

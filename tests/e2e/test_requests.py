@@ -261,13 +261,13 @@ def test_a_wrong_upgrade_is_told_what_is_wrong(
              "/rows?n=x", "/guarded"],
 )  # fmt: skip
 def test_head_is_get_without_a_body(hub: Hub, path: str) -> None:
-    got, told = (ask(hub.url, head(f"{method} {path} HTTP/1.1")) for method in ("GET", "HEAD"))
-    assert (told.status, told.body) == (got.status, b"")
+    got, reply = (ask(hub.url, head(f"{method} {path} HTTP/1.1")) for method in ("GET", "HEAD"))
+    assert (reply.status, reply.body) == (got.status, b"")
     # A body of unknown length is sent in chunks; without a body there is nothing to cut.
     varying = {"date", "transfer-encoding", "set-cookie"}
     if path == "/metrics":
         varying.add("content-length")
-    assert {k: v for k, v in told.headers.items() if k not in varying} == {
+    assert {k: v for k, v in reply.headers.items() if k not in varying} == {
         k: v for k, v in got.headers.items() if k not in varying
     }
 
@@ -378,12 +378,12 @@ def test_a_delete_that_says_too_much_is_refused(
 async def test_an_id_is_text_or_a_number(hub: Hub, method: str) -> None:
     url = f"{hub.url}/rows"
     await request("POST", url, json={"id": "true"})
-    status, told = await request(method, url, json={"id": True})
-    assert (status, told["_error"]["code"]) == (400, "bad_id")
+    status, reply = await request(method, url, json={"id": True})
+    assert (status, reply["_error"]["code"]) == (400, "bad_id")
     async with connect(f"{url}?_since=now") as client:
         await client.replay()
-        told = await client.ask({"_method": method, "id": True})
-        assert told["_error"]["code"] == "bad_id"
+        reply = await client.ask({"_method": method, "id": True})
+        assert reply["_error"]["code"] == "bad_id"
     assert len(await get(url, id="true")) == 1
 
 

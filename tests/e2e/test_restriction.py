@@ -105,8 +105,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 async def write(hub: Hub, method: str, **message: Any) -> None:
-    status, told = await request(method, f"{hub.url}/all", headers=ME, json=message)
-    assert status in (200, 201), told
+    status, reply = await request(method, f"{hub.url}/all", headers=ME, json=message)
+    assert status in (200, 201), reply
 
 
 async def fill(hub: Hub) -> None:
@@ -140,31 +140,33 @@ async def test_no_surface_and_no_url_shows_a_row_outside(hub: Hub, surface: str,
 
 @pytest.mark.parametrize("kind", WRONG)
 async def test_what_restricts_nothing_opens_no_surface(hub: Hub, kind: str) -> None:
-    told = {}
+    codes = {}
     for surface, ask in {**READS, **WRITES}.items():
         code, text = await ask(f"{hub.url}/{kind}", ME, "")
         assert "secret" not in text, surface
-        told[surface] = code
-    assert told == dict.fromkeys(told, "internal")
+        codes[surface] = code
+    assert codes == dict.fromkeys(codes, "internal")
     lines = [msgspec.json.decode(line) for line in hub.stderr().splitlines() if line[:1] == "{"]
     event = "hook_failed" if kind in HOOKS else "restriction_unknown"
-    told_of = [line for line in lines if line["event"] == event and line["endpoint"] == kind]
-    assert 1 <= len(told_of) <= len(told)
+    logged = [line for line in lines if line["event"] == event and line["endpoint"] == kind]
+    assert 1 <= len(logged) <= len(codes)
     if kind == "misspelt":
-        assert told_of[0]["key"] == "recpient"
-        assert "did you mean recipient?" in told_of[0]["detail"]
+        assert logged[0]["key"] == "recpient"
+        assert "did you mean recipient?" in logged[0]["detail"]
 
 
 async def test_history_ends_and_begins_where_the_row_is_the_readers(hub: Hub) -> None:
     async with connect(f"{hub.url}/mine?_replay=log", headers=ME) as client:
-        records = await client.until(lambda frame: "_ready" in frame)
-    told: dict[str, list[Any]] = {"comes": [], "goes": []}
-    for record in records:
-        if record.get("id") in told:
+        frames = await client.until(lambda frame: "_ready" in frame)
+    records: dict[str, list[Any]] = {"comes": [], "goes": []}
+    for record in frames:
+        if record.get("id") in records:
             row, was = record["row"], record["was"]
-            told[record["id"]].append((record["_method"], row and row["body"], was and was["body"]))
-    assert told["comes"] == [("POST", "from bob", None)]
-    assert told["goes"] == [("POST", "to bob", None), ("DELETE", None, "to bob")]
+            records[record["id"]].append(
+                (record["_method"], row and row["body"], was and was["body"])
+            )
+    assert records["comes"] == [("POST", "from bob", None)]
+    assert records["goes"] == [("POST", "to bob", None), ("DELETE", None, "to bob")]
 
 
 async def test_a_header_does_not_overrule_what_open_set(hub: Hub) -> None:
@@ -178,5 +180,5 @@ async def test_a_header_does_not_overrule_what_open_set(hub: Hub) -> None:
 def test_check_finds_a_letter_off_and_names_the_column(tmp_path: Path) -> None:
     source = "args.update(recpient=[handler.current_user.id])"
     file = written(tmp_path, "url:" + endpoint("inbox", source))
-    told = refused(2, run("check", file))
-    assert "'recpient' is no column: did you mean recipient?" in told
+    output = refused(2, run("check", file))
+    assert "'recpient' is no column: did you mean recipient?" in output

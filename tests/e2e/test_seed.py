@@ -184,8 +184,8 @@ async def test_message_default(hub_factory: HubFactory) -> None:
         assert len(row["session"]) > 10
         await client.write({"_method": "PUT", "id": row_id, "message": "seven!!"})
         assert client.table[row_id]["length"] == 7
-        told = await client.ask({"_method": "PUT", "id": row_id})
-        assert told["_error"]["code"] == "internal"
+        reply = await client.ask({"_method": "PUT", "id": row_id})
+        assert reply["_error"]["code"] == "internal"
 
 
 async def test_the_built_in_defaults_as_the_guide_spells_them(hub_factory: HubFactory) -> None:
@@ -230,8 +230,8 @@ async def test_prepare_in_a_module_refuses(hub_factory: HubFactory) -> None:
         await ann.replay()
         await nobody.replay()
         assert "_ack" in await ann.ask({"topic": "Help"})
-        told = (await nobody.ask({"topic": "Help"}))["_error"]
-        assert (told["code"], told["message"]) == ("refused", "You cannot write to Help")
+        reply = (await nobody.ask({"topic": "Help"}))["_error"]
+        assert (reply["code"], reply["message"]) == ("refused", "You cannot write to Help")
 
 
 async def test_alert_template_imports_pandas(hub_factory: HubFactory, sink: Sink) -> None:

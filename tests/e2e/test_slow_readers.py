@@ -128,11 +128,11 @@ async def first_cut(readers: list[asyncio.StreamReader]) -> bytes:
         pending = {group.create_task(reader.read(-1)) for reader in readers}
         while pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for told in (task.result() for task in done):
-                if len(told) < TABLE_BYTES and b"too_many_reads" not in told:
+            for received in (task.result() for task in done):
+                if len(received) < TABLE_BYTES and b"too_many_reads" not in received:
                     for task in pending:
                         task.cancel()
-                    return told
+                    return received
     pytest.fail("the hub has cut none of them")
 
 
@@ -145,31 +145,33 @@ async def metric_of_cut(hub: Hub) -> float:
 
 async def test_a_get_that_is_taken_too_slowly_is_cut_off(hub: Hub) -> None:
     before = await metric_of_cut(hub)
-    [told] = await cut(hub, "get")
-    assert told.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"Transfer-Encoding: chunked" in told
-    assert len(told) < TABLE_BYTES
-    assert not told.endswith(b"\r\n0\r\n\r\n")
+    [received] = await cut(hub, "get")
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Transfer-Encoding: chunked" in received
+    assert len(received) < TABLE_BYTES
+    assert not received.endswith(b"\r\n0\r\n\r\n")
     assert await metric_of_cut(hub) > before
     assert "request_failed" not in hub.stderr()
 
 
 async def test_a_websocket_that_is_read_too_slowly_is_told_and_closed(hub: Hub) -> None:
-    [told] = await cut(hub, "websocket")
-    assert len(told) < TABLE_BYTES
-    assert told[-len(b"..too_slow") :].endswith(b"\x11\x3atoo_slow")  # 4410
-    error = msgspec.json.decode(told[told.rindex(b'{"_error"') : told.rindex(b"}}") + 2])
+    [received] = await cut(hub, "websocket")
+    assert len(received) < TABLE_BYTES
+    assert received[-len(b"..too_slow") :].endswith(b"\x11\x3atoo_slow")  # 4410
+    error = msgspec.json.decode(
+        received[received.rindex(b'{"_error"') : received.rindex(b"}}") + 2]
+    )
     assert (error["_error"]["code"], error["_error"]["retry"]) == ("slow_reader", True)
     assert "_since" in error["_error"]["message"]
 
 
 async def test_a_stream_that_is_read_too_slowly_ends_with_an_error(hub: Hub) -> None:
-    [told] = await cut(hub, "sse")
-    assert len(told) < TABLE_BYTES
-    last = told[told.rindex(b"data: ") :]
+    [received] = await cut(hub, "sse")
+    assert len(received) < TABLE_BYTES
+    last = received[received.rindex(b"data: ") :]
     error = msgspec.json.decode(last[len(b"data: ") : last.index(b"\n")])
     assert error["_error"]["code"] == "slow_reader"
-    assert b'"_ready"' not in told
+    assert b'"_ready"' not in received
 
 
 async def test_who_reads_slowly_while_nobody_waits_is_let_be(hub: Hub) -> None:

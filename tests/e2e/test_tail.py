@@ -74,18 +74,18 @@ def test_a_tail_survives_restarts_without_loss_or_repetition(hub_factory: HubFac
     post(url, n=0)
     with tail(url) as rows_tail, tail(url, "--log") as log_tail:
         tails = (rows_tail, log_tail)
-        told = [each.frames(1) for each in tails]
+        printed = [each.frames(1) for each in tails]
         for number, end in enumerate((hub.stop, hub.kill), 1):
             post(url, n=2 * number - 1)
-            for each, frames in zip(tails, told, strict=True):
+            for each, frames in zip(tails, printed, strict=True):
                 frames += each.frames(1)
             end()
             hub.start()
             post(url, n=2 * number)
-            for each, frames in zip(tails, told, strict=True):
+            for each, frames in zip(tails, printed, strict=True):
                 frames += each.frames(1)
-        assert [frame["n"] for frame in told[0]] == [0, 1, 2, 3, 4]
-        assert [frame["row"]["n"] for frame in told[1]] == [0, 1, 2, 3, 4]
+        assert [frame["n"] for frame in printed[0]] == [0, 1, 2, 3, 4]
+        assert [frame["row"]["n"] for frame in printed[1]] == [0, 1, 2, 3, 4]
         assert [each.interrupt() for each in tails] == [(130, 0, "")] * 2
 
 

@@ -44,23 +44,23 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 async def refusals(url: str) -> list[tuple[str, str, str]]:
     """Code, column and text of the error on each way to read, or nothing where there is none."""
-    told = []
+    errors = []
     status, answer = await request("GET", url)
     if status == 400:
-        told.append(answer["_error"])
+        errors.append(answer["_error"])
     status, answer = await sse(url)
     if status == 400:
-        told.append(answer["_error"])
+        errors.append(answer["_error"])
     for bare in (False, True):
         async with connect(url, bare=bare) as client:
             await client.send({"_method": "POST", "topic": "end", "n": 1, "_ref": "end"})
             frames = await client.until(lambda f: "_error" in f or f.get("topic") == "end")
             if "_error" in frames[0]:
-                told.append(frames[0]["_error"])
+                errors.append(frames[0]["_error"])
                 with pytest.raises(Closed) as closed:
                     await client.receive()
                 assert closed.value.code == 4400
-    return [(error["code"], error["column"], error["message"]) for error in told]
+    return [(error["code"], error["column"], error["message"]) for error in errors]
 
 
 async def sse(url: str) -> tuple[int, Any]:
@@ -90,17 +90,17 @@ async def sse(url: str) -> tuple[int, Any]:
 async def test_a_mistake_is_told_the_same_on_every_way_to_read(
     hub: Hub, query: str, column: str
 ) -> None:
-    told = await refusals(f"{hub.url}/notes?{query}")
-    assert len(told) == 4
-    assert len(set(told)) == 1
-    assert told[0][:2] == ("bad_filter", column)
+    errors = await refusals(f"{hub.url}/notes?{query}")
+    assert len(errors) == 4
+    assert len(set(errors)) == 1
+    assert errors[0][:2] == ("bad_filter", column)
     assert (
-        "did you mean" in told[0][2]
-        or "there is" in told[0][2]
-        or "is no JSON" in told[0][2]
-        or "ask as" in told[0][2]
+        "did you mean" in errors[0][2]
+        or "there is" in errors[0][2]
+        or "is no JSON" in errors[0][2]
+        or "ask as" in errors[0][2]
     )
-    assert await refusals(f"{hub.url}/refusing?{query}") == told
+    assert await refusals(f"{hub.url}/refusing?{query}") == errors
     assert await refusals(f"{hub.url}/ignoring?{query}") == []
 
 
@@ -108,9 +108,9 @@ async def test_what_may_be_meant_for_somebody_else_is_ignored_unless_the_endpoin
     hub: Hub,
 ) -> None:
     assert await refusals(f"{hub.url}/notes?utm_source=x&_=17&_by=topic&_meta=y") == []
-    told = await refusals(f"{hub.url}/refusing?utm_source=x&_=17")
-    assert {error[:2] for error in told} == {("bad_filter", "utm_source")}
-    assert len(told) == 4
+    errors = await refusals(f"{hub.url}/refusing?utm_source=x&_=17")
+    assert {error[:2] for error in errors} == {("bad_filter", "utm_source")}
+    assert len(errors) == 4
     assert await refusals(f"{hub.url}/refusing?_=17&_by=topic&_meta=y&_download=z") == []
 
 
@@ -118,9 +118,9 @@ async def test_a_control_is_refused_where_it_has_no_effect(hub: Hub) -> None:
     url = f"{hub.url}/notes"
     refused = ["_wait=1", "_since=now&_sort=n", "_since=now&_limit=1", "_since=now&_offset=1"]
     for query in refused:
-        status, told = await request("GET", f"{url}?{query}")
-        assert (status, told["_error"]["code"]) == (400, "bad_filter")
-        assert told["_error"]["column"] == query.split("&")[-1].partition("=")[0]
+        status, reply = await request("GET", f"{url}?{query}")
+        assert (status, reply["_error"]["code"]) == (400, "bad_filter")
+        assert reply["_error"]["column"] == query.split("&")[-1].partition("=")[0]
     status, _ = await request("GET", f"{url}?_since=now&_format=csv")
     assert status == 400
     for bare in (False, True):
@@ -132,9 +132,9 @@ async def test_a_control_is_refused_where_it_has_no_effect(hub: Hub) -> None:
     assert (await sse(f"{url}?_format=csv"))[0] == 400
     assert (await sse(f"{url}?_format=json&_limit=0"))[0] == 200
     for method, query in [("POST", "_key=a"), ("PUT", "_if_seq=1"), ("POST", "_limit=1")]:
-        status, told = await request(method, f"{url}?{query}", json={"id": "a"})
-        assert (status, told["_error"]["code"]) == (400, "bad_control")
-        assert told["_error"]["column"] == query.partition("=")[0]
+        status, reply = await request(method, f"{url}?{query}", json={"id": "a"})
+        assert (status, reply["_error"]["code"]) == (400, "bad_control")
+        assert reply["_error"]["column"] == query.partition("=")[0]
     status, _ = await request("POST", f"{url}?_=1&topic=x", json={"topic": "a"})
     assert status == 201
 
@@ -164,11 +164,11 @@ async def test_a_filter_inside_json_is_one_filter_everywhere(hub: Hub) -> None:
 async def test_keys_of_a_message_that_are_no_columns_are_told_to_its_sender(hub: Hub) -> None:
     message = {"topic": "colours", "colour": "red", "Topic": "x"}
     for method in ("POST", "PUT"):
-        status, told = await request(method, f"{hub.url}/notes", json={"id": "told", **message})
+        status, reply = await request(method, f"{hub.url}/notes", json={"id": "told", **message})
         assert status < 300
-        assert told["ignored"] == ["colour", "Topic"]
-    status, told = await request("POST", f"{hub.url}/notes", data={"topic": "x", "size": "1"})
-    assert (status, told["ignored"]) == (201, ["size"])
+        assert reply["ignored"] == ["colour", "Topic"]
+    status, reply = await request("POST", f"{hub.url}/notes", data={"topic": "x", "size": "1"})
+    assert (status, reply["ignored"]) == (201, ["size"])
     async with connect(f"{hub.url}/notes?topic=colours&_since=now") as client:
         await client.replay()
         acknowledged = await client.write(message)
@@ -182,9 +182,11 @@ async def test_keys_of_a_message_that_are_no_columns_are_told_to_its_sender(hub:
 
 async def test_an_endpoint_refuses_or_drops_what_means_nothing_in_a_message(hub: Hub) -> None:
     url = f"{hub.url}/refusing"
-    status, told = await request("POST", url, json=[{"topc": "x"}, {"id": "fine", "topic": "x"}])
+    status, reply = await request("POST", url, json=[{"topc": "x"}, {"id": "fine", "topic": "x"}])
     assert status == 200
-    assert (told[0]["_error"]["code"], told[0]["_error"]["column"]) == ("bad_value", "topc")
-    assert told[1]["id"] == "fine"
-    status, told = await request("POST", f"{hub.url}/ignoring", json={"_methd": "PUT", "topc": "x"})
-    assert (status, told["ignored"]) == (201, ["topc"])
+    assert (reply[0]["_error"]["code"], reply[0]["_error"]["column"]) == ("bad_value", "topc")
+    assert reply[1]["id"] == "fine"
+    status, reply = await request(
+        "POST", f"{hub.url}/ignoring", json={"_methd": "PUT", "topc": "x"}
+    )
+    assert (status, reply["ignored"]) == (201, ["topc"])

@@ -31,7 +31,7 @@ SENT = (
     f'{{"id": "a", "price": {LONG}, "rate": 0.1, "at": "2026-08-19T14:17:03+05:30",'
     f' "due": "2026-08-19 14:17:03.5+0530", "n": {BIG}, "data": [{BIG}, 0.1, 1e22]}}'
 )
-TOLD = {
+SPELLED = {
     "price": LONG,
     "rate": "0.1000000000",
     "at": '"2026-08-19T08:47:03"',
@@ -69,7 +69,9 @@ async def text_of(url: str) -> str:
         return await answer.text()
 
 
-async def told(socket: aiohttp.ClientWebSocketResponse, is_last: Callable[[str], bool]) -> str:
+async def text_until(
+    socket: aiohttp.ClientWebSocketResponse, is_last: Callable[[str], bool]
+) -> str:
     """Return the text of the first frame that is asked for."""
     async with asyncio.timeout(15):
         while not is_last(text := await socket.receive_str()):
@@ -84,10 +86,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
-def assert_told(text: str, names: tuple[str, ...] = tuple(TOLD)) -> None:
+def assert_exact(text: str, names: tuple[str, ...] = tuple(SPELLED)) -> None:
     """Look at the JSON as it is written: a parser would round what it reads."""
     for name in names:
-        assert f'"{name}":{TOLD[name]}' in text, text
+        assert f'"{name}":{SPELLED[name]}' in text, text
 
 
 async def test_digits_and_instants_are_the_same_on_every_way_out(
@@ -105,21 +107,21 @@ async def test_digits_and_instants_are_the_same_on_every_way_out(
         session.ws_connect(f"{url}?price={LONG}") as entering,
         session.ws_connect(f"{url}?_replay=log") as history,
     ):
-        await told(v1, lambda text: "_ready" in text)
+        await text_until(v1, lambda text: "_ready" in text)
         assert (await post(url, SENT))[0] == 201
         for socket in (bare, v1, entering, history):
-            assert_told(await told(socket, is_a))
+            assert_exact(await text_until(socket, is_a))
         await request("PUT", url, json={"id": "a", "price": "0.50"})
-        assert '"price":0.50' in await told(v1, is_a)
-        assert f'"was":{{"price":{LONG}}}' in await told(history, is_a)
+        assert '"price":0.50' in await text_until(v1, is_a)
+        assert f'"was":{{"price":{LONG}}}' in await text_until(history, is_a)
         assert (await post(url, f'{{"_method": "PUT", "id": "a", "price": {LONG}}}'))[0] == 200
-        assert_told(await told(entering, lambda text: '"POST"' in text))
-    assert_told(await text_of(url))
-    assert_told(await text_of(f"{url}?_since=earliest"))
+        assert_exact(await text_until(entering, lambda text: '"POST"' in text))
+    assert_exact(await text_of(url))
+    assert_exact(await text_of(f"{url}?_since=earliest"))
     async with session.ws_connect(url) as bare:
-        assert_told(await told(bare, is_a))
+        assert_exact(await text_until(bare, is_a))
     [row] = csv.DictReader(io.StringIO(await text_of(f"{url}?_format=csv")))
-    assert {name: row[name] for name in TOLD} == {n: t.strip('"') for n, t in TOLD.items()}
+    assert {name: row[name] for name in SPELLED} == {n: t.strip('"') for n, t in SPELLED.items()}
     assert row["data"] == f"[{BIG},0.1,1e22]"
 
 
@@ -194,8 +196,11 @@ async def test_a_value_that_does_not_fit_is_refused_and_named(
     values: str, message: dict[str, Any]
 ) -> None:
     for method, given in (("POST", message), ("PUT", {"id": "a", **message})):
-        _, told = await request(method, values, json=given)
-        assert (told["_error"]["code"], told["_error"]["column"]) == ("bad_value", *message)
+        _, reply = await request(method, values, json=given)
+        assert (reply["_error"]["code"], reply["_error"]["column"]) == (
+            "bad_value",
+            *message,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -260,14 +265,14 @@ async def test_a_z_goes_out_on_every_way_and_for_one_endpoint_alone(
         session.ws_connect(f"{hub.url}/zoned?_replay=log") as history,
         session.ws_connect(f"{hub.url}/zoned", protocols=(V1,)) as ready,
     ):
-        await told(ready, lambda text: "_ready" in text)
+        await text_until(ready, lambda text: "_ready" in text)
         await request("POST", f"{hub.url}/plain", json={"timestamp": "2026-08-19T08:47:03Z"})
         for socket in (zoned, history):
-            assert '"timestamp":"2026-08-19T08:47:03Z"' in await told(socket, is_row)
-        assert '"timestamp":"2026-08-19T08:47:03"' in await told(plain, is_row)
+            assert '"timestamp":"2026-08-19T08:47:03Z"' in await text_until(socket, is_row)
+        assert '"timestamp":"2026-08-19T08:47:03"' in await text_until(plain, is_row)
     for query, form in (("/zoned", "03Z"), ("/plain", "03"), ("/zoned?timestamp<=2027", "03Z")):
         async with session.ws_connect(hub.url + query) as replay:
-            assert f'"timestamp":"2026-08-19T08:47:{form}"' in await told(replay, is_row)
+            assert f'"timestamp":"2026-08-19T08:47:{form}"' in await text_until(replay, is_row)
         assert [row["timestamp"][17:] for row in await get(hub.url + query)] == [form]
     assert "2026-08-19T08:47:03Z" in await text_of(f"{hub.url}/zoned?_format=csv")
 
@@ -278,8 +283,11 @@ async def test_what_message_default_sets_is_a_time_too(hub_factory: HubFactory) 
     for when in ("2023", "2023-01-02 03:04:05", None):
         row_id = (await request("POST", url, json={"when": when}))[1]["id"]
         assert (await get(url, id=row_id))[0]["timestamp"] == when
-    _, told = await request("POST", url, json={"when": "yesterday"})
-    assert (told["_error"]["code"], told["_error"]["column"]) == ("bad_value", "timestamp")
+    _, reply = await request("POST", url, json={"when": "yesterday"})
+    assert (reply["_error"]["code"], reply["_error"]["column"]) == (
+        "bad_value",
+        "timestamp",
+    )
 
 
 # --- Mails
@@ -358,7 +366,7 @@ async def test_the_command_line_keeps_all_digits(hub_factory: HubFactory) -> Non
     sent = f'{{"id": "c", "price": {LONG}, "n": {BIG}}}'
     done = await asyncio.to_thread(run, "post", url, sent)
     assert done.returncode == 0, done.stderr
-    assert_told(await text_of(url), ("price", "n"))
+    assert_exact(await text_of(url), ("price", "n"))
     command = [sys.executable, "-m", "eventhub", "tail", url]
     tail = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     try:
@@ -368,4 +376,4 @@ async def test_the_command_line_keeps_all_digits(hub_factory: HubFactory) -> Non
     finally:
         tail.terminate()
         await tail.wait()
-    assert_told(line.decode(), ("price", "n"))
+    assert_exact(line.decode(), ("price", "n"))

@@ -109,11 +109,11 @@ async def test_a_form_and_an_array_are_messages_too(typed: str) -> None:
     curl = {"Content-Type": "application/x-www-form-urlencoded"}
     status, receipt = await request("POST", typed, data='{"body": "curl -d"}', headers=curl)
     assert (await row_of(typed, receipt["id"]))["body"] == "curl -d"
-    status, told = await request(
+    status, reply = await request(
         "POST", typed, json=[{"body": "1"}, {"length": "x"}, 7, {"body": "2"}]
     )
     assert status == 200
-    assert [each.get("_error", {}).get("code") for each in told] == [
+    assert [each.get("_error", {}).get("code") for each in reply] == [
         None, "bad_value", "bad_json", None,
     ]  # fmt: skip
 
@@ -169,8 +169,8 @@ async def test_a_bad_message_is_answered_and_the_socket_stays_open(
 ) -> None:
     async with connect(f"{typed}?_since=now") as client:
         await client.replay()
-        told = (await client.ask(message))["_error"]
-        assert (told["code"], told.get("column"), told["retry"]) == (code, column, False)
+        reply = (await client.ask(message))["_error"]
+        assert (reply["code"], reply.get("column"), reply["retry"]) == (code, column, False)
         assert "_ack" in await client.ask({"body": "still here"})
 
 
@@ -198,15 +198,15 @@ async def test_a_too_large_message_is_answered_and_a_huge_one_closes(typed: str)
         with pytest.raises(Closed) as closed:
             await client.until(lambda _: False)
         assert closed.value.code == 1009
-    status, told = await request("POST", typed, json={"body": "x" * 11000})
-    assert (status, told["_error"]["code"]) == (413, "too_large")
+    status, reply = await request("POST", typed, json={"body": "x" * 11000})
+    assert (status, reply["_error"]["code"]) == (413, "too_large")
 
 
 async def test_post_of_an_id_that_exists_is_refused_until_it_is_deleted(typed: str) -> None:
     row_id = new_id()
     assert (await request("POST", typed, json={"id": row_id}))[0] == 201
-    status, told = await request("POST", typed, json={"id": row_id})
-    assert (status, told["_error"]["code"]) == (409, "exists")
+    status, reply = await request("POST", typed, json={"id": row_id})
+    assert (status, reply["_error"]["code"]) == (409, "exists")
     await request("DELETE", typed, json={"id": row_id})
     assert (await request("POST", typed, json={"id": row_id, "body": "again"}))[0] == 201
     assert (await row_of(typed, row_id))["body"] == "again"
@@ -224,8 +224,8 @@ async def test_if_seq_refuses_a_write_when_the_row_has_moved_on(typed: str) -> N
     receipt = (await request("POST", typed, json={"body": "a"}))[1]
     message = {"id": receipt["id"], "body": "b", "_if_seq": receipt["_seq"]}
     assert (await request("PUT", typed, json=message))[0] == 200
-    status, told = await request("PUT", typed, json=message)
-    assert (status, told["_error"]["code"]) == (412, "conflict")
+    status, reply = await request("PUT", typed, json=message)
+    assert (status, reply["_error"]["code"]) == (412, "conflict")
     headers = {"If-Match": f'"{receipt["_seq"]}"'}
     status, _ = await request("PUT", typed, json={"id": receipt["id"]}, headers=headers)
     assert status == 412
@@ -320,12 +320,12 @@ async def test_everything_sent_before_a_client_vanishes_is_stored(typed: str) ->
 async def test_a_hook_that_raises_stores_nothing(
     hub: Hub, body: str, code: str, text: str | None
 ) -> None:
-    status, told = await request("POST", f"{hub.url}/hooked", json={"body": body})
-    assert told["_error"]["code"] == code
+    status, reply = await request("POST", f"{hub.url}/hooked", json={"body": body})
+    assert reply["_error"]["code"] == code
     assert status == {"refused": 400, "forbidden": 403, "internal": 500}[code]
-    assert "secret" not in told["_error"]["message"]
+    assert "secret" not in reply["_error"]["message"]
     if text:
-        assert told["_error"]["message"] == text
+        assert reply["_error"]["message"] == text
     assert await get(f"{hub.url}/hooked", body=body) == []
 
 
@@ -412,15 +412,15 @@ async def test_what_one_connection_sends_at_once_is_stored_in_order_and_answered
         await client.replay()
         for each in messages:
             await client.send(each)
-        told: dict[int, Any] = {}
-        while len(told) < len(flat):
+        reply: dict[int, Any] = {}
+        while len(reply) < len(flat):
             frame = await client.receive()
             ref = frame["_ack"] if "_ack" in frame else frame["_error"]["ref"]
-            assert ref not in told
-            told[ref] = frame
-    stored = [told[n]["_seq"] for n, m in enumerate(flat) if m.get("id") != ["x"]]
+            assert ref not in reply
+            reply[ref] = frame
+    stored = [reply[n]["_seq"] for n, m in enumerate(flat) if m.get("id") != ["x"]]
     assert stored == sorted(set(stored))
-    assert {told[n]["_error"]["code"] for n, m in enumerate(flat) if m.get("id") == ["x"]} <= {
+    assert {reply[n]["_error"]["code"] for n, m in enumerate(flat) if m.get("id") == ["x"]} <= {
         "bad_value"
     }
 

@@ -74,12 +74,12 @@ async def write(
                     message = random_message(rng, ids)
                     await socket.send_json({**message, "_ref": count})
                     sent.unknown += 1
-                    told = await _answer(socket, count)
+                    reply = await _answer(socket, count)
                     sent.unknown -= 1
-                    if "_ack" in told:
-                        sent.acknowledged[told["_seq"]] = {**message, "id": told["id"]}
+                    if "_ack" in reply:
+                        sent.acknowledged[reply["_seq"]] = {**message, "id": reply["id"]}
                         if message["_method"] == "POST":
-                            ids.append(told["id"])
+                            ids.append(reply["id"])
         except (aiohttp.ClientError, ConnectionError, Closed):
             await asyncio.sleep(0.05)
 
@@ -90,9 +90,9 @@ async def _answer(socket: aiohttp.ClientWebSocketResponse, ref: int) -> Row:
             message = await socket.receive()
             if message.type is not aiohttp.WSMsgType.TEXT:
                 raise Closed(socket.close_code)
-            told: Row = msgspec.json.decode(message.data)
-            if told.get("_ack") == ref or told.get("_error", {}).get("ref") == ref:
-                return told
+            reply: Row = msgspec.json.decode(message.data)
+            if reply.get("_ack") == ref or reply.get("_error", {}).get("ref") == ref:
+                return reply
 
 
 def check_seen(client: Client, frame: Row, matches: Callable[[Row], bool]) -> None:

@@ -27,8 +27,8 @@ class Answer(NamedTuple):
     def code(self) -> str | None:
         """The code of the error object, if the answer is one."""
         try:
-            told: Any = msgspec.json.decode(self.body)
-            return str(told["_error"]["code"])
+            reply: Any = msgspec.json.decode(self.body)
+            return str(reply["_error"]["code"])
         except (msgspec.DecodeError, KeyError, TypeError):
             return None
 

@@ -36,7 +36,7 @@ PAUSE_SECONDS = 0.02
 """Before a message that was refused for now is sent again."""
 EMPTY: Row = {"topic": None, "n": None, "flag": None, "body": None, "pad": None}
 
-Told = tuple[int, str, str]
+Seen = tuple[int, str, str]
 """What a frame says: sequence, method, id."""
 
 
@@ -133,18 +133,18 @@ class Writer:
         self._pending[key] = sent
         return sent
 
-    async def _take(self, socket: aiohttp.ClientWebSocketResponse, told: Frame) -> None:
-        if "_ack" in told:
-            sent = self._pending.pop(told["_ack"])
-            assert sent.tries > 1 or not told["duplicate"], told
-            sent.sequence = told["_seq"]
+    async def _take(self, socket: aiohttp.ClientWebSocketResponse, seen: Frame) -> None:
+        if "_ack" in seen:
+            sent = self._pending.pop(seen["_ack"])
+            assert sent.tries > 1 or not seen["duplicate"], seen
+            sent.sequence = seen["_seq"]
             if sent.message["_method"] != "DELETE":
                 self._rows.append(sent.message["id"])
-        elif "_error" in told:
-            assert told["_error"]["retry"], told
-            self.refusals.append(told["_error"])
+        elif "_error" in seen:
+            assert seen["_error"]["retry"], seen
+            self.refusals.append(seen["_error"])
             await asyncio.sleep(PAUSE_SECONDS)
-            await self._repeat(socket, self._pending[told["_error"]["ref"]])
+            await self._repeat(socket, self._pending[seen["_error"]["ref"]])
 
     async def _repeat(self, socket: aiohttp.ClientWebSocketResponse, sent: Sent) -> None:
         sent.tries += 1
@@ -157,7 +157,7 @@ class Subscriber:
 
     url: str
     query: str
-    told: list[Told] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
     table: dict[str, Row] = field(default_factory=dict)
     connections: int = 0
     start: int = -1
@@ -194,7 +194,7 @@ class Subscriber:
             self.reached = int(reached)
             self.start = self.reached if self.start < 0 else self.start
         elif self.start >= 0:
-            self.told.append((frame["_seq"], frame["_method"], frame["id"]))
+            self.seen.append((frame["_seq"], frame["_method"], frame["id"]))
             self.reached = frame["_seq"]
 
 
@@ -253,7 +253,7 @@ class Load:
         self._check_stored(history)
         for subscriber in self.subscribers:
             expected = frames_of(history, subscriber.query)
-            assert subscriber.told == [told for told in expected if told[0] > subscriber.start]
+            assert subscriber.seen == [seen for seen in expected if seen[0] > subscriber.start]
             rows = await get(f"{self.url}?{subscriber.query}")
             held, rows_by_id = plain(list(subscriber.table.values())), plain(rows)
             different = [
@@ -283,7 +283,7 @@ async def read_log(url: str) -> list[Frame]:
         return [frame for frame in await client.replay() if "_seq" in frame]
 
 
-def frames_of(history: list[Frame], query: str) -> Iterator[Told]:
+def frames_of(history: list[Frame], query: str) -> Iterator[Seen]:
     """Iterate over what a subscriber of a filter must be told, by the rule written by hand."""
     matches, table = FILTERS[query], dict[str, Row]()
     for event in history:

@@ -314,5 +314,5 @@ async def test_a_replay_of_the_log_that_is_cut_off_goes_on_where_it_was(
             client.kill()
             await client.wait()
     first = len(rows) - wanted + 1
-    told = [msgspec.json.decode(line)["_seq"] for line in lines]
-    assert told == list(range(first, len(rows) + 1))
+    sequences = [msgspec.json.decode(line)["_seq"] for line in lines]
+    assert sequences == list(range(first, len(rows) + 1))

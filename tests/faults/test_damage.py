@@ -139,7 +139,7 @@ async def write(url: str) -> None:
     assert len(await get(f"{url}/rows", _c="id")) == EVENTS  # so the tables hold the last one too
 
 
-def told(log: str) -> Iterator[int]:
+def reported(log: str) -> Iterator[int]:
     """Iterate over the sequences that a hub's log reports as lost."""
     for line in log.splitlines():
         if not line.startswith("{"):
@@ -199,7 +199,7 @@ async def test_every_event_that_was_lost_is_told(
     assert receipt["_seq"] in read
     lost = set(range(1, EVENTS + 1)) - (read - {receipt["_seq"]})
     assert lost, "nothing was damaged"
-    assert lost <= set(told(hub.stderr()))
+    assert lost <= set(reported(hub.stderr()))
     assert await counted(hub.url) >= len(lost)
 
 
@@ -239,7 +239,7 @@ def kill_broker(hub: Hub, damage: Damage) -> None:
 
 async def test_what_is_lost_under_a_running_hub_is_told(running: Hub) -> None:
     kill_broker(running, payload_of(EVENTS))
-    await until(lambda: EVENTS in told(running.stderr()))
+    await until(lambda: EVENTS in reported(running.stderr()))
     assert await counted(running.url) >= 1
     assert (await request("POST", f"{running.url}/rows", json={"body": "x"}))[0] == 201
 
@@ -252,4 +252,4 @@ async def test_a_log_that_is_cut_off_under_a_running_hub_ends_it(running: Hub) -
     await until(lambda: process.poll() is not None)
     assert process.returncode == 1
     await asyncio.to_thread(running.start)
-    assert EVENTS + 1 in told(running.stderr())
+    assert EVENTS + 1 in reported(running.stderr())

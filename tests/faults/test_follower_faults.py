@@ -230,10 +230,10 @@ async def test_an_acknowledged_event_that_does_not_come_is_told_and_passed(
     async with stream.follow(0) as batches, asyncio.timeout(20):
         assert [stored.sequence for stored in await anext(batches)] == [1, 2]
         waiting = asyncio.ensure_future(anext(batches))
-        told = ""
-        while "acknowledged_event_missing" not in told:
+        printed = ""
+        while "acknowledged_event_missing" not in printed:
             await asyncio.sleep(0.01)
-            told += capsys.readouterr().out
+            printed += capsys.readouterr().out
         await stream.append(make_event(id="r3"), expect=0)
         assert [stored.sequence for stored in await waiting] == [4]
 

@@ -26,15 +26,15 @@ async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
 ) -> None:
     stream = await log.open(channel())
     await broker.stage_in_memory()
-    told: dict[str, Appended | EventHubError] = {}
+    outcomes: dict[str, Appended | EventHubError] = {}
     everything = asyncio.Event()
 
     def note(row_id: str, outcome: Appended | EventHubError) -> None:
-        assert row_id not in told
-        told[row_id] = outcome
-        if len(told) in KILLS:
+        assert row_id not in outcomes
+        outcomes[row_id] = outcome
+        if len(outcomes) in KILLS:
             os.kill(broker.pid, signal.SIGKILL)
-        if len(told) == EVENTS:
+        if len(outcomes) == EVENTS:
             everything.set()
 
     async with asyncio.timeout(DEADLINE_SECONDS):
@@ -54,7 +54,7 @@ async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
         while len(stored) < EVENTS:
             stored += [(each.event.id, each.sequence) for each in await anext(batches)]
     # Who was answered was answered with the place where its event is, and nothing is there twice.
-    answered = {r: t.sequence for r, t in told.items() if isinstance(t, Appended)}
+    answered = {r: t.sequence for r, t in outcomes.items() if isinstance(t, Appended)}
     assert answered == dict(stored)
     assert (await stream.bounds()).last == EVENTS
     for sender in range(SENDERS):

@@ -83,7 +83,7 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 def _application(auth: Auth, folder: Path, origins: Sequence[str]) -> web.Application:
     @web.middleware
-    async def told(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+    async def answer_errors(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         try:
             return await handler(request)
         except EventHubError as error:
@@ -108,7 +108,7 @@ def _application(auth: Auth, folder: Path, origins: Sequence[str]) -> web.Applic
         await ws.close()
         return ws
 
-    app = web.Application(middlewares=[told])
+    app = web.Application(middlewares=[answer_errors])
     authenticator = setup_auth(app, auth, folder)
     app.router.add_get("/who", who)
     app.router.add_route("OPTIONS", "/who", who)
@@ -189,7 +189,7 @@ async def test_a_session_outlives_a_restart(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trusted", "told", "secure"),
+    ("trusted", "protocol", "secure"),
     [
         ("127.0.0.1", "https", True),
         ("127.0.0.1", "http, https", True),
@@ -198,10 +198,10 @@ async def test_a_session_outlives_a_restart(serve: Serve) -> None:
     ],
 )
 async def test_the_cookie_is_secure_where_the_request_came_by_tls(
-    serve: Serve, trusted: str, told: str, secure: bool
+    serve: Serve, trusted: str, protocol: str, secure: bool
 ) -> None:
     site = await serve(behind(trusted))
-    headers = {"X-Forwarded-Proto": told}
+    headers = {"X-Forwarded-Proto": protocol}
     async with site.client.get(site.url + "/who", headers=headers) as response:
         sent = response.headers["Set-Cookie"]
         first = (await response.json())["session"]

@@ -57,7 +57,7 @@ async def running(store: Store, stream: MemoryStream) -> AsyncIterator[Projector
             task.cancel()
 
 
-def told(reached: int, last: int) -> None:
+def ignore_progress(reached: int, last: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -207,7 +207,7 @@ async def test_a_rebuild_that_cannot_be_stored_ends_and_says_so(tmp_path: Path) 
     await write(stream, history(CHAT, [("POST", "a", {"votes": "no number"})]))
     async with Store(tmp_path / "p", [CHAT]) as store:
         with pytest.raises(Unavailable, match="stays at 0, before 1"):
-            await rebuild(store, stream, told)
+            await rebuild(store, stream, ignore_progress)
 
 
 async def test_reading_goes_on_while_duckdb_is_busy_up_to_a_bound(

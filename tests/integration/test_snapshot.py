@@ -441,7 +441,7 @@ asyncio.run(main())
 
 def test_a_full_disk_refuses_what_has_no_place_in_memory(tmp_path: Path) -> None:
     fill(tmp_path / "p", 5000)
-    told = " ".join(run(FULL_DISK, tmp_path / "p"))
-    assert told.startswith("the rest of the snapshot cannot be kept: ")
-    assert " | True 5000" in told
-    assert "snapshot_failed" in told
+    output = " ".join(run(FULL_DISK, tmp_path / "p"))
+    assert output.startswith("the rest of the snapshot cannot be kept: ")
+    assert " | True 5000" in output
+    assert "snapshot_failed" in output

@@ -50,14 +50,14 @@ SWAP = (
 COPY = "INSERT INTO {0} SELECT * FROM {0} WHERE _seq = {1}"
 
 
-def told(reached: int, last: int) -> None:
+def ignore_progress(reached: int, last: int) -> None:
     """The progress is of no interest here."""
 
 
 async def built(path: Path, stream: MemoryStream, events: list[StoredEvent]) -> None:
     await write(stream, events)
     async with Store(path, [stream.channel]) as store:
-        await rebuild(store, stream, told)
+        await rebuild(store, stream, ignore_progress)
 
 
 async def found_after(tmp_path: Path, *damage: str) -> list[Difference]:
@@ -236,7 +236,7 @@ async def test_tables_that_are_in_use_are_read_through_their_owner(tmp_path: Pat
     async with Store(tmp_path / "p", [CHAT]) as store, served(store, folder):
         assert (folder / "tables.sock").stat().st_mode & 0o777 == 0o600
         async with RemoteListing.open(folder, "chat") as listing:
-            report = await verify(listing, stream, found.append, told)
+            report = await verify(listing, stream, found.append, ignore_progress)
         assert (await proved(store, stream))[1] == found
     assert (report.different, found[0].sequence, found[0].held) == (1, AT, "forged")
     assert not is_served(folder)

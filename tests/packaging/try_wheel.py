@@ -72,8 +72,8 @@ def is_version(path: Path, version: str) -> bool:
     """Tell whether an interpreter is there, and is what its name says."""
     if not path.exists():
         return False
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    return told.stdout.startswith(f"Python {version}.")
+    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return answer.stdout.startswith(f"Python {version}.")
 
 
 def try_with(python: Path, wheel: Path, folder: Path) -> None:
@@ -85,19 +85,19 @@ def try_with(python: Path, wheel: Path, folder: Path) -> None:
     place = folder / "empty"
     place.mkdir()
     (place / "eventhub.yaml").write_text(YAML)
-    told = place / "told.txt"
-    with told.open("wb") as out:
+    output = place / "output.txt"
+    with output.open("wb") as out:
         command = [str(own / "eventhub"), "serve", "eventhub.yaml", "--port", "0"]
         hub = subprocess.Popen(command, cwd=place, stdout=out, stderr=subprocess.STDOUT)
     try:
-        url = f"{ready(hub, told)}/notes"
+        url = f"{ready(hub, output)}/notes"
         with urlopen(Request(url, b'{"body": "x"}', method="POST"), timeout=10) as answer:
             assert answer.status == 201
         with urlopen(url, timeout=10) as answer:
             assert [row["body"] for row in json.load(answer)] == ["x"]
     finally:
         hub.send_signal(signal.SIGTERM)
-        assert hub.wait(30) == 0, told.read_text()
+        assert hub.wait(30) == 0, output.read_text()
 
 
 def pip(python: Path, *words: str | Path) -> None:
@@ -106,15 +106,15 @@ def pip(python: Path, *words: str | Path) -> None:
     subprocess.run([str(python), "-m", "pip", *quiet, *map(str, words)], check=True)
 
 
-def ready(hub: "subprocess.Popen[bytes]", told: Path) -> str:
+def ready(hub: "subprocess.Popen[bytes]", output: Path) -> str:
     """Return the URL of a hub once it takes traffic."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        if match := READY.search(told.read_text()):
+        if match := READY.search(output.read_text()):
             return match[1]
-        assert hub.poll() is None, told.read_text()
+        assert hub.poll() is None, output.read_text()
         time.sleep(0.05)
-    raise TimeoutError(told.read_text())
+    raise TimeoutError(output.read_text())
 
 
 if __name__ == "__main__":

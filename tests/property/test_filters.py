@@ -168,8 +168,8 @@ def test_names_sort_without_case(database: duckdb.DuckDBPyConnection) -> None:
     store(database, [COLUMNS.convert({**nothing, "text": name}) for name in names])
     for key, reverse in (("text*", False), ("-text*", True)):
         order = [names[n] for n in found_by_sql(database, {"_sort": [key]})]
-        told = sorted((name for name in names if name), key=str.lower, reverse=reverse)
-        assert order == ([*told, None] if reverse else [None, *told])
+        ordered = sorted((name for name in names if name), key=str.lower, reverse=reverse)
+        assert order == ([*ordered, None] if reverse else [None, *ordered])
 
 
 FOLDING = [chr(code) for code in range(0x20000) if chr(code).casefold() != chr(code)]

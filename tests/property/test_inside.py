@@ -54,8 +54,8 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
 def store(database: duckdb.DuckDBPyConnection, table: list[Any]) -> None:
     database.execute("DELETE FROM t")
     for number, document in enumerate(table):
-        told = None if document is None else json.dumps(document, ensure_ascii=False)
-        database.execute("INSERT INTO t VALUES (?, ?, 7)", [number, told])
+        stored = None if document is None else json.dumps(document, ensure_ascii=False)
+        database.execute("INSERT INTO t VALUES (?, ?, 7)", [number, stored])
 
 
 @settings(

@@ -36,9 +36,9 @@ def shown(config: dict[str, Any], **environ: str) -> str:
     with TemporaryDirectory() as folder:
         file = Path(folder, "hub.yaml")
         file.write_text(yaml.safe_dump(config, allow_unicode=True))
-        told = as_shown(load(file, environ=environ))
-    return json.dumps(told, ensure_ascii=False) + yaml.safe_dump(
-        told, allow_unicode=True, width=1e9
+        output = as_shown(load(file, environ=environ))
+    return json.dumps(output, ensure_ascii=False) + yaml.safe_dump(
+        output, allow_unicode=True, width=1e9
     )
 
 
@@ -60,10 +60,10 @@ def test_no_login_in_a_url(scheme: str, user: str, password: str, where: str) ->
         "jwks": {"auth": {"jwt": {"jwks": url}}},
         "broker": {"broker": {"url": [url]}},
     }[where]
-    told = shown(config)
-    assert password not in told
-    assert user not in told
-    assert f"{scheme}://***@host.example" in told
+    output = shown(config)
+    assert password not in output
+    assert user not in output
+    assert f"{scheme}://***@host.example" in output
 
 
 @given(plain, names | st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.sampled_from("?&;#"))
@@ -91,10 +91,10 @@ def test_no_literal_beside_a_name(secret: str, name: str) -> None:
     ):
         assert secret not in without_literals(source)
         assert secret not in shown(endpoint(prepare=source, open=f"args.get('{name}', '{secret}')"))
-    told = shown(
+    output = shown(
         endpoint(message_default={"POST": {name: f"'{secret}'", "n": f"{{'{name}': '{secret}'}}"}})
     )
-    assert secret not in told
+    assert secret not in output
     number = endpoint(message_default={"POST": {name: 987654}})
     assert "987654" not in shown(number)
 
@@ -144,7 +144,7 @@ def test_no_error_tells_a_secret(secret: str, name: str) -> None:
 
 
 def test_what_is_no_secret_is_shown() -> None:
-    told = shown(
+    output = shown(
         endpoint(
             table="notes",
             prepare="msg.update(message='MSG: ' + msg['message'])",
@@ -158,7 +158,7 @@ def test_what_is_no_secret_is_shown() -> None:
         *("notes", "'MSG: ' + msg['message']", "'all@example.org'", "ann@example.org", "Why? #1"),
         *("topic=Help&body~x", "https://*.apps.example.org", "biscuit", '"port": 81', '"n": 1'),
     ):
-        assert text in told, text
+        assert text in output, text
 
 
 def test_names() -> None:

@@ -72,8 +72,8 @@ class Hub:
             event = event_of(raw, last, CHANNEL)
         except Conflict:
             return
-        told = {**event.message, "text": "modified"}
-        event = msgspec.structs.replace(event, broadcast=told)
+        broadcast = {**event.message, "text": "modified"}
+        event = msgspec.structs.replace(event, broadcast=broadcast)
         assert encode(event)
         await self.stream.append(event, expect=last.sequence if last else 0)
 
@@ -137,14 +137,14 @@ async def hub_in(folder: str) -> AsyncIterator[Hub]:
         yield Hub(stream, live)
 
 
-def check(form: Form | None, told: list[Frame], expected: list[dict[str, Any]]) -> None:
+def check(form: Form | None, frames: list[Frame], expected: list[dict[str, Any]]) -> None:
     """Everything is a row: in a bare form there is no `_method` at all, in the others no PUT."""
     if form in (Form.V1, Form.SSE):
-        *told, ready = told
+        *frames, ready = frames
         assert "_ready" in ready
-        assert all(frame.pop("_method") == "POST" and frame.pop("_seq") for frame in told)
-    assert told == expected
-    assert [list(frame) for frame in told] == [list(row) for row in expected]
+        assert all(frame.pop("_method") == "POST" and frame.pop("_seq") for frame in frames)
+    assert frames == expected
+    assert [list(frame) for frame in frames] == [list(row) for row in expected]
 
 
 @settings(max_examples=30, deadline=None)
@@ -178,7 +178,7 @@ async def test_many_who_come_between_writes_share_and_are_told_rows(
     async with hub_in(str(tmp_path)) as hub:
         for number in range(50):
             await hub.write({"_method": "POST", "id": f"r{number}", "text": "a"})
-            told = await asyncio.gather(*[hub.opening(form, {}) for _ in range(3)])
-            for frames in told:
+            openings = await asyncio.gather(*[hub.opening(form, {}) for _ in range(3)])
+            for frames in openings:
                 check(form, frames, hub.rows({}))
     assert SNAPSHOTS.labels("chat")._value.get() == before + 1

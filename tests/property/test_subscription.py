@@ -148,8 +148,8 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
     whole, matched = tables(events), tables(events, rule_of(asked))
     for stored in events:
         row_id, number = stored.event.id, stored.sequence
-        is_told = row_id in matched[number - 1] or row_id in matched[number]
-        assert recorded(stored, query.filter) is (Change.RECORD if is_told else Change.NOTHING)
+        is_seen = row_id in matched[number - 1] or row_id in matched[number]
+        assert recorded(stored, query.filter) is (Change.RECORD if is_seen else Change.NOTHING)
         old, new = whole[number - 1].get(row_id), whole[number].get(row_id)
         expected = {
             "_seq": number,
@@ -181,10 +181,10 @@ def test_history_tells_nothing_of_a_row_outside_of_a_restriction(
         old, new = whole[number - 1].get(row_id), whole[number].get(row_id)
         old = old if old is not None and rule_of(within)(old) else None
         new = new if new is not None and rule_of(within)(new) else None
-        is_told = any(row is not None and rule_of(asked)(row) for row in (old, new))
+        is_seen = any(row is not None and rule_of(asked)(row) for row in (old, new))
         decided = recorded(stored, query.filter, within=query.restriction)
-        assert (decided is not Change.NOTHING) is is_told
-        if not is_told:
+        assert (decided is not Change.NOTHING) is is_seen
+        if not is_seen:
             continue
         record = frame(decided, stored, query, sequenced=True)
         assert exact(record["row"]) == exact(new)

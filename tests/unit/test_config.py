@@ -221,7 +221,7 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_known_one(folder: 
     ],
 )
 def test_a_mistake_is_told_with_its_place(folder: Folder, text: str, problem: str) -> None:
-    assert any(told.startswith(problem) for told in folder.problems(text)), folder.problems(text)
+    assert any(line.startswith(problem) for line in folder.problems(text)), folder.problems(text)
 
 
 @pytest.mark.parametrize(
@@ -284,8 +284,8 @@ def test_a_mistake_is_told_with_its_place(folder: Folder, text: str, problem: st
 def test_a_mistake_of_an_endpoint_is_told_with_its_place(
     folder: Folder, kwargs: str, problem: str
 ) -> None:
-    (told,) = folder.problems(endpoint(kwargs))
-    assert told.startswith(f"hub.yaml:{problem}")
+    (line,) = folder.problems(endpoint(kwargs))
+    assert line.startswith(f"hub.yaml:{problem}")
 
 
 def test_an_open_may_restrict_by_a_column_of_another_endpoint_of_its_table(folder: Folder) -> None:
@@ -357,14 +357,14 @@ def test_an_absent_auth_or_false_is_open(folder: Folder, rule: str) -> None:
 
 
 def test_a_condition_in_its_long_form_is_compiled(folder: Folder) -> None:
-    (told,) = folder.problems(endpoint("auth:\n  condition: {function: nobody()}"))
-    assert told.startswith("hub.yaml:7: url.chat.kwargs.auth.condition: 'nobody' is no name")
+    (line,) = folder.problems(endpoint("auth:\n  condition: {function: nobody()}"))
+    assert line.startswith("hub.yaml:7: url.chat.kwargs.auth.condition: 'nobody' is no name")
 
 
 @pytest.mark.parametrize("hook", ["open", "prepare"])
 def test_a_blank_hook_that_guards_is_told(folder: Folder, hook: str) -> None:
-    (told,) = folder.problems(endpoint(f"{hook}:"))
-    assert told.startswith(f"hub.yaml:6: url.chat.kwargs.{hook}: it is blank")
+    (line,) = folder.problems(endpoint(f"{hook}:"))
+    assert line.startswith(f"hub.yaml:6: url.chat.kwargs.{hook}: it is blank")
 
 
 @pytest.mark.parametrize("blank", BLANK)
@@ -413,9 +413,9 @@ EVERYBODY = [
 @pytest.mark.parametrize("networks", EVERYBODY)
 def test_whoever_trusts_everybody_has_to_say_so(folder: Folder, networks: str) -> None:
     quoted = ", ".join(f"'{each.strip(chr(39))}'" for each in networks.split(", "))
-    (told,) = folder.problems(f"auth:\n  proxy: {{header: X, trusted: [{quoted}]}}")
-    assert told.startswith("hub.yaml:2: auth.proxy.trusted: together these are all addresses")
-    assert "`trusted: any`" in told
+    (line,) = folder.problems(f"auth:\n  proxy: {{header: X, trusted: [{quoted}]}}")
+    assert line.startswith("hub.yaml:2: auth.proxy.trusted: together these are all addresses")
+    assert "`trusted: any`" in line
 
 
 @pytest.mark.parametrize("networks", ["any", "[any]", "[any, 10.0.0.0/8]"])
@@ -433,8 +433,8 @@ def test_some_may_be_trusted(folder: Folder, networks: str) -> None:
 
 
 def test_a_network_that_is_none_is_told_with_its_place(folder: Folder) -> None:
-    (told,) = folder.problems("auth:\n  proxy: {header: X, trusted: [nginx]}")
-    assert told.startswith("hub.yaml:2: auth.proxy.trusted: 'nginx' does not appear")
+    (line,) = folder.problems("auth:\n  proxy: {header: X, trusted: [nginx]}")
+    assert line.startswith("hub.yaml:2: auth.proxy.trusted: 'nginx' does not appear")
 
 
 def test_all_problems_are_told_at_once(folder: Folder) -> None:
@@ -662,8 +662,8 @@ def test_modules_beside_an_imported_file_are_found(folder: Folder) -> None:
     ],
 )
 def test_an_import_that_cannot_be_is_told(folder: Folder, text: str, problem: str) -> None:
-    (told,) = folder.problems(text)
-    assert told.startswith(problem)
+    (line,) = folder.problems(text)
+    assert line.startswith(problem)
 
 
 # --- Gramex files
@@ -818,8 +818,8 @@ def test_a_secret_may_stand_in_a_file_of_its_own(folder: Folder) -> None:
     ],
 )
 def test_a_secrets_file_that_cannot_be_is_told(folder: Folder, text: str, problem: str) -> None:
-    (told,) = folder.problems(text)
-    assert told.startswith(problem)
+    (line,) = folder.problems(text)
+    assert line.startswith(problem)
 
 
 def test_what_is_shown_hides_all_secrets(folder: Folder) -> None:

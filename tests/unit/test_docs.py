@@ -92,13 +92,13 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
 def test_every_setting_is_documented_with_its_default(heading: str) -> None:
     fields = msgspec.structs.fields(SECTIONS[heading])
     expected = {f"`{f.encode_name}`": default_of(f) for f in fields if f.name not in NO_KEYS}
-    told = {row[0]: row[1] for row in table(page("configuration.md"), heading)}
+    documented = {row[0]: row[1] for row in table(page("configuration.md"), heading)}
     if SECTIONS[heading] is config.MessageEndpoint:
-        assert told.pop("`url`") == "none"
-        assert told.pop("`table`")  # prose: it is made from the entry's name
-        assert told.pop("`columns`") == "`{}`"  # a mapping in the file, a tuple once read
+        assert documented.pop("`url`") == "none"
+        assert documented.pop("`table`")  # prose: it is made from the entry's name
+        assert documented.pop("`columns`") == "`{}`"  # a mapping in the file, a tuple once read
         del expected["`table`"], expected["`columns`"]
-    assert told == expected
+    assert documented == expected
 
 
 def test_every_section_of_the_file_has_a_heading() -> None:
@@ -110,8 +110,10 @@ def test_every_section_of_the_file_has_a_heading() -> None:
 
 
 def test_the_environments_variables_are_documented() -> None:
-    told = {row[0]: row[-1] for row in table(page("configuration.md"), "Environment and flags")}
-    assert told == {f"`{name}`": f"`{key}`" for name, key in config.ENVIRONMENT.items()}
+    documented = {
+        row[0]: row[-1] for row in table(page("configuration.md"), "Environment and flags")
+    }
+    assert documented == {f"`{name}`": f"`{key}`" for name, key in config.ENVIRONMENT.items()}
 
 
 @pytest.fixture

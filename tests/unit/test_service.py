@@ -115,6 +115,6 @@ def test_a_signal_drains_a_process_and_a_second_one_does_not_cut_it_short(
         before = time.monotonic()
         process.send_signal(number)
         process.send_signal(number)
-        told, _ = process.communicate(timeout=10)
-        assert (told, process.returncode) == (b"drained\nleft\n", 0)
+        output, _ = process.communicate(timeout=10)
+        assert (output, process.returncode) == (b"drained\nleft\n", 0)
         assert time.monotonic() - before < 4

@@ -58,7 +58,7 @@ async def test_what_is_above_the_limit_is_a_dead_letter_and_then_a_digest(
         await hub.dead(0)
     (digest,) = [taken for taken in sink.taken if "more messages" in taken.mail["Subject"]]
     assert digest.recipients == ["a@example.org"]
-    told = [f"wave {n}" for n in range(5)]
+    texts = [f"wave {n}" for n in range(5)]
     single = [str(taken.mail["Subject"]).removeprefix("Message: ") for taken in sink.taken[7:]]
     content = digest.mail.get_content()
-    assert all((text in content) != (text in single) for text in told)
+    assert all((text in content) != (text in single) for text in texts)

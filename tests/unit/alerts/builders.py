@@ -14,9 +14,9 @@ STUB = {"first": EmailService(type="stub"), "second": EmailService(type="stub")}
 
 def make_endpoint(name: str = "chat", **alert: Any) -> Endpoint:
     """An endpoint with an alert on the channel of `tests.builders`."""
-    told = {"from_" if key == "sender" else key: value for key, value in alert.items()}
+    settings = {"from_" if key == "sender" else key: value for key, value in alert.items()}
     config = MessageEndpoint(
-        name=name, pattern=f"/{name}", table=channel().name, alert=Alert(**told)
+        name=name, pattern=f"/{name}", table=channel().name, alert=Alert(**settings)
     )
     return Endpoint(config, channel())
 

@@ -104,7 +104,7 @@ def test_what_waits_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mail", "told"),
+    ("mail", "text"),
     [
         (MAIL, "Hello\n  The text"),
         (replace(MAIL, text=None, html="<p>a &lt; b</p>"), "Hello\n  a < b"),
@@ -112,10 +112,10 @@ def test_what_waits_is_bounded() -> None:
         (replace(MAIL, text=None, html="<" * 1_000_000), "Hello\n"),
     ],
 )
-def test_a_digest_tells_subject_and_text(mail: Mail, told: str) -> None:
+def test_a_digest_tells_subject_and_text(mail: Mail, text: str) -> None:
     listed = [Waiting.of("letter", Address("", "a", "x.org"), mail)] * 2
     made = digest("chat", listed, MAIL.date)
     assert made.recipients == ("a@x.org",)
     assert made.subject == "2 more messages of chat"
-    assert (made.text or "").count(f"2026-11-23 10:00:00 UTC  {told}") == 2
+    assert (made.text or "").count(f"2026-11-23 10:00:00 UTC  {text}") == 2
     assert len(made.text or "") < 4 * limits.MAX_TEXTS * 10

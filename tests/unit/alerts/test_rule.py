@@ -94,7 +94,7 @@ def test_a_condition_that_is_neither_stops_the_start(condition: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "problem"),
     [
         ("Votes>=3", "'Votes' is no column, and >= asks for one: did you mean votes?"),
         ("txet=Help", "'txet' is no column: did you mean text?"),
@@ -105,10 +105,10 @@ def test_a_condition_that_is_neither_stops_the_start(condition: str) -> None:
         ("text~=", "a part of the filter has no value"),
     ],
 )
-def test_a_mistake_in_a_filter_names_the_nearest_column(condition: str, told: str) -> None:
+def test_a_mistake_in_a_filter_names_the_nearest_column(condition: str, problem: str) -> None:
     with pytest.raises(Misconfigured) as caught:
         make_rule(condition=condition)
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
 
 
 def test_the_first_service_is_the_default() -> None:

@@ -94,14 +94,14 @@ class Listener:
     view: View
     position: int = 0
     when_full: Callable[["Listener"], None] | None = None
-    told: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     beats: int = 0
 
     def __post_init__(self) -> None:
         self.sink = sink_by(self.write)
 
     def write(self, data: bytes) -> None:
-        self.told.append(data)
+        self.received.append(data)
         if self.when_full is not None:
             self.when_full(self)
 
@@ -127,7 +127,7 @@ async def test_nobody_is_told_after_detaching() -> None:
         hub.fanout.detach(leaves)
         hub.fanout.detach(leaves)
         await hub.write(_method="POST", id="1")
-        assert (len(stays.told), len(leaves.told)) == (1, 0)
+        assert (len(stays.received), len(leaves.received)) == (1, 0)
 
 
 async def test_equal_views_share_one_encoding() -> None:
@@ -139,9 +139,9 @@ async def test_equal_views_share_one_encoding() -> None:
         for listener in (first, second, bare):
             assert hub.fanout.attach(listener)
         await hub.write(_method="POST", id="1", text="a", votes=1)
-        assert first.told[0] is second.told[0]
-        assert b"_seq" in first.told[0]
-        assert b"_seq" not in bare.told[0]
+        assert first.received[0] is second.received[0]
+        assert b"_seq" in first.received[0]
+        assert b"_seq" not in bare.received[0]
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ async def test_views_that_tell_something_else_are_told_apart(
         assert hub.fanout.attach(plain)
         assert hub.fanout.attach(special)
         await hub.write(_method="POST", id="1", text="b", votes=1)
-        assert plain.told
-        assert plain.told != special.told
+        assert plain.received
+        assert plain.received != special.received
 
 
 async def test_a_burst_is_one_write_for_each_member() -> None:
@@ -174,8 +174,8 @@ async def test_a_burst_is_one_write_for_each_member() -> None:
         for number in range(10):
             await append(hub.stream, _method="POST", id=f"{number}")
         await hub.feed.reached(10, 5)
-        assert len(listener.told) == 1
-        assert len(parse_frames(listener.told[0])) == 10
+        assert len(listener.received) == 1
+        assert len(parse_frames(listener.received[0])) == 10
 
 
 async def test_a_member_may_leave_while_it_is_written_to() -> None:
@@ -185,7 +185,7 @@ async def test_a_member_may_leave_while_it_is_written_to() -> None:
         assert hub.fanout.attach(other)
         await hub.write(_method="POST", id="1")
         await hub.write(_method="POST", id="2")
-        assert (len(full.told), len(other.told)) == (1, 2)
+        assert (len(full.received), len(other.received)) == (1, 2)
         assert not hub.fanout.is_attached(full)
 
 
@@ -194,7 +194,7 @@ async def test_who_listens_before_the_fanout_has_a_batch_before_the_subscribers(
         member, seen = Listener(hub.view()), list[tuple[list[int], int]]()
         assert hub.fanout.attach(member)
         hub.feed.listeners.insert(
-            0, lambda batch: seen.append(([each.sequence for each in batch], len(member.told)))
+            0, lambda batch: seen.append(([each.sequence for each in batch], len(member.received)))
         )
         await hub.write(_method="POST", id="1")
         assert seen == [([1], 0)]
@@ -231,7 +231,7 @@ async def test_heartbeats_come_in_silence_only() -> None:
                 number += 1
                 await hub.write(_method="POST", id=f"{number}")
                 await asyncio.sleep(0.001)
-        assert (busy.beats, len(busy.told), quiet.told) == (0, number, [])
+        assert (busy.beats, len(busy.received), quiet.received) == (0, number, [])
         await eventually(lambda: busy.beats)
 
 
@@ -273,14 +273,14 @@ async def test_a_laggard_that_leaves_is_forgotten() -> None:
         pipe = Pipe(capacity=0)
         subscriber = await hub.joined(pipe, hub.view(Form.BARE))
         await flood(hub, 2)
-        told = pipe.frames
+        received = pipe.frames
         subscriber.stop()
         pipe.close()
         await turns(5)
         pipe.take()
         await flood(hub, 1)
         assert not hub.fanout.is_attached(subscriber)
-        assert (len(told), pipe.frames, pipe.failure) == (1, told, None)
+        assert (len(received), pipe.frames, pipe.failure) == (1, received, None)
 
 
 # --- Groups
@@ -339,7 +339,7 @@ def test_each_group_is_told_what_its_own_view_tells(
             for listener in here.values():
                 expected[listener] += listener.view.frame(event, {})
             feed.publish([event])
-        assert [b"".join(each.told) for each in expected] == [*expected.values()]
+        assert [b"".join(each.received) for each in expected] == [*expected.values()]
 
     asyncio.run(scenario())
 

@@ -368,9 +368,9 @@ async def test_who_is_shut_is_told_nothing_more_and_nothing_is_read_for_it() -> 
     async with reading() as hub:
         pipe = Pipe()
         subscriber = await hub.joined(pipe)
-        told, tasks = pipe.frames, asyncio.all_tasks()
+        before, tasks = pipe.frames, asyncio.all_tasks()
         pipe.close()
         assert not hub.fanout.is_attached(subscriber)
         assert asyncio.all_tasks() <= tasks
         await hub.write(_method="POST", id="1")
-        assert pipe.frames == told
+        assert pipe.frames == before

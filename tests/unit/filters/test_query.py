@@ -108,7 +108,7 @@ def test_keys_that_may_be_meant_for_somebody_else_are_ignored(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "column", "told"),
+    ("raw", "column", "wanted"),
     [
         # Begins with `_`, and is no control.
         ("_limt=1", "_limt", "'_limt' is no control: did you mean _limit?"),
@@ -154,10 +154,10 @@ def test_keys_that_may_be_meant_for_somebody_else_are_ignored(raw: str) -> None:
         ("data.a[0]!=x&daat.x=1", "daat.x", "ask as data.key"),
     ],
 )
-def test_keys_that_look_like_a_mistake_are_refused(raw: str, column: str, told: str) -> None:
+def test_keys_that_look_like_a_mistake_are_refused(raw: str, column: str, wanted: str) -> None:
     error = refused(raw)
     assert error.column == column
-    assert told in error.message
+    assert wanted in error.message
 
 
 MISTAKES = ["_limt=1", "nosuch!=1", "Topic=x", "topci=x", "count.x=1", "_sort=nosuch", "_c=-nosuch"]
@@ -318,7 +318,7 @@ def test_case_does_not_count_in_any_script() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "wanted"),
     [
         ("count=1.5", "count: '1.5' is not a whole number, as 12"),
         ("score=abc", "score: 'abc' is not a number, as 1.5"),
@@ -331,9 +331,9 @@ def test_case_does_not_count_in_any_script() -> None:
         (f"topic*={'x' * 4097}", "is not text of at most 4096 characters"),
     ],
 )
-def test_a_refusal_says_what_is_wrong_and_what_is_right(raw: str, told: str) -> None:
+def test_a_refusal_says_what_is_wrong_and_what_is_right(raw: str, wanted: str) -> None:
     error = refused(raw)
-    assert told in error.message
+    assert wanted in error.message
     assert error.column is not None
     assert raw.startswith(error.column)
 
@@ -462,7 +462,7 @@ MESSAGE = {"_method": "PUT", "topic": "a", "extra": 1, "id": "x", "count": 2, "_
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "wanted"),
     [
         ("_c=count&_c=topic&_c=done", ["_method", "id", "_seq", "count", "topic"]),
         ("_c=topic&_c=id&_c=topic", ["_method", "_seq", "topic", "id"]),
@@ -471,9 +471,9 @@ MESSAGE = {"_method": "PUT", "topic": "a", "extra": 1, "id": "x", "count": 2, "_
         ("_c=-count", ["_method", "topic", "extra", "id", "_seq"]),
     ],
 )
-def test_a_live_message_tells_what_was_picked(raw: str, told: list[str]) -> None:
+def test_a_live_message_tells_what_was_picked(raw: str, wanted: list[str]) -> None:
     picked = query(raw).pick(MESSAGE)
-    assert list(picked) == told
+    assert list(picked) == wanted
     assert picked.items() <= MESSAGE.items()
 
 

@@ -19,7 +19,7 @@ def check(folder: Path, default: str, *, unknown: str = "") -> None:
 
 
 @pytest.mark.parametrize(
-    ("default", "told"),
+    ("default", "problem"),
     [
         ("Topic: Help", "'Topic' is no column: did you mean topic?"),
         ("_limt: 5", "'_limt' is no control: did you mean _limit?"),
@@ -35,11 +35,11 @@ def check(folder: Path, default: str, *, unknown: str = "") -> None:
     ],
 )
 def test_a_default_that_a_client_could_not_send_stops_the_start(
-    tmp_path: Path, default: str, told: str
+    tmp_path: Path, default: str, problem: str
 ) -> None:
     with pytest.raises(Misconfigured) as caught:
         check(tmp_path, default)
-    assert f"url: notes: default: {told}" in str(caught.value)
+    assert f"url: notes: default: {problem}" in str(caught.value)
 
 
 def test_other_defaults_do_not(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from eventhub.errors import Expired
 from eventhub.identity.expiry import Expiry, wall_clock, while_valid
 
 
-async def told(seconds: float) -> list[str]:
+async def calls_within(seconds: float) -> list[str]:
     """Return what is called until a login of so many seconds ends."""
     calls: list[str] = []
     ended = asyncio.Event()
@@ -19,11 +19,11 @@ async def told(seconds: float) -> list[str]:
 
 
 async def test_what_ends_soon_is_warned_at_once() -> None:
-    assert await told(0.2) == ["warn"]
+    assert await calls_within(0.2) == ["warn"]
 
 
 async def test_what_is_over_is_not_warned() -> None:
-    assert await told(-5) == []
+    assert await calls_within(-5) == []
 
 
 async def test_a_cancelled_one_calls_nobody() -> None:

@@ -52,10 +52,10 @@ class Writer:
         )
 
     async def __call__(self, raw: object = None, /, **message: Any) -> Receipt:
-        [told] = await self.all(message if raw is None else raw)
-        if isinstance(told, EventHubError):
-            raise told
-        return told
+        [outcome] = await self.all(message if raw is None else raw)
+        if isinstance(outcome, EventHubError):
+            raise outcome
+        return outcome
 
     async def all(
         self, *raw: object, sender: Handler | None = None
@@ -457,10 +457,10 @@ async def test_posts_of_one_array_keep_their_order_and_each_has_its_own_answer()
     messages: list[dict[str, Any]] = [{"text": str(number)} for number in range(600)]
     messages[5] = {"votes": "many"}
     messages[300] = {"_method": "PUT", "id": "nobody"}
-    told = await writer.all(*messages)
-    refused = {n: each.code for n, each in enumerate(told) if isinstance(each, EventHubError)}
+    outcomes = await writer.all(*messages)
+    refused = {n: each.code for n, each in enumerate(outcomes) if isinstance(each, EventHubError)}
     assert refused == {5: "bad_value", 300: "not_found"}
-    stored = [each for each in told if isinstance(each, Receipt)]
+    stored = [each for each in outcomes if isinstance(each, Receipt)]
     assert [each.sequence for each in stored] == list(range(1, 599))
     texts = [writer.stream.at(each.sequence).event.message["text"] for each in stored]
     assert texts == [m["text"] for n, m in enumerate(messages) if n not in refused]
@@ -468,7 +468,7 @@ async def test_posts_of_one_array_keep_their_order_and_each_has_its_own_answer()
 
 async def test_messages_of_one_array_that_depend_on_each_other_see_each_other() -> None:
     writer = Writer(MemoryStream(channel()))
-    told = await writer.all(
+    outcomes = await writer.all(
         {"id": "a", "text": "1"},
         {"id": "a", "text": "again"},
         {"_method": "PUT", "id": "a", "text": "2"},
@@ -476,7 +476,7 @@ async def test_messages_of_one_array_that_depend_on_each_other_see_each_other() 
         {"id": "a", "text": "3"},
         {"id": "b"},
     )
-    codes = [each.code if isinstance(each, EventHubError) else None for each in told]
+    codes = [each.code if isinstance(each, EventHubError) else None for each in outcomes]
     assert codes == [None, "exists", None, None, None, None]
     last = await writer.stream.last("a")
     assert last is not None
@@ -496,10 +496,10 @@ async def test_a_message_does_not_overtake_one_whose_row_was_deleted(stream: Mem
     writer = Writer(stream)
     await writer(id="1")
     await writer(_method="DELETE", id="1")
-    told = await writer.all({"id": "0"}, {"id": "1"}, {"id": "2"}, {"id": "1"}, {"id": "3"})
-    sequences = [t.sequence for t in told if isinstance(t, Receipt)]
+    outcomes = await writer.all({"id": "0"}, {"id": "1"}, {"id": "2"}, {"id": "1"}, {"id": "3"})
+    sequences = [t.sequence for t in outcomes if isinstance(t, Receipt)]
     assert sequences == [3, 4, 5, 6]
-    assert [t.code for t in told if isinstance(t, EventHubError)] == ["exists"]
+    assert [t.code for t in outcomes if isinstance(t, EventHubError)] == ["exists"]
 
 
 # --- Keys that are no column ---------------------------------------------------------------------
@@ -573,8 +573,8 @@ async def test_an_id_that_exists_is_found_without_an_append() -> None:
     await writer.all({"id": "0"}, sender=sender)
     before = stream.appends
     for _ in range(5):
-        told = await writer.all(*[{"id": f"{number}"} for number in range(20)], sender=sender)
-        assert [each.code for each in told if isinstance(each, Conflict)] == ["exists"] * 20
+        outcomes = await writer.all(*[{"id": f"{number}"} for number in range(20)], sender=sender)
+        assert [each.code for each in outcomes if isinstance(each, Conflict)] == ["exists"] * 20
     assert stream.appends == before
     [told_other] = await writer.all({"id": "7"})  # of another sender, but known by now
     assert isinstance(told_other, Conflict)
@@ -584,18 +584,20 @@ async def test_an_id_that_exists_is_found_without_an_append() -> None:
 async def test_who_named_an_id_that_exists_stores_others_as_ever(stream: MemoryStream) -> None:
     writer = Writer(stream)
     await writer(id="a")
-    told = await writer.all({"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "a"}, {"id": "d"})
-    stored = [each.id for each in told if isinstance(each, Receipt)]
+    outcomes = await writer.all({"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "a"}, {"id": "d"})
+    stored = [each.id for each in outcomes if isinstance(each, Receipt)]
     assert stored == ["b", "c", "d"]
-    assert [isinstance(each, Conflict) for each in told] == [True, False, False, True, False]
+    assert [isinstance(each, Conflict) for each in outcomes] == [True, False, False, True, False]
 
 
 async def test_after_a_thousand_refusals_the_rest_of_an_array_is_not_looked_at(
     stream: MemoryStream,
 ) -> None:
     writer = Writer(stream)
-    told = await writer.all(*[{"id": ""} | {"votes": "x"}] * (MAX_REFUSED + 500), {"id": "good"})
-    codes = [each.code for each in told if isinstance(each, EventHubError)]
+    outcomes = await writer.all(
+        *[{"id": ""} | {"votes": "x"}] * (MAX_REFUSED + 500), {"id": "good"}
+    )
+    codes = [each.code for each in outcomes if isinstance(each, EventHubError)]
     assert codes == ["bad_value"] * MAX_REFUSED + ["too_many"] * 501
     assert stream.length == 0
 
@@ -614,7 +616,7 @@ async def test_a_long_array_lets_others_go_on(stream: MemoryStream) -> None:
     writer = Writer(stream, prepare="sum(range(20000))")
     async with asyncio.TaskGroup() as group:
         group.create_task(count())
-        told = await writer.all(*[{"id": ["x"]}] * 200)
+        outcomes = await writer.all(*[{"id": ["x"]}] * 200)
         done.set()
-    assert len(told) == 200
+    assert len(outcomes) == 200
     assert turns > 20

@@ -10,7 +10,7 @@ from nats.protocol.parser import Parser
 
 from eventhub.jetstream.parser import BatchParser, Message
 
-Told = list[tuple[Any, ...]]
+HandedOn = list[tuple[Any, ...]]
 TOKENS = st.text("abcXYZ0123456789_-=$.>", min_size=1, max_size=20)
 HEADERS = st.sampled_from(
     [
@@ -32,22 +32,22 @@ class Recorder(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: Told = []
+        self.handed_on: HandedOn = []
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
         head = None if headers is None else await self._process_headers(headers)
-        self.told.append((sid, subject.decode(), reply.decode(), head, data))
+        self.handed_on.append((sid, subject.decode(), reply.decode(), head, data))
 
     async def _process_ping(self) -> None:
-        self.told.append(("PING",))
+        self.handed_on.append(("PING",))
 
     async def _process_pong(self) -> None:
-        self.told.append(("PONG",))
+        self.handed_on.append(("PONG",))
 
     async def _process_err(self, err_msg: str) -> None:
-        self.told.append(("ERR", err_msg))
+        self.handed_on.append(("ERR", err_msg))
 
 
 def wire(messages: list[tuple[Any, ...]]) -> bytes:
@@ -64,11 +64,11 @@ def wire(messages: list[tuple[Any, ...]]) -> bytes:
     return b"".join([*parts, b"-ERR 'Permissions Violation'\r\n"])
 
 
-def recording(told: Told, sid: int) -> Any:
+def recording(handed_on: HandedOn, sid: int) -> Any:
     """Return a handler that notes messages as `Recorder` does."""
 
     def handle(messages: list[Message]) -> None:
-        told.extend((sid, m.subject, m.reply, m.headers, m.data) for m in messages)
+        handed_on.extend((sid, m.subject, m.reply, m.headers, m.data) for m in messages)
 
     return handle
 
@@ -79,7 +79,7 @@ async def test_the_same_messages_in_the_same_order(
 ) -> None:
     theirs, ours = Recorder(), Recorder()
     parser = BatchParser.install(ours)
-    parser.handlers |= {sid: recording(ours.told, sid) for sid in (1, 2)}
+    parser.handlers |= {sid: recording(ours.handed_on, sid) for sid in (1, 2)}
     data = wire(messages)
     await Parser(theirs).parse(data)
     position = 0
@@ -87,40 +87,40 @@ async def test_the_same_messages_in_the_same_order(
         size = cuts[position % len(cuts)]
         await parser.parse(data[position : position + size])
         position += size
-    assert [_plain(each) for each in ours.told] == [_plain(each) for each in theirs.told]
+    assert [_plain(each) for each in ours.handed_on] == [_plain(each) for each in theirs.handed_on]
 
 
-def _plain(told: tuple[Any, ...]) -> tuple[Any, ...]:
+def _plain(handed_on: tuple[Any, ...]) -> tuple[Any, ...]:
     """nats-py leaves out an empty description."""
-    if len(told) != 5 or told[3] is None:
-        return told
-    return (*told[:3], {k: v for k, v in told[3].items() if v}, told[4])
+    if len(handed_on) != 5 or handed_on[3] is None:
+        return handed_on
+    return (*handed_on[:3], {k: v for k, v in handed_on[3].items() if v}, handed_on[4])
 
 
 async def test_messages_of_nobody_are_dropped() -> None:
     client = Recorder()
     parser = BatchParser.install(client)
     await parser.parse(b"MSG a 9 2\r\nhi\r\nPING\r\n")
-    assert client.told == [("PING",)]
+    assert client.handed_on == [("PING",)]
 
 
 async def test_a_new_connection_begins_with_nothing_of_the_old() -> None:
     client = Recorder()
     parser = BatchParser.install(client)
-    parser.handlers[1] = recording(client.told, 1)
+    parser.handlers[1] = recording(client.handed_on, 1)
     await parser.parse(b"MSG a 1 100\r\nhalf of")
     parser.reset()
     await parser.parse(b"MSG a 1 2\r\nhi\r\n")
-    assert client.told == [(1, "a", "", None, b"hi")]
+    assert client.handed_on == [(1, "a", "", None, b"hi")]
 
 
 @pytest.mark.parametrize("size", [1 << 20, 8 << 20])
 async def test_a_large_message_comes_in_pieces(size: int) -> None:
     client = Recorder()
     parser = BatchParser.install(client)
-    parser.handlers[1] = recording(client.told, 1)
+    parser.handlers[1] = recording(client.handed_on, 1)
     data = b"MSG a 1 %d\r\n%s\r\n" % (size, b"x" * size)
     for start in range(0, len(data), 65536):
         await parser.parse(data[start : start + 65536])
-    [(_, _, _, _, body)] = client.told
+    [(_, _, _, _, body)] = client.handed_on
     assert body == b"x" * size

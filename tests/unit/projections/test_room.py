@@ -103,9 +103,9 @@ async def test_who_wants_room_cuts_who_is_slow_and_nobody_else(
             await asyncio.Event().wait()
 
     async def dribble() -> None:
-        with pytest.raises(Unavailable, match="less than 100 KiB") as told:
+        with pytest.raises(Unavailable, match="less than 100 KiB") as raised:
             await read_nothing()
-        assert told.value.code == "slow_reader"
+        assert raised.value.code == "slow_reader"
         slow.leave()
         cut.set()
 
@@ -124,9 +124,9 @@ async def test_who_finds_no_room_in_time_is_refused(monkeypatch: pytest.MonkeyPa
     room = Room(EACH, ALL)
     for _ in range(2):
         room.holding("me").grow(EACH)
-    with pytest.raises(NoRoom, match="for you") as told:
+    with pytest.raises(NoRoom, match="for you") as raised:
         await room.holding("me").begin(0.01)
-    assert (told.value.code, told.value.as_dict()["retry"]) == ("too_many_reads", True)
+    assert (raised.value.code, raised.value.as_dict()["retry"]) == ("too_many_reads", True)
     await room.holding("you").begin(0.01)
     for _ in range(2):
         room.holding(None).grow(EACH)  # nobody's has no share, but counts for all
