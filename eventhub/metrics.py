@@ -38,7 +38,9 @@ TURNED_AWAY = Counter(
     "Connections that were closed before they made a request.",
     ["reason"],
 )
-DOOR_SHUT = Gauge("eventhub_door_shut", "1 while too few descriptors are left to let anybody in.")
+DOOR_SHUT = Gauge(
+    "eventhub_door_shut", "1 while too few descriptors are left to accept connections."
+)
 BROKER_CONNECTED = Gauge("eventhub_broker_connected", "1 while the broker answers.")
 
 

@@ -19,9 +19,9 @@ from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.presence import is_gone
 from eventhub.gateway.private import PrivateFiles
-from eventhub.gateway.refusals import BUSY_SECONDS
 from eventhub.gateway.route import Route
 from eventhub.gateway.server import ALL_METHODS, has_to_wait
+from eventhub.gateway.throttle import BUSY_SECONDS
 
 logger = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from eventhub.delivery.broadcast import Sink
 from eventhub.delivery.frames import Form
 from eventhub.delivery.outlet import MAX_UNSENT_BYTES, Stalled
-from eventhub.gateway.server import Visitor
+from eventhub.gateway.server import HttpConnection
 
 KEEPALIVE_IDLE_SECONDS = 60
 """Silence after which the kernel probes whether a peer is there; it gives up after six more."""
@@ -170,7 +170,7 @@ def _take_over(request: web.Request, protocol: asyncio.Protocol) -> Callable[[],
     handler, transport = request.protocol, request.transport
     assert transport is not None  # noqa: S101 - `Connection` has checked
     transport.set_protocol(protocol)
-    on_closed = handler.let_go() if isinstance(handler, Visitor) else None
+    on_closed = handler.hand_on() if isinstance(handler, HttpConnection) else None
     handler.transport = None  # otherwise the next line would close it
     handler.connection_lost(None)
     return on_closed or nothing

@@ -14,9 +14,9 @@ from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
 from eventhub.gateway.app import Health, add_routes
+from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import check_default
-from eventhub.gateway.door import Door
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.large import Large
 from eventhub.gateway.live import Live
@@ -68,7 +68,7 @@ class Gateway:
         self._endpoints = endpoints
         self._parts = [self._compiled(endpoint) for endpoint in endpoints]
         self._is_stopping = False
-        self._door: Door | None = None
+        self._arrivals: Arrivals | None = None
         self.url = ""
 
     def _compiled(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
@@ -130,14 +130,14 @@ class Gateway:
         add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
         runner = Runner(self._app, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
-        self._door = Door(
-            runner.visitor,
+        self._arrivals = Arrivals(
+            runner.connection,
             tasks.spawn,
             self._authenticator.proxies,
             server.max_connections_per_address,
         )
         try:
-            port = await self._door.open(server.host, server.port)
+            port = await self._arrivals.open(server.host, server.port)
         except Misconfigured:
             await runner.cleanup()
             raise
@@ -147,8 +147,8 @@ class Gateway:
 
     async def _leave(self, runner: web.AppRunner) -> None:
         self._is_stopping = True
-        if self._door is not None:
-            self._door.close()
+        if self._arrivals is not None:
+            self._arrivals.close()
         await self._live.stop()
         await runner.cleanup()
         limited.flush()
@@ -156,4 +156,4 @@ class Gateway:
     def _what_is_wrong(self) -> list[str]:
         if self._is_stopping:
             return ["stopping"]
-        return self._health() + (self._door.wrong if self._door is not None else [])
+        return self._health() + (self._arrivals.wrong if self._arrivals is not None else [])

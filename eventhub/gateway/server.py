@@ -1,8 +1,8 @@
-"""Server: aiohttp's HTTP server, made to answer in our voice whatever happens.
+"""Server: aiohttp's HTTP server, made to answer every failure with an error object of the hub.
 
 It relies on `Server.__call__`, `RequestHandler.handle_error` and `log_exception`, and
-`BaseRequest._version` of the pinned aiohttp; tests/e2e/test_requests.py notices if another version
-has them not.
+`BaseRequest._version` of the pinned aiohttp; tests/e2e/test_requests.py fails if another version
+lacks them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,16 +17,18 @@ from eventhub.gateway.guard import add_headers
 logger = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 60.0
-"""That a connection is kept after an answer."""
+"""How long a connection is kept open after an answer."""
 ALL_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
-"""What an endpoint can be asked."""
+"""The methods of an endpoint."""
+FREE_BODY_BYTES = 64 << 10
+"""Size up to which a body costs little to refuse, unless it is compressed."""
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Runner(web.AppRunner):
     """Runs an application whose clients never see a page of the HTTP library.
 
-    Bodies come to handlers as they were sent: what inflates them must have a limit (`body`).
+    Bodies come to handlers as they were sent: `body` inflates them, with a limit.
     """
 
     def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
@@ -41,68 +43,69 @@ class Runner(web.AppRunner):
             max_headers=refusal.MAX_HEADERS,
         )
 
-    def visitor(self) -> "Visitor":
+    def connection(self) -> "HttpConnection":
         """Return the protocol of a new connection."""
-        assert isinstance(self.server, _Server)  # noqa: S101 - it is set up
+        assert isinstance(self.server, _Server)  # noqa: S101 - the runner is set up
         return self.server()
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server())
 
 
-FREE_BODY_BYTES = 64 << 10
-"""Of a body that costs little to refuse, unless it is compressed."""
-
-
 def has_to_wait(request: web.BaseRequest, error: EventHubError) -> bool:
-    """Take note of a refusal, and tell whether its answer has to wait: there were too many.
+    """Count a refusal, and return whether its answer has to wait because there were too many.
 
-    Who comes with a new connection each time, and is not let in, waits at the door.
+    A client that opens a new connection for each attempt waits before its next request instead.
     """
-    visitor = request.protocol
-    if not isinstance(visitor, Visitor):
+    http = request.protocol
+    if not isinstance(http, HttpConnection):
         return False
     if error.http_status in (401, 403):
-        noted = visitor.on_refused is not None and visitor.on_refused()
-        return noted and visitor._request_count > 1
+        is_too_often = http.on_refused is not None and http.on_refused()
+        return is_too_often and http._request_count > 1
     is_dear = request.content.total_bytes > FREE_BODY_BYTES or "Content-Encoding" in request.headers
     if error.http_status in (400, 413, 415) and is_dear:
-        return visitor.on_wasted is not None and visitor.on_wasted()
+        return http.on_wasted is not None and http.on_wasted()
     return False
 
 
 class _Server(web.Server):
-    """Makes a protocol of ours for each connection."""
+    """Makes an `HttpConnection` for each connection."""
 
     def __init__(self, made: web.Server) -> None:
         super().__init__(
-            _speaking(made.request_handler), request_factory=made.request_factory, **made._kwargs
+            _answering(made.request_handler), request_factory=made.request_factory, **made._kwargs
         )
 
-    def __call__(self) -> "Visitor":
-        return Visitor(self, loop=self._loop, **self._kwargs)
+    def __call__(self) -> "HttpConnection":
+        return HttpConnection(self, loop=self._loop, **self._kwargs)
 
 
-class Visitor(web.RequestHandler):
-    """One connection."""
+class HttpConnection(web.RequestHandler):
+    """One connection, as long as it speaks HTTP."""
 
-    on_gone: Callable[[], None] | None = None
-    """Called once when the connection is closed, by who has its transport then."""
+    on_closed: Callable[[], None] | None = None
+    """Called once when the connection is closed, by whoever has its transport then."""
     on_refused: Callable[[], bool] | None = None
-    """Called when somebody was not let in; tells whether this is too often."""
+    """Called when a client is not admitted; returns whether this happens too often."""
     on_wasted: Callable[[], bool] | None = None
-    """Called when a body that took work was refused; tells whether this is too often."""
+    """Called when a body that took work is refused; returns whether this happens too often."""
+
+    @property
+    def has_had_request(self) -> bool:
+        """The head of its first request was received."""
+        return self._request_count > 0
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell that it is gone."""
+        """Report the end, unless the transport was handed on."""
         super().connection_lost(exc)
-        if (gone := self.let_go()) is not None:
-            gone()
+        if (on_closed := self.hand_on()) is not None:
+            on_closed()
 
-    def let_go(self) -> Callable[[], None] | None:
-        """Return what to call when the connection is closed: the caller will."""
-        gone, self.on_gone = self.on_gone, None
-        return gone
+    def hand_on(self) -> Callable[[], None] | None:
+        """Return what must be called when the connection is closed: now it is the caller's duty."""
+        on_closed, self.on_closed = self.on_closed, None
+        return on_closed
 
     def handle_error(
         self,
@@ -111,7 +114,7 @@ class Visitor(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer bytes that are no HTTP request; the connection is closed afterwards."""
+        """Answer bytes that are not an HTTP request; the connection is closed afterwards."""
         if isinstance(exc, _CutError):
             raise exc
         if status < 500:
@@ -121,14 +124,14 @@ class Visitor(web.RequestHandler):
             error = EventHubError("internal error")
         refusal.count(error, request)
         if request.writer.output_size > 0:
-            raise ConnectionResetError("an answer was begun")
+            raise ConnectionResetError("an answer has begun")
         response = refusal.answer(error)
-        add_headers(response.headers)  # nobody asks the application
+        add_headers(response.headers)  # the application is not asked
         response.force_close()
         return response
 
     def log_exception(self, *args: object, **kw: object) -> None:
-        """Log what went wrong after an answer; the client's mistakes are not worth a traceback."""
+        """Log a failure after an answer; a client's mistake is not worth a traceback."""
         error = kw.get("exc_info")
         if refusal.is_clients(error):
             logger.debug("connection_ended", reason=type(error).__name__)
@@ -137,11 +140,11 @@ class Visitor(web.RequestHandler):
 
 
 class _CutError(ConnectionResetError):
-    """An answer cannot be finished, and it is noted why: the connection is closed."""
+    """An answer cannot be finished, and the reason is logged: the connection is closed."""
 
 
-def _speaking(handler: _Handler) -> _Handler:
-    """Return a handler that answers what another raises."""
+def _answering(handler: _Handler) -> _Handler:
+    """Return a handler that answers whatever another one raises."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -151,23 +154,23 @@ def _speaking(handler: _Handler) -> _Handler:
             response = _answer_to(raised, request)
         except ConnectionError:
             raise
-        except Exception as raised:  # noqa: BLE001 - the client gets an error object, whatever it is
+        except Exception as raised:  # noqa: BLE001 - the client gets an error object in any case
             if request.writer.output_size > 0:
-                _failed(raised, request)  # logged and counted; the cut is all that can be told
-                raise _CutError("the answer was begun") from None
+                _failed(raised, request)  # logged and counted; all that is left is to cut it off
+                raise _CutError("the answer has begun") from None
             response = _failed(raised, request)
         if not (response.prepared or request.content.is_eof()):
-            response.force_close()  # nobody reads what else there is of the body
+            response.force_close()  # the rest of the body is not read
         return response
 
     return handle
 
 
 def _check_version(request: web.BaseRequest) -> None:
-    """The parser lets other versions pass, and the answer would claim to be of the same."""
+    """Refuse other versions: the parser lets them pass, and the answer would repeat them."""
     if request._version not in (HttpVersion10, HttpVersion11):
         request._version = HttpVersion11
-        raise Rejected("bad_request", "speak HTTP/1.1 or HTTP/1.0")
+        raise Rejected("bad_request", "use HTTP/1.1 or HTTP/1.0")
 
 
 def _answer_to(raised: web.HTTPException, request: web.BaseRequest) -> web.StreamResponse:
@@ -184,7 +187,7 @@ def _answer_to(raised: web.HTTPException, request: web.BaseRequest) -> web.Strea
 
 
 def _allowed(raised: web.HTTPException, request: web.BaseRequest) -> str:
-    """Return what OPTIONS of a page or file, or of the whole hub (`*`), is answered."""
+    """Return the methods of a page or file, or of the whole hub (`*`), for OPTIONS."""
     if isinstance(raised, web.HTTPMethodNotAllowed):
         return ", ".join(sorted({*raised.allowed_methods, "OPTIONS"}))
     return ALL_METHODS if request.path == "*" else ""

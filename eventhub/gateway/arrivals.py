@@ -1,0 +1,239 @@
+"""Arrivals: connections from their acceptance to their first request.
+
+The connections of one address are limited. One that does not send a whole request in time is
+closed, the sooner the fewer descriptors are left; one whose kind was refused too often waits.
+"""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Final, cast
+
+from eventhub import metrics
+from eventhub.gateway.listener import Listener
+from eventhub.gateway.server import HttpConnection
+from eventhub.gateway.throttle import (
+    BODIES,
+    BODIES_PER_SECOND,
+    BUSY,
+    BUSY_SECONDS,
+    Key,
+    Throttle,
+)
+from eventhub.identity.proxies import Proxies
+from eventhub.logs import limited
+
+FIRST_BYTE_SECONDS: Final = 10.0
+HEAD_SECONDS: Final = 30.0
+"""From the connection to the end of its first request's head; aiohttp limits later requests."""
+CHECK_SECONDS: Final = 0.25
+"""Between two checks of deadlines and of free descriptors."""
+HURRY: Final = 10
+"""While few descriptors are left, deadlines are divided by this."""
+MAX_BUSY: Final = 256
+"""Connections that wait because they were refused too often; further ones are closed at once."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Arrivals:
+    """All connections of a hub, and the deadlines of those that have not made a request."""
+
+    def __init__(
+        self,
+        serve: Callable[[], HttpConnection],
+        spawn: Spawn,
+        proxies: Proxies,
+        most_of_address: int | None,
+    ) -> None:
+        """Get ready; `open` accepts connections.
+
+        Args:
+            serve: makes the protocol of a connection that begins to send.
+            spawn: runs a coroutine under an owner that ends it.
+            proxies: addresses without a limit.
+            most_of_address: connections of one address; None for a share of all descriptors, from
+                which loopback is exempt.
+        """
+        self.serve = serve
+        self._spawn = spawn
+        self._proxies = proxies
+        self._listener = Listener(self._on_accepted)
+        self._is_limit_configured = most_of_address is not None
+        self._most_of_address = most_of_address or max(1, self._listener.most // 4)
+        self._of_address: Counter[str] = Counter()
+        self._silent: dict[Arrival, float] = {}
+        """When each connection came that has sent nothing."""
+        self._heads: dict[HttpConnection, float] = {}
+        """When each connection came that has not sent a whole head."""
+        self._busy = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.refused = Throttle()
+        self.wasted = Throttle(BODIES, BODIES_PER_SECOND)
+
+    @property
+    def wrong(self) -> list[str]:
+        """What is wrong, for `/readyz`."""
+        return self._listener.wrong
+
+    async def open(self, host: str, port: int) -> int:
+        """Accept connections; return the port.
+
+        Raises:
+            Misconfigured: the address cannot be used.
+        """
+        port = await self._listener.open(host, port)
+        self._check()
+        return port
+
+    def close(self) -> None:
+        """Accept no more connections; those that are open stay."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._listener.close()
+
+    def _on_accepted(self, connection: socket.socket, address: str) -> None:
+        if self._of_address[address] >= self._most_of_address and not self._is_exempt(address):
+            metrics.TURNED_AWAY.labels("address").inc()
+            limited.warning("too_many_connections", by=address, most=self._most_of_address)
+            connection.close()
+            return
+        self._of_address[address] += 1
+        connection.setblocking(False)
+        self._spawn(self._connect(connection, Arrival(self, address)))
+
+    def _is_exempt(self, address: str) -> bool:
+        if self._proxies.trusts(address):
+            return True
+        return not self._is_limit_configured and ip_address(address.partition("%")[0]).is_loopback
+
+    async def _connect(self, connection: socket.socket, arrival: "Arrival") -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: arrival, connection)
+        except OSError:  # the client has left already
+            connection.close()
+            if arrival.transport is None:
+                self.on_closed(arrival.address)
+
+    def _check(self) -> None:
+        """Close what is past its deadline, and accept connections again once there is room."""
+        loop = asyncio.get_running_loop()
+        now, hurry = loop.time(), HURRY if self._listener.is_paused else 1
+        for arrival, since in tuple(self._silent.items()):
+            if now - since < FIRST_BYTE_SECONDS / hurry:
+                break  # those that follow came later
+            arrival.abort("silent")
+        for http, since in tuple(self._heads.items()):
+            if http.has_had_request or http.transport is None:
+                del self._heads[http]
+            elif now - since >= HEAD_SECONDS / hurry:
+                metrics.TURNED_AWAY.labels("head").inc()
+                del self._heads[http]
+                http.transport.abort()
+        self._listener.resume()
+        self._timer = loop.call_later(CHECK_SECONDS, self._check)
+
+    # --- Called by an arrival ---------------------------------------------------------------------
+
+    def on_connected(self, arrival: "Arrival") -> None:
+        """Start the deadline of the first byte."""
+        self._silent[arrival] = asyncio.get_running_loop().time()
+
+    def on_first_byte(self, arrival: "Arrival", http: HttpConnection | None) -> None:
+        """Start the deadline of the request's head, if anything parses it; idempotent."""
+        since = self._silent.pop(arrival, None)
+        if http is not None and since is not None:
+            self._heads[http] = since
+
+    def on_closed(self, address: str) -> None:
+        """Count one connection less."""
+        self._of_address[address] -= 1
+        if self._of_address[address] <= 0:
+            del self._of_address[address]
+
+    def start_waiting(self) -> bool:
+        """Count a connection that has to wait; return False if too many wait already."""
+        has_room = self._busy < MAX_BUSY
+        self._busy += has_room
+        return has_room
+
+    def stop_waiting(self) -> None:
+        """Count one waiting connection less."""
+        self._busy -= 1
+
+
+class Arrival(asyncio.Protocol):
+    """A connection that has sent nothing yet. Then aiohttp's protocol takes its place."""
+
+    __slots__ = ("_arrivals", "_is_busy", "address", "transport")
+
+    def __init__(self, arrivals: Arrivals, address: str) -> None:
+        self._arrivals = arrivals
+        self._is_busy = False
+        self.address = address
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first byte."""
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's has another base
+        self._arrivals.on_connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the connection on, or make it wait if its kind was refused too often lately."""
+        transport = self.transport
+        assert transport is not None  # noqa: S101 - it is connected
+        if self._is_busy:
+            return
+        key = self._arrivals.refused.key(self.address, data)
+        if self._arrivals.refused.is_over(key):
+            self._be_busy(transport)
+            return
+        http = self._arrivals.serve()
+        self._arrivals.on_first_byte(self, http)
+        _hand_over(http, transport, self._arrivals, self.address, key)
+        http.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection no more."""
+        self._arrivals.on_first_byte(self, None)
+        self._arrivals.on_closed(self.address)
+        if self._is_busy:
+            self._arrivals.stop_waiting()
+
+    def abort(self, reason: str) -> None:
+        """Close the connection at once."""
+        metrics.TURNED_AWAY.labels(reason).inc()
+        self._arrivals.on_first_byte(self, None)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _be_busy(self, transport: asyncio.Transport) -> None:
+        if not self._arrivals.start_waiting():
+            self.abort("busy")
+            return
+        self._is_busy = True
+        self._arrivals.on_first_byte(self, None)
+        metrics.TURNED_AWAY.labels("busy").inc()
+        transport.pause_reading()
+        asyncio.get_running_loop().call_later(BUSY_SECONDS, _answer_busy, transport)
+
+
+def _answer_busy(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        transport.write(BUSY)
+        transport.close()
+
+
+def _hand_over(
+    http: HttpConnection, transport: asyncio.Transport, arrivals: Arrivals, address: str, key: Key
+) -> None:
+    """Put aiohttp's protocol in an arrival's place, with a way to report its end and refusals."""
+    http.on_closed = partial(arrivals.on_closed, address)
+    http.on_refused = partial(arrivals.refused.note, key)
+    http.on_wasted = partial(arrivals.wasted.note, Key(address, b"", has_credentials=False))
+    transport.set_protocol(http)
+    http.connection_made(transport)
