@@ -168,7 +168,7 @@ def _imported(name: str) -> ModuleType:
     except Exception as error:
         detail = f"{type(error).__name__}: {error}"
         raise Misconfigured(
-            f"{name!r} is no name here, nor can it be imported: {detail}"
+            f"name {name!r} is not defined, and cannot be imported as a module: {detail}"
         ) from error
 
 

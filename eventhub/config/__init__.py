@@ -1,7 +1,7 @@
-"""Configuration: YAML into frozen structs. The only reader of the environment.
+"""Configuration: YAML as frozen structs. The only package that reads the environment.
 
-`yamlfile` makes a tree that knows its lines, `settings` says what the sections may hold, `handlers`
-reads the entries of `url:`, and `loader` puts them together.
+`yamlfile` reads the file as a tree with line numbers, `settings` has the sections, `handlers` the
+entries of `url:`, and `loader` puts them together.
 """
 
 from eventhub.config.access import networks_of
@@ -14,7 +14,7 @@ from eventhub.config.settings import (
     Config,
     EmailService,
     Jwt,
-    Log,
+    Logging,
     Projection,
     Proxy,
     Server,
@@ -33,7 +33,7 @@ __all__ = [
     "Endpoint",
     "FileEndpoint",
     "Jwt",
-    "Log",
+    "Logging",
     "MessageEndpoint",
     "Projection",
     "Proxy",

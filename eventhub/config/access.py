@@ -1,7 +1,7 @@
-"""Access: what `auth:` says by saying nothing. A blank rule is a mistake, never an open door.
+"""Access: checks of `auth:`. A blank rule is a mistake, and never opens an endpoint.
 
-Only an absent `auth`, or `false`, is open: a rule whose lines are commented out, or whose variable
-is empty, is one that somebody meant to have.
+An endpoint is open only if `auth` is absent or `false`. A rule whose lines are commented out, or
+whose variable is empty, was meant to restrict something.
 """
 
 import ipaddress
@@ -13,7 +13,7 @@ from eventhub.config.tree import Findings, Node, joined
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ANY: Final = "any"
-"""Of `trusted:`: every address."""
+"""In `trusted:`, stands for every address."""
 _EVERY: Final[tuple[Network, ...]] = (
     ipaddress.ip_network("0.0.0.0/0"),
     ipaddress.ip_network("::/0"),
@@ -25,19 +25,21 @@ _NOT_PUBLIC: Final = tuple(
         *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
     )
 )
-"""Nobody on the Internet has such an address (RFC 6890): whoever trusts all others trusts all."""
+"""Not used on the Internet (RFC 6890): to trust all other addresses is to trust all."""
 _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _SECTIONS: Final = {
-    "jwt": "one of `secret`, `public_key` and `jwks`",
+    "jwt": "`secret`, `public_key` or `jwks`",
     "proxy": "`header` and `trusted`",
     "session": "its settings",
 }
-_USER: Final = "`true` for any user, `membership:` or `condition:` for some, `false` for everybody"
+_RULES: Final = (
+    "`true` for every user, `membership:` or `condition:` for some users, `false` for everybody"
+)
 
 
 def is_blank(node: Node) -> bool:
-    """Tell whether a value says nothing: null, white space, 0, or nothing in it."""
+    """Tell whether a value is blank: null, white space, 0, or an empty list or mapping."""
     value = node.value
     if isinstance(value, str):
         return not value.strip()
@@ -48,56 +50,56 @@ def is_blank(node: Node) -> bool:
 
 
 def check_rule(node: Node, path: str, findings: Findings) -> None:
-    """Tell of an endpoint's `auth:` that is blank, or has a blank rule."""
+    """Report an endpoint's `auth:` that is blank, or contains a blank rule."""
     if is_blank(node):
-        findings.problem(node, path, f"it is blank, which is no rule: write {_USER}")
+        findings.problem(node, path, f"auth is blank; write {_RULES}")
         return
     members = node.items
-    for name, means in (
-        ("membership", "an attribute with its values, as `role: [admin]`"),
+    for name, example in (
+        ("membership", "an attribute with its values, such as `role: [admin]`"),
         ("condition", "a Python expression"),
     ):
         where = joined(path, name)
-        if name in members and any(is_blank(each) for each in _inside(members[name])):
-            text = f"it is blank, which is no rule: write {means}, or leave it out"
+        if name in members and any(is_blank(each) for each in _with_members(members[name])):
+            text = f"{name} is blank; write {example}, or remove it"
             findings.problem(members[name], where, text)
 
 
-def _inside(node: Node) -> Iterator[Node]:
-    """Iterate over a rule and what is in it; an attribute may well be 0 or false."""
+def _with_members(node: Node) -> Iterator[Node]:
+    """Yield a rule and everything in it, except numbers and truth values: 0 is an attribute."""
     yield node
     members = node.value if isinstance(node.value, list) else node.items.values()
     for member in members:
         if not isinstance(member.value, int | float):
-            yield from _inside(member)
+            yield from _with_members(member)
 
 
 # --- `auth:` of the hub --------------------------------------------------------------------------
 
 
 def check_sections(section: Node | None, findings: Findings) -> None:
-    """Tell of a top-level `auth:`, `jwt:`, `proxy:` or `session:` that is there, and blank."""
+    """Report a top-level `auth:`, or a section in it, that is present but blank."""
     if section is None:
         return
     if is_blank(section) or section.value is False:
         findings.problem(
-            section, "auth", "it is blank: write jwt, proxy or session, or leave it out"
+            section, "auth", "auth is blank; write jwt, proxy or session, or remove it"
         )
-    for name, means in _SECTIONS.items():
+    for name, content in _SECTIONS.items():
         member = section.items.get(name)
         if member is not None and (is_blank(member) or member.value is False):
-            text = f"it is blank: write {means}, or leave it out"
+            text = f"{name} is blank; write {content}, or remove it"
             findings.problem(member, f"auth.{name}", text)
 
 
 def check_settings(section: Node, findings: Findings) -> None:
-    """Tell of settings in a top-level `auth:` that are blank, and of whom it trusts."""
+    """Report settings of a top-level `auth:` that are blank, and networks that trust everybody."""
     for name in _SECTIONS:
         member = section.items.get(name)
         for key, node in member.items.items() if member is not None else ():
             if is_blank(node) and node.value != 0:
                 path = f"auth.{name}.{key}"
-                findings.problem(node, path, "it is blank: give a value, or leave it out")
+                findings.problem(node, path, f"{key} is blank; give a value, or remove it")
             elif (name, key) == ("proxy", "trusted"):
                 _check_trusted(node, findings)
 
@@ -106,7 +108,7 @@ def _check_trusted(node: Node, findings: Findings) -> None:
     path, given = "auth.proxy.trusted", node.plain
     trusted = given if isinstance(given, list) else [given]
     if ANY in trusted:
-        text = "any: whoever reaches the hub can name any user in the header"
+        text = "with `any`, every client that reaches the hub can claim to be any user"
         findings.warn(node, path, text)
         return
     try:
@@ -114,16 +116,16 @@ def _check_trusted(node: Node, findings: Findings) -> None:
     except ValueError as error:
         findings.problem(node, path, str(error))
         return
-    if _is_everybody(networks):
-        text = "together these are all addresses: write `trusted: any` if anybody may be believed"
+    if _cover_all(networks):
+        text = "these networks are all addresses; to trust every client, write `trusted: any`"
         findings.problem(node, path, text)
 
 
 def networks_of(trusted: Iterable[str]) -> tuple[Network, ...]:
-    """Return the networks that `trusted:` means; those of IPv4 within IPv6 as of IPv4.
+    """Return the networks of `trusted:`; IPv4 networks that are mapped into IPv6 become IPv4.
 
     Raises:
-        ValueError: an entry is no address, no network, and not `any`.
+        ValueError: an entry is neither an address, nor a network, nor `any`.
     """
     trusted = [trusted] if isinstance(trusted, str) else list(trusted)
     if ANY in trusted:
@@ -138,8 +140,8 @@ def _unmapped(network: Network) -> Network:
     return network
 
 
-def _is_everybody(networks: Iterable[Network]) -> bool:
-    """Tell whether networks cover all public addresses of IPv4, or of IPv6."""
+def _cover_all(networks: Iterable[Network]) -> bool:
+    """Tell whether networks cover all public addresses of IPv4 or of IPv6."""
     networks = list(networks)
     v4 = [each for each in networks if isinstance(each, ipaddress.IPv4Network)]
     v6 = [each for each in networks if isinstance(each, ipaddress.IPv6Network)]

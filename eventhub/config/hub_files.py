@@ -1,7 +1,7 @@
-"""The hub's own files: what the configuration has read or names, and what the hub writes.
+"""Hub files: the files that the configuration was read from or names, and the data folder.
 
 They never leave the hub, neither through a `FileHandler` nor with a mail. A file is recognized by
-what it is, so a link of either kind to it counts as well.
+device and inode, so links of both kinds to it are recognized too.
 """
 
 import os
@@ -19,26 +19,26 @@ class HubFiles:
     """The files of one hub."""
 
     data: Path | None = None
-    """Its data folder, without links in the path."""
+    """The data folder, without links in its path."""
     files: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, config: Config, *others: Path) -> Self:
-        """Return the data folder of a configuration, and the files that it has read or names.
+        """Return the data folder of a configuration, and the files that it was read from or names.
 
         Args:
-            config: with the paths.
-            others: more files that count.
+            config: the configuration.
+            others: more files to protect.
         """
         named = [*_files_of(config), *others]
-        # A link may point elsewhere later: its target of today counts as well.
+        # A link may point elsewhere later, so its present target is protected too.
         return cls(config.data.resolve(), (*named, *(path.resolve() for path in named)))
 
     def holds(self, path: Path) -> bool:
-        """Tell whether a path leads to one of these files, under whatever name.
+        """Tell whether a path leads to one of these files, whatever its name.
 
         Args:
-            path: of a file, without links in it.
+            path: the path of a file, without links in it.
         """
         if self.data is not None and path.is_relative_to(self.data):
             return True
@@ -47,14 +47,14 @@ class HubFiles:
             identity = (found.st_dev, found.st_ino)
             if identity in _identities(self.files):
                 return True
-            # The data folder has thousands of files: only a file with a second name can be one.
+            # The data folder has thousands of files: look only for a file with a second name.
             if self.data is not None and found.st_nlink > 1:
                 return identity in _identities(_files_below(self.data))
         return False
 
 
 def _files_of(config: Config) -> Iterator[Path]:
-    """Yield what the configuration has read or names, and the database with DuckDB's own files."""
+    """Yield the files that the configuration was read from or names, and those of the database."""
     yield config.path
     yield from config.sources
     if config.auth.jwt is not None and (keys := config.auth.jwt.jwks) and "://" not in keys:

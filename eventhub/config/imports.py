@@ -1,4 +1,4 @@
-"""Imports: the entries of `import:`, and keys that stand under a condition, as Gramex has them."""
+"""Imports: the entries of `import:`, and keys with a condition, as in Gramex."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ _SCALARS = (str, int, float, bool)
 
 
 def import_entries(section: Node | None) -> Iterator[tuple[str, Node]]:
-    """Yield the key path and node of each entry, whichever form `import:` has."""
+    """Yield the dotted keys and node of each entry; `import:` is a path, a list or a mapping."""
     if section is None or section.value is None:
         return
     if isinstance(section.value, list):
@@ -26,7 +26,7 @@ def import_entries(section: Node | None) -> Iterator[tuple[str, Node]]:
 
 
 def gramex_name(target: Node, scope: Mapping[str, str]) -> str | None:
-    """Return the name of a folder of Gramex that a path begins with and that is nowhere set."""
+    """Return the first variable of Gramex in a path that is not set, such as `$GRAMEXAPPS`."""
     if not isinstance(target.value, str):
         return None
     names = (match[1] for match in _GRAMEX.finditer(target.value))
@@ -34,7 +34,7 @@ def gramex_name(target: Node, scope: Mapping[str, str]) -> str | None:
 
 
 def given_variables(entry: Node, path: str, findings: Findings) -> dict[str, str]:
-    """Return the variables that an entry gives to the file that it imports."""
+    """Return the variables that an entry passes to the file that it imports."""
     given = {}
     for name, node in entry.items.items():
         if name == "path" or node.value is None:
@@ -42,17 +42,17 @@ def given_variables(entry: Node, path: str, findings: Findings) -> dict[str, str
         if isinstance(node.value, _SCALARS):
             given[name] = str(node.value)
         else:
-            text = "a variable is text, a number, true or false: this one has no effect"
+            text = "a variable must be text, a number, true or false; this one is ignored"
             findings.warn(node, joined(path, name), text)
     return given
 
 
 def decided(node: Node, variables: Mapping[str, str], findings: Findings, path: str = "") -> Node:
-    """Return a tree in which each `KEY if CONDITION` is `KEY`, or gone where it does not hold.
+    """Return a tree in which each `KEY if CONDITION` is `KEY`, or left out if it does not hold.
 
-    The condition is a Python expression over the variables, as trusted as the file. One that
-    cannot be evaluated is an error, for the key may have been a restriction; under `import:` it is
-    a warning, and nothing is imported.
+    The condition is a Python expression over the variables, trusted like the file. If it cannot be
+    evaluated, that is an error, because the key may be a restriction; under `import:` it is a
+    warning, and nothing is imported.
     """
     if isinstance(node.value, list):
         items = [decided(item, variables, findings, path) for item in node.value]
@@ -81,7 +81,7 @@ def _holds(
     except Exception as error:  # noqa: BLE001 - the operator's expression may raise anything
         problem = f"the condition raised {type(error).__name__}: {error}"
     if path.startswith("import."):
-        findings.warn(node, path, f"{problem}: it is not imported")
+        findings.warn(node, path, f"{problem}; nothing is imported")
     else:
         findings.problem(node, path, problem)
     return False

@@ -14,7 +14,7 @@ import msgspec
 from eventhub.config import access, handlers, yamlfile
 from eventhub.config.handlers import UrlSection
 from eventhub.config.reading import read_struct
-from eventhub.config.settings import Auth, Broker, Config, EmailService, Log, Projection, Server
+from eventhub.config.settings import Auth, Broker, Config, EmailService, Logging, Projection, Server
 from eventhub.config.shown import secrets_of
 from eventhub.config.tree import Findings, Node, joined, merged
 
@@ -27,14 +27,14 @@ ENVIRONMENT: dict[str, str] = {
     "EVENTHUB_LOG_FORMAT": "log.format",
     "EVENTHUB_SESSION_SECRET": "auth.session.secret",
 }
-"""Environment variable to the setting that it overrides; `data` is the folder of all data."""
+"""The setting that each environment variable overrides; `data` is the folder of all data."""
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "server": Server,
     "broker": Broker,
     "projection": Projection,
     "auth": Auth,
-    "log": Log,
+    "log": Logging,
 }
 _KNOWN = ("url", "variables", "import", "email", *_SECTIONS)
 _GRAMEX = frozenset(
@@ -59,7 +59,7 @@ _GRAMEX = frozenset(
         "watch",
     ]
 )
-"""Sections of Gramex 1.94 that mean nothing here: skipped with a warning each."""
+"""Sections of Gramex 1.94 that EventHub does not have: each is skipped with a warning."""
 _GRAMEX_LOG = frozenset(["version", "handlers", "loggers", "formatters", "filters", "root"])
 
 _MAIL_HOSTS = {
@@ -71,7 +71,7 @@ _MAIL_HOSTS = {
     "icloud": "smtp.mail.me.com",
     "mail.com": "smtp.mail.com",
 }
-"""Gramex's names of providers: all are `type: smtp` with STARTTLS."""
+"""Mail providers that Gramex knows by name; all of them are `type: smtp` with STARTTLS."""
 
 
 def load(
@@ -81,18 +81,18 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     data: Path | None = None,
 ) -> Config:
-    """Read a configuration file and all that it names.
+    """Read a configuration file, its imports, and the files of its secrets.
 
     Expressions are compiled, so the modules that they use are imported.
 
     Args:
         path: the YAML file.
-        environ: default: that of the process.
-        overrides: values of flags by dotted key, such as `{"server.port": 80}`.
-        data: default: `EVENTHUB_DATA`, or else the folder `data` beside the file.
+        environ: the environment; by default that of the process.
+        overrides: the values of flags by dotted key, such as `{"server.port": 80}`.
+        data: the data folder; by default `EVENTHUB_DATA`, otherwise `data` next to the file.
 
     Raises:
-        Misconfigured: with a line `FILE:LINE: KEYS: what is wrong` for each problem.
+        Misconfigured: a line `FILE:LINE: KEYS: what is wrong` for each problem.
     """
     environ = os.environ if environ is None else environ
     findings = Findings()
@@ -109,11 +109,11 @@ def load(
 
 
 def _without_gramex(tree: Node, findings: Findings) -> Node:
-    """Return the tree with the sections that EventHub reads."""
+    """Return the tree with the sections that EventHub has."""
     kept = {}
     for key, node in tree.items.items():
         if key in _GRAMEX or (key == "log" and _GRAMEX_LOG & node.items.keys()):
-            findings.warn(node, key, "this section of Gramex has no effect here")
+            findings.warn(node, key, "this section of Gramex has no effect in EventHub")
         elif key in _KNOWN:
             kept[key] = node
         else:
@@ -122,7 +122,7 @@ def _without_gramex(tree: Node, findings: Findings) -> Node:
 
 
 def _overridden(tree: Node, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Node:
-    """Return the tree with what the environment and flags say instead."""
+    """Return the tree with the values of the environment and of flags in place of its own."""
     for variable, setting in ENVIRONMENT.items():
         if environ.get(variable) and setting != "data":
             tree = merged(_branch(setting, environ[variable], variable, tree), tree)
@@ -169,30 +169,32 @@ def _email(section: Node, findings: Findings) -> dict[str, EmailService]:
         path = joined("email", name)
         service = read_struct(EmailService, _as_smtp(node), path, findings)
         if service is not None and service.type in ("smtp", "smtps") and not service.host:
-            findings.problem(node, path, f"host is missing: type {service.type} needs one")
+            findings.problem(node, path, f"host is missing; type {service.type} needs one")
         services[name] = service
     return services
 
 
 def _as_smtp(node: Node) -> Node:
-    """Spell a provider that Gramex knows by name as the SMTP server that it means."""
+    """Return a provider that Gramex knows by name as its SMTP server."""
     host = _MAIL_HOSTS.get(str(node.items["type"].plain)) if "type" in node.items else None
     if host is None:
         return node
-    meant = {"host": host, "tls": True, **node.items, "type": "smtp"}
+    members = {"host": host, "tls": True, **node.items, "type": "smtp"}
     return replace(
         node,
-        value={k: v if isinstance(v, Node) else replace(node, value=v) for k, v in meant.items()},
+        value={k: v if isinstance(v, Node) else replace(node, value=v) for k, v in members.items()},
     )
 
 
 def _projection(section: Node, urls: UrlSection, findings: Findings) -> Projection:
-    """Return where the projection is; all who name its file must mean the same."""
+    """Return where the projection is; every key that names its file must name the same one."""
     named = list(urls.projections)
     path = section.items.get("path")
     if path is not None and isinstance(path.value, str):
         named.insert(0, (path, "projection.path", path.folder / path.value))
     for node, key, file in named[1:]:
         if file.resolve() != named[0][2].resolve():
-            findings.problem(node, key, f"the projection is one file, and {named[0][1]} is another")
+            findings.problem(
+                node, key, f"a hub has one projection, and {named[0][1]} names another file"
+            )
     return Projection(path=str(named[0][2].resolve()) if named else None)

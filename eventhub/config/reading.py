@@ -1,32 +1,34 @@
 """Reading: a mapping of the file as a frozen struct, a value as the type of a field."""
 
 from dataclasses import replace
-from types import UnionType
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from eventhub.config.tree import Findings, Node, joined
 
 IN_FILES = frozenset(("password", "secret", "token", "credentials", "public_key"))
-"""Keys whose value may stand in a file of its own: `password_file:` for `password:`."""
+"""Keys whose value may be in a separate file: `password_file:` instead of `password:`."""
+
+_MEANINGS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what a file may say: an unknown key is an error."""
+    """Base of everything that a file may contain: an unknown key is an error."""
 
 
 def read_struct(
     cls: type[msgspec.Struct], node: Node, path: str, findings: Findings, **given: Any
 ) -> Any:
-    """Return a struct of what a mapping says; None if it has problems, which `findings` tells.
+    """Return a mapping as a struct, or None if it has problems.
 
     Args:
         cls: the struct; a field that is a struct itself is read in the same way.
         node: the mapping.
         path: the dotted keys that lead to it.
-        findings: where problems go.
-        given: values of fields that are no keys of the mapping.
+        findings: where problems are reported.
+        given: values of fields that are not keys of the mapping.
     """
     fields = {f.encode_name: f for f in msgspec.structs.fields(cls) if f.name not in given}
     before = len(findings.problems)
@@ -44,15 +46,17 @@ def read_struct(
 
 
 def read_value(type_: Any, node: Node, path: str, findings: Findings) -> Any:
-    """Return a value as the type of a field; text becomes a number or a truth where one is due."""
+    """Return a value as the type of a field, or None if it does not fit.
+
+    Text is converted where the field is a number or a truth value: variables are always text.
+    """
     struct = _struct_in(type_)
     if struct is not None and node.value is not None:
         return read_struct(struct, node, path, findings)
     try:
         return msgspec.convert(node.plain, type_, strict=False)
-    except msgspec.ValidationError as error:
-        text = str(error).replace("`", "").partition(" - at ")[0]
-        findings.problem(node, path, text[:1].lower() + text[1:])
+    except msgspec.ValidationError:
+        findings.unexpected(node, path, _meaning(type_))
 
 
 def _struct_in(type_: Any) -> type[msgspec.Struct] | None:
@@ -62,15 +66,34 @@ def _struct_in(type_: Any) -> type[msgspec.Struct] | None:
     return structs[0] if structs else None
 
 
+def _meaning(type_: Any) -> str:
+    """Return what a field expects, in the words of an error message."""
+    arguments = get_args(type_)
+    match get_origin(type_):
+        case origin if origin is Annotated:
+            return f"{_meaning(arguments[0])} of at least {arguments[1].ge}"
+        case origin if origin is Literal:
+            values = ", ".join(map(str, arguments))
+            return f"one of {values}" if len(arguments) > 1 else values
+        case origin if origin in (Union, UnionType):
+            return " or ".join(_meaning(each) for each in arguments if each is not NoneType)
+        case origin if origin is list:
+            return f"a list of {_meaning(arguments[0]).removeprefix('one of ')}"
+        case origin if origin is dict:
+            return f"a mapping of names to {_meaning(arguments[1])}"
+        case _:
+            return _MEANINGS.get(type_, "a mapping")
+
+
 def _with_files(node: Node, path: str, findings: Findings) -> dict[str, Node]:
-    """Return the members, each `password_file: FILE` replaced by the password in it."""
+    """Return the members, with `password_file: FILE` replaced by the password in the file."""
     members = {}
     for key, member in findings.mapping(node, path).items():
         name = key.removesuffix("_file")
         if name == key or name not in IN_FILES:
             members[key] = member
         elif name in node.items:
-            findings.problem(member, path, f"{name} and {key} exclude each other")
+            findings.problem(member, path, f"give either {name} or {key}, not both")
         else:
             members[name] = _content(member, joined(path, key), findings)
     return members
@@ -81,7 +104,7 @@ def _content(node: Node, path: str, findings: Findings) -> Node:
     try:
         text = findings.text_of(node.folder / str(node.value))
     except (OSError, UnicodeError) as error:
-        findings.problem(node, path, f"cannot be read: {error}")
+        findings.problem(node, path, f"cannot read the file: {error}")
         return replace(node, value="")
     secret = text.rstrip("\r\n")
     findings.masks.add_secret(secret)

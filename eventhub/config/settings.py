@@ -1,4 +1,4 @@
-"""Settings: what the sections of a configuration may say, as frozen structs."""
+"""Settings: the sections of a configuration as frozen structs, and the whole of it: `Config`."""
 
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -13,35 +13,35 @@ E = TypeVar("E", bound=Endpoint)
 
 
 class Admin(Struct, frozen=True):
-    """`server: {admin: ...}` who may see how the hub is, beside this machine's own programs."""
+    """`server: {admin: ...}`: who may see metrics and health, besides programs on this machine."""
 
     token: str
     """A bearer token."""
 
 
 class Server(Struct, frozen=True):
-    """`server:` where to listen, and what a client may ask of the hub."""
+    """`server:`: where the hub listens, and the limits of a client."""
 
     host: str = "127.0.0.1"
     port: int = 8080
-    """0 takes a free one."""
+    """0 picks a free port."""
     max_message: int = 1 << 20
-    """Bytes of one message; above four times this the connection is closed."""
+    """Bytes of one message; a message above four times this size closes the connection."""
     stalled_after: float = 60.0
-    """Seconds that a client with data waiting may take nothing before it is closed."""
+    """Seconds after which a client that takes none of its waiting data is closed."""
     heartbeat: float = 25.0
-    """Seconds of silence after which a connection is pinged; below the usual proxy's 30 or 60."""
+    """Seconds of silence before a ping; below the 30 or 60 s after which proxies close."""
     max_connections_per_address: int | None = None
-    """Default: a quarter of all that the system allows; loopback is exempt then."""
+    """Default: a quarter of what the system allows, with loopback exempt."""
     drain: float = 10.0
-    """Seconds that a stop waits for what is under way."""
+    """Seconds that a stop waits for unfinished work."""
     hosts: list[str] | None = None
-    """Names that the hub answers to; default: those of loopback if it listens there, else any."""
+    """Names that the hub answers to; default: on loopback those of loopback, otherwise any."""
     admin: Admin | None = None
 
 
 class Broker(Struct, frozen=True):
-    """`broker:` the NATS servers; without `url`, an own one is started."""
+    """`broker:`: the NATS servers; without `url` the hub starts its own."""
 
     url: str | list[str] | None = None
     token: str | None = None
@@ -52,27 +52,27 @@ class Broker(Struct, frozen=True):
 
 
 class Projection(Struct, frozen=True):
-    """`projection:` the DuckDB file."""
+    """`projection:`: the DuckDB file."""
 
     path: str | None = None
     """Default: `projection.duckdb` in the data folder."""
 
 
 class EmailService(Struct, frozen=True):
-    """`email: {name: ...}` one way to send mail."""
+    """`email: {NAME: ...}`: one mail service."""
 
     type: Literal["smtp", "smtps", "gmail", "stub"] = "smtp"
     host: str | None = None
     port: int | None = None
     tls: bool | None = None
-    """STARTTLS for `smtp`; default true for gmail, else only if the server is not on loopback."""
+    """STARTTLS for `smtp`; default: true for gmail, otherwise unless the server is on loopback."""
     email: str | None = None
-    """User name, and the sender where an alert has no `from`."""
+    """User name, and the sender of alerts without `from`."""
     password: str | None = None
 
 
 class Jwt(Struct, frozen=True):
-    """`auth: {jwt: ...}` bearer tokens (RFC 7519)."""
+    """`auth: {jwt: ...}`: bearer tokens (RFC 7519)."""
 
     secret: str | None = None
     public_key: str | None = None
@@ -82,55 +82,55 @@ class Jwt(Struct, frozen=True):
     issuer: str | None = None
     user_claim: str = "sub"
     require_exp: bool = True
-    """Refuse a token that never expires."""
+    """Refuse tokens that never expire."""
     max_age: int = 30 * 86400
-    """Seconds that a token may be valid; a connection lasts as long at the most."""
+    """Seconds that a token may be valid, and that its connection may last."""
 
 
 class Proxy(Struct, frozen=True):
-    """`auth: {proxy: ...}` a reverse proxy that names the user in a header."""
+    """`auth: {proxy: ...}`: a reverse proxy that names the user in a header."""
 
     header: str
     trusted: list[str] | Literal["any"]
-    """Addresses or networks whose header is believed; any is everybody's."""
+    """Addresses or networks whose header is trusted; `any` trusts every client."""
 
 
 class Session(Struct, frozen=True):
-    """`auth: {session: ...}` the session cookie."""
+    """`auth: {session: ...}`: the session cookie."""
 
     secret: str | None = None
     """Default: a random one, kept in the data folder."""
     cookie: str | None = None
     """Its name; by default `__Host-eventhub` over TLS, `eventhub` otherwise."""
     max_age: int = 31 * 86400
-    """Seconds without use."""
+    """Seconds without use after which the session ends."""
     max_life: int = 90 * 86400
-    """Seconds after which a session ends, used or not."""
+    """Seconds after which the session ends in any case."""
     secure: bool | None = None
-    """Send the cookie over HTTPS only; by default if the request came so."""
+    """Send the cookie over HTTPS only; default: if the request came by HTTPS."""
 
 
 class Auth(Struct, frozen=True):
-    """`auth:` who users are."""
+    """`auth:`: how users are identified."""
 
     jwt: Jwt | None = None
     proxy: Proxy | None = None
     session: Session = Session()
 
 
-class Log(Struct, frozen=True):
-    """`log:` how the hub reports."""
+class Logging(Struct, frozen=True):
+    """`log:`: what the hub logs about itself, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
-    """auto: console on a terminal, else json."""
+    """`auto`: console on a terminal, otherwise JSON."""
 
 
 class Config(Struct, frozen=True):
-    """One configuration file, variables substituted, imports merged."""
+    """One configuration, with variables replaced and imports merged."""
 
     path: Path
-    """The YAML file. Modules beside it can be imported by expressions."""
+    """The YAML file. Expressions can import modules from its folder."""
     data: Path
     """Where the broker and the projection keep their files."""
     server: Server = Server()
@@ -138,15 +138,15 @@ class Config(Struct, frozen=True):
     projection: Projection = Projection()
     email: dict[str, EmailService] = {}
     auth: Auth = Auth()
-    log: Log = Log()
+    log: Logging = Logging()
     endpoints: tuple[Endpoint, ...] = ()
     """The entries of `url:` that are served, in the order of the file."""
     warnings: tuple[str, ...] = ()
-    """What the file says that is not served, a line each."""
+    """What the file contains that has no effect, a line each."""
     masks: Masks = msgspec.field(default_factory=Masks)
-    """What of it must not be seen."""
+    """The secrets in it."""
     sources: tuple[Path, ...] = ()
-    """Every file that it was read from: the YAML, its imports, and the files of secrets."""
+    """Every file that was read: the YAML, its imports, and the files of secrets."""
 
     def of_kind(self, kind: type[E]) -> tuple[E, ...]:
         """Return the endpoints of one kind, in the order of the file."""

@@ -1,4 +1,4 @@
-"""Shown: a configuration as a person may see it."""
+"""Shown: a configuration as it may be printed, with its secrets hidden."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,16 +10,16 @@ from eventhub.masking import HIDDEN, Masks, is_secret_name, without_literals
 
 _EXPRESSIONS = frozenset(("open", "prepare", "modify", "condition", "message_default"))
 _FREE = frozenset(("message_default", "default"))
-"""Below these the file chooses the names: a number may be a PIN there."""
+"""The file chooses the names below these keys, so a number there may be a PIN."""
 
 
 def as_shown(config: Config) -> dict[str, Any]:
-    """Return a configuration as JSON values, in the form of the file, with secrets hidden."""
+    """Return a configuration as JSON values with the secrets hidden."""
     return {key: _shown(member, (key,), config.masks) for key, member in _plain(config).items()}
 
 
 def secrets_of(config: Config) -> Iterator[str]:
-    """Yield each text that stands under the name of a secret."""
+    """Yield each text whose key is the name of a secret."""
     return _secrets(_plain(config), ())
 
 
@@ -27,7 +27,7 @@ def _plain(config: Config) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str)
     del plain["sources"], plain["masks"]
     for endpoint in plain["endpoints"]:
-        endpoint.pop("kwargs", None)  # the same again, unread
+        endpoint.pop("kwargs", None)  # the file again, as it was before it was read
     return plain
 
 
@@ -38,7 +38,7 @@ def _shown(value: Any, keys: tuple[str, ...], masks: Masks) -> Any:
         case dict():
             return {
                 masks.shown(name): _shown(member, (*keys, name), masks)
-                for name, member in _unnamed(value).items()
+                for name, member in _without_secret_default(value).items()
             }
         case list() | tuple():
             return [_shown(item, keys, masks) for item in value]
@@ -51,8 +51,8 @@ def _shown(value: Any, keys: tuple[str, ...], masks: Masks) -> Any:
             return HIDDEN if _is_secret(keys) and not _FREE.isdisjoint(keys) else value
 
 
-def _unnamed(value: dict[str, Any]) -> dict[str, Any]:
-    """Hide the default of a column whose name is that of a secret."""
+def _without_secret_default(value: dict[str, Any]) -> dict[str, Any]:
+    """Hide the default of a column that has the name of a secret."""
     name = value.get("name")
     if isinstance(name, str) and is_secret_name(name) and value.get("default") is not None:
         return {**value, "default": HIDDEN}
@@ -60,13 +60,16 @@ def _unnamed(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_secret(keys: tuple[str, ...]) -> bool:
-    """Tell whether a value under these keys is one. `jwt:` and its kind are sections of ours."""
+    """Tell whether the value under these keys is a secret.
+
+    Of the keys above it only those that the file has chosen count: `jwt:` is a section.
+    """
     *above, last = keys
     return "headers" in above or is_secret_name(last) or any(map(is_secret_name, _free(keys)))
 
 
 def _free(keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the keys that the file has chosen."""
+    """Return those of the keys that the file has chosen."""
     return next((keys[i + 1 :] for i, key in enumerate(keys) if key in _FREE), ())
 
 

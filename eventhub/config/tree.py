@@ -1,7 +1,7 @@
-"""Tree: a configuration's values, each with the place that it stands at, and what is found wrong.
+"""Tree: the values of a configuration with their places, and what was found wrong with them.
 
-Whatever is wrong is collected in `Findings`, each with its file and line, so that one run of
-`eventhub check` reports everything.
+`Findings` collects every problem with its file and line, so that one run of `eventhub check`
+reports all of them.
 """
 
 import difflib
@@ -21,9 +21,9 @@ class Node:
 
     value: Any
     place: str
-    """`FILE:LINE` of the key that it stands under; the name of a variable or flag that set it."""
+    """`FILE:LINE` of its key, or the name of the variable or flag that set the value."""
     folder: Path
-    """What relative paths are relative to: the folder of its file."""
+    """The folder of its file: relative paths start there."""
 
     @property
     def plain(self) -> Any:
@@ -36,68 +36,87 @@ class Node:
 
     @property
     def items(self) -> dict[str, "Node"]:
-        """The members of a mapping; none for anything else."""
+        """The members of a mapping; empty for any other value."""
         return self.value if isinstance(self.value, dict) else {}
 
 
 @dataclass(slots=True)
 class Findings:
-    """What is told of a configuration: what is wrong, and what is not served, a line each."""
+    """The problems and warnings of one configuration, each a line."""
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     masks: Masks = field(default_factory=Masks)
-    """What must not be seen, of what was read so far."""
+    """The secrets that were read so far."""
     sources: list[Path] = field(default_factory=list)
     """Every file that was read, so that none of them is ever served."""
 
     def text_of(self, path: Path, encoding: str = "utf-8") -> str:
-        """Read a file that the configuration is made of.
+        """Read a file that is part of the configuration.
 
         Raises:
-            OSError: it cannot be read.
-            UnicodeError: it is not text.
+            OSError: the file cannot be read.
+            UnicodeError: the file is not text.
         """
         self.sources.append(path.resolve())
         return path.read_text(encoding)
 
     def problem(self, node: Node, path: str, text: str) -> None:
-        """Add an error; `path` is the dotted keys that lead to it."""
+        """Add an error about a node; `path` is the dotted keys that lead to it."""
         self.problems.append(self._line(node, path, text))
 
     def warn(self, node: Node, path: str, text: str) -> None:
-        """Add a warning."""
+        """Add a warning about a node; `path` is the dotted keys that lead to it."""
         self.warnings.append(self._line(node, path, text))
 
-    def _line(self, node: Node, path: str, text: str) -> str:
-        keys = path.split(".")
-        if "headers" in keys or is_secret_name(keys[-1]):
-            text = without_texts(text)
-        hide = self.masks.refused
-        return ": ".join(part for part in (node.place, hide(path), hide(text)) if part)
+    def unexpected(self, node: Node, path: str, expected: str) -> None:
+        """Add the error of a value that is not what was expected; secrets are left out."""
+        given = "" if _holds_secret(path) else f", not {_shown(node.plain)}"
+        self.problem(node, path, f"expected {expected}{given}")
 
     def unknown(self, node: Node, path: str, key: str, known: Iterable[str]) -> None:
-        """Add the error of a key that means nothing, with the nearest one that does."""
+        """Add the error of an unknown key, with the nearest known one."""
         near = difflib.get_close_matches(key, list(known), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        # A name, not a value: told also where values are not.
-        parts = (node.place, self.masks.refused(path), f"unknown key {key!r}{hint}")
-        self.problems.append(": ".join(part for part in parts if part))
+        # A key is not a value: it is shown even where values are hidden.
+        line = (node.place, self.masks.refused(path), f"unknown key {key!r}{hint}")
+        self.problems.append(": ".join(part for part in line if part))
 
     def mapping(self, node: Node, path: str) -> dict[str, Node]:
-        """Return the members of a mapping; anything else but an empty value is an error."""
+        """Return the members of a mapping; any other value, except an empty one, is an error."""
         if node.value is not None and not isinstance(node.value, dict):
-            self.problem(node, path, f"expected a mapping, not {node.plain!r}")
+            self.unexpected(node, path, "a mapping")
         return node.items
 
     def raise_if_any(self) -> None:
         """Raise `Misconfigured` with all problems, a line each, in the order of the file."""
         if self.problems:
-            raise Misconfigured("\n".join(sorted(self.problems, key=_place)))
+            raise Misconfigured("\n".join(sorted(self.problems, key=_file_and_line)))
+
+    def _line(self, node: Node, path: str, text: str) -> str:
+        if _holds_secret(path):
+            text = without_texts(text)
+        hide = self.masks.refused
+        return ": ".join(part for part in (node.place, hide(path), hide(text)) if part)
 
 
-def _place(problem: str) -> tuple[str, int]:
-    """Return file and line, which are what a problem begins with."""
+def _holds_secret(path: str) -> bool:
+    keys = path.split(".")
+    return "headers" in keys or is_secret_name(keys[-1])
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case _:
+            return repr(value)
+
+
+def _file_and_line(problem: str) -> tuple[str, int]:
+    """Return the file and line that a problem begins with."""
     found = re.match(r"(.*?):(\d+): ", problem)
     return (found[1], int(found[2])) if found else ("", 0)
 
@@ -108,7 +127,10 @@ def joined(path: str, key: str) -> str:
 
 
 def merged(winner: Node, loser: Node) -> Node:
-    """Return both trees as one; where both have a value and not a mapping, the winner's."""
+    """Return two trees as one.
+
+    Mappings are merged key by key. Anywhere else the winner's value counts, unless it is None.
+    """
     if not (isinstance(winner.value, dict) and isinstance(loser.value, dict)):
         return loser if winner.value is None else winner
     both = dict(winner.value)

@@ -1,4 +1,4 @@
-"""A YAML file as a tree, with its conditions decided, variables replaced and imports merged."""
+"""YAML files: a file as a tree, with conditions decided, variables replaced, imports merged."""
 
 import glob
 import re
@@ -14,20 +14,20 @@ from eventhub.masking import HIDDEN
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
 _PATTERN = re.compile(r"[*?[]")
 _PLACES = ("YAMLPATH", "YAMLURL")
-"""Variables that are no secrets: where the file is, and where it is served."""
+"""Variables that are never secrets: the folder of the file, and the prefix of its URLs."""
 
 
 def read(path: Path, environ: Mapping[str, str], findings: Findings) -> Node:
     """Return a file with its imports merged into it and all variables replaced.
 
     Raises:
-        Misconfigured: a file cannot be read, or is not YAML; nothing else can be told then.
+        Misconfigured: a file cannot be read, or is not valid YAML; other problems are then unknown.
     """
     return _File(path, environ, findings, {}, ()).read()
 
 
 class _File:
-    """One file under way from text to tree."""
+    """One file that is being read."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class _File:
         self._environ = environ
         self._findings = findings
         self._given = given
-        """Variables of the file that imports this one: they win over its own."""
+        """Variables from the file that imports this one; they override its own."""
         self._chain = (*importers, path.resolve())
         self._folder = path.parent.resolve()
         self.variables: dict[str, str] = {}
 
     def read(self) -> Node:
-        """Return the tree; `variables` then holds what the file and its imports define."""
+        """Return the tree; afterwards `variables` holds those of the file and of its imports."""
         root = Parser(self._path, self._findings).parse()
         self._define(root.items.get("variables"))
         root = decided(root, self._scope, self._findings)
@@ -63,7 +63,7 @@ class _File:
 
     @property
     def _scope(self) -> dict[str, str]:
-        """What `$NAME` may be, the strongest last."""
+        """All variables; a later source overrides an earlier one."""
         own = {"YAMLPATH": str(self._folder)}
         return {"YAMLURL": "", **self._environ, **self.variables, **self._given, **own}
 
@@ -77,31 +77,33 @@ class _File:
                     continue
                 node = node.items["default"]
             if isinstance(node.value, dict | list):
-                text = "a variable is text, a number, true or false: this one has no effect"
+                text = "a variable must be text, a number, true or false; this one is ignored"
                 self._findings.warn(node, path, text)
                 continue
             value = self._substituted(node, path).value
             self.variables[name] = "" if value is None else str(value)
 
     def _imports(self, section: Node | None) -> Iterator[tuple[Path, dict[str, str]]]:
-        """Yield the files to import, each with the variables that it is given."""
+        """Yield the files to import, each with the variables that are passed to it."""
         given = {**self.variables, **self._given}
         for path, entry in import_entries(section):
             target = entry.items.get("path", entry)
             if missing := gramex_name(target, self._scope):
-                text = f"{missing} is part of Gramex, which is not used here: it is not imported"
+                text = f"{missing} is a folder of Gramex and is not set; nothing is imported"
                 self._findings.warn(entry, path, text)
                 continue
             target = self._substituted(target, path)
             if not isinstance(target.value, str):
-                self._findings.problem(entry, path, "use a path, or {path: ..., VARIABLE: text}")
+                self._findings.problem(
+                    entry, path, "expected a path, or {path: ..., VARIABLE: text}"
+                )
                 continue
             extra = given_variables(self._substituted(entry, path), path, self._findings)
             for file in self._matching(target, path):
                 yield file, {**given, **extra}
 
     def _matching(self, node: Node, path: str) -> list[Path]:
-        """Return the files of a path or pattern; a pattern leaves out those that import it."""
+        """Return the files of a path or pattern; a pattern leaves out the files that import it."""
         pattern = str(self._path.parent / node.value)
         if _PATTERN.search(node.value) and not Path(pattern).exists():
             found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
@@ -112,7 +114,7 @@ class _File:
         return [Path(pattern)]
 
     def _substituted(self, node: Node, path: str) -> Node:
-        """Return the tree with all variables replaced, also in the names of `url:`."""
+        """Return the tree with all variables replaced, also in the keys of `url:`."""
         if isinstance(node.value, str):
             return replace(node, value=self._text(node.value, node, path))
         if isinstance(node.value, list):
@@ -135,7 +137,7 @@ class _File:
                 return "$"
             if name not in scope and match["braced"]:
                 self._findings.problem(
-                    node, path, f"${{{name}}} is not defined (a dollar sign itself is $$)"
+                    node, path, f"${{{name}}} is not defined; for a dollar sign, write $$"
                 )
             return scope.get(name, match[0])
 

@@ -37,7 +37,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`auth: jwt:`": settings.Jwt,
     "`auth: proxy:`": settings.Proxy,
     "`auth: session:`": settings.Session,
-    "`log:`": settings.Log,
+    "`log:`": settings.Logging,
     "`alert:`": config.Alert,
 }
 """Heading in configuration.md to what is read there."""

@@ -104,7 +104,7 @@ async def test_a_module_beside_the_file_replaces_none_that_is_installed(tmp_path
         ("x = 1", "not a Python expression"),
         ("import os", "not a Python expression"),
         ("(yield msg)", "'yield' outside function"),
-        ("mesage['a']", "'mesage' is no name here, nor can it be imported: ModuleNotFoundError"),
+        ("mesage['a']", "name 'mesage' is not defined, and cannot be imported as a module: Mod"),
         ("[other for x in msg]", "'other'"),
         ("os.path.jion('a')", "module os.path has no 'jion'"),
         ("xml.etree.Nothing.x", "xml.etree.Nothing"),

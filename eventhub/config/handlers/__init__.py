@@ -1,4 +1,4 @@
-"""The entries of `url:`, by `handler:`: one module for each kind, with its keys and its reader.
+"""Handlers: the entries of `url:`. Each kind has a module with its struct, its keys and its reader.
 
 A new handler is a module and a line in `HANDLERS`; its struct is added to `Endpoint`.
 """
@@ -15,20 +15,20 @@ from eventhub.config.tree import Node, joined
 __all__ = ["Alert", "Endpoint", "FileEndpoint", "MessageEndpoint", "UrlSection", "read"]
 
 Endpoint = MessageEndpoint | FileEndpoint
-"""One entry of `url:`; its type is its kind."""
+"""One entry of `url:`; the type tells its kind."""
 
 HANDLERS: dict[str, Callable[[Entry], Endpoint | None]] = {
     "MessageHandler": message.read,
     "FileHandler": files.read,
 }
-"""What reads an entry, by the name of its handler."""
+"""The reader of each `handler:`; None if an entry cannot be served."""
 
 
 def read(node: Node, section: UrlSection) -> tuple[Endpoint, ...]:
     """Return the endpoints of `url:` in the order of the file.
 
-    An entry of Gramex that EventHub does not serve costs a warning; a mistake in one that it does
-    serve is a problem.
+    An entry with an unknown handler is skipped with a warning, so that files of Gramex work; a
+    mistake in any other entry is a problem.
     """
     entries = section.findings.mapping(node, "url").items()
     endpoints = [_endpoint(name, entry, joined("url", name), section) for name, entry in entries]
@@ -45,7 +45,7 @@ def _endpoint(name: str, node: Node, path: str, section: UrlSection) -> Endpoint
         return None
     handler = str(named.plain).removeprefix("gramex.handlers.")
     if handler not in HANDLERS:
-        findings.warn(named, path, f"handler {handler} is not served")
+        findings.warn(named, path, f"handler {handler} is not supported; the entry is skipped")
         return None
     entry = Entry.of(name, node, path, section)
     return HANDLERS[handler](entry) if entry is not None else None

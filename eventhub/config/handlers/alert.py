@@ -1,4 +1,4 @@
-"""`alert:` of an endpoint: which mails its messages send."""
+"""`alert:` of a MessageHandler: the mails that its messages send."""
 
 import re
 from collections.abc import Collection
@@ -15,7 +15,7 @@ _GRAMEX = frozenset(["data", "each", "notify", "schedule", "user"])
 
 
 class Alert(Struct, frozen=True):
-    """`alert:` of an endpoint (docs/alerts.md); texts are Jinja2 templates over the message."""
+    """`alert:` (docs/alerts.md); texts are Jinja2 templates that see the message."""
 
     methods: list[Method] = msgspec.field(default_factory=lambda: ["POST"])
     to: str | list[str] | None = None
@@ -34,46 +34,46 @@ class Alert(Struct, frozen=True):
     images: dict[str, str] = {}
     attachments: list[str] | str = []
     attachments_from: str | None = None
-    """Folder of the files that templates name; without it they name none."""
+    """The folder of files that templates name; without it they cannot name any."""
     max_recipients: Annotated[int, msgspec.Meta(ge=1)] = 100
-    """Of one mail; one with more is a dead letter."""
+    """The limit of one mail; above it the mail becomes a dead letter."""
     max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 60
-    """Mails to one address; ten times as many to all."""
+    """The limit for one address; for all addresses it is ten times as much."""
     service: str | None = None
     condition: str | None = None
     suppressible: bool = True
 
 
 def read(node: Node, path: str, findings: Findings, services: Collection[str]) -> Alert | None:
-    """Return what `alert:` says; None if it has problems.
+    """Return the alert, or None if it has problems.
 
     Args:
         node: the mapping.
         path: the dotted keys that lead to it.
-        findings: where problems go.
+        findings: where problems are reported.
         services: the names under `email:`.
     """
     members = {}
     for key, member in findings.mapping(node, path).items():
         if key in _GRAMEX:
-            findings.warn(member, path, f"{key} has no effect here")
+            findings.warn(member, path, f"{key} has no effect in EventHub")
         elif key == "methods":
             members[key] = _methods(member)
         elif member.value is not None:
             members[key] = member
     alert: Alert | None = read_struct(Alert, replace(node, value=members), path, findings)
     if not services:
-        findings.warn(
-            node, path, "there is no service under email: its mails are only shown in the log"
-        )
+        findings.warn(node, path, "no service is defined under email; mails are only logged")
     elif alert and alert.service is not None and alert.service not in services:
         known = ", ".join(services)
-        findings.problem(node, path, f"email has no service {alert.service!r}: {known}")
+        findings.problem(
+            node, path, f"no service {alert.service!r} under email; known services: {known}"
+        )
     return alert
 
 
 def _methods(node: Node) -> Node:
-    """Take `POST, PUT` for a list of two, in any case."""
+    """Return methods in upper case, and `POST, PUT` as a list of two."""
     if isinstance(node.value, str):
         names = [name for name in re.split(r"[,\s]+", node.value) if name]
         return replace(node, value=[replace(node, value=name.upper()) for name in names])

@@ -1,4 +1,4 @@
-"""`columns:` of an endpoint."""
+"""`columns:` of a MessageHandler."""
 
 from dataclasses import replace
 
@@ -13,20 +13,26 @@ _GRAMEX = frozenset(["autoincrement", "primary_key", "unique"])
 
 
 def read(node: Node, path: str, findings: Findings) -> tuple[Column, ...]:
-    """Return the columns that a mapping declares, without the built-in ones."""
+    """Return the declared columns, without the built-in ones."""
     columns = []
     names = {name: name for name in BUILT_IN}
     for name, member in findings.mapping(node, path).items():
         column = _column(name, member, joined(path, name), findings)
         if name in BUILT_IN:
             if column is not None and column.kind is not Kind.TEXT:
-                findings.problem(member, path, f"{name} is always text")
+                findings.problem(member, path, f"{name} is always text; remove its type")
             continue
         other = names.setdefault(name.lower(), name)
         if not name or name.startswith("_"):
-            findings.problem(member, path, f"{name!r} cannot be the name of a column")
+            findings.problem(
+                member,
+                path,
+                f"{name!r} cannot name a column: a name is not empty and does not begin with _",
+            )
         elif other != name:
-            findings.problem(member, path, f"{name!r} is {other!r} to a database")
+            findings.problem(
+                member, path, f"columns {other!r} and {name!r} differ only in case; rename one"
+            )
         elif column is not None:
             columns.append(column)
     return tuple(columns)

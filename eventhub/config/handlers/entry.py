@@ -1,4 +1,4 @@
-"""Entry: what the entries of `url:` have in common, whichever their handler."""
+"""Entry: what the entries of `url:` have in common, whatever their handler."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -11,7 +11,7 @@ from eventhub.config.tree import Findings, Node, joined
 
 _ENTRY_KEYS = ("pattern", "handler", "kwargs")
 
-# What Gramex 1.94 knows beside these: skipped with a warning, so that its files work as they are.
+# Further keys of Gramex 1.94: skipped with a warning, so that its files work unchanged.
 _GRAMEX_ENTRY = frozenset(["cache", "log", "priority", "redirect", "service"])
 _GRAMEX_KWARGS = frozenset(
     [
@@ -45,20 +45,20 @@ class UrlSection:
 
     findings: Findings
     services: Collection[str] = ()
-    """Names under `email:`, which alerts may use."""
+    """The names under `email:`, for alerts."""
     projections: list[tuple[Node, str, Path]] = field(default_factory=list)
-    """Where `duckdb:` URLs put the projection, each with its node and dotted keys."""
+    """The files that `duckdb:` URLs name for the projection, with their nodes and dotted keys."""
     columns: dict[str, dict[str, Column]] = field(default_factory=dict)
-    """By table and name, of all entries that were read."""
+    """The columns of all entries that were read, by table and name."""
     checks: list[Callable[[], None]] = field(default_factory=list)
-    """What can be checked only after every entry was read."""
+    """Checks that are possible only after every entry was read."""
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def claim(self, what: str, value: str, name: str, node: Node, path: str) -> None:
-        """Refuse a value that another entry has already."""
+        """Report a value that another entry uses already."""
         owner = self._owners.setdefault((what, value), name)
         if owner != name:
-            self.findings.problem(node, path, f"{what} {value} is that of {owner!r} too")
+            self.findings.problem(node, path, f"{what} {value} is already used by {owner!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Entry:
 
     @classmethod
     def of(cls, name: str, node: Node, path: str, section: UrlSection) -> Self | None:
-        """Return the entry at a node; without a pattern, None and a problem."""
+        """Return the entry at a node, or None if it has no pattern, which is a problem."""
         members = known(node, path, section.findings, _ENTRY_KEYS, _GRAMEX_ENTRY)
         if "pattern" not in members:
             section.findings.problem(node, path, "pattern is missing")
@@ -84,7 +84,7 @@ class Entry:
 
     @property
     def findings(self) -> Findings:
-        """Where problems and warnings go."""
+        """Where problems and warnings are reported."""
         return self.section.findings
 
     @property
@@ -97,15 +97,15 @@ class Entry:
         return known(self.kwargs, self.kwargs_path, self.findings, keys, _GRAMEX_KWARGS)
 
     def url_path(self, *, may_be_folder: bool) -> str:
-        """Return the path that the pattern means, slashes collapsed; no two entries have one."""
+        """Return the pattern as a path that no other entry has; repeated slashes count as one."""
         path = joined(self.path, "pattern")
         pattern = re.sub("/+", "/", str(self.pattern.value))
         if may_be_folder:
             pattern = _FOLDER.sub("", pattern)
         if not pattern.startswith("/"):
-            self.findings.problem(self.pattern, path, f"{pattern!r} does not begin with /")
+            self.findings.problem(self.pattern, path, f"{pattern!r} must begin with /")
         elif _REGULAR_EXPRESSION.search(pattern):
-            text = f"{pattern!r}: regular expressions are not served"
+            text = f"{pattern!r} is a regular expression; write a plain path"
             self.findings.problem(self.pattern, path, text)
         self.section.claim("pattern", pattern, self.name, self.pattern, path)
         return pattern
@@ -119,29 +119,29 @@ def known(
     Args:
         node: a mapping.
         path: the dotted keys that lead to it.
-        findings: where unknown keys go.
-        keys: the known ones.
-        gramex: keys that only Gramex knows: a warning each.
+        findings: where unknown keys are reported.
+        keys: the known keys.
+        gramex: keys that only Gramex knows; each is a warning.
     """
     members = {}
     for key, member in findings.mapping(node, path).items():
         if key in keys:
             members[key] = member
         elif key in gramex:
-            findings.warn(member, path, f"{key} has no effect here")
+            findings.warn(member, path, f"{key} has no effect in EventHub")
         else:
             findings.unknown(member, path, key, keys)
     return {key: member for key, member in members.items() if member.value is not None}
 
 
 def headers(node: Node, path: str, findings: Findings) -> dict[str, str]:
-    """Return the headers of all answers, as text."""
+    """Return `headers:` as text."""
     members = findings.mapping(node, path)
     return {key: text(member, joined(path, key), findings) for key, member in members.items()}
 
 
 def text(node: Node, path: str, findings: Findings) -> str:
-    """Return a scalar as text; nothing is empty text."""
+    """Return a scalar as text; null is empty text."""
     match node.value:
         case None:
             return ""
@@ -150,5 +150,5 @@ def text(node: Node, path: str, findings: Findings) -> str:
         case str() | int() | float():
             return str(node.value)
         case _:
-            findings.problem(node, path, f"expected text, not {node.plain!r}")
+            findings.unexpected(node, path, "text")
             return ""

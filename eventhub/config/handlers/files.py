@@ -11,7 +11,7 @@ _TEXTS = ("path", "default_filename")
 
 
 class FileEndpoint(Struct, frozen=True, tag_field="handler", tag="FileHandler"):
-    """One `handler: FileHandler`: static files."""
+    """An entry with `handler: FileHandler`."""
 
     name: str
     pattern: str
@@ -21,14 +21,16 @@ class FileEndpoint(Struct, frozen=True, tag_field="handler", tag="FileHandler"):
 
 
 def read(entry: Entry) -> FileEndpoint | None:
-    """Return the endpoint, or None if it is not served."""
+    """Return the endpoint, or None if it cannot be served."""
     path, findings = entry.kwargs_path, entry.findings
     kwargs = entry.members((*_TEXTS, "auth", "headers"))
     if "auth" in entry.kwargs.items:
         check_rule(entry.kwargs.items["auth"], joined(path, "auth"), findings)
     if "auth" in kwargs and kwargs["auth"].value is not False:
-        # Served without it, it would be open to all.
-        findings.warn(kwargs["auth"], entry.path, "files behind auth are not served")
+        # Served without its rule, it would be open to everybody.
+        findings.warn(
+            kwargs["auth"], entry.path, "a FileHandler cannot check auth; the entry is skipped"
+        )
         return None
     if "path" not in kwargs:
         findings.problem(entry.kwargs, path, "path is missing")

@@ -1,4 +1,4 @@
-"""`handler: MessageHandler`: messages of one table, in and out."""
+"""`handler: MessageHandler`: an endpoint that accepts and delivers the messages of a table."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,18 +29,18 @@ _GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
 
 
 class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHandler"):
-    """One `handler: MessageHandler` of `url:`, with everything resolved."""
+    """An entry with `handler: MessageHandler`."""
 
     name: str
     pattern: str
-    """The URL's path, slashes collapsed."""
+    """The path of its URL; repeated slashes are one."""
     table: str
     columns: tuple[Column, ...] = ()
     mirror: str | None = None
     """SQLAlchemy URL that the file names under `url:`; DuckDB is kept all the same."""
     open: str | None = None
     message_default: Mapping[str, Mapping[str, Any]] = {}
-    """Method to key to value: a string is an expression, anything else is itself."""
+    """Method to key to value; text is an expression, any other value is used literally."""
     prepare: str | None = None
     modify: str | None = None
     alert: Alert | None = None
@@ -48,16 +48,16 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     origins: list[str] = []
     headers: dict[str, str] = {}
     default: Mapping[str, list[str]] = {}
-    """Arguments of the URL where the client gives none."""
+    """Arguments of the URL that apply where the client gives none."""
     unknown: Unknown | None = None
     timestamps: list[TimestampWord] = msgspec.field(default_factory=lambda: ["client"])
-    """`hub`: `timestamp` is the hub's time, whatever a client says. `z`: it goes out with a `Z`."""
+    """`hub`: `timestamp` is always the hub's time. `z`: it is sent with a `Z`."""
     kwargs: Mapping[str, Any] = {}
     """As in the file, for expressions that read `handler.kwargs`."""
 
 
 def read(entry: Entry) -> MessageEndpoint:
-    """Return the endpoint; what is wrong with it is in the findings."""
+    """Return the endpoint; its problems are in the findings."""
     before = len(entry.findings.problems)
     url_path = entry.url_path(may_be_folder=False)
     path = entry.kwargs_path
@@ -70,7 +70,7 @@ def read(entry: Entry) -> MessageEndpoint:
     }
     if "table" not in values:
         values["table"] = re.sub(r"[^A-Za-z0-9_]", "_", entry.name).lstrip("_")
-        # Whoever means to share a table says so; a/b and a_b are not one by accident.
+        # A table is shared only on purpose: a/b and a_b do not become one by accident.
         entry.section.claim(
             "default table", values["table"].lower(), entry.name, entry.kwargs, path
         )
@@ -86,14 +86,15 @@ def read(entry: Entry) -> MessageEndpoint:
 
 
 def _check_not_blank(entry: Entry) -> None:
-    """Tell of what guards the endpoint, is there, and says nothing."""
+    """Report a key that guards the endpoint and is present but blank."""
     for key, member in entry.kwargs.items.items():
         path = joined(entry.kwargs_path, key)
         if key == "auth":
             check_rule(member, path, entry.findings)
         elif key in ("open", "prepare") and member.value is None:
-            blank = "it is blank, which checks nothing: write an expression, or leave it out"
-            entry.findings.problem(member, path, blank)
+            entry.findings.problem(
+                member, path, f"{key} is blank; write an expression, or remove it"
+            )
 
 
 # --- What an `open` restricts --------------------------------------------------------------------
@@ -102,7 +103,7 @@ def _check_not_blank(entry: Entry) -> None:
 def _check_open_later(
     entry: Entry, endpoint: MessageEndpoint, given: dict[str, Node], *, has_problems: bool
 ) -> None:
-    """Once all columns of its table are known, see that an `open` restricts by one of them."""
+    """Check `open` once the columns of all entries with the same table are known."""
     of_table = entry.section.columns.setdefault(endpoint.table, {})
     of_table.update({column.name: column for column in endpoint.columns})
     if endpoint.open and not has_problems:
@@ -114,14 +115,14 @@ def _check_open_later(
 def _check_open(
     source: str, of_table: Mapping[str, Column], node: Node, path: str, findings: Findings
 ) -> None:
-    """Tell what an `open` plainly sets that is no column: it would restrict nothing.
+    """Report arguments that `open` sets literally and that cannot restrict anything.
 
-    An endpoint without columns of its own is a snippet, whose table is to come; its
-    connections are refused all the same.
+    If no endpoint declares columns for the table, this is a warning: the file may be a part of
+    another one. Connections are refused nevertheless.
     """
-    tell = findings.problem if of_table else findings.warn
+    report = findings.problem if of_table else findings.warn
     for mistake in mistakes(source, Columns(of_table.values())):
-        tell(node, path, f"args[{mistake.key!r}] would restrict nothing: {mistake}")
+        report(node, path, f"args[{mistake.key!r}] would restrict nothing: {mistake}")
 
 
 # --- One key each --------------------------------------------------------------------------------
@@ -130,12 +131,12 @@ def _check_open(
 def _table(node: Node, path: str, findings: Findings) -> str:
     table = str(node.plain)
     if not isinstance(node.value, str) or not table or table.startswith("_"):
-        findings.problem(node, path, "a table's name is text that does not begin with _")
+        findings.problem(node, path, "the name of a table must be text that does not begin with _")
     return table
 
 
 def _database(node: Node, path: str, section: UrlSection) -> str | None:
-    """Note where a `duckdb:` URL puts the projection; return any other as the mirror's."""
+    """Record the file that a `duckdb:` URL names for the projection; return any other URL."""
     url = node.value
     if not isinstance(url, str) or "://" not in url:
         section.findings.problem(node, path, f"{node.plain!r} is not the URL of a database")
@@ -150,7 +151,7 @@ def _database(node: Node, path: str, section: UrlSection) -> str | None:
         return url
     file = url.removeprefix("duckdb:///")
     if file in (url, "", ":memory:"):
-        section.findings.problem(node, path, "use duckdb:///FILE: the projection is a file")
+        section.findings.problem(node, path, "the projection is a file: write duckdb:///FILE")
     section.projections.append((node, path, node.folder / file))
     return None
 
@@ -188,7 +189,7 @@ def _message_default(node: Node, path: str, findings: Findings) -> dict[str, dic
 
 def _default_value(key: str, node: Node, path: str, findings: Findings) -> Any:
     if key.startswith("_"):
-        findings.problem(node, path, "keys that begin with _ are controls")
+        findings.problem(node, path, f"{key} is a control, which cannot have a default")
     return _hook(node, path, findings) if isinstance(node.value, str) else node.plain
 
 
@@ -244,4 +245,4 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "unknown": _unknown,
     "timestamps": _timestamps,
 }
-"""What reads a key of `kwargs:`; `url` and `alert` need the other entries, or other sections."""
+"""The reader of each key of `kwargs:`, except `url` and `alert`, which need other sections too."""

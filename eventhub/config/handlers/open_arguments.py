@@ -1,7 +1,8 @@
-"""Opening: what the text of an `open` expression plainly sets in `args`.
+"""Open arguments: the arguments that an `open` expression sets literally in `args`.
 
-An argument that is no column restricts nothing. Where its name is spelt out, as in
-`args.update(recpient=[...])`, that is found before the hub starts; the rest when a client comes.
+An argument that is not a column restricts nothing. If its name is a literal, as in
+`args.update(recpient=[...])`, the mistake is found before the hub starts; any other is found when
+a client connects.
 """
 
 import ast
@@ -12,11 +13,11 @@ from eventhub.columns import Columns
 from eventhub.filters.restriction import RestrictionError, check_key, checked_values, restriction_of
 
 _UNKNOWN: Final = object()
-"""A value that only a run of the expression tells."""
+"""A value that is known only when the expression runs."""
 
 
 def mistakes(source: str, columns: Columns) -> Iterator[RestrictionError]:
-    """Iterate over what an `open` expression plainly sets and that could never restrict."""
+    """Yield an error for each argument that is set literally and can never restrict anything."""
     for key, value in _settings(ast.parse(f"(\n{source}\n)", mode="eval")):
         try:
             if value is _UNKNOWN:
@@ -30,7 +31,7 @@ def mistakes(source: str, columns: Columns) -> Iterator[RestrictionError]:
 
 
 def _settings(tree: ast.AST) -> Iterator[tuple[str, Any]]:
-    """Iterate over the keys of `args` that calls name in so many words, and their values."""
+    """Yield the keys of `args` that are literals in calls, with their values."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -38,14 +39,14 @@ def _settings(tree: ast.AST) -> Iterator[tuple[str, Any]]:
         if name in ("update", "__ior__"):
             yield from _members_of_call(given, node.keywords)
         elif name in ("setdefault", "__setitem__", "setitem"):
-            # The list of `setdefault` may be filled yet.
+            # The list of `setdefault` may be filled later.
             yield from _pair(given, is_final=name != "setdefault")
         elif name == "setattr":
             yield from _members(given[0])
 
 
 def _method_of_args(call: ast.Call) -> tuple[str, list[ast.expr]]:
-    """Return what is called of `args`, and with what besides it; "" if it is something else."""
+    """Return the method of `args` that is called, and its arguments; "" for any other call."""
     match call:
         case ast.Call(func=ast.Attribute(value=owner, attr=name)) if _is_args(owner):
             return name, call.args
@@ -76,7 +77,7 @@ def _members_of_call(given: list[ast.expr], named: list[ast.keyword]) -> Iterato
 
 
 def _members(node: ast.expr) -> Iterator[tuple[str, Any]]:
-    """Iterate over the members of a mapping, as far as it is spelt out."""
+    """Yield the members of a mapping, as far as they are literals."""
     match node:
         case ast.Dict(keys=keys, values=values):
             for key, value in zip(keys, values, strict=True):

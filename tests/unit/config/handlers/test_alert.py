@@ -1,0 +1,15 @@
+"""An alert names an existing mail service."""
+
+from tests.unit.config.folder import Folder, endpoint
+
+
+def test_unknown_mail_service_of_an_alert_is_refused(folder: Folder) -> None:
+    email = "email: {office: {type: stub}}\n"
+    (problem,) = folder.problems(email + endpoint("alert: {service: offce}"))
+    assert (
+        problem == "hub.yaml:7: url.chat.kwargs.alert: no service 'offce' under email;"
+        " known services: office"
+    )
+    assert folder.load(email + endpoint("alert: {service: office}")).warnings == ()
+    (warning,) = folder.warnings(endpoint("alert: {to: a@b}"))
+    assert warning.endswith("no service is defined under email; mails are only logged")

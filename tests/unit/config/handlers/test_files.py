@@ -1,0 +1,43 @@
+"""A FileHandler serves a folder to everybody, or is not served at all."""
+
+import pytest
+
+from eventhub.config import FileEndpoint
+from tests.unit.config.folder import Folder
+
+
+@pytest.mark.parametrize(
+    ("pattern", "served"), [("/(.*)", "/"), ("/static/.*", "/static/"), ("/a.html", "/a.html")]
+)
+def test_wildcard_at_the_end_of_a_pattern_is_its_folder(
+    folder: Folder, pattern: str, served: str
+) -> None:
+    config = folder.load(
+        f"""
+        url:
+          files:
+            pattern: '{pattern}'
+            handler: FileHandler
+            kwargs: {{path: $YAMLPATH/static, default_filename: x.html, template: true}}
+        """
+    )
+    (files,) = config.of_kind(FileEndpoint)
+    assert (files.pattern, files.path, files.default_filename) == (
+        served,
+        folder.path / "static",
+        "x.html",
+    )
+    assert len(config.warnings) == 1
+
+
+def test_files_behind_auth_are_skipped_and_not_open_to_everybody(folder: Folder) -> None:
+    config = folder.load(
+        "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: ., auth: true}}}"
+    )
+    assert config.endpoints == ()
+    assert "a FileHandler cannot check auth" in config.warnings[0]
+
+
+def test_file_handler_without_a_path_is_refused(folder: Folder) -> None:
+    problems = folder.problems("url: {a: {pattern: /a, handler: FileHandler}}")
+    assert problems == ["hub.yaml:1: url.a.kwargs: path is missing"]

@@ -1,0 +1,71 @@
+"""A value is read as the type of its field, or refused with what was expected."""
+
+import pytest
+
+from tests.unit.config.folder import Folder
+
+
+def test_secret_may_be_in_a_separate_file(folder: Folder) -> None:
+    folder.write("password", "s3cret\n")
+    config = folder.load(
+        """
+        email: {a: {type: gmail, password_file: password}}
+        auth: {jwt: {public_key_file: $YAMLPATH/password}, session: {secret_file: password}}
+        broker: {token_file: password}
+        """
+    )
+    assert config.email["a"].password == "s3cret"
+    assert config.auth.jwt is not None
+    assert config.auth.jwt.public_key == "s3cret"
+    assert (config.auth.session.secret, config.broker.token) == ("s3cret", "s3cret")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("broker: {token_file: none}", "hub.yaml:1: broker.token_file: cannot read the file: "),
+        (
+            "broker: {token_file: a, token: b}",
+            "hub.yaml:1: broker: give either token or token_file",
+        ),
+        ("broker: {url_file: a}", "hub.yaml:1: broker: unknown key 'url_file'"),
+    ],
+)
+def test_invalid_file_of_a_secret_is_reported(folder: Folder, text: str, problem: str) -> None:
+    (reported,) = folder.problems(text)
+    assert reported.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("server: {port: many}", "server.port: expected a whole number, not 'many'"),
+        ("server: {port: }", "server.port: expected a whole number, not null"),
+        ("server: {drain: [1]}", "server.drain: expected a number, not [1]"),
+        ("server: {hosts: a}", "server.hosts: expected a list of text, not 'a'"),
+        ("server: {admin: {token: 1234}}", "server.admin.token: expected text"),
+        ("broker: {url: 1}", "broker.url: expected text or a list of text, not 1"),
+        (
+            "log: {level: loud}",
+            "log.level: expected one of debug, info, warning, error, not 'loud'",
+        ),
+        (
+            "auth: {jwt: {require_exp: maybe}}",
+            "auth.jwt.require_exp: expected true or false, not 'maybe'",
+        ),
+        ("auth: {proxy: {header: X}}", "auth.proxy: trusted is missing"),
+    ],
+)
+def test_value_that_does_not_fit_is_refused_with_what_was_expected(
+    folder: Folder, text: str, problem: str
+) -> None:
+    assert folder.problems(text) == [f"hub.yaml:1: {problem}"]
+
+
+def test_text_of_a_variable_may_be_a_number_or_a_truth_value(folder: Folder) -> None:
+    config = folder.load(
+        "server: {port: $PORT}\nauth: {jwt: {secret: abc, require_exp: $EXP}}",
+        {"PORT": "81", "EXP": "false"},
+    )
+    assert config.auth.jwt is not None
+    assert (config.server.port, config.auth.jwt.require_exp) == (81, False)

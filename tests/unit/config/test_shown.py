@@ -1,0 +1,30 @@
+"""A configuration is printed without its secrets."""
+
+from textwrap import dedent
+
+from eventhub.config import as_shown
+from tests.unit.config.folder import Folder, endpoint
+
+
+def test_printed_configuration_hides_all_secrets(folder: Folder) -> None:
+    text = """
+        email: {a: {type: gmail, password: s3cret}}
+        auth: {jwt: {secret: s3cret}, session: {secret: s3cret}}
+        broker: {url: ['nats://me:s3cret@a', 'nats://s3cret@b'], token: s3cret, password: s3cret}
+    """
+    config = folder.load(dedent(text) + endpoint("url: postgresql://me:s3:cr@et@db/x"))
+    shown = as_shown(config)
+    assert "s3" not in str(shown)
+    assert shown["broker"]["url"] == ["nats://***@a", "nats://***@b"]
+    assert shown["endpoints"][0]["mirror"] == "postgresql://***@db/x"
+    assert shown["server"]["port"] == 8080
+    assert shown["broker"]["user"] is None
+
+
+def test_endpoints_are_printed_in_the_order_of_the_file_with_their_handlers(folder: Folder) -> None:
+    text = "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: .}},"
+    shown = as_shown(folder.load(text + " b: {pattern: /b, handler: MessageHandler}}"))
+    assert [(each["handler"], each["name"]) for each in shown["endpoints"]] == [
+        ("FileHandler", "a"),
+        ("MessageHandler", "b"),
+    ]
