@@ -1,8 +1,8 @@
-"""Addresses of a mail: lists of them read once, strictly, and each kept apart from the others.
+"""Addresses of a mail: lists are parsed once, strictly, and each address is kept separately.
 
 The grammar is that of RFC 5322 section 3.4 with the letters of RFC 6532: names with or without
-quotes, comments, groups. What it does not allow is no address: it is reported, and not guessed
-at. Encoded words are text here; nothing is decoded.
+quotes, comments, groups. Any other text is not an address: it is reported, never guessed at.
+Encoded words are plain text here; nothing is decoded.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import idna
 
-from eventhub.alerts.placing import placed, without_marks
+from eventhub.alerts.interpolation import interpolate, remove_marks
 
 MAX_LOCAL, MAX_SPEC = 64, 254
 """Octets of a local part and of an address (RFC 5321 section 4.5.3.1)."""
@@ -31,7 +31,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address, with the name that stands before it."""
+    """One address, with its display name."""
 
     display_name: str
     username: str
@@ -40,7 +40,7 @@ class Address:
 
     @property
     def addr_spec(self) -> str:
-        """The address as SMTP has it: the local part in quotes if it must be."""
+        """The address in the form of SMTP: the local part is quoted only if it must be."""
         if _DOT_ATOM.fullmatch(self.username):
             return f"{self.username}@{self.domain}"
         escaped = re.sub(r'(["\\])', r"\\\1", self.username)
@@ -51,36 +51,36 @@ class Address:
 
 
 class Addresses(NamedTuple):
-    """What lists of addresses held."""
+    """The content of lists of addresses."""
 
     found: tuple[Address, ...] = ()
     """Each once, in order."""
     malformed: tuple[str, ...] = ()
-    """What is no address: reported, not sent to. The beginning of each."""
+    """The beginning of each text that is not an address. It is reported, and gets no mail."""
 
 
-NOBODY = Addresses()
+NO_ADDRESSES = Addresses()
 
 
 class _Token(NamedTuple):
     kind: str
     text: str
     value: str
-    """Of a quoted string its content, of a comment what stands between the brackets."""
+    """The content of a quoted string, or of a comment without its parentheses; else the text."""
 
 
-def addresses(texts: Iterable[str]) -> Addresses:
-    """Return the addresses of comma-separated lists.
+def parse_addresses(texts: Iterable[str]) -> Addresses:
+    """Return the addresses in comma-separated lists.
 
-    A domain outside ASCII becomes its IDNA form, the only one that every server takes. A list with
-    a line break or another control character is not read: as a whole, it is malformed.
+    A domain outside ASCII becomes its IDNA form, the only one that every server accepts. A list
+    that contains a line break or another control character is malformed as a whole.
     """
     found: dict[str, Address] = {}
     malformed: list[str] = []
     for rendered in texts:
-        text = placed(rendered, _is_whole)
+        text = interpolate(rendered, _is_balanced)
         if text is None or has_controls(text):
-            malformed.append(without_marks(rendered)[:MAX_SPEC])
+            malformed.append(remove_marks(rendered)[:MAX_SPEC])
             continue
         for item in _items(text):
             address = _mailbox(item)
@@ -92,17 +92,17 @@ def addresses(texts: Iterable[str]) -> Addresses:
 
 
 def has_controls(text: str) -> bool:
-    """Tell whether a text has line breaks, other controls, or halves of characters."""
+    """Tell whether a text has line breaks, other controls, or halves of surrogate pairs."""
     return bool(_CONTROLS.search(text))
 
 
 def why_malformed(text: str) -> str:
-    """Return what is wrong with a text that is no address."""
+    """Return what is wrong with a text that is not an address."""
     return "a line break or control character" if has_controls(text) else "not an address"
 
 
 def _items(text: str) -> Iterator[list[_Token]]:
-    """Split a list at its commas; a group becomes its members."""
+    """Split a list at its commas; a group yields its members."""
     item: list[_Token] = []
     in_group = in_angle = False
     for token in _tokens(text):
@@ -121,17 +121,17 @@ def _items(text: str) -> Iterator[list[_Token]]:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    """Split a text; the rest of it is one `wrong` token from where no token can be read."""
+    """Split a text; from the first place where no token matches, the rest is a `wrong` token."""
     at = 0
     while at < len(text):
         if text[at] == "(":
             end = _end_of_comment(text, at)
-            token = _Token("comment", text[at:end], _unquoted(text[at + 1 : end - 1]))
+            token = _Token("comment", text[at:end], _unquote(text[at + 1 : end - 1]))
             wrong = end == at
         else:
             match = _TOKEN.match(text, at)
             kind, found = (match.lastgroup or "", match[0]) if match else ("", "")
-            token = _Token(kind, found, _unquoted(found[1:-1]) if kind == "quoted" else found)
+            token = _Token(kind, found, _unquote(found[1:-1]) if kind == "quoted" else found)
             wrong = match is None
         if wrong:
             yield _Token("wrong", text[at:], text[at:])
@@ -141,7 +141,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def _end_of_comment(text: str, start: int) -> int:
-    """Return where a comment, which may hold others, ends; `start` if it does not."""
+    """Return the end of a comment, which may contain others; `start` if it is not closed."""
     depth = 0
     at = start
     while at < len(text):
@@ -152,12 +152,12 @@ def _end_of_comment(text: str, start: int) -> int:
     return start
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     return _QUOTED_PAIR.sub(r"\1", text)
 
 
-def _is_whole(text: str) -> bool:
-    """Tell whether a text leaves no quote and no comment open, and ends none."""
+def _is_balanced(text: str) -> bool:
+    """Tell whether a text closes each quote and comment that it opens, and no other."""
     return not re.search(r'["()]', text) or all(each.kind != "wrong" for each in _tokens(text))
 
 
@@ -181,7 +181,7 @@ def _mailbox(item: list[_Token]) -> Address | None:
 
 
 def _phrase(tokens: list[_Token]) -> str:
-    """Return the words of a name, with one blank where some or a comment stands."""
+    """Return the words of a name, with one space in place of spaces and comments."""
     name = ""
     is_apart = False
     for token in tokens:
@@ -198,7 +198,7 @@ def _is_empty(tokens: list[_Token]) -> bool:
 
 
 def _address(name: str, tokens: list[_Token]) -> Address | None:
-    """Return an address of a local part, an at sign and a domain, with blanks only at the ends."""
+    """Return the address of a local part, an at sign and a domain, with spaces only around it."""
     kept = [token for token in tokens if token.kind != "comment"]
     while kept and kept[0].kind == "blank":
         kept.pop(0)
@@ -218,9 +218,9 @@ def _address(name: str, tokens: list[_Token]) -> Address | None:
 
 
 def _is_local(token: _Token) -> bool:
-    """Tell whether a local part is one that is sent and read back as it is.
+    """Tell whether a local part is sent and read back unchanged.
 
-    `=?` begins an encoded word: no mailbox is called that, and readers might decode it.
+    `=?` begins an encoded word: no mailbox has such a name, and mail readers might decode it.
     """
     text = token.value
     if not text.isprintable() or not text or "=?" in text or len(text.encode()) > MAX_LOCAL:
@@ -229,7 +229,7 @@ def _is_local(token: _Token) -> bool:
 
 
 def _domain(text: str) -> str | None:
-    """Return a domain in ASCII, or None if it is none."""
+    """Return a domain in ASCII, or None if the text is not a domain."""
     if not text.isascii():
         try:
             text = idna.encode(text, uts46=True, std3_rules=True).decode()

@@ -1,4 +1,4 @@
-"""Attachment: a file or the answer of a URL that goes with a mail. Blocking: call in a thread."""
+"""Attachment: a file, or the answer of a URL, for a mail. Blocking: call in a thread."""
 
 import mimetypes
 import re
@@ -28,17 +28,17 @@ class Attachment:
 
 
 def check_source(where: str, template: Template, sources: Sources) -> None:
-    """See to it, before any message comes, that a template names only what it may.
+    """Check at the start that a template can name only files and URLs that it may name.
 
     Raises:
-        Misconfigured: it names a file of the hub, or may name any.
+        Misconfigured: it names a file of the hub, or a message could choose any file or host.
     """
     if not template.is_constant:
         if sources.templates_from is None and not _URL.match(template.literal.strip()):
-            raise Misconfigured(f"{where}: {NO_FOLDER}, or begin with https://HOST/")
+            raise Misconfigured(f"{where}: {NO_FOLDER}, or begin the URL with https://HOST/")
     elif not _URL.match(source := template.literal.strip()):
         try:
-            sources.located(template, source)
+            sources.locate(template, source)
         except Rejected as error:
             raise Misconfigured(f"{where}: {error.message}") from error
 
@@ -47,32 +47,35 @@ def load(template: Template, values: Mapping[str, Any], sources: Sources) -> Att
     """Return the file or the download that a template names.
 
     Raises:
-        Rejected: there is no such thing, or a message may not name it.
+        Rejected: there is no such file or page, or a message may not name it.
         Unavailable: the URL may answer later.
     """
     source = template.render(values).strip()
     if _URL.match(source):
-        answer = download(_checked_url(template, source))
+        answer = download(_check_url(template, source))
         name = _name_of(answer.url, answer.headers)
         return Attachment(name, answer.headers.get_content_type(), answer.data)
-    path = sources.located(template, source)
+    path = sources.locate(template, source)
     return Attachment(path.name, mimetypes.guess_type(path.name)[0] or _UNKNOWN_TYPE, read(path))
 
 
-def _checked_url(template: Template, url: str) -> str:
-    """Refuse what a message has no say in: the host, which only we may reach, and steps up."""
+def _check_url(template: Template, url: str) -> str:
+    """Return a URL, unless a message has chosen its host or moved up in its path.
+
+    The hub may be able to reach hosts that the message's author cannot.
+    """
     if template.is_constant:
         return url
     if not _FIXED_HOST.match(template.literal.strip()):
         raise Rejected("refused", f"{url!r}: the host must not come from the message")
     path = unquote(unquote(url.partition("?")[0].partition("#")[0])).replace("\\", "/")
     if not {".", ".."}.isdisjoint(path.split("/")):
-        raise Rejected("refused", f"{url!r}: a message may not lead upwards in a path")
+        raise Rejected("refused", f"{url!r}: a message may not move up in the path")
     return url
 
 
 def _name_of(url: str, headers: Message) -> str:
-    """Return the name that the server or the URL gives, without folders."""
+    """Return the file name from the server or the URL, without folders."""
     name = headers.get_filename() or unquote(urlsplit(url).path)
     name = re.split(r"[/\\]", name)[-1]
     return name or "attachment" + (mimetypes.guess_extension(headers.get_content_type()) or "")

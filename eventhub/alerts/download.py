@@ -1,8 +1,8 @@
-"""Download: the answer of a URL, from the address that was checked. Blocking: call in a thread.
+"""Download: the answer of a URL, from an address that was checked. Blocking: call in a thread.
 
-The configuration names the host (`attachment.py` sees to it). Its name is resolved once, what it
-resolves to is checked, and that address is connected to; proxies of the environment are not used.
-A redirect is followed only on the same host.
+The configuration names the host, as `attachment.py` ensures. The name is resolved once, the
+addresses are checked, and only these are connected to; proxies of the environment are not used. A
+redirect is followed only on the same host.
 """
 
 import socket
@@ -23,7 +23,7 @@ from eventhub.characters import CONTROL
 from eventhub.errors import Rejected, Unavailable
 
 DOWNLOAD_SECONDS = 20.0
-"""For one URL, from the connection to the last byte: as long as an SMTP dialogue may take."""
+"""For one URL, from the connection to the last byte; an SMTP dialogue may take as long."""
 MAX_REDIRECTS = 5
 
 _TRY_LATER = frozenset((408, 425, 429))
@@ -34,7 +34,7 @@ _NAT64 = IPv6Address("64:ff9b::")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a URL answered with 200."""
+    """An answer with status 200."""
 
     url: str
     headers: Message
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where a URL leads."""
+    """The parts of a URL."""
 
     url: str
     scheme: str
@@ -54,14 +54,14 @@ class _Target:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Read a URL; raises `Rejected` if it is none."""
+        """Parse a URL; raises `Rejected` if it is not one."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
         except ValueError as error:
-            raise Rejected("refused", f"{url!r} is no URL: {error}") from error
+            raise Rejected("refused", f"{url!r} is not a URL: {error}") from error
         if CONTROL.search(url) or parts.scheme not in _PORTS or not host or "@" in parts.netloc:
-            raise Rejected("refused", f"{url!r} is no http or https URL of a host")
+            raise Rejected("refused", f"{url!r} is not an http or https URL with a host")
         if not host.isascii():
             try:
                 host = idna.encode(host, uts46=True, std3_rules=True).decode()
@@ -73,7 +73,7 @@ class _Target:
         return cls(url, parts.scheme, host, port or _PORTS[parts.scheme], quoted)
 
     def is_same_host(self, other: "_Target") -> bool:
-        """Tell whether another is of this origin, or of its secure form on the usual ports."""
+        """Tell whether another URL has the same origin, or is https instead of http on 443."""
         if self.host != other.host:
             return False
         return (self.scheme, self.port) == (other.scheme, other.port) or (
@@ -83,43 +83,44 @@ class _Target:
 
 
 def download(url: str) -> Answer:
-    """Return what a URL answers with 200.
+    """Return the answer of a URL, whose status is 200.
 
     Raises:
-        Rejected: it answers otherwise, leads elsewhere, or its answer is too large.
-        Unavailable: it may answer later.
+        Rejected: the status is another one, the URL redirects to another host, or the answer is
+            too large.
+        Unavailable: the URL may answer later.
     """
     deadline = time.monotonic() + DOWNLOAD_SECONDS
     target = _Target.of(url)
     try:
-        addresses = _resolved(target)
+        addresses = _resolve(target)
         for _ in range(MAX_REDIRECTS + 1):
-            found = _asked(target, addresses, deadline)
+            found = _request(target, addresses, deadline)
             if isinstance(found, Answer):
                 return found
             if not target.is_same_host(found):
-                leads = f"{target.url} leads to {found.url}"
-                raise Rejected("refused", f"{leads}: name that address in the configuration")
+                redirect = f"{target.url} redirects to {found.url}"
+                raise Rejected("refused", f"{redirect}: write that URL into the configuration")
             target = found
     except (OSError, HTTPException) as error:
         raise Unavailable(f"{url}: {error}") from error
-    raise Rejected("refused", f"{url} leads on more than {MAX_REDIRECTS} times")
+    raise Rejected("refused", f"{url} redirects more than {MAX_REDIRECTS} times")
 
 
-def _resolved(target: _Target) -> list[str]:
-    """Return the addresses of a host, the only ones that are connected to."""
+def _resolve(target: _Target) -> list[str]:
+    """Return the addresses of a host, the only ones that may be connected to."""
     found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
     if not _is_address_or_local(target.host):
         for address in addresses:
             if _is_of_this_machine(ip_address(address.partition("%")[0])):
-                named = f"{target.host} is {address}"
-                raise Rejected("refused", f"{named}: write the address itself if it is meant")
+                named = f"{target.host} is {address}, an address of this machine or its link"
+                raise Rejected("refused", f"{named}: write the address itself to allow it")
     return addresses
 
 
 def _is_address_or_local(host: str) -> bool:
-    """Tell whether a host of the configuration can mean nothing but what it says."""
+    """Tell whether a host is an address or `localhost`, which no name server decides on."""
     try:
         ip_address(host)
     except ValueError:
@@ -128,10 +129,10 @@ def _is_address_or_local(host: str) -> bool:
 
 
 def _is_of_this_machine(address: IPv4Address | IPv6Address) -> bool:
-    """Tell whether an address is of this machine or of its link, where clouds keep credentials.
+    """Tell whether an address belongs to this machine, or to its link, where clouds keep secrets.
 
-    A name that resolves to one is a trap, or will be: whoever owns the name decides where it leads.
-    Names of private networks are as good as any that the configuration gives.
+    A name that resolves to one is a trap, or may become one: the owner of the name decides where
+    it leads. Names of private networks are allowed, as the configuration names them.
     """
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
@@ -148,9 +149,9 @@ def _is_of_this_machine(address: IPv4Address | IPv6Address) -> bool:
     )
 
 
-def _connected(target: _Target, addresses: list[str], deadline: float) -> socket.socket:
-    """Connect to the first of some addresses that answers."""
-    failure = OSError("it has no address")
+def _connect(target: _Target, addresses: list[str], deadline: float) -> socket.socket:
+    """Connect to the first address that answers."""
+    failure = OSError("the host has no address")
     for address in addresses:
         try:
             return socket.create_connection((address, target.port), _left(target, deadline))
@@ -159,12 +160,12 @@ def _connected(target: _Target, addresses: list[str], deadline: float) -> socket
     raise failure
 
 
-def _asked(target: _Target, addresses: list[str], deadline: float) -> Answer | _Target:
-    """Ask a host for a path; return its answer, or where it leads."""
+def _request(target: _Target, addresses: list[str], deadline: float) -> Answer | _Target:
+    """Request a URL; return the answer, or the target of a redirect."""
     kind = HTTPSConnection if target.scheme == "https" else HTTPConnection
     connection = kind(target.host, target.port)
-    with _connected(target, addresses, deadline) as plain:
-        connection.sock = _secured(plain, target)
+    with _connect(target, addresses, deadline) as plain:
+        connection.sock = _wrap(plain, target)
         try:
             agent = {"User-Agent": "EventHub", "Accept-Encoding": "identity", "Connection": "close"}
             connection.request("GET", target.path, headers=agent)
@@ -174,7 +175,7 @@ def _asked(target: _Target, addresses: list[str], deadline: float) -> Answer | _
             connection.close()
 
 
-def _secured(plain: socket.socket, target: _Target) -> socket.socket:
+def _wrap(plain: socket.socket, target: _Target) -> socket.socket:
     if target.scheme == "http":
         return plain
     return ssl.create_default_context().wrap_socket(plain, server_hostname=target.host)
@@ -192,7 +193,7 @@ def _read(target: _Target, answer: HTTPResponse, deadline: float) -> Answer | _T
 
 
 def _body(answer: HTTPResponse, target: _Target, deadline: float) -> bytes:
-    """Read block by block: the timeout of a socket bounds one wait, not all of them."""
+    """Read block by block, because the timeout of a socket applies to each wait, not to all."""
     data = bytearray()
     while block := answer.read1(1 << 16):
         data += block
@@ -203,7 +204,7 @@ def _body(answer: HTTPResponse, target: _Target, deadline: float) -> bytes:
 
 
 def _left(target: _Target, deadline: float) -> float:
-    """Return the seconds that are left."""
+    """Return the seconds until the deadline; raises `Unavailable` if it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise Unavailable(f"{target.url} took longer than {DOWNLOAD_SECONDS:g} s")

@@ -1,9 +1,9 @@
-"""Headers of a mail, written so that they read back as exactly the text that they were given.
+"""Headers of a mail, written so that a reader who decodes them gets exactly the given text.
 
-Nothing here parses text, and no library is asked to: text that looks like an encoded word, a
-quoted name or a parameter is encoded as a whole, so that a reader who decodes it once has the
-text again, and nothing else (RFC 5322, 2047, 2231, 6532). Lines are folded between words and
-have 78 characters, unless one address is longer.
+Neither this module nor a library parses the text: text that looks like an encoded word, a quoted
+name or a parameter is encoded as a whole, so that decoding it once returns the text unchanged
+(RFC 5322, 2047, 2231, 6532). Lines are folded between words and have at most 78 characters, unless
+one address is longer.
 """
 
 import re
@@ -14,34 +14,34 @@ from collections.abc import Iterable, Iterator
 from eventhub.alerts.addresses import Address
 
 LINE = 76
-"""Characters of a line: the most where it holds an encoded word (RFC 2047 section 2)."""
+"""Characters of a line: the limit for one with an encoded word (RFC 2047 section 2)."""
 _ENCODED_WORD = 75
 _FRAME = len("=?utf-8?q??=")
 _LEAST = 8
-"""Characters of an encoded word's text below which a new line is begun: one character fits in 4
-bytes, which are 12 characters of Q and 8 of B."""
+"""If an encoded word has room for less than twice this, a new line is begun: one character has up
+to 4 bytes, which take 12 characters in Q and 8 in B."""
 
 _Q_SAFE = frozenset((string.ascii_letters + string.digits + "!*+-/").encode())
-"""What Q needs not encode in any place (RFC 2047 section 5, rule 3)."""
+"""Bytes that Q never needs to encode (RFC 2047 section 5, rule 3)."""
 _ATTRIBUTE_SAFE = frozenset((string.ascii_letters + string.digits + "!#$&+-.^_`{|}~").encode())
 """`attribute-char` of RFC 2231."""
 _PLAIN_WORD = re.compile(r"[!-~]+")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _QUOTABLE = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
-"""What reads the same in quotes, to readers that know no backslash too."""
+"""Text that reads the same in quotes, even for a reader that does not know backslashes."""
 _MAX_QUOTED = 60
 _MAX_SECTION = 60
 
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-"""What `str.splitlines` splits at."""
+"""The characters at which `str.splitlines` splits."""
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def one_line(text: str) -> str:
-    """Return text as a header may hold it.
+    """Return text in a form that a header may contain.
 
-    Line breaks, and the blanks around them, become one space, or nothing at the ends; other
-    control characters, which no header may hold, are left out.
+    A line break with the spaces around it becomes one space, or nothing at either end; other
+    control characters, which no header may contain, are left out.
     """
     lines = text.splitlines()
     if text.endswith(tuple(_BREAKS)):
@@ -53,7 +53,7 @@ def one_line(text: str) -> str:
 
 
 def text_header(name: str, text: str) -> str:
-    """Return an unstructured header: words that could be misread are encoded, as one run."""
+    """Return an unstructured header; words that could be misread are encoded, in one run."""
     line = _Folded(name)
     words = one_line(text).split(" ")
     odd = [index for index, word in enumerate(words) if _needs_encoding(words, index)]
@@ -68,7 +68,7 @@ def text_header(name: str, text: str) -> str:
 
 
 def _needs_encoding(words: list[str], index: int) -> bool:
-    """Tell whether a word of a text is no plain word, or stands beside a blank too many."""
+    """Tell whether a word is not plain, or is next to more than one space."""
     around = words[max(index - 1, 0) : index + 2]
     return words != [""] and ("" in around or not _is_plain(words[index]))
 
@@ -80,8 +80,8 @@ def _is_plain(word: str) -> bool:
 def address_header(name: str, addresses: Iterable[Address]) -> str:
     """Return a header that is a list of addresses.
 
-    Local parts outside ASCII stay as they are (RFC 6532): leave them out for servers that do not
-    take SMTPUTF8.
+    Local parts outside ASCII stay unchanged (RFC 6532): leave them out for a server without
+    SMTPUTF8.
     """
     line = _Folded(name)
     listed = list(addresses)
@@ -103,7 +103,7 @@ def _add_phrase(line: "_Folded", name: str) -> None:
 
 
 def parameter_header(name: str, value: str, **parameters: str) -> str:
-    """Return a header such as `Content-Disposition`, with parameters as RFC 2231 has them."""
+    """Return a header such as `Content-Disposition`, with parameters in the form of RFC 2231."""
     line = _Folded(name)
     sections = [value]
     for key, text in parameters.items():
@@ -115,7 +115,7 @@ def parameter_header(name: str, value: str, **parameters: str) -> str:
 
 
 def _parameter(key: str, text: str) -> list[str]:
-    """Return a parameter: quoted if that is safe, else encoded, in sections that fit a line."""
+    """Return a parameter: quoted if that is safe, otherwise encoded in sections that fit a line."""
     if "=?" not in text and len(text) <= _MAX_QUOTED and _QUOTABLE.fullmatch(text):
         return [f'{key}="{text}"']
     units = [
@@ -129,7 +129,7 @@ def _parameter(key: str, text: str) -> list[str]:
 
 
 def _chunks(units: list[str], size: int) -> Iterator[str]:
-    """Join units into texts of at most `size` characters; one empty text for no units."""
+    """Join units to texts of at most `size` characters; without units, to one empty text."""
     chunk = ""
     for unit in units:
         if chunk and len(chunk) + len(unit) > size:
@@ -140,7 +140,7 @@ def _chunks(units: list[str], size: int) -> Iterator[str]:
 
 
 class _Folded:
-    """A header under way: words with one blank between them, folded where a line is full."""
+    """A header that is being written: words with one space between them, in folded lines."""
 
     def __init__(self, name: str) -> None:
         self._done: list[str] = []
@@ -148,14 +148,14 @@ class _Folded:
         self._is_first = True
 
     def add(self, word: str) -> None:
-        """Add a word that is written as it is."""
+        """Add a word unchanged."""
         if not self._is_first and len(self._line) + 1 + len(word) > LINE:
             self._fold()
         self._line += " " + word
         self._is_first = False
 
     def add_encoded(self, text: str) -> None:
-        """Add a text, which is not empty, as encoded words, each of whole characters."""
+        """Add a text, which must not be empty, as encoded words of whole characters."""
         data = text.encode()
         plain = sum(byte in _Q_SAFE or byte == 0x20 for byte in data)
         as_q = 3 * len(data) - 2 * plain <= (len(data) + 2) // 3 * 4
@@ -165,7 +165,7 @@ class _Folded:
             if room < 2 * _LEAST and not self._is_first:
                 self._fold()
                 continue
-            taken, word = _fitting(text[at : at + room], room, as_q=as_q)
+            taken, word = _encode_prefix(text[at : at + room], room, as_q=as_q)
             self._line += f" =?utf-8?{'q' if as_q else 'b'}?{word}?="
             self._is_first = False
             at += taken
@@ -178,8 +178,8 @@ class _Folded:
         return "\r\n".join([*self._done, self._line]) + "\r\n"
 
 
-def _fitting(text: str, room: int, *, as_q: bool) -> tuple[int, str]:
-    """Return how many characters fit in a room once they are encoded, and what they become."""
+def _encode_prefix(text: str, room: int, *, as_q: bool) -> tuple[int, str]:
+    """Return how many characters fit into `room` when they are encoded, and their encoding."""
     data = bytearray()
     encoded = ""
     for taken, character in enumerate(text):

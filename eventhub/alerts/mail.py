@@ -1,4 +1,4 @@
-"""Mail: one alert, rendered. No message can put a line break, or `Bcc`, into its headers."""
+"""Mail: one rendered mail. No message can put a line break or `Bcc` into its headers."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 
-from eventhub.alerts.addresses import NOBODY, Address, Addresses
+from eventhub.alerts.addresses import NO_ADDRESSES, Address, Addresses
 from eventhub.alerts.attachment import Attachment
 from eventhub.alerts.headers import address_header, one_line, text_header
 from eventhub.alerts.mime import Part, file_part, multipart, text_part
@@ -14,7 +14,7 @@ from eventhub.alerts.sources import MAX_BYTES
 from eventhub.errors import Rejected
 
 CONTENT_ID = "letters, digits and !#$%&'*+/=^_`{|}~.@-"
-"""What an image of a mail may be called."""
+"""The characters of an image's name, for errors."""
 _CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=^_`{|}~.@-]{1,200}")
 
 
@@ -25,16 +25,16 @@ def is_content_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """What is sent, and to whom."""
+    """The content of a mail, and its recipients."""
 
     message_id: str
-    """With its angle brackets; equal in every attempt at one alert."""
+    """With its angle brackets; the same in every attempt at one alert."""
     date: datetime
     sender: Address
-    to: Addresses = NOBODY
-    cc: Addresses = NOBODY
-    bcc: Addresses = NOBODY
-    reply_to: Addresses = NOBODY
+    to: Addresses = NO_ADDRESSES
+    cc: Addresses = NO_ADDRESSES
+    bcc: Addresses = NO_ADDRESSES
+    reply_to: Addresses = NO_ADDRESSES
     on_behalf_of: str = ""
     subject: str = ""
     text: str | None = None
@@ -45,7 +45,7 @@ class Mail:
 
     @property
     def addressees(self) -> tuple[Address, ...]:
-        """Everyone who gets it, each once."""
+        """All recipients, each once."""
         found: dict[str, Address] = {}
         for address in (*self.to.found, *self.cc.found, *self.bcc.found):
             found.setdefault(address.addr_spec.lower(), address)
@@ -53,23 +53,23 @@ class Mail:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Their addresses."""
+        """The addresses of all recipients, each once."""
         return tuple(address.addr_spec for address in self.addressees)
 
     @property
     def malformed(self) -> tuple[str, ...]:
-        """Recipients that are no addresses."""
+        """The recipients that are not addresses."""
         return (*self.to.malformed, *self.cc.malformed, *self.bcc.malformed)
 
     def as_bytes(self, *, utf8: bool = False) -> bytes:
-        """Return the mail as it is sent, with CRLF; `Bcc` stays on the envelope.
+        """Return the mail as it is sent, with CRLF; `Bcc` is only in the envelope.
 
         Args:
-            utf8: addresses outside ASCII may stand in headers, as SMTPUTF8 allows; else they
-                are left out.
+            utf8: whether headers may contain addresses outside ASCII, as SMTPUTF8 allows;
+                otherwise these are left out.
 
         Raises:
-            Rejected: the files are too large together, or an image is none.
+            Rejected: the files together are too large, or an image is not one.
         """
         content = bytes(self._content())
         return "".join(self._headers(utf8=utf8)).encode() + content
@@ -87,14 +87,17 @@ class Mail:
         if behalf := one_line(self.on_behalf_of):
             headers.append(text_header("On-Behalf-Of", behalf))
         headers.append(text_header("Subject", self.subject))
-        # RFC 3834: keeps vacation notices and other machines from answering.
+        # RFC 3834: vacation notices and other programs do not answer such a mail.
         headers.append("Auto-Submitted: auto-generated\r\n")
         headers.append("MIME-Version: 1.0\r\n")
         return headers
 
     def _content(self) -> Part:
         if sum(len(file.data) for file in (*self.images.values(), *self.attachments)) > MAX_BYTES:
-            raise Rejected("too_large", f"attachments are larger than {MAX_BYTES >> 20} MiB")
+            raise Rejected(
+                "too_large",
+                f"images and attachments together are larger than {MAX_BYTES >> 20} MiB",
+            )
         files = [file_part(f.media_type, f.data, name=f.name) for f in self.attachments]
         return multipart("mixed", [self._body(), *files])
 

@@ -1,4 +1,4 @@
-"""Markdown as HTML whose links cannot run code, whoever wrote the text."""
+"""Markdown to HTML whose links cannot run code, even if a stranger wrote the text."""
 
 from html import unescape
 from xml.etree.ElementTree import Element
@@ -7,23 +7,23 @@ import markdown
 from markdown.treeprocessors import Treeprocessor
 
 LINK_SCHEMES = frozenset(("", "http", "https", "mailto", "tel", "ftp", "cid"))
-"""What a link or an image may point at; "" is a relative one."""
+"""Schemes that a link or an image may have; "" stands for a relative one."""
 
 
 def markdown_to_html(text: str) -> str:
     """Return Markdown, with tables and fenced code, as HTML.
 
-    Text that was HTML-escaped before is Markdown still: `[l](javascript:...)` would be a link.
+    HTML-escaping the values before is not enough: `[l](javascript:...)` would still be a link.
     """
     converter = markdown.Markdown(extensions=["tables", "fenced_code"])
-    # After all built-in tree processors: the last, which undoes backslashes, has priority 0.
+    # After all built-in tree processors; the last of them, which undoes backslashes, has 0.
     converter.treeprocessors.register(_SafeLinks(converter), "safe_links", -10)
     return converter.convert(text)
 
 
 class _SafeLinks(Treeprocessor):
     def run(self, root: Element) -> None:
-        """Take away every address whose scheme is not known to be harmless."""
+        """Remove every address whose scheme is not known to be harmless."""
         for element in root.iter():
             for attribute in ("href", "src"):
                 if _scheme(element.get(attribute, "")) not in LINK_SCHEMES:
@@ -31,9 +31,9 @@ class _SafeLinks(Treeprocessor):
 
 
 def _scheme(address: str) -> str:
-    """Return the scheme as a browser reads it: entities resolved, spaces and controls gone.
+    """Return the scheme as a browser reads it: without entities, spaces and controls.
 
-    Entities are resolved twice: what was escaped before may be one of an entity.
+    Entities are resolved twice, because an entity may have been escaped before.
     """
     visible = "".join(c for c in unescape(unescape(address)) if c.isprintable() and c != " ")
     before, colon, _ = visible.partition(":")

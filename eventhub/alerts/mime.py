@@ -1,4 +1,4 @@
-"""MIME: the parts of a mail as lines of ASCII, written, never parsed (RFC 2045, 2046, 2183)."""
+"""MIME: the parts of a mail as lines of ASCII; written, never parsed (RFC 2045, 2046, 2183)."""
 
 import binascii
 import re
@@ -28,21 +28,21 @@ class Part:
 
 
 def text_part(text: str, subtype: str) -> Part:
-    """Return a text; its line breaks become CRLF, NUL is left out (RFC 5321 knows none)."""
+    """Return a text. Its line breaks become CRLF; NUL is left out, as RFC 5321 forbids it."""
     lines = re.split("\r\n|\r|\n", text.replace("\0", ""))
     if lines[-1]:
         lines.append("")
     data = "\r\n".join(lines).encode("utf-8", "replace")
-    encoding, content = _encoded_text(data)
+    encoding, content = _encode_text(data)
     content_type = parameter_header("Content-Type", f"text/{subtype}", charset="utf-8")
     return Part(f"{content_type}Content-Transfer-Encoding: {encoding}\r\n", content)
 
 
-def _encoded_text(data: bytes) -> tuple[str, bytes]:
-    """Return a text in the encoding that leaves it readable, or that is shortest."""
+def _encode_text(data: bytes) -> tuple[str, bytes]:
+    """Return the encoding that leaves a text readable, or the shortest one, and the result."""
     if _SEVEN_BIT.fullmatch(data):
         return "7bit", data
-    # A binary quoted-printable of single lines: what is no CRLF, a bare CR too, is encoded.
+    # Each line is encoded as binary data, so that everything but CRLF, even a bare CR, is encoded.
     quoted = b"\r\n".join(
         binascii.b2a_qp(line, istext=False).replace(b"=\n", b"=\r\n")
         for line in data.split(b"\r\n")
@@ -56,9 +56,10 @@ def _base64(data: bytes) -> bytes:
 
 
 def file_part(media_type: str, data: bytes, *, name: str = "", content_id: str = "") -> Part:
-    """Return a file: an attachment under its name, or what the HTML shows under a content id.
+    """Return a file: an attachment with a name, or an image of the HTML with a content id.
 
-    What has parts itself may not be base64 (RFC 2046 section 5): it goes as bytes of no type.
+    A media type that has parts of its own must not be base64 (RFC 2046 section 5): such a file is
+    sent as bytes of an unknown type.
     """
     is_known = _MEDIA_TYPE.fullmatch(media_type)
     if not is_known or media_type.lower().startswith(("multipart/", "message/")):
@@ -72,9 +73,9 @@ def file_part(media_type: str, data: bytes, *, name: str = "", content_id: str =
 
 
 def multipart(subtype: str, parts: Sequence[Part]) -> Part:
-    """Return parts as one; a single one stays what it is.
+    """Return parts as one part; a single part is returned unchanged.
 
-    The boundary is not to be guessed, so that no text can hold it.
+    The boundary is random, so that no text can contain it on purpose.
     """
     if len(parts) == 1:
         return parts[0]

@@ -1,8 +1,8 @@
-"""AlertRule: the `alert:` of one endpoint, compiled. Which events fire it, and with what letter.
+"""AlertRule: the compiled `alert:` of one endpoint: which events cause a mail, and which mail.
 
-A condition is a filter if each key of it is a column and an operator, as in `topic=Help` or
-`amount>~=100&topic!=Spam`; it is asked of the row after the event, or of the deleted row. Any
-other condition is a Python expression over `msg`, which holds what templates see.
+A condition is a filter if each of its keys is a column and an operator, as in `topic=Help` or
+`amount>~=100&topic!=Spam`; it applies to the row after the event, or to the deleted row. Any other
+condition is a Python expression over `msg`, which holds the same values as in templates.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from eventhub.alerts.letter import Letter
+from eventhub.alerts.mail_template import MailTemplate
 from eventhub.alerts.sources import Sources
 from eventhub.alerts.template import Templates
 from eventhub.channel import Endpoint
@@ -25,13 +25,13 @@ from eventhub.filters.conditions import Filter
 from eventhub.filters.query import parse
 
 STUB = "stub"
-"""Service of the alerts of a file without `email:`: their mail is shown in the log."""
+"""The service of a file without `email:`. It writes mails to the program's log lines."""
 STUB_SENDER = "eventhub@localhost"
-"""Sender where neither the alert nor its stub names one."""
+"""The sender if neither the alert nor its stub names one."""
 
 
 def services_of(config: Config) -> dict[str, EmailService]:
-    """Return the services by name, the default first; a stub if the file has none."""
+    """Return the services by name, the default one first; a stub if the file has none."""
     return config.email or {STUB: EmailService(type="stub")}
 
 
@@ -39,7 +39,7 @@ def rules_of(config: Config, endpoints: Iterable[Endpoint]) -> "dict[str, AlertR
     """Return the rule of each endpoint that has an alert, by the endpoint's name.
 
     Raises:
-        Misconfigured: naming endpoint and key, and of a template the line.
+        Misconfigured: names the endpoint and the key, and the line of a template.
     """
     services = services_of(config)
     folder = config.path.resolve().parent
@@ -52,7 +52,7 @@ def rules_of(config: Config, endpoints: Iterable[Endpoint]) -> "dict[str, AlertR
 
 
 class AlertRule:
-    """When the alert of one endpoint fires, and what it sends through which service."""
+    """Which events of one endpoint cause a mail, which mail, and through which service."""
 
     def __init__(
         self,
@@ -66,13 +66,13 @@ class AlertRule:
         self.name = endpoint.name
         self.channel = endpoint.channel
         self.service = _service_name(where, alert.service, services)
-        """Its key under `email:`."""
+        """Key under `email:`."""
         service = services[self.service]
         sender = service.email or (STUB_SENDER if service.type == "stub" else None)
         templates = Templates(folder, self.channel.columns.names)
         named = alert.attachments_from
         sources = Sources(folder, None if named is None else folder / named, hub or HubFiles())
-        self.letter = Letter(where, alert, templates, sources, sender)
+        self.template = MailTemplate(where, alert, templates, sources, sender)
         self.max_recipients = alert.max_recipients
         self.max_per_hour = alert.max_per_hour
         self._methods = frozenset(alert.methods)
@@ -83,20 +83,20 @@ class AlertRule:
         """Tell whether an event of this endpoint causes a mail.
 
         Raises:
-            Rejected: the condition failed; a retry makes no difference.
+            Rejected: the condition raised an error; a retry makes no difference.
         """
         if event.method not in self._methods or (self._suppressible and not event.alert):
             return False
         match self._condition:
             case None:
                 return True
-            case Filter() as asked:
-                return asked.matches(event.row or event.was or {})
+            case Filter() as condition:
+                return condition.matches(event.row or event.was or {})
             case expression:
-                return await _evaluated(expression, self.values_of(event))
+                return await _evaluate(expression, self.values_of(event))
 
     def values_of(self, event: Event) -> dict[str, Any]:
-        """Return what templates and conditions see of an event."""
+        """Return the values of an event for templates and conditions."""
         values = self.channel.columns.spelling.numbers(event.outgoing)
         return {"id": event.id, **values, "_method": event.method}
 
@@ -106,7 +106,8 @@ def _service_name(where: str, name: str | None, services: Mapping[str, EmailServ
         return next(iter(services))
     if name not in services:
         near = get_close_matches(name, services, 1) or services
-        raise Misconfigured(f"{where}: service: no {name!r} under `email:`; {', '.join(near)}?")
+        named = " or ".join(near)
+        raise Misconfigured(f"{where}: service: no {name!r} under `email:`; did you mean {named}?")
     return name
 
 
@@ -135,7 +136,9 @@ def _filter(source: str, columns: Columns) -> Filter | None:
     if not args or not all(isinstance(meaning_of(key, columns), Test) for key in args):
         return None
     if any(value.startswith("=") for values in args.values() for value in values):
-        raise Misconfigured(f"for Python write msg['column'] == ..., for a filter one =: {source}")
+        raise Misconfigured(
+            f"== is not part of a filter: {source}; write one =, or in Python msg['column'] == ..."
+        )
     found = parse(args, columns).filter
     if len(found.conditions) < len(args):
         raise Misconfigured(f"a part of the filter has no value: {source}")
@@ -143,7 +146,7 @@ def _filter(source: str, columns: Columns) -> Filter | None:
 
 
 def _mistake(source: str, columns: Columns) -> str:
-    """Return what is wrong with a condition that is no Python if it was meant as a filter."""
+    """Return what is wrong with a condition that is not Python, if it was meant as a filter."""
     try:
         args = parse_query_string(source)
         for key in args:
@@ -155,11 +158,11 @@ def _mistake(source: str, columns: Columns) -> str:
     return ""
 
 
-async def _evaluated(expression: Expression, values: dict[str, Any]) -> bool:
+async def _evaluate(expression: Expression, values: dict[str, Any]) -> bool:
     try:
         return bool(await expression(msg=values))
     except EventHubError:
         raise
-    except Exception as error:  # whatever the operator's Python raises
+    except Exception as error:  # anything that the operator's Python raises
         reason = f"{type(error).__name__}: {error}"
         raise Rejected("internal", f"condition: {reason}") from error

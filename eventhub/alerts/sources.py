@@ -1,8 +1,8 @@
 """Sources: the files that an alert may read. Blocking: call in a thread.
 
-A path that the configuration spells out starts at the YAML file's folder, as in Gramex. A path
-that a message has a part in starts at `attachments_from:` and stays below it, links included. No
-alert reads what the hub keeps for itself: its data, its configuration, its secrets.
+A path without a template is relative to the folder of the YAML file, as in Gramex. A path with
+values of a message is relative to `attachments_from:`, and stays below it even through links. No
+alert can read the hub's own files: its data, its configuration, its secrets.
 """
 
 from dataclasses import dataclass, field
@@ -13,33 +13,41 @@ from eventhub.config.hub_files import HubFiles
 from eventhub.errors import Rejected
 
 MAX_BYTES = 25 << 20
-"""Of all attachments of one mail: what the large mail providers accept."""
+"""Of all images and attachments of one mail: the large mail providers accept that much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the files of one alert are."""
+    """The folders that the files of one alert are in."""
 
     folder: Path
     """Of the YAML file."""
     templates_from: Path | None = None
-    """`attachments_from:`; None: no template names a file."""
+    """`attachments_from:`; None: no template may name a file."""
     hub: HubFiles = field(default_factory=HubFiles)
 
-    def located(self, template: Template, source: str) -> Path:
-        """Return the path that a template named. What stands before its first tag fixes a folder.
+    def locate(self, template: Template, source: str) -> Path:
+        """Return the path of the file that a template named.
+
+        The text before the template's first tag fixes a folder, which the path cannot leave.
+
+        Args:
+            template: with or without tags.
+            source: what it rendered to.
 
         Raises:
-            Rejected: a message may not name it, or nobody.
+            Rejected: no alert, or no message, may name this file.
         """
         if "\0" in source:
-            raise Rejected("not_found", f"{source!r} is no path")
+            raise Rejected("not_found", f"{source!r} is not a path")
         if template.is_constant:
             path = (self.folder / source).resolve()
         else:
             path = self._named_by_message(template, source)
         if self.hub.holds(path):
-            raise Rejected("refused", f"{source!r} is a file that the hub keeps for itself")
+            raise Rejected(
+                "refused", f"{source!r} is a file of the hub itself, which no mail may contain"
+            )
         return path
 
     def _named_by_message(self, template: Template, source: str) -> Path:
@@ -49,23 +57,23 @@ class Sources:
         path = (top / source).resolve()
         fixed = (top / "".join(template.literal.strip().rpartition("/")[:2])).resolve()
         if not (path.is_relative_to(fixed) and path.is_relative_to(top.resolve())):
-            raise Rejected("refused", f"{source!r} leads out of the folder {fixed}")
+            raise Rejected("refused", f"{source!r} is outside of the folder {fixed}")
         if any(part.startswith(".") for part in path.relative_to(top.resolve()).parts):
-            raise Rejected("refused", f"{source!r} is hidden: its name begins with a dot")
+            raise Rejected("refused", f"{source!r} is hidden: a name in its path begins with a dot")
         return path
 
 
-NO_FOLDER = "a template names a file: say with attachments_from: in which folder"
+NO_FOLDER = "a template names a file: set attachments_from: to the folder of these files"
 
 
 def read(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        Rejected: it cannot be read, is no file, or is too large.
+        Rejected: it cannot be read, is not a file, or is too large.
     """
     try:
-        if not path.is_file():  # to open a pipe would wait for its writer
+        if not path.is_file():  # opening a pipe would wait for its writer
             raise Rejected("not_found", f"cannot read {path}: there is no such file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -1,10 +1,11 @@
-"""Templates of alerts: Jinja2, with the few words of Tornado's that Gramex files use.
+"""Templates of alerts: Jinja2, with the parts of Tornado's language that Gramex files use.
 
-Templates are the operator's, as trusted as the configuration; what a message holds is only ever
-data in them. What a message lacks renders empty, and so does None. Of Tornado these work too::
+Templates are as trusted as the configuration, which the operator writes too; the values of a
+message are only data in them. A key that a message lacks renders as empty text, and so does None.
+Of Tornado's language these work::
 
     {% import pandas as pd %}  {% import time %}  {% from datetime import date %}
-    {% raw value %}            {% autoescape None %} up to the end of the template
+    {% raw value %}            {% autoescape None %} to the end of the template
     {% if x %} ... {% end %}   the same for `for` and `block`
     len(x), str(x), json_encode(x), ...  the functions in `FUNCTIONS`
 
@@ -27,7 +28,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.parser import Parser
 
-from eventhub.alerts.placing import marked
+from eventhub.alerts.interpolation import mark
 from eventhub.errors import Misconfigured, Rejected
 
 FUNCTIONS: dict[str, Any] = {
@@ -38,15 +39,15 @@ FUNCTIONS: dict[str, Any] = {
     "url_escape": quote_plus,
     "json_encode": json.dumps,
 }
-"""What Tornado templates can call. A column of the same name hides the function."""
+"""Functions of Tornado templates. A column of the same name hides the function."""
 
 _ENDED_BY_END = frozenset(("if", "for", "block"))
 
 
 class Missing(jinja2.ChainableUndefined):
-    """What the message lacks: empty, and so are its attributes and what its methods return.
+    """A value that the message lacks: empty text, with empty attributes and results of methods.
 
-    A function that does not exist, `pd.no_such()`, is an error all the same.
+    A function that does not exist, as in `pd.no_such()`, is still an error.
     """
 
     __slots__ = ()
@@ -60,19 +61,19 @@ class Missing(jinja2.ChainableUndefined):
         return Missing(obj=None, name=str(key))
 
     def __call__(self, *args: Any, **kwargs: Any) -> "Missing":  # type: ignore[override]  # as above
-        """Be the result of a method of nothing; Jinja makes `None.upper` such a one too."""
+        """Return the result of a method of a missing value, or of None, as in `None.upper()`."""
         if self._undefined_obj is not None:
             self._fail_with_undefined_error()
         return self
 
 
 class Tornado(Extension):
-    """The tags of Tornado that Jinja reads otherwise: renamed here, then parsed as tags of ours."""
+    """Tags that mean something else in Jinja: they are renamed, and parsed as our own tags."""
 
     tags = {"python_import", "python_from", "raw"}  # noqa: RUF012 - the form that Jinja declares
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
-        """Rename the tags whose meaning depends on what follows, and spell out each `end`."""
+        """Rename tags whose meaning depends on the next token, and write out each `end`."""
         tokens = list(stream)
         rest = not any(token.test("name:endautoescape") for token in tokens)
         opened: list[str] = []
@@ -81,17 +82,17 @@ class Tornado(Extension):
                 yield token
             elif before.type == "block_begin":
                 imports = token.value in ("import", "from") and after.type == "name"
-                yield _renamed(token, "python_" * imports + _closing(token.value, opened))
+                yield _rename(token, "python_" * imports + _closing(token.value, opened))
             elif rest and before.test("name:autoescape"):
                 opened.append("autoescape")
-                yield _renamed(token, "false" if token.value == "None" else "true")
+                yield _rename(token, "false" if token.value == "None" else "true")
             else:
                 yield token
         for tag in reversed([tag for tag in opened if tag == "autoescape"]):
             yield from _tag(f"end{tag}", tokens[-1].lineno)
 
     def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
-        """Return the nodes of one of our tags."""
+        """Return the nodes of one of our own tags."""
         token = next(parser.stream)
         match token.value:
             case "python_import":
@@ -135,12 +136,12 @@ class Tornado(Extension):
         return nodes.Assign(nodes.Name(bound, "store"), value, lineno=line)
 
     def load(self, module: str, name: str | None = None) -> Any:
-        """Return a module that a template imports, or a name of it."""
+        """Return a module that a template imports, or a name from it."""
         found = sys.modules[module]
         return found if name is None else getattr(found, name)
 
 
-def _renamed(token: Token, value: str) -> Token:
+def _rename(token: Token, value: str) -> Token:
     return Token(token.lineno, token.type, value)
 
 
@@ -150,7 +151,7 @@ def _tag(name: str, line: int) -> list[Token]:
 
 
 def _closing(tag: str, opened: list[str]) -> str:
-    """Keep the stack of open tags; return the tag, or for a bare `end` what it ends."""
+    """Update the stack of open tags; return the tag, or what it ends if it is a bare `end`."""
     if tag in _ENDED_BY_END:
         opened.append(tag)
     elif tag == "end" and opened:
@@ -168,7 +169,7 @@ def _dotted(parser: Parser) -> str:
 
 
 def _import(parser: Parser, module: str, line: int) -> None:
-    """Import when the template is compiled: a module that is not there stops the start."""
+    """Import when the template is compiled, so that a missing module stops the start."""
     try:
         importlib.import_module(module)
     except ImportError as error:
@@ -182,18 +183,18 @@ class Template:
         self._compiled = compiled
         self._hidden = {name: Missing(name=name) for name in hidden}
         self.literal = min((source.partition(mark)[0] for mark in ("{{", "{%")), key=len)
-        """What stands before the first tag: no message can change it."""
+        """The text before the first tag, which no message can change."""
         self.is_constant = self.literal == source
 
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the text for a message.
 
         Raises:
-            Rejected: the template failed; no retry helps.
+            Rejected: the template raised an error; a retry makes no difference.
         """
         try:
             return self._compiled.render({**self._hidden, **values})
-        except Exception as error:  # whatever the operator's Python raises
+        except Exception as error:  # anything that the operator's Python raises
             reason = f"{type(error).__name__}: {error}"
             raise Rejected("internal", f"{self._compiled.name}: {reason}") from error
 
@@ -203,13 +204,15 @@ class Templates:
 
     def __init__(self, folder: Path, columns: Iterable[str]) -> None:
         self.folder = folder
-        """Of the YAML file: included templates and imported modules are found in it."""
-        if str(folder) not in sys.path:  # last: no file there may replace a module of the hub
+        """Of the YAML file: included templates and imported modules are searched in it."""
+        if (
+            str(folder) not in sys.path
+        ):  # last, so that no file in it can replace a module of the hub
             sys.path.append(str(folder))
         self._hidden = [name for name in columns if name in FUNCTIONS]
         self._plain = _environment(folder)
         self._html = _environment(folder, autoescape=True)
-        self._marking = _environment(folder, finalize=_marked)
+        self._marking = _environment(folder, finalize=_mark)
 
     def compile(
         self, where: str, source: str, *, html: bool = False, marking: bool = False
@@ -217,13 +220,13 @@ class Templates:
         """Return a template.
 
         Args:
-            where: names it in errors, as `url: chat: alert: subject`.
-            source: its text.
-            html: values are escaped.
-            marking: values are marked, for `addresses` to keep them in their places.
+            where: names the template in errors, as in `url: chat: alert: subject`.
+            source: the text of the template.
+            html: whether values are escaped.
+            marking: whether values are marked, so that `parse_addresses` can tell them apart.
 
         Raises:
-            Misconfigured: it cannot be compiled, with the line.
+            Misconfigured: it cannot be compiled; names the line.
         """
         environment = self._html if html else self._marking if marking else self._plain
         try:
@@ -250,26 +253,26 @@ def _environment(
 
 
 class _FixedFiles(jinja2.Environment):
-    """An environment whose templates name others in quotes: no value of a message does."""
+    """An environment whose templates can name other templates only in quotes, not by a value."""
 
     def compile(  # type: ignore[override]  # Jinja overloads it
         self, source: Any, name: Any = None, filename: Any = None, **options: Any
     ) -> Any:
-        """Compile a template, its own or one that another includes."""
+        """Compile a template of the configuration, or one that another includes."""
         parsed = self.parse(source, name, filename) if isinstance(source, str) else source
         for node in parsed.find_all((nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)):
-            _check_is_written(dict(node.iter_fields())["template"], node.lineno)
+            _check_is_constant(dict(node.iter_fields())["template"], node.lineno)
         return super().compile(parsed, name, filename, **options)
 
 
-def _check_is_written(named: nodes.Expr, line: int) -> None:
+def _check_is_constant(named: nodes.Expr, line: int) -> None:
     listed = named.items if isinstance(named, nodes.List | nodes.Tuple) else [named]
     if not all(isinstance(each, nodes.Const) for each in listed):
         raise jinja2.TemplateSyntaxError("write the name of the template file in quotes", line)
 
 
-def _marked(value: Any) -> str:
-    return marked(_none_is_empty(value))
+def _mark(value: Any) -> str:
+    return mark(_none_is_empty(value))
 
 
 def _none_is_empty(value: Any) -> Any:

@@ -1,8 +1,9 @@
-"""AlertWorker: takes each event of channels with alerts, and answers for the mail that it causes.
+"""AlertWorker: takes each event of channels with alerts from the work queue, and sends its mail.
 
-Done, and durable: acknowledged. Refused for good: a dead letter, acknowledged. Not now, or a bug:
-delivered again after a delay that doubles, and a dead letter after the last attempt. Cancelled:
-not answered, so that the event is delivered again.
+An event is acknowledged when its mail is sent and recorded, or kept as a dead letter because it is
+refused permanently. After a temporary failure, or a bug, the event is delivered again after a
+delay that doubles; after the last attempt its mail is a dead letter. If the worker is cancelled,
+the event is not acknowledged, so that it is delivered again.
 """
 
 import asyncio
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from eventhub.alerts.courier import Alert, Courier, utc_now
 from eventhub.alerts.limits import Limit
-from eventhub.alerts.mailer import Mailer
+from eventhub.alerts.pending import PendingAlert
 from eventhub.alerts.rule import rules_of, services_of
+from eventhub.alerts.sender import Sender
+from eventhub.alerts.smtp import SmtpServices
 from eventhub.background import background
 from eventhub.channel import Endpoint
 from eventhub.config import Config
@@ -28,26 +30,26 @@ from eventhub.stream import ACK_WAIT_SECONDS, Delivery, EventStream, Log
 logger = structlog.get_logger(__name__)
 
 QUEUE = "alerts"
-"""Name of the work queue on each channel: all alert workers share it."""
+"""Name of the work queue of each channel, which all alert workers share."""
 DIGEST_SECONDS = 30.0
-"""Between two looks at whose hour is over."""
+"""Between two checks for digests that are due."""
 MAX_HELD = 256
-"""Deliveries of a channel in memory; those that wait for a retry are the broker's to hold."""
+"""Deliveries of one channel in memory; the broker holds those that wait for a retry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When an alert that failed is tried again."""
+    """When an alert that failed is retried."""
 
     first_seconds: float = 1.0
     longest_seconds: float = 300.0
-    """A server that is back waits no longer for what it missed."""
+    """Once a server is back, it gets the mails that it missed within this time."""
     attempts: int = 20
-    """Over an hour: longer than a mail server's restart, or greylisting (RFC 5321 section
-    4.5.4.1 asks for 30 minutes); short enough that somebody learns of it the same day."""
+    """They take over an hour: longer than the restart of a mail server, or greylisting (RFC 5321
+    section 4.5.4.1 asks for 30 minutes); short enough to be noticed the same day."""
 
     def delay_seconds(self, attempt: int) -> float:
-        """Return how long to wait after an attempt, the first being 1."""
+        """Return how long to wait after an attempt; the first is 1."""
         return min(self.longest_seconds, self.first_seconds * 2.0 ** (attempt - 1))
 
 
@@ -66,55 +68,55 @@ class AlertWorker:
         """Compile all alerts.
 
         Raises:
-            Misconfigured: naming endpoint and key, and of a template the line.
+            Misconfigured: names the endpoint and the key, and the line of a template.
         """
         self._rules = rules_of(config, endpoints)
-        self._mailer = Mailer(services_of(config))
+        self._services = SmtpServices(services_of(config))
         self._log = event_log
         channels = {rule.channel.name for rule in self._rules.values()}
         self._streams = [stream for name, stream in streams.items() if name in channels]
         self._policy = policy
 
     async def prepare(self) -> None:
-        """Make the work queues: what is appended from now on is alerted, whoever runs."""
+        """Create the work queues: events from now on are alerted, even if no worker runs yet."""
         for stream in self._streams:
             await stream.enlist(QUEUE)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until the event is set, then finish what was taken."""
+        """Work until `stop` is set, then finish the deliveries in hand."""
         if not self._streams:
             await stop.wait()
             return
         limits = {name: Limit(rule.max_per_hour) for name, rule in self._rules.items()}
         async with (
-            Courier.open(self._mailer, self._log, utc_now, limits) as courier,
+            Sender.open(self._services, self._log, limits) as sender,
             asyncio.TaskGroup() as group,
         ):
-            group.create_task(self._send_digests(courier, stop), name="digests")
+            group.create_task(self._send_digests(sender, stop), name="digests")
             for stream in self._streams:
-                group.create_task(self._serve(stream, courier, stop), name=stream.channel.name)
+                group.create_task(self._serve(stream, sender, stop), name=stream.channel.name)
             await stop.wait()
 
-    async def _send_digests(self, courier: Courier, stop: asyncio.Event) -> None:
+    async def _send_digests(self, sender: Sender, stop: asyncio.Event) -> None:
         while not stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(DIGEST_SECONDS):
                     await stop.wait()
                     return
             try:
-                await courier.send_digests(self._rules)
-            except Exception as error:  # noqa: BLE001 - its mails are dead letters as well
+                await sender.send_digests(self._rules)
+            except Exception as error:  # noqa: BLE001 - the mails are dead letters as well
                 logger.warning("alert_digest_failed", reason=str(error))
 
-    async def _serve(self, stream: EventStream, courier: Courier, stop: asyncio.Event) -> None:
-        """Handle deliveries side by side, so that none waits for a slow server of another."""
+    async def _serve(self, stream: EventStream, sender: Sender, stop: asyncio.Event) -> None:
+        """Handle deliveries concurrently, so that a slow server delays only its own mails."""
         held = asyncio.Semaphore(MAX_HELD)
 
         async def take(group: asyncio.TaskGroup) -> None:
             while True:
                 await held.acquire()
                 delivery = await anext(deliveries)
-                task = group.create_task(self._handle(delivery, stream.epoch, courier))
+                task = group.create_task(self._handle(delivery, stream.epoch, sender))
                 task.add_done_callback(lambda _: held.release())
 
         async with stream.work(QUEUE) as deliveries, asyncio.TaskGroup() as group:
@@ -122,54 +124,56 @@ class AlertWorker:
             await stop.wait()
             taking.cancel()
 
-    async def _handle(self, delivery: Delivery, epoch: str, courier: Courier) -> None:
-        """Own one delivery: nothing that happens to it may end another's."""
+    async def _handle(self, delivery: Delivery, epoch: str, sender: Sender) -> None:
+        """Handle one delivery. No failure leaves this function: it would end the others."""
         event = delivery.stored.event
         rule = self._rules.get(event.endpoint)
         try:
             if rule is None:
                 await delivery.ack()
                 return
-            alert = Alert(
+            alert = PendingAlert(
                 rule=rule,
                 event=event,
                 position=Position(epoch, delivery.stored.sequence),
                 attempt=delivery.attempt,
             )
-            async with _kept(delivery):
-                await self._answer(delivery, alert, courier)
-        except Exception as error:  # noqa: BLE001 - unanswered, so it is delivered again
+            async with _extended(delivery):
+                await self._answer(delivery, alert, sender)
+        except Exception as error:  # noqa: BLE001 - not acknowledged, so it is delivered again
             logger.warning("alert_unanswered", sequence=delivery.stored.sequence, reason=str(error))
 
-    async def _answer(self, delivery: Delivery, alert: Alert, courier: Courier) -> None:
+    async def _answer(self, delivery: Delivery, alert: PendingAlert, sender: Sender) -> None:
         try:
-            await self._send(alert, courier)
+            await self._send(alert, sender)
         except Unavailable as error:
-            await self._retry(delivery, alert, courier, error.message)
+            await self._retry(delivery, alert, sender, error.message)
         except EventHubError as error:
-            await courier.bury(alert, error.message)
+            await sender.give_up(alert, error.message)
             await delivery.ack()
         except Exception as error:
             logger.exception("alert_bug", alert=alert.key)
-            await self._retry(delivery, alert, courier, f"{type(error).__name__}: {error}")
+            await self._retry(delivery, alert, sender, f"{type(error).__name__}: {error}")
         else:
             await delivery.ack()
 
-    async def _send(self, alert: Alert, courier: Courier) -> None:
+    async def _send(self, alert: PendingAlert, sender: Sender) -> None:
         started = time.monotonic()
         if not await alert.rule.fires(alert.event):
             return
-        await courier.load(alert)
+        await sender.load(alert)
         if alert.progress.is_done:
             return
-        await courier.send(alert)
+        await sender.send(alert)
         duration_ms = round((time.monotonic() - started) * 1000)
         logger.info("alert_sent", alert=alert.key, attempt=alert.attempt, duration_ms=duration_ms)
         ALERTS.labels(alert.rule.name, "sent").inc()
 
-    async def _retry(self, delivery: Delivery, alert: Alert, courier: Courier, reason: str) -> None:
+    async def _retry(
+        self, delivery: Delivery, alert: PendingAlert, sender: Sender, reason: str
+    ) -> None:
         if alert.attempt >= self._policy.attempts:
-            await courier.bury(alert, reason)
+            await sender.give_up(alert, reason)
             await delivery.ack()
             return
         delay = self._policy.delay_seconds(alert.attempt)
@@ -181,8 +185,8 @@ class AlertWorker:
 
 
 @asynccontextmanager
-async def _kept(delivery: Delivery) -> AsyncIterator[None]:
-    """Keep a delivery from others while it is worked on."""
+async def _extended(delivery: Delivery) -> AsyncIterator[None]:
+    """Keep a delivery from other workers for the length of the block."""
     async with background() as owner:
         owner.start(_extend(delivery), name="extend")
         yield
@@ -193,5 +197,5 @@ async def _extend(delivery: Delivery) -> None:
         await asyncio.sleep(ACK_WAIT_SECONDS / 3)
         try:
             await delivery.extend()
-        except Unavailable as error:  # at worst it is delivered twice; the record knows
+        except Unavailable as error:  # at worst it is delivered twice, and the record says so
             logger.warning("alert_not_extended", reason=error.message)

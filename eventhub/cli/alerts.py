@@ -11,8 +11,8 @@ from eventhub.cli.running import run
 from eventhub.terminal import printable
 
 if TYPE_CHECKING:
-    from eventhub.alerts.courier import DeadLetter
-    from eventhub.alerts.desk import Retried
+    from eventhub.alerts.dead_letters import DeadLetter
+    from eventhub.alerts.operations import RetryResult
 
 
 @click.group()
@@ -29,11 +29,11 @@ def list_alerts(file: Path, data: Path | None) -> None:
     Each line has the time, id, row, endpoint, event, missing recipients, subject and reason.
     """
     from eventhub import opening
-    from eventhub.alerts import desk
+    from eventhub.alerts import operations
 
     async def work() -> "list[DeadLetter]":
         async with opening.open_log(config) as event_log:
-            return await desk.list_dead(event_log)
+            return await operations.list_dead_letters(event_log)
 
     config = load_config(file, data=data)
     letters = run(work())
@@ -53,12 +53,12 @@ def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
     Without an ID, all dead letters are sent.
     """
     from eventhub import opening
-    from eventhub.alerts import desk
+    from eventhub.alerts import operations
     from eventhub.channel import endpoints_of
 
-    async def work() -> "list[Retried]":
+    async def work() -> "list[RetryResult]":
         async with opening.open_log(config) as event_log:
-            return await desk.retry_dead(config, endpoints_of(config), event_log, ids)
+            return await operations.retry_dead_letters(config, endpoints_of(config), event_log, ids)
 
     config = load_config(file, data=data)
     results = run(work())
@@ -75,11 +75,11 @@ def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
 @click.option("--to", help="Recipient of all mails, instead of the alerts' own recipients.")
 def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
     """Send the alert of each endpoint of FILE for a made-up message."""
-    from eventhub.alerts import desk
+    from eventhub.alerts import operations
     from eventhub.channel import endpoints_of
 
     config = load_config(file, data=data)
-    results = run(desk.send_test(config, endpoints_of(config), to=to))
+    results = run(operations.send_test(config, endpoints_of(config), to=to))
     for result in results:
         outcome = result.error or f"sent to {', '.join(result.recipients)}"
         line = f"{result.endpoint}  {result.service}  {result.subject!r}  {outcome}"

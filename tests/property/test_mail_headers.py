@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventhub.alerts.addresses import Address, Addresses, addresses
+from eventhub.alerts.addresses import Address, Addresses, parse_addresses
 from eventhub.alerts.attachment import Attachment
 from eventhub.alerts.mail import Mail
-from eventhub.alerts.mailer import Mailer
+from eventhub.alerts.smtp import SmtpServices
 from eventhub.config import EmailService
 from tests.integration.alerts.sink import Sink, Taken, served_sink
 from tests.strict_mail import Mailbox, StrictMail
@@ -98,7 +98,7 @@ def sent(sink: Sink, mail: Mail) -> Taken:
     service = EmailService(type="smtp", host="127.0.0.1", port=sink.port)
 
     async def deliver() -> None:
-        async with Mailer({"sink": service}).turn("sink") as found:
+        async with SmtpServices({"sink": service}).turn("sink") as found:
             await found.send(mail, mail.recipients)
 
     sink.taken.clear()
@@ -112,7 +112,7 @@ def people(name: str, *users: str) -> Addresses:
 
 @given(texts, texts)
 @example("=?utf-8?q?=0D=0A=0D=0AClick?=", "=?utf-8?q?a=0D=0AReply-To:_x@y.example?=")
-def test_any_text_comes_back_and_adds_no_header(sink: Sink, text: str, name: str) -> None:
+def test_any_text_is_read_back_and_adds_no_header(sink: Sink, text: str, name: str) -> None:
     mail = Mail(
         message_id="<e.1.chat@eventhub>",
         date=datetime(2026, 11, 23, 10, tzinfo=UTC),
@@ -170,7 +170,7 @@ def test_the_email_package_reads_the_same(sink: Sink, text: str) -> None:
 
 
 @given(st.lists(texts, min_size=12, max_size=12))
-def test_twelve_recipients_with_odd_names_stay_twelve(sink: Sink, names: list[str]) -> None:
+def test_odd_names_do_not_change_the_list_of_recipients(sink: Sink, names: list[str]) -> None:
     listed = [Address(f"Jörg {name}", f"p{n}", "example.org") for n, name in enumerate(names)]
     mail = Mail(
         message_id="<e.1.chat@eventhub>",
@@ -185,8 +185,8 @@ def test_twelve_recipients_with_odd_names_stay_twelve(sink: Sink, names: list[st
 
 
 @given(texts)
-def test_a_list_of_any_text_gives_addresses_that_are_read_once(sink: Sink, text: str) -> None:
-    found, _ = addresses([text, "fixed@example.org"])
+def test_addresses_found_in_any_text_are_read_back_unchanged(sink: Sink, text: str) -> None:
+    found, _ = parse_addresses([text, "fixed@example.org"])
     mail = Mail(
         message_id="<e.1.chat@eventhub>",
         date=datetime(2026, 11, 23, 10, tzinfo=UTC),

@@ -10,7 +10,7 @@ from tests.integration.alerts.sink import Sink
 
 @pytest.fixture
 async def sink() -> AsyncIterator[Sink]:
-    """An SMTP server that takes everything until told otherwise."""
+    """An SMTP server that accepts everything, unless a test changes that."""
     async with Sink.running() as started:
         yield started
 

@@ -1,4 +1,4 @@
-"""Sink: an SMTP server that keeps what it takes, and answers as a test tells it to."""
+"""Sink: an SMTP server that keeps accepted mails, and answers as a test asks."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ DEADLINE_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Taken:
-    """One mail that the sink took."""
+    """One mail that the sink has accepted."""
 
     sender: str
     recipients: list[str]
@@ -34,13 +34,13 @@ class Sink:
     def __init__(self) -> None:
         self.taken: list[Taken] = []
         self.answers: list[str] = []
-        """To the next DATA commands, in order; then 250."""
+        """Answers to the next DATA commands, in order; after these it is 250."""
         self.refusals: dict[str, str] = {}
-        """Recipient to the answer to its RCPT."""
+        """By recipient, the answer to its RCPT."""
         self.attempts: list[float] = []
-        """When each DATA came, by the monotonic clock."""
+        """The times of all DATA commands, by the monotonic clock."""
         self.waiting = 0
-        """DATA commands that are not answered now."""
+        """DATA commands that wait for their answer now."""
         self.port = 0
         self._open = asyncio.Event()
         self._open.set()
@@ -69,7 +69,7 @@ class Sink:
         """Answer one DATA, and keep the mail if the answer is 250."""
         self.attempts.append(monotonic())
         self.waiting += 1
-        await self._tell()
+        await self._notify()
         await self._open.wait()
         self.waiting -= 1
         answer = self.answers.pop(0) if self.answers else "250 taken"
@@ -80,20 +80,20 @@ class Sink:
             assert isinstance(mail, EmailMessage)
             recipients = [str(address) for address in envelope.rcpt_tos]
             self.taken.append(Taken(str(envelope.mail_from), recipients, mail, raw, monotonic()))
-        await self._tell()
+        await self._notify()
         return answer
 
     async def has(self, count: int) -> list[Taken]:
-        """Wait until so many mails are taken, and return them."""
+        """Wait until `count` mails are accepted, and return all."""
         await self._until(lambda: len(self.taken) >= count)
         return self.taken
 
     async def has_waiting(self, count: int) -> None:
-        """Wait until so many dialogues hang."""
+        """Wait until `count` dialogues hang."""
         await self._until(lambda: self.waiting >= count)
 
     async def has_attempts(self, count: int) -> None:
-        """Wait until DATA came so many times."""
+        """Wait for `count` DATA commands."""
         await self._until(lambda: len(self.attempts) >= count)
 
     async def _until(self, claim: object) -> None:
@@ -101,14 +101,14 @@ class Sink:
         async with asyncio.timeout(DEADLINE_SECONDS), self._changed:
             await self._changed.wait_for(claim)
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
     @classmethod
     @asynccontextmanager
     async def running(cls, *, utf8: bool = True) -> AsyncIterator[Self]:
-        """Listen, and stop at the end of the block; with SMTPUTF8 or without."""
+        """Listen for the length of the block, with SMTPUTF8 or without."""
         sink = cls()
         server = await asyncio.get_running_loop().create_server(
             lambda: SMTP(sink, enable_SMTPUTF8=utf8, hostname="sink.test"), "127.0.0.1", 0
@@ -123,7 +123,7 @@ class Sink:
 
 @contextmanager
 def served_sink() -> Iterator[Sink]:
-    """An SMTP server in a thread of its own, for tests that wait for something else."""
+    """An SMTP server in its own thread, for tests that block."""
     loop, started, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     sinks: list[Sink] = []
 

@@ -1,10 +1,10 @@
-"""A flood of messages is no flood of mails, and nothing of it is lost."""
+"""A flood of messages does not become a flood of mails, and no mail is lost silently."""
 
 from pathlib import Path
 
 import pytest
 
-from eventhub.alerts import desk, limits
+from eventhub.alerts import limits, operations
 from eventhub.alerts import worker as worker_module
 from eventhub.jetstream import JetStreamLog
 from tests.integration.alerts.sink import Sink
@@ -12,7 +12,7 @@ from tests.integration.alerts.test_worker import ALERT, make_hub
 from tests.unit.alerts.builders import make_endpoint
 
 
-async def test_a_mail_to_too_many_is_a_dead_letter(
+async def test_a_mail_to_too_many_recipients_is_a_dead_letter(
     log: JetStreamLog, sink: Sink, tmp_path: Path
 ) -> None:
     hub = await make_hub(log, tmp_path, {"main": sink}, make_endpoint(max_recipients=3, **ALERT))
@@ -23,13 +23,13 @@ async def test_a_mail_to_too_many_is_a_dead_letter(
         await hub.post(message={"to": "a@x.org, b@x.org, c@x.org, malformed"})
         letters = await hub.dead(2)
     assert {letter.reason for letter in letters} == {
-        "5000 recipients, and max_recipients: is 3",
-        "4 recipients, and max_recipients: is 3",
+        "5000 recipients: above max_recipients: 3",
+        "4 recipients: above max_recipients: 3",
     }
     assert len(sink.taken) == 1
 
 
-async def test_what_is_above_the_limit_is_a_dead_letter_and_then_a_digest(
+async def test_mails_above_the_limit_are_dead_letters_and_then_a_digest(
     log: JetStreamLog, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "DIGEST_SECONDS", 0.02)
@@ -39,14 +39,14 @@ async def test_what_is_above_the_limit_is_a_dead_letter_and_then_a_digest(
         for number in range(5):
             await hub.post(f"flood {number}")
         letters = await hub.dead(3)
-        assert {letter.reason for letter in letters} == {"a@example.org: max_per_hour: is 2"}
+        assert {letter.reason for letter in letters} == {"a@example.org: above max_per_hour: 2"}
         await hub.post("other", message={"text": "other", "to": "b@example.org, a@example.org"})
         await sink.has(3)
         assert sink.taken[2].recipients == ["b@example.org"]
         assert [letter.missing for letter in await hub.dead(4)] == [["a@example.org"]] * 4
     assert len(sink.taken) == 3
     # A process that starts again counts again; its letters are sent by hand.
-    retried = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
+    retried = await operations.retry_dead_letters(hub.config, hub.endpoints, hub.log)
     assert [each.error for each in retried] == [None] * 4
     assert [taken.recipients for taken in sink.taken[3:]] == [["a@example.org"]] * 4
 

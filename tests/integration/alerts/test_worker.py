@@ -1,4 +1,4 @@
-"""Each event that fires is mailed once: over retries, crashes and restarts, and nothing blocks."""
+"""Each event that fires is mailed once, over retries, crashes and restarts; no server blocks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from eventhub.alerts import desk
+from eventhub.alerts import operations
 from eventhub.alerts import worker as worker_module
-from eventhub.alerts.courier import DeadLetter
+from eventhub.alerts.dead_letters import DeadLetter
 from eventhub.alerts.worker import AlertWorker, RetryPolicy
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint
@@ -57,7 +57,7 @@ class Hub:
     async def dead(self, count: int) -> list[DeadLetter]:
         """Wait until there are so many dead letters."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(found := await desk.list_dead(self.log)) != count:
+            while len(found := await operations.list_dead_letters(self.log)) != count:
                 await asyncio.sleep(0.02)  # the broker does not tell of new records
         return found
 
@@ -118,7 +118,7 @@ async def hub(log: JetStreamLog, sink: Sink, tmp_path: Path) -> Hub:
     return await make_hub(log, tmp_path, {"main": sink}, make_endpoint(**ALERT))
 
 
-async def test_an_event_is_mailed_with_an_id_of_its_own(hub: Hub, sink: Sink) -> None:
+async def test_each_event_is_mailed_with_its_own_message_id(hub: Hub, sink: Sink) -> None:
     async with hub.working():
         first, second = await hub.post("one"), await hub.post("two")
         taken = await sink.has(2)
@@ -139,7 +139,7 @@ async def test_events_that_do_not_fire_cause_no_mail(hub: Hub, sink: Sink) -> No
     assert [each.mail["Subject"] for each in sink.taken] == ["Message: last"]
 
 
-async def test_a_server_that_fails_is_tried_again_after_a_second(hub: Hub, sink: Sink) -> None:
+async def test_a_failed_mail_is_retried_after_a_second(hub: Hub, sink: Sink) -> None:
     sink.answers = ["451 later"]
     async with hub.working(RetryPolicy()):
         await hub.post()
@@ -148,9 +148,7 @@ async def test_a_server_that_fails_is_tried_again_after_a_second(hub: Hub, sink:
     assert 0.9 < second - first < 3.0
 
 
-async def test_what_is_refused_for_good_is_a_dead_letter_until_a_retry_sends_it(
-    hub: Hub, sink: Sink
-) -> None:
+async def test_a_refused_mail_is_a_dead_letter_until_a_retry_sends_it(hub: Hub, sink: Sink) -> None:
     sink.answers = ["554 spam", "554 spam"]
     async with hub.working():
         sequence = await hub.post()
@@ -158,16 +156,16 @@ async def test_what_is_refused_for_good_is_a_dead_letter_until_a_retry_sends_it(
         assert (letter.sequence, letter.endpoint, letter.attempts) == (sequence, "chat", 1)
         assert (letter.to, letter.subject) == (["a@example.org"], "Message: hello")
         assert "554 spam" in letter.reason
-    (again,) = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
+    (again,) = await operations.retry_dead_letters(hub.config, hub.endpoints, hub.log)
     assert again.error is not None
     assert (await hub.dead(1))[0].attempts == 2
-    (again,) = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
+    (again,) = await operations.retry_dead_letters(hub.config, hub.endpoints, hub.log)
     assert again.error is None
     await hub.dead(0)
     assert len(sink.taken) == 1
 
 
-async def test_a_server_that_keeps_failing_makes_a_dead_letter(hub: Hub, sink: Sink) -> None:
+async def test_a_mail_is_a_dead_letter_after_the_last_attempt(hub: Hub, sink: Sink) -> None:
     sink.answers = ["451 later"] * QUICK.attempts
     async with hub.working():
         await hub.post()
@@ -190,7 +188,7 @@ async def test_a_template_that_fails_is_a_dead_letter_at_once(
     assert letter.attempts == 1
 
 
-async def test_only_those_who_have_not_got_it_are_mailed_again(hub: Hub, sink: Sink) -> None:
+async def test_a_retry_mails_only_recipients_who_have_not_received_it(hub: Hub, sink: Sink) -> None:
     sink.refusals = {"b@example.org": "550 no such user", "c@example.org": "451 greylisted"}
     to = "a@example.org, b@example.org, c@example.org, nonsense"
     async with hub.working():
@@ -202,7 +200,7 @@ async def test_only_those_who_have_not_got_it_are_mailed_again(hub: Hub, sink: S
     assert [each.recipients for each in sink.taken] == [["a@example.org"], ["c@example.org"]]
     assert letter.recipients == ["nonsense", "b@example.org"]
     sink.refusals.clear()
-    (again,) = await desk.retry_dead(hub.config, hub.endpoints, hub.log)
+    (again,) = await operations.retry_dead_letters(hub.config, hub.endpoints, hub.log)
     assert again.error == "nonsense: not an address"
     assert sink.taken[2].recipients == ["b@example.org"]
 
@@ -216,9 +214,13 @@ async def test_some_dead_letters_are_retried_by_id_and_the_rest_stay(hub: Hub, s
     assert {letter.row_id for letter in letters} == {"r1", "r2", "r3", "r4"}
     assert {letter.id for letter in letters} == {"chat:1", "chat:2", "chat:3", "chat:4"}
     with pytest.raises(Rejected, match="no dead letter 'chat:9'"):
-        await desk.retry_dead(hub.config, hub.endpoints, hub.log, ["chat:1", "chat:9"])
+        await operations.retry_dead_letters(
+            hub.config, hub.endpoints, hub.log, ["chat:1", "chat:9"]
+        )
     assert sink.taken == []
-    sent = await desk.retry_dead(hub.config, hub.endpoints, hub.log, ["chat:1", "3", "r4"])
+    sent = await operations.retry_dead_letters(
+        hub.config, hub.endpoints, hub.log, ["chat:1", "3", "r4"]
+    )
     assert [each.error for each in sent] == [None] * 3
     assert {str(taken.mail["Subject"]) for taken in sink.taken} == {
         "Message: one",
@@ -228,7 +230,7 @@ async def test_some_dead_letters_are_retried_by_id_and_the_rest_stay(hub: Hub, s
     assert [letter.id for letter in await hub.dead(1)] == ["chat:2"]
 
 
-async def test_a_slow_server_does_not_hold_up_the_alerts_of_another(
+async def test_a_slow_server_does_not_delay_the_mails_of_another(
     log: JetStreamLog, sink: Sink, second_sink: Sink, tmp_path: Path
 ) -> None:
     slow = make_endpoint("slow", service="slow", **ALERT)
@@ -253,10 +255,10 @@ async def test_a_lost_acknowledgement_causes_no_second_mail(hub: Hub, sink: Sink
         async with asyncio.timeout(DEADLINE_SECONDS):
             await forgetful.acknowledged.wait()
     assert len(sink.taken) == 1
-    assert await desk.list_dead(hub.log) == []
+    assert await operations.list_dead_letters(hub.log) == []
 
 
-async def test_a_restart_of_hub_and_broker_keeps_what_is_pending(
+async def test_pending_alerts_survive_a_restart_of_hub_and_broker(
     sink: Sink, tmp_path: Path
 ) -> None:
     endpoint = make_endpoint(**ALERT)
@@ -274,7 +276,7 @@ async def test_a_restart_of_hub_and_broker_keeps_what_is_pending(
     assert [each.mail["Subject"] for each in sink.taken] == ["Message: kept"]
 
 
-async def test_a_stop_finishes_the_mail_that_is_under_way(hub: Hub, sink: Sink) -> None:
+async def test_a_stop_lets_the_mail_in_progress_finish(hub: Hub, sink: Sink) -> None:
     worker = AlertWorker(hub.config, hub.endpoints, hub.log, {"chat": hub.stream})
     stop = asyncio.Event()
     sink.hang()
@@ -289,10 +291,10 @@ async def test_a_stop_finishes_the_mail_that_is_under_way(hub: Hub, sink: Sink) 
     assert len(sink.taken) == 1
 
 
-async def test_a_test_sends_each_alert_to_whom_it_is_told(hub: Hub, sink: Sink) -> None:
-    (tested,) = await desk.send_test(hub.config, hub.endpoints)
+async def test_a_test_sends_each_alert_to_the_given_address(hub: Hub, sink: Sink) -> None:
+    (tested,) = await operations.send_test(hub.config, hub.endpoints)
     assert tested.error == "no recipient"
-    (tested,) = await desk.send_test(hub.config, hub.endpoints, to="me@example.org")
+    (tested,) = await operations.send_test(hub.config, hub.endpoints, to="me@example.org")
     assert tested.error is None
     assert sink.taken[0].recipients == ["me@example.org"]
     assert sink.taken[0].mail["Subject"] == "Message: test"

@@ -1,12 +1,12 @@
-"""A list of addresses is read strictly: each is exactly what was written, or is none."""
+"""Lists of addresses are parsed strictly: a text is exactly one address, or it is malformed."""
 
 import pytest
 
-from eventhub.alerts.addresses import addresses, why_malformed
+from eventhub.alerts.addresses import parse_addresses, why_malformed
 
 
 def specs(*texts: str) -> list[str]:
-    return [address.addr_spec for address in addresses(texts).found]
+    return [address.addr_spec for address in parse_addresses(texts).found]
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def specs(*texts: str) -> list[str]:
         ("root@localhost", "", "root@localhost"),
     ],
 )
-def test_one_address(text: str, name: str, spec: str) -> None:
-    (found,), malformed = addresses([text])
+def test_an_address_is_parsed_with_its_name(text: str, name: str, spec: str) -> None:
+    (found,), malformed = parse_addresses([text])
     assert (found.display_name, found.addr_spec, malformed) == (name, spec, ())
 
 
@@ -71,22 +71,22 @@ def test_one_address(text: str, name: str, spec: str) -> None:
         "a@" + "abc." * 70 + "org",
     ],
 )
-def test_what_is_no_address_stops_no_other(text: str) -> None:
-    found, malformed = addresses(["before@example.org", text, "after@example.org"])
+def test_a_malformed_address_does_not_affect_the_others(text: str) -> None:
+    found, malformed = parse_addresses(["before@example.org", text, "after@example.org"])
     assert [each.addr_spec for each in found] == ["before@example.org", "after@example.org"]
     assert malformed == (text[:254],)
 
 
 @pytest.mark.parametrize("control", ["\n", "\r\n ", "\r", "\0", "\x1b", "\x7f", "\x85", "\u2028"])
-def test_a_list_with_a_control_character_is_not_read(control: str) -> None:
+def test_a_list_with_a_control_character_is_malformed_as_a_whole(control: str) -> None:
     text = f"a@example.org{control}, b@example.org"
     assert specs(text, "c@example.org") == ["c@example.org"]
-    (malformed,) = addresses([text]).malformed
+    (malformed,) = parse_addresses([text]).malformed
     assert malformed == text
     assert why_malformed(malformed) == "a line break or control character"
 
 
-def test_a_group_is_its_members() -> None:
+def test_a_group_yields_its_members() -> None:
     assert specs("Team: a@x.org, B <b@x.org>; , c@x.org", "hidden:;") == [
         "a@x.org",
         "b@x.org",

@@ -1,4 +1,4 @@
-"""No text makes a link that runs code, escaped or not; ordinary links stay."""
+"""No text, escaped or not, produces a link that runs code; ordinary links are kept."""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-"""An alert fires for the events that its methods and its condition name, and for no other."""
+"""An alert fires for exactly the events that its methods and its condition select."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def delete() -> Event:
     return make_event(method="DELETE", message={"id": "r1"}, row=None, was=ROW)
 
 
-async def test_only_a_post_fires_unless_methods_say_more() -> None:
+async def test_only_a_post_fires_unless_methods_names_others() -> None:
     events = [make_event(), put(votes=4), delete()]
     assert [await make_rule().fires(event) for event in events] == [True, False, False]
     every = make_rule(methods=["POST", "PUT", "DELETE"])
@@ -30,7 +30,7 @@ async def test_only_a_post_fires_unless_methods_say_more() -> None:
 
 
 @pytest.mark.parametrize(("suppressible", "fires"), [(True, False), (False, True)])
-async def test_a_sender_suppresses_only_where_the_endpoint_allows(
+async def test_a_writer_suppresses_an_alert_only_if_the_endpoint_allows_it(
     suppressible: bool, fires: bool
 ) -> None:
     rule = make_rule(suppressible=suppressible)
@@ -50,12 +50,12 @@ async def test_a_sender_suppresses_only_where_the_endpoint_allows(
         ("text=%48elp", True),
     ],
 )
-async def test_a_filter_is_asked_of_the_row_after(condition: str, fires: bool) -> None:
+async def test_a_filter_applies_to_the_row_after_the_event(condition: str, fires: bool) -> None:
     rule = make_rule(condition=condition, methods=["PUT"])
     assert await rule.fires(put(user="u")) is fires
 
 
-async def test_a_filter_is_asked_of_the_deleted_row() -> None:
+async def test_a_filter_applies_to_the_deleted_row() -> None:
     assert await make_rule(condition="text=Help", methods=["DELETE"]).fires(delete())
 
 
@@ -74,12 +74,12 @@ async def test_any_other_condition_is_python_over_the_message(condition: str, fi
     assert await make_rule(condition=condition).fires(make_event()) is fires
 
 
-async def test_python_sees_what_modify_made() -> None:
+async def test_python_gets_the_message_after_modify() -> None:
     event = make_event(broadcast={"text": "changed"})
     assert await make_rule(condition="msg['text'] == 'changed'").fires(event)
 
 
-async def test_a_condition_that_fails_is_told_and_not_taken_for_no() -> None:
+async def test_a_condition_that_raises_is_an_error_and_not_false() -> None:
     with pytest.raises(Rejected, match="condition: KeyError: 'topic'"):
         await make_rule(condition="msg['topic']").fires(make_event())
 
@@ -88,7 +88,7 @@ async def test_a_condition_that_fails_is_told_and_not_taken_for_no() -> None:
     "condition",
     ["text=='Help'", "votes > 3", "votes>=", "text =", "votes=x", "nosuch=1", "text=%ff&", ""],
 )
-def test_a_condition_that_is_neither_stops_the_start(condition: str) -> None:
+def test_a_condition_that_is_neither_filter_nor_python_stops_the_start(condition: str) -> None:
     with pytest.raises(Misconfigured, match="url: chat: alert: condition: "):
         make_rule(condition=condition)
 
@@ -117,5 +117,7 @@ def test_the_first_service_is_the_default() -> None:
 
 
 def test_an_unknown_service_is_named_with_the_nearest() -> None:
-    with pytest.raises(Misconfigured, match=r"alert: service: no 'secnd' under `email:`; second\?"):
+    with pytest.raises(
+        Misconfigured, match=r"alert: service: no 'secnd' under `email:`; did you mean second\?"
+    ):
         make_rule(service="secnd")

@@ -1,4 +1,4 @@
-"""A template shows a message as data: empty where it lacks something, escaped where it is HTML."""
+"""A template treats a message as data: missing values are empty, and HTML is escaped."""
 
 from pathlib import Path
 from typing import Any
@@ -47,16 +47,16 @@ def test_values_are_escaped_in_html_only(html: bool, expected: str) -> None:
         "{% for each in body %}{{ each }}{% endfor %}",
     ],
 )
-def test_what_the_message_lacks_is_empty(source: str) -> None:
+def test_a_key_that_the_message_lacks_is_empty(source: str) -> None:
     assert rendered(f"[{source}]", none=None) == "[]"
 
 
-def test_what_the_message_lacks_takes_a_default() -> None:
+def test_a_key_that_the_message_lacks_takes_a_default() -> None:
     assert rendered("{{ body | default('x') }}{{ sorted | default('y') }}") == "xy"
 
 
 @pytest.mark.parametrize("source", ["{{ nosuch(1) }}", "{% import os %}{{ os.nosuch() }}"])
-def test_a_function_that_is_none_is_an_error(source: str) -> None:
+def test_a_function_that_does_not_exist_is_an_error(source: str) -> None:
     with pytest.raises(Rejected, match="nosuch"):
         rendered(source)
 
@@ -78,13 +78,13 @@ def test_tags_of_tornado_work(source: str, expected: str) -> None:
     assert rendered(source, html=True, body=NASTY) == expected
 
 
-def test_a_template_file_is_imported_by_its_name_as_text(tmp_path: Path) -> None:
+def test_a_template_file_is_imported_by_a_quoted_name(tmp_path: Path) -> None:
     (tmp_path / "parts.html").write_text("{% macro hi(x) %}Hi {{ x }}{% endmacro %}")
     source = '{% import "parts.html" as parts %}{{ parts.hi(body) }}'
     assert rendered(source, html=True, folder=tmp_path, body="<") == "Hi &lt;"
 
 
-def test_tags_inside_a_value_are_only_text() -> None:
+def test_tags_in_a_value_are_plain_text() -> None:
     assert rendered("{{ body }}", body="{{ 1 + 1 }}{% import os %}") == "{{ 1 + 1 }}{% import os %}"
 
 
@@ -98,7 +98,9 @@ def test_tags_inside_a_value_are_only_text() -> None:
         ("{% end %}", "here: line 1: "),
     ],
 )
-def test_what_cannot_be_compiled_is_named_with_its_line(source: str, message: str) -> None:
+def test_a_template_that_cannot_be_compiled_is_named_with_its_line(
+    source: str, message: str
+) -> None:
     with pytest.raises(Misconfigured, match=message):
         rendered(source)
 
@@ -106,6 +108,6 @@ def test_what_cannot_be_compiled_is_named_with_its_line(source: str, message: st
 @pytest.mark.parametrize(
     ("source", "literal"), [("a/{{ b }}", "a/"), ("{% raw b %}", ""), ("a", "a")]
 )
-def test_the_literal_is_what_no_message_can_change(source: str, literal: str) -> None:
+def test_the_literal_ends_before_the_first_tag(source: str, literal: str) -> None:
     template = Templates(Path(), []).compile("here", source)
     assert (template.literal, template.is_constant) == (literal, source == literal)

@@ -1,4 +1,4 @@
-"""A download is attached only if the URL answered it whole, in time, and with 200."""
+"""A download is attached only if it is complete, in time, and has status 200."""
 
 import socket
 from collections.abc import Iterator
@@ -75,23 +75,27 @@ def test_a_download_keeps_its_name_and_type(site: str) -> None:
     ("status", "error"),
     [(204, Rejected), (404, Rejected), (403, Rejected), (429, Unavailable), (503, Unavailable)],
 )
-def test_any_answer_but_200_is_a_failure(site: str, status: int, error: type[Exception]) -> None:
+def test_any_status_but_200_is_a_failure(site: str, status: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"answered {status}"):
         fetched(f"{site}/{status}/x")
 
 
-def test_a_site_that_is_not_there_may_be_later(unused_port: int) -> None:
+def test_a_site_that_does_not_answer_is_unavailable(unused_port: int) -> None:
     with pytest.raises(Unavailable):
         fetched(f"http://127.0.0.1:{unused_port}/x")
 
 
-def test_a_download_without_end_is_cut_by_size(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_download_ends_at_the_size_limit(
+    site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 1 << 20)
     with pytest.raises(Rejected, match="larger than 1 MiB"):
         fetched(site + "/drip")
 
 
-def test_a_download_without_end_is_cut_by_time(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_download_ends_at_the_deadline(
+    site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 1 << 40)
     monkeypatch.setattr(download, "DOWNLOAD_SECONDS", 0.1)
     with pytest.raises(Unavailable, match="took longer"):
@@ -150,7 +154,7 @@ def test_a_redirect_to_any_other_address_is_not_followed(site: str, unused_port:
         ("93.184.216.34", False),
     ],
 )
-def test_a_name_that_leads_to_this_machine_is_refused(
+def test_a_name_that_resolves_to_this_machine_is_refused(
     monkeypatch: pytest.MonkeyPatch, address: str, is_refused: bool
 ) -> None:
     connected: list[str] = []
@@ -186,11 +190,11 @@ def test_a_name_is_resolved_once(site: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", ["a b", "é", "a?b", "a#b", "=?utf-8?q?x?="])
-def test_what_a_message_adds_to_a_path_is_encoded(site: str, name: str) -> None:
+def test_a_value_in_the_path_of_a_url_is_encoded(site: str, name: str) -> None:
     assert fetched(site + "/200/{{ name }}", name).data == Site.served
 
 
 @pytest.mark.parametrize("name", ["a\r\nX: y", "a\0", "a\tb", "a\x85"])
 def test_a_control_character_in_a_url_is_refused(site: str, name: str) -> None:
-    with pytest.raises(Rejected, match="is no http or https URL"):
+    with pytest.raises(Rejected, match="is not an http or https URL"):
         fetched(site + "/200/{{ name }}x", name)

@@ -1,7 +1,7 @@
-"""Mailer: hands mails to SMTP servers, each service with its own settings, queue and health.
+"""SMTP services: hand mails to mail servers, each with its own settings, queue and health.
 
-What a server answers becomes one of three things: an `Outcome`, recipient by recipient;
-`Rejected`, where it refuses the mail for good; `Unavailable`, where trying again may help.
+The answer of a server becomes one of three things: an `Outcome` for each recipient, `Rejected` if
+it refuses the mail permanently, or `Unavailable` if a retry may help.
 """
 
 import asyncio
@@ -23,13 +23,14 @@ from eventhub.errors import Misconfigured, Rejected, Unavailable
 logger = structlog.get_logger(__name__)
 
 DIALOGUE_SECONDS = 20.0
-"""From the connection to the answer to DATA: what docs/alerts.md gives a server."""
+"""From the connection to the answer to DATA, as docs/alerts.md promises."""
 QUIT_SECONDS = 1.0
-"""The mail is taken by then; a server that does not say goodbye changes nothing."""
+"""The server has accepted the mail by then, so its answer to QUIT changes nothing."""
 MAX_DIALOGUES = 4
-"""At once with one service: small providers allow five to ten connections of one account."""
+"""With one service at a time: small providers allow an account five to ten connections."""
 REST_SECONDS = 5.0
-"""After a server did not answer in time: what waits for it fails at once, not one by one."""
+"""After a server has not answered in time, mails for it fail at once for this long. Otherwise each
+of those that wait would take all of `DIALOGUE_SECONDS`."""
 
 _GMAIL_HOST = "smtp.gmail.com"
 _SMTP_PORT, _SUBMISSION_PORT, _SUBMISSIONS_PORT = 25, 587, 465  # RFC 5321, 6409, 8314
@@ -37,7 +38,7 @@ _SMTP_PORT, _SUBMISSION_PORT, _SUBMISSIONS_PORT = 25, 587, 465  # RFC 5321, 6409
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """How a service of the configuration is reached."""
+    """How to reach and log in to a server."""
 
     host: str
     port: int
@@ -47,23 +48,23 @@ class _Account:
     password: str | None
 
 
-class Mailer:
-    """All services of a configuration."""
+class SmtpServices:
+    """All services of a configuration, by name."""
 
     def __init__(self, services: Mapping[str, EmailService]) -> None:
         """Check the settings.
 
         Raises:
-            Misconfigured: a service cannot work.
+            Misconfigured: names a service that cannot work, and its key.
         """
-        self._services = {name: Service(name, service) for name, service in services.items()}
+        self._services = {name: SmtpService(name, service) for name, service in services.items()}
 
     @asynccontextmanager
-    async def turn(self, service: str) -> AsyncIterator["Service"]:
-        """Wait until a service has a dialogue free, and hold it.
+    async def turn(self, service: str) -> AsyncIterator["SmtpService"]:
+        """Wait for a free dialogue of a service, and hold it for the length of the block.
 
         Raises:
-            Unavailable: the server has just failed to answer.
+            Unavailable: the server did not answer in time, less than `REST_SECONDS` ago.
         """
         found = self._services[service]
         async with found.dialogues:
@@ -71,8 +72,8 @@ class Mailer:
             yield found
 
 
-class Service:
-    """One service: its account, how many dialogues it has free, and whether it answers."""
+class SmtpService:
+    """One service: its account, its free dialogues, and whether its server answers."""
 
     def __init__(self, name: str, service: EmailService) -> None:
         self.name = name
@@ -81,16 +82,17 @@ class Service:
         self._rests_until = 0.0
 
     def check_rest(self) -> None:
-        """Raise `Unavailable` while the server rests."""
+        """Raise `Unavailable` if the server has not answered in time just before."""
         if time.monotonic() < self._rests_until:
             raise Unavailable(f"{self.name} did not answer the mail before this one")
 
     async def send(self, mail: Mail, recipients: Collection[str]) -> Outcome:
-        """Hand over a mail to some of its recipients; return when the server has taken it.
+        """Send a mail to some of its recipients; return when the server has accepted it.
 
         Raises:
-            Rejected: the server refuses the mail for good.
-            Unavailable: it cannot be reached, or not in time, or says to try again.
+            Rejected: there is no recipient, or the server refuses the mail permanently.
+            Unavailable: the server cannot be reached, does not answer in time, or asks to try
+                again later.
         """
         if not recipients:
             named = ", ".join(f"{text!r}: {why_malformed(text)}" for text in mail.malformed)
@@ -113,7 +115,7 @@ class Service:
     ) -> Outcome:
         try:
             async with asyncio.timeout(DIALOGUE_SECONDS):
-                # A failure to connect is the service's, even a wrong password: it can be mended.
+                # A failure to connect, even a wrong password, is not the mail's: it can be fixed.
                 await client.connect()
                 return await transfer(client, content, recipients)
         except TimeoutError as error:
@@ -132,7 +134,7 @@ def _account(name: str, service: EmailService) -> _Account:
         raise Misconfigured(f"email: {name}: host: is missing")
     if service.type == "gmail" and not (service.email and service.password):
         raise Misconfigured(f"email: {name}: gmail needs email: and password:")
-    # Ports 25 and 587 never speak TLS first; files written for Gramex name them with `smtps`.
+    # Ports 25 and 587 never start with TLS; files written for Gramex combine them with `smtps`.
     implicit = service.type == "smtps" and service.port not in (_SMTP_PORT, _SUBMISSION_PORT)
     start_tls = not implicit and (not _is_loopback(host) if service.tls is None else service.tls)
     default = _SUBMISSIONS_PORT if implicit else _SUBMISSION_PORT if start_tls else _SMTP_PORT
