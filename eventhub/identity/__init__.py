@@ -1,4 +1,4 @@
-"""Identity: who sent a request, and whether they have access.
+"""Identity: who sent a request, and whether that user has access.
 
 - `authenticator`: which user sent a request
 - `rule`: who may use an endpoint

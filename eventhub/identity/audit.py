@@ -1,4 +1,4 @@
-"""Audit: a line in the log for everybody who was not let in."""
+"""Audit: a log line for each request that was refused for who sent it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ _CODES: Final = ("unauthorized", "forbidden")
 
 @contextmanager
 def audited(request: web.Request, endpoint: str, proxies: Proxies) -> Iterator[None]:
-    """Log whoever is refused for who they are, or for the page that they come from."""
+    """Log the request if the block refuses its user, or the page that it comes from."""
     try:
         yield
     except EventHubError as error:
@@ -36,5 +36,5 @@ def note_refusal(
 
 
 def note_cookie(request: web.Request, proxies: Proxies) -> None:
-    """Log a session cookie that is forged, has expired, or is of another key: `cookie_refused`."""
+    """Log a session cookie that is forged, expired or made with another key: `cookie_refused`."""
     limited.warning("cookie_refused", by=client_of(request, proxies), path=request.path[:MAX_TEXT])

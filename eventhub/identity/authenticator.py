@@ -16,26 +16,26 @@ from eventhub.errors import Rejected
 from eventhub.hooks import Handler, RequestInfo, User
 from eventhub.identity.bearer import Tokens, hide_token, token_of
 from eventhub.identity.proxies import NO_PROXIES, Proxies
-from eventhub.identity.sessions import end_of, logged_in, session_of, setup_sessions
+from eventhub.identity.sessions import end_of, session_of, setup_sessions, user_attributes
 
 logger = structlog.get_logger(__name__)
 
-MAX_USER_ID = 200  # characters, as of a row's id
+MAX_USER_ID = 200  # characters, as many as an id of a row may have
 
 
 class Login(NamedTuple):
-    """Who a request is from."""
+    """The user of a request."""
 
     user: User | None
     expires_at: float | None
-    """Unix time at which that ends; None if nothing says so."""
+    """Unix time at which the login ends; None if nothing limits it."""
 
 
 def setup_auth(app: web.Application, auth: Auth, folder: Path) -> "Authenticator":
-    """Give an application sessions and bearer tokens; what is returned tells users apart.
+    """Add sessions and bearer tokens to an application, and return what names its users.
 
     Raises:
-        Misconfigured: `auth:` contradicts itself, or the session key in `folder` cannot be had.
+        Misconfigured: `auth:` contradicts itself, or the session key in `folder` cannot be read.
     """
     authenticator = Authenticator(auth)
     setup_sessions(app, auth.session, folder, authenticator.proxies)
@@ -44,7 +44,7 @@ def setup_auth(app: web.Application, auth: Auth, folder: Path) -> "Authenticator
 
 
 class Authenticator:
-    """Tells who sent a request."""
+    """Names the user of a request."""
 
     def __init__(self, auth: Auth) -> None:
         self._tokens = Tokens(auth.jwt) if auth.jwt else None
@@ -52,15 +52,15 @@ class Authenticator:
         self._proxy = auth.proxy
         self._session = auth.session
         self.proxies = Proxies(auth.proxy.trusted) if auth.proxy else NO_PROXIES
-        """Whose `X-Forwarded-Host` is believed when origins are compared."""
+        """The proxies whose `X-Forwarded-*` headers are trusted."""
         self._has_warned = False
 
     async def login_of(self, request: web.Request) -> Login:
-        """Return the user, and until when; None if nobody is logged in.
+        """Return the user, which is None without a login, and when the login ends.
 
         Raises:
-            Rejected: `unauthorized`: there is a bearer token or a proxy's header, and it is bad.
-            Unavailable: the keys of the tokens' issuer cannot be had now.
+            Rejected: `unauthorized`: the bearer token or the proxy's header is invalid.
+            Unavailable: the issuer's keys cannot be fetched now.
         """
         if self._tokens and (token := token_of(request)) is not None:
             claims = await self._tokens.claims(token)
@@ -68,7 +68,7 @@ class Authenticator:
             return Login(user, self._tokens.end_of(claims))
         if self._proxy and (name := self._proxy_user(request, self._proxy)):
             return Login(_user({}, name, self._proxy.header), None)
-        attributes = logged_in(session_of(request))
+        attributes = user_attributes(session_of(request))
         if attributes is None:
             return Login(None, None)
         user = _user(attributes, attributes.get("id"), "session")
@@ -77,7 +77,7 @@ class Authenticator:
     async def handler_of(
         self, request: web.Request, args: dict[str, list[str]], kwargs: Mapping[str, Any]
     ) -> Handler:
-        """Return what expressions see of a request.
+        """Return what expressions may read of a request.
 
         Raises:
             Rejected: as `login_of`.
@@ -98,12 +98,12 @@ class Authenticator:
         if names and not self.proxies.sent(request):
             self._warn(request, proxy.header)
             return None
-        if len(names) > 1:  # a proxy that adds its header lets the client's stand before it
+        if len(names) > 1:  # a proxy that adds its header keeps the one that the client sent
             raise Rejected("unauthorized", f"{proxy.header} was sent more than once")
         return names[0] if names else None
 
     def _warn(self, request: web.Request, header: str) -> None:
-        if not self._has_warned:  # once: clients decide how often it happens
+        if not self._has_warned:  # once, because clients decide how often it happens
             logger.warning("proxy_header_ignored", header=header, peer=request.remote)
             self._has_warned = True
 
@@ -113,7 +113,10 @@ def _user(attributes: Mapping[str, Any], user_id: object, source: str) -> User:
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         user_id = str(user_id)
     if not isinstance(user_id, str) or not 1 <= len(user_id) <= MAX_USER_ID:
-        raise Rejected("unauthorized", f"{source} names no user")
-    if not user_id.isprintable():  # controls, or what was not UTF-8
-        raise Rejected("unauthorized", f"{source} is not a user's id")
+        raise Rejected(
+            "unauthorized",
+            f"{source} names no user: it must be text of 1 to {MAX_USER_ID} characters",
+        )
+    if not user_id.isprintable():  # control characters, or bytes that are not UTF-8
+        raise Rejected("unauthorized", f"{source}: a user's id must not have control characters")
     return User({**attributes, "id": user_id})

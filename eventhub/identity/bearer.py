@@ -1,6 +1,6 @@
-"""Bearer tokens: JWTs (RFC 7519) that an issuer signed; where requests carry them, what they say.
+"""Bearer tokens: JWTs (RFC 7519) that an issuer signed: where requests carry them, what they claim.
 
-What checks them is in keys.py.
+`keys` holds what checks the signatures.
 """
 
 import math
@@ -19,8 +19,8 @@ from eventhub.identity.expiry import wall_clock
 from eventhub.identity.keys import Key, keys_of
 
 PREFIX = "bearer."
-"""Of the subprotocol that carries a token: a browser's WebSocket cannot set other headers."""
-LEEWAY = 10.0  # seconds that the issuer's clock and ours may differ
+"""Of the subprotocol that carries a token, the only header that a browser's WebSocket can set."""
+LEEWAY = 10.0  # seconds by which the issuer's clock may differ from ours
 _TOKEN = web.RequestKey("token", str)
 _COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
@@ -33,12 +33,12 @@ class Tokens:
         self._keys = keys_of(config)
 
     async def claims(self, token: str) -> dict[str, Any]:
-        """Return what a token says.
+        """Return the claims of a token.
 
         Raises:
             Rejected: `unauthorized`: not a token, not signed by the issuer, expired, or meant
-                for somebody else.
-            Unavailable: the issuer's keys cannot be had now.
+                for another audience.
+            Unavailable: the issuer's keys cannot be fetched now.
         """
         if not _COMPACT.fullmatch(token):
             raise Rejected("unauthorized", "the bearer token is not a JWT")
@@ -46,12 +46,12 @@ class Tokens:
             key = await self._keys.get(jwt.get_unverified_header(token).get("kid"))
             if key is None:
                 raise Rejected("unauthorized", "the bearer token is signed by an unknown key")
-            return self._decoded(token, key)
-        except (jwt.PyJWTError, OverflowError, TypeError) as error:  # the latter: an odd `exp`
+            return self._decode(token, key)
+        except (jwt.PyJWTError, OverflowError, TypeError) as error:  # the last two: an odd `exp`
             raise Rejected("unauthorized", f"the bearer token is not valid: {error}") from None
 
-    def _decoded(self, token: str, key: Key) -> dict[str, Any]:
-        # `iat` in the future and a `sub` that is a number are no reasons to refuse (RFC 7519).
+    def _decode(self, token: str, key: Key) -> dict[str, Any]:
+        # RFC 7519 does not forbid an `iat` in the future, or a `sub` that is a number.
         return jwt.decode(
             token,
             key.material,
@@ -68,12 +68,12 @@ class Tokens:
         )
 
     def end_of(self, claims: Mapping[str, Any]) -> float:
-        """Return the Unix time at which a token's user has to come with another one.
+        """Return the Unix time at which the login of a token ends.
 
-        A token that has just expired is let in, for clocks differ; not for long.
+        A token that has just expired is accepted for `LEEWAY` seconds, because clocks differ.
 
         Raises:
-            Rejected: `unauthorized`: it is valid for longer than a token may be.
+            Rejected: `unauthorized`: it is valid for longer than `auth.jwt.max_age`.
         """
         now, longest = wall_clock(), self._config.max_age
         if claims.get("exp") is None:
@@ -99,9 +99,9 @@ def token_of(request: web.Request) -> str | None:
 
 @web.middleware
 async def hide_token(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
-    """Take the token out of `Sec-WebSocket-Protocol`, for `token_of`.
+    """Move the token out of `Sec-WebSocket-Protocol`, to where `token_of` finds it.
 
-    Left there, aiohttp would log it as a subprotocol that it does not know.
+    Otherwise aiohttp would log it as an unknown subprotocol.
     """
     offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")
     names = [name.strip() for name in offered]
@@ -110,11 +110,11 @@ async def hide_token(request: web.Request, handler: HttpHandler) -> web.StreamRe
         return await handler(request)
     request[_TOKEN] = tokens[0]
     others = ", ".join(name for name in names if not name.startswith(PREFIX))
-    return await handler(request.clone(headers=_replaced(request.headers, others)))
+    return await handler(request.clone(headers=_with_subprotocols(request.headers, others)))
 
 
-def _replaced(headers: Mapping[str, str], subprotocols: str) -> CIMultiDict[str]:
-    """Return headers with other subprotocols; bytes that are not UTF-8 cannot be cloned."""
+def _with_subprotocols(headers: Mapping[str, str], subprotocols: str) -> CIMultiDict[str]:
+    """Return headers with other subprotocols, and without bytes that aiohttp cannot clone."""
     clean = CIMultiDict((k, v.encode(errors="replace").decode()) for k, v in headers.items())
     clean.popall("Sec-WebSocket-Protocol")
     if subprotocols:

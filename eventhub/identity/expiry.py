@@ -1,4 +1,4 @@
-"""Expiry: nothing outlives the login that it was opened with."""
+"""Expiry: a connection or a request ends when its login does."""
 
 import asyncio
 import time
@@ -8,28 +8,28 @@ from contextlib import asynccontextmanager
 from eventhub.errors import Expired
 
 WARNING_SECONDS = 30.0
-"""Before the end: time to get another token, and to connect with it."""
+"""Before the end: time for a client to get another token, and to connect with it."""
 MAX_SECONDS = 86400.0
-"""Of one timer: what is further away is looked at again, for the clock may be set meanwhile."""
+"""Longest timer: a later end is checked again, because the clock may be set in between."""
 
 
 def wall_clock() -> float:
-    """Return the Unix time, which is what tokens and cookies speak of."""
-    return time.time()  # noqa: TID251 - the time of others
+    """Return the Unix time, in which tokens and cookies state their end."""
+    return time.time()  # noqa: TID251 - compared with the time in tokens and cookies
 
 
 class Expiry:
-    """Ends one connection with its login. Whoever owns it cancels it with the connection."""
+    """Ends one connection with its login. Its owner cancels it when the connection closes."""
 
     __slots__ = ("_at", "_end", "_timer", "_warn")
 
     def __init__(self, at: float, warn: Callable[[], None], end: Callable[[], None]) -> None:
-        """Begin to watch.
+        """Start the timer.
 
         Args:
-            at: Unix time of the end.
-            warn: called `WARNING_SECONDS` before it, or at once.
-            end: called then.
+            at: Unix time at which the login ends.
+            warn: called `WARNING_SECONDS` before it, or at once if less is left.
+            end: called at that time.
         """
         self._at = at
         self._warn: Callable[[], None] | None = warn
@@ -38,7 +38,7 @@ class Expiry:
         self._wait()
 
     def cancel(self) -> None:
-        """Watch no more; idempotent."""
+        """Stop the timer; idempotent."""
         self._timer.cancel()
 
     def _wait(self) -> None:
@@ -64,7 +64,7 @@ async def while_valid(at: float | None) -> AsyncIterator[None]:
     """Cancel the block when a login ends.
 
     Raises:
-        Expired: it has ended.
+        Expired: the login has ended.
     """
     if at is None:
         yield

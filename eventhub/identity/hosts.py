@@ -1,17 +1,16 @@
 """Hosts: which names this hub answers to.
 
-A page can have its own name point at 127.0.0.1 once it is loaded (DNS rebinding): to its browser,
-and to whoever compares `Origin` with `Host`, the hub is then that page's own server. The name gives
-it away: no page can send another one, nor have an address for a name.
+A page can make its own domain resolve to 127.0.0.1 after it is loaded (DNS rebinding). Its browser,
+and a comparison of `Origin` with `Host`, then take the hub for the page's own server. The name in
+`Host` reveals the attack: a page can send no name but its own, and its name is not an address.
 
-A hub on loopback that was not told its names also serves a proxy on the same machine. So it takes a
-foreign name that no browser can have sent to it directly:
+A hub on loopback without `server.hosts` may also serve a proxy on the same machine. It therefore
+accepts a foreign name in requests that no browser can have sent to it directly:
 
-- a browser leaves out the default port of a scheme, so a name with `:80` or `:443` was written by a
-  proxy;
-- a name without a dot is of this machine's own network: no page of the internet has one;
-- a page that came by HTTPS cannot reach a hub that speaks plain HTTP, so a proxy is between them;
-- a browser sends `Origin` with each WebSocket, so a WebSocket without one is not a browser's.
+- a browser omits the default port of a scheme, so a proxy wrote a name with `:80` or `:443`;
+- a name without a dot belongs to the local network: no page of the internet has one;
+- a page from HTTPS cannot reach a hub that speaks plain HTTP, so a proxy is between them;
+- a browser sends `Origin` with each WebSocket, so a WebSocket without it is not a browser's.
 """
 
 import ipaddress
@@ -28,7 +27,7 @@ _HOST: Final = re.compile(
     r"(?P<name>\[[0-9a-fA-F:.%]+\]|[^\s/?#@:\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
 )
 _PROBES: Final = ("/healthz", "/readyz", "/metrics")
-"""Asked by address, by orchestrators; they look at the name before they tell anything."""
+"""Orchestrators call these by address. They check the name themselves before they reveal facts."""
 
 
 class _Host(NamedTuple):
@@ -43,7 +42,7 @@ class _Host(NamedTuple):
         return cls(found["name"].strip("[]").lower().removesuffix("."), found["port"])
 
     def covers(self, other: Self) -> bool:
-        """Tell whether this entry of `server.hosts` means a host."""
+        """Return whether this entry of `server.hosts` covers a host."""
         if self.port not in (None, other.port):
             return False
         if self.name.startswith("*."):
@@ -52,7 +51,7 @@ class _Host(NamedTuple):
 
 
 def is_loopback_name(text: str) -> bool:
-    """Tell whether a `Host` header names this machine: `localhost:8080`, `127.0.0.1`, `[::1]`."""
+    """Return whether a `Host` header names this machine: `localhost:8080`, `127.0.0.1`, `[::1]`."""
     host = _Host.parse(text)
     return host is not None and _is_loopback(host.name)
 
@@ -73,24 +72,24 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 class Hosts:
-    """The names of one hub.
+    """The names that one hub answers to.
 
     Raises:
-        Misconfigured: an entry of `server.hosts` is not of the form of a host.
+        Misconfigured: an entry of `server.hosts` does not have the form of a host.
     """
 
     def __init__(self, server: Server, proxies: Proxies = NO_PROXIES) -> None:
         self._names = None if server.hosts is None else [_entry(text) for text in server.hosts]
         if self._names == []:
-            raise Misconfigured("server: hosts: names no host: leave it out, or name one")
+            raise Misconfigured("server: hosts: the list is empty: name a host, or leave it out")
         self._is_on_loopback = _is_loopback(server.host)
         self._proxies = proxies
 
     def check(self, request: web.Request) -> None:
-        """Let a request pass that was sent to a name of ours.
+        """Check that a request was sent to a name of this hub.
 
         Raises:
-            Rejected: `forbidden`.
+            Rejected: `forbidden`: it was sent to another name.
         """
         if request.path in _PROBES:
             return
@@ -98,9 +97,9 @@ class Hosts:
         for text in request.headers.getall("Host", []):
             is_known = self._is_ours(text) or (named is not None and _is_inner(text))
             if not (is_known or (self._names is None and _is_by_proxy(request, text))):
-                raise _refused(text)
+                raise _refusal(text)
         if named is not None and self._names is not None and not self._is_ours(named):
-            raise _refused(named)
+            raise _refusal(named)
 
     def _is_ours(self, text: str) -> bool:
         host = _Host.parse(text)
@@ -112,13 +111,13 @@ class Hosts:
 
 
 def _is_inner(text: str) -> bool:
-    """Tell whether a trusted proxy may call us so: by address, or by a name without a domain."""
+    """Return whether a trusted proxy may use this name: an address, or a name without a domain."""
     host = _Host.parse(text)
     return host is not None and ("." not in host.name or _address(host.name) is not None)
 
 
 def _is_by_proxy(request: web.Request, text: str) -> bool:
-    """Tell whether no browser can have sent a request with this name to the hub directly."""
+    """Return whether no browser can have sent a request with this name to the hub directly."""
     host = _Host.parse(text)
     if host is None:
         return False
@@ -137,14 +136,12 @@ def _is_tls(request: web.Request) -> bool:
 def _entry(text: str) -> _Host:
     entry = _Host.parse(text)
     if entry is None or "*" in entry.name[1:] or entry.name.startswith("."):
-        raise Misconfigured(
-            f"server: hosts: {text!r} is not of the form host, host:port, *.domain or *"
-        )
+        raise Misconfigured(f"server: hosts: expected host, host:port, *.domain or *, got {text!r}")
     return entry
 
 
-def _refused(text: str) -> Rejected:
+def _refusal(text: str) -> Rejected:
     shown = text[:100]
     return Rejected(
-        "forbidden", f"this hub is not called {shown!r}: add the name to `server.hosts`"
+        "forbidden", f"this hub does not answer to the name {shown!r}: add it to `server.hosts`"
     )

@@ -1,7 +1,7 @@
 """Keys: what checks the signatures of tokens: a secret, a public key, or an issuer's JWK set.
 
-The algorithm is decided by the key that the operator configured, never by the token: that is what
-stops `alg: none`, and an RSA public key used as an HMAC secret (RFC 8725 section 2.1).
+The key that the operator configured decides the algorithm, never the token. This stops `alg: none`,
+and an RSA public key that is used as an HMAC secret (RFC 8725 section 2.1).
 """
 
 import asyncio
@@ -26,31 +26,31 @@ logger = structlog.get_logger(__name__)
 
 MIN_SECRET = 32  # bytes; RFC 7518 section 3.2 asks for the size of the hash
 FETCH_DEADLINE = 5.0  # seconds
-FRESH = 300.0  # seconds; a key that the issuer withdrew is believed as long
+FRESH = 300.0  # seconds until keys are fetched again; a withdrawn key is valid as long
 COOLDOWN = 10.0  # seconds between fetches, however many tokens name unknown keys
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512", "secp256k1": "ES256K"}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What checks a signature, and the algorithms that it may be checked by."""
+    """Key material, and the algorithms that it may be used with."""
 
     material: Any
     algorithms: Sequence[str]
 
 
 class Keys(Protocol):
-    """Where keys come from."""
+    """A source of keys."""
 
     async def get(self, kid: str | None) -> Key | None:
-        """Return the key that a token names by its `kid`, which is None if it names none."""
+        """Return the key for the `kid` of a token, which is None if the token has none."""
 
 
 def keys_of(config: Jwt) -> Keys:
-    """Return the keys that `auth: jwt:` means.
+    """Return the keys that `auth: jwt:` configures.
 
     Raises:
-        Misconfigured: there is none or more than one source, or a key is not fit for use.
+        Misconfigured: it does not name exactly one source, or a key cannot be used.
     """
     match config:
         case Jwt(secret=str() as secret, public_key=None, jwks=None):
@@ -70,14 +70,14 @@ def _secret_key(secret: str, wanted: Sequence[str] | None) -> Key:
     material = secret.encode()
     if len(material) < MIN_SECRET:
         raise Misconfigured(
-            f"auth: jwt: secret has {len(material)} bytes; a shorter one than {MIN_SECRET} can be"
-            " guessed from any token (RFC 7518 section 3.2)"
+            f"auth: jwt: secret has {len(material)} bytes, and needs at least {MIN_SECRET}: a"
+            " shorter one can be guessed from any token (RFC 7518 section 3.2)"
         )
     try:
         jwt.get_algorithm_by_name("HS256").prepare_key(secret)
-    except jwt.PyJWTError as error:  # a public key, which everybody knows
+    except jwt.PyJWTError as error:  # it is a public key, which is no secret
         raise Misconfigured(f"auth: jwt: secret: {error}") from None
-    return _checked(Key(material, ("HS256", "HS384", "HS512")), wanted)
+    return _with_algorithms(Key(material, ("HS256", "HS384", "HS512")), wanted)
 
 
 def _public_key(pem: str, wanted: Sequence[str] | None) -> Key:
@@ -85,20 +85,22 @@ def _public_key(pem: str, wanted: Sequence[str] | None) -> Key:
         material = load_pem_public_key(pem.encode())
     except ValueError as error:
         raise Misconfigured(f"auth: jwt: public_key is not a PEM public key: {error}") from None
-    return _checked(Key(material, _algorithms_for(material)), wanted)
+    return _with_algorithms(Key(material, _algorithms_for(material)), wanted)
 
 
-def _checked(key: Key, wanted: Sequence[str] | None) -> Key:
-    """Return a key with the wanted algorithms, all of which it must be able to do."""
+def _with_algorithms(key: Key, wanted: Sequence[str] | None) -> Key:
+    """Return a key for the wanted algorithms, all of which it must support."""
     for name in wanted or ():
         if name not in key.algorithms:
             able = ", ".join(key.algorithms) or "none"
-            raise Misconfigured(f"auth: jwt: algorithms: {name} is not for this key, but {able}")
+            raise Misconfigured(
+                f"auth: jwt: algorithms: this key does not support {name}, only {able}"
+            )
     return Key(key.material, wanted or key.algorithms[:1])
 
 
 def _algorithms_for(material: object) -> tuple[str, ...]:
-    """Return the algorithms of a public key, the usual one first; none for a secret."""
+    """Return the algorithms of a public key, the most common one first; none for a secret."""
     match material:
         case rsa.RSAPublicKey():
             return ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -111,7 +113,7 @@ def _algorithms_for(material: object) -> tuple[str, ...]:
 
 
 class _Fixed:
-    """One key, whatever a token calls it."""
+    """One key, which checks every token, whatever its `kid`."""
 
     def __init__(self, key: Key) -> None:
         self._key = key
@@ -127,17 +129,17 @@ class _Set:
         self._keys = keys
 
     async def get(self, kid: str | None) -> Key | None:
-        return _chosen(self._keys, kid)
+        return _choose(self._keys, kid)
 
 
 class _Remote:
-    """A JWK set that its issuer serves and rotates; the last one had stays if it is down."""
+    """A JWK set that its issuer serves and rotates; the last one is kept if the issuer is down."""
 
     def __init__(self, url: str, wanted: Sequence[str] | None) -> None:
         parts = urlsplit(url)
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
-            raise Misconfigured(f"auth: jwt: jwks: {url}: only https, or http on this machine")
+            raise Misconfigured(f"auth: jwt: jwks: {url}: use https, or http on this machine")
         self._url = url
         self._wanted = wanted
         self._keys: Mapping[str | None, Key] = {}
@@ -146,16 +148,16 @@ class _Remote:
 
     async def get(self, kid: str | None) -> Key | None:
         if self._is_due(kid):
-            async with self._lock:  # one fetch; those who waited for it find that it was tried
+            async with self._lock:  # one fetch for all requests that wait
                 if self._is_due(kid):
                     await self._fetch()
         if not self._keys:
-            raise Unavailable("the keys of the tokens' issuer cannot be fetched now")
-        return _chosen(self._keys, kid)
+            raise Unavailable("the keys that check tokens cannot be fetched now: try again later")
+        return _choose(self._keys, kid)
 
     def _is_due(self, kid: str | None) -> bool:
         age = time.monotonic() - self._tried_at
-        return age > (COOLDOWN if _chosen(self._keys, kid) is None else FRESH)
+        return age > (COOLDOWN if _choose(self._keys, kid) is None else FRESH)
 
     async def _fetch(self) -> None:
         timeout = aiohttp.ClientTimeout(total=FETCH_DEADLINE)
@@ -164,14 +166,16 @@ class _Remote:
                 aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as client,
                 client.get(self._url, allow_redirects=False) as response,
             ):
-                self._keys = _parsed_set(await response.read(), self._wanted)
+                self._keys = _parse_set(await response.read(), self._wanted)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             logger.warning("jwks_not_fetched", url=self._url, error=str(error) or "timeout")
-        self._tried_at = time.monotonic()  # not before: who comes meanwhile must wait for it
+        self._tried_at = (
+            time.monotonic()
+        )  # not earlier: requests that come during the fetch wait for it
 
 
-def _chosen(keys: Mapping[str | None, Key], kid: str | None) -> Key | None:
-    """Return the named key; a token that names none means the only one."""
+def _choose(keys: Mapping[str | None, Key], kid: str | None) -> Key | None:
+    """Return the named key, or the only key for a token that names none."""
     if kid is None and len(keys) == 1:
         return next(iter(keys.values()))
     return keys.get(kid)
@@ -179,34 +183,34 @@ def _chosen(keys: Mapping[str | None, Key], kid: str | None) -> Key | None:
 
 def _read_set(path: Path, wanted: Sequence[str] | None) -> Mapping[str | None, Key]:
     try:
-        return _parsed_set(path.read_bytes(), wanted)
+        return _parse_set(path.read_bytes(), wanted)
     except (OSError, ValueError) as error:
         raise Misconfigured(f"auth: jwt: jwks: {path}: {error}") from None
 
 
-def _parsed_set(body: bytes, wanted: Sequence[str] | None) -> Mapping[str | None, Key]:
-    """Return the public keys of a JWK set that sign; secrets and unknown kinds are left out.
+def _parse_set(body: bytes, wanted: Sequence[str] | None) -> Mapping[str | None, Key]:
+    """Return the public signing keys of a JWK set, without secrets and unknown kinds.
 
     Raises:
-        ValueError: it is not a JWK set, or has no such key.
+        ValueError: it is not a JWK set, or has no usable key.
     """
     try:
         entries = json.loads(body)["keys"]
-        keys = dict(_usable(entries, wanted))
+        keys = dict(_usable_keys(entries, wanted))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a JWK set: {error}") from None
     if not keys:
-        raise ValueError("the JWK set has no key that signs by a wanted algorithm")
+        raise ValueError("the JWK set has no signing key for a wanted algorithm")
     return keys
 
 
-def _usable(
+def _usable_keys(
     entries: Iterable[dict[str, Any]], wanted: Sequence[str] | None
 ) -> Iterable[tuple[str | None, Key]]:
     for entry in entries:
         try:
             material = jwt.PyJWK(entry).key
-        except jwt.PyJWTError:  # RFC 7517 section 5: kinds not understood are to be ignored
+        except jwt.PyJWTError:  # RFC 7517 section 5: unknown kinds are ignored
             continue
         able = _algorithms_for(material)
         named = [entry["alg"]] if "alg" in entry else list(wanted or able[:1])

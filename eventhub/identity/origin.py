@@ -1,9 +1,9 @@
-"""Origin: which web pages may speak to an endpoint.
+"""Origin: which web pages may use an endpoint.
 
-A browser sends cookies wherever a page asks it to, and WebSockets know no same-origin policy, so
-the hub itself must refuse pages of other sites (RFC 6455 section 10.2). It compares the `Origin`
-header, which no page can forge, with the host that the request was sent to. Programs that are not
-browsers send no `Origin` and are not held up: they could send any.
+A browser sends cookies with every request that a page makes, and WebSockets have no same-origin
+policy, so the hub itself must refuse pages of other sites (RFC 6455 section 10.2). It compares the
+`Origin` header, which no page can forge, with the host that the request was sent to. Programs that
+are not browsers send no `Origin`. They are let in, because they could send any.
 """
 
 import re
@@ -25,7 +25,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": (
         "content-type, authorization, idempotency-key, if-match, last-event-id"
     ),
-    "Access-Control-Max-Age": "600",  # seconds; a removed origin is found out after these
+    "Access-Control-Max-Age": "600",  # seconds for which a browser still believes a removed origin
 }
 _EXPOSED = {"Access-Control-Expose-Headers": POSITION_HEADER}
 
@@ -36,11 +36,11 @@ class Origin(NamedTuple):
     scheme: str
     host: str
     port: int | None
-    """None for a scheme without a default port, as of browser extensions."""
+    """None for a scheme without a default port, such as that of browser extensions."""
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read `https://host:port`; None if it is anything else, as `null` is."""
+        """Parse `https://host:port`; return None for anything else, such as `null`."""
         found = _ORIGIN.fullmatch(text.lower())
         if found is None:
             return None
@@ -49,9 +49,9 @@ class Origin(NamedTuple):
         return cls(scheme, found["host"], port)
 
     def is_host(self, header: str, scheme: str | None = None) -> bool:
-        """Tell whether a `Host` header names this host and port, and the scheme is the same.
+        """Return whether a `Host` header names this host and port, and the scheme is the same.
 
-        It is not compared if it is None: behind an unknown proxy that ends TLS nobody knows it.
+        A scheme of None is not compared: behind an unknown proxy that ends TLS it is not known.
         """
         found = _HOST.fullmatch(header.lower())
         if found is None or self.scheme not in _DEFAULT_PORTS:
@@ -62,7 +62,7 @@ class Origin(NamedTuple):
         return (self.host, self.port) == (found["host"], port)
 
     def covers(self, other: Self) -> bool:
-        """Tell whether `other` is this origin, or below it where the host begins with `*.`."""
+        """Return whether `other` is this origin, or a subdomain of one that begins with `*.`."""
         if (self.scheme, self.port) != (other.scheme, other.port):
             return False
         if self.host.startswith("*."):
@@ -71,10 +71,10 @@ class Origin(NamedTuple):
 
 
 def check_origins(origins: Sequence[str], where: str) -> None:
-    """Check what `origins:` of an endpoint says, at start.
+    """Check the `origins:` of an endpoint when the hub starts.
 
     Raises:
-        Misconfigured: an entry could never match; it is told, not ignored.
+        Misconfigured: an entry could never match.
     """
     for text in origins:
         if text in ("*", "null"):
@@ -82,18 +82,18 @@ def check_origins(origins: Sequence[str], where: str) -> None:
         origin = Origin.parse(text)
         if origin is None or "" in origin.host.removesuffix(".").split("."):
             raise Misconfigured(
-                f"{where}: origins: {text!r} is not of the form https://host, https://host:port,"
-                " https://*.host or *"
+                f"{where}: origins: expected https://host, https://host:port, https://*.host or *,"
+                f" got {text!r}"
             )
 
 
 def check_origin(
     request: web.Request, origins: Sequence[str], proxies: Proxies = NO_PROXIES
 ) -> None:
-    """Let pass the hub's own pages, those that `origins` names, and what is no browser.
+    """Check that a request is from the hub's own page, one that `origins` names, or no browser.
 
     Raises:
-        Rejected: `forbidden`.
+        Rejected: `forbidden`: it is from a page of another origin.
     """
     sent = request.headers.getall("Origin", [])
     if not sent:
@@ -102,22 +102,24 @@ def check_origin(
     if len(sent) == 1 and _is_own(sent[0], request, proxies):
         return
     if len(sent) > 1 or not _is_named(sent[0], origins):
-        raise Rejected("forbidden", "a page of this origin may not; `origins:` does not name it")
+        raise Rejected(
+            "forbidden", "`origins:` of this endpoint does not name the origin of this page"
+        )
 
 
 def _check_embedding(request: web.Request, origins: Sequence[str]) -> None:
-    """Refuse rows to a page of another site that embeds them, as an image or a script.
+    """Refuse rows to a page of another site that embeds them as an image or a script.
 
-    A browser sends no `Origin` then, but says where the request comes from (Fetch Metadata). Who
-    follows a link is let in: no page can read what another tab shows.
+    The browser sends no `Origin` then, but states where the request comes from (Fetch Metadata). A
+    followed link is let in, because no page can read what another tab shows.
     """
     if not is_embedding(request) or _is_named(_referring(request), origins):
         return
-    raise Rejected("forbidden", "a page of another site may not embed this; see `origins:`")
+    raise Rejected("forbidden", "`origins:` of this endpoint does not name the page that embeds it")
 
 
 def is_embedding(request: web.Request) -> bool:
-    """Tell whether a page of another site asks, without being left for the answer."""
+    """Return whether a page of another site makes the request, and stays open for the answer."""
     if request.headers.get("Sec-Fetch-Site", "").lower() not in ("cross-site", "same-site"):
         return False
     mode, dest = (request.headers.get(f"Sec-Fetch-{k}", "").lower() for k in ("Mode", "Dest"))
@@ -125,7 +127,7 @@ def is_embedding(request: web.Request) -> bool:
 
 
 def _referring(request: web.Request) -> str:
-    """Return the origin of the page that a browser names; no page can make up another's."""
+    """Return the origin of the page in `Referer`; no page can forge that of another."""
     parts = request.headers.get("Referer", "").split("/", 3)
     return "/".join(parts[:3])
 
@@ -133,9 +135,9 @@ def _referring(request: web.Request) -> str:
 def cors_headers(
     request: web.Request, origins: Sequence[str], proxies: Proxies = NO_PROXIES
 ) -> dict[str, str]:
-    """Return the headers that let a named page read the answer (Fetch standard, section 3.3).
+    """Return the headers that allow a named page to read the answer (Fetch standard, section 3.3).
 
-    Cookies are let through only for an origin that is named: `*` and `null` are anybody.
+    Cookies are allowed only for an origin that is named, because `*` and `null` fit any page.
     """
     sent = request.headers.get("Origin")
     headers = {"Vary": "Origin"} if origins else {}

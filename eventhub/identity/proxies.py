@@ -14,7 +14,7 @@ MAX_TEXT: Final = 200
 
 
 class Proxies:
-    """The reverse proxies whose headers are believed, by address of the TCP peer."""
+    """The reverse proxies whose headers are trusted, by the address of the TCP peer."""
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         try:
@@ -23,21 +23,21 @@ class Proxies:
             raise Misconfigured(f"auth: proxy: trusted: {error}") from None
 
     def sent(self, request: web.Request) -> bool:
-        """Tell whether a trusted proxy is at the other end of the connection."""
+        """Return whether the connection is from a trusted proxy."""
         peer = request.transport and request.transport.get_extra_info("peername")
-        if not isinstance(peer, tuple):  # gone, or a socket that has no address
+        if not isinstance(peer, tuple):  # closed already, or a socket without an address
             return False
         return self.trusts(peer[0])
 
     def trusts(self, text: str) -> bool:
-        """Tell whether an address is that of a trusted proxy."""
+        """Return whether an address belongs to a trusted proxy."""
         address = ipaddress.ip_address(text.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address):
             address = address.ipv4_mapped or address
         return any(address in network for network in self._networks)
 
     def by_tls(self, request: web.Request) -> bool:
-        """Tell whether a request came by TLS, to the hub or to a trusted proxy."""
+        """Return whether the client sent a request by TLS, to the hub or to a trusted proxy."""
         values = request.headers.getall("X-Forwarded-Proto", [])
         if values and self.sent(request):
             return values[-1].rpartition(",")[2].strip().lower() in ("https", "wss")
@@ -48,16 +48,16 @@ NO_PROXIES = Proxies()
 
 
 def forwarded(request: web.Request, header: str, proxies: Proxies) -> str | None:
-    """Return what a trusted proxy says of the request that it got; None if none says anything."""
+    """Return what a trusted proxy wrote into an `X-Forwarded-*` header; None without one."""
     sent = request.headers.getall(header, [])
     if not sent or not proxies.sent(request):
         return None
-    # A proxy may append to what the client sent, so only the last word is surely its own.
+    # A proxy may append to what the client sent: only the last entry is certainly its own.
     return sent[-1].rpartition(",")[2].strip()
 
 
 def client_of(request: web.Request, proxies: Proxies) -> str:
-    """Return the address of a client: its own, or the last one that a trusted proxy tells."""
+    """Return the address of a client: of its connection, or the last one from a trusted proxy."""
     values = request.headers.getall("X-Forwarded-For", [])
     if values and proxies.sent(request):
         return values[-1].rpartition(",")[2].strip()[:MAX_TEXT]

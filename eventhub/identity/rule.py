@@ -1,13 +1,13 @@
 """Rule: who may use an endpoint, as its `auth:` says.
 
-The rule is compiled when the hub starts. A key or value that is not understood stops the hub,
-because a rule that was skipped would let everybody in.
+The rule is compiled when the hub starts. A key or value that is not valid stops the hub, because
+skipping a rule would open the endpoint to everybody.
 """
 
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
@@ -17,26 +17,27 @@ from eventhub.logs import limited
 
 Membership = Mapping[str, tuple[Any, ...]]
 """Attribute of the user → the values that grant access."""
+_NO_ACCESS: Final = "you do not have access to this endpoint"
 
 
 class Rule:
     """The `auth:` of one endpoint, compiled."""
 
     def __init__(self, endpoint: MessageEndpoint, folder: Path) -> None:
-        """Compile.
+        """Compile the rule.
 
         Args:
             endpoint: with `auth` as the file has it.
-            folder: where modules that the condition names are looked for.
+            folder: where the modules that the condition imports are found.
 
         Raises:
-            Misconfigured: a key or value of `auth:` is not understood.
+            Misconfigured: a key or value of `auth:` is not valid.
         """
         where = f"url: {endpoint.name}: auth"
         rules = endpoint.auth if isinstance(endpoint.auth, dict) else {}
         for key in rules:
             if key not in ("membership", "condition"):
-                raise Misconfigured(f"{where}: {key!r} is neither membership nor condition")
+                raise Misconfigured(f"{where}: unknown key {key!r}: use membership or condition")
         self.needs_login = endpoint.auth not in (None, False)
         self._name = endpoint.name
         self._memberships: tuple[Membership, ...] = ()
@@ -47,20 +48,20 @@ class Rule:
             self._condition = _condition(rules["condition"], f"{where}: condition", folder)
 
     async def check(self, handler: Handler) -> None:
-        """Let pass who may use the endpoint.
+        """Check that a user may use the endpoint.
 
         Raises:
-            Rejected: `unauthorized` without a login, `forbidden` for a user who may not.
+            Rejected: `unauthorized` without a login, `forbidden` for a user without access.
         """
         if not self.needs_login:
             return
         user = handler.current_user
         if user is None:
-            raise Rejected("unauthorized", "log in to use this")
-        if self._memberships and not any(_has(user, member) for member in self._memberships):
-            raise Rejected("forbidden", "this user may not use this")
+            raise Rejected("unauthorized", "log in to use this endpoint")
+        if self._memberships and not any(_is_member(user, each) for each in self._memberships):
+            raise Rejected("forbidden", _NO_ACCESS)
         if self._condition and not await self._holds(self._condition, handler):
-            raise Rejected("forbidden", "this user may not use this")
+            raise Rejected("forbidden", _NO_ACCESS)
 
     async def _holds(self, condition: Expression, handler: Handler) -> bool:
         values = {"handler": handler, "handler_current_user": handler.current_user}
@@ -69,7 +70,7 @@ class Rule:
                 return bool(await condition(args=handler.args, **values))
         except EventHubError:
             raise
-        except Exception:  # the operator's code: a condition that fails does not hold
+        except Exception:  # the operator's code: a condition that fails grants nothing
             limited.exception("condition_failed", by=self._name, endpoint=self._name)
             return False
 
@@ -78,7 +79,7 @@ def _memberships(given: Any, where: str) -> tuple[Membership, ...]:
     """Return the alternatives: Gramex takes one mapping, or a list of them."""
     alternatives = given if isinstance(given, list) else [given]
     if not alternatives or not all(isinstance(entry, dict) and entry for entry in alternatives):
-        raise Misconfigured(f"{where} is not of the form `attribute: value or list of values`")
+        raise Misconfigured(f"{where}: expected `attribute: value` or `attribute: [values]`")
     return tuple(
         {str(key): _values(value, f"{where}: {key}") for key, value in entry.items()}
         for entry in alternatives
@@ -89,7 +90,7 @@ def _values(value: object, where: str) -> tuple[Any, ...]:
     values = value if isinstance(value, list) else [value]
     for entry in values:
         if not isinstance(entry, str | int | float | bool):
-            raise Misconfigured(f"{where}: {entry!r} is not text, a number, true or false")
+            raise Misconfigured(f"{where}: expected text, a number, true or false, got {entry!r}")
     return tuple(values)
 
 
@@ -97,19 +98,19 @@ def _condition(given: object, where: str, folder: Path) -> Expression:
     if isinstance(given, dict) and set(given) == {"function"}:  # Gramex's long form
         given = given["function"]
     if not isinstance(given, str):
-        raise Misconfigured(f"{where} is not an expression")
+        raise Misconfigured(f"{where}: expected a Python expression, got {given!r}")
     try:
         return compile_expression(given, OPEN_NAMES, folder=folder)
     except Misconfigured as error:
         raise Misconfigured(f"{where}: {error}") from error
 
 
-def _has(user: User, membership: Membership) -> bool:
+def _is_member(user: User, membership: Membership) -> bool:
     return all(_matches(_attribute(user, key), values) for key, values in membership.items())
 
 
 def _attribute(user: User, key: str) -> Any:
-    """Return an attribute; dots lead into it, unless it has that very name, as claims may."""
+    """Return an attribute; dots name a part of it, unless a claim has that whole name."""
     if (value := user.get(key)) is not None:
         return value
     first, *path = key.split(".")
@@ -125,5 +126,5 @@ def _matches(attribute: Any, values: tuple[Any, ...]) -> bool:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Python's True equals 1; a level of 1 is no flag."""
+    """Compare by type as well: in Python True equals 1, but a level of 1 is not a flag."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

@@ -1,8 +1,8 @@
-"""Sessions: an encrypted cookie gives each browser an id that stays.
+"""Sessions: an encrypted cookie gives each browser a lasting id.
 
-The cookie goes out with the first answer of any kind. aiohttp-session's own middleware saves it
-only into plain responses, never into a WebSocket's upgrade or a stream, whose headers are sent
-before the handler returns; so it is saved here when headers are about to be sent.
+The cookie is sent with the first answer of any kind. The middleware of aiohttp-session adds it only
+to plain responses, never to a WebSocket upgrade or a stream, whose headers are sent before the
+handler returns. This module adds it when headers are about to be sent.
 """
 
 import os
@@ -29,29 +29,29 @@ KEY_FILE = "session.key"
 Saver = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 StorageOf = Callable[[web.Request], EncryptedCookieStorage]
 NAME = "eventhub"
-"""Of the cookie, where the configuration has none."""
+"""Default name of the cookie."""
 _SESSION = web.RequestKey("session", CookieSession)
-_CAME = web.RequestKey("came", bool)
-"""The request had the session's cookie."""
+_HAD_COOKIE = web.RequestKey("had_cookie", bool)
+"""Whether the request came with a valid cookie of the session."""
 _SALT = b"eventhub session cookie"
-"""Fixed, so that all gateways with one secret read each other's cookies."""
+"""Fixed, so that all gateways with the same secret read each other's cookies."""
 
 
 def setup_sessions(
     app: web.Application, session: Session, folder: Path, proxies: Proxies = NO_PROXIES
 ) -> None:
-    """Give every client of an application a session with an `id`.
+    """Add a session with an `id` to every request of an application.
 
     Args:
-        app: not yet started; `session_of` works in its handlers from then on.
-        session: what the configuration says about the cookie.
-        folder: where the key is kept if the configuration has no secret.
-        proxies: whose word is taken for a client's address.
+        app: not yet started; afterwards `session_of` works in its handlers.
+        session: the configuration of the cookie.
+        folder: where the secret is stored if the configuration has none.
+        proxies: the proxies that are trusted for a client's address and scheme.
 
     Raises:
-        Misconfigured: the secret is empty, or the kept key cannot be read or made.
+        Misconfigured: the secret is empty, or the stored one cannot be read or made.
     """
-    text = kept_secret(folder / KEY_FILE) if session.secret is None else session.secret
+    text = load_secret(folder / KEY_FILE) if session.secret is None else session.secret
     key = cookie_key(text)
     storages = {is_secure: _storage(key, session, is_secure) for is_secure in (False, True)}
 
@@ -64,9 +64,9 @@ def setup_sessions(
 
 
 def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieStorage:
-    """Return what reads and writes the cookie of requests by TLS, or of others.
+    """Return what reads and writes the cookie of requests by TLS, or by plain HTTP.
 
-    Browsers take a `__Host-` cookie from no other host and no plain HTTP (RFC 6265bis).
+    Browsers accept a `__Host-` cookie from this host only, and by HTTPS only (RFC 6265bis).
     """
     default = f"__Host-{NAME}" if is_secure else NAME
     return _Storage(
@@ -80,17 +80,17 @@ def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieSt
 
 
 def session_of(request: web.Request) -> CookieSession:
-    """Return the session of a request; what is put in it before headers are sent is kept."""
+    """Return the session of a request. Changes are stored until the headers are sent."""
     return request[_SESSION]
 
 
 def session_owner(request: web.Request) -> Owner:
-    """Return whose keys those of a client are that nobody is logged in on.
+    """Return the owner of the idempotency keys of a client without a login.
 
-    Without the cookie it may never come with one, as curl does not.
+    A client that sends no cookie may never send one: curl does not.
     """
     session = session_of(request)
-    if not request[_CAME]:
+    if not request[_HAD_COOKIE]:
         return NOBODY
     age = wall_clock() - session.get("born", session.created)
     return Owner(session=str(session["id"]), is_new=age < WINDOW.total_seconds())
@@ -101,30 +101,31 @@ def end_of(session: CookieSession, config: Session) -> float:
     return float(session.get("born", session.created)) + config.max_life
 
 
-def logged_in(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the attributes of the user that a session is logged in as, if it is."""
+def user_attributes(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the attributes of the user of a session; None without a login."""
     user = session.get("user")
     return user if isinstance(user, dict) else None
 
 
 def cookie_key(secret: str) -> bytes:
-    """Return the 32-byte key of the cookies that a secret, any text, stands for.
+    """Derive the 32-byte key of the cookies from a secret, which may be any text.
 
-    By scrypt, 40 ms once: every client holds a ciphertext of its own to try guesses on.
+    The derivation is scrypt, which takes 40 ms once, because every client holds a ciphertext on
+    which it can try guesses.
 
     Raises:
-        Misconfigured: the secret is empty, as of a variable that is not set.
+        Misconfigured: the secret is empty, for example because a variable is not set.
     """
     if not secret.strip():
-        raise Misconfigured("auth: session: secret is empty")
+        raise Misconfigured("auth: session: secret is empty: set it, or leave it out")
     return Scrypt(salt=_SALT, length=32, n=2**14, r=8, p=1).derive(secret.encode())
 
 
-def kept_secret(path: Path) -> str:
-    """Return the secret in a file; the first of several processes to come makes it.
+def load_secret(path: Path) -> str:
+    """Return the secret in a file; the first process that finds no file makes it.
 
     Raises:
-        Misconfigured: it cannot be read or made, or is empty.
+        Misconfigured: the file cannot be read or made, or is empty.
     """
     try:
         if not path.exists():
@@ -139,7 +140,7 @@ def kept_secret(path: Path) -> str:
 
 class _Storage(EncryptedCookieStorage):
     def load_cookie(self, request: web.Request) -> str | None:
-        """Leave out what is not ASCII: Fernet fails on it instead of refusing it."""
+        """Ignore a cookie that is not ASCII: Fernet would fail instead of refusing it."""
         cookie = super().load_cookie(request)
         return cookie if cookie is None or cookie.isascii() else None
 
@@ -153,7 +154,7 @@ def _opener(storage_of: StorageOf, config: Session, proxies: Proxies) -> Middlew
             note_cookie(request, proxies)
         if "id" in session and wall_clock() > end_of(session, config):
             session.invalidate()
-        request[_CAME] = "id" in session
+        request[_HAD_COOKIE] = "id" in session
         if "id" not in session or _is_half_spent(session):
             session["born"] = session.get("born", session.created if "id" in session else _now())
             session["id"] = session.get("id") or secrets.token_urlsafe(16)
@@ -164,7 +165,7 @@ def _opener(storage_of: StorageOf, config: Session, proxies: Proxies) -> Middlew
 
 
 def _is_half_spent(session: CookieSession) -> bool:
-    """Renewed here, a session in use goes on; the cookie is not sent with every answer."""
+    """Renewing here keeps a session in use alive without a cookie in every answer."""
     age = wall_clock() - session.created
     return session.max_age is not None and age > session.max_age / 2
 
@@ -180,7 +181,7 @@ def _saver(storage_of: StorageOf) -> Saver:
             return
         storage = storage_of(request)
         await storage.save_session(request, response, session)
-        # aiohttp has made headers of `response.cookies` before it sends this signal.
+        # aiohttp turned `response.cookies` into headers before it sent this signal.
         morsel = response.cookies[storage.cookie_name]
         response.headers.add("Set-Cookie", morsel.OutputString())
 
@@ -188,7 +189,7 @@ def _saver(storage_of: StorageOf) -> Saver:
 
 
 def _make_secret(path: Path) -> None:
-    """Write a random secret that only this user can read, whole or not at all."""
+    """Write a random secret that only this user can read, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -198,7 +199,7 @@ def _make_secret(path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(draft, path)  # unlike rename, never replaces what another process made
+            os.link(draft, path)  # unlike rename, it never replaces what another process made
         except FileExistsError:
             return
     finally:

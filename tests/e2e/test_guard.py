@@ -258,9 +258,9 @@ def test_pages_are_not_framed_unless_headers_say_so(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("server", "problem"),
     [
-        ("hosts: ['https://chat.example.org']", "hosts: 'https://chat.example.org' is not"),
-        ("hosts: [.example.org]", "is not of the form"),
-        ("hosts: []", "names no host"),
+        ("hosts: ['https://chat.example.org']", "got 'https://chat.example.org'"),
+        ("hosts: [.example.org]", "hosts: expected host, host:port"),
+        ("hosts: []", "the list is empty"),
         ("admin: {token: short}", "at least 16 characters"),
     ],
 )

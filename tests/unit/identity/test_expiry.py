@@ -1,4 +1,4 @@
-"""A login's end is noticed by one timer, which goes with its connection."""
+"""One timer ends a connection with its login."""
 
 import asyncio
 
@@ -8,8 +8,8 @@ from eventhub.errors import Expired
 from eventhub.identity.expiry import Expiry, wall_clock, while_valid
 
 
-async def calls_within(seconds: float) -> list[str]:
-    """Return what is called until a login of so many seconds ends."""
+async def calls_of(seconds: float) -> list[str]:
+    """Return the calls before the end of a login that ends in some seconds."""
     calls: list[str] = []
     ended = asyncio.Event()
     Expiry(wall_clock() + seconds, lambda: calls.append("warn"), ended.set)
@@ -18,19 +18,19 @@ async def calls_within(seconds: float) -> list[str]:
     return calls
 
 
-async def test_what_ends_soon_is_warned_at_once() -> None:
-    assert await calls_within(0.2) == ["warn"]
+async def test_a_login_that_ends_soon_is_warned_at_once() -> None:
+    assert await calls_of(0.2) == ["warn"]
 
 
-async def test_what_is_over_is_not_warned() -> None:
-    assert await calls_within(-5) == []
+async def test_a_login_that_has_ended_gets_no_warning() -> None:
+    assert await calls_of(-5) == []
 
 
-async def test_a_cancelled_one_calls_nobody() -> None:
+async def test_a_cancelled_timer_calls_nothing() -> None:
     calls: list[str] = []
     watched = Expiry(wall_clock() + 0.05, lambda: None, lambda: calls.append("end"))
     watched.cancel()
-    await asyncio.sleep(0.2)
+    assert await calls_of(0.1) == ["warn"]  # which is longer
     assert calls == []
 
 

@@ -47,13 +47,13 @@ RSA_PEM = pem(rsa.generate_private_key(65537, 2048).public_key())
         (Jwt(secret=""), "0 bytes"),
         (Jwt(secret="short"), "5 bytes"),
         (Jwt(secret=RSA_PEM), "asymmetric key"),
-        (Jwt(secret=SECRET, algorithms=["none"]), "none is not for this key"),
-        (Jwt(secret=SECRET, algorithms=["RS256"]), "RS256 is not for this key"),
-        (Jwt(public_key=RSA_PEM, algorithms=["RS256", "HS256"]), "HS256 is not for this key"),
+        (Jwt(secret=SECRET, algorithms=["none"]), "does not support none"),
+        (Jwt(secret=SECRET, algorithms=["RS256"]), "does not support RS256"),
+        (Jwt(public_key=RSA_PEM, algorithms=["RS256", "HS256"]), "does not support HS256"),
         (Jwt(public_key="nonsense"), "not a PEM public key"),
         (Jwt(jwks="/no/such/file"), "No such file"),
-        (Jwt(jwks="http://login.example.org/keys"), "only https"),
-        (Jwt(jwks="ftp://127.0.0.1/keys"), "only https"),
+        (Jwt(jwks="http://login.example.org/keys"), "use https"),
+        (Jwt(jwks="ftp://127.0.0.1/keys"), "use https"),
     ],
 )
 def test_keys_that_protect_nothing_stop_the_hub(config: Jwt, why: str) -> None:
@@ -65,7 +65,7 @@ def test_keys_that_protect_nothing_stop_the_hub(config: Jwt, why: str) -> None:
     "text",
     ["", "[]", '{"keys": 5}', '{"keys": []}', '{"keys": [5]}', '{"keys": [{"kty": "new"}]}'],
 )
-def test_a_file_without_keys_stops_the_hub(text: str, tmp_path: Path) -> None:
+def test_a_key_set_without_keys_stops_the_hub(text: str, tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text(text)
     with pytest.raises(Misconfigured, match="auth: jwt: jwks"):

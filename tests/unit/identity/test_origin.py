@@ -19,7 +19,7 @@ from eventhub.identity.origin import Origin, check_origins
         ("http://[::1]:8080", "[::1]:8080"),
     ],
 )
-def test_own_pages_are_known_by_host_and_port(origin: str, host: str) -> None:
+def test_own_pages_are_recognised_by_host_and_port(origin: str, host: str) -> None:
     parsed = Origin.parse(origin)
     assert parsed is not None
     assert parsed.is_host(host)
@@ -39,7 +39,7 @@ def test_own_pages_are_known_by_host_and_port(origin: str, host: str) -> None:
         ("http://h", "h, evil"),
     ],
 )
-def test_other_pages_are_told_from_own_ones(origin: str, host: str) -> None:
+def test_pages_of_other_hosts_are_not_recognised(origin: str, host: str) -> None:
     parsed = Origin.parse(origin)
     assert parsed is not None
     assert not parsed.is_host(host)
@@ -59,7 +59,7 @@ def test_other_pages_are_told_from_own_ones(origin: str, host: str) -> None:
         "//h",
     ],
 )
-def test_what_is_no_origin_is_none(text: str) -> None:
+def test_text_that_is_no_origin_is_not_parsed(text: str) -> None:
     assert Origin.parse(text) is None
 
 

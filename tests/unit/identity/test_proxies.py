@@ -1,12 +1,56 @@
-"""Only the proxies that the configuration trusts are believed."""
+"""Only the proxies that the configuration trusts can say who a client is."""
 
 import pytest
+from multidict import CIMultiDict
 
 from eventhub.config import Auth, Proxy
 from eventhub.errors import Misconfigured
 from eventhub.identity.authenticator import Authenticator
+from eventhub.identity.proxies import MAX_TEXT, NO_PROXIES, Proxies, client_of, forwarded
+from tests.unit.identity.incoming import request
+
+OURS = Proxies(["10.0.0.0/8", "fd00::/8"])
 
 
-def test_a_trusted_address_that_is_none_stops_the_hub() -> None:
+@pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "fd00::1%eth0"])
+def test_an_address_of_a_trusted_network_is_trusted_in_every_spelling(address: str) -> None:
+    assert OURS.trusts(address)
+    assert OURS.sent(request(peer=(address, 1)))
+
+
+@pytest.mark.parametrize("peer", [("11.0.0.1", 1), ("fe80::1%eth0", 1, 0, 2), None, "socket.path"])
+def test_a_foreign_or_unknown_address_is_not_trusted(peer: object) -> None:
+    assert not OURS.sent(request(peer=peer))
+
+
+def test_a_trusted_entry_that_is_no_address_stops_the_hub() -> None:
     with pytest.raises(Misconfigured, match=r"auth: proxy: trusted: .*nginx"):
         Authenticator(Auth(proxy=Proxy(header="X-User", trusted=["nginx"])))
+
+
+def test_only_the_entry_that_the_proxy_appended_is_read() -> None:
+    """A client can send the header as well, and the proxy may keep what it sent."""
+    headers = CIMultiDict([("X-Forwarded-Host", "a, b"), ("X-Forwarded-Host", "evil, hub ")])
+    assert forwarded(request(peer=("10.0.0.1", 1), headers=headers), "X-Forwarded-Host", OURS) == (
+        "hub"
+    )
+    for stranger in (request(headers=headers), request(peer=("10.0.0.1", 1))):
+        assert forwarded(stranger, "X-Forwarded-Host", OURS) is None
+
+
+def test_the_scheme_of_a_trusted_proxy_counts_more_than_that_of_its_connection() -> None:
+    headers = {"X-Forwarded-Proto": "http, WSS"}
+    assert OURS.by_tls(request(peer=("10.0.0.1", 1), headers=headers))
+    assert not OURS.by_tls(request(headers=headers))
+    assert not OURS.by_tls(
+        request(peer=("10.0.0.1", 1), by_tls=True, headers={"X-Forwarded-Proto": "http"})
+    )
+    assert NO_PROXIES.by_tls(request(by_tls=True))
+
+
+def test_the_address_of_a_client_is_the_last_one_that_a_trusted_proxy_names() -> None:
+    headers = {"X-Forwarded-For": "1.2.3.4, 5.6.7.8"}
+    assert client_of(request(peer=("10.0.0.1", 1), headers=headers), OURS) == "5.6.7.8"
+    assert client_of(request(headers=headers), OURS) == "127.0.0.1"
+    endless = request(peer=("10.0.0.1", 1), headers={"X-Forwarded-For": "x" * 9999})
+    assert len(client_of(endless, OURS)) == MAX_TEXT

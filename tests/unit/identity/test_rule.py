@@ -1,4 +1,4 @@
-"""What `auth:` of an endpoint says is understood in full at start, or the hub does not start."""
+"""A rule grants access to its users alone, and one that is not valid stops the hub."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ def rule(auth: Any, folder: Path) -> Rule:
 
 
 async def verdict(auth: Any, user: dict[str, Any] | None, folder: Path, **args: list[str]) -> str:
-    """What becomes of a user at an endpoint: `ok` or the code of the error."""
+    """Return the answer to a user of an endpoint: `ok` or the code of the error."""
     handler = Handler(
         current_user=None if user is None else User(user), session={"id": "s"}, args=args
     )
@@ -38,7 +38,7 @@ async def verdict(auth: Any, user: dict[str, Any] | None, folder: Path, **args: 
         ({"membership": {"id": "ann"}}, "unauthorized", "ok"),
     ],
 )
-async def test_any_auth_asks_for_a_login(
+async def test_any_rule_requires_a_login(
     auth: Any, anonymous: str, logged_in: str, tmp_path: Path
 ) -> None:
     assert await verdict(auth, None, tmp_path) == anonymous
@@ -72,7 +72,7 @@ ANN = {
         [{"role": "guest"}, {"teams": "blue"}],
     ],
 )
-async def test_members_pass(membership: Any, tmp_path: Path) -> None:
+async def test_members_have_access(membership: Any, tmp_path: Path) -> None:
     assert await verdict({"membership": membership}, ANN, tmp_path) == "ok"
 
 
@@ -95,7 +95,7 @@ async def test_members_pass(membership: Any, tmp_path: Path) -> None:
         [{"role": "guest"}, {"teams": "green"}],
     ],
 )
-async def test_others_do_not(membership: Any, tmp_path: Path) -> None:
+async def test_users_without_membership_are_forbidden(membership: Any, tmp_path: Path) -> None:
     assert await verdict({"membership": membership}, ANN, tmp_path) == "forbidden"
 
 
@@ -113,7 +113,7 @@ async def test_others_do_not(membership: Any, tmp_path: Path) -> None:
         ("None", "forbidden"),
     ],
 )
-async def test_only_a_condition_that_holds_lets_pass(
+async def test_only_a_condition_that_holds_grants_access(
     condition: Any, expected: str, tmp_path: Path
 ) -> None:
     (tmp_path / "rules.py").write_text("async def later(handler):\n    return True\n")
@@ -143,6 +143,6 @@ async def test_membership_and_condition_must_both_hold(tmp_path: Path) -> None:
         ({"condition": {"function": "True", "args": []}}, "condition"),
     ],
 )
-def test_a_rule_that_is_not_understood_stops_the_hub(auth: Any, named: str, tmp_path: Path) -> None:
+def test_a_rule_that_is_not_valid_stops_the_hub(auth: Any, named: str, tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=f"url: chat: auth.*{named}"):
         rule(auth, tmp_path)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from eventhub.config import Session
 from eventhub.errors import Misconfigured
-from eventhub.identity.sessions import KEY_FILE, cookie_key, kept_secret, setup_sessions
+from eventhub.identity.sessions import KEY_FILE, cookie_key, load_secret, setup_sessions
 
 
 def test_an_empty_secret_stops_the_hub() -> None:
@@ -29,7 +29,7 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
 
     def start(path: Path) -> str:
         together.wait()
-        return kept_secret(path)
+        return load_secret(path)
 
     with ThreadPoolExecutor(8) as pool:
         for attempt in range(20):
