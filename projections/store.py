@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 import duckdb
 import structlog
 
+from eventhub import deadlines
 from eventhub.channel import Channel
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.event import Sealed
@@ -37,7 +38,6 @@ MEMORY_BYTES = 4 << 30
 """What DuckDB holds in memory at the most, however large the machine; on one with less than 5 GiB
 it is DuckDB's own limit, 80 %. Beyond it lets go of what is in the file."""
 READER_THREADS = 6
-CLOSE_SECONDS = 10.0
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     # What an analyst's query could reach beyond the tables.
@@ -105,7 +105,7 @@ class Store:
         except duckdb.Error as error:
             raise Misconfigured(f"{self.path}: {error}") from error
 
-    async def close(self, deadline_seconds: float = CLOSE_SECONDS) -> None:
+    async def close(self, deadline_seconds: float = deadlines.TABLES_SECONDS) -> None:
         """Fold what is stored, checkpoint, and close the file.
 
         Past the deadline what runs is interrupted. Nothing is lost by that: the history is

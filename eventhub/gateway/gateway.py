@@ -6,6 +6,7 @@ from contextlib import closing
 
 from aiohttp import web
 
+from eventhub import deadlines
 from eventhub.background import Background, background
 from eventhub.channel import Endpoint
 from eventhub.config import Config
@@ -30,9 +31,6 @@ from eventhub.identity.rule import Rule
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.snapshots import Snapshots
-
-CLOSE_SECONDS = 5.0
-"""How long the HTTP server waits for requests under way, after the connections were told."""
 
 
 class Gateway:
@@ -128,7 +126,7 @@ class Gateway:
         server = self._config.server
         add_guard(self._app, server, self._authenticator.proxies)
         add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
-        runner = Runner(self._app, shutdown_timeout=CLOSE_SECONDS)
+        runner = Runner(self._app, shutdown_timeout=deadlines.REQUESTS_SECONDS)
         await runner.setup()
         self._arrivals = Arrivals(
             runner.connection,

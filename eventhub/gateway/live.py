@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from aiohttp import HttpVersion11, web
 
-from eventhub import metrics
+from eventhub import deadlines, metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.delivery.start import Coming, coming, start_of
@@ -27,9 +27,6 @@ from eventhub.gateway.websocket import WebSocketConnection
 from eventhub.identity.expiry import Expiry
 
 logger = structlog.get_logger(__name__)
-
-CLOSE_SECONDS = 3.0
-"""How long a client that is behind may take to receive the close frame of a hub that stops."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +61,7 @@ class _Session:
         """Send nothing more, answer what the client sent before, and close."""
         self.subscriber.stop()
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
                 if self.inbox is not None:
                     await self.inbox.empty()
                 await self.connection.fail(Expired())
@@ -81,7 +78,7 @@ class _Session:
     async def stop(self) -> None:
         """Answer what was sent, and close; the client connects again."""
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
                 if self.inbox is not None:
                     await self.inbox.empty()
                 await self.connection.close(Close.RESTART)

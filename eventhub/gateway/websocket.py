@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_websocket import WSMsgType
 
+from eventhub import deadlines
 from eventhub.config import Server
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
@@ -26,8 +27,6 @@ from eventhub.gateway.turns import IsOver, Turns, Work
 
 logger = structlog.get_logger(__name__)
 
-CLOSE_SECONDS = 5.0
-"""How long a client may take to answer a close frame."""
 NORMAL = 1000
 """The close code of a client that is done (RFC 6455 section 7.4.1)."""
 MAX_REFUSED_BYTES = 64 << 10
@@ -150,14 +149,14 @@ class WebSocketConnection(Connection):
         await self.close(close_code_of(error))
 
     async def close(self, code: Close) -> None:
-        """Close with a code; return when the client has answered, after `CLOSE_SECONDS` at most."""
+        """Close with a code; return when the client has answered, or after a deadline."""
         self.push(protocol.close_frame(code, code.name.lower()))
         self.shut()
         self._ended = self._ended or asyncio.Event()
         self.listen(on=True)
         self._place.enter()
         with suppress(TimeoutError):  # the client does not even take the close frame
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(deadlines.CLOSE_FRAME_SECONDS):
                 await self._ended.wait()
         self.close_after(b"")
 

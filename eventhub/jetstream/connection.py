@@ -21,13 +21,13 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 
+from eventhub import deadlines
 from eventhub.background import background
 from eventhub.errors import EventHubError, Misconfigured, Unavailable
 from eventhub.jetstream.parser import BatchParser, Handler, Message, subscription_number
 from eventhub.metrics import BROKER_CONNECTED
 
 DIAL_SECONDS = 5.0  # one connection with its handshake; usually 2 ms
-CLOSE_SECONDS = 2.0
 DRAIN_SECONDS = 1.0  # one round trip; usually 0.2 ms
 PING_SECONDS = 1  # a stopped server is noticed after three of them
 RECONNECT_SECONDS = 0.05  # between two attempts; a restart takes 50 ms
@@ -370,7 +370,7 @@ class Connection:
 
     async def _close(self, client: Client) -> None:
         with suppress(*_AWAY):
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(deadlines.BROKER_SECONDS):
                 await client.close()
 
     async def _watch(self) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from eventhub import deadlines
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
-from eventhub.gateway import gateway as gateway_module
-from eventhub.gateway import live as live_module
 from eventhub.gateway.gateway import Gateway
 from eventhub.memory import MemoryStream
 from tests.builders import channel
@@ -26,8 +25,8 @@ HANDSHAKE = (
 async def test_one_who_takes_nothing_delays_nobody(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(live_module, "CLOSE_SECONDS", 0.3)
-    monkeypatch.setattr(gateway_module, "CLOSE_SECONDS", 0.3)
+    monkeypatch.setattr(deadlines, "CONNECTION_SECONDS", 0.3)
+    monkeypatch.setattr(deadlines, "REQUESTS_SECONDS", 0.3)
     endpoint = MessageEndpoint(name="chat", pattern="/chat", table="chat")
     config = Config(
         path=tmp_path / "eventhub.yaml",
