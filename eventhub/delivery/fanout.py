@@ -1,11 +1,11 @@
-"""Fan-out: everyone who is up to date with a channel.
+"""Fan-out: writes new events to all subscribers that are up to date with a channel.
 
-Subscribers that want the same frames in the same form are one group: an event is decided and
-encoded once for the group, and the bytes are written to each socket. One turn of the loop makes
-at most one write for each connection. A subscriber whose socket is full leaves its group and is
-nothing but a position until it has caught up; nothing is ever queued for it here.
+Subscribers that want the same frames in the same form are one group: an event is decided on and
+encoded once for the group, and the same bytes are written to each socket. One turn of the loop
+makes at most one write for each connection. A subscriber whose socket is full leaves its group and
+is only a position until it has caught up; nothing is ever queued for it here.
 
-Attaching happens without an await between the check and the act, so that a subscriber at
+Attaching happens without an `await` between the check and the act, so that a subscriber at
 position P gets everything after P, exactly once.
 """
 
@@ -20,10 +20,17 @@ from eventhub.feed import Feed
 
 
 class Fanout:
-    """One channel's subscribers."""
+    """One channel's subscribers that are up to date."""
 
     def __init__(self, feed: Feed, heartbeat: float, broadcast: Broadcast) -> None:
-        self.feed = feed
+        """Make a fan-out without subscribers.
+
+        Args:
+            feed: its head is what subscribers have to be up to date with.
+            heartbeat: seconds of silence after which a subscriber is pinged.
+            broadcast: writes to many sockets.
+        """
+        self._feed = feed
         self._broadcast = broadcast
         self._heartbeat = heartbeat
         self._groups = Groups()
@@ -36,7 +43,7 @@ class Fanout:
             for group in self._groups:
                 if group.is_quiet:
                     for member in tuple(group.members):
-                        member.beat()
+                        member.heartbeat()
                 group.is_quiet = True
 
     def publish(self, batch: list[StoredEvent]) -> None:
@@ -44,30 +51,26 @@ class Fanout:
         memo: FrameMemo = {}
         found: dict[Group, list[bytes]] = {}
         for stored in batch:
-            for group in self._groups.concerned(stored):
+            for group in self._groups.candidates(stored):
                 if frame := group.view.frame(stored, memo):
                     found.setdefault(group, []).append(frame)
         for group, frames in found.items():
-            self._push(group, frames)
+            group.is_quiet = False
+            self._delivered.inc(len(frames) * len(group.members))
+            # A subscriber whose socket does not take everything detaches itself meanwhile.
+            self._broadcast.write(group.sinks, b"".join(frames))
 
     def attach(self, member: Member) -> bool:
-        """Add a subscriber to those who are up to date, if it is: its position is the head."""
-        if member.position != self.feed.head:
+        """Add a subscriber if it is up to date, which is that its position is the head."""
+        if member.position != self._feed.head:
             return False
         self._groups.add(member)
         return True
 
     def detach(self, member: Member) -> None:
-        """Forget a subscriber; no error if it is not attached."""
+        """Remove a subscriber; no error if it is not attached."""
         self._groups.discard(member)
 
     def is_attached(self, member: Member) -> bool:
-        """Tell whether a subscriber is up to date: its position is then the feed's head."""
+        """Return whether a subscriber is up to date: its position is then the feed's head."""
         return member in self._groups
-
-    def _push(self, group: Group, frames: list[bytes]) -> None:
-        group.is_quiet = False
-        self._delivered.inc(len(frames) * len(group.members))
-        data = b"".join(frames)
-        # A subscriber whose socket does not take all of it detaches itself meanwhile.
-        self._broadcast.write(group.sinks, data)

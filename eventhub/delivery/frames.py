@@ -1,9 +1,10 @@
-"""Protocol: the bytes on the wire. Four forms of the same frames; pure functions.
+"""Frames: the bytes on the wire. Four forms of the same frames; pure functions.
 
-- bare WebSocket: one JSON object a text frame, as Gramex sent it; of control frames only `_error`;
+- bare WebSocket: one JSON object in each text frame, as Gramex sent it; the only control frame is
+  `_error`;
 - `eventhub.v1.json`: with `_seq`, `_resume`, `_ready`, `_ack`, `_tick`, `_auth`;
 - SSE (WHATWG HTML, server-sent events): the v1 frames, with the position as `id:`;
-- the answer to a poll: the v1 frames of events, a line each, without control frames.
+- the answer to a poll: the v1 frames of events, one in each line, without control frames.
 
 A frame is encoded once, and the same bytes are written to every connection that gets it
 (RFC 6455 section 5.1: frames of a server are not masked).
@@ -25,9 +26,7 @@ _ENCODE = msgspec.json.Encoder().encode
 PING = b"\x89\x00"
 """An empty ping (RFC 6455 section 5.5.2)."""
 SSE_PING = b"3\r\n:\n\n\r\n"
-"""A comment: keeps proxies from closing a silent stream."""
-
-
+"""A comment, which keeps proxies from closing a silent stream."""
 SSE_END = b"0\r\n\r\n"
 """The last chunk of a chunked body (RFC 9112 section 7.1)."""
 
@@ -42,12 +41,12 @@ class Form(Enum):
 
     @property
     def sequenced(self) -> bool:
-        """Frames carry `_seq`."""
+        """Whether frames carry `_seq`."""
         return self is not Form.BARE
 
     @property
     def controlled(self) -> bool:
-        """Control frames are sent."""
+        """Whether control frames are sent."""
         return self in (Form.V1, Form.SSE)
 
 
@@ -64,10 +63,6 @@ def _head(size: int) -> bytes:
     if size < 65536:
         return struct.pack("!BBH", 0x81, 126, size)
     return struct.pack("!BBQ", 0x81, 127, size)
-
-
-def _text_frames(payloads: list[bytes]) -> bytes:
-    return b"".join([part for payload in payloads for part in (_head(len(payload)), payload)])
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -88,14 +83,6 @@ def sse_event(payload: bytes, position: Position | None) -> bytes:
     return b"%x\r\n%s\r\n" % (len(body), body)
 
 
-def _sse_events(payloads: list[bytes]) -> bytes:
-    return b"".join([sse_event(payload, None) for payload in payloads])
-
-
-def _lines(payloads: list[bytes]) -> bytes:
-    return b"".join([payload + b"\n" for payload in payloads])
-
-
 def wire(form: Form, payload: bytes, position: Position | None) -> bytes:
     """Return a frame's JSON as the bytes of its form; only SSE carries the position."""
     if form is Form.SSE:
@@ -111,35 +98,47 @@ def encode(frame: dict[str, Any]) -> bytes:
 
 
 def rows(form: Form) -> Render:
-    """Return what makes replayed rows, which are complete frames as JSON, bytes of a form."""
+    """Return a function from replayed rows, complete frames as JSON, to the bytes of a form."""
     return {Form.SSE: _sse_events, Form.POLL: _lines}.get(form, _text_frames)
 
 
+def _text_frames(payloads: list[bytes]) -> bytes:
+    return b"".join([part for payload in payloads for part in (_head(len(payload)), payload)])
+
+
+def _sse_events(payloads: list[bytes]) -> bytes:
+    return b"".join([sse_event(payload, None) for payload in payloads])
+
+
+def _lines(payloads: list[bytes]) -> bytes:
+    return b"".join([payload + b"\n" for payload in payloads])
+
+
 def ready(position: Position, *, recovered: bool) -> dict[str, Any]:
-    """The replay is over: what follows is live."""
+    """Return the frame that ends the replay: what follows is live."""
     return {"_ready": {"position": str(position), "recovered": recovered}}
 
 
 def resume(*, recovered: bool, reason: str) -> dict[str, Any]:
-    """The answer to `_since`: exactly what was missed follows, or the whole state does."""
+    """Return the answer to `_since`: what follows is what was missed, or the whole state."""
     return {"_resume": {"recovered": recovered, "reason": reason}}
 
 
 def tick(position: Position) -> dict[str, Any]:
-    """Nothing has happened for this client up to a position."""
+    """Return the frame of a silence: the client has everything up to a position."""
     return {"_tick": str(position)}
 
 
 def expiring() -> dict[str, Any]:
-    """The client's login is about to end."""
+    """Return the warning that the client's login is about to end."""
     return {"_auth": "expiring"}
 
 
 def ack(ref: Any, receipt: dict[str, object]) -> dict[str, Any]:
-    """A write is durable."""
+    """Return the receipt of a durable write."""
     return {"_ack": ref, **receipt}
 
 
 def refusal(error: EventHubError, ref: Any = None) -> dict[str, Any]:
-    """A message, or the connection, is refused."""
+    """Return the error of a refused message or connection."""
     return {"_error": error.as_dict(ref)}

@@ -1,7 +1,7 @@
-"""Groups: subscribers that are told the same, found by what an event says.
+"""Groups: subscribers with equal views, found by the values of an event.
 
 A filter such as `room=lobby` can only match rows whose room is lobby, before or after an event.
-So groups with an equality condition are found by it, and an event costs what its matches cost,
+Hence groups with an equality condition are indexed by it: an event costs what its matches cost,
 however many other rooms there are.
 """
 
@@ -24,10 +24,10 @@ class Member(Protocol):
 
     @property
     def sink(self) -> Sink:
-        """Where to write. A subscriber whose line is full detaches itself."""
+        """Where to write. A subscriber whose sink is full detaches itself."""
 
-    def beat(self) -> None:
-        """Say that all is well: nothing was told for a while."""
+    def heartbeat(self) -> None:
+        """Keep the connection open; called after a silence."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,9 +37,9 @@ class Group:
     view: View
     members: dict[Member, None] = field(default_factory=dict)
     sinks: Sinks = field(default_factory=Sinks)
-    """The way to the members, so that telling many does not look at the object of each."""
+    """The members' sinks, so that writing to many does not look at the object of each."""
     is_quiet: bool = False
-    """Nothing was told since the last heartbeat."""
+    """Nothing was written since the last heartbeat."""
 
 
 class Groups:
@@ -48,7 +48,7 @@ class Groups:
     def __init__(self) -> None:
         self._all: dict[Hashable, Group] = {}
         self._by_value: dict[Hashable, dict[Any, dict[Group, None]]] = {}
-        """Place to value to the groups that ask for it; dictionaries keep an order."""
+        """Target of an equality, to value, to groups; dictionaries keep their order."""
         self._others: dict[Group, None] = {}
         """Groups without an equality condition: any event may concern them."""
 
@@ -60,17 +60,17 @@ class Groups:
         return group is not None and member in group.members
 
     def add(self, member: Member) -> None:
-        """Add a subscriber to its group, which begins with the first."""
+        """Add a subscriber to its group, which is made for the first."""
         group = self._all.get(member.view.key)
         if group is None:
             group = self._all[member.view.key] = Group(member.view)
-            for place in self._places(group.view.query.filter):
-                place[group] = None
+            for bucket in self._buckets(group.view.query.filter):
+                bucket[group] = None
         group.members[member] = None
         group.sinks.add(member.sink)
 
     def discard(self, member: Member) -> None:
-        """Take a subscriber from its group, which ends with the last; no error if it has none."""
+        """Remove a subscriber, and its group with the last one; no error if it has none."""
         group = self._all.get(member.view.key)
         if group is None:
             return
@@ -78,45 +78,40 @@ class Groups:
         group.sinks.discard(member.sink)
         if not group.members:
             del self._all[member.view.key]
-            for place in self._places(group.view.query.filter):
-                place.pop(group, None)
+            for bucket in self._buckets(group.view.query.filter):
+                bucket.pop(group, None)
             self._forget_empty(group.view.query.filter)
 
-    def concerned(self, stored: StoredEvent) -> Iterator[Group]:
+    def candidates(self, stored: StoredEvent) -> Iterator[Group]:
         """Iterate over the groups that an event may concern, each once."""
         yield from self._others
         found: dict[Group, None] = {}
-        for column, by_value in self._by_value.items():
-            for value in _values(stored, column):
+        rows = [row for row in (stored.before, stored.event.row) if row is not None]
+        for target, by_value in self._by_value.items():
+            for value in {value_at(row, target) for row in rows} - {None}:
                 found |= by_value.get(value, {})
         yield from found
 
-    def _places(self, asked: Filter) -> list[dict[Group, None]]:
-        """Return where the group of a filter is kept: with its most selective equality."""
-        column = _indexed(asked)
-        if column is None:
+    def _buckets(self, asked: Filter) -> list[dict[Group, None]]:
+        """Return where the group of a filter is kept: by its most selective equality."""
+        target = _indexed(asked)
+        if target is None:
             return [self._others]
-        by_value = self._by_value.setdefault(column, {})
-        return [by_value.setdefault(value, {}) for value in asked.equalities[column]]
+        by_value = self._by_value.setdefault(target, {})
+        return [by_value.setdefault(value, {}) for value in asked.equalities[target]]
 
     def _forget_empty(self, asked: Filter) -> None:
-        column = _indexed(asked)
-        if column is not None:
-            by_value = self._by_value[column]
-            for value in asked.equalities[column]:
+        target = _indexed(asked)
+        if target is not None:
+            by_value = self._by_value[target]
+            for value in asked.equalities[target]:
                 if not by_value[value]:
                     del by_value[value]
             if not by_value:
-                del self._by_value[column]
+                del self._by_value[target]
 
 
 def _indexed(asked: Filter) -> Hashable | None:
-    """Return the place with an equality of the fewest values, if there is one."""
+    """Return the target of the equality with the fewest values, if there is one."""
     equalities = asked.equalities
     return min(equalities, key=lambda name: len(equalities[name])) if equalities else None
-
-
-def _values(stored: StoredEvent, place: Hashable) -> set[Any]:
-    """Return what was at a place before and after an event."""
-    rows = (stored.before, stored.event.row)
-    return {value_at(row, place) for row in rows if row is not None} - {None}

@@ -1,11 +1,11 @@
-"""AIO: the same bytes to many sockets with one system call of Linux, io_submit(2).
+"""Io_submit: the same bytes to many sockets with one system call of Linux, io_submit(2).
 
 The kernel makes the writes one after the other, each as far as its socket takes it, before the call
-returns: a socket that does not block is never waited for. So nothing here is asynchronous; there is
-one way into the kernel and back in place of hundreds.
+returns: it never waits for a non-blocking socket. So nothing here is asynchronous; there is one way
+into the kernel and back instead of hundreds.
 
-No function of the C library makes these calls: their numbers are those of the kernel's tables, the
-structures those of its linux/aio_abi.h, for machines of 64 bits.
+The C library has no functions for these calls. Their numbers are those of the kernel's tables, and
+the structures those of its linux/aio_abi.h, for 64-bit machines.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 MAX_WRITES: Final = 512
-"""Of one call: room that the kernel keeps. `fs.aio-max-nr` bounds that of all processes."""
+"""Of one call, for which the kernel reserves memory; `fs.aio-max-nr` bounds all processes."""
 
 
 class _Calls(NamedTuple):
@@ -31,9 +31,9 @@ class _Calls(NamedTuple):
 _CALLS: Final = {"x86_64": _Calls(206, 207, 209, 208), "aarch64": _Calls(0, 1, 2, 4)}
 _PWRITEV: Final = 8
 _EVENT: Final = 4
-"""Numbers in a `struct io_event`: data, address of the block, result, and a second one."""
+"""Numbers in a `struct io_event`: data, address of the block, result, second result."""
 
-# With the interpreter held: another thread that takes it meanwhile gives it back after 5 ms.
+# PyDLL keeps the interpreter lock: a thread that took it meanwhile would return it after 5 ms.
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _syscall.argtypes = (ctypes.c_long,) * 6
 _syscall.restype = ctypes.c_long
@@ -65,7 +65,7 @@ class _Piece(ctypes.Structure):
 
 
 class _Blocks(dict[int, int]):
-    """Addresses of the blocks by descriptor, each made once; all write the same piece."""
+    """Addresses of blocks by descriptor, each made once; all write the same piece."""
 
     def __init__(self, piece: _Piece) -> None:
         self._piece = ctypes.addressof(piece)
@@ -79,7 +79,7 @@ class _Blocks(dict[int, int]):
 
 
 class Batch(NamedTuple):
-    """Descriptors to write to, of one `Writer`; good as long as they are open."""
+    """Descriptors that one `Writer` writes to; valid as long as they are open."""
 
     fds: tuple[int, ...]
     blocks: "array[int]"
@@ -89,7 +89,7 @@ class Writer:
     """Writes to many descriptors; for one thread.
 
     Raises:
-        OSError: the kernel has no AIO, forbids it, or has given all of it to others.
+        OSError: the kernel has no AIO, forbids it, or other processes use all of it.
     """
 
     def __init__(self) -> None:
@@ -105,19 +105,19 @@ class Writer:
         self._context = context.value
 
     def close(self) -> None:
-        """Give the kernel's room back; nothing can be written any more."""
+        """Release the kernel's memory; nothing can be written any more."""
         self._call(self._calls.destroy, self._context)
 
     def batch(self, fds: Sequence[int]) -> Batch:
-        """Get a write to descriptors ready that do not block, each named once."""
+        """Prepare a write to non-blocking descriptors, each of which is named once."""
         return Batch(tuple(fds), array("Q", map(self._blocks.__getitem__, fds)))
 
     def write(self, batch: Batch, data: bytes) -> list[tuple[int, int]]:
-        """Write.
+        """Write the same bytes to every descriptor of a batch.
 
         Returns:
-            The descriptors that did not take all of it, for whatever reason, with the bytes that
-            they took.
+            The descriptors that did not take all bytes, for whatever reason, and how many they
+            took.
         """
         self._piece.base, self._piece.size = data, len(data)
         left: list[tuple[int, int]] = []
@@ -131,12 +131,12 @@ class Writer:
         where = batch.blocks.buffer_info()[0] + batch.blocks.itemsize * begin
         try:
             made = self._call(self._calls.submit, self._context, len(fds), where)
-        except OSError:  # of the first; if it is of another, those before it are made
+        except OSError:  # of the first write; an error of a later one only ends the list before it
             made = 0
         left = [(fd, 0) for fd in fds[made:]]
         if made:
             where, _ = self._events.buffer_info()
-            self._call(self._calls.getevents, self._context, made, made, where)  # they are there
+            self._call(self._calls.getevents, self._context, made, made, where)  # they are complete
             results = self._events[2 : _EVENT * made : _EVENT]
             if results.count(size) < made:
                 answers = zip(self._events[: _EVENT * made : _EVENT], results, strict=True)

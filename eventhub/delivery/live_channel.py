@@ -14,7 +14,7 @@ from eventhub.slots import Slots
 from eventhub.snapshots import Snapshots
 
 MAX_LOG_READERS = 4
-"""Slow subscribers that read the log at once: each further consumer slows the broker's writes."""
+"""Slow subscribers that read the log at once; each consumer slows down the broker's writes."""
 MAX_SEARCHES = 2
 """Concurrent searches for the last events. They take longer, so resuming does not wait for them."""
 
@@ -23,7 +23,7 @@ class LiveChannel:
     """One channel's feed, and everything that works from it.
 
     The feed hands each batch to the row cache, then to the receipts, then to the fan-out. So the
-    caches are fresh before a frame goes out: a client that answers a frame at once is judged by
+    caches are fresh before a frame goes out: a client that answers a frame at once is answered from
     the row that the frame shows.
     """
 

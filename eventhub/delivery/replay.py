@@ -1,8 +1,8 @@
-"""Replay: snapshots of one channel that are shared by the readers who ask for the same.
+"""Replay: snapshots of one channel, shared by the readers that ask for the same rows.
 
-Whoever comes while a replay is being read, or just after, reads it from its first byte if it is
-still of today's rows, or is with new rows after its last: so it has all that was acknowledged
-before it came, as rows. Fifty clients that reconnect at once cost DuckDB one snapshot (ADR-19).
+A client that comes while a replay is being read, or just after, reads it from its first byte if it
+is still current, or becomes current with new rows appended. So it gets as rows everything that was
+acknowledged before it came. Fifty clients that reconnect at once cost DuckDB one snapshot (ADR-19).
 """
 
 import asyncio
@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from eventhub.background import Background
-from eventhub.delivery import frames as protocol
+from eventhub.delivery import frames
 from eventhub.delivery.fold import Fold
-from eventhub.delivery.frames import Form
 from eventhub.delivery.view import View
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
@@ -23,18 +22,18 @@ from eventhub.filters.query import Query
 from eventhub.snapshots import Render, Snapshot, Snapshots
 
 JOINABLE_SECONDS = 1.0
-"""A replay that nobody reads may be joined this long after its last row was produced."""
+"""A replay without readers may be joined this long after its last row was produced."""
 MAX_UNREAD = 100
 MAX_UNREAD_BYTES = 64 << 20
-"""Of replays that nobody reads, and somebody may still join; others end with their last reader."""
+"""Bounds of the replays that are kept without readers; others end with their last reader."""
 MAX_FOLDED = 1000
-"""Events after a snapshot that are folded for who joins it; with more a new one is as cheap."""
+"""Events that are folded into a snapshot for a client; with more, a new one costs no more."""
 OPEN_SECONDS = 60.0
-"""DuckDB has sorted any table and given the first rows by then, or has hung."""
+"""By then DuckDB has sorted any table and returned the first rows, or it hangs."""
 
 
 class RowFormat(NamedTuple):
-    """What rows are made of for their readers."""
+    """How rows become bytes for their readers."""
 
     name: str
     """Equal for equal bytes."""
@@ -42,33 +41,28 @@ class RowFormat(NamedTuple):
     sequenced: bool
 
 
-def frames_format(form: Form) -> RowFormat:
-    """Return the row_format of rows that are frames."""
-    return RowFormat(form.value, protocol.rows(form), form.sequenced)
-
-
 class Key(NamedTuple):
-    """Readers of one replay ask for the same."""
+    """What the readers of one replay have in common."""
 
-    name: str
+    format_name: str
     query: Query
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class CurrentRows:
     """The rows of a view as one reader gets them, at `sequence`."""
 
     sequence: int
-    _rows: AsyncIterator[bytes]
-    _added: bytes
+    _snapshot: AsyncIterator[bytes]
+    _appended: bytes
     """Rows that are newer than the snapshot."""
 
     async def parts(self) -> AsyncIterator[bytes]:
         """Iterate over the bytes; errors as `Snapshot.reading`."""
-        async for part in self._rows:
+        async for part in self._snapshot:
             yield part
-        if self._added:
-            yield self._added
+        if self._appended:
+            yield self._appended
 
 
 class Replays:
@@ -80,44 +74,49 @@ class Replays:
         self._tasks = tasks
         self._open: dict[Key, _Replay] = {}
         self._kept = self._kept_bytes = 0
-        """Of those that nobody read when they were complete."""
+        """Of the complete replays without readers."""
         self._pending: dict[tuple[Key, Hashable], _Replay] = {}
-        """By who asked first: nobody waits for its turn behind another client's other wishes."""
+        """By the client that asked first: none waits behind other requests of another client."""
 
     @asynccontextmanager
     async def open(
-        self, view: View, head: int, *, row_format: RowFormat | None = None, client: Hashable = None
-    ) -> AsyncIterator[Past]:
-        """Open the current rows of a view as of `head` or later: of a replay there is, or anew.
+        self,
+        view: View,
+        head: int,
+        *,
+        row_format: RowFormat | None = None,
+        client: Hashable = None,
+    ) -> AsyncIterator[CurrentRows]:
+        """Open the current rows of a view as of `head` or later: join a replay, or start one.
 
         Args:
             view: which rows.
-            head: a sequence that they must have seen.
-            row_format: of the rows; by default frames of the view.
-            client: on whose account they are read.
+            head: a sequence that they must include.
+            row_format: of the rows; by default frames of the view's form.
+            client: whose share of the snapshots they use.
 
         Raises:
-            Unavailable: it cannot be read now; `slow_reader`: the block took too long.
+            Unavailable: the rows cannot be read now; `slow_reader`: the block took too long.
         """
-        row_format = row_format or frames_format(view.form)
+        form = view.form
+        row_format = row_format or RowFormat(form.value, frames.rows(form), form.sequenced)
         key = Key(row_format.name, view.query)
         while True:
-            replay = self._current(key, row_format, head, client)
+            replay = self._join_or_start(key, row_format, head, client)
             with replay.reading():
-                snapshot = await self._opened(replay)
-                added = (
-                    None
-                    if snapshot is None
-                    else await self._added(snapshot, view, row_format, head)
-                )
-                if snapshot is not None and added is not None:
-                    async with snapshot.reading() as rows:
-                        yield Past(max(snapshot.sequence, head), rows, added)
+                snapshot, appended = await self._wait_open(replay), None
+                if snapshot is not None:
+                    appended = await self._fold(snapshot, view, row_format, head)
+                if snapshot is not None and appended is not None:
+                    async with snapshot.reading() as parts:
+                        yield CurrentRows(max(snapshot.sequence, head), parts, appended)
                     return
             if snapshot is not None:
-                self._forget(replay)
+                self._forget(replay)  # it is too old
 
-    def _current(self, key: Key, row_format: RowFormat, head: int, client: Hashable) -> "_Replay":
+    def _join_or_start(
+        self, key: Key, row_format: RowFormat, head: int, client: Hashable
+    ) -> "_Replay":
         replay = self._open.get(key)
         if replay is not None and replay.is_joinable:
             return replay
@@ -127,8 +126,8 @@ class Replays:
             replay.task = self._tasks.spawn(self._run(replay, row_format, head))
         return replay
 
-    async def _opened(self, replay: "_Replay") -> Snapshot | None:
-        """Wait for a snapshot; None if there is one by now that another client began.
+    async def _wait_open(self, replay: "_Replay") -> Snapshot | None:
+        """Return a replay's snapshot; None if another client's for the same rows was open first.
 
         Raises:
             Unavailable: it cannot be read now.
@@ -136,14 +135,14 @@ class Replays:
         with suppress(TimeoutError):
             async with asyncio.timeout(OPEN_SECONDS):
                 await replay.settled.wait()
-        if replay.is_overtaken and not replay.is_open:
+        if replay.is_superseded and not replay.is_open:
             return None
         return replay.snapshot()
 
-    async def _added(
+    async def _fold(
         self, snapshot: Snapshot, view: View, row_format: RowFormat, head: int
     ) -> bytes | None:
-        """Return the rows since a snapshot, rendered; None if it is too old."""
+        """Return the rows to append to a snapshot, rendered; None if it is too old."""
         feed, position = self._feed, snapshot.sequence
         if position >= head:
             return b""
@@ -166,7 +165,7 @@ class Replays:
         return row_format.render(rows) if rows else b""
 
     def _forget(self, replay: "_Replay") -> None:
-        """Let nobody join it any more; those who read it read on."""
+        """Keep others from joining a replay; its readers read on."""
         if self._open.get(replay.key) is replay:
             del self._open[replay.key]
         if self._pending.get((replay.key, replay.client)) is replay:
@@ -186,7 +185,7 @@ class Replays:
                 self._forget(replay)
                 self._open[replay.key] = replay
                 replay.settle(snapshot)
-                self._overtake(replay.key)
+                self._supersede(replay.key)
                 await self._until_not_needed(replay)
                 self._forget(replay)
         except Exception as error:  # noqa: BLE001 - raised in each of its readers
@@ -194,12 +193,12 @@ class Replays:
         finally:
             self._forget(replay)
 
-    def _overtake(self, key: Key) -> None:
-        """Have those look who wait for the same on another account."""
+    def _supersede(self, key: Key) -> None:
+        """Send the readers of other clients' pending replays to the one that is open now."""
         for (other, _), replay in list(self._pending.items()):
             if other == key:
                 self._forget(replay)
-                replay.overtake()
+                replay.supersede()
 
     async def _until_not_needed(self, replay: "_Replay") -> None:
         while True:
@@ -214,7 +213,7 @@ class Replays:
                 self._kept, self._kept_bytes = self._kept - 1, self._kept_bytes - size
 
     def _may_keep(self, replay: "_Replay", size: int) -> bool:
-        """Tell whether a replay that nobody reads may wait for others to join it."""
+        """Return whether a replay without readers may wait for others to join it."""
         return (
             self._open.get(replay.key) is replay
             and self._kept < MAX_UNREAD
@@ -223,7 +222,7 @@ class Replays:
 
 
 class _Replay:
-    """One snapshot, those who read it, and how long others may join them."""
+    """One snapshot, its readers, and how long others may join them."""
 
     task: asyncio.Task[None]
 
@@ -231,27 +230,27 @@ class _Replay:
         self.key = key
         self.client = client
         self.unread = asyncio.Event()
-        """Set while nobody reads it."""
+        """Set while it has no readers."""
         self.settled = asyncio.Event()
         """It is open, or never will be."""
-        self.is_overtaken = False
-        """Another client's for the same was open first."""
+        self.is_superseded = False
+        """Another client's replay of the same rows was open first."""
         self._readers = 0
         self._outcome: Snapshot | Exception = Unavailable("the projection does not answer")
 
     def settle(self, outcome: Snapshot | Exception) -> None:
-        """Tell the readers that the snapshot is open, or why it is not."""
+        """Wake the readers: the snapshot is open, or cannot be opened."""
         self._outcome = outcome
         self.settled.set()
 
-    def overtake(self) -> None:
-        """Send the readers to another one; the last to go ends this."""
-        self.is_overtaken = True
+    def supersede(self) -> None:
+        """Send the readers to another replay; the last one to leave ends this one."""
+        self.is_superseded = True
         self.settled.set()
 
     @property
     def is_open(self) -> bool:
-        """Tell whether there is a snapshot."""
+        """Whether there is a snapshot."""
         return not isinstance(self._outcome, Exception)
 
     def snapshot(self) -> Snapshot:
@@ -266,7 +265,7 @@ class _Replay:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Count a reader. The last one to leave ends what is not yet open."""
+        """Count a reader. The last one to leave ends a replay that is not yet open."""
         self._readers += 1
         self.unread.clear()
         try:
@@ -280,14 +279,14 @@ class _Replay:
 
     @property
     def is_joinable(self) -> bool:
-        """Tell whether somebody may still join it."""
+        """Whether another reader may join it."""
         if isinstance(self._outcome, Exception):
             return not (self.settled.is_set() or self.unread.is_set())
         return not self.unread.is_set() or self.unread_seconds > 0
 
     @property
     def unread_seconds(self) -> float:
-        """How long it is kept although nobody reads it; 0 if it is not complete."""
+        """How long it is kept without readers; 0 if it is not complete."""
         if isinstance(self._outcome, Exception) or self._outcome.completed_at is None:
             return 0.0
         return self._outcome.completed_at + JOINABLE_SECONDS - time.monotonic()

@@ -1,47 +1,168 @@
-"""View: what equal subscribers see of the events: form, filter, columns, rows or history."""
+"""View: what equal subscribers see of the events: form, filter, columns, current rows or history.
+
+A filter decides on whole rows, before and after the event, never on the partial message:
+
+    before   after    the client gets
+    no       no       nothing
+    no       yes      the message if it created the row, else a POST with the whole row: it entered
+    yes      yes      the message
+    yes      no       the message if it is the DELETE, else a DELETE: the row left
+
+So a client that applies what it gets holds exactly the rows that its filter matches. It learns
+nothing about a row that does not match, not even that the row was deleted.
+"""
 
 from collections.abc import Hashable
+from enum import Enum
 from functools import partial
+from typing import Any
 
-from eventhub.delivery import frames as protocol
+from eventhub.delivery import frames
 from eventhub.delivery.frames import Form
-from eventhub.delivery.subscription import Change, change_of, frame, recorded
 from eventhub.event import Position, StoredEvent
+from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import Query
 
 FrameMemo = dict[Hashable, bytes]
-"""Frames of one batch already encoded: groups that differ in form only share them."""
+"""The frames of one batch that are encoded already, shared by groups that differ in form only."""
+
+
+class Change(Enum):
+    """What an event changes for a client, which decides on its frame."""
+
+    NOTHING = "nothing"
+    MESSAGE = "message"
+    ENTER = "enter"
+    LEAVE = "leave"
+    RECORD = "record"
+    """The event itself, for readers of history."""
+    RECORD_ENTER = "record enter"
+    """The event as a POST: the reader may not see the row before it."""
+    RECORD_LEAVE = "record leave"
+    """The event as a DELETE: the reader may not see the row after it."""
+
+
+def change_of(stored: StoredEvent, matching: Filter) -> Change:
+    """Return what an event changes for a subscriber with a filter."""
+    event, before = stored.event, stored.before
+    row = event.row
+    did_match = before is not None and matching.matches(before)
+    does_match = row is not None and matching.matches(row)
+    if did_match and does_match:
+        return Change.MESSAGE
+    if does_match:
+        return Change.MESSAGE if event.method == "POST" else Change.ENTER
+    if did_match:
+        return Change.MESSAGE if event.method == "DELETE" else Change.LEAVE
+    return Change.NOTHING
+
+
+def record_of(stored: StoredEvent, matching: Filter, *, within: Filter = EVERYTHING) -> Change:
+    """Return what a reader of history gets: the event, if its old or its new row matches.
+
+    Args:
+        stored: the event.
+        matching: what the reader asked for, which is no more than `within`.
+        within: what the reader may see; a row that it does not match is left out of the record.
+    """
+    if change_of(stored, matching) is Change.NOTHING:
+        return Change.NOTHING
+    if not within.conditions:
+        return Change.RECORD
+    before, row = stored.before, stored.event.row
+    if row is not None and not within.matches(row):
+        return Change.RECORD_LEAVE
+    if before is not None and not within.matches(before):
+        return Change.RECORD_ENTER
+    return Change.RECORD
+
+
+def frame_of(
+    change: Change, stored: StoredEvent, query: Query, *, sequenced: bool
+) -> dict[str, Any]:
+    """Return the JSON object that a client gets for an event.
+
+    Args:
+        change: not `NOTHING`.
+        stored: the event.
+        query: its columns are what the client asked for.
+        sequenced: add `_seq`, as `eventhub.v1.json` does.
+    """
+    event = stored.event
+    if change in (Change.RECORD, Change.RECORD_ENTER, Change.RECORD_LEAVE):
+        return _record(change, stored, query)
+    head: dict[str, Any] = {"_method": event.method}
+    if sequenced:
+        head["_seq"] = stored.sequence
+    if change is Change.MESSAGE:
+        return query.pick({**head, **event.outgoing, "id": event.id})
+    if change is Change.ENTER:
+        return query.pick({**head, "_method": "POST", **(event.row or {})})
+    return query.pick({**head, "_method": "DELETE", "id": event.id})
+
+
+def _record(change: Change, stored: StoredEvent, query: Query) -> dict[str, Any]:
+    event = stored.event
+    method, row, was = event.method, event.row, event.was
+    if change is Change.RECORD_ENTER:
+        method, was = "POST", None
+    elif change is Change.RECORD_LEAVE:
+        method, row, was = "DELETE", None, stored.before
+
+    def picked(values: dict[str, Any] | None) -> dict[str, Any] | None:
+        if values is None:
+            return None
+        return {name: values[name] for name in query.columns if name in values}
+
+    return {
+        "_seq": stored.sequence,
+        "_time": event.time,
+        "_method": method,
+        "id": event.id,
+        "_user": event.user,
+        "row": picked(row),
+        "was": picked(was),
+    }
 
 
 class View:
-    """What one group of subscribers sees of the events: form, filter, columns, rows or history."""
+    """What one group of subscribers sees of the events."""
 
     def __init__(self, form: Form, query: Query, *, history: bool, epoch: str) -> None:
+        """Make a view.
+
+        Args:
+            form: how frames look on the wire.
+            query: which rows and columns.
+            history: frames are the recorded events, not changes of the current rows.
+            epoch: of the log, for positions.
+        """
         self.form = form
         self.query = query
         self.history = history
         self._epoch = epoch
-        self._decide = partial(recorded, within=query.restriction) if history else change_of
+        self._change_of = partial(record_of, within=query.restriction) if history else change_of
         limits = query.restriction.key if history else ()
         picks = (query.picks, query.spelling)
         self.key: Hashable = (form, query.filter.key, picks, history, limits)
+        """Equal for views whose frames are equal."""
 
     def frame(self, stored: StoredEvent, memo: FrameMemo) -> bytes:
-        """Return the frame that tells of an event, as bytes for the socket; empty if none does.
+        """Return the frame of an event, as bytes for the socket; empty if the view shows none.
 
         Args:
             stored: the event.
             memo: what other views have encoded of the same events; added to.
         """
-        change = self._decide(stored, self.query.filter)
+        change = self._change_of(stored, self.query.filter)
         if change is Change.NOTHING:
             return b""
         position = self.position(stored.sequence)
-        return protocol.wire(self.form, self._payload(change, stored, memo), position)
+        return frames.wire(self.form, self._payload(change, stored, memo), position)
 
     def shows(self, stored: StoredEvent) -> bool:
         """Return whether there is a frame for an event."""
-        return self._decide(stored, self.query.filter) is not Change.NOTHING
+        return self._change_of(stored, self.query.filter) is not Change.NOTHING
 
     def position(self, sequence: int) -> Position:
         """Return a sequence as the position that a client keeps."""
@@ -52,10 +173,8 @@ class View:
         key = (stored.sequence, change, self.query.picks, self.form.sequenced, spelling.stamp)
         payload = memo.get(key)
         if payload is None:
-            sequenced = self.form.sequenced
-            found = frame(change, stored, self.query, sequenced=sequenced)
+            frame = frame_of(change, stored, self.query, sequenced=self.form.sequenced)
             if spelling:
-                found = (spelling.spell_record if self.history else spelling.spell)(found)
-            payload = protocol.encode(found)
-            memo[key] = payload
+                frame = (spelling.spell_record if self.history else spelling.spell)(frame)
+            payload = memo[key] = frames.encode(frame)
         return payload

@@ -69,13 +69,13 @@ class Condition:
     None are left where all were NaN: then no row matches."""
 
     @property
-    def place(self) -> Hashable:
-        """What is tested: of a column its name."""
+    def target(self) -> Hashable:
+        """What is tested, hashable: a column, by its name."""
         return self.column
 
     @property
     def keys(self) -> frozenset[Any]:
-        """Of an equality: all that a matching row can have there, and maybe more."""
+        """Of an equality: every value that a matching row can have there, and maybe more."""
         return self.values
 
     def predicate(self) -> Predicate:
@@ -141,8 +141,8 @@ class Filter:
 
     @property
     def equalities(self) -> dict[Hashable, frozenset[Any]]:
-        """The values that a matching row may have, for each place that must equal one."""
-        return {c.place: c.keys for c in self.conditions if c.operator is Operator.EQUAL}
+        """The values that a matching row may have, for each target that must equal one."""
+        return {c.target: c.keys for c in self.conditions if c.operator is Operator.EQUAL}
 
     def sql(self) -> tuple[str, list[Any]]:
         """Return a WHERE expression and its parameters, for a table of `Kind` column types."""

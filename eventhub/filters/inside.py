@@ -45,7 +45,7 @@ class InsideCondition(Condition):
     path: Path = ()
 
     @property
-    def place(self) -> Hashable:
+    def target(self) -> Hashable:
         """See `Condition`."""
         return (self.column, *self.path)
 
@@ -142,12 +142,12 @@ class InsideCondition(Condition):
         return f"COALESCE({either}, FALSE)", [value for _, given in each for value in given]
 
 
-def value_at(row: Mapping[str, Any], place: Hashable) -> Any:
-    """Return what a row holds at the place of a condition, as its `keys` have it."""
-    if isinstance(place, tuple):
-        value = _at(row.get(place[0]), place[1:])
+def value_at(row: Mapping[str, Any], target: Hashable) -> Any:
+    """Return what a row holds at the target of a condition, as its `keys` have it."""
+    if isinstance(target, tuple):
+        value = _at(row.get(target[0]), target[1:])
         return value if isinstance(value, str | bool) else _as_number(value)
-    return row.get(str(place))
+    return row.get(str(target))
 
 
 # --- Values ------------------------------------------------------------------------------------

@@ -140,10 +140,10 @@ def parse(
 def all_of(conditions: Iterable[Condition]) -> Filter:
     """Return the filter of some conditions, in its canonical order."""
 
-    def place(condition: Condition) -> tuple[str, str, list[str]]:
-        return condition.operator, repr(condition.place), sorted(map(repr, condition.values))
+    def order(condition: Condition) -> tuple[str, str, list[str]]:
+        return condition.operator, repr(condition.target), sorted(map(repr, condition.values))
 
-    return Filter(tuple(sorted(set(conditions), key=place)))
+    return Filter(tuple(sorted(set(conditions), key=order)))
 
 
 # --- Arguments ---------------------------------------------------------------------------------

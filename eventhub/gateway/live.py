@@ -12,7 +12,7 @@ from aiohttp import HttpVersion11, web
 from eventhub import deadlines, metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
-from eventhub.delivery.start import Coming, coming, start_of
+from eventhub.delivery.start import Arrival, arrival, start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
 from eventhub.errors import Close, EventHubError, Expired, Rejected
@@ -118,10 +118,10 @@ class Live:
             await connection.fail(error)
             return web.Response()  # goes nowhere
         # Before the handshake: what is written once the client sees itself connected is live.
-        came = await coming(route.channel)
+        arrived = await arrival(route.channel)
         connection = await _shake_hands(route, request)
         try:
-            session = await _session(route, request, visit, connection, came)
+            session = await _session(route, request, visit, connection, arrived)
         except EventHubError as error:
             await connection.fail(error)
         except Exception:  # after the handshake no HTTP answer can say so
@@ -183,12 +183,12 @@ async def _session(
     request: web.Request,
     visit: Visit,
     connection: WebSocketConnection,
-    came: Coming,
+    arrived: Arrival,
 ) -> _Session:
     """Start to send on a WebSocket, and get ready to read from it."""
     client = route.client(request, visit)
     view = _view(route, visit, connection.form)
-    start = await start_of(visit.control("_since"), view, route.channel, came)
+    start = await start_of(visit.control("_since"), view, route.channel, arrived)
     with ExitStack() as held:
         held.enter_context(route.channel.live_filters.hold(view, client))
         subscriber = Subscriber(view, route.channel, connection, client)

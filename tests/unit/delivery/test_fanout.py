@@ -105,7 +105,7 @@ class Listener:
         if self.when_full is not None:
             self.when_full(self)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         self.beats += 1
 
 
@@ -351,7 +351,7 @@ def test_who_has_left_costs_nothing(args: dict[str, list[str]]) -> None:
     [event] = history([{"id": "1", "text": "a", "votes": 1}], channel())
     groups.add(listener)
     groups.discard(listener)
-    assert (list(groups), list(groups.concerned(event))) == ([], [])
+    assert (list(groups), list(groups.candidates(event))) == ([], [])
 
 
 def test_an_equality_inside_json_is_looked_up_not_looked_for() -> None:
@@ -373,9 +373,9 @@ def test_an_equality_inside_json_is_looked_up_not_looked_for() -> None:
         ({"x": 1}, set()),
     ]:
         [event] = history([{"id": "1", "data": {"org": value}}], documents)
-        members = {member for group in groups.concerned(event) for member in group.members}
+        members = {member for group in groups.candidates(event) for member in group.members}
         assert members == {listeners[text] for text in concerned}
     for listener in listeners.values():
         groups.discard(listener)
     [event] = history([{"id": "1", "data": {"org": "x"}}], documents)
-    assert list(groups.concerned(event)) == []
+    assert list(groups.candidates(event)) == []

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eventhub.background import Background
-from eventhub.delivery import start as since_module
+from eventhub.delivery import last_events as search_module
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.frames import Form
+from eventhub.delivery.last_events import position_before
 from eventhub.delivery.live_channel import LiveChannel
-from eventhub.delivery.start import Start, searched
+from eventhub.delivery.start import Start
 from eventhub.delivery.start import start_of as start_to_search
 from eventhub.delivery.view import View
 from eventhub.errors import Rejected, Unavailable
@@ -73,7 +74,9 @@ async def start_of(since: str | None, view: View, channel: LiveChannel) -> Start
     start = await start_to_search(since, view, channel)
     if start.last is None:
         return start
-    return replace(start, position=await searched(start.last, view, channel, "client"), last=None)
+    return replace(
+        start, position=await position_before(start.last, view, channel, "client"), last=None
+    )
 
 
 def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View:
@@ -198,7 +201,7 @@ async def test_the_last_few_do_not_cost_the_whole_log(stream: Trimmed) -> None:
 async def test_a_search_looks_at_so_many_events_and_no_more(
     monkeypatch: pytest.MonkeyPatch, stream: Trimmed, count: int, is_found: bool
 ) -> None:
-    monkeypatch.setattr(since_module, "MAX_SEARCHED", 19)
+    monkeypatch.setattr(search_module, "MAX_SEARCHED", 19)
     start = start_of(f"-{count}", view(stream, text="a"), at(stream, LAST))
     if is_found:
         assert (await start).position == 29
@@ -211,7 +214,7 @@ async def test_a_search_looks_at_so_many_events_and_no_more(
 async def test_a_search_that_ends_with_the_log_is_found_however_few_there_are(
     monkeypatch: pytest.MonkeyPatch, stream: Trimmed
 ) -> None:
-    monkeypatch.setattr(since_module, "MAX_SEARCHED", 30)
+    monkeypatch.setattr(search_module, "MAX_SEARCHED", 30)
     found = await start_of("-9", view(stream, text="a"), at(stream, LAST))
     assert (found.position, stream.followed) == (10, 30)
 
@@ -237,7 +240,7 @@ async def test_of_an_empty_log_everything_is_the_beginning(since: str) -> None:
 async def test_a_log_that_does_not_answer_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, stream: Trimmed
 ) -> None:
-    monkeypatch.setattr(since_module, "_SEARCH_SECONDS", 0.02)
+    monkeypatch.setattr(search_module, "SEARCH_SECONDS", 0.02)
     stream.is_silent = True
     with pytest.raises(Unavailable) as caught:
         await start_of("-1", view(stream), at(stream, LAST))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from eventhub.delivery.subscription import Change, change_of, frame, recorded
+from eventhub.delivery.view import Change, change_of, frame_of, record_of
 from eventhub.event import StoredEvent
 from eventhub.filters.query import Query, parse
 from tests.subscribing import Frame, Matches, Table, apply, history, tables
@@ -77,10 +77,10 @@ def query_of(asked: list[tuple[str, str, Any]], columns: list[str]) -> Query:
 
 
 def told(stored: StoredEvent, query: Query, *, sequenced: bool = False) -> list[Frame]:
-    decided = change_of(stored, query.filter)
-    if decided is Change.NOTHING:
+    change = change_of(stored, query.filter)
+    if change is Change.NOTHING:
         return []
-    return [frame(decided, stored, query, sequenced=sequenced)]
+    return [frame_of(change, stored, query, sequenced=sequenced)]
 
 
 def exact(value: Any) -> str:
@@ -149,7 +149,7 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
     for stored in events:
         row_id, number = stored.event.id, stored.sequence
         is_seen = row_id in matched[number - 1] or row_id in matched[number]
-        assert recorded(stored, query.filter) is (Change.RECORD if is_seen else Change.NOTHING)
+        assert record_of(stored, query.filter) is (Change.RECORD if is_seen else Change.NOTHING)
         old, new = whole[number - 1].get(row_id), whole[number].get(row_id)
         expected = {
             "_seq": number,
@@ -161,7 +161,7 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
             "was": old
             and {n: old[n] for n in names if new is None or exact(old[n]) != exact(new[n])},
         }
-        found = frame(Change.RECORD, stored, query, sequenced=True)
+        found = frame_of(Change.RECORD, stored, query, sequenced=True)
         assert exact(found) == exact(expected)
 
 
@@ -182,11 +182,11 @@ def test_history_tells_nothing_of_a_row_outside_of_a_restriction(
         old = old if old is not None and rule_of(within)(old) else None
         new = new if new is not None and rule_of(within)(new) else None
         is_seen = any(row is not None and rule_of(asked)(row) for row in (old, new))
-        decided = recorded(stored, query.filter, within=query.restriction)
-        assert (decided is not Change.NOTHING) is is_seen
+        change = record_of(stored, query.filter, within=query.restriction)
+        assert (change is not Change.NOTHING) is is_seen
         if not is_seen:
             continue
-        record = frame(decided, stored, query, sequenced=True)
+        record = frame_of(change, stored, query, sequenced=True)
         assert exact(record["row"]) == exact(new)
         if old is None or new is None:
             assert record["_method"] == ("POST" if old is None else "DELETE")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventhub.delivery.subscription import Change, change_of, frame, recorded
+from eventhub.delivery.view import Change, change_of, frame_of, record_of
 from eventhub.event import StoredEvent
 from eventhub.filters.query import parse
 from tests.builders import channel
@@ -51,18 +51,18 @@ def test_a_follower_of_text_a_is_told(messages: list[Frame], expected: Frame | N
     stored, query = last_of(*messages), parse({"text": ["a"]}, CHANNEL.columns)
     change = change_of(stored, query.filter)
     is_told = change is not Change.NOTHING
-    assert recorded(stored, query.filter) is (Change.RECORD if is_told else Change.NOTHING)
-    found = frame(change, stored, query, sequenced=False) if is_told else None
+    assert record_of(stored, query.filter) is (Change.RECORD if is_told else Change.NOTHING)
+    found = frame_of(change, stored, query, sequenced=False) if is_told else None
     assert found == expected
     if found is not None:
-        sequenced = frame(change, stored, query, sequenced=True)
+        sequenced = frame_of(change, stored, query, sequenced=True)
         assert [*sequenced.items()][:2] == [("_method", found["_method"]), ("_seq", len(messages))]
         assert {**sequenced, "_seq": None} == {**found, "_seq": None}
 
 
 def test_keys_come_as_they_were_sent() -> None:
     stored, query = last_of(POST_A), parse({}, CHANNEL.columns)
-    assert [*frame(Change.MESSAGE, stored, query, sequenced=False)] == [*POST_A]
+    assert [*frame_of(Change.MESSAGE, stored, query, sequenced=False)] == [*POST_A]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
     query = parse({"text": ["a"], "_c": picks}, CHANNEL.columns, "ignore")
     stored = last_of(POST_A, VOTE)
     change = change_of(stored, query.filter)
-    assert frame(change, stored, query, sequenced=True) == expected
+    assert frame_of(change, stored, query, sequenced=True) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
 def test_history_tells_the_row_and_what_it_was(messages: list[Frame], row: Any, was: Any) -> None:
     stored = last_of(*messages)
     query = parse({"_c": ["text", "votes"]}, CHANNEL.columns)
-    change = recorded(stored, query.filter)
-    assert frame(change, stored, query, sequenced=False) == {
+    change = record_of(stored, query.filter)
+    assert frame_of(change, stored, query, sequenced=False) == {
         "_seq": len(messages),
         "_time": "2026-11-23T10:00:00.000000Z",
         "_method": messages[-1]["_method"],
