@@ -39,10 +39,10 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.stream import EventStream
-from projections.listing_server import ListingServer
 from projections.projector import OnProgress, Projector, take_up
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
+from projections.tables_server import TablesServer
 
 logger = structlog.get_logger(__name__)
 
@@ -111,7 +111,7 @@ async def serve(
             parts = Parts(config, endpoints, broker, event_log, feeds, store)
             services = await parts.services(roles, announce, progress)
             if store is not None:
-                services["listings"] = ListingServer(config.data, store).run
+                services["tables"] = TablesServer(config.data, store).run
             logger.info("serving", roles=list(roles), channels=list(streams))
             with _seldom_collecting():
                 await run(services, stop, config.server.drain)

@@ -9,12 +9,17 @@ from eventhub.broker import Address, EmbeddedBroker, running_broker
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.data_folder import keep_private
-from eventhub.errors import Misconfigured
+from eventhub.errors import Misconfigured, Rejected
+from eventhub.filters.arguments import nearest, shown
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
 from projections.listing import Listing, StoreListing
-from projections.listing_server import RemoteListing, is_served
+from projections.projector import OnProgress, catch_up
+from projections.remote import RemoteListing, open_remote_rows
+from projections.row_batches import Rows, open_rows
+from projections.selection import conditions
 from projections.store import Store
+from projections.tables_socket import Request, is_served
 
 OpenListing = Callable[[str], AbstractAsyncContextManager[Listing]]
 """Opens the tables of a channel, at one moment."""
@@ -102,6 +107,51 @@ async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIter
         raise Misconfigured(f"{path}: the projection cannot be kept there: {error}") from error
     async with Store(path, channels_of(endpoints)) as store:
         yield store
+
+
+def channel_of(config: Config, table: str) -> Channel:
+    """Return the channel of a table.
+
+    Raises:
+        Rejected: `bad_request`: the configuration has no such table.
+    """
+    channels = {channel.name: channel for channel in channels_of(endpoints_of(config))}
+    if table not in channels:
+        near = nearest(table, channels)
+        raise Rejected("bad_request", f"{config.path} has no table {shown(table)}{near}")
+    return channels[table]
+
+
+@asynccontextmanager
+async def open_current_rows(
+    config: Config, stream: EventStream, where: str, on_progress: OnProgress
+) -> AsyncIterator[Rows]:
+    """Open the current rows that match, after all that the log holds now.
+
+    A hub that runs gives them; without one the tables are opened, and brought up to the log, here.
+
+    Args:
+        config: of the data.
+        stream: of the table.
+        where: conditions, as in a URL.
+        on_progress: called while the tables are brought up to the log.
+
+    Raises:
+        Rejected: the conditions cannot be understood.
+        Misconfigured: another program has the tables open.
+        Unavailable: the hub is busy, or the tables cannot be brought up to the log.
+    """
+    last = (await stream.bounds()).last
+    if is_served(config.data):
+        request = Request(want="rows", table=stream.channel.name, where=where, at_least=last)
+        async with open_remote_rows(config.data, request) as rows:
+            yield rows
+        return
+    filter_ = conditions(where, stream.channel)
+    async with open_store(config, endpoints_of(config)) as store:
+        await catch_up(store, stream, on_progress)
+        async with open_rows(store, store.tables[stream.channel.name], filter_) as rows:
+            yield rows
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Listing: everything that the tables of one channel hold, at one moment, for a proof.
 
 What is compared with the log is read through this alone, whether the tables are opened here or
-belong to a hub that runs (`projections.listing_server`).
+belong to a hub that runs (`projections.remote`).
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -61,7 +61,7 @@ class StoreListing:
         """
         tables = store.tables[channel]
         async with store.reader() as reader:
-            progress = await store.read(reader, lambda connection: _progress(connection, channel))
+            progress = await store.read(reader, lambda connection: progress_of(connection, channel))
             yield cls(store, reader, tables, progress)
 
     async def history(self) -> AsyncIterator[list[Row]]:
@@ -83,7 +83,7 @@ class StoreListing:
             yield chunk
 
 
-def _progress(connection: duckdb.DuckDBPyConnection, channel: str) -> Progress:
+def progress_of(connection: duckdb.DuckDBPyConnection, channel: str) -> Progress:
     """Read how far the tables are, in the transaction: the store's own idea may be newer."""
     [(epoch, head, watermark)] = connection.execute(
         "SELECT (SELECT any_value(epoch) FROM main._checkpoint WHERE channel = $name),"

@@ -32,7 +32,7 @@ _FIXED_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One SELECT: of each row a JSON object in a BLOB."""
+    """One SELECT."""
 
     sql: str
     parameters: list[object] = field(default_factory=list)
@@ -43,7 +43,7 @@ def pages(
     tables: Tables,
     query: Query,
     *,
-    sequenced: bool,
+    select: str,
     text_bytes: float,
     memory_bytes: int,
 ) -> Iterator[Page]:
@@ -56,19 +56,19 @@ def pages(
         connection: in the transaction that the pages will be read in.
         tables: of the channel.
         query: what is asked for.
-        sequenced: whether rows have `_method` and `_seq`.
+        select: of each row, as SQL: `selected_json`, or columns.
         text_bytes: bound of the text in all rows.
         memory_bytes: what DuckDB holds in memory at the most.
     """
     page_bytes = memory_bytes // SHARES
     if query.is_shaped or text_bytes <= page_bytes:
-        yield _page(tables, query, sequenced=sequenced)
+        yield _page(tables, query, select)
         return
     start = None
     for end in _ends(_weights(connection, tables, query), page_bytes):
-        yield _page(tables, query, start, end, sequenced=sequenced)
+        yield _page(tables, query, select, start, end)
         start = end
-    yield _page(tables, query, start, sequenced=sequenced)
+    yield _page(tables, query, select, start)
 
 
 def row_json(
@@ -87,24 +87,31 @@ def row_json(
         spelling: how values go out; without it they are as in an event's row.
     """
     columns = [tables.columns[name] for name in names]
-    members = [f"{literal(column.name)}, {_value(column, spelling)}" for column in columns]
+    members = [f"{literal(column.name)}, {json_value(column, spelling)}" for column in columns]
     if sequenced:
         members = ["'_method', 'POST'", "'_seq', _seq", *members]
     return f"CAST(json_object({', '.join(members)}) AS VARCHAR)"
 
 
+def selected_json(tables: Tables, query: Query, *, sequenced: bool) -> str:
+    """Return the SQL of a row as its readers get it: a JSON object in a BLOB.
+
+    Bytes are cheaper to fetch than text, which Python would have to decode and then encode again.
+    """
+    row = row_json(tables, query.columns, sequenced=sequenced, spelling=query.spelling)
+    return f"encode({row})"
+
+
 def _page(
     tables: Tables,
     query: Query,
+    select: str,
     start: int | None = None,
     end: int | None = None,
-    *,
-    sequenced: bool,
 ) -> Page:
     """Return the SELECT of the rows of a query that were created at `start` or later, before `end`.
 
-    JSON is made outside of the sort: rows beyond the limit never become text. Bytes are cheaper to
-    fetch than text, which Python would have to decode and then encode again.
+    JSON is made outside of the sort: rows beyond the limit never become text.
     """
     where, values = query.filter.sql()
     parameters: list[object] = [*values]
@@ -119,8 +126,7 @@ def _page(
     if query.offset:
         rows += " OFFSET ?"
         parameters.append(query.offset)
-    row = row_json(tables, query.columns, sequenced=sequenced, spelling=query.spelling)
-    return Page(f"SELECT encode({row}) FROM ({rows})", parameters)  # noqa: S608 - quoted
+    return Page(f"SELECT {select} FROM ({rows})", parameters)  # noqa: S608 - quoted
 
 
 def _weights(
@@ -152,7 +158,7 @@ def _width(column: Column) -> str:
     return str(_FIXED_BYTES)
 
 
-def _value(column: Column, spelling: Spelling | None) -> str:
+def json_value(column: Column, spelling: Spelling | None) -> str:
     """Return the SQL of a value in the JSON of a row."""
     name = quoted(column.name)
     if column.digits is not None:
@@ -171,8 +177,9 @@ def _iso(moment: str, zone: str) -> str:
     return f"CASE WHEN microsecond({moment}) % 1000000 = 0 THEN {whole} ELSE {exact} END"
 
 
-_JSON = {
-    Kind.TIMESTAMP: _iso("{0}", ""),
-    # In UTC, whatever the time zone of the connection.
-    Kind.TIMESTAMPTZ: _iso("make_timestamp(epoch_us({0}))", "Z"),
-}
+def instant_json(name: str) -> str:
+    """Return the SQL of an instant in JSON: in UTC, whatever the time zone of the connection."""
+    return _iso(f"make_timestamp(epoch_us({name}))", "Z")
+
+
+_JSON = {Kind.TIMESTAMP: _iso("{0}", ""), Kind.TIMESTAMPTZ: instant_json("{0}")}

@@ -240,11 +240,16 @@ async def rebuild(store: Store, stream: EventStream, on_progress: OnProgress) ->
         Unavailable: the stream does not deliver its events, or the store cannot be written; the
             next start of a projector goes on from there.
     """
+    await store.reset(stream.channel.name, stream.epoch)
+    return await catch_up(store, stream, on_progress)
+
+
+async def catch_up(store: Store, stream: EventStream, on_progress: OnProgress) -> Progress:
+    """Bring a channel's tables up to the last event that its stream holds now; as `rebuild`."""
     channel = stream.channel.name
-    await store.reset(channel, stream.epoch)
     projector = Projector(store, stream)
     async with background() as tasks:
-        tasks.start(projector.run(), name=f"rebuild {channel}")
+        tasks.start(projector.run(), name=f"catch up {channel}")
         await projector.reach((await stream.bounds()).last, on_progress)
     return store.progress(channel)
 
@@ -258,9 +263,9 @@ def _size(batch: Sequence[Sealed]) -> int:
 
 
 async def read_to_end(
-    stream: EventStream, on_progress: OnProgress
+    stream: EventStream, on_progress: OnProgress, after: int = 0
 ) -> AsyncGenerator[list[SealedEvent], None]:
-    """Iterate over all events that the stream holds now, in large batches.
+    """Iterate over all events after a sequence that the stream holds now, in large batches.
 
     Close it (`aclosing`) where it is left early.
 
@@ -268,8 +273,8 @@ async def read_to_end(
         Unavailable: the stream does not deliver them.
     """
     last = (await stream.bounds()).last
-    reached = 0
-    async with stream.follow_sealed(0) as batches:
+    reached = after
+    async with stream.follow_sealed(after) as batches:
         while reached < last:
             batch: list[SealedEvent] = []
             while reached < last and not _is_enough(len(batch), _size(batch)):

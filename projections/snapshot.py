@@ -23,7 +23,7 @@ from eventhub.metrics import SNAPSHOTS
 from eventhub.slots import Slots
 from eventhub.snapshots import Render, Snapshot
 from projections.pace import Pace
-from projections.pages import Page, pages
+from projections.pages import Page, pages, selected_json
 from projections.price import QUICK_ROWS, Question, Sizes, price_of
 from projections.projector import Projector
 from projections.room import Holding, NoRoom, Room
@@ -178,7 +178,7 @@ class _Snapshot:
                 connection,
                 question.tables,
                 question.query,
-                sequenced=question.sequenced,
+                select=selected_json(question.tables, question.query, sequenced=question.sequenced),
                 text_bytes=self._store.text_bytes(question.tables.channel.name),
                 memory_bytes=self._store.memory_bytes,
             )

@@ -39,6 +39,11 @@ RESERVED = frozenset(("_checkpoint", "_watermark", "_columns"))
 
 CURRENT = {"_seq": "BIGINT", "_created_seq": "BIGINT", "_time": "TIMESTAMP"}
 HISTORY = {**CURRENT, "_method": "VARCHAR", "_user": "VARCHAR", "_endpoint": "VARCHAR"}
+REST = {
+    **dict.fromkeys(("was", "message", "broadcast"), "JSON"),
+    **dict.fromkeys(("write", "asked"), "VARCHAR"),
+}
+"""Members of an event that the history has no columns for, as they are read of a payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +86,46 @@ class Tables:
         Args:
             batch: a relation, as SQL, with the columns `sequence` and `payload`.
         """
+        return (
+            f"INSERT INTO {self.history} ({quoted_list(self.history_names)})"  # noqa: S608 - quoted
+            f" SELECT {', '.join(self._history_values)} FROM ({self._decoded(batch, self._shape)})"
+        )
+
+    def select_events(self, batch: str) -> str:
+        """Return the SELECT of all that events hold; with the names and types of the history.
+
+        Args:
+            batch: as for `insert_history`.
+        """
+        types = {**HISTORY, **{column.name: column.sql_type for column in self.columns}}
+        named = zip(self.history_names, self._history_values, strict=True)
+        told = [f"CAST({value} AS {types[name]}) AS {quoted(name)}" for name, value in named]
+        told += [f"event['{name}'] AS _{name}" for name in REST]
+        told.append("coalesce(event['alert'], TRUE) AS _alert")
+        shape = {**self._shape, **REST, "alert": "BOOLEAN"}
+        return f"SELECT {', '.join(told)} FROM ({self._decoded(batch, shape)})"  # noqa: S608 - quoted
+
+    @property
+    def _history_values(self) -> tuple[str, ...]:
+        """The SQL of `history_names`."""
         row = (
             "event['id']" if name == "id" else f"event['row'][{literal(name)}]"
             for name in self.columns.names
         )
-        return (
-            f"INSERT INTO {self.history} ({quoted_list(self.history_names)})"  # noqa: S608 - quoted
-            " SELECT sequence, coalesce(event['created'], sequence), event['time'],"
-            f" event['method'], event['user'], event['endpoint'], {', '.join(row)}"
-            f" FROM (SELECT sequence, from_json(payload, {literal(self._shape)}) AS event"
-            f" FROM {batch})"
-        )
+        members = (f"event['{name}']" for name in ("time", "method", "user", "endpoint"))
+        return ("sequence", "coalesce(event['created'], sequence)", *members, *row)
+
+    def _decoded(self, batch: str, shape: dict[str, Any]) -> str:
+        text = literal(msgspec.json.encode(shape).decode())
+        return f"SELECT sequence, from_json(payload, {text}) AS event FROM {batch}"  # noqa: S608 - quoted
 
     @property
-    def _shape(self) -> str:
+    def _shape(self) -> dict[str, Any]:
         """What is read of a payload; all else is passed over."""
         row = {c.name: "JSON" if c.kind is Kind.JSON else "VARCHAR" for c in self.columns}
         del row["id"]  # the event has it, for a DELETE too
         shape = dict.fromkeys(("time", "method", "user", "endpoint", "id"), "VARCHAR")
-        return msgspec.json.encode({**shape, "created": "BIGINT", "row": row}).decode()
+        return {**shape, "created": "BIGINT", "row": row}
 
 
 def _stored(column: Column, value: Any) -> Any:

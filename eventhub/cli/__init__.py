@@ -2,6 +2,7 @@
 
 - `serve`: run a hub, check its file, show its configuration
 - `data`: prove and rebuild the tables of a hub
+- `export`: the rows or events of a table as files
 - `alerts`: dead letters, and trying alerts out
 - `write`: send a message to a running hub
 - `tail`: follow an endpoint of a running hub
@@ -11,7 +12,7 @@ entry in `main`. A command imports what it needs when it runs: loading DuckDB an
 takes a second, which `eventhub post` should not cost.
 """
 
-from eventhub.cli import alerts, data, serve, tail, write
+from eventhub.cli import alerts, data, export, serve, tail, write
 from eventhub.cli.group import Group
 
 main = Group(
@@ -23,6 +24,7 @@ main = Group(
         serve.show_config,
         data.rebuild_tables,
         data.verify_tables,
+        export.export_table,
         alerts.alerts,
         write.post,
         write.put,

@@ -110,7 +110,7 @@ async def test_rows_are_weighed_only_where_they_may_fill_several_pages(large: Pa
                     connection,
                     tables,
                     asked,
-                    sequenced=False,
+                    select="id",
                     text_bytes=text_bytes,
                     memory_bytes=SHARES * page_bytes,
                 )

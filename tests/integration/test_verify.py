@@ -16,9 +16,11 @@ from eventhub.columns import Column, Columns, Kind
 from eventhub.event import StoredEvent
 from eventhub.memory import MemoryStream
 from eventhub.methods import Method
-from projections.listing_server import ListingServer, RemoteListing, is_served
 from projections.projector import rebuild
+from projections.remote import RemoteListing
 from projections.store import Store
+from projections.tables_server import TablesServer
+from projections.tables_socket import is_served
 from projections.verify import Difference, verify
 from tests.projecting import EVERY_KIND, Change, history, proved, rows_after, write
 
@@ -215,7 +217,7 @@ def test_whatever_is_changed_is_noticed(
 async def served(store: Store, folder: Path) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(ListingServer(folder, store).run(stop))
+        group.create_task(TablesServer(folder, store).run(stop))
         async with asyncio.timeout(10):
             while not is_served(folder):
                 await asyncio.sleep(0.01)

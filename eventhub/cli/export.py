@@ -1,0 +1,95 @@
+"""Export: the rows or events of a table as files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from eventhub.cli.loading import DATA, FILE, load_config
+from eventhub.cli.progress import progress_bar
+from eventhub.cli.running import run
+from eventhub.config import Config
+from eventhub.errors import Rejected
+
+if TYPE_CHECKING:
+    from projections.manifest import Manifest, Scope
+
+SUFFIXES: Final = {
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+}
+"""Of a file, and the format that it means."""
+FORMATS: Final = ("parquet", "arrow", "ndjson", "csv", "cloudevents")
+"""Those of `formats.FORMATS`, which takes long to import."""
+
+
+@click.command("export")
+@FILE
+@click.argument("table")
+@click.option("--events/--rows", "events", default=False, help="All events, or the current rows.")
+@click.option("--where", default="", help="Conditions as in a URL: 'topic=Help&votes>=3'.")
+@click.option("--since", help="Nothing older: a time, as 2026-11-30 or 2026-11-30T10:30:00Z.")
+@click.option("--until", help="Nothing of this time or newer.")
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="A folder or a file.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), help="[by the file's name, else parquet]"
+)
+@click.option("--continue", "again", is_flag=True, help="Add what is new to a complete folder.")
+@DATA
+def export_table(  # noqa: PLR0913 - one for each option
+    file: Path,
+    table: str,
+    events: bool,
+    where: str,
+    since: str | None,
+    until: str | None,
+    to: Path,
+    format_: str | None,
+    again: bool,
+    data: Path | None,
+) -> None:
+    """Export the current rows of TABLE of FILE, or its events, as files.
+
+    A folder gets a file for each day of events, and a manifest; after a kill, the same command goes
+    on. The hub may be running.
+    """
+    from projections.manifest import Scope
+
+    is_file = to.is_file() or (not to.is_dir() and to.suffix in SUFFIXES)
+    scope = Scope(
+        table=table,
+        what="events" if events else "rows",
+        format=format_ or SUFFIXES.get(to.suffix if is_file else "", "parquet"),
+        where=where,
+        since=since,
+        until=until,
+    )
+    config = load_config(file, data=data)
+    done = run(_export(config, scope, to if is_file else None, to, again=again))
+    click.echo(f"{table}: {done.count} {scope.what} up to {done.position} in {to}")
+
+
+async def _export(
+    config: Config, scope: "Scope", file: Path | None, folder: Path, *, again: bool
+) -> "Manifest":
+    from eventhub import opening
+    from projections import export
+
+    if file is not None and again:
+        raise Rejected("bad_request", f"--continue adds files to a folder, and {file} is a file")
+    channel = opening.channel_of(config, scope.table)
+    async with opening.open_log(config) as event_log:
+        stream = await event_log.open(channel)
+        with progress_bar(f"export {scope.table}") as on_progress:
+            if scope.what == "events" and file is not None:
+                return await export.export_events_to_file(stream, scope, file, on_progress)
+            if scope.what == "events":
+                return await export.export_events(stream, scope, folder, on_progress, again=again)
+            rows = opening.open_current_rows(config, stream, scope.where, on_progress)
+            if file is not None:
+                return await export.export_rows_to_file(rows, stream, scope, file)
+            return await export.export_rows(rows, stream, scope, folder, again=again)

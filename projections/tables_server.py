@@ -1,0 +1,120 @@
+"""Tables server: answers on the tables socket of a hub, one request at a time."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
+from projections.listing import StoreListing
+from projections.row_batches import as_stream, open_rows
+from projections.selection import conditions
+from projections.store import Store
+from projections.tables_socket import NAME, STALLED_SECONDS, Answer, Request, bound
+
+WAIT_SECONDS = 10.0
+"""The tables have seen what they must have by then."""
+LOOK_SECONDS = 0.05
+"""Between two looks at how far they are."""
+
+logger = structlog.get_logger(__name__)
+
+
+class TablesServer:
+    """Answers on the socket of a data folder."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._folder = folder
+        self._store = store
+        self._turn = asyncio.Lock()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Answer until `stop` is set.
+
+        Raises:
+            Misconfigured: the socket cannot be made.
+        """
+        try:
+            listening = bound(self._folder)
+        except OSError as error:
+            raise Misconfigured(f"{self._folder / NAME}: cannot listen: {error}") from error
+        answering: set[asyncio.Task[None]] = set()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - a coroutine of a stream's server is a task
+            answering.add(task)
+            try:
+                await self._answer(reader, writer)
+            finally:
+                answering.discard(task)
+                writer.close()
+
+        server = await asyncio.start_unix_server(answer, sock=listening)
+        try:
+            await stop.wait()
+        finally:
+            server.close()
+            for task in answering:
+                task.cancel()
+            with suppress(OSError):
+                (self._folder / NAME).unlink()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                line = await reader.readline()
+            async with self._turn:
+                await self._give(line, Answer(writer))
+        except (TimeoutError, ConnectionError, ValueError) as error:
+            logger.info("answer_cut_short", reason=str(error) or type(error).__name__)
+
+    async def _give(self, line: bytes, answer: Answer) -> None:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+            await self._reach(request)
+            if request.want == "rows":
+                await self._give_rows(request, answer)
+            else:
+                await self._give_listing(request, answer)
+        except msgspec.DecodeError:
+            await answer.refuse(Rejected("bad_request", "the hub that runs is of another version"))
+        except EventHubError as error:
+            logger.info("answer_refused", code=error.code, detail=error.message)
+            await answer.refuse(error)
+
+    async def _reach(self, request: Request) -> None:
+        """Wait until the tables have seen what they must have.
+
+        Raises:
+            Rejected: there is no such table.
+            Unavailable: they had not in time.
+        """
+        if request.table not in self._store.tables:
+            raise Rejected("bad_request", f"the hub that runs has no table {request.table!r}")
+        give_up = asyncio.get_running_loop().time() + WAIT_SECONDS
+        while (at := self._store.progress(request.table).watermark) < request.at_least:
+            if asyncio.get_running_loop().time() > give_up:
+                raise Unavailable(f"the tables are at {at}, not {request.at_least}: try again")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _give_listing(self, request: Request, answer: Answer) -> None:
+        """Give chunks of the history, then of the current rows, in JSON."""
+        async with StoreListing.open(self._store, request.table) as listing:
+            await answer.begin(listing.progress)
+            for rows in (listing.history(), listing.current()):
+                async for chunk in rows:
+                    await answer.put(msgspec.json.encode(chunk))
+                await answer.put(b"")
+
+    async def _give_rows(self, request: Request, answer: Answer) -> None:
+        """Give the rows as Arrow streams, each whole by itself."""
+        tables = self._store.tables[request.table]
+        where = conditions(request.where, tables.channel)
+        async with open_rows(self._store, tables, where) as (progress, batches):
+            await answer.begin(progress)
+            async for table in batches:
+                await answer.put(as_stream(table))
+            await answer.put(b"")

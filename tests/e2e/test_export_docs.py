@@ -1,0 +1,36 @@
+"""The examples of docs/export.md work as they are printed."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.command import EVENTHUB, post
+from tests.e2e.hub import HubFactory
+
+PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_examples_work_as_printed(hub_factory: HubFactory) -> None:
+    [config] = blocks("yaml")
+    hub = hub_factory(config)
+    (hub.folder / "shop.yaml").write_text(config)
+    for item, price, paid in (("tea", 3.5, True), ("pot", 20, False), ("tea", 12.25, False)):
+        post(f"{hub.url}/orders", item=item, price=price, paid=paid)
+    for line in "".join(blocks("sh")).splitlines():
+        program, *words = shlex.split(line, comments=True)
+        assert program == "eventhub"
+        done(hub.folder, *EVENTHUB, *words)
+    assert len((hub.folder / "open.csv").read_text().splitlines()) == 3
+    for code in blocks("python"):
+        done(hub.folder, sys.executable, "-c", code)
+
+
+def done(folder: Path, *command: str) -> None:
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, (command, ended.stderr)
