@@ -27,6 +27,7 @@ from projections.pages import Page, pages, selected_json
 from projections.price import QUICK_ROWS, Question, Sizes, price_of
 from projections.projector import Projector
 from projections.room import Holding, NoRoom, Room
+from projections.shares import Shares
 from projections.spool import Memory, Spool
 from projections.store import Store
 from projections.tables import Tables
@@ -80,6 +81,7 @@ class DuckSnapshots:
         self._sizes = Sizes(store)
         self._memory = Memory(MEMORY_BYTES)
         self._room = Room(EACH_BYTES, ALL_BYTES)
+        self._shares = Shares()
 
     @asynccontextmanager
     async def read(
@@ -104,7 +106,7 @@ class DuckSnapshots:
         async with AsyncExitStack() as held, background() as tasks:
             spool = Spool(self._store.path.parent, self._memory)
             holding = self._room.holding(client)
-            snapshot = _Snapshot(self._store, held, spool, holding, render)
+            snapshot = _Snapshot(self._store, held, spool, holding, render, self._shares)
             question = Question(self._store.tables[channel], query, sequenced, price)
             try:
                 await self._begin(snapshot, question, held, client)
@@ -139,7 +141,13 @@ class _Snapshot:
     """One query in one transaction. `produce` moves it to the spool, from where all read it."""
 
     def __init__(
-        self, store: Store, held: AsyncExitStack, spool: Spool, holding: Holding, render: Render
+        self,
+        store: Store,
+        held: AsyncExitStack,
+        spool: Spool,
+        holding: Holding,
+        render: Render,
+        shares: Shares,
     ) -> None:
         self._store = store
         self._held = held
@@ -149,6 +157,7 @@ class _Snapshot:
         self._is_small = False
         """It may go on without waiting for room, and so keeps its place for a moment only."""
         self._render = render
+        self._shares = shares
         self._failure: Unavailable | None = None
         self._pages: Iterator[Page] = iter(())
         """Those that are still to be read."""
@@ -232,6 +241,8 @@ class _Snapshot:
     async def _parts(self, pace: Pace) -> AsyncIterator[bytes]:
         offset = 0
         while await self._reaches(offset):
+            if offset:  # most answers have one part, and wait for nobody
+                await self._shares.wait()
             part = await self._part(offset)
             offset += len(part)
             pace.give(len(part))
