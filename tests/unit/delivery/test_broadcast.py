@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import structlog
 import uvloop
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventhub.delivery import broadcast as broadcast_module
@@ -20,7 +20,9 @@ from eventhub.delivery import io_submit
 from eventhub.delivery.broadcast import MAX_ONE_BY_ONE, Broadcast, Sink, Sinks
 
 SOCKET_BYTES = 4096
-"""What the kernel is asked to keep for each; it takes several times as much."""
+"""What the kernel is asked to keep for each sender; it takes several times as much."""
+RECEIVED_BYTES = 32 << 10
+"""A smaller window closes between two segments, and is probed again only after some seconds."""
 DEADLINE_SECONDS = 10.0
 LOOPS: dict[str, Callable[[Coroutine[Any, Any, None]], None]] = {
     "asyncio": asyncio.run,
@@ -85,7 +87,7 @@ async def clients(count: int) -> AsyncIterator[list[Client]]:
         found = []
         for _ in range(count):
             end = stack.enter_context(socket.socket())
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_BYTES)
             end.connect(listener.getsockname())
             end.setblocking(False)
             accepted, _ = listener.accept()
@@ -112,6 +114,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@example(script=[("all", 667, 0), ("all", 1949, 0), ("all", 9746, 0)], at_once=2, is_alone=False)
 @given(
     script=st.lists(steps, max_size=12), at_once=st.sampled_from([2, 512]), is_alone=st.booleans()
 )
