@@ -1,7 +1,7 @@
-"""Columns: what a row holds, and how a client's JSON value becomes a column's value.
+"""Columns: what a row holds, and how the JSON value of a client becomes the value of a column.
 
-A value is converted once, when its message is accepted; the event, the row, the broadcast and
-the database all carry the converted value. What it is in Python: `values`.
+A value is converted once, when its message is accepted. The event, the row, the broadcast and the
+database all hold the converted value; `values` describes it.
 """
 
 from collections import Counter
@@ -29,17 +29,17 @@ __all__ = (
     "Kind",
     "Spelling",
     "digits_of",
+    "hook_stamp",
     "kind_of",
     "stamp",
-    "stamp_of_hooks",
 )
 
 logger = structlog.get_logger(__name__)
 
 BUILT_IN = ("id", "user", "timestamp")
-"""Text columns that every channel has, after the declared ones."""
+"""Text columns of every channel, after the declared ones."""
 STAMP = "timestamp"
-"""The built-in column that holds a time, as text."""
+"""The built-in column with the time, as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Column:
     kind: Kind = Kind.TEXT
     nullable: bool = True
     digits: Digits | None = None
-    """Of a DECIMAL, and of nothing else."""
+    """Only for a DECIMAL."""
     default: Any = None
-    """Converted; what a POST without the column, or a row older than it, holds."""
+    """The converted value for a POST without the column, and for rows older than the column."""
 
     def __post_init__(self) -> None:
         if self.kind is Kind.DECIMAL and self.digits is None:
@@ -60,19 +60,19 @@ class Column:
 
     @property
     def sql_type(self) -> str:
-        """The type in the projection."""
+        """The SQL type in the projection."""
         if self.digits is None:
             return self.kind.value
         return f"{self.kind.value}({self.digits.precision},{self.digits.scale})"
 
     def convert(self, value: Any) -> Any:
-        """Return a client's JSON value as this column stores it.
+        """Return the JSON value of a client as this column stores it.
 
         Raises:
             Rejected: `bad_value`, naming the column.
         """
         if type(value) is str and self.kind is Kind.TEXT and value.isascii():
-            return value  # as most are
+            return value  # the usual case, fast
         if value is None or (value == "" and self.kind is not Kind.TEXT):
             if not self.nullable:
                 raise Rejected("bad_value", f"{self.name} must not be empty", column=self.name)
@@ -82,7 +82,7 @@ class Column:
                 return values.decimal(value, self.digits)
             return values.CONVERTERS[self.kind](value)
         except (ValueError, OverflowError, TypeError, RecursionError) as error:
-            detail = f"{self.name}: {values.shown(value)} is not {values.ARTICLES[self.kind]}"
+            detail = f"{self.name}: {values.excerpt(value)} is not {values.ARTICLES[self.kind]}"
             if isinstance(error, values.UnfitError):
                 detail += f" ({error})"
             raise Rejected("bad_value", detail, column=self.name) from None
@@ -95,26 +95,26 @@ class Column:
         """
         if value is None or (value == "" and self.kind is not Kind.TEXT):
             return None
-        return lift.lifted(value, self.kind, self.digits)
+        return lift.cast(value, self.kind, self.digits)
 
 
 def stamp(value: Any) -> str:
-    """Return what a client gives as `timestamp` in its one form: UTC, no zone.
+    """Return the `timestamp` of a client in its stored form: UTC, without a zone.
 
     Raises:
-        Rejected: `bad_value`: it is not a time.
+        Rejected: `bad_value`: the value is not a time.
     """
     try:
         return values.timestamp(value)
     except (ValueError, OverflowError, TypeError):
-        raise _no_stamp(value) from None
+        raise _bad_stamp(value) from None
 
 
-def stamp_of_hooks(value: Any) -> Any:
-    """Return what an endpoint's expressions make of `timestamp`: text of theirs stays as it is.
+def hook_stamp(value: Any) -> Any:
+    """Return the `timestamp` that a hook has set; text is not changed.
 
     Raises:
-        Rejected: `bad_value`: it is neither NULL nor a time, nor the beginning of one.
+        Rejected: `bad_value`: it is neither NULL, nor a time, nor the beginning of one.
     """
     if value is None:
         return None
@@ -123,13 +123,13 @@ def stamp_of_hooks(value: Any) -> Any:
     try:
         times.beginning(value)
     except (ValueError, OverflowError):
-        raise _no_stamp(value) from None
+        raise _bad_stamp(value) from None
     return value
 
 
-def _no_stamp(value: Any) -> Rejected:
-    says = f"{STAMP}: {values.shown(value)} is not {values.ARTICLES[Kind.TIMESTAMP]}"
-    return Rejected("bad_value", says, column=STAMP)
+def _bad_stamp(value: Any) -> Rejected:
+    message = f"{STAMP}: {values.excerpt(value)} is not {values.ARTICLES[Kind.TIMESTAMP]}"
+    return Rejected("bad_value", message, column=STAMP)
 
 
 class Columns:
@@ -144,17 +144,17 @@ class Columns:
         self.by_name = {column.name: column for column in self.all}
         self.names = tuple(self.by_name)
         self.are_declared = bool(declared)
-        """The configuration names some; without any, a table takes what it is sent."""
+        """Whether the configuration declares columns."""
         self._empty = {column.name: column.default for column in self.all}
         self._defaults = {k: value for k, value in self._empty.items() if value is not None}
         self._required = tuple(column.name for column in self.all if not column.nullable)
         self.spelling = Spelling(frozenset(c.name for c in self.all if c.digits is not None))
-        """How rows go out; an endpoint may say more."""
+        """How rows are sent; an endpoint may add to it."""
         self.lost: Counter[str] = Counter()
-        """Values that `lift` made NULL, by column: once for each time that an event was read."""
+        """Number of values that `lift` made NULL, by column, counted for each read of an event."""
         described = [(c.name, c.sql_type, c.nullable, c.default) for c in self.all]
         self.signature = blake2b(msgspec.json.encode(described), digest_size=6).hexdigest()
-        """Equal only for equal columns: an event that carries it needs no lifting."""
+        """Equal only for equal columns: an event with this signature needs no lifting."""
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.all)
@@ -166,24 +166,24 @@ class Columns:
         return self.by_name[name]
 
     def convert(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return the message with the values of declared columns converted; others untouched.
+        """Return the message with the values of columns converted; other keys are unchanged.
 
         Raises:
-            Rejected: `bad_value`, naming the first column at fault.
+            Rejected: `bad_value`, naming the first column whose value does not fit.
         """
         by_name = self.by_name
         return {
-            key: by_name[key].convert(value) if key in by_name else values.plain(value)
+            key: by_name[key].convert(value) if key in by_name else values.inexact(value)
             for key, value in message.items()
         }
 
     def with_defaults(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return a POST with the defaults of columns that it does not name, for all to see."""
+        """Return a POST as it is broadcast, with defaults for the columns that it does not have."""
         missing = self._defaults.keys() - message.keys() if self._defaults else ()
         return {**message, **{key: self._defaults[key] for key in missing}} if missing else message
 
     def new_row(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return the row that a converted POST creates: defaults where it names no column.
+        """Return the row that a converted POST creates, with defaults for missing columns.
 
         Raises:
             Rejected: `bad_value`: a column that must not be empty has neither value nor default.
@@ -196,9 +196,10 @@ class Columns:
         return row
 
     def lift(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a row of older columns as today's: new columns hold their default.
+        """Return a row of older columns in the current ones; a new column holds its default.
 
-        A value without a lossless cast to today's type becomes NULL: the event keeps the original.
+        A value without a lossless cast to the current type becomes NULL; the event keeps the
+        original.
         """
         lifted = {}
         for column in self.all:
@@ -207,11 +208,11 @@ class Columns:
                 lifted[column.name] = column.lift(value)
             except (ValueError, TypeError, OverflowError):
                 lifted[column.name] = None
-                self._note_lost(column, row)
+                self._count_lost(column, row)
         return lifted
 
-    def _note_lost(self, column: Column, row: dict[str, Any]) -> None:
-        """Count a value that was lost; the log hears of the first, the tenth, the hundredth."""
+    def _count_lost(self, column: Column, row: dict[str, Any]) -> None:
+        """Count a value that became NULL; log the first, the tenth, the hundredth and so on."""
         self.lost[column.name] += 1
         count = self.lost[column.name]
         if str(count).strip("0") == "1":

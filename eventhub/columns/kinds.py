@@ -1,4 +1,4 @@
-"""Kinds: what a column stores, and the SQL types of the configuration that mean it."""
+"""Kinds: what a column can store, and the SQL types of a configuration that stand for it."""
 
 import re
 from enum import StrEnum
@@ -8,13 +8,13 @@ from eventhub.errors import Misconfigured
 
 
 class Kind(StrEnum):
-    """What a column stores, as the SQL type that the projection uses."""
+    """What a column stores; the value is its SQL type in the projection."""
 
     TEXT = "VARCHAR"
     INTEGER = "BIGINT"
     REAL = "DOUBLE"
     DECIMAL = "DECIMAL"
-    """Of so many digits: `Digits`."""
+    """With the number of digits in `Digits`."""
     BOOLEAN = "BOOLEAN"
     DATE = "DATE"
     TIMESTAMP = "TIMESTAMP"
@@ -26,9 +26,9 @@ class Digits(NamedTuple):
     """How many digits a DECIMAL column holds."""
 
     precision: int = 38
-    """In all."""
+    """All digits."""
     scale: int = 10
-    """After the point."""
+    """Digits after the point."""
 
 
 _KINDS = {
@@ -52,7 +52,7 @@ _DIGITS = re.compile(r"\s*(\d{1,3})\s*(?:,\s*(\d{1,3})\s*)?", re.ASCII)
 
 
 def kind_of(sql_type: str) -> Kind:
-    """Return the kind that a SQL type of the configuration means.
+    """Return the kind of a SQL type of the configuration.
 
     Raises:
         Misconfigured: the type is not supported.
@@ -69,9 +69,9 @@ def kind_of(sql_type: str) -> Kind:
 
 
 def digits_of(sql_type: str) -> Digits | None:
-    """Return how many digits a SQL type of the configuration has; None if it is no DECIMAL.
+    """Return the digits of a DECIMAL of the configuration; None for any other SQL type.
 
-    Without a scale, `DECIMAL(12)`, it is 0, as in SQL; without digits it is DECIMAL(38,10).
+    `DECIMAL(12)` has scale 0, as in SQL; `DECIMAL` is `DECIMAL(38,10)`.
 
     Raises:
         Misconfigured: DuckDB has no such DECIMAL.
@@ -85,7 +85,7 @@ def digits_of(sql_type: str) -> Digits | None:
     digits = Digits(int(given[1]), int(given[2] or 0)) if given else Digits(0, 0)
     if not (1 <= digits.precision <= 38 and digits.scale <= digits.precision):
         raise Misconfigured(
-            f"column type {sql_type!r}: write DECIMAL(p,s) with 1 to 38 digits, s of them after"
-            " the point"
+            f"invalid column type {sql_type!r}: write DECIMAL(p,s) with 1 to 38 digits, s of them"
+            " after the point"
         )
     return digits

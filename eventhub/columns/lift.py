@@ -1,10 +1,10 @@
-"""Lift: what a value of an older type is in a column of today's.
+"""Lift: a value of an older column type as the current type stores it.
 
-A cast is allowed if it is lossless: cast back, the value is the same number, instant, truth or
-text. `2.0` is the INTEGER 2, a date the TIMESTAMP of its midnight, and anything is the TEXT that
-JSON writes it as. A text is the value that it writes, by the grammar of messages. What would have
-to be rounded or guessed is no value. One cast loses something, because it is what is meant: a time
-as a DATE is the date of its day.
+A cast is allowed if it is lossless: cast back, the value is the same number, instant, truth value
+or text. `2.0` is the INTEGER 2, a date is the TIMESTAMP of its midnight, and any value is the TEXT
+of its JSON. Text stands for the value that it spells, by the grammar of messages. A value that
+would have to be rounded or guessed is refused. One cast does lose something, because that is its
+purpose: a time as a DATE is the date of its day.
 """
 
 import json
@@ -16,8 +16,8 @@ from eventhub.columns import numbers, times, values
 from eventhub.columns.kinds import Digits, Kind
 
 
-def lifted(value: Any, kind: Kind, digits: Digits | None) -> Any:
-    """Return a stored value, not NULL, as a kind stores it.
+def cast(value: Any, kind: Kind, digits: Digits | None) -> Any:
+    """Return a stored value that is not NULL as a kind stores it.
 
     Raises:
         ValueError, TypeError, OverflowError: the cast is not lossless.
@@ -49,7 +49,7 @@ def _real(value: Any) -> float:
 
 
 def _number(value: Any) -> Decimal:
-    """Return a number that a value is, or that its text writes."""
+    """Return the number that a value is, or that its text spells."""
     if isinstance(value, str):
         return numbers.exact(value)
     if not isinstance(value, int | float):
@@ -60,7 +60,7 @@ def _number(value: Any) -> Decimal:
 def _boolean(value: Any) -> bool:
     found = values.boolean(value)
     if not isinstance(value, bool) and _is_number(value) and _number(value) != int(found):
-        raise ValueError  # 2 would come back as 1
+        raise ValueError  # cast back, 2 would be 1
     return found
 
 

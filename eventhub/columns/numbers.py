@@ -1,9 +1,9 @@
-"""Numbers: the one grammar of a number that is written as text, in messages and in filters.
+"""Numbers: the one grammar of a number as text, in messages and in filters.
 
-    [+-] digits [. digits] [e [+-] digits]      outer white space does not count
+    [+-] digits [. digits] [e [+-] digits]      white space around it does not count
 
-Digits are 0 to 9: what Python reads besides (`1_000`, other scripts' digits) is no number here. A
-whole number has neither point nor exponent: `12.0` and `1e3` are not the text of one.
+Digits are 0 to 9. Other texts that Python reads (`1_000`, digits of other scripts) are refused. A
+whole number has neither point nor exponent: `12.0` and `1e3` are not whole numbers as text.
 """
 
 import re
@@ -15,33 +15,33 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 def whole(text: str) -> int:
-    """Return the whole number that a text writes.
+    """Return the whole number that a text spells.
 
     Raises:
-        ValueError: it writes none, or one of thousands of digits.
+        ValueError: the text is not a whole number, or has thousands of digits.
     """
-    return int(_written(text, _WHOLE))
+    return int(_stripped(text, _WHOLE))
 
 
 def real(text: str) -> float:
-    """Return the nearest float; infinite beyond the largest.
+    """Return the float nearest to a number; infinity beyond the largest float.
 
     Raises:
-        ValueError: the text writes no number.
+        ValueError: the text is not a number.
     """
-    return float(_written(text, _NUMBER))
+    return float(_stripped(text, _NUMBER))
 
 
 def exact(text: str) -> Decimal:
-    """Return the number that a text writes, with all of its digits.
+    """Return the number that a text spells, with all of its digits.
 
     Raises:
-        ValueError: it writes none.
+        ValueError: the text is not a number.
     """
-    return Decimal(_written(text, _NUMBER))
+    return Decimal(_stripped(text, _NUMBER))
 
 
-def _written(text: str, grammar: re.Pattern[str]) -> str:
+def _stripped(text: str, grammar: re.Pattern[str]) -> str:
     text = text.strip()
     if not grammar.fullmatch(text):
         raise ValueError

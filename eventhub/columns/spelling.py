@@ -1,7 +1,7 @@
-"""Spelling: how values are spelled to who reads them, where that is not how they are stored.
+"""Spelling: how values are sent to clients where that differs from how they are stored.
 
-The text of a DECIMAL goes out as the JSON number that it writes, digit for digit; `timestamp` with
-a `Z`, where an endpoint says so.
+A DECIMAL, which is stored as text, is sent as a JSON number with all of its digits. `timestamp` is
+sent with a `Z` if the endpoint is configured so.
 """
 
 import re
@@ -12,25 +12,25 @@ from typing import Any
 import msgspec
 
 STAMP_FORM = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?"
-"""Of a `timestamp` that gets its `Z`; what an endpoint's expressions write otherwise stays."""
+"""A `timestamp` of this form is sent with a `Z`; other text, set by an expression, is not."""
 _STAMP = re.compile(STAMP_FORM, re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """How messages and rows of a table go out. Hashable; false if as they are stored."""
+    """How messages and rows of a table are sent. Hashable; false if they are sent as stored."""
 
     decimals: frozenset[str] = frozenset()
-    """Columns of numbers that are stored as text."""
+    """The DECIMAL columns."""
     stamp: str = ""
-    """The column that gets a `Z`; empty for none."""
+    """The column that is sent with a `Z`; empty for none."""
 
     def __bool__(self) -> bool:
         return bool(self.decimals or self.stamp)
 
     def spell(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return a frame, or a row, as it goes out."""
+        """Return a frame or a row as it is sent."""
         spelled = message.copy()
         for name in self.decimals & message.keys():
             value = message[name]
@@ -42,12 +42,12 @@ class Spelling:
         return spelled
 
     def spell_record(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return a frame of the history, which holds two rows, as it goes out."""
+        """Return a frame of the history, which holds two rows, as it is sent."""
         rows = {name: self.spell(record[name]) for name in ("row", "was") if record[name]}
         return {**record, **rows}
 
     def numbers(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return a message for expressions and templates: a number is one to reckon with."""
+        """Return a message for expressions and templates, with each DECIMAL as a `Decimal`."""
         found = {}
         for name in self.decimals & message.keys():
             value = message[name]

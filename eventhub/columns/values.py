@@ -1,8 +1,8 @@
-"""Values: a client's JSON value as a column stores it.
+"""Values: JSON values of clients, as a column stores them.
 
 In Python a value is `None`, `str`, `int`, `float` or `bool`. Dates and times are canonical ISO
-text, which sorts as they do but for the `Z` of a TIMESTAMPTZ; a DECIMAL is the text of its digits,
-with as many after the point as its column has; a JSON column holds any JSON value.
+text, which sorts by time except for the `Z` of a TIMESTAMPTZ. A DECIMAL is text with as many digits
+after the point as its column has. A JSON column holds any JSON value.
 """
 
 import json
@@ -17,19 +17,17 @@ from eventhub.columns.kinds import Digits, Kind
 from eventhub.columns.numbers import INT64
 
 EXACT_FLOAT = 2**53
-"""Up to here a float is the whole number that was written."""
-
-
+"""Up to this number a float is the whole number that was written."""
 MAX_ADJUSTED = 20
-"""Digits before the point, less one, beyond which no number has 64 bits."""
+"""No number with more digits before the point than this, plus one, fits into 64 bits."""
 
 
 class UnfitError(ValueError):
-    """A value of the right sort that cannot be stored; the text says why."""
+    """A value of the right type that cannot be stored; the text says why."""
 
 
 def text(value: Any) -> str:
-    """Return text; of a number or a truth value how JSON writes it."""
+    """Return text; for a number or truth value, its JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and not math.isfinite(value):
@@ -43,7 +41,7 @@ def text(value: Any) -> str:
 
 
 def check_unicode(found: str) -> None:
-    """Half a UTF-16 pair can be written in JSON, but is no text: UTF-8 cannot hold it."""
+    """Refuse half a surrogate pair: JSON can spell it, but UTF-8 cannot hold it."""
     try:
         found.encode()
     except UnicodeEncodeError:
@@ -58,7 +56,7 @@ def integer(value: Any) -> int:
         if not value.is_integer():
             raise ValueError
         if abs(value) > EXACT_FLOAT:
-            raise UnfitError("so large a number has neither point nor exponent")
+            raise UnfitError("a number this large must have neither point nor exponent")
         number = int(value)
     elif isinstance(value, int) or (isinstance(value, Decimal) and value.adjusted() < MAX_ADJUSTED):
         number = int(value)
@@ -82,17 +80,17 @@ def real(value: Any) -> float:
 
 
 def decimal(value: Any, digits: Digits) -> str:
-    """Return the text of a number that fits as it is: nothing is rounded."""
+    """Return the text of a number that fits; nothing is rounded."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise TypeError
     number = numbers.exact(value) if isinstance(value, str) else Decimal(str(value))
     if not number.is_finite():
         raise UnfitError("not finite")
-    return written(number, digits)
+    return format_decimal(number, digits)
 
 
-def written(number: Decimal, digits: Digits) -> str:
-    """Return the digits of a finite number that has no more of them than fit."""
+def format_decimal(number: Decimal, digits: Digits) -> str:
+    """Return the text of a finite number, or raise `UnfitError` if it has too many digits."""
     sign, given, exponent = number.as_tuple()
     significant = "".join(map(str, given)).lstrip("0")
     whole_digits = len(significant) + int(exponent) if significant else 0
@@ -101,7 +99,7 @@ def written(number: Decimal, digits: Digits) -> str:
         raise UnfitError(f"more than {digits.scale} digits after the point")
     if whole_digits > digits.precision - digits.scale:
         raise UnfitError(f"more than {digits.precision - digits.scale} digits before the point")
-    # Not by a format, which rounds to the 28 digits of Python's default context.
+    # Formatting would round to the 28 digits of Python's default context.
     text = significant.ljust(max(0, whole_digits + digits.scale), "0").zfill(digits.scale + 1)
     minus = "-" if sign and significant else ""
     cut = len(text) - digits.scale
@@ -109,7 +107,7 @@ def written(number: Decimal, digits: Digits) -> str:
 
 
 def boolean(value: Any) -> bool:
-    """Return what a truth value, a word or a number means: `words`."""
+    """Return a truth value, or the one that a word or a number stands for (`words`)."""
     if isinstance(value, bool):
         return value
     if not isinstance(value, str | int | float | Decimal):
@@ -120,15 +118,15 @@ def boolean(value: Any) -> bool:
 def day(value: Any) -> str:
     """Return a date."""
     if isinstance(value, date) and not isinstance(value, datetime):
-        return value.isoformat()  # a hook made it
+        return value.isoformat()  # set by a hook
     if not isinstance(value, str):
         raise TypeError
     return times.day(value).isoformat()
 
 
 def timestamp(value: Any) -> str:
-    """Return an instant: UTC, no zone, microseconds only if there are any."""
-    if isinstance(value, datetime):  # a hook made it
+    """Return an instant in UTC without a zone; microseconds only if they are not 0."""
+    if isinstance(value, datetime):  # set by a hook
         aware = value if value.tzinfo is None else value.astimezone(UTC)
         return aware.replace(tzinfo=None).isoformat()
     if not isinstance(value, str):
@@ -137,21 +135,21 @@ def timestamp(value: Any) -> str:
 
 
 def instant(value: Any) -> str:
-    """Return an instant with its zone, which is always UTC."""
+    """Return an instant with its zone, which is always `Z`."""
     return timestamp(value) + "Z"
 
 
 def document(value: Any) -> Any:
-    """Return any JSON value. What Python writes as JSON that is none is refused."""
-    value = plain(value)
+    """Return any JSON value; NaN, Infinity and half surrogate pairs are refused."""
+    value = inexact(value)
     check_unicode(json.dumps(value, ensure_ascii=False, allow_nan=False))
     return value
 
 
-def plain(value: Any) -> Any:
-    """Return a float for a number that was read with all of its digits, and no column keeps them.
+def inexact(value: Any) -> Any:
+    """Return a float for a number that was read with all of its digits, which no column keeps.
 
-    Only a table with DECIMAL columns reads numbers so: `decoding.parse_json`.
+    Numbers are read so only for tables with DECIMAL columns: `decoding.parse_json`.
     """
     return float(value) if type(value) is Decimal else value
 
@@ -166,24 +164,24 @@ CONVERTERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.TIMESTAMPTZ: instant,
     Kind.JSON: document,
 }
-"""All but DECIMAL, which has to know its digits."""
+"""All kinds but DECIMAL, whose conversion depends on its digits."""
 ARTICLES = {
     Kind.TEXT: "text",
     Kind.INTEGER: "a whole number",
     Kind.REAL: "a number",
     Kind.DECIMAL: "a number",
     Kind.BOOLEAN: "true or false",
-    Kind.DATE: "a date as 2023-01-02",
-    Kind.TIMESTAMP: "a time as 2023-01-02T03:04:05",
-    Kind.TIMESTAMPTZ: "a time as 2023-01-02T03:04:05Z",
+    Kind.DATE: "a date such as 2023-01-02",
+    Kind.TIMESTAMP: "a time such as 2023-01-02T03:04:05",
+    Kind.TIMESTAMPTZ: "a time such as 2023-01-02T03:04:05Z",
     Kind.JSON: "JSON",
 }
 
 
-def shown(value: Any) -> str:
-    """Return how an error shows a value."""
+def excerpt(value: Any) -> str:
+    """Return a value as an error message shows it: JSON, at most 60 characters."""
     try:
         found = json.dumps(value)
-    except (TypeError, ValueError, RecursionError):  # only a hook can make such a value
+    except (TypeError, ValueError, RecursionError):  # such a value can only come from a hook
         found = str(value) if isinstance(value, Decimal) else f"a {type(value).__name__}"
     return found if len(found) <= 60 else found[:57] + "..."

@@ -1,4 +1,4 @@
-"""Words: the one table of what is true and what is false, in messages and in filters."""
+"""Words: the one table of words for true and false, in messages and in filters."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ FALSE = frozenset(("false", "f", "no", "n", "off"))
 
 
 def boolean(text: str) -> bool:
-    """Return what a word means, in any case. A number is true unless it is 0.
+    """Return the truth value of a word, in any case, or of a number, which is true unless it is 0.
 
     Raises:
-        ValueError: it is neither such a word nor a number.
+        ValueError: the text is neither such a word nor a number.
     """
     word = text.strip().lower()
     if word in TRUE:

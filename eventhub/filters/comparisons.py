@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from eventhub.columns import Columns, Kind
-from eventhub.columns.asked import asked_bound, asked_match, asked_value
+from eventhub.columns.operands import equality_operand, match_operand, order_operand
 from eventhub.errors import Rejected
 from eventhub.filters.arguments import Stranger, Test, meaning_of, shown
 from eventhub.filters.conditions import EQUALITY, FOLDED, MATCH, ORDER, Condition, Operator
@@ -81,14 +81,14 @@ def _condition(test: Test, operator: Operator, values: Iterable[Any] = ()) -> Co
 def _asked(test: Test, text: str) -> Any:
     column, operator = test.column, test.operator
     if test.path:
-        return asked_match(column, text, folded=operator in FOLDED)
+        return match_operand(column, text, folded=operator in FOLDED)
     if column.kind is not Kind.TEXT:
         text = text.strip()
     if operator in MATCH:
-        return asked_match(column, text, folded=operator in FOLDED)
+        return match_operand(column, text, folded=operator in FOLDED)
     if operator in ORDER:
-        return asked_bound(column, text, up=operator in (Operator.AT_LEAST, Operator.BELOW))
-    return asked_value(column, text)
+        return order_operand(column, text, up=operator in (Operator.AT_LEAST, Operator.BELOW))
+    return equality_operand(column, text)
 
 
 def _reduced(operator: Operator, values: list[Any]) -> frozenset[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from eventhub.channel import Endpoint, checked_id
-from eventhub.columns import STAMP, Columns, stamp_of_hooks
+from eventhub.columns import STAMP, Columns, hook_stamp
 from eventhub.errors import Conflict, EventHubError, Rejected
 from eventhub.event import Event, StoredEvent
 from eventhub.filters.arguments import nearest, shown
@@ -143,7 +143,7 @@ class Drafting:
         if command.method == "POST":
             message = self._columns.with_defaults(message)
         if STAMP in message:
-            message[STAMP] = stamp_of_hooks(message[STAMP])
+            message[STAMP] = hook_stamp(message[STAMP])
         message = self._converted(message)
         checked_id(message.get("id"))  # before `modify`, which may have side effects
         broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)

@@ -320,9 +320,12 @@ def test_case_does_not_count_in_any_script() -> None:
 @pytest.mark.parametrize(
     ("raw", "wanted"),
     [
-        ("count=1.5", "count: '1.5' is not a whole number, as 12"),
-        ("score=abc", "score: 'abc' is not a number, as 1.5"),
-        ("day=2023-13", "day: '2023-13' is not a date, as 2023-04-01, or the beginning of one"),
+        ("count=1.5", "count: '1.5' is not a whole number, such as 12"),
+        ("score=abc", "score: 'abc' is not a number, such as 1.5"),
+        (
+            "day=2023-13",
+            "day: '2023-13' is not a date, such as 2023-04-01, or the beginning",
+        ),
         ("done=maybe", "done: 'maybe' is not true or false"),
         ("moment=0001-01-01T00:00%2B05:30", "moment: '0001-01-01T00:00+05:30' is not a time"),
         ("count~=1", "count~= does not work on a column of integer: use count= count!= count>="),

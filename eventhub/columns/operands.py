@@ -1,9 +1,9 @@
-"""Asked: the text of a filter as the value that a column is compared with.
+"""Operands: the text of a filter as the value that a column is compared with.
 
-A rule that is not obvious: a prefix of a date or time stands for its first instant:
-`day>~=2023-04` begins with April, and `day=2023-04` is its first day. A zone is converted to UTC,
-as in rows. `timestamp` is text: a date or the beginning of one is compared as it stands, so that
-`timestamp>=2023-03-01` has all of that day, and a time in the form that is stored.
+The beginning of a date or time stands for its first instant: `day>~=2023-04` starts with April,
+and `day=2023-04` is its first day. A time with a zone is converted to UTC, as in rows. The column
+`timestamp` is text: a time is compared in the form that is stored, a date or the beginning of one
+unchanged, so that `timestamp>=2023-03-01` includes all of that day.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from eventhub.columns import INT64, STAMP, Column, Digits, Kind, numbers, times,
 from eventhub.errors import Rejected
 
 _MAX_FOLDED = 4096
-"""Characters of a text to match without case: far beyond, its expression is too large for RE2."""
-_NO_NUMBERS = {"nan": nan, "inf": inf, "+inf": inf, "-inf": -inf}
-_NO_NUMBERS |= {sign + "infinity": number for sign, number in (("", inf), ("+", inf), ("-", -inf))}
+"""Characters of a text to match without case: a much longer expression is too large for RE2."""
+_NOT_FINITE = {"nan": nan, "inf": inf, "+inf": inf, "-inf": -inf}
+_NOT_FINITE |= {sign + "infinity": number for sign, number in (("", inf), ("+", inf), ("-", -inf))}
 _EXACT = Context(prec=10_000)
 
 
-def asked_value(column: Column, text: str) -> Any:
-    """Return what a column may equal. NaN is for a number that it never does.
+def equality_operand(column: Column, text: str) -> Any:
+    """Return the value that a column may equal; NaN for a number that it cannot hold.
 
     Raises:
         Rejected: `bad_filter`, naming the column.
@@ -34,33 +34,33 @@ def asked_value(column: Column, text: str) -> Any:
     if not number.is_finite():
         return nan
     try:
-        return values.written(number, column.digits)
+        return values.format_decimal(number, column.digits)
     except values.UnfitError:
         return nan
 
 
-def asked_bound(column: Column, text: str, *, up: bool) -> Any:
-    """Return what an order compares a column with; errors as `asked_value`.
+def order_operand(column: Column, text: str, *, up: bool) -> Any:
+    """Return the bound that a column is compared with; errors as `equality_operand`.
 
     Args:
         column: the column.
         text: the bound.
-        up: of a DECIMAL, take the next higher number that the column can hold, not the next lower.
+        up: for a DECIMAL, round to the next higher number that the column can hold, not the lower.
     """
     if column.kind is Kind.TIMESTAMPTZ:
-        return _read(column, text)[:-1]  # `Z` would sort after the point of a fraction
+        return _read(column, text)[:-1]  # a `Z` would sort after the point of a fraction
     if column.digits is None:
         return _read(column, text)
     return _on_grid(_decimal(column, text), column.digits, ROUND_CEILING if up else ROUND_FLOOR)
 
 
-def asked_match(column: Column, text: str, *, folded: bool) -> str:
-    """Return the text that a text column is searched for; errors as `asked_value`."""
+def match_operand(column: Column, text: str, *, folded: bool) -> str:
+    """Return the text that a text column is searched for; errors as `equality_operand`."""
     try:
         return _folded(text) if folded else _text(text)
     except ValueError:
         meaning = f"text of at most {_MAX_FOLDED} characters" if folded else _TEXT_MEANING
-        raise _refused(column, text, meaning) from None
+        raise _rejected(column, text, meaning) from None
 
 
 def _read(column: Column, text: str) -> Any:
@@ -69,18 +69,18 @@ def _read(column: Column, text: str) -> Any:
         return reader(text)
     except (ValueError, OverflowError):
         if meaning is _TIME_MEANING and " " in text.strip()[11:]:
-            meaning += "; the + of a zone is %2B in a URL"
-        raise _refused(column, text, meaning) from None
+            meaning += "; in a URL, write the + of a zone as %2B"
+        raise _rejected(column, text, meaning) from None
 
 
-def _refused(column: Column, text: str, meaning: str) -> Rejected:
+def _rejected(column: Column, text: str, meaning: str) -> Rejected:
     shown = text if len(text) <= 60 else text[:57] + "..."
     message = f"{column.name}: {shown!r} is not {meaning}"
     return Rejected("bad_filter", message, column=column.name)
 
 
 def _text(text: str) -> str:
-    text.encode()  # a hook may hand over a lone surrogate; no row and no database holds one
+    text.encode()  # a hook may pass a lone surrogate, which no row and no database can hold
     return text
 
 
@@ -92,25 +92,25 @@ def _folded(text: str) -> str:
 
 
 def _integer(text: str) -> int:
-    """Beyond 64 bits, the nearest number that no row can hold: every comparison stays true."""
+    """Return the number; beyond 64 bits the nearest that no row holds, which compares the same."""
     return max(INT64[0] - 1, min(numbers.whole(text), INT64[-1] + 1))
 
 
 def _real(text: str) -> float:
-    number = _NO_NUMBERS.get(text.strip().lower())
+    number = _NOT_FINITE.get(text.strip().lower())
     return numbers.real(text) if number is None else number
 
 
 def _decimal(column: Column, text: str) -> Decimal:
-    number = _NO_NUMBERS.get(text.strip().lower())
+    number = _NOT_FINITE.get(text.strip().lower())
     try:
         return numbers.exact(text) if number is None else Decimal(number)
     except ValueError:
-        raise _refused(column, text, _NUMBER_MEANING) from None
+        raise _rejected(column, text, _NUMBER_MEANING) from None
 
 
 def _on_grid(number: Decimal, digits: Digits, rounding: str) -> Decimal:
-    """Return the next number that a column can hold; infinite where it can hold none so far out."""
+    """Return the next number that a column can hold, or infinity if it cannot hold one that far."""
     far = Decimal((0, (1,), digits.precision - digits.scale))
     if number.is_finite() and abs(number) < far:
         grid = Decimal((0, (1,), -digits.scale))
@@ -129,7 +129,7 @@ def _instant(text: str) -> str:
 
 
 def _date(text: str) -> str:
-    """A moment within a day sorts as text between that day and the next, as it should."""
+    """Return a date; a time of day stays a time, which sorts between that day and the next."""
     moment = times.beginning(text)
     return moment.date().isoformat() if moment.time() == time.min else moment.isoformat()
 
@@ -139,15 +139,15 @@ def _stamp(text: str) -> str:
     return text.strip() if times.is_short(text) else moment.isoformat()
 
 
-_TEXT_MEANING = "text that UTF-8 can hold"
-_NUMBER_MEANING = "a number, as 1.5"
-_TIME_MEANING = "a time, as 2023-04-01T10:30:00, or the beginning of one"
+_TEXT_MEANING = "valid Unicode text"
+_NUMBER_MEANING = "a number, such as 1.5"
+_TIME_MEANING = "a time, such as 2023-04-01T10:30:00, or the beginning of one"
 _READERS: dict[Kind, tuple[Callable[[str], Any], str]] = {
     Kind.TEXT: (_text, _TEXT_MEANING),
-    Kind.INTEGER: (_integer, "a whole number, as 12"),
+    Kind.INTEGER: (_integer, "a whole number, such as 12"),
     Kind.REAL: (_real, _NUMBER_MEANING),
     Kind.BOOLEAN: (words.boolean, "true or false"),
-    Kind.DATE: (_date, "a date, as 2023-04-01, or the beginning of one, as 2023-04"),
+    Kind.DATE: (_date, "a date, such as 2023-04-01, or the beginning of one, such as 2023-04"),
     Kind.TIMESTAMP: (_timestamp, _TIME_MEANING),
     Kind.TIMESTAMPTZ: (_instant, _TIME_MEANING),
 }
