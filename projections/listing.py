@@ -12,8 +12,9 @@ import duckdb
 import msgspec
 
 from projections.pages import row_json
+from projections.progress import Progress, read_progress
 from projections.reader import Reader
-from projections.store import Progress, Store
+from projections.store import Store
 from projections.tables import Tables
 
 CHUNK_ROWS = 50
@@ -61,7 +62,8 @@ class StoreListing:
         """
         tables = store.tables[channel]
         async with store.reader() as reader:
-            progress = await store.read(reader, lambda connection: progress_of(connection, channel))
+            # In the transaction: the store's own progress may be newer.
+            progress = await store.read(reader, lambda c: read_progress(c, channel))
             yield cls(store, reader, tables, progress)
 
     async def history(self) -> AsyncIterator[list[Row]]:
@@ -81,17 +83,6 @@ class StoreListing:
         names = ["_created_seq", "_time", *extra]
         while chunk := await self._store.read(self._reader, _fetching(names)):
             yield chunk
-
-
-def progress_of(connection: duckdb.DuckDBPyConnection, channel: str) -> Progress:
-    """Read how far the tables are, in the transaction: the store's own idea may be newer."""
-    [(epoch, head, watermark)] = connection.execute(
-        "SELECT (SELECT any_value(epoch) FROM main._checkpoint WHERE channel = $name),"
-        " (SELECT max(seq) FROM main._checkpoint WHERE channel = $name),"
-        " (SELECT max(seq) FROM main._watermark WHERE channel = $name)",
-        {"name": channel},
-    ).fetchall()
-    return Progress(epoch or "", head or 0, watermark or 0)
 
 
 def _select(tables: Tables, table: str, extra: list[str]) -> str:

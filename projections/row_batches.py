@@ -10,8 +10,8 @@ from eventhub.filters.conditions import Filter
 from eventhub.filters.query import parse
 from eventhub.filters.sql import quoted
 from projections.columnar import row_schema
-from projections.listing import progress_of
 from projections.pages import Page, pages
+from projections.progress import read_progress
 from projections.store import Progress, Store
 from projections.tables import Tables
 
@@ -60,7 +60,7 @@ class _Rows:
             text_bytes=self._store.text_bytes(self._tables.channel.name),
             memory_bytes=self._store.memory_bytes,
         )
-        return progress_of(connection, self._tables.channel.name)
+        return read_progress(connection, self._tables.channel.name)
 
     def step(self, connection: duckdb.DuckDBPyConnection) -> pa.Table | None:
         """Return the next rows, or None after the last one."""

@@ -24,16 +24,13 @@ from eventhub.errors import Misconfigured
 from eventhub.event import Sealed
 from eventhub.filters.sql import literal, quoted, quoted_list
 
-BOOKS = """
+OWN_TABLES = """
 CREATE TABLE IF NOT EXISTS main._checkpoint (channel VARCHAR, epoch VARCHAR, seq BIGINT);
 CREATE TABLE IF NOT EXISTS main._watermark (channel VARCHAR, seq BIGINT);
 CREATE TABLE IF NOT EXISTS main._columns (channel VARCHAR, columns VARCHAR);
 """
-"""How far the history (`_checkpoint`) and the current table (`_watermark`) of each channel are.
-
-Rows are replaced by DELETE and INSERT, never by UPDATE: one updated row keeps the WAL from being
-checkpointed for as long as any older reader is open.
-"""
+"""The projection's own tables: how far the history (`_checkpoint`) and the current table
+(`_watermark`) of each channel are, and the columns that its tables were made for."""
 
 RESERVED = frozenset(("_checkpoint", "_watermark", "_columns"))
 
@@ -213,8 +210,8 @@ def empty(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     """Make the tables anew, and forget how far they were."""
     for table in (tables.current, tables.history):
         connection.execute(f"DROP TABLE IF EXISTS {table}")
-    for book in ("_checkpoint", "_watermark"):
-        connection.execute(f"DELETE FROM main.{book} WHERE channel = ?", [tables.channel.name])  # noqa: S608 - constants
+    for own in ("_checkpoint", "_watermark"):
+        connection.execute(f"DELETE FROM main.{own} WHERE channel = ?", [tables.channel.name])  # noqa: S608 - constants
     create(connection, tables)
 
 

@@ -20,7 +20,7 @@ from projections.pages import row_json
 from projections.projector import BATCH_EVENTS, FOLD_EVENTS
 from projections.snapshot import CHUNK_ROWS
 from projections.store import MAX_WAL_BYTES, Store
-from projections.tables import BOOKS, Tables, create
+from projections.tables import OWN_TABLES, Tables, create
 from tests.bench.child import answer, setup
 from tests.bench.events import channel_of, mixed
 from tests.bench.machine import spending
@@ -57,7 +57,7 @@ def append(folder: Path, *, events: int, size: int) -> dict[str, Any]:
     path = folder / "data" / f"append-{events}.duckdb"
     path.parent.mkdir(exist_ok=True)
     with duckdb.connect(path, config={"checkpoint_threshold": f"{MAX_WAL_BYTES >> 20}MB"}) as it:
-        it.execute(BOOKS)
+        it.execute(OWN_TABLES)
         create(it, tables)
         with spending(os.getpid()) as spent:
             for batch in batches:

@@ -10,7 +10,7 @@ import pytest
 
 from eventhub.errors import Unavailable
 from eventhub.memory import MemoryStream
-from projections import store as module
+from projections import database as module
 from projections.pages import SHARES, pages
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import projections.history
 import projections.pages
-import projections.store
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.event import StoredEvent, encode
@@ -285,7 +285,7 @@ async def check_history(events: list[StoredEvent], folder: str) -> None:
 async def test_the_history_holds_extreme_values_exactly(
     rows_as_parameters: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projections.store, "MAX_ROWS_AS_PARAMETERS", rows_as_parameters)
+    monkeypatch.setattr(projections.history, "MAX_ROWS_AS_PARAMETERS", rows_as_parameters)
     await check_history(history(EVERY_KIND, EXTREME), str(tmp_path))
 
 
@@ -311,5 +311,5 @@ def test_the_history_holds_what_the_events_say_in_their_order(
         for stored in history(EVERY_KIND, [("POST", "a", {}), ("POST", "b", {}), *changes])
     ]
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(projections.store, "MAX_ROWS_AS_PARAMETERS", rows_as_parameters)
+        patch.setattr(projections.history, "MAX_ROWS_AS_PARAMETERS", rows_as_parameters)
         asyncio.run(check_history(events, folder))

@@ -1,0 +1,70 @@
+"""Database: how DuckDB opens its file, with which limits, and transactions that write."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import structlog
+
+Connection = duckdb.DuckDBPyConnection
+
+MEMORY_BYTES = 4 << 30
+"""DuckDB holds at most this much in memory, however large the machine; with less than 5 GiB, its
+own limit of 80 % is lower. Near the limit it drops data that is also in the file."""
+
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    # These would let an analyst's query reach more than the tables.
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    # A commit must not stop for a checkpoint: the store makes them itself, before this size.
+    "checkpoint_threshold": "1GB",
+    # The other half of the cores is for the event loop, which a replay would delay.
+    "threads": max(1, len(os.sched_getaffinity(0)) // 2),
+}
+logger = structlog.get_logger(__name__)
+
+
+def open_database(path: Path) -> tuple[Connection, int]:
+    """Open a file, or create it; after that, no query can change a setting.
+
+    Returns:
+        The connection, and how many bytes of memory DuckDB may hold.
+    """
+    connection = duckdb.connect(path, config=_SETTINGS)
+    memory_bytes = _limit_memory(connection)
+    connection.execute("SET lock_configuration = true")
+    return connection, memory_bytes
+
+
+def _limit_memory(connection: Connection) -> int:
+    """Lower DuckDB's own limit if it is above ours; return the limit."""
+    [(limit,)] = connection.execute(
+        "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
+    ).fetchall()
+    if limit > MEMORY_BYTES:
+        connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
+    return min(int(limit), MEMORY_BYTES)
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Commit the statements of the block together, or none of them."""
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        _roll_back(connection)
+        raise
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.execute("ROLLBACK")
+    except duckdb.Error as error:
+        # A failed COMMIT has rolled back already; the error that matters is being raised.
+        logger.debug("projection_rollback", error=str(error))
