@@ -1,4 +1,4 @@
-"""Whoever asks a dear question and leaves takes nobody's place: its query ends with it."""
+"""Work for a client ends when the client leaves: queries, polls that wait, searches of the log."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -23,7 +24,7 @@ url:
 ROWS = 30_000
 BATCH, FEW = 200, 7
 DEAR = "&".join(f"body*=ss{number}ss" for number in range(20))
-"""Seconds of work: each of them is looked for in each row, and `ss` may be spelled in many ways."""
+"""Seconds of work: each text is searched for in each row, and `ss` has many spellings."""
 
 
 @pytest.fixture(scope="module")
@@ -54,27 +55,27 @@ async def fill(url: str) -> None:
 
 
 async def metric(hub: Hub, name: str) -> float:
-    """Return what a metric of the hub says, 0 if nothing yet."""
+    """Return the value of a metric of the hub, 0 if it has none yet."""
     async with aiohttp.ClientSession() as session, session.get(f"{hub.url}/metrics") as answer:
         families = text_string_to_metric_families(await answer.text())
     return sum(s.value for family in families for s in family.samples if s.name == name)
 
 
 async def begun(hub: Hub, before: float) -> None:
-    """Return when a query more than before runs."""
+    """Return when one more query than before was started."""
     async with asyncio.timeout(15):
         while await metric(hub, "eventhub_snapshots_opened_total") <= before:
             await asyncio.sleep(0.02)
 
 
 async def interrupted(hub: Hub, before: float) -> None:
-    """Return when a query more than before was interrupted."""
+    """Return when one more query than before was interrupted."""
     async with asyncio.timeout(15):
         while await metric(hub, "eventhub_queries_interrupted_total") <= before:
             await asyncio.sleep(0.02)
 
 
-async def test_gets_that_are_abandoned_end_with_their_senders(hub: Hub) -> None:
+async def test_gets_end_when_their_clients_leave(hub: Hub) -> None:
     opened = await metric(hub, "eventhub_snapshots_opened_total")
     ended = await metric(hub, "eventhub_queries_interrupted_total")
     host = urlsplit(hub.url)
@@ -82,12 +83,12 @@ async def test_gets_that_are_abandoned_end_with_their_senders(hub: Hub) -> None:
     writers = []
     for number in range(12):
         _, writer = await asyncio.open_connection(host.hostname, host.port)
-        # More requests behind it than are read ahead: its end is seen all the same.
+        # The hub notices the end although more requests are queued than it reads ahead.
         writer.write((line % number).encode() * 40)
         await writer.drain()
         writers.append(writer)
     await begun(hub, opened)
-    # A cheap question has places of its own, also of the same client.
+    # A cheap query has slots of its own, also that of the same client.
     assert len(await get(f"{hub.url}/notes", topic="few")) == FEW
     for writer in writers:
         writer.close()
@@ -96,10 +97,8 @@ async def test_gets_that_are_abandoned_end_with_their_senders(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("count", [45, 200])
-async def test_a_question_that_is_too_dear_is_refused_before_it_is_asked(
-    hub: Hub, count: int
-) -> None:
-    """By what it would look through, and by its number of texts."""
+async def test_a_query_that_is_too_costly_is_refused_before_it_runs(hub: Hub, count: int) -> None:
+    """Its cost is the amount of data that it searches, or its number of texts."""
     opened = await metric(hub, "eventhub_snapshots_opened_total")
     values = "&".join(f"body*=ss{number}ss" for number in range(count))
     status, reply = await request("GET", f"{hub.url}/notes?{values}")
@@ -113,7 +112,9 @@ async def test_a_question_that_is_too_dear_is_refused_before_it_is_asked(
 
 
 @pytest.mark.parametrize("is_sse", [False, True])
-async def test_live_readers_that_leave_end_their_queries(hub: Hub, is_sse: bool) -> None:
+async def test_the_query_of_a_live_reader_ends_when_the_reader_leaves(
+    hub: Hub, is_sse: bool
+) -> None:
     opened = await metric(hub, "eventhub_snapshots_opened_total")
     ended = await metric(hub, "eventhub_queries_interrupted_total")
     url = f"{hub.url}/notes?{DEAR}&topic!={is_sse}"
@@ -126,3 +127,80 @@ async def test_live_readers_that_leave_end_their_queries(hub: Hub, is_sse: bool)
             await begun(hub, opened)
     await interrupted(hub, ended)
     assert len(await get(f"{hub.url}/notes", topic="few")) == FEW
+
+
+async def send_and_keep(hub: Hub, path: str, times: int = 1) -> asyncio.StreamWriter:
+    """Send a GET on a connection of its own, several times without waiting for an answer."""
+    host = urlsplit(hub.url)
+    _, writer = await asyncio.open_connection(host.hostname, host.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host.netloc}\r\n\r\n".encode() * times)
+    await writer.drain()
+    return writer
+
+
+@pytest.mark.parametrize("times", [1, 40])
+async def test_a_poll_that_waits_ends_when_its_client_leaves(hub: Hub, times: int) -> None:
+    """Its filter weighs nothing then, also if more requests are queued behind it."""
+
+    def poll(number: int, wait: int) -> str:
+        texts = "&".join(f"topic~={times}-{number}-{text}" for text in range(50))
+        return f"/notes?_since=now&_wait={wait}&{texts}"
+
+    async def is_refused() -> bool:
+        status, reply = await request("GET", hub.url + poll(0, 0))
+        assert status == 200 or reply["_error"]["code"] == "too_many_reads"
+        return bool(status != 200)
+
+    writers: list[asyncio.StreamWriter] = []
+    async with asyncio.timeout(30):  # far less than the polls wait
+        while not await is_refused():
+            writers.append(await send_and_keep(hub, poll(len(writers) + 1, 60), times))
+        for writer in writers:
+            writer.close()
+        while await is_refused():
+            await asyncio.sleep(0.02)
+    assert len(writers) > 1
+
+
+@pytest.mark.parametrize("surface", ["get", "sse", "websocket"])
+async def test_a_search_for_the_last_events_ends_when_its_client_leaves(
+    hub: Hub, surface: str
+) -> None:
+    """A client has one search at a time, so its next one starts when the slot is free."""
+    assert hub.process is not None
+    process = psutil.Process(hub.process.pid)
+
+    def cpu_seconds() -> float:
+        times = process.cpu_times()
+        return times.user + times.system
+
+    async def search(query: str) -> float:
+        before = cpu_seconds()
+        status, _ = await request("GET", f"{hub.url}/notes?_since=-5&{query}")
+        assert status == 200
+        return cpu_seconds() - before
+
+    texts = f"{DEAR.partition('&body*=ss7ss')[0]}&topic!={surface}"
+    path = f"/notes?_since=-5&{texts}"
+    whole = await search(texts)
+    before = cpu_seconds()
+
+    async def has_started() -> None:
+        async with asyncio.timeout(30):
+            while cpu_seconds() < before + whole / 10:
+                await asyncio.sleep(0.01)
+
+    async with aiohttp.ClientSession() as session:
+        if surface == "websocket":
+            async with session.ws_connect(hub.url + path):
+                await has_started()
+        elif surface == "sse":
+            headers = {"Accept": "text/event-stream"}
+            async with session.get(hub.url + path, headers=headers):
+                await has_started()
+        else:
+            writer = await send_and_keep(hub, path, 40)
+            await has_started()
+            writer.close()
+    await search("topic=few")
+    assert cpu_seconds() - before < whole / 2
