@@ -1,8 +1,8 @@
 """Arguments: what the keys of a URL mean: a column and an operator, a control, or nothing.
 
-A key that means nothing is dropped, and what is dropped widens the answer. So what looks like a
-mistake is refused, with the nearest name. Other keys are ignored, as Gramex ignored them: pages
-have some of their own. An endpoint's `unknown:` refuses or ignores all of them.
+Ignoring a key widens the answer. So a key that looks like a mistake is refused, with the nearest
+name. Other unknown keys are ignored, as Gramex ignored them, because pages use some for themselves.
+An endpoint's `unknown:` refuses or ignores all of them.
 """
 
 import re
@@ -17,62 +17,63 @@ from eventhub.errors import Rejected
 from eventhub.filters.conditions import EQUALITY, MATCH, ORDER, Operator
 
 Unknown = Literal["refuse", "ignore"]
-"""What becomes of arguments of a URL, and keys of a message, that mean nothing. Without it, what
-looks like a mistake is refused."""
+"""What happens to unknown arguments of a URL, and unknown keys of a message. Without it, keys that
+look like a mistake are refused."""
 Args = dict[str, list[str]]
-"""Arguments of a URL: operators are still part of the key, as in `{"timestamp>": ["2023"]}`."""
+"""Arguments of a URL. Operators are still part of the key, as in `{"timestamp>": ["2023"]}`."""
 
 CONTROLS = ("_sort", "_limit", "_offset", "_c", "_since", "_wait", "_replay", "_format")
 GRAMEX_CONTROLS = frozenset(("_", "_format", "_meta", "_download", "_by", "_xsrf"))
-"""Never refused. `_` is what jQuery adds to get past a cache, `_xsrf` what Tornado's forms have."""
+"""Never refused. jQuery adds `_` to bypass a cache, and Tornado's forms have `_xsrf`."""
 _SUFFIXES = sorted((*EQUALITY, *ORDER, *MATCH), key=len, reverse=True)
 _PART = re.compile(r"->|__|[^\w|-]")
-"""After a column's name: how one asks for a part of it elsewhere, as `data[x]` or `data->>x`."""
+"""After a column's name: what other systems write for a part of it: `data[x]`, `data->>x`."""
 _MIN_EDITED = 4
-"""Letters of a column: of shorter ones, too many words are one edit away."""
+"""The least length of a column name whose misspellings are noticed: for shorter names, too many
+words are one edit away."""
 _LIKENESS = 0.7
-"""Of a name that is suggested, from 0 to 1."""
+"""The least similarity of a name that is suggested, from 0 to 1."""
 _MAX_COMPARED = 100
-"""Characters of a name that the nearest one is looked for."""
+"""Characters of an unknown name that are compared with known names."""
 
 
 class Test(NamedTuple):
-    """A key that asks something of a column."""
+    """A key that tests a column."""
 
     column: Column
     operator: Operator
     path: tuple[str, ...] = ()
-    """Within a JSON column; none for the column as a whole."""
+    """Within a JSON column; empty for the column as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A key that says how to answer."""
+    """A key that controls the answer, such as `_limit`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """A key that means nothing here."""
+    """A key that means nothing to this table."""
 
     name: str
-    """Without its operator, if it has one."""
+    """Of the key, without its operator."""
     mistake: str
-    """Why it must be one, with the nearest name; empty if it may be meant for somebody else."""
+    """Why it looks like a mistake, with the nearest name; empty if it may be meant for the page."""
     nearest: str
-    """The end of a sentence that says what there is."""
+    """The end of a sentence about it, which names the nearest column or all columns."""
 
     def refusal(self) -> Rejected:
-        """Return the error of a key that is not ignored."""
-        why = self.mistake or f"{shown(self.name)} is no column{self.nearest}"
+        """Return the error for this key, when it is not ignored."""
+        why = self.mistake or f"{shown(self.name)} is not a column{self.nearest}"
         return Rejected("bad_filter", why, column=self.name)
 
 
 def parse_query_string(raw: str) -> Args:
     """Return the arguments of a percent-encoded query string without its `?`, in order.
 
-    A key ends before the first `=`; a key without one has the value "".
+    A key ends at the first `=`; without one, its value is "".
 
     Raises:
         Rejected: `bad_filter`: not UTF-8.
@@ -86,30 +87,33 @@ def parse_query_string(raw: str) -> Args:
 
 
 def meaning_of(key: str, columns: Columns) -> Test | Control | Stranger:
-    """Return what one key of a URL means for a table of these columns."""
+    """Return what one key of a URL means for a table with these columns."""
+    if key in CONTROLS or key in GRAMEX_CONTROLS:
+        return Control(key)
     if key.startswith("_"):
-        return _control(key)
+        near = nearest(key, CONTROLS)
+        return Stranger(key, f"{shown(key)} is not a control{near}", near)
     test = _test(key, columns)
     return test if test is not None else _stranger(key, columns)
 
 
 def is_ignored(stranger: Stranger, unknown: Unknown | None) -> bool:
-    """Tell whether an endpoint ignores a key that means nothing."""
+    """Return whether an endpoint ignores an unknown key."""
     return unknown == "ignore" or (unknown is None and not stranger.mistake)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown name: the nearest, or what there is."""
+    """Return the end of a sentence about an unknown name: the nearest known one, or all."""
     known = list(known)
     folded = {each.strip().casefold(): each for each in known}
     near = get_close_matches(name.strip().casefold()[:_MAX_COMPARED], folded, 1, _LIKENESS)
     if near:
         return f": did you mean {folded[near[0]]}?"
-    return f": there is {', '.join(known)}" if known else ""
+    return f": choose among {', '.join(known)}" if known else ""
 
 
 def shown(name: str) -> str:
-    """Return a name as an error quotes it."""
+    """Return a name as an error message quotes it, shortened."""
     return repr(name if len(name) <= 60 else name[:57] + "...")
 
 
@@ -118,15 +122,8 @@ def _decoded(text: str, *, at: str) -> str:
         return unquote_to_bytes(text.replace("+", " ")).decode()
     except UnicodeError:
         column = at.rstrip("!<>~*") or at
-        message = f"{column}: the URL is not percent-encoded UTF-8, as %C3%A9 for é"
+        message = f"{column}: the URL is not percent-encoded UTF-8, such as %C3%A9 for é"
         raise Rejected("bad_filter", message, column=column) from None
-
-
-def _control(key: str) -> Control | Stranger:
-    if key in CONTROLS or key in GRAMEX_CONTROLS:
-        return Control(key)
-    near = nearest(key, CONTROLS)
-    return Stranger(key, f"{shown(key)} is no control{near}", near)
 
 
 def _test(key: str, columns: Columns) -> Test | None:
@@ -140,7 +137,7 @@ def _test(key: str, columns: Columns) -> Test | None:
 
 
 def _inner_test(name: str, operator: Operator, columns: Columns) -> Test | None:
-    """Return what a name such as `data.a.b` asks of a JSON column, if there is such a column."""
+    """Return the test that a name such as `data.a.b` means, if `data` is a JSON column."""
     for column in sorted(columns, key=lambda column: len(column.name), reverse=True):
         if column.kind is Kind.JSON and name.startswith(f"{column.name}."):
             path = tuple(name[len(column.name) + 1 :].split("."))
@@ -154,18 +151,18 @@ def _stranger(key: str, columns: Columns) -> Stranger:
     near = nearest(name, columns.names)
     mistake = ""
     if operator:
-        mistake = f"{shown(name)} is no column, and {operator}= asks for one{near}"
+        mistake = f"{shown(name)} is not a column, and {operator}= needs one{near}"
     elif other := _misspelt(name, columns):
-        mistake = f"{shown(name)} is no column: did you mean {other}?"
+        mistake = f"{shown(name)} is not a column: did you mean {other}?"
     elif whole := _whole(name, columns):
         is_json = columns[whole].kind is Kind.JSON
-        part = f"of what is in {whole} ask as {whole}.key" if is_json else f"{whole} is no JSON"
-        mistake = f"{shown(name)} is no column, and {part}"
+        advice = f"write {whole}.key for a value in it" if is_json else f"{whole} is not JSON"
+        mistake = f"{shown(name)} is not a column: {advice}"
     return Stranger(name, mistake, near)
 
 
 def _misspelt(name: str, columns: Columns) -> str | None:
-    """Return the column that a name was meant to be, if one is so near that it must be."""
+    """Return the column that a name is likely to be a misspelling of, if there is one."""
     folded = name.strip().casefold()
     for known in columns.names:
         other = known.strip().casefold()
@@ -175,7 +172,7 @@ def _misspelt(name: str, columns: Columns) -> str | None:
 
 
 def _is_one_edit(one: str, other: str) -> bool:
-    """Tell whether inserting, deleting, replacing or swapping one makes a text the other."""
+    """Return whether inserting, deleting, replacing or swapping one makes a text the other."""
     if abs(len(one) - len(other)) > 1:
         return False
     at = 0
@@ -191,7 +188,7 @@ def _is_one_edit(one: str, other: str) -> bool:
 
 
 def _whole(name: str, columns: Columns) -> str | None:
-    """Return the column of which a name asks for a part, as if it were JSON."""
+    """Return the column that a name asks for a part of, as if it were JSON."""
     for known in columns.names:
         if name.startswith(known) and _PART.match(name, len(known)):
             return known

@@ -24,7 +24,7 @@ _OPERATORS: dict[Kind, tuple[Operator, ...]] = {
 
 
 def conditions_of(test: Test, texts: list[str]) -> list[Condition]:
-    """Return the condition of one argument, or none if it has no value and needs one."""
+    """Return the condition of one argument, or none if it lacks a value that it needs."""
     operator = test.operator
     if not texts:
         bare = {Operator.EQUAL: Operator.PRESENT, Operator.DIFFERENT: Operator.ABSENT}.get(operator)
@@ -38,10 +38,10 @@ def conditions_of(test: Test, texts: list[str]) -> list[Condition]:
 
 
 def test_of(key: str, columns: Columns) -> Test:
-    """Return what a key asks of which column.
+    """Return the test that a key means.
 
     Raises:
-        Rejected: `bad_filter`: it names no column, or not with this operator.
+        Rejected: `bad_filter`: it does not name a column, or the column lacks its operator.
     """
     match meaning_of(key, columns):
         case Test() as test:
@@ -50,15 +50,15 @@ def test_of(key: str, columns: Columns) -> Test:
         case Stranger() as stranger:
             raise stranger.refusal()
         case control:
-            raise Rejected("bad_filter", f"{shown(control.name)} is no column", column=key)
+            raise Rejected("bad_filter", f"{shown(control.name)} is not a column", column=key)
 
 
 def exact_condition(key: str, values: Iterable[str], columns: Columns) -> Condition:
-    """Return the condition of an argument whose values count as they are.
+    """Return the condition of an argument whose values are compared unchanged.
 
     Raises:
-        Rejected: `bad_filter`: the key names no column, or not with this operator; or a value is
-            blank, not a number (NaN), or none of its column: it would be left out.
+        Rejected: `bad_filter`: the key does not name a column, or the column lacks its operator; or
+            a value is blank, NaN, or not a value of its column, and would be left out.
     """
     test = test_of(key, columns)
     column, operator = test.column, test.operator
@@ -66,7 +66,7 @@ def exact_condition(key: str, values: Iterable[str], columns: Columns) -> Condit
     for text in values:
         value = _asked(test, text)
         if not text.strip() or value != value:
-            raise Rejected("bad_filter", f"{key}: {str(text)!r} is no value", column=column.name)
+            raise Rejected("bad_filter", f"{key}: {str(text)!r} is not a value", column=column.name)
         converted.append(value)
     return _condition(test, operator, converted)
 
@@ -110,5 +110,5 @@ def _check_operator(test: Test) -> None:
         f"{name}{operator}= does not work on a column of {kind}: use {usable} {name} or {name}!"
     )
     if column.kind is Kind.JSON:
-        message += f", or {name}.key{operator}= for what is in it"
+        message += f", or {name}.key{operator}= for a value in it"
     raise Rejected("bad_filter", message, column=name)

@@ -1,7 +1,7 @@
 """Conditions: one filter as a predicate and as SQL, which agree on every row.
 
-A number beyond 64 bits compares as the number it is; NaN matches nothing, so `!=nan` keeps all
-that is not NULL.
+Numbers beyond 64 bits are compared exactly. NaN matches nothing, so `!=nan` keeps every row whose
+value is not NULL.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -16,11 +16,11 @@ from eventhub.columns import Kind
 from eventhub.filters.sql import contains, contains_folded, expansions_of, quoted
 
 Predicate = Callable[[Mapping[str, Any]], bool]
-"""Tells whether a row matches."""
+"""Returns whether a row matches."""
 
 
 class Operator(StrEnum):
-    """What a condition asks of its column; the value is how a key of the URL ends."""
+    """How a condition tests its column; the value is the end of the key in the URL."""
 
     EQUAL = ""
     DIFFERENT = "!"
@@ -32,7 +32,7 @@ class Operator(StrEnum):
     LACKS = "!~"
     CONTAINS_FOLDED = "*"
     LACKS_FOLDED = "!*"
-    PRESENT = "is not null"  # `c=` without a value; no key ends so, nor with the next
+    PRESENT = "is not null"  # `c=` without a value; no key ends like this or the next
     ABSENT = "is null"  # `c!=` without a value
 
 
@@ -47,13 +47,12 @@ MATCH = (Operator.CONTAINS, Operator.LACKS, Operator.CONTAINS_FOLDED, Operator.L
 FOLDED = (Operator.CONTAINS_FOLDED, Operator.LACKS_FOLDED)
 NEGATED = (Operator.DIFFERENT, Operator.LACKS, Operator.LACKS_FOLDED)
 
-
 _CASTS = {Kind.DATE: "TIMESTAMP", Kind.TIMESTAMP: "TIMESTAMP", Kind.TIMESTAMPTZ: "TIMESTAMPTZ"}
 _KEYS: dict[Kind, Callable[[Any], Any]] = {
     Kind.DECIMAL: Decimal,
     Kind.TIMESTAMPTZ: lambda text: text[:-1],  # `Z` sorts after the point of a fraction
 }
-"""Makes of a value what sorts as the bounds of its kind do."""
+"""By kind, the sort key of a value, which compares with the bounds of that kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +63,9 @@ class Condition:
     kind: Kind
     operator: Operator
     values: frozenset[Any] = frozenset()
-    """Converted; a single bound where the operator is an order, case-folded where it folds.
+    """Converted: one bound if the operator is an order, case-folded if the operator folds.
 
-    None are left where all were NaN: then no row matches."""
+    Empty if all of them were NaN: then no row matches."""
 
     @property
     def target(self) -> Hashable:
@@ -80,23 +79,24 @@ class Condition:
 
     def predicate(self) -> Predicate:
         """Return the condition as a function of a row."""
+        column = self.column
         if self.operator is Operator.ABSENT:
-            return _absent(self.column)
+            return lambda row: row.get(column) is None
         if self.operator is Operator.PRESENT:
-            return _present(self.column)
+            return lambda row: row.get(column) is not None
         if not self.values:
-            return _nothing
+            return lambda _row: False
         if self.operator in ORDER:
             (bound,) = self.values
-            return _ordered(self.column, ORDER[self.operator][0], bound, _KEYS.get(self.kind))
+            return _ordered(column, ORDER[self.operator][0], bound, _KEYS.get(self.kind))
         if self.operator in EQUALITY:
-            return _one_of(self.column, self.values, self.operator in NEGATED)
+            return _one_of(column, self.values, self.operator in NEGATED)
         needles = tuple(self.values)
-        return _containing(self.column, needles, self.operator in NEGATED, self.operator in FOLDED)
+        return _containing(column, needles, self.operator in NEGATED, self.operator in FOLDED)
 
     @property
     def expansions(self) -> int:
-        """How often the text is gone through before it is matched without case."""
+        """How often a search without case goes through the text before it matches."""
         if self.operator not in FOLDED:
             return 0
         return sum(len(expansions_of(value)) for value in self.values)
@@ -123,12 +123,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The conditions that a row must meet, all of them; none is met by every row."""
+    """The conditions that a row must meet, all of them. Without conditions every row matches."""
 
     conditions: tuple[Condition, ...] = ()
     """In a canonical order."""
     matches: Predicate = field(init=False, repr=False, compare=False)
-    """Tells whether a row matches. The row has Python values as `Columns.convert` makes them."""
+    """Returns whether a row matches. The row has Python values as `Columns.convert` makes them."""
 
     def __post_init__(self) -> None:
         predicates = tuple(condition.predicate() for condition in self.conditions)
@@ -136,7 +136,7 @@ class Filter:
 
     @property
     def key(self) -> tuple[Condition, ...]:
-        """Hashable; equal for filters that mean the same, whatever order they were written in."""
+        """Hashable; equal for filters that mean the same, whatever the order of their arguments."""
         return self.conditions
 
     @property
@@ -155,22 +155,6 @@ class Filter:
 
 
 # --- Predicates --------------------------------------------------------------------------------
-
-
-def _everything(_row: Mapping[str, Any]) -> bool:
-    return True
-
-
-def _nothing(_row: Mapping[str, Any]) -> bool:
-    return False
-
-
-def _absent(column: str) -> Predicate:
-    return lambda row: row.get(column) is None
-
-
-def _present(column: str) -> Predicate:
-    return lambda row: row.get(column) is not None
 
 
 def _one_of(column: str, values: frozenset[Any], negated: bool) -> Predicate:
@@ -202,7 +186,7 @@ def _ordered(
 
 
 _casefold = lru_cache(maxsize=4)(str.casefold)
-"""All filters that a message is asked about fold the same texts, one after the other."""
+"""The filters that a message is tested with fold the same texts, one after the other."""
 
 
 def _containing(column: str, needles: tuple[str, ...], negated: bool, folded: bool) -> Predicate:
@@ -222,7 +206,7 @@ def _containing(column: str, needles: tuple[str, ...], negated: bool, folded: bo
 
 def _all_of(predicates: tuple[Predicate, ...]) -> Predicate:
     if len(predicates) < 2:
-        return predicates[0] if predicates else _everything
+        return predicates[0] if predicates else lambda _row: True
 
     def matches(row: Mapping[str, Any]) -> bool:
         for predicate in predicates:  # noqa: SIM110 - half the time of all() and a generator
@@ -234,7 +218,7 @@ def _all_of(predicates: tuple[Predicate, ...]) -> Predicate:
 
 
 EVERYTHING = Filter()
-"""Every row matches it."""
+"""The filter that every row matches."""
 
 
 # --- SQL ---------------------------------------------------------------------------------------
@@ -253,7 +237,7 @@ def _order(name: str, kind: Kind, operator: Operator, bound: Any) -> tuple[str, 
 
 
 def _mark(kind: Kind, value: Any) -> str:
-    """Return the placeholder of a value, as what a column is compared with."""
+    """Return the SQL placeholder of a value that a column is compared with."""
     if kind is Kind.DECIMAL:
         # As many digits after the point as the column has: nothing is rounded.
         return f"CAST(? AS DECIMAL(38,{len(value.partition('.')[2])}))"

@@ -1,12 +1,12 @@
-"""Inside: conditions on what is in a JSON column, as `data.org=x` or `data.a.0>=3`.
+"""Inside: conditions on values inside a JSON column, such as `data.org=x` or `data.a.0>=3`.
 
-A path is a JSON pointer (RFC 6901): keys of objects, and places from 0 in lists. What is asked is
-text, and what it meets has a type of its own, by which they are compared: text with the text, by
-code point; a number with the number that the text writes, if it writes one; `true` and `false` with
-these words. Objects and lists equal no text. Null and what is not there are one, as NULL is.
+A path is a JSON pointer (RFC 6901): keys of objects, and indexes of lists, from 0. The filter's
+value is text, and the type of the row's value decides how they are compared: text with the text, by
+code point; a number with the number that the text spells, if it spells one; `true` and `false` with
+these words. Objects and lists equal no text. Null and a missing value are both NULL.
 
-Numbers compare as they are, whole ones of 64 bits with all their digits, and not as floats.
-DuckDB keeps the two apart (`json_type`), so each is compared with a bound of its own type.
+Numbers are compared exactly: integers of 64 bits with all their digits, not as floats. DuckDB
+distinguishes the two (`json_type`), so each is compared with a bound of its own type.
 """
 
 import re
@@ -32,7 +32,7 @@ Path = tuple[str, ...]
 Sql = tuple[str, list[Any]]
 
 _INT = range(-(2**63), 2**64)
-"""Whole numbers that DuckDB reads from JSON as such; others are floats to it."""
+"""The integers that DuckDB reads from JSON as integers; it reads others as floats."""
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _LEAST = (Operator.ABOVE, Operator.AT_LEAST)
 _WHOLE_TYPES = "('BIGINT', 'UBIGINT')"
@@ -40,7 +40,7 @@ _WHOLE_TYPES = "('BIGINT', 'UBIGINT')"
 
 @dataclass(frozen=True, slots=True)
 class InsideCondition(Condition):
-    """One test of what is at one place in a JSON column; its values are texts."""
+    """One test of the value at one path in a JSON column; the values of the filter are texts."""
 
     path: Path = ()
 
@@ -86,7 +86,7 @@ class InsideCondition(Condition):
         return frozenset(n for text in self.values if (n := _number(text)) is not None)
 
     def _is_met(self) -> Callable[[Any], bool]:
-        """Return what tells whether a value that is there meets the condition, not negated."""
+        """Return a function of a value: whether it meets the condition, without its negation."""
         if self.operator is Operator.PRESENT:
             return lambda value: value is not None
         texts = self.values
@@ -116,7 +116,7 @@ class InsideCondition(Condition):
         return (min if self.operator in _LEAST else max)(values, default=None)
 
     def _sql_of_met(self, kind: str, pointer: str) -> Sql:
-        """Return the SQL of `_is_met`: never NULL."""
+        """Return the SQL of `_is_met`, which is never NULL."""
         text = f"json_extract_string({quoted(self.column)}, ?)"
         parts: list[tuple[str, Sql]] = []
         if self.operator in MATCH:
@@ -143,7 +143,7 @@ class InsideCondition(Condition):
 
 
 def value_at(row: Mapping[str, Any], target: Hashable) -> Any:
-    """Return what a row holds at the target of a condition, as its `keys` have it."""
+    """Return a row's value at the target of a condition, comparable with the condition's `keys`."""
     if isinstance(target, tuple):
         value = _at(row.get(target[0]), target[1:])
         return value if isinstance(value, str | bool) else _as_number(value)
@@ -154,7 +154,7 @@ def value_at(row: Mapping[str, Any], target: Hashable) -> Any:
 
 
 def _at(value: Any, path: Path) -> Any:
-    """Return what is at a path in a JSON value; None if there is nothing."""
+    """Return the value at a path in a JSON value; None if it is missing."""
     for name in path:
         if isinstance(value, dict):
             value = value.get(name)
@@ -166,7 +166,7 @@ def _at(value: Any, path: Path) -> Any:
 
 
 def _number(text: str) -> int | float | None:
-    """Return the number that a text writes, None if it writes none."""
+    """Return the number that a text spells, None if it spells none."""
     try:
         return _as_number(numbers.whole(text))
     except ValueError:
@@ -178,7 +178,7 @@ def _number(text: str) -> int | float | None:
 
 
 def _as_number(value: Any) -> int | float | None:
-    """Return a JSON number as DuckDB reads it, None for what is none."""
+    """Return a JSON number as DuckDB reads it, None for other values."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     if isinstance(value, int) and value in _INT:
@@ -229,7 +229,7 @@ def _numbers_sql(text: str, wholes: list[int], floats: list[float]) -> list[tupl
 
 
 def _ordered_sql(text: str, operator: Operator, bound: float) -> list[tuple[str, Sql]]:
-    """Compare whole numbers with a whole one, and floats with a float: neither is rounded."""
+    """Compare integers with an integer, and floats with a float, so that neither is rounded."""
     whole_sign, whole = _whole_bound(operator, bound)
     float_sign, nearest = _float_bound(operator, bound)
     return [
@@ -248,7 +248,7 @@ def _whole_bound(operator: Operator, bound: float) -> tuple[str, int]:
 
 
 def _float_bound(operator: Operator, bound: float) -> tuple[str, float]:
-    """No float is between a number and the one nearest to it."""
+    """Return a bound for floats: none of them lies between a number and the float nearest to it."""
     nearest = float(bound)
     if nearest == bound:
         return ORDER[operator][1], nearest

@@ -1,6 +1,6 @@
-"""Filters: the arguments of a URL as a Query: which rows, in what order, how many, which columns.
+"""Query: the arguments of a URL: which rows, in what order, how many, which columns.
 
-Replay, live messages, HTTP and alert conditions all ask the same filter.
+Replays, live messages, HTTP and alert conditions all apply the same filter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,26 +32,26 @@ class Query:
 
     filter: Filter
     sort: tuple[tuple[str, bool], ...] = ()
-    """Column and whether descending, most significant first; then order of creation."""
+    """Column, and whether descending; the most significant first. Ties are in order of creation."""
     caseless: frozenset[str] = frozenset()
-    """Columns of `sort` whose case does not count."""
+    """Columns of `sort` that are compared without case."""
     limit: int | None = None
-    """Rows of the replay at most; None for all."""
+    """The most rows of the replay; None for all."""
     offset: int = 0
-    """Rows of the replay to leave out first."""
+    """Rows to skip at the start of the replay."""
     columns: tuple[str, ...]
     """Of a replayed row, in order."""
     picked: bool = False
-    """`columns` were asked for by name: nothing else is told."""
+    """`columns` were asked for by name: nothing else is sent."""
     hidden: frozenset[str] = frozenset()
-    """Names left out, columns or not: everything else is told."""
+    """Names to leave out, whether columns or not: everything else is sent."""
     spelling: Spelling = AS_STORED
     """How what is told goes out."""
     restriction: Filter = EVERYTHING
-    """What the endpoint's `open` lets the reader see; `filter` asks for no more."""
+    """What the endpoint's `open` allows the reader to see; `filter` includes it."""
 
     def within(self, restriction: Filter) -> "Query":
-        """Return the same query of nothing but what a restriction lets through."""
+        """Return the same query for only the rows that match a restriction."""
         if not restriction.conditions:
             return self
         both = all_of([*self.filter.conditions, *restriction.conditions])
@@ -59,21 +59,21 @@ class Query:
 
     @property
     def is_shaped(self) -> bool:
-        """Tell whether it says in what order, or how many: one row may change what others are."""
+        """Whether rows are sorted or limited, so that one row may change which others there are."""
         return bool(self.sort or self.offset) or self.limit is not None
 
     @property
     def picks(self) -> tuple[str, ...] | frozenset[str] | None:
-        """Hashable; equal where `pick` does the same. None where it changes nothing."""
+        """Hashable; equal if `pick` does the same. None if it changes nothing."""
         if self.picked:
             return self.columns
         return self.hidden or None
 
     def pick(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return what a live message tells this reader; the message itself without `_c`.
+        """Return what this reader gets of a live message; the message itself without `_c`.
 
-        `_method`, `_seq` and `id` always stay. Keys that are no column stay unless columns
-        are asked for by name.
+        `_method`, `_seq` and `id` always stay. Keys that are not columns stay unless columns are
+        asked for by name.
         """
         if self.picked:
             front = [name for name in _ALWAYS_SENT if name not in self.columns]
@@ -86,7 +86,7 @@ class Query:
         return message
 
     def order_by(self) -> str:
-        """Return the ORDER BY text; the table has `_created_seq`, the order of creation."""
+        """Return the ORDER BY terms; the table's `_created_seq` is the order of creation."""
         terms = []
         for name, descending in self.sort:
             value = f"lower({quoted(name)})" if name in self.caseless else quoted(name)
@@ -97,19 +97,18 @@ class Query:
 def parse(
     args: Mapping[str, Iterable[Any]], columns: Columns, unknown: Unknown | None = None
 ) -> Query:
-    """Return the query that arguments mean for a table of these columns.
+    """Return the query that arguments mean for a table with these columns.
 
-    A hook may have left values that are not text: they are taken by their text, and None as no
-    value.
+    A hook may have left values that are not text: they count as their text, and None as no value.
 
     Args:
         args: operators are part of the keys.
         columns: of the table.
-        unknown: what becomes of keys and names that mean nothing; by default those that look like
-            a mistake are refused.
+        unknown: what happens to unknown keys and names; by default those that look like a mistake
+            are refused.
 
     Raises:
-        Rejected: `bad_filter`, naming the column or argument at fault.
+        Rejected: `bad_filter`, with the column or argument at fault.
     """
     conditions = set()
     for key, values in args.items():
@@ -150,7 +149,7 @@ def all_of(conditions: Iterable[Condition]) -> Filter:
 
 
 def _given(values: Iterable[Any]) -> list[str]:
-    """A hook that writes `"x"` for `["x"]` means one value, not one for each character."""
+    """Return values as text. A hook that writes `"x"` means `["x"]`, not each character."""
     given = [values] if isinstance(values, str) else values
     return [str(value) for value in given if value is not None]
 
@@ -163,12 +162,12 @@ def _smallest(args: Mapping[str, Iterable[Any]], name: str) -> int | None:
     try:
         return min(map(numbers.whole, _given(args.get(name, ()))), default=None)
     except ValueError:
-        message = f"{name} is not a whole number, as {name}=10"
+        message = f"{name} is not a whole number, such as {name}=10"
         raise Rejected("bad_filter", message, column=name) from None
 
 
 def _signed(text: str, columns: Columns) -> tuple[str, bool]:
-    """A column may be named `-x`: that one is meant, then."""
+    """Return a name without its `-`, and whether it had one. A column may be named `-x`."""
     negative = text.startswith("-") and text not in columns
     return text.removeprefix("-") if negative else text, negative
 
@@ -176,7 +175,7 @@ def _signed(text: str, columns: Columns) -> tuple[str, bool]:
 def _sort(
     texts: list[str], columns: Columns, unknown: Unknown | None
 ) -> tuple[tuple[tuple[str, bool], ...], frozenset[str]]:
-    """Return the columns to sort by, and those of them whose case does not count: `name*`."""
+    """Return the columns to sort by, and those of them that are compared without case: `name*`."""
     sort: dict[str, bool] = {}
     caseless = set()
     for text in texts:
@@ -194,20 +193,20 @@ def _sort(
 
 
 def _is_list(text: str, columns: Columns) -> bool:
-    """Tell whether columns are listed in one value, which Gramex ignores; they are repeated."""
+    """Return whether one value lists several columns, which Gramex ignores; `_sort` is repeated."""
     return all(_signed(part, columns)[0] in columns for part in text.split(","))
 
 
 def _check_unknown(control: str, name: str, columns: Columns, unknown: Unknown | None) -> None:
     if unknown != "ignore":
-        message = f"{control}: {shown(name)} is no column{nearest(name, columns.names)}"
+        message = f"{control}: {shown(name)} is not a column{nearest(name, columns.names)}"
         raise Rejected("bad_filter", message, column=control)
 
 
 def _picked(
     args: Mapping[str, Iterable[Any]], columns: Columns, unknown: Unknown | None
 ) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the columns asked for by `_c`, or else the names that it leaves out."""
+    """Return the columns that `_c` asks for, or the names that it leaves out."""
     given = _given(args.get("_c", ()))
     signed = [_signed(text, columns) for text in given]
     for name, _ in signed:

@@ -1,10 +1,11 @@
 """Restriction: what `open` sets in `args`, as a filter that no URL can widen.
 
-What the client sent goes into `open` as `Sent` text. So what comes out of it can be told apart,
-even where both chose the same value, or `open` added to a list of the client's.
+The client's arguments are passed to `open` as `Sent` text. So the client's values can be told from
+those that `open` set, even if both chose the same value or `open` added to a list of the client's.
 """
 
 from collections.abc import Iterable, Mapping
+from operator import is_
 from typing import Any
 
 from eventhub.columns import Columns
@@ -16,7 +17,7 @@ from eventhub.filters.query import all_of
 
 
 class RestrictionError(ValueError):
-    """What `open` set would restrict nothing, or something else than it says."""
+    """What `open` set would restrict nothing, or not what was meant."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -25,21 +26,21 @@ class RestrictionError(ValueError):
 
 
 class Sent(str):
-    """A value that the client chose. Each is an object of its own, unlike other short texts."""
+    """A value that the client chose. Each one is a separate object, unlike other short texts."""
 
     __slots__ = ()
 
 
 def as_sent(args: Mapping[str, Iterable[str]]) -> Args:
-    """Return the client's arguments so that `set_by_open` knows them again."""
+    """Return the client's arguments in a form that `set_by_open` recognises."""
     return {name: [Sent(value) for value in values] for name, values in args.items()}
 
 
 def set_by_open(args: Mapping[str, Any], lists: Args, kept: Mapping[str, tuple[str, ...]]) -> Args:
     """Return the arguments that `open` set or changed.
 
-    Where it added to a list of the client's, what it added counts alone: the client's values would
-    widen it.
+    If it added to a list of the client's, only the added values count: the client's values would
+    widen the restriction.
 
     Args:
         args: as `open` left them.
@@ -47,29 +48,30 @@ def set_by_open(args: Mapping[str, Any], lists: Args, kept: Mapping[str, tuple[s
         kept: what was in these lists.
 
     Raises:
-        TypeError: a value is no list of text.
+        TypeError: a value is not a list of text.
     """
     chosen: Args = {}
     for name, values in args.items():
         is_own = values is lists.get(name)
-        if is_own and _are_same(values, kept[name]):
+        if is_own and len(values) == len(kept[name]) and all(map(is_, values, kept[name])):
             continue
         checked = checked_values(name, values)
         if is_own:
-            checked = [value for value in checked if not _has(kept[name], value)] or checked
+            added = [value for value in checked if not any(value is sent for sent in kept[name])]
+            checked = added or checked
         chosen[name] = checked
     return chosen
 
 
 def restriction_of(chosen: Args, columns: Columns) -> tuple[Filter, frozenset[str]]:
-    """Return what the arguments that `open` set restrict, and the keys that this is about.
+    """Return the filter of the arguments that `open` set, and the keys that it uses.
 
-    Values count as they are: no white space is cut off, and nothing is left out. A copy of an
-    argument of the client's that names no column is left to who reads the client's arguments.
+    Values count unchanged: white space is kept, and nothing is left out. A copy of a client's
+    argument that does not name a column is left to `parse`, with the client's other arguments.
 
     Raises:
-        RestrictionError: a key is neither a column with an operator that it can have, nor a
-            control; or a value is blank, or none of its column.
+        RestrictionError: a key is neither a column with an operator that it has, nor a control; or
+            a value is blank, or not a value of its column.
         Rejected: `bad_filter`: the same, but the client chose the value.
     """
     conditions = []
@@ -90,7 +92,7 @@ def restriction_of(chosen: Args, columns: Columns) -> tuple[Filter, frozenset[st
 
 
 def check_key(key: str, columns: Columns) -> None:
-    """Check a key alone, whatever its values will be.
+    """Check a key without its values.
 
     Raises:
         RestrictionError: as `restriction_of`.
@@ -104,19 +106,21 @@ def check_key(key: str, columns: Columns) -> None:
 
 
 def _check_control(key: str, values: list[str], columns: Columns) -> None:
-    """A column that `_c` was to leave out is not left out by a misspelt name."""
+    """Check the names under `_c`: a misspelt name would not leave out the column that it means."""
     for value in values if key == "_c" else ():
         name = value.strip()
         if isinstance(value, Sent) or name in columns or name.removeprefix("-") in columns:
             continue
         near = nearest(name.removeprefix("-"), columns.names)
-        raise RestrictionError(key, f"_c: {shown(name)} is no column{near}")
+        raise RestrictionError(key, f"_c: {shown(name)} is not a column{near}")
 
 
 def checked_values(name: str, values: Any) -> list[str]:
-    """Refuse what would filter by other rows than meant: None, text for a list, an empty list.
+    """Return the values of an argument as text.
 
-    An empty list would ask for "not NULL" where "one of these" was meant.
+    Raises:
+        TypeError: they would match other rows than meant: None, a text instead of a list, or an
+            empty list, which would mean "not NULL" instead of "one of these".
     """
     if not isinstance(values, list | tuple) or not values:
         raise TypeError(f"args[{name!r}] must be a list of text, not {values!r}")
@@ -124,15 +128,3 @@ def checked_values(name: str, values: Any) -> list[str]:
         if not isinstance(value, str | int | float):
             raise TypeError(f"args[{name!r}] must be a list of text, not {values!r}")
     return [value if isinstance(value, str) else str(value) for value in values]
-
-
-def _are_same(values: Any, others: tuple[str, ...]) -> bool:
-    return len(values) == len(others) and all(map(_is, values, others))
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
-
-
-def _has(values: tuple[str, ...], value: str) -> bool:
-    return any(value is each for each in values)

@@ -1,7 +1,7 @@
-"""Weight: what a filter costs whoever must answer it, before it is asked.
+"""Weight: what a filter costs, known before it is applied.
 
-A live filter is asked for every message, unless an equality says which messages concern it. One
-unit is about a quarter of a microsecond.
+A live filter is applied to every message, unless an equality selects the messages that concern it.
+One unit is about a quarter of a microsecond.
 """
 
 from eventhub.errors import Rejected
@@ -10,14 +10,14 @@ from eventhub.filters.query import Query
 
 MAX_CONDITIONS = 64
 MAX_MATCHES = 50
-"""Texts to look for in one filter."""
+"""Texts to search for in one filter."""
 MAX_VALUES = 5000
 """Other values in one filter."""
 _GROUP, _MATCH, _PICK = 2, 10, 10
 
 
 def check_filter(asked: Filter) -> None:
-    """Refuse a filter of so many parts that to plan it is dear already.
+    """Refuse a filter with so many parts that even planning it would be expensive.
 
     Raises:
         Rejected: `too_costly`.
@@ -27,7 +27,7 @@ def check_filter(asked: Filter) -> None:
     values = sum(len(c.values) for c in asked.conditions) - matches
     for count, most, what in (
         (conditions, MAX_CONDITIONS, "conditions"),
-        (matches, MAX_MATCHES, "texts to look for with ~ or *"),
+        (matches, MAX_MATCHES, "texts to search for with ~ or *"),
         (values, MAX_VALUES, "values"),
     ):
         if count > most:
@@ -37,15 +37,15 @@ def check_filter(asked: Filter) -> None:
 
 
 def live_weight(query: Query) -> int:
-    """Return what a filter costs for each message; 0 if equal to what others cost anyway."""
+    """Return what a filter costs for each message, in units; 0 if finding its group is all."""
     conditions = list(query.filter.conditions)
     if index := next((c for c in conditions if c.operator is Operator.EQUAL), None):
-        conditions.remove(index)  # messages are told apart by it without asking
-    weight = sum(map(_condition, conditions)) + (_PICK if query.picks else 0)
+        conditions.remove(index)  # the groups of an event are looked up by it
+    weight = sum(map(_weight_of, conditions)) + (_PICK if query.picks else 0)
     return weight + _GROUP if weight else 0
 
 
-def _condition(condition: Condition) -> int:
+def _weight_of(condition: Condition) -> int:
     if condition.operator not in MATCH:
         return 1
     return _MATCH * (len(condition.values) + (condition.operator in FOLDED))

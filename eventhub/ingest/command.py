@@ -109,7 +109,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def _check_controls(raw: dict[str, Any]) -> None:
     for name in raw:
         if name[:1] == "_" and name not in _KNOWN:
-            message = f"{shown(name)} is no control of a message{nearest(name, CONTROLS)}"
+            message = f"{shown(name)} is not a control of a message{nearest(name, CONTROLS)}"
             raise Rejected("bad_control", message, column=name)
 
 

@@ -189,7 +189,7 @@ class Drafting:
         if ignored and self._endpoint.config.unknown == "refuse":
             near = nearest(ignored[0], self._columns.names)
             raise Rejected(
-                "bad_value", f"{shown(ignored[0])} is no column{near}", column=ignored[0]
+                "bad_value", f"{shown(ignored[0])} is not a column{near}", column=ignored[0]
             )
         return ignored
 

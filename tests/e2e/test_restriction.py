@@ -181,4 +181,4 @@ def test_check_finds_a_letter_off_and_names_the_column(tmp_path: Path) -> None:
     source = "args.update(recpient=[handler.current_user.id])"
     file = written(tmp_path, "url:" + endpoint("inbox", source))
     output = refused(2, run("check", file))
-    assert "'recpient' is no column: did you mean recipient?" in output
+    assert "'recpient' is not a column: did you mean recipient?" in output

@@ -97,7 +97,7 @@ async def test_a_mistake_is_told_the_same_on_every_way_to_read(
     assert (
         "did you mean" in errors[0][2]
         or "there is" in errors[0][2]
-        or "is no JSON" in errors[0][2]
+        or "is not JSON" in errors[0][2]
         or "ask as" in errors[0][2]
     )
     assert await refusals(f"{hub.url}/refusing?{query}") == errors

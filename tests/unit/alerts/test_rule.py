@@ -96,12 +96,12 @@ def test_a_condition_that_is_neither_filter_nor_python_stops_the_start(condition
 @pytest.mark.parametrize(
     ("condition", "problem"),
     [
-        ("Votes>=3", "'Votes' is no column, and >= asks for one: did you mean votes?"),
-        ("txet=Help", "'txet' is no column: did you mean text?"),
-        ("votes>=3&Text=Help", "'Text' is no column: did you mean text?"),
-        ("nosuch=1", "'nosuch' is no column: there is text,"),
+        ("Votes>=3", "'Votes' is not a column, and >= needs one: did you mean votes?"),
+        ("txet=Help", "'txet' is not a column: did you mean text?"),
+        ("votes>=3&Text=Help", "'Text' is not a column: did you mean text?"),
+        ("nosuch=1", "'nosuch' is not a column: choose among text,"),
         ("text=Help&_limit=3", "_limit has no effect on an alert"),
-        ("text=Help&_limt=3", "'_limt' is no control: did you mean _limit?"),
+        ("text=Help&_limt=3", "'_limt' is not a control: did you mean _limit?"),
         ("text~=", "a part of the filter has no value"),
     ],
 )

@@ -110,20 +110,20 @@ def test_keys_that_may_be_meant_for_somebody_else_are_ignored(raw: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "column", "wanted"),
     [
-        # Begins with `_`, and is no control.
-        ("_limt=1", "_limt", "'_limt' is no control: did you mean _limit?"),
+        # Begins with `_`, and is not a control.
+        ("_limt=1", "_limt", "'_limt' is not a control: did you mean _limit?"),
         ("_Sort=id", "_Sort", "did you mean _sort?"),
         ("_LIMIT=1", "_LIMIT", "did you mean _limit?"),
         ("_limit>=1", "_limit>", "did you mean _limit?"),
-        ("_as_of=5", "_as_of", "there is _sort, _limit"),
-        ("_>=1", "_>", "there is _sort, _limit"),
-        ("__=1", "__", "there is _sort, _limit"),
+        ("_as_of=5", "_as_of", "choose among _sort, _limit"),
+        ("_>=1", "_>", "choose among _sort, _limit"),
+        ("__=1", "__", "choose among _sort, _limit"),
         # Has an operator, and names no column.
-        ("nosuch!=1", "nosuch", "!= asks for one: there is topic,"),
-        ("nosuch!", "nosuch", "!= asks for one"),
-        ("x*=a", "x", "*= asks for one"),
+        ("nosuch!=1", "nosuch", "!= needs one: choose among topic,"),
+        ("nosuch!", "nosuch", "!= needs one"),
+        ("x*=a", "x", "*= needs one"),
         ("cuont>~=1", "cuont", "did you mean count?"),
-        (">=1", ">", "asks for one"),
+        (">=1", ">", "needs one"),
         ("count!>=a", "count!", "did you mean count?"),
         # Is another column, but for case or space around it.
         ("Topic=x", "Topic", "did you mean topic?"),
@@ -143,15 +143,15 @@ def test_keys_that_may_be_meant_for_somebody_else_are_ignored(raw: str) -> None:
         ("dne=1", "dne", "did you mean done?"),
         ("Toopic=x", "Toopic", "did you mean topic?"),
         # Asks for a part of a column.
-        ("count.x=1", "count.x", "no column, and count is no JSON"),
-        ("topic[]=x", "topic[]", "topic is no JSON"),
-        ("data->>org=x", "data->>org", "ask as data.key"),
-        ("data__org=x", "data__org", "ask as data.key"),
-        ("Data:org=x", "Data:org", "ask as data.key"),
+        ("count.x=1", "count.x", "not a column: count is not JSON"),
+        ("topic[]=x", "topic[]", "topic is not JSON"),
+        ("data->>org=x", "data->>org", "write data.key for"),
+        ("data__org=x", "data__org", "write data.key for"),
+        ("Data:org=x", "Data:org", "write data.key for"),
         ("data.=x", "data.", "did you mean data?"),
-        ("data.a..b=x", "data.a..b", "ask as data.key"),
-        ("Data.org=x", "Data.org", "ask as data.key"),
-        ("data.a[0]!=x&daat.x=1", "daat.x", "ask as data.key"),
+        ("data.a..b=x", "data.a..b", "write data.key for"),
+        ("Data.org=x", "Data.org", "write data.key for"),
+        ("data.a[0]!=x&daat.x=1", "daat.x", "write data.key for"),
     ],
 )
 def test_keys_that_look_like_a_mistake_are_refused(raw: str, column: str, wanted: str) -> None:

@@ -21,11 +21,11 @@ def check(folder: Path, default: str, *, unknown: str = "") -> None:
 @pytest.mark.parametrize(
     ("default", "problem"),
     [
-        ("Topic: Help", "'Topic' is no column: did you mean topic?"),
-        ("_limt: 5", "'_limt' is no control: did you mean _limit?"),
-        ("nosuch!: x", "'nosuch' is no column"),
-        ("_sort: N", "_sort: 'N' is no column: did you mean n?"),
-        ("_c: [topic, x]", "_c: 'x' is no column"),
+        ("Topic: Help", "'Topic' is not a column: did you mean topic?"),
+        ("_limt: 5", "'_limt' is not a control: did you mean _limit?"),
+        ("nosuch!: x", "'nosuch' is not a column"),
+        ("_sort: N", "_sort: 'N' is not a column: did you mean n?"),
+        ("_c: [topic, x]", "_c: 'x' is not a column"),
         ("n: abc", "n: 'abc' is not a whole number"),
         ("_limit: many", "_limit is not a whole number"),
         ("_wait: long", "_wait is a number of seconds"),
@@ -47,7 +47,7 @@ def test_other_defaults_do_not(tmp_path: Path) -> None:
         check(tmp_path, f"_since: {since}, _wait: 2.5")
     check(tmp_path, "topic: Help, n>: 3, _sort: -n, _limit: 5, _c: [n, id], lang: en, _by: x")
     check(tmp_path, "_limt: 5, Topic: x", unknown=", unknown: ignore")
-    with pytest.raises(Misconfigured, match="'lang' is no column"):
+    with pytest.raises(Misconfigured, match="'lang' is not a column"):
         check(tmp_path, "lang: en", unknown=", unknown: refuse")
 
 

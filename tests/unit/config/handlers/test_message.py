@@ -113,7 +113,7 @@ def test_values_of_the_guide_are_read_unchanged(folder: Folder) -> None:
         (
             "columns: {recipient: TEXT}\nopen: args.update(recpient=[handler.current_user.id])",
             "7: url.chat.kwargs.open: args['recpient'] would restrict nothing: 'recpient'"
-            " is no column: did you mean recipient?",
+            " is not a column: did you mean recipient?",
         ),
         (
             "columns: {n: INTEGER}\nopen: 'args.update({\"n~\": [handler.current_user.id]})'",
