@@ -19,7 +19,7 @@ from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.guard import add_guard
-from eventhub.gateway.large import Large
+from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
 from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.server import Runner
@@ -103,7 +103,7 @@ class Gateway:
             authenticator=self._authenticator,
             bodies=Bodies(server.max_message),
             turns=Turns(),
-            large=Large(4 * server.max_message),
+            large=LargeMessages(4 * server.max_message),
             tasks=tasks,
         )
         routes = []

@@ -1,4 +1,4 @@
-"""Inbox: what one client sends, written in the order it was sent, without waiting for each."""
+"""Inbox: what one client sends, stored in the order it was sent, without waiting for each."""
 
 import asyncio
 from collections import deque
@@ -22,25 +22,24 @@ logger = structlog.get_logger(__name__)
 
 Frame = dict[str, Any]
 
-MAX_UNDER_WAY = 256
+MAX_UNANSWERED = 256
 """Messages of one client that are being stored at once."""
-MAX_UNDER_WAY_BYTES = 4 << 20
-"""Of their text; one message may be larger, alone."""
-
+MAX_UNANSWERED_BYTES = 4 << 20
+"""Of their text; one message may be larger if it is alone."""
 EXACT_BYTES = 8 << 10
-"""Of text that is decoded in a thread, as large messages are, if numbers are read as decimals."""
+"""From this size on, text is decoded in a thread if numbers are read as decimals."""
 
 
 class Inbox:
     """The messages of one WebSocket.
 
-    A plain POST is begun as soon as it is read: it needs nothing but its place in the log. All
-    else (hooks, other methods, arrays) is written by a task, once what was begun is stored.
+    A plain POST is submitted as soon as it is read: it needs nothing but its place in the log.
+    Everything else (hooks, other methods, arrays) is written by a task, once what was submitted
+    before it is stored.
     """
 
     __slots__ = (
         "_answers",
-        "_bytes",
         "_connection",
         "_emptied",
         "_is_behind",
@@ -52,7 +51,8 @@ class Inbox:
         "_route",
         "_sender",
         "_size",
-        "_under_way",
+        "_unanswered",
+        "_unanswered_bytes",
         "_waiting",
     )
 
@@ -62,26 +62,26 @@ class Inbox:
         self._connection = connection
         self._waiting: deque[Any] = deque()
         self._size = 0
-        """Bytes of each that waits: all are of one frame."""
-        self._under_way = 0
-        self._bytes = 0
-        """Of what is under way."""
+        """Bytes of each waiting message: all came in one frame."""
+        self._unanswered = 0
+        """Messages that were submitted and are not stored or refused yet."""
+        self._unanswered_bytes = 0
         self._refused = 0
-        """Messages of the frame that was read last."""
+        """Messages that were refused of the frame that was read last."""
         self._answers: list[Frame] = []
         self._is_writing = False
         self._is_decoding = False
         self._is_large = False
-        """What was read last is so large that nothing is read until it is answered."""
+        """The last frame is so large that nothing is read until it is answered."""
         self._is_behind = False
-        """Nothing is read until something is answered."""
+        """Nothing is read until something has been answered."""
         self._is_ending = False
         self._emptied: asyncio.Event | None = None
         connection.on_text, connection.on_turn = self.receive, self.turn
         connection.on_end = self.end
 
     def receive(self, data: bytes) -> None:
-        """Take the messages of one frame, once all before were begun; each is answered alone."""
+        """Take the messages of one frame. Those of the frame before it have been submitted."""
         if self._is_ending:
             return
         size, exact = len(data), self._route.reads_decimals
@@ -98,7 +98,7 @@ class Inbox:
                 self._refuse_frame(error)
 
     def turn(self, is_over: IsOver) -> bool:
-        """Begin what waits; return whether more may be read. If not, the connection is woken."""
+        """Submit what waits; return whether more may be read. If not, it wakes the connection."""
         if not (self._waiting or self._is_writing or self._is_ending or self._is_large):
             self._is_behind = False
             return True
@@ -106,12 +106,12 @@ class Inbox:
             if self._refused > MAX_REFUSED:
                 self._skip(self._waiting.popleft())
             elif self._has_room:
-                if not self._begin(self._waiting[0]):
+                if not self._submit(self._waiting[0]):
                     break
                 self._waiting.popleft()
             else:
                 break
-        if self._waiting and not (self._is_writing or self._under_way or is_over()):
+        if self._waiting and not (self._is_writing or self._unanswered or is_over()):
             self._is_writing = True
             _ = self._route.shared.tasks.spawn(self._write([*self._waiting]))
             self._waiting.clear()
@@ -122,13 +122,13 @@ class Inbox:
         return not self._is_behind
 
     def end(self) -> None:
-        """The client is done: answer its close frame once its messages are answered."""
+        """Answer the client's close frame, once its messages are answered."""
         self._is_ending = True
         if self._is_empty:
             self._connection.leave(NORMAL)
 
     async def empty(self) -> None:
-        """Take no more, and wait until all that was taken is answered."""
+        """Take no more, and wait until everything that was taken is answered."""
         self._is_ending = True
         self._emptied = asyncio.Event()
         if not self._is_empty:
@@ -136,13 +136,13 @@ class Inbox:
 
     @property
     def _is_empty(self) -> bool:
-        return not (self._waiting or self._under_way or self._is_writing or self._is_decoding)
+        return not (self._waiting or self._unanswered or self._is_writing or self._is_decoding)
 
     @property
     def _has_room(self) -> bool:
-        if self._under_way >= MAX_UNDER_WAY or self._connection.is_full:
+        if self._unanswered >= MAX_UNANSWERED or self._connection.is_full:
             return False
-        return not self._under_way or self._bytes + self._size <= MAX_UNDER_WAY_BYTES
+        return not self._unanswered or self._unanswered_bytes + self._size <= MAX_UNANSWERED_BYTES
 
     def _take(self, messages: list[Any], size: int) -> None:
         self._waiting.extend(messages)
@@ -151,9 +151,7 @@ class Inbox:
 
     async def _decode(self, data: bytes) -> None:
         try:
-            messages = await self._route.shared.large.decoded(
-                data, exact=self._route.reads_decimals
-            )
+            messages = await self._route.shared.large.decode(data, exact=self._route.reads_decimals)
         except Rejected as error:
             self._refuse_frame(error)
         else:
@@ -173,62 +171,62 @@ class Inbox:
             self._emptied.set()
 
     def _skip(self, message: Any) -> None:
-        """Answer a message that is not looked at: most of those before it were refused."""
+        """Refuse a message unread: too many before it were refused."""
         if frame := self._answer(message, TOO_MANY):
             self._connection.send(frame)
 
-    def _begin(self, message: Any) -> bool:
-        """Begin to store a message, if nothing has to be waited for."""
-        self._under_way += 1
-        self._bytes += self._size
+    def _submit(self, message: Any) -> bool:
+        """Start to store a message; return False if it has to wait for those before it."""
+        self._unanswered += 1
+        self._unanswered_bytes += self._size
         on_outcome = partial(self._on_outcome, message, self._size)
-        begun = self._route.ingest.post(message, self._sender, on_outcome)
-        if not begun:
-            self._under_way -= 1
-            self._bytes -= self._size
-        return begun
+        is_submitted = self._route.ingest.post(message, self._sender, on_outcome)
+        if not is_submitted:
+            self._unanswered -= 1
+            self._unanswered_bytes -= self._size
+        return is_submitted
 
     def _on_outcome(self, message: Any, size: int, outcome: Outcome) -> None:
-        self._under_way -= 1
-        self._bytes -= size
+        self._unanswered -= 1
+        self._unanswered_bytes -= size
         self._note(outcome)
         if frame := self._answer(message, outcome):
-            self._tell_soon(frame)
-        if not self._under_way and (self._is_behind or self._is_ending):
-            # Not now: a refusal comes while its message is being begun.
+            self._send_soon(frame)
+        if not self._unanswered and (self._is_behind or self._is_ending):
+            # Not now: a refusal comes while its message is being submitted.
             asyncio.get_running_loop().call_soon(self._connection.wake)
 
     def _note(self, outcome: Outcome) -> None:
-        """Count a refusal: it was work for nothing."""
+        """Charge for a refusal."""
         if outcome is TOO_MANY:
             return
         if isinstance(outcome, EventHubError) and not isinstance(outcome, Unavailable):
             self._refused += 1
-            self._connection.waste(REFUSAL_SECONDS)
+            self._connection.charge(REFUSAL_SECONDS)
 
-    def _tell_soon(self, frame: Frame) -> None:
-        """Answer messages that are stored together with one write to the socket."""
+    def _send_soon(self, frame: Frame) -> None:
+        """Answer messages that are stored together in one write to the socket."""
         self._answers.append(frame)
-        if not self._under_way:
-            self._tell_all()
+        if not self._unanswered:
+            self._send_answers()
         elif len(self._answers) == 1:
-            asyncio.get_running_loop().call_soon(self._tell_all)
+            asyncio.get_running_loop().call_soon(self._send_answers)
 
-    def _tell_all(self) -> None:
+    def _send_answers(self) -> None:
         if self._answers:
             answers, self._answers = self._answers, []
             self._connection.send(*answers)
 
     async def _write(self, messages: list[Any]) -> None:
-        asked = iter(messages)
+        answered = iter(messages)
         try:
             await self._connection.drain()
             async for outcome in self._route.ingest.write(messages, self._sender):
                 self._note(outcome)
-                if frame := self._answer(next(asked), outcome):
+                if frame := self._answer(next(answered), outcome):
                     self._connection.send(frame)
-                await self._connection.rest()
-                await self._connection.drain()  # whoever does not read its answers does not go on
+                await self._connection.wait_while_paused()
+                await self._connection.drain()  # a client that does not read its answers waits
         except ConnectionError:
             self._waiting.clear()
             return
@@ -237,7 +235,7 @@ class Inbox:
         self._connection.wake()
 
     def _answer(self, message: Any, outcome: Outcome) -> Frame | None:
-        """Return what the sender is told, if anything."""
+        """Return the frame that answers a message, if any does."""
         ref = message.get("_ref") if isinstance(message, dict) else None
         if isinstance(outcome, EventHubError):
             return protocol.refusal(outcome, ref)

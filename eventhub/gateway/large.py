@@ -1,8 +1,8 @@
-"""Large: the few large messages that are under way at once, so that small ones never wait for them.
+"""Large: how many large messages are handled at once, so that small ones never wait for them.
 
 A message of a megabyte is held several times on its way: as it came, as text, as an event, in the
-broker's connection and in its answer to the followers. So only some are read at once; whoever sends
-one more is not read from until one of them is stored or refused.
+connection to the broker and in its answer to the followers. So only some are read at once; a client
+that sends one more is not read from until one of them has been stored or refused.
 """
 
 import asyncio
@@ -14,58 +14,61 @@ from typing import Any, Final
 from eventhub.ingest.decoding import parse_json
 
 LARGE_BYTES: Final = 64 << 10
-"""From this size on a message is a large one."""
-UNDER_WAY_BYTES: Final = 64 << 20
-"""Of large messages that are under way at once, each as large as any may be."""
+"""From this size on, a message is large."""
+IN_PROGRESS_BYTES: Final = 64 << 20
+"""Of large messages in progress at once, each counted as the largest that may be sent."""
 
 BYTES_A_SECOND: Final = 16 << 20
-"""Of large messages, of all clients: a megabyte is 10 to 20 ms of the loop, wherever it passes."""
+"""Of large messages, of all clients: a megabyte takes the loop 10 to 20 ms on its whole way."""
 LATE_SECONDS: Final = 30.0
-"""That a large message may take to come while others wait for its place."""
+"""How long a large message may take to arrive while others wait for its permit."""
 
 
-class Large:
-    """The places of large messages."""
+class LargeMessages:
+    """The permits to read large messages.
+
+    Args:
+        max_bytes: size of the largest message that is read at all.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        """Make places.
-
-        Args:
-            max_bytes: of the largest message that is read at all.
-        """
-        self._free = max(1, UNDER_WAY_BYTES // max_bytes)
+        self._free = max(1, IN_PROGRESS_BYTES // max_bytes)
         self._waiting: deque[Callable[[], None]] = deque()
-        self._paid = 0.0
-        """When the next one may begin."""
+        self._next_at = 0.0
+        """When the next message may begin."""
         self._timer: asyncio.TimerHandle | None = None
         self._decoding = asyncio.Lock()
 
     @property
-    def is_wanted(self) -> bool:
-        """Somebody waits for a place."""
+    def has_waiting(self) -> bool:
+        """A connection waits for a permit."""
         return bool(self._waiting)
 
-    def take(self, granted: Callable[[], None]) -> bool:
-        """Take a place if one is free; else `granted` is called once it is taken."""
-        if self._free and not self._waiting and self._now() >= self._paid:
+    def take(self, on_granted: Callable[[], None]) -> bool:
+        """Take a permit if one is free; otherwise `on_granted` is called once it has been taken."""
+        if self._free and not self._waiting and self._now() >= self._next_at:
             self._free -= 1
             return True
-        self._waiting.append(granted)
+        self._waiting.append(on_granted)
         self._grant()
         return False
 
-    def give(self) -> None:
-        """Give a place to who has waited longest."""
+    def give_back(self) -> None:
+        """Give a permit to whichever connection has waited longest."""
         self._free += 1
         self._grant()
 
     def note(self, size: int) -> None:
-        """Count the bytes of a message that came whole: the next one waits the longer."""
-        self._paid = max(self._paid, self._now()) + size / BYTES_A_SECOND
+        """Count the bytes of a complete message: the next one begins the later."""
+        self._next_at = max(self._next_at, self._now()) + size / BYTES_A_SECOND
+
+    def forget(self, on_granted: Callable[[], None]) -> None:
+        """Wait no more for a permit."""
+        self._waiting.remove(on_granted)
 
     def _grant(self) -> None:
-        """Let go on who may, and come again for the others."""
-        while self._free and self._waiting and (pause := self._paid - self._now()) <= 0:
+        """Grant what can be granted now, and set a timer for the rest."""
+        while self._free and self._waiting and (pause := self._next_at - self._now()) <= 0:
             self._free -= 1
             self._waiting.popleft()()
         if self._free and self._waiting and self._timer is None:
@@ -79,68 +82,65 @@ class Large:
     def _now() -> float:
         return time.monotonic()
 
-    def forget(self, granted: Callable[[], None]) -> None:
-        """Wait no more for a place."""
-        self._waiting.remove(granted)
-
-    async def decoded(self, data: bytes, *, exact: bool) -> list[Any]:
-        """Return as `parse_json` does, one text at a time, and others work meanwhile."""
+    async def decode(self, data: bytes, *, exact: bool) -> list[Any]:
+        """Return what `parse_json` does, in a thread, one text at a time."""
         async with self._decoding:
             return await asyncio.to_thread(parse_json, data, exact=exact)
 
 
-class Ticket:
-    """One connection's place, or its wait for one."""
+class Permit:
+    """One connection's permit to read a large message, or its wait for one.
 
-    __slots__ = ("_granted", "_has_place", "_is_asked", "_large", "_late", "_timer")
+    Args:
+        large: all permits.
+        on_granted: called when there is a permit that had to be waited for.
+        on_late: called every `LATE_SECONDS` while others wait for the permit.
+    """
 
-    def __init__(self, large: Large, granted: Callable[[], None], late: Callable[[], None]) -> None:
-        """Get ready.
+    __slots__ = ("_is_held", "_is_requested", "_large", "_on_granted", "_on_late", "_timer")
 
-        Args:
-            large: the places.
-            granted: called when there is a place that had to be waited for.
-            late: called while others wait for the place, time and again after `LATE_SECONDS`.
-        """
+    def __init__(
+        self, large: LargeMessages, on_granted: Callable[[], None], on_late: Callable[[], None]
+    ) -> None:
         self._large = large
-        self._granted = granted
-        self._late = late
-        self._has_place = False
-        self._is_asked = False
+        self._on_granted = on_granted
+        self._on_late = on_late
+        self._is_held = False
+        self._is_requested = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def ask(self) -> bool:
-        """Tell whether it has a place; if not, `granted` is called when it has."""
-        if not self._is_asked:
-            self._is_asked = True
-            if self._large.take(self._on_granted):
-                self._begin()
-        return self._has_place
+    def request(self) -> bool:
+        """Return whether the permit is held; if not, `on_granted` is called when it is."""
+        if not self._is_requested:
+            self._is_requested = True
+            if self._large.take(self._grant):
+                self._hold()
+        return self._is_held
 
     def note(self, size: int) -> None:
-        """Tell how large the message was."""
+        """Report the size of the message, which is complete."""
         self._large.note(size)
 
     def give_back(self) -> None:
-        """Have no place and wait for none; idempotent."""
+        """Hold no permit and wait for none; idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._has_place:
-            self._large.give()
-        elif self._is_asked:
-            self._large.forget(self._on_granted)
-        self._has_place = self._is_asked = False
+        if self._is_held:
+            self._large.give_back()
+        elif self._is_requested:
+            self._large.forget(self._grant)
+        self._is_held = self._is_requested = False
 
-    def _on_granted(self) -> None:
-        self._begin()
-        self._granted()
+    def _grant(self) -> None:
+        self._hold()
+        self._on_granted()
 
-    def _begin(self) -> None:
-        self._has_place = True
-        self._timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._look)
+    def _hold(self) -> None:
+        self._is_held = True
+        self._timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._check)
 
-    def _look(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._look)
-        if self._large.is_wanted:
-            self._late()
+    def _check(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._check)
+        if self._large.has_waiting:
+            self._on_late()

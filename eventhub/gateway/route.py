@@ -21,7 +21,7 @@ from eventhub.filters.restriction import RestrictionError, restriction_of
 from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import REPLAYS, checked_choice
-from eventhub.gateway.large import Large
+from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Handler, Hooks
 from eventhub.identity.audit import audited
@@ -74,7 +74,7 @@ class Shared:
     authenticator: Authenticator
     bodies: Bodies
     turns: Turns
-    large: Large
+    large: LargeMessages
     tasks: Background
     """Owns what is done for connections besides reading from them."""
 

@@ -1,12 +1,12 @@
-"""Turns: how much of the loop a connection has before the others are looked at.
+"""Turns: how long one connection may use the event loop before the others get their turn.
 
 One loop serves every client, and a transport hands over megabytes at once. So what a connection
-sends is worked off in slices of a millisecond, one connection after the other, and no longer than a
-turn before the loop looks at its sockets again. While a connection waits, it is not read from.
+sends is handled in slices of a millisecond, one connection after the other, and after some
+milliseconds the loop looks at its sockets again. While a connection waits, it is not read from.
 
-Work that leads to nothing (refusals, pings, crumbs of frames) is a debt: beyond an allowance, who
-makes others work for nothing waits until it is a small share of the time, of all such clients
-together too.
+Work that leads to nothing (refusals, pings, fragments of frames) is charged to its connection as a
+debt. A connection whose debt exceeds an allowance is paused, so that such work stays a small share
+of the time, of each connection and of all together (ADR-41).
 """
 
 import asyncio
@@ -16,26 +16,25 @@ from collections.abc import Callable
 from typing import Final
 
 SLICE_SECONDS: Final = 0.001
-"""Of one connection, while others wait."""
+"""For one connection, while others wait."""
 ALONE_SECONDS: Final = 0.004
-"""Of one connection, while nobody else is known to wait."""
-TURN_SECONDS: Final = 0.02
-"""Of all connections, before the loop looks at its sockets: a message of each of some hundred."""
+"""For one connection, while no other is known to wait."""
+ROUND_SECONDS: Final = 0.02
+"""For all connections, before the loop looks at its sockets: a message each of some hundred."""
 NEWCOMERS: Final = 8
-"""Who has not worked lately goes first, but so often only while others wait."""
+"""A connection that has not worked lately goes first, but at most so many before one that has."""
 ALLOWANCE_SECONDS: Final = 0.02
-"""Of work for nothing that a connection may owe, and is read from all the same."""
+"""Debt that a connection may have without being paused."""
 ALLOWANCE_OF_ALL_SECONDS: Final = 0.1
-"""That all together may owe; beyond, each is allowed less."""
+"""Debt that all connections together may have; beyond it, each is allowed less."""
 SHARE: Final = 0.05
-"""Of the time that work for nothing may take: of one connection in debt."""
+"""Of the time, for the charged work of one connection in debt."""
 SHARE_OF_ALL: Final = 0.1
-"""Of all that are in debt together."""
-MOST_SECONDS: Final = 30.0
-"""That a connection waits because of its debt, and that of others."""
+"""Of the time, for the charged work of all connections in debt."""
+MAX_PAUSE_SECONDS: Final = 30.0
 
 IsOver = Callable[[], bool]
-"""Tells whether a slice is over; whoever works asks before each small piece of work."""
+"""Returns whether a slice is over; work asks before each small piece."""
 Work = Callable[[IsOver], bool]
 """Works until the slice is over, nothing is left or nothing can be done for now.
 
@@ -43,15 +42,15 @@ Returns whether there is more that could be done at once. It must not raise or w
 """
 
 
-class Place:
-    """A connection's place among all that want to work."""
+class Turn:
+    """One connection's turn to work, again and again."""
 
     __slots__ = (
-        "_allowed",
+        "_allowance",
+        "_charged_at",
         "_debt",
-        "_owed",
+        "_paid_by_pause",
         "_round",
-        "_since",
         "_timer",
         "_turns",
         "_work",
@@ -61,64 +60,66 @@ class Place:
     def __init__(self, turns: "Turns", work: Work) -> None:
         self._turns = turns
         self._work: Work | None = work
-        self._allowed = ALLOWANCE_SECONDS
+        self._allowance = ALLOWANCE_SECONDS
         self._debt = 0.0
-        self._owed = 0.0
-        self._since = 0.0
+        self._charged_at = 0.0
+        self._paid_by_pause = 0.0
+        """The part of the debt that the current pause pays."""
         self._timer: asyncio.TimerHandle | None = None
+        """Ends the current pause."""
         self._round = -2
         self.is_waiting = False
-        """It is about to have its turn."""
+        """The work is queued."""
 
     @property
-    def is_held(self) -> bool:
-        """It has made others work for nothing, and has to wait; `enter` has no effect."""
+    def is_paused(self) -> bool:
+        """The connection has to wait because of its debt; until then `request` has no effect."""
         return self._timer is not None
 
-    def enter(self) -> None:
-        """Have it work: at once if nobody waits, else in its turn."""
+    def request(self) -> None:
+        """Work now if no other connection waits, otherwise when it is this one's turn."""
         if self._work is not None and not self.is_waiting and self._timer is None:
-            self._turns.enter(self)
+            self._turns.request(self)
 
-    def waste(self, seconds: float) -> None:
-        """Note work that led to nothing."""
+    def charge(self, seconds: float) -> None:
+        """Charge work that led to nothing."""
         turns, now = self._turns, self._turns.clock()
-        is_much = turns.owe(seconds)
-        if not is_much:  # else a crowd could owe much, and each of it little
-            self._debt = max(0.0, self._debt - SHARE * (now - self._since))
+        is_much = turns.charge(seconds)
+        if not is_much:  # otherwise many clients could have large debts with little from each
+            self._debt = max(0.0, self._debt - SHARE * (now - self._charged_at))
         self._debt += seconds
-        self._since = now
-        self._allowed = ALLOWANCE_SECONDS * (SHARE_OF_ALL if is_much else 1)
-        self._hold()
+        self._charged_at = now
+        self._allowance = ALLOWANCE_SECONDS * (SHARE_OF_ALL if is_much else 1)
+        self._pause()
 
-    def _hold(self) -> None:
-        if self._debt > self._allowed and self._timer is None and self._work is not None:
-            self._owed = self._debt - self._allowed / 2
-            pause = self._turns.pause_for(self._owed)
-            self._timer = self._turns.loop.call_later(pause, self._release)
+    def _pause(self) -> None:
+        if self._debt > self._allowance and self._timer is None and self._work is not None:
+            self._paid_by_pause = self._debt - self._allowance / 2
+            pause = self._turns.pause_for(self._paid_by_pause)
+            self._timer = self._turns.loop.call_later(pause, self._resume)
 
-    def leave(self) -> None:
+    def end(self) -> None:
         """Work no more; idempotent."""
         self._work = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _release(self) -> None:
+    def _resume(self) -> None:
         self._timer = None
-        self._debt = max(0.0, self._debt - self._owed)  # more may have come meanwhile
-        self._since = self._turns.clock()
-        self._hold()
-        self.enter()
+        self._debt = max(0.0, self._debt - self._paid_by_pause)  # more may have been charged
+        self._charged_at = self._turns.clock()
+        self._pause()
+        self.request()
 
-    # --- For `Turns` ------------------------------------------------------------------------------
+    # --- Called by `Turns` ------------------------------------------------------------------------
 
     def is_new_to(self, number: int) -> bool:
-        """Tell whether it has not worked in a round, or the one before."""
+        """Return whether it has worked neither in a round nor in the one before."""
         return self._round < number - 1
 
     def work(self, number: int, deadline: float) -> bool:
-        """Work for a slice; tell whether there is more to do."""
+        """Work for a slice of a round; return whether there is more to do."""
         self._round = number
         clock = self._turns.clock
 
@@ -129,7 +130,7 @@ class Place:
 
 
 class Turns:
-    """The connections of one loop that want to work."""
+    """The connections of one event loop that have work to do."""
 
     def __init__(
         self,
@@ -138,53 +139,54 @@ class Turns:
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self.clock = clock
-        self._owed = 0.0
-        """Work for nothing that all made lately."""
-        self._since = 0.0
-        self._paid = 0.0
-        """When the debts of all are paid."""
-        self._new: deque[Place] = deque()
-        self._others: deque[Place] = deque()
+        self._debt = 0.0
+        """Charged to all connections, less what has been paid since."""
+        self._charged_at = 0.0
+        self._paid_at = 0.0
+        """When the pauses that were given out have paid all debts."""
+        self._new: deque[Turn] = deque()
+        self._others: deque[Turn] = deque()
         self._newcomers = 0
+        """Of `_new` that went first since one of `_others` did."""
         self._round = 0
         self._ends = 0.0
-        """When this turn of the loop has no more time for connections."""
+        """When this round has no more time."""
         self._is_called = False
 
-    def place(self, work: Work) -> Place:
-        """Return a place for a connection; it is its own to `leave`."""
-        return Place(self, work)
+    def turn(self, work: Work) -> Turn:
+        """Return a connection's turn; the connection ends it."""
+        return Turn(self, work)
 
-    def enter(self, place: Place) -> None:
-        """See `Place.enter`."""
+    def request(self, turn: Turn) -> None:
+        """See `Turn.request`."""
         self._call()
         now = self.clock()
         has_time = now < self._ends and not (self._new or self._others)
-        if not has_time or place.work(self._round, now + ALONE_SECONDS):
-            self._queue(place)
+        if not has_time or turn.work(self._round, now + ALONE_SECONDS):
+            self._queue(turn)
 
-    def owe(self, seconds: float) -> bool:
-        """Note work for nothing, of any; tell whether all together make too much of it."""
+    def charge(self, seconds: float) -> bool:
+        """Charge work of any connection; return whether all together cause too much of it."""
         now = self.clock()
-        self._owed = max(0.0, self._owed - SHARE_OF_ALL * (now - self._since)) + seconds
-        self._since = now
-        return self._owed > ALLOWANCE_OF_ALL_SECONDS
+        self._debt = max(0.0, self._debt - SHARE_OF_ALL * (now - self._charged_at)) + seconds
+        self._charged_at = now
+        return self._debt > ALLOWANCE_OF_ALL_SECONDS
 
     def pause_for(self, debt: float) -> float:
-        """Return how long a connection has to wait with a debt, behind others who have some."""
+        """Return how long a connection waits for its debt, after others that are in debt."""
         now = self.clock()
-        self._paid = max(self._paid, now) + debt / SHARE_OF_ALL
-        return min(max(debt / SHARE, self._paid - now), MOST_SECONDS)
+        self._paid_at = max(self._paid_at, now) + debt / SHARE_OF_ALL
+        return min(max(debt / SHARE, self._paid_at - now), MAX_PAUSE_SECONDS)
 
-    def _queue(self, place: Place) -> None:
-        place.is_waiting = True
-        (self._new if place.is_new_to(self._round) else self._others).append(place)
+    def _queue(self, turn: Turn) -> None:
+        turn.is_waiting = True
+        (self._new if turn.is_new_to(self._round) else self._others).append(turn)
 
     def _call(self) -> None:
-        """Have a next turn; this one begins with the first who has something to do."""
+        """Start a round, unless one has started: it begins with the first that has work to do."""
         if not self._is_called:
             self._is_called = True
-            self._ends = self.clock() + TURN_SECONDS
+            self._ends = self.clock() + ROUND_SECONDS
             self.loop.call_soon(self._next)
 
     def _next(self) -> None:
@@ -194,15 +196,15 @@ class Turns:
             return
         self._call()
         while (self._new or self._others) and (now := self.clock()) < self._ends:
-            place = self._first()
+            turn = self._first()
             is_alone = not (self._new or self._others)
-            place.is_waiting = False
-            if place.work(self._round, now + (ALONE_SECONDS if is_alone else SLICE_SECONDS)):
-                place.is_waiting = True
-                self._others.append(place)
+            turn.is_waiting = False
+            if turn.work(self._round, now + (ALONE_SECONDS if is_alone else SLICE_SECONDS)):
+                turn.is_waiting = True
+                self._others.append(turn)
 
-    def _first(self) -> Place:
-        """Return who is next: newcomers first, but others are not forgotten."""
+    def _first(self) -> Turn:
+        """Return whose turn it is: newcomers go first, but the others do not starve."""
         if self._new and (self._newcomers < NEWCOMERS or not self._others):
             self._newcomers += 1
             return self._new.popleft()

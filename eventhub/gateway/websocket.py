@@ -21,8 +21,8 @@ from eventhub.delivery.frames import Form
 from eventhub.delivery.outlet import Stalled
 from eventhub.errors import Close, EventHubError, Expired, Rejected
 from eventhub.gateway.connection import Connection, nothing
-from eventhub.gateway.incoming import Frames
-from eventhub.gateway.large import LARGE_BYTES, Large, Ticket
+from eventhub.gateway.incoming import Incoming
+from eventhub.gateway.large import LARGE_BYTES, LargeMessages, Permit
 from eventhub.gateway.turns import IsOver, Turns, Work
 
 logger = structlog.get_logger(__name__)
@@ -56,11 +56,11 @@ class WebSocketConnection(Connection):
 
     __slots__ = (
         "_ended",
-        "_frames",
+        "_incoming",
         "_is_handed",
         "_most_bytes",
-        "_place",
-        "_ticket",
+        "_permit",
+        "_turn",
         "form",
         "on_end",
         "on_text",
@@ -68,27 +68,29 @@ class WebSocketConnection(Connection):
     )
 
     def __init__(
-        self, request: web.Request, form: Form, server: Server, turns: Turns, large: Large
+        self, request: web.Request, form: Form, server: Server, turns: Turns, large: LargeMessages
     ) -> None:
         self.form = form
         self.on_text: Callable[[bytes], None] = nothing
         """Called with each text message."""
         self.on_turn: Work = _no_more
-        """Works off what it was given; while there is more, nothing is read."""
+        """Handles what it was given; while it returns False, nothing is read, until `wake`."""
         self.on_end: Callable[[], None] = nothing
         """Called when the client wants to close; `leave` answers it."""
-        self._place = turns.place(self._work)
-        self._frames = Frames(4 * server.max_message)
-        self._ticket = Ticket(large, self._place.enter, self._on_late)
+        self._turn = turns.turn(self._work)
+        self._incoming = Incoming(4 * server.max_message)
+        self._permit = Permit(large, self._turn.request, self._on_late)
         self._is_handed = False
-        """The message that had the ticket is complete, and is being worked off."""
+        """The message that has the permit is complete, and is being handled."""
         self._ended: asyncio.Event | None = None
         self._most_bytes: float = inf
         super().__init__(request, server.stalled_after)
         self.listen(on=False)
 
     @classmethod
-    async def open(cls, request: web.Request, server: Server, turns: Turns, large: Large) -> Self:
+    async def open(
+        cls, request: web.Request, server: Server, turns: Turns, large: LargeMessages
+    ) -> Self:
         """Shake hands. Nothing is read until `start`.
 
         Args:
@@ -108,20 +110,20 @@ class WebSocketConnection(Connection):
 
     def wake(self) -> None:
         """Go on: whatever `on_turn` waited for has happened."""
-        self._place.enter()
+        self._turn.request()
 
-    def waste(self, seconds: float) -> None:
-        """Charge for work that led to nothing: a client that causes much is read more slowly."""
-        self._place.waste(seconds)
+    def charge(self, seconds: float) -> None:
+        """Charge work that led to nothing: a client that causes much of it is paused."""
+        self._turn.charge(seconds)
 
-    async def rest(self) -> None:
-        """Wait while this connection is paused for the work that it caused for nothing."""
-        while self._place.is_held:  # noqa: ASYNC110 - a timer ends it, or the connection's end
+    async def wait_while_paused(self) -> None:
+        """Wait while the connection is paused because of work that was charged."""
+        while self._turn.is_paused:  # noqa: ASYNC110 - a timer ends it, or the connection's end
             await asyncio.sleep(PAUSE_POLL_SECONDS)
 
     def refuse(self, *frames: dict[str, Any], seconds: float = REFUSAL_SECONDS) -> None:
         """Send errors, and charge for them."""
-        self.waste(seconds)
+        self.charge(seconds)
         self.send(*frames)
 
     def send(self, *frames: dict[str, Any]) -> None:
@@ -144,7 +146,7 @@ class WebSocketConnection(Connection):
 
     async def fail(self, error: EventHubError) -> None:
         """Send the client the reason, and close."""
-        self._most_bytes = self._frames.taken + MAX_REFUSED_BYTES
+        self._most_bytes = self._incoming.taken + MAX_REFUSED_BYTES
         self.send(protocol.refusal(error))
         await self.close(close_code_of(error))
 
@@ -154,7 +156,7 @@ class WebSocketConnection(Connection):
         self.shut()
         self._ended = self._ended or asyncio.Event()
         self.listen(on=True)
-        self._place.enter()
+        self._turn.request()
         with suppress(TimeoutError):  # the client does not even take the close frame
             async with asyncio.timeout(deadlines.CLOSE_FRAME_SECONDS):
                 await self._ended.wait()
@@ -162,30 +164,30 @@ class WebSocketConnection(Connection):
 
     def leave(self, code: int = NORMAL) -> None:
         """Answer the client's close frame, or end a connection that breaks the protocol."""
-        self._place.leave()
+        self._turn.end()
         self.close_after(protocol.close_frame(code))
 
     # --- Called by the transport ------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent, to be handled in this connection's turn."""
-        self._frames.take(data)
-        if self._frames.taken > self._most_bytes:  # it was refused, and goes on sending
-            self._place.leave()
+        self._incoming.take(data)
+        if self._incoming.taken > self._most_bytes:  # it was refused, and goes on sending
+            self._turn.end()
             self.abort()
             return
-        self._place.enter()
-        if self._frames.waiting or self._place.is_held:
+        self._turn.request()
+        if self._incoming.waiting or self._turn.is_paused:
             self.listen(on=False)
 
     def resume_writing(self) -> None:
         """Go on: there is room for answers."""
         super().resume_writing()
-        self._place.enter()
+        self._turn.request()
 
     def _release(self) -> None:
-        self._place.leave()
-        self._ticket.give_back()
+        self._turn.end()
+        self._permit.give_back()
         if self._ended is not None:
             self._ended.set()
 
@@ -200,8 +202,8 @@ class WebSocketConnection(Connection):
                 return is_over()
             if self._is_handed:
                 self._is_handed = False
-                self._ticket.give_back()
-            if self._frames.begun >= LARGE_BYTES and not self._ticket.ask():
+                self._permit.give_back()
+            if self._incoming.begun >= LARGE_BYTES and not self._permit.request():
                 return False
             if not self._step():
                 self.listen(on=True)
@@ -210,23 +212,23 @@ class WebSocketConnection(Connection):
 
     def _step(self) -> bool:
         """Handle one message, or cut the next; return whether there was anything."""
-        frames = self._frames
-        message = frames.next()
-        if message is None and frames.waiting and frames.error is None:
-            if crumbs := frames.cut():
-                self.waste(crumbs)
-            message = frames.next()
-            if message is None and frames.error is None:
+        incoming = self._incoming
+        message = incoming.next()
+        if message is None and incoming.waiting and incoming.error is None:
+            if seconds := incoming.cut():
+                self.charge(seconds)
+            message = incoming.next()
+            if message is None and incoming.error is None:
                 return True
         if message is not None:
             is_whole = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
             self._is_handed = is_whole and len(message.data) >= LARGE_BYTES
             if self._is_handed:
-                self._ticket.note(len(message.data))
+                self._permit.note(len(message.data))
             self._on_message(message.type, message.data)
-        elif frames.error is not None:
+        elif incoming.error is not None:
             if not self.is_closing:
-                self.leave(frames.error)
+                self.leave(incoming.error)
             return False
         else:
             return False
@@ -241,12 +243,12 @@ class WebSocketConnection(Connection):
             else:
                 self.on_end()
         elif kind is WSMsgType.PING:
-            self.waste(PING_SECONDS)
+            self.charge(PING_SECONDS)
             self.push(protocol.pong(data))
         elif kind is WSMsgType.BINARY:
             self.refuse(protocol.refusal(Rejected("bad_json", "send text frames, not binary ones")))
         else:
-            self.waste(PING_SECONDS)
+            self.charge(PING_SECONDS)
 
     def _on_late(self) -> None:
         """End a large message that does not come, and that others wait behind."""

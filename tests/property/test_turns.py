@@ -71,7 +71,7 @@ class Client:
         self._loop = loop
         self._done = done
         self.waiting: deque[tuple[int, bool]] = deque()
-        self.place = turns.place(self.work)
+        self.turn = turns.turn(self.work)
 
     def work(self, is_over: IsOver) -> bool:
         while self.waiting:
@@ -81,7 +81,7 @@ class Client:
             self._loop.now += UNIT_SECONDS
             self._done.append((self, number))
             if is_waste:
-                self.place.waste(UNIT_SECONDS)
+                self.turn.charge(UNIT_SECONDS)
         return False
 
 
@@ -106,7 +106,7 @@ def test_every_message_is_handled_once_and_in_the_order_of_its_connection(
         numbers = range(len(sent[client]), len(sent[client]) + count)
         sent[client] += numbers
         client.waiting.extend((number, is_waste) for number in numbers)
-        client.place.enter()
+        client.turn.request()
         loop.run_once()
     while loop.run_once():
         pass
@@ -120,12 +120,12 @@ def test_who_has_not_worked_lately_is_served_within_two_turns(others: int, is_wa
     *busy, last = clients
     for client in busy:
         client.waiting.extend((number, is_waste) for number in range(1000))
-        client.place.enter()
+        client.turn.request()
     while len({who for who, _ in done}) < others or len(done) < 2 * others:
         loop.run_once()
     before = len(done)
     last.waiting.append((0, False))
-    last.place.enter()
+    last.turn.request()
     while (last, 0) not in done:
         assert loop.run_once()
     assert done.index((last, 0)) - before < 50  # two turns of the loop, of 20 messages each
@@ -138,11 +138,11 @@ def test_nobody_starves_while_newcomers_come_for_ever(others: int) -> None:
     busy, newcomers = clients[:others], clients[others:]
     for client in busy:
         client.waiting.extend((number, False) for number in range(100))
-        client.place.enter()
+        client.turn.request()
     for at in range(4000):
         newcomer = newcomers[at % len(newcomers)]
         newcomer.waiting.append((at, False))
-        newcomer.place.enter()
+        newcomer.turn.request()
         if at % 4 == 0:
             loop.run_once()
     for client in busy:
@@ -155,7 +155,7 @@ def test_work_for_nothing_is_a_small_share_of_the_time(count: int) -> None:
     loop, clients, done = world(count)
     for client in clients:
         client.waiting.extend((number, True) for number in range(2000))
-        client.place.enter()
+        client.turn.request()
     while loop.now < 20 and loop.run_once():
         pass
     free = ALLOWANCE_OF_ALL_SECONDS + count * (ALLOWANCE_SECONDS + UNIT_SECONDS)
@@ -166,8 +166,8 @@ def test_who_leaves_works_no_more() -> None:
     loop, (client, other), done = world(2)
     for each in (client, other):
         each.waiting.extend((number, True) for number in range(500))
-        each.place.enter()
-    client.place.leave()
+        each.turn.request()
+    client.turn.end()
     before = sum(1 for who, _ in done if who is client)
     while loop.run_once():
         pass
@@ -179,9 +179,9 @@ def test_what_is_wasted_while_a_connection_waits_is_not_forgiven() -> None:
     """An array is worked off by a task, whether its connection is held or not."""
     loop, (client,), done = world(1)
     for _ in range(1000):
-        client.place.waste(UNIT_SECONDS)
+        client.turn.charge(UNIT_SECONDS)
     client.waiting.append((0, False))
-    client.place.enter()
+    client.turn.request()
     while not done:
         loop.run_once()
     assert loop.now > (1000 * UNIT_SECONDS - ALLOWANCE_SECONDS) / SHARE_OF_ALL

@@ -1,0 +1,160 @@
+"""Servers of this process for tests: a whole gateway over a log in memory, or a single handler."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+from eventhub.channel import Endpoint
+from eventhub.config import Config, MessageEndpoint, Server
+from eventhub.feed import Feed
+from eventhub.gateway.gateway import Gateway
+from eventhub.gateway.server import Runner
+from eventhub.memory import MemoryStream
+from tests.bench.wire import masked
+from tests.builders import channel
+from tests.subscribing import MemorySnapshots
+
+DEADLINE_SECONDS = 10.0
+HANDSHAKE = (
+    b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+V1 = b"Sec-WebSocket-Protocol: eventhub.v1.json\r\n"
+
+
+class Client:
+    """One TCP connection, which speaks HTTP and WebSocket byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    async def upgrade(self, headers: bytes = b"") -> bytes:
+        """Open a WebSocket; return the head of the answer."""
+        self.writer.write(HANDSHAKE + headers + b"\r\n")
+        return await self.head()
+
+    async def head(self) -> bytes:
+        """Return the head of the next answer."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self._reader.readuntil(b"\r\n\r\n")
+
+    def send(self, payload: object, first: int = 0x81) -> None:
+        """Send a message as one masked frame."""
+        data = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+        self.writer.write(masked(data, first))
+
+    async def frame(self) -> tuple[int, bytes]:
+        """Return opcode and payload of the next frame."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            first, size = await self._reader.readexactly(2)
+            if size > 125:
+                size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8))
+            return first & 0x0F, await self._reader.readexactly(size)
+
+    async def json(self) -> Any:
+        """Return the next text frame."""
+        kind, payload = await self.frame()
+        assert kind == 1, payload
+        return msgspec.json.decode(payload)
+
+    async def close_code(self) -> int:
+        """Return the code of the next frame, a close frame."""
+        kind, payload = await self.frame()
+        assert kind == 8, payload
+        return int.from_bytes(payload[:2])
+
+    async def rest(self) -> bytes:
+        """Return everything that comes until the server closes."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            try:
+                return await self._reader.read()
+            except ConnectionError:
+                return b""
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Client]:
+    """A connection to a port of this machine."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def handling(
+    handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[int]:
+    """Serve one handler as the gateway's server would, at any path; yields the port."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = Runner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+class Running:
+    """A gateway that serves `/chat`, the channel of `builders.channel`."""
+
+    def __init__(self, gateway: Gateway, stream: MemoryStream, http: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.stream = stream
+        self.http = http
+
+    @property
+    def url(self) -> str:
+        """Of the endpoint."""
+        return f"{self.gateway.url}/chat"
+
+    @property
+    def port(self) -> int:
+        return int(self.gateway.url.rpartition(":")[2])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows after each event that was stored, in order."""
+        stored = (self.stream.at(n + 1).event.row for n in range(self.stream.length))
+        return [row for row in stored if row is not None]
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, server: Server | None = None, **endpoint: Any
+) -> AsyncIterator[Running]:
+    """Run a gateway with one endpoint, whose configuration may be changed."""
+    entry = MessageEndpoint(name="chat", pattern="/chat", table="chat", **endpoint)
+    config = Config(
+        path=folder / "eventhub.yaml",
+        data=folder,
+        server=server or Server(host="127.0.0.1", port=0),
+        endpoints=(entry,),
+    )
+    stream, stop, ready = MemoryStream(channel()), asyncio.Event(), asyncio.Event()
+    feed = Feed(stream, 0)
+    gateway = Gateway(
+        config,
+        [Endpoint(entry, stream.channel)],
+        {"chat": feed},
+        MemorySnapshots(stream),
+        list,
+    )
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+        following = group.create_task(feed.run())
+        group.create_task(gateway.run(stop, ready.set))
+        try:
+            await ready.wait()
+            yield Running(gateway, stream, http)
+        finally:
+            stop.set()
+            following.cancel()
