@@ -18,8 +18,8 @@ from eventhub import logs as log
 from eventhub.event import SealedEvent, StoredEvent, encode
 from projections.pages import row_json
 from projections.projector import BATCH_EVENTS, FOLD_EVENTS
-from projections.snapshot import CHUNK_ROWS
 from projections.store import MAX_WAL_BYTES, Store
+from projections.table_snapshot import CHUNK_ROWS
 from projections.tables import OWN_TABLES, Tables, create
 from tests.bench.child import answer, setup
 from tests.bench.events import channel_of, mixed

@@ -17,18 +17,12 @@ from eventhub.filters.query import Query
 from eventhub.memory import MemoryStream
 from eventhub.metrics import SNAPSHOTS
 from eventhub.snapshots import Render, Snapshot
-from projections import price
+from projections import price, table_snapshot
 from projections import snapshot as module
 from projections.projector import Projector
-from projections.snapshot import (
-    BLOCK_ROWS,
-    CHUNK_BYTES,
-    CHUNK_ROWS,
-    LARGE_PLACES,
-    SMALL_PLACES,
-    DuckSnapshots,
-)
+from projections.snapshot import LARGE_SLOTS, SMALL_SLOTS, DuckSnapshots
 from projections.store import Store
+from projections.table_snapshot import BLOCK_ROWS, CHUNK_BYTES, CHUNK_ROWS
 from tests.integration.test_projection import CHAT, OWN_CONNECTIONS, connections
 from tests.projecting import Change, Row, history, opened, query, read_all, rows_after
 
@@ -119,13 +113,13 @@ async def test_a_small_snapshot_makes_no_file_however_slowly_it_is_read(
     async with stored(tmp_path) as (store, snapshots):
         few = query(CHAT, _limit=["10"])
         async with AsyncExitStack() as held:
-            for _ in range(3 * SMALL_PLACES):
+            for _ in range(3 * SMALL_SLOTS):
                 await held.enter_async_context(opened(snapshots, CHAT, few))
             assert await connections(store) == OWN_CONNECTIONS
             assert spools(tmp_path) == 0
 
 
-async def test_large_reads_have_few_places_and_small_ones_do_not_wait_for_them(
+async def test_large_reads_have_few_slots_and_small_ones_do_not_wait_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DuckDB takes long for all who have a place: as if their rows were endless."""
@@ -140,8 +134,8 @@ async def test_large_reads_have_few_places_and_small_ones_do_not_wait_for_them(
         return b"".join(rows)
 
     async with stored(tmp_path) as (_, snapshots), asyncio.TaskGroup() as group:
-        tasks = [group.create_task(all_of(snapshots, slow, n)) for n in range(LARGE_PLACES)]
-        for _ in range(LARGE_PLACES):
+        tasks = [group.create_task(all_of(snapshots, slow, n)) for n in range(LARGE_SLOTS)]
+        for _ in range(LARGE_SLOTS):
             await asyncio.to_thread(begun.acquire, timeout=10)
         with pytest.raises(Unavailable, match="too many"):
             await all_rows(snapshots)
@@ -153,7 +147,7 @@ async def test_large_reads_have_few_places_and_small_ones_do_not_wait_for_them(
         assert await all_rows(snapshots) == ALL_ROWS
 
 
-async def test_one_client_leaves_a_place_for_large_reads_to_others(
+async def test_one_client_leaves_a_slot_for_large_reads_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for where in (module, price):
@@ -167,7 +161,7 @@ async def test_one_client_leaves_a_place_for_large_reads_to_others(
 
     async with stored(tmp_path) as (_, snapshots), asyncio.TaskGroup() as group:
         tasks = [group.create_task(all_of(snapshots, slow, "greedy")) for _ in range(9)]
-        for _ in range(LARGE_PLACES - 1):
+        for _ in range(LARGE_SLOTS - 1):
             await asyncio.to_thread(begun.acquire, timeout=10)
         assert await all_rows(snapshots) == ALL_ROWS
         may_go_on.set()
@@ -210,7 +204,7 @@ async def read_all_of(snapshots: DuckSnapshots, asked: Query) -> list[tuple[int,
 async def test_a_query_that_finds_nothing_in_time_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUERY_SECONDS", 0.05)
+    monkeypatch.setattr(table_snapshot, "QUERY_SECONDS", 0.05)
     may_go_on = Event()
 
     def slow(rows: list[bytes]) -> bytes:
@@ -298,7 +292,7 @@ async def test_whoever_is_cancelled_at_whatever_moment_leaves_nothing_behind(
             for step in range(60):
                 tasks = [
                     group.create_task(reader(snapshots))
-                    for _ in range(1 + step % 2 * 2 * SMALL_PLACES)
+                    for _ in range(1 + step % 2 * 2 * SMALL_SLOTS)
                 ]
                 await asyncio.sleep(step * 0.001)
                 for task in tasks:

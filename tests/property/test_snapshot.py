@@ -14,6 +14,7 @@ from eventhub.memory import MemoryStream
 from eventhub.snapshots import Snapshot
 from projections import snapshot as module
 from projections import spool as spool_module
+from projections import table_snapshot
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
@@ -46,7 +47,7 @@ async def sequences(snapshot: Snapshot, pauses: list[float]) -> list[int]:
     step=st.sampled_from([1, 1000, 1 << 20]),
     part=st.sampled_from([301, 5000, 1 << 20]),
     memory=st.sampled_from([0, 2000, 1 << 20]),
-    places=st.integers(1, 3),
+    slots=st.integers(1, 3),
 )
 def test_any_paces_of_any_readers_give_the_same_rows(
     monkeypatch: pytest.MonkeyPatch,
@@ -56,7 +57,7 @@ def test_any_paces_of_any_readers_give_the_same_rows(
     step: int,
     part: int,
     memory: int,
-    places: int,
+    slots: int,
 ) -> None:
     """`readers`: of each of some snapshots, those who read it."""
     for name, value in {
@@ -64,10 +65,10 @@ def test_any_paces_of_any_readers_give_the_same_rows(
         "CHUNK_BYTES": weight,
         "STEP_BYTES": step,
         "BLOCK_ROWS": 7,
-        "MEMORY_BYTES": memory,
-        "SMALL_PLACES": places,
     }.items():
-        monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(table_snapshot, name, value)
+    monkeypatch.setattr(module, "MEMORY_BYTES", memory)
+    monkeypatch.setattr(module, "SMALL_SLOTS", slots)
     monkeypatch.setattr(spool_module, "PART_BYTES", part)
 
     async def read(snapshots: DuckSnapshots, paces: list[list[float]]) -> list[list[int]]:
