@@ -1,7 +1,7 @@
-"""Channel and Endpoint: one table's worth of events, and one URL that serves it.
+"""Channel and Endpoint: the events of one table, and one URL that serves them.
 
-Several endpoints may share a channel. Names that a broker could misread are encoded, so any
-table name and any row id will do.
+Several endpoints may share a channel. Names that a broker could misread are encoded, so that any
+table name and any row id can be used.
 """
 
 import re
@@ -19,53 +19,53 @@ MAX_ID_LENGTH = 200
 
 
 def encode_token(text: str) -> str:
-    """Return text as one token of a NATS subject: itself if it is plain, else `=` and base64url."""
+    """Return text as one token of a NATS subject: plain text unchanged, other text as base64url."""
     if _PLAIN.fullmatch(text):
         return text
     return "=" + urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def checked_id(value: object) -> str:
-    """Return a client's `id` as text.
+    """Return the `id` of a client as text.
 
     Raises:
-        Rejected: `bad_id`.
+        Rejected: `bad_id`: it is not text or a number, too long, or has control characters.
     """
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_LENGTH:
         raise Rejected("bad_id", f"id must be text of 1 to {MAX_ID_LENGTH} characters", column="id")
     if CONTROL.search(value):
-        raise Rejected("bad_id", "id must not have control characters", column="id")
+        raise Rejected("bad_id", "id must not contain control characters", column="id")
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One table, one stream, one subject for each row."""
+    """One table: a stream with one subject for each row."""
 
     name: str
-    """The table's name."""
+    """The name of the table."""
     columns: Columns
 
     @property
     def stream(self) -> str:
-        """Name of the JetStream stream."""
+        """The name of the JetStream stream."""
         return "EH_" + encode_token(self.name)
 
     @property
     def prefix(self) -> str:
-        """What the subjects of all rows begin with, dot included."""
+        """The beginning of the subjects of all rows, with its last dot."""
         return f"eh.{encode_token(self.name)}."
 
     def subject(self, row_id: str) -> str:
-        """Subject of a row's events."""
+        """Return the subject of the events of a row."""
         return self.prefix + encode_token(row_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One URL of the configuration, and the channel behind it."""
+    """One URL of the configuration, with its channel."""
 
     config: MessageEndpoint
     channel: Channel
@@ -77,10 +77,10 @@ class Endpoint:
 
 
 def endpoints_of(config: Config) -> tuple[Endpoint, ...]:
-    """Return the endpoints of a configuration; those with one table share one channel.
+    """Return the endpoints of a configuration; endpoints with the same table share a channel.
 
     Raises:
-        Misconfigured: two endpoints mean different columns or tables by one name.
+        Misconfigured: two endpoints declare a column differently, or the names of two tables clash.
     """
     channels: dict[str, Channel] = {}
     entries = config.of_kind(MessageEndpoint)
@@ -99,17 +99,20 @@ def _merged(entry: MessageEndpoint, known: Channel) -> Columns:
     for column in entry.columns:
         if merged.setdefault(column.name, column) != column:
             raise Misconfigured(
-                f"url: {entry.name}: column {column.name} differs from the one that another"
-                f" endpoint gives table {entry.table}"
+                f"url.{entry.name}: column {column.name} of table {entry.table} is declared"
+                " differently by another endpoint; make them equal"
             )
     return Columns(merged.values())
 
 
 def _check_tables(channels: dict[str, Channel]) -> None:
-    """DuckDB does not tell names apart by case, and keeps history beside each table."""
+    """Refuse tables that are the same to DuckDB, whose names have no case, or are a history."""
     taken: dict[str, str] = {}
     for name in channels:
         for table in (name, f"{name}_history"):
             other = taken.setdefault(table.lower(), name)
             if other != name:
-                raise Misconfigured(f"tables {other!r} and {name!r} get in each other's way")
+                raise Misconfigured(
+                    f"tables {other!r} and {name!r} clash: names must differ in more than case,"
+                    " and one may not be the other with _history; rename one"
+                )

@@ -1,8 +1,8 @@
-"""Expressions: the configuration's Python expressions as callables, compiled once at start-up.
+"""Expressions: the Python expressions of a configuration as callables, compiled at the start.
 
-An expression is as trusted as the file it stands in: there is no sandbox. Names that it is not
-given, does not bind itself and that are not built in are modules, imported when it is compiled,
-so that a misspelt name stops the hub at its start and not a client's message later.
+An expression is trusted like the file that contains it: there is no sandbox. A name that is neither
+an argument, nor bound by the expression, nor built in, is a module. Modules are imported when the
+expression is compiled, so a misspelt name stops the hub instead of failing for each message.
 """
 
 import ast
@@ -20,13 +20,13 @@ from eventhub.errors import Misconfigured
 from eventhub.masking import without_texts
 
 OPEN_NAMES = ("args", "handler", "handler_current_user")
-"""What `open:` is given."""
+"""The names that `open:` sees."""
 MESSAGE_NAMES = ("msg", *OPEN_NAMES)
-"""What `message_default:`, `prepare:` and `modify:` are given."""
+"""The names that `message_default:`, `prepare:` and `modify:` see."""
 
 _FILENAME = "<expression>"
 _LENGTH = "__length"
-_SETTLED = "__settled"
+_AWAIT = "__await"
 
 
 class Expression:
@@ -37,44 +37,44 @@ class Expression:
     def __init__(self, source: str, function: Callable[..., Any]) -> None:
         self.source = source
         self.start = function
-        """Called like the expression; returns its value, or an awaitable of it if it waits."""
+        """Called like the expression; returns its value, or an awaitable if it is a coroutine."""
 
     async def __call__(self, **values: Any) -> Any:
-        """Return what the expression evaluates to; an awaitable is awaited."""
-        return await _settled(self.start(**values))
+        """Return the value of the expression; an awaitable is awaited."""
+        return await _await_if_needed(self.start(**values))
 
 
-async def _settled(result: Any) -> Any:
+async def _await_if_needed(result: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
 def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | None) -> Expression:
-    """Compile a Python expression; line breaks in it mean nothing.
+    """Compile a Python expression; line breaks in it are ignored.
 
     Args:
-        source: the expression. `await` is allowed in it.
-        names: what it will be called with.
-        folder: where modules are looked for that are not installed.
+        source: the expression, which may contain `await`.
+        names: the arguments of the expression.
+        folder: the folder of modules that are not installed.
 
     Raises:
-        Misconfigured: it is no expression, or a module that it names cannot be imported.
+        Misconfigured: the source is not an expression, or a module in it cannot be imported.
     """
     wrapped = f"(\n{source}\n)"
     _check_syntax(source, wrapped)
     if folder is not None:
         _make_importable(folder)
-    # A function, not `eval` with locals: lambdas and comprehensions in it see the names too.
-    body = f"async def expression({', '.join(names)}):\n return await {_SETTLED}({wrapped})"
-    if not _waits(wrapped):
+    # A function rather than `eval` with locals, so that lambdas and comprehensions see the names.
+    body = f"async def expression({', '.join(names)}):\n return await {_AWAIT}({wrapped})"
+    if not _has_await(wrapped):
         body = f"def expression({', '.join(names)}):\n return {wrapped}"
     tree = ast.parse(body)
     scope: dict[str, Any] = {
         _LENGTH: _length,
-        _SETTLED: _settled,
+        _AWAIT: _await_if_needed,
         **_modules(tree, _free_names(wrapped) - {*names}),
     }
     tree = ast.fix_missing_locations(_LengthAttribute().visit(tree))
-    exec(compile(tree, _FILENAME, "exec"), scope)  # noqa: S102 - the operator's own code
+    exec(compile(tree, _FILENAME, "exec"), scope)  # noqa: S102 - the code of the operator
     return Expression(source, scope["expression"])
 
 
@@ -84,13 +84,13 @@ def _check_syntax(source: str, wrapped: str) -> None:
     try:
         compile(wrapped, _FILENAME, "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except SyntaxError as error:
-        raise Misconfigured(f"not a Python expression: {error.msg}: {_shown(source)}") from None
+        raise Misconfigured(f"not a Python expression: {error.msg}: {_excerpt(source)}") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise Misconfigured(f"not a Python expression: {error}: {_shown(source)}") from None
+        raise Misconfigured(f"not a Python expression: {error}: {_excerpt(source)}") from None
 
 
-def _waits(wrapped: str) -> bool:
-    """Tell whether an expression needs a coroutine: there is an `await` in it."""
+def _has_await(wrapped: str) -> bool:
+    """Tell whether an expression contains `await`, and so needs a coroutine."""
     try:
         compile(wrapped, _FILENAME, "eval")
     except SyntaxError:
@@ -98,13 +98,13 @@ def _waits(wrapped: str) -> bool:
     return False
 
 
-def _shown(source: str) -> str:
+def _excerpt(source: str) -> str:
     text = " ".join(without_texts(source).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _make_importable(folder: Path) -> None:
-    """Last in the path: a file beside the YAML must not replace a module that the hub needs."""
+    """Add a folder to the end of the path, so that its files replace no module of the hub."""
     entry = str(folder.resolve())
     if entry not in sys.path:
         sys.path.append(entry)
@@ -112,14 +112,14 @@ def _make_importable(folder: Path) -> None:
 
 
 def _free_names(wrapped: str) -> set[str]:
-    """Return the names that an expression neither binds itself nor finds among the built-ins."""
+    """Return the names that an expression does not bind, and that are not built in."""
     free: set[str] = set()
     bound: set[str] = set(dir(builtins))
     for table in _tables(symtable.symtable(wrapped, _FILENAME, "eval")):
         for symbol in table.get_symbols():
             if symbol.is_global() and symbol.is_referenced():
                 free.add(symbol.get_name())
-            # An assignment expression in a comprehension binds outside of it.
+            # An assignment expression in a comprehension binds a name outside of it.
             if symbol.is_assigned() and (symbol.is_global() or table.get_type() == "module"):
                 bound.add(symbol.get_name())
     return free - bound
@@ -132,17 +132,17 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 
 def _modules(tree: ast.AST, roots: set[str]) -> dict[str, ModuleType]:
-    """Import the modules that dotted names in a tree begin with, and their submodules."""
-    modules = {root: _imported(root) for root in sorted(roots)}
+    """Import the modules at the beginning of dotted names in a tree, and their submodules."""
+    modules = {root: _import(root) for root in sorted(roots)}
     for node in ast.walk(tree):
-        dotted = _dotted(node)
+        dotted = _dotted_name(node)
         if len(dotted) > 1 and dotted[0] in modules:
             _resolve(modules[dotted[0]], dotted)
     return modules
 
 
-def _dotted(node: ast.AST) -> list[str]:
-    """Return `a.b.c` as its parts; nothing for what is more than a dotted name."""
+def _dotted_name(node: ast.AST) -> list[str]:
+    """Return the parts of `a.b.c`; nothing for any other expression."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.insert(0, node.attr)
@@ -151,18 +151,18 @@ def _dotted(node: ast.AST) -> list[str]:
 
 
 def _resolve(value: Any, dotted: list[str]) -> None:
-    """Follow a dotted name to the first part that is no module, so that a typo is told now."""
+    """Follow a dotted name to the first part that is not a module, and report a missing part."""
     for depth, part in enumerate(dotted[1:], start=1):
         if not isinstance(value, ModuleType):
             return
         if not hasattr(value, part) and hasattr(value, "__path__"):
-            _imported(".".join(dotted[: depth + 1]))
+            _import(".".join(dotted[: depth + 1]))
         if not hasattr(value, part):
             raise Misconfigured(f"module {'.'.join(dotted[:depth])} has no {part!r}")
         value = getattr(value, part)
 
 
-def _imported(name: str) -> ModuleType:
+def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
@@ -183,7 +183,7 @@ class _LengthAttribute(ast.NodeTransformer):
 
 
 def _length(value: Any) -> Any:
-    """JavaScript's word: the length of text or a collection; elsewhere a plain attribute."""
+    """Return the length of text or a collection, as in JavaScript; else the attribute `length`."""
     if isinstance(value, str | list | tuple | dict):
         return len(value)
     return value.length

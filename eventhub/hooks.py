@@ -1,8 +1,8 @@
-"""Hooks: what an endpoint's configuration does to a connection and to each message.
+"""Hooks: the expressions of an endpoint that run for a connection and for each message.
 
-Hooks run on the event loop, in the order open; then for each message defaults, prepare, modify.
-What they raise on purpose (ValueError, PermissionError) is told to the sender; anything else is
-a bug of the configuration: the log has it, the sender learns only that there was one.
+Hooks run on the event loop: `open` for a connection, then defaults, `prepare` and `modify` for each
+message. If they raise ValueError or PermissionError, the sender gets the text. Any other exception
+is a bug in the configuration: it is logged, and the sender gets `internal` without details.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from eventhub.filters.restriction import as_sent, set_by_open
 from eventhub.logs import limited
 
 HOOK_SECONDS = 30.0
-"""A coroutine of a hook that takes longer is given up; the message is refused."""
+"""A coroutine of a hook that takes longer is cancelled, and the message is refused."""
 
 
 class User(Mapping[str, Any]):
-    """A logged-in user: a read-only mapping whose keys are attributes too; `id` is always there."""
+    """A logged-in user: a read-only mapping with its keys as attributes; it always has `id`."""
 
     def __init__(self, attributes: Mapping[str, Any]) -> None:
         user_id = attributes.get("id")
@@ -39,14 +39,14 @@ class User(Mapping[str, Any]):
 
     @property
     def id(self) -> str:
-        """What `user` columns hold."""
+        """The value of the column `user`."""
         return str(self._attributes["id"])
 
     def __getitem__(self, key: str) -> Any:
         return self._attributes[key]
 
     def __getattr__(self, name: str) -> Any:
-        # Private names are never keys: a copy asks for them before `_attributes` is there.
+        # Private names are never keys: `copy` looks them up before `_attributes` exists.
         if name.startswith("_") or name not in self._attributes:
             raise AttributeError(f"the user has no {name!r}")
         return self._attributes[name]
@@ -63,7 +63,7 @@ class User(Mapping[str, Any]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestInfo:
-    """The HTTP request that opened a connection, as far as expressions may ask."""
+    """The HTTP request that opened a connection, as expressions see it."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     remote: str | None = None
@@ -77,13 +77,13 @@ class Handler:
 
     current_user: User | None = None
     session: dict[str, Any]
-    """Has `id`: equal for all connections of one browser."""
+    """Has `id`, which is equal for all connections of one browser."""
     args: dict[str, list[str]] = field(default_factory=dict)
-    """Arguments of the URL; `open` may change them, the filter is read from them afterwards."""
+    """Arguments of the URL; `open` may change them before the filter is read from them."""
     request: RequestInfo = field(default_factory=RequestInfo)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     expires_at: float | None = None
-    """Unix time at which the user's login ends."""
+    """The Unix time at which the login of the user ends; None if it does not."""
 
     def get_arg(self, name: str, default: Any = None) -> Any:
         """Return the last value of an argument of the URL."""
@@ -102,32 +102,32 @@ class Hooks:
         """Compile the expressions.
 
         Args:
-            endpoint: its `open`, `message_default`, `prepare` and `modify`.
-            folder: where expressions find modules that are not installed.
+            endpoint: the endpoint with the expressions.
+            folder: the folder of modules that are not installed.
 
         Raises:
-            Misconfigured: one does not compile.
+            Misconfigured: an expression does not compile.
         """
 
-        def compiled(source: str | None, names: tuple[str, ...]) -> Expression | None:
+        def compile_if_given(source: str | None, names: tuple[str, ...]) -> Expression | None:
             return None if source is None else compile_expression(source, names, folder=folder)
 
         self._endpoint = endpoint.name
-        self._is_hubs_clock = "hub" in endpoint.timestamps
-        self._open = compiled(endpoint.open, OPEN_NAMES)
-        self._prepare = compiled(endpoint.prepare, MESSAGE_NAMES)
-        self._modify = compiled(endpoint.modify, MESSAGE_NAMES)
+        self._uses_hub_clock = "hub" in endpoint.timestamps
+        self._open = compile_if_given(endpoint.open, OPEN_NAMES)
+        self._prepare = compile_if_given(endpoint.prepare, MESSAGE_NAMES)
+        self._modify = compile_if_given(endpoint.modify, MESSAGE_NAMES)
         self._defaults = {
             method: {
-                key: compiled(value, MESSAGE_NAMES) if isinstance(value, str) else value
+                key: compile_if_given(value, MESSAGE_NAMES) if isinstance(value, str) else value
                 for key, value in values.items()
             }
             for method, values in endpoint.message_default.items()
         }
 
     @property
-    def change_posts(self) -> bool:
-        """A POST is changed by more than the built-in defaults."""
+    def changes_posts(self) -> bool:
+        """Whether hooks may change a POST, in addition to the built-in defaults."""
         configured = (self._defaults.get("POST"), self._prepare, self._modify)
         return any(configured)
 
@@ -138,8 +138,8 @@ class Hooks:
             The arguments that it set or changed.
 
         Raises:
-            Rejected: `bad_request` or `forbidden`, with the text of what the hook raised.
-            EventHubError: the hook failed, or left arguments that are no lists of text.
+            Rejected: `bad_request` or `forbidden`, with the text of the exception of the hook.
+            EventHubError: the hook failed, or set an argument that is not a list of text.
         """
         if self._open is None:
             return {}
@@ -147,7 +147,7 @@ class Hooks:
         kept = {name: tuple(values) for name, values in lists.items()}
         handler.args = dict(lists)
         with _guard("open", self._endpoint, refusal="bad_request"):
-            await _within_time(
+            await _with_deadline(
                 self._open.start(
                     args=handler.args, handler=handler, handler_current_user=handler.current_user
                 )
@@ -158,18 +158,19 @@ class Hooks:
         return chosen
 
     async def defaults(self, message: dict[str, Any], handler: Handler, now: str) -> None:
-        """Set in `message` what its sender left out, or may not say.
+        """Set values that the sender left out or may not set.
 
-        The built-in defaults first; `message_default:` overwrites them and the sender alike.
+        The built-in defaults are set first. `message_default:` overwrites them and the values of
+        the sender.
 
         Args:
-            message: changed in place; its `_method` is the section of `message_default:` to use.
-            handler: the sender's connection.
-            now: in UTC, ISO 8601 with microseconds and no zone; `timestamp` leaves out what is 0.
+            message: changed in place; its `_method` selects the section of `message_default:`.
+            handler: the connection of the sender.
+            now: UTC in ISO 8601 with microseconds, without a zone.
 
         Raises:
-            Rejected: `refused` or `forbidden`: an expression refused the message; errors of
-                `set_built_in`.
+            Rejected: `refused` or `forbidden`: an expression refused the message. Errors of
+                `set_built_in` too.
             EventHubError: an expression failed.
         """
         method = message["_method"]
@@ -186,19 +187,19 @@ class Hooks:
                 )
 
     def set_built_in(self, message: dict[str, Any], handler: Handler, now: str) -> None:
-        """Set the built-in defaults alone; as `defaults`.
+        """Set only the built-in defaults; see `defaults`.
 
         Raises:
-            Rejected: `bad_value`: the client's `timestamp` is not a time.
+            Rejected: `bad_value`: the `timestamp` of the client is not a time.
         """
         given = message.get(STAMP)
         if given is not None:
-            if given == "" or self._is_hubs_clock:
+            if given == "" or self._uses_hub_clock:
                 given = None
             else:
                 message[STAMP] = stamp(given)
         if message["_method"] != "POST":
-            # A row keeps the user who made it, and nobody is told another one; and its time.
+            # A row keeps the user who created it, and its time unless the client sets another.
             message.pop("user", None)
             if given is None:
                 message.pop(STAMP, None)
@@ -213,7 +214,7 @@ class Hooks:
         """Run `prepare:`, which may change `message` in place, or refuse it.
 
         Raises:
-            Rejected: `refused` or `forbidden`, with the text of what the hook raised.
+            Rejected: `refused` or `forbidden`, with the text of the exception of the hook.
             EventHubError: the hook failed.
         """
         if self._prepare is None:
@@ -225,12 +226,12 @@ class Hooks:
             message["_method"] = method
 
     async def modify(self, message: dict[str, Any], handler: Handler) -> dict[str, Any] | None:
-        """Run `modify:` on a copy; return what is to be broadcast, None if that is `message`.
+        """Run `modify:` on a copy; return the message to broadcast, or None if it is unchanged.
 
-        `_method` and `id` stay as they are: who receives the broadcast relies on them.
+        `_method` and `id` cannot change, because receivers of the broadcast rely on them.
 
         Raises:
-            Rejected: `refused` or `forbidden`, with the text of what the hook raised.
+            Rejected: `refused` or `forbidden`, with the text of the exception of the hook.
             EventHubError: the hook failed.
         """
         if self._modify is None:
@@ -243,9 +244,9 @@ class Hooks:
 
 
 def _random_ids() -> Iterator[str]:
-    """Iterate over UUID4s (RFC 9562 section 5.4) in 22 characters that need no escaping in a URL.
+    """Yield UUID4s (RFC 9562 section 5.4) as 22 characters that need no escaping in a URL.
 
-    Many are made at a time: a call of the system for each is 5 % of a message.
+    Many are made at a time: one system call for each would take 5 % of the time of a message.
     """
     while True:
         values = bytearray(os.urandom(18 * _IDS_AT_ONCE))  # 16 bytes, and 2 that are cut off
@@ -262,7 +263,7 @@ _IDS = _random_ids()
 
 
 async def _evaluate(expression: Expression, message: dict[str, Any], handler: Handler) -> Any:
-    return await _within_time(
+    return await _with_deadline(
         expression.start(
             msg=message,
             args=handler.args,
@@ -272,8 +273,8 @@ async def _evaluate(expression: Expression, message: dict[str, Any], handler: Ha
     )
 
 
-async def _within_time(result: Any) -> Any:
-    """Return a result that is there; wait for one that is not."""
+async def _with_deadline(result: Any) -> Any:
+    """Return a result; await it within `HOOK_SECONDS` if it is awaitable."""
     if not isawaitable(result):
         return result
     async with asyncio.timeout(HOOK_SECONDS):
@@ -282,7 +283,7 @@ async def _within_time(result: Any) -> Any:
 
 @contextmanager
 def _guard(hook: str, endpoint: str, *, refusal: str = "refused") -> Iterator[None]:
-    """Turn what a hook raises into what the sender is told."""
+    """Turn an exception of a hook into the error that the sender gets."""
     try:
         yield
     except Rejected:
@@ -290,7 +291,7 @@ def _guard(hook: str, endpoint: str, *, refusal: str = "refused") -> Iterator[No
     except ValueError as error:
         raise Rejected(refusal, str(error) or f"refused by {hook}") from error
     except Exception as error:
-        # With an errno it is the operating system's, about a file: no refusal of the hook's.
+        # With an errno it comes from the operating system, about a file, and is not a refusal.
         if isinstance(error, PermissionError) and error.errno is None:
             raise Rejected("forbidden", str(error) or f"forbidden by {hook}") from error
         limited.exception("hook_failed", by=endpoint, reason=hook, endpoint=endpoint, hook=hook)

@@ -1,8 +1,8 @@
-"""Masking: what of a configuration is not for screens and logs, told by its kind.
+"""Masking: hides the secrets of a configuration on screens and in log lines.
 
-Four kinds: what has the name of a secret, or stands under `headers:`; what came from a variable or
-from a file of its own; users, passwords and queries in URLs; and the texts in an expression that
-speaks of such a name, or that look like a key.
+There are four kinds: values under the name of a secret or under `headers:`; values from variables
+and from separate files; logins and queries in URLs; and, in expressions, all texts if a name in
+the expression is that of a secret, and texts that look like a key.
 """
 
 import ast
@@ -15,9 +15,9 @@ from typing import Final, TypeGuard
 
 HIDDEN: Final = "***"
 LEAST: Final = 4
-"""Characters of a secret that is looked for inside other texts; a shorter one is in any word."""
+"""Length of the shortest secret that is masked inside other texts: shorter ones occur anywhere."""
 SURE: Final = 8
-"""The same for what came from a variable, which may be an ordinary word."""
+"""The same for values of variables, which may be ordinary words."""
 
 _NAME: Final = re.compile(
     r"pass(?:word|wd|phrase|code|key)?s?(?:$|[^a-z])|pwd|secret|token|credential|bearer|jwt$"
@@ -30,7 +30,7 @@ _USERINFO: Final = re.compile(r"(?<=://)[^\s'\"<>`]*@")
 _LOGIN: Final = re.compile(
     r"(?<![^\s'\"=(,\[{])[^\s'\"<>`/:@=(,\[{]+:(?!//)[^\s'\"<>`@]+@(?=[\w\[])"
 )
-"""As in a URL, without its scheme."""
+"""The login of a URL without a scheme."""
 _QUERY: Final = re.compile(r"[?#][^\s'\"<>`]*=[^\s'\"<>`]*")
 _VALUE: Final = re.compile(r"=[^&;#]+")
 _BARE_QUERY: Final = re.compile(r"(://[^\s'\"<>`?#]*[?#])[^\s'\"<>`=&]+(?=[\s'\"<>`]|\Z)")
@@ -43,12 +43,12 @@ _QUOTED: Final = re.compile(r"(['\"]).*?(?:\1|\Z)", re.DOTALL)
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether what has this name is a secret: `api_key`, `apiKey`, `X-Api-Key`, `PIN`."""
+    """Tell whether this is the name of a secret, such as `api_key`, `apiKey`, `X-Api-Key`."""
     return name not in _NO_SECRETS and _NAME.search(_CAPITAL.sub("_", name)) is not None
 
 
 def without_credentials(text: str) -> str:
-    """Return a text with who logs in, and what is asked for, in its URLs hidden; keys too."""
+    """Return a text without keys, and without the logins and query values of its URLs."""
     text = _JWT.sub(HIDDEN, _PRIVATE_KEY.sub(rf"\1{HIDDEN}", text))
     text = _LOGIN.sub(f"{HIDDEN}@", _USERINFO.sub(f"{HIDDEN}@", text))
     text = _BARE_QUERY.sub(rf"\1{HIDDEN}", text)
@@ -56,26 +56,27 @@ def without_credentials(text: str) -> str:
 
 
 def without_texts(text: str) -> str:
-    """Return a text with all that is quoted in it hidden; a quotation may be cut off."""
+    """Return a text without its quotations, of which the last may be cut off."""
     return _QUOTED.sub(rf"\g<1>{HIDDEN}\g<1>", text)
 
 
 def without_literals(source: str) -> str:
-    """Return an expression with the texts hidden that may be secrets.
+    """Return an expression without the texts that may be secrets.
 
-    Those are all if it names one anywhere (`token=`, `['X-Api-Key']`), else what looks like a key.
+    These are all texts if the expression contains the name of a secret (`token=`,
+    `['X-Api-Key']`), otherwise those that look like a key.
     """
     wrapped = f"(\n{source}\n)"
     try:
         nodes = list(ast.walk(ast.parse(wrapped)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return without_texts(source)
-    speaks_of_secrets = any(map(is_secret_name, _words(nodes)))
+    names_a_secret = any(map(is_secret_name, _words(nodes)))
     lines = wrapped.encode().split(b"\n")
     texts = [node for node in nodes if _is_text(node)]
     for node in sorted(texts, key=lambda node: (node.lineno, node.col_offset), reverse=True):
         value = node.value if isinstance(node, ast.Constant) else ""
-        if speaks_of_secrets or (isinstance(value, str) and _RANDOM.fullmatch(value)):
+        if names_a_secret or (isinstance(value, str) and _RANDOM.fullmatch(value)):
             _hide(lines, node)
     return b"\n".join(lines[1:-1]).decode()
 
@@ -100,7 +101,7 @@ def _is_text(node: ast.AST) -> TypeGuard[ast.expr]:
 
 
 def _hide(lines: list[bytes], node: ast.expr) -> None:
-    """Replace a literal, which may span lines; columns count bytes."""
+    """Replace a literal, which may span lines; its columns count bytes."""
     first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
     begin, end = node.col_offset, node.end_col_offset or 0
     if len(lines) <= last or not lines[first][begin : begin + 1].strip():
@@ -110,35 +111,35 @@ def _hide(lines: list[bytes], node: ast.expr) -> None:
 
 @dataclass(slots=True)
 class Masks:
-    """What one configuration has that must not be seen."""
+    """The secrets of one configuration."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    """Whole texts with variables in them, to how they are shown."""
+    """Texts that contain variables, and the same texts with the variables hidden."""
     secrets: set[str] = field(default_factory=set)
-    """What came from files, and what stands under the name of a secret."""
+    """Values from separate files, and values under the name of a secret."""
     values: set[str] = field(default_factory=set)
-    """What came from variables."""
+    """Values of other variables."""
 
     def add_variable(self, name: str, value: str) -> None:
-        """Note the value of a variable that was used."""
+        """Add the value of a variable that was used."""
         (self.secrets if is_secret_name(name) else self.values).add(value)
 
     def add_secret(self, value: str) -> None:
-        """Note a secret."""
+        """Add a secret."""
         self.secrets.add(value)
 
-    def shown(self, text: str) -> str:
-        """Return a text as a person may see it who asks for the configuration."""
+    def mask_display(self, text: str) -> str:
+        """Return a text of the configuration as it may be printed."""
         text = self.texts.get(text, text)
         values = {v for v in self.values if len(v) >= SURE and not _is_folder(v)}
         return self.mask(_replaced(text, values))
 
-    def refused(self, text: str) -> str:
-        """Return what is said of a mistake, which may be in what came from a variable."""
+    def mask_error(self, text: str) -> str:
+        """Return an error message without values of variables, which may be wrong themselves."""
         return self.mask(_replaced(text, self.values))
 
     def mask(self, text: str) -> str:
-        """Return a text as it may go to a log: variables are ordinary words there."""
+        """Return a text as it may be logged: values of variables are ordinary words there."""
         return without_credentials(_replaced(text, self.secrets))
 
 
@@ -151,5 +152,5 @@ def _replaced(text: str, values: Iterable[str]) -> str:
 
 
 def _is_folder(value: str) -> bool:
-    """Folders are no secrets, and all paths begin with one."""
+    """Tell whether a value is a folder, which is no secret: every path begins with one."""
     return value.startswith("/") and Path(value).is_dir()

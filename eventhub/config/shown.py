@@ -37,7 +37,7 @@ def _shown(value: Any, keys: tuple[str, ...], masks: Masks) -> Any:
             return value
         case dict():
             return {
-                masks.shown(name): _shown(member, (*keys, name), masks)
+                masks.mask_display(name): _shown(member, (*keys, name), masks)
                 for name, member in _without_secret_default(value).items()
             }
         case list() | tuple():
@@ -46,7 +46,9 @@ def _shown(value: Any, keys: tuple[str, ...], masks: Masks) -> Any:
             if _is_secret(keys):
                 return HIDDEN
             text = masks.texts.get(value, value)
-            return masks.shown(text if _EXPRESSIONS.isdisjoint(keys) else without_literals(text))
+            return masks.mask_display(
+                text if _EXPRESSIONS.isdisjoint(keys) else without_literals(text)
+            )
         case _:
             return HIDDEN if _is_secret(keys) and not _FREE.isdisjoint(keys) else value
 

@@ -79,7 +79,7 @@ class Findings:
         near = difflib.get_close_matches(key, list(known), n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         # A key is not a value: it is shown even where values are hidden.
-        line = (node.place, self.masks.refused(path), f"unknown key {key!r}{hint}")
+        line = (node.place, self.masks.mask_error(path), f"unknown key {key!r}{hint}")
         self.problems.append(": ".join(part for part in line if part))
 
     def mapping(self, node: Node, path: str) -> dict[str, Node]:
@@ -96,7 +96,7 @@ class Findings:
     def _line(self, node: Node, path: str, text: str) -> str:
         if _holds_secret(path):
             text = without_texts(text)
-        hide = self.masks.refused
+        hide = self.masks.mask_error
         return ": ".join(part for part in (node.place, hide(path), hide(text)) if part)
 
 

@@ -84,7 +84,7 @@ class Ingest:
         self._endpoint = endpoint
         self._columns: Columns = endpoint.channel.columns
         self._stream = stream
-        self._changes_posts = hooks.change_posts
+        self._changes_posts = hooks.changes_posts
         self._settling = settling
         self._spawn = spawn
         self._now = now

@@ -1,4 +1,4 @@
-"""Whatever a secret is, wherever it stands: `config` does not show it, and no error tells it."""
+"""No secret, wherever it is in a file, is printed by `eventhub config` or by an error."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from eventhub.config import as_shown, load
 from eventhub.errors import Misconfigured
 from eventhub.masking import is_secret_name, without_credentials, without_literals
 
-# Nothing that could be part of the rest by accident.
+# Texts that are not part of the rest by accident.
 secrets = st.text("XYZ019/@:?#=!é", min_size=6, max_size=30).filter(
     lambda text: text.strip("/@:?#=!") and len(set(text)) > 2
 )
@@ -51,7 +51,7 @@ def problems(config: dict[str, Any], **environ: str) -> str:
 
 
 @given(schemes, plain, secrets, st.sampled_from(["url", "attachments", "images", "jwks", "broker"]))
-def test_no_login_in_a_url(scheme: str, user: str, password: str, where: str) -> None:
+def test_login_in_a_url_is_hidden(scheme: str, user: str, password: str, where: str) -> None:
     url = f"{scheme}://{user}:{password}@host.example/x"
     config = {
         "url": endpoint(url=url),
@@ -67,7 +67,7 @@ def test_no_login_in_a_url(scheme: str, user: str, password: str, where: str) ->
 
 
 @given(plain, names | st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.sampled_from("?&;#"))
-def test_no_value_of_a_query(secret: str, name: str, before: str) -> None:
+def test_value_of_a_query_is_hidden(secret: str, name: str, before: str) -> None:
     url = f"https://host.example/file?a=1{before}{name}={secret}"
     assert secret not in shown(endpoint(alert={"to": "a@b.example", "attachments": [url]}))
     assert secret not in without_credentials(f"cannot fetch {url}: timeout")
@@ -75,14 +75,14 @@ def test_no_value_of_a_query(secret: str, name: str, before: str) -> None:
 
 
 @given(plain, names)
-def test_no_header(secret: str, name: str) -> None:
+def test_value_of_a_header_is_hidden(secret: str, name: str) -> None:
     for key in (name, "X-Whatever"):
         assert secret not in shown(endpoint(headers={key: f"Bearer {secret}"}))
     assert "X-Whatever" in shown(endpoint(headers={"X-Whatever": secret}))
 
 
 @given(plain, names)
-def test_no_literal_beside_a_name(secret: str, name: str) -> None:
+def test_literal_in_an_expression_that_names_a_secret_is_hidden(secret: str, name: str) -> None:
     for source in (
         f"{{'{name}': '{secret}'}}",
         f"msg.get('{name}') == '{secret}'",
@@ -100,7 +100,7 @@ def test_no_literal_beside_a_name(secret: str, name: str) -> None:
 
 
 @given(plain, st.sampled_from(["$V", "a $V b", "${V}"]))
-def test_nothing_that_came_from_a_variable(secret: str, text: str) -> None:
+def test_value_of_a_variable_is_hidden(secret: str, text: str) -> None:
     for config in (
         endpoint(table=text.replace(" ", "_").replace("$V_b", "${V}_b"), columns={"a": "TEXT"}),
         endpoint(prepare=f"len('{text}')", message_default={"POST": {"a": f"'{text}'"}}),
@@ -116,7 +116,7 @@ def test_nothing_that_came_from_a_variable(secret: str, text: str) -> None:
 
 
 @given(secrets, st.sampled_from(["password", "token"]))
-def test_nothing_that_came_from_a_file(secret: str, key: str) -> None:
+def test_value_of_a_separate_file_is_hidden(secret: str, key: str) -> None:
     with TemporaryDirectory() as folder:
         Path(folder, "s").write_text(secret + "\n", encoding="utf-8")
         Path(folder, "hub.yaml").write_text(f"broker: {{{key}_file: s}}")
@@ -127,7 +127,7 @@ def test_nothing_that_came_from_a_file(secret: str, key: str) -> None:
 
 
 @given(plain, names)
-def test_no_error_tells_a_secret(secret: str, name: str) -> None:
+def test_no_error_contains_a_secret(secret: str, name: str) -> None:
     for config in (
         endpoint(prepare=f"{name.replace('-', '_')} = '{secret}'"),
         endpoint(open=f"check('{secret}"),
@@ -143,7 +143,7 @@ def test_no_error_tells_a_secret(secret: str, name: str) -> None:
         assert secret not in problems(config, V=secret)
 
 
-def test_what_is_no_secret_is_shown() -> None:
+def test_ordinary_value_is_shown() -> None:
     output = shown(
         endpoint(
             table="notes",
@@ -161,7 +161,7 @@ def test_what_is_no_secret_is_shown() -> None:
         assert text in output, text
 
 
-def test_names() -> None:
+def test_ordinary_names_are_not_names_of_secrets() -> None:
     for name in (
         "public_key",
         "user_claim",

@@ -28,38 +28,38 @@ def config(*tables: tuple[str, tuple[Column, ...]]) -> Config:
 
 
 @given(st.text())
-def test_a_token_has_nothing_that_nats_reads(text: str) -> None:
+def test_token_contains_nothing_that_nats_interprets(text: str) -> None:
     token = encode_token(text)
     assert token
     assert not set(token) & set(" .*>/\\\t\r\n")
 
 
 @given(st.text(), st.text())
-def test_two_texts_never_share_a_token(one: str, other: str) -> None:
+def test_two_texts_never_have_the_same_token(one: str, other: str) -> None:
     assert (encode_token(one) == encode_token(other)) == (one == other)
 
 
-def test_plain_names_are_their_own_token() -> None:
+def test_plain_name_is_its_own_token() -> None:
     channel = Channel("simple", Columns([]))
     assert channel.stream == "EH_simple"
     assert channel.subject("Xjs3k") == "eh.simple.Xjs3k"
 
 
 @pytest.mark.parametrize(("value", "text"), [("a", "a"), (7, "7"), (1.5, "1.5"), ("x" * 200,) * 2])
-def test_an_id_is_text_and_a_number_is_taken_as_its_text(value: object, text: str) -> None:
+def test_number_as_an_id_becomes_its_text(value: object, text: str) -> None:
     assert checked_id(value) == text
 
 
 @pytest.mark.parametrize(
     "value", [None, "", True, [], {}, "x" * (MAX_ID_LENGTH + 1), "a\nb", "a\x00", "a\x85"]
 )
-def test_what_is_no_id_is_refused(value: object) -> None:
+def test_invalid_id_is_refused(value: object) -> None:
     with pytest.raises(Rejected) as caught:
         checked_id(value)
     assert caught.value.code == "bad_id"
 
 
-def test_endpoints_with_one_table_share_the_channel_and_all_columns() -> None:
+def test_endpoints_of_one_table_share_a_channel_with_all_columns() -> None:
     one, other = endpoints_of(
         config(("chat", (Column("a"),)), ("chat", (Column("b"), Column("a"))))
     )
@@ -68,12 +68,12 @@ def test_endpoints_with_one_table_share_the_channel_and_all_columns() -> None:
     assert one.name == "e0"
 
 
-def test_endpoints_with_one_table_may_not_differ_about_a_column() -> None:
-    with pytest.raises(Misconfigured, match="e1: column a differs"):
+def test_endpoints_of_one_table_that_declare_a_column_differently_are_refused() -> None:
+    with pytest.raises(Misconfigured, match="declared differently"):
         endpoints_of(config(("chat", (Column("a"),)), ("chat", (Column("a", Kind.INTEGER),))))
 
 
 @pytest.mark.parametrize("tables", [("Chat", "chat"), ("chat", "chat_history"), ("x_HISTORY", "X")])
-def test_tables_that_are_one_to_duckdb_are_refused(tables: Any) -> None:
-    with pytest.raises(Misconfigured, match="get in each other's way"):
+def test_tables_with_the_same_name_in_duckdb_are_refused(tables: Any) -> None:
+    with pytest.raises(Misconfigured, match="clash"):
         endpoints_of(config(*((table, ()) for table in tables)))

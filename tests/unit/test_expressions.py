@@ -1,4 +1,4 @@
-"""An expression sees its names, what is built in, and any module; a misspelt one never starts."""
+"""An expression sees its arguments, built-ins and modules; a misspelt name stops the hub."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from eventhub.expressions import compile_expression
 
 
 @pytest.fixture(autouse=True)
-def _modules_as_before() -> Iterator[None]:
+def _unchanged_modules() -> Iterator[None]:
     path, modules = sys.path.copy(), set(sys.modules)
     yield
     sys.path[:] = path
@@ -45,21 +45,21 @@ async def evaluate(source: str, folder: Path | None = None, **values: Any) -> An
         ("[y for x in 'ab' if (y := x + msg['message'])]", ["ahello", "bhello"]),
         ("(n := 2) * n", 4),
         ("msg['message']\n if True\n else ''\n", "hello"),
-        ("msg # as it is", {"message": "hello"}),
+        ("msg # a comment", {"message": "hello"}),
         ("1,\n2", (1, 2)),
     ],
 )
-async def test_an_expression_is_python(source: str, result: Any) -> None:
+async def test_expression_is_evaluated_as_python(source: str, result: Any) -> None:
     assert await evaluate(source, msg={"message": "hello"}) == result
 
 
-async def test_length_of_anything_else_is_its_attribute() -> None:
+async def test_length_of_any_other_object_is_its_attribute() -> None:
     assert await evaluate("x.length", x=SimpleNamespace(length="long")) == "long"
     with pytest.raises(AttributeError):
         await evaluate("x.length", x=1)
 
 
-async def test_an_awaitable_result_is_awaited_and_await_is_allowed() -> None:
+async def test_awaitable_result_is_awaited_and_await_is_allowed() -> None:
     async def twice(number: int) -> int:
         return 2 * number
 
@@ -67,17 +67,17 @@ async def test_an_awaitable_result_is_awaited_and_await_is_allowed() -> None:
     assert await evaluate("await twice(2) + 1", twice=twice) == 5
 
 
-async def test_nothing_is_kept_from_one_call_to_the_next() -> None:
+async def test_names_that_a_call_binds_are_not_kept_for_the_next() -> None:
     expression = compile_expression("(seen := [*msg]) and seen", ("msg",), folder=None)
     assert await expression(msg=[1]) == [1]
     assert await expression(msg=[2]) == [2]
 
 
-async def test_a_given_name_hides_a_module_of_that_name() -> None:
+async def test_argument_hides_a_module_of_the_same_name() -> None:
     assert await evaluate("json", json="mine") == "mine"
 
 
-async def test_modules_beside_the_file_are_found_and_packages_with_their_parts(
+async def test_modules_and_packages_next_to_the_file_are_found(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "my_rules.py").write_text("def double(x): return 2 * x\n")
@@ -89,7 +89,7 @@ async def test_modules_beside_the_file_are_found_and_packages_with_their_parts(
     assert sys.path.count(str(tmp_path)) == 1
 
 
-async def test_a_module_beside_the_file_replaces_none_that_is_installed(tmp_path: Path) -> None:
+async def test_module_next_to_the_file_does_not_replace_an_installed_one(tmp_path: Path) -> None:
     sys.modules.pop("colorsys", None)
     (tmp_path / "colorsys.py").write_text("raise RuntimeError\n")
     assert await evaluate("colorsys.rgb_to_hsv(0, 0, x)[2]", tmp_path, x=1) == 1
@@ -110,13 +110,13 @@ async def test_a_module_beside_the_file_replaces_none_that_is_installed(tmp_path
         ("xml.etree.Nothing.x", "xml.etree.Nothing"),
     ],
 )
-def test_what_is_no_expression_is_refused_before_the_start(source: str, says: str) -> None:
+def test_invalid_expression_is_refused_when_it_is_compiled(source: str, says: str) -> None:
     with pytest.raises(Misconfigured) as caught:
         compile_expression(source, ("msg",), folder=None)
     assert says in caught.value.message
 
 
-def test_the_error_of_a_module_that_fails_to_import_is_told(tmp_path: Path) -> None:
+def test_error_of_a_module_that_fails_to_import_is_reported(tmp_path: Path) -> None:
     (tmp_path / "my_broken.py").write_text("1 / 0\n")
     with pytest.raises(Misconfigured, match=r"my_broken.*ZeroDivisionError: division by zero"):
         compile_expression("my_broken.check(msg)", ("msg",), folder=tmp_path)

@@ -1,4 +1,4 @@
-"""Hooks do what the guide shows; what they refuse is told, what they break is not."""
+"""Hooks work as in the guide; a refusal reaches the sender, the details of a bug do not."""
 
 import base64
 import sys
@@ -22,7 +22,7 @@ ALICE = User({"id": "alice@example.org", "role": "admin"})
 
 
 @pytest.fixture(autouse=True)
-def _modules_as_before() -> Iterator[None]:
+def _unchanged_modules() -> Iterator[None]:
     path = sys.path.copy()
     yield
     sys.path[:] = path
@@ -47,7 +47,7 @@ async def with_defaults(hooks: Hooks, handler: Handler | None = None, **message:
 # --- message_default
 
 
-async def test_a_post_gets_an_id_its_user_and_the_time() -> None:
+async def test_post_gets_an_id_its_user_and_the_time() -> None:
     message = await with_defaults(make_hooks(), make_handler(ALICE), body="Hello")
     assert len(base64.urlsafe_b64decode(message["id"] + "==")) == 16
     assert message["user"] == "alice@example.org"
@@ -56,24 +56,24 @@ async def test_a_post_gets_an_id_its_user_and_the_time() -> None:
 
 
 @pytest.mark.parametrize("nothing", [{"id": None, "timestamp": None}, {"id": ""}, {}])
-async def test_null_counts_as_not_given(nothing: dict[str, Any]) -> None:
+async def test_null_id_or_timestamp_gets_the_default(nothing: dict[str, Any]) -> None:
     message = await with_defaults(make_hooks(), **nothing)
     assert len(message["id"]) == 22
     assert message["timestamp"] == "2023-01-02T03:04:05"
 
 
-async def test_a_client_may_say_id_and_timestamp_but_not_who_it_is() -> None:
+async def test_client_may_set_id_and_timestamp_but_not_the_user() -> None:
     said: dict[str, Any] = {"id": "mine", "timestamp": "1999-01-01T00:00:00", "user": "bob"}
     assert await with_defaults(make_hooks(), **said) == {"_method": "POST", **said, "user": None}
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_later_messages_get_no_defaults_and_cannot_change_the_user(method: str) -> None:
+async def test_put_and_delete_get_no_defaults_and_cannot_change_the_user(method: str) -> None:
     message = await with_defaults(make_hooks(), _method=method, id="1", user="bob", body="x")
     assert message == {"_method": method, "id": "1", "body": "x"}
 
 
-async def test_the_guides_message_default() -> None:
+async def test_message_default_of_the_guide() -> None:
     hooks = make_hooks(
         message_default={
             "POST": {
@@ -92,7 +92,7 @@ async def test_the_guides_message_default() -> None:
     assert changed == {"_method": "PUT", "id": "1", "message": "hi", "length": 2}
 
 
-async def test_the_guides_restatement_of_the_built_in_defaults() -> None:
+async def test_built_in_defaults_as_the_guide_spells_them() -> None:
     hooks = make_hooks(
         message_default={
             "POST": {
@@ -110,7 +110,7 @@ async def test_the_guides_restatement_of_the_built_in_defaults() -> None:
     assert (await with_defaults(hooks))["user"] is None
 
 
-async def test_a_constant_is_itself_and_shared_by_no_two_messages() -> None:
+async def test_constant_default_is_not_shared_between_messages() -> None:
     hooks = make_hooks(message_default={"POST": {"n": 1, "tags": []}})
     first = await with_defaults(hooks)
     first["tags"].append("changed")
@@ -118,7 +118,7 @@ async def test_a_constant_is_itself_and_shared_by_no_two_messages() -> None:
     assert (second["n"], second["tags"]) == (1, [])
 
 
-async def test_an_expression_sees_all_its_names() -> None:
+async def test_expression_sees_all_of_its_names() -> None:
     source = "[msg['_method'], args['a'], handler.get_arg('a', ''), handler_current_user.role]"
     hooks = make_hooks(message_default={"PUT": {"seen": source}})
     handler = make_handler(ALICE, args={"a": ["1", "2"]})
@@ -134,7 +134,7 @@ async def prepared(hooks: Hooks, handler: Handler | None = None, **message: Any)
     return message
 
 
-async def test_the_guides_prepare_changes_posts_only() -> None:
+async def test_prepare_of_the_guide_changes_only_posts() -> None:
     hooks = make_hooks(
         prepare="msg.update(message='MSG: ' + msg['message']) if msg['_method'] == 'POST' else ''\n"
     )
@@ -153,7 +153,7 @@ def my_prepare(msg, handler):
 """
 
 
-async def test_the_guides_mymodule_lets_only_valid_users_write(tmp_path: Path) -> None:
+async def test_mymodule_of_the_guide_lets_only_valid_users_write(tmp_path: Path) -> None:
     (tmp_path / "mymodule.py").write_text(MY_MODULE)
     hooks = make_hooks(tmp_path, prepare="mymodule.my_prepare(msg, handler)")
     assert await prepared(hooks, make_handler(ALICE), topic="Help") == {"topic": "Help"}
@@ -171,7 +171,7 @@ async def test_prepare_cannot_change_the_method() -> None:
     assert await prepared(hooks, _method="PUT", id="1") == {"_method": "PUT", "id": "1"}
 
 
-async def test_a_coroutine_is_awaited(tmp_path: Path) -> None:
+async def test_coroutine_of_a_hook_is_awaited(tmp_path: Path) -> None:
     (tmp_path / "mymodule.py").write_text("async def mark(msg): msg['marked'] = True\n")
     hooks = make_hooks(tmp_path, prepare="mymodule.mark(msg)")
     assert await prepared(hooks) == {"marked": True}
@@ -201,7 +201,7 @@ async def fail_later(error): raise error
         ("key", "internal", "internal error in prepare"),
     ],
 )
-async def test_a_refusal_is_told_and_a_bug_is_logged(
+async def test_refusal_reaches_the_sender_and_a_bug_is_logged(
     tmp_path: Path, how: str, error: str, code: str, text: str
 ) -> None:
     (tmp_path / "mymodule.py").write_text(RAISING)
@@ -213,7 +213,7 @@ async def test_a_refusal_is_told_and_a_bug_is_logged(
     assert logged == ([("hook_failed", "chat", "prepare")] if code == "internal" else [])
 
 
-async def test_a_hooks_own_rejection_passes_through(tmp_path: Path) -> None:
+async def test_rejection_by_a_hook_is_passed_on_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mymodule.py").write_text(
         "from eventhub.errors import Rejected\n"
         "def fail(): raise Rejected('bad_value', 'too long', column='body')\n"
@@ -223,7 +223,7 @@ async def test_a_hooks_own_rejection_passes_through(tmp_path: Path) -> None:
     assert caught.value.column == "body"
 
 
-async def test_a_hook_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hook_that_never_ends_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks_module, "HOOK_SECONDS", 0.01)
     hooks = make_hooks(prepare="asyncio.Event().wait()")
     with capture_logs() as logs, pytest.raises(EventHubError, match="internal error in prepare"):
@@ -231,7 +231,7 @@ async def test_a_hook_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
     assert logs[0]["event"] == "hook_failed"
 
 
-async def test_defaults_and_modify_refuse_as_prepare_does() -> None:
+async def test_defaults_and_modify_refuse_like_prepare() -> None:
     source = "int('x' + msg['id'])"
     defaults, modify = make_hooks(message_default={"PUT": {"n": source}}), make_hooks(modify=source)
     with pytest.raises(Rejected, match="invalid literal"):
@@ -243,7 +243,7 @@ async def test_defaults_and_modify_refuse_as_prepare_does() -> None:
 # --- modify
 
 
-async def test_the_guides_modify_changes_what_is_broadcast_only() -> None:
+async def test_modify_of_the_guide_changes_only_the_broadcast() -> None:
     hooks = make_hooks(
         modify="msg.update(message='MSG: ' + msg['message']) if msg['_method'] == 'POST' else ''\n"
     )
@@ -255,7 +255,7 @@ async def test_the_guides_modify_changes_what_is_broadcast_only() -> None:
     assert await hooks.modify({**message, "_method": "PUT"}, make_handler()) is None
 
 
-async def test_modify_reaches_no_part_of_the_message_itself() -> None:
+async def test_modify_changes_a_deep_copy_of_the_message() -> None:
     message = {"_method": "POST", "id": "1", "tags": ["a"]}
     modified = await make_hooks(modify="msg['tags'].append('b')").modify(message, make_handler())
     assert modified == {"_method": "POST", "id": "1", "tags": ["a", "b"]}
@@ -263,13 +263,13 @@ async def test_modify_reaches_no_part_of_the_message_itself() -> None:
 
 
 @pytest.mark.parametrize("source", ["msg.update(_method='PUT', id='2')", "msg.clear()"])
-async def test_modify_changes_neither_method_nor_id(source: str) -> None:
+async def test_modify_cannot_change_method_or_id(source: str) -> None:
     message = {"_method": "POST", "id": "1", "body": "x"}
     modified = await make_hooks(modify=source).modify(message, make_handler())
     assert modified is None or (modified["_method"], modified["id"]) == ("POST", "1")
 
 
-async def test_an_endpoint_without_hooks_changes_nothing() -> None:
+async def test_endpoint_without_hooks_changes_nothing() -> None:
     hooks, handler, message = make_hooks(), make_handler(), {"_method": "PUT", "id": "1"}
     await hooks.open(handler)
     await hooks.prepare(message, handler)
@@ -281,14 +281,14 @@ async def test_an_endpoint_without_hooks_changes_nothing() -> None:
 # --- open
 
 
-async def test_the_guides_open_logs_who_came(caplog: pytest.LogCaptureFixture) -> None:
+async def test_open_of_the_guide_logs_the_user(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     hooks = make_hooks(open="logging.info('MessageHandler opened by %s', handler_current_user)")
     await hooks.open(make_handler(ALICE))
     assert caplog.messages == ["MessageHandler opened by User('alice@example.org')"]
 
 
-async def test_the_guides_open_sets_arguments() -> None:
+async def test_open_of_the_guide_sets_arguments() -> None:
     handler = make_handler(ALICE, args={"recipient": ["bob"], "topic": [""]})
     await make_hooks(open="args.update(recipient=[handler.current_user.id])").open(handler)
     await make_hooks(open='args.update({"timestamp>~": ["2023-04"]})\n').open(handler)
@@ -299,14 +299,14 @@ async def test_the_guides_open_sets_arguments() -> None:
     }
 
 
-async def test_numbers_become_the_text_that_filters_read() -> None:
+async def test_number_that_open_sets_becomes_text() -> None:
     handler = make_handler()
     await make_hooks(open="args.update(n=[1, 2.5])").open(handler)
     assert handler.args == {"n": ["1", "2.5"]}
 
 
 @pytest.mark.parametrize("value", ["'alice'", "[None]", "[]", "None", "[['a']]"])
-async def test_arguments_that_would_filter_by_something_else_open_nothing(value: str) -> None:
+async def test_argument_that_is_not_a_list_of_values_is_refused(value: str) -> None:
     with capture_logs(), pytest.raises(EventHubError, match="internal error in open"):
         await make_hooks(open=f"args.update(recipient={value})").open(make_handler())
 
@@ -329,7 +329,7 @@ async def test_open_may_refuse_a_connection(
     assert (caught.value.code, caught.value.message) == (code, text)
 
 
-def test_a_hook_that_does_not_compile_stops_the_start() -> None:
+def test_hook_that_does_not_compile_is_refused() -> None:
     for given in ({"open": "msg"}, {"prepare": "("}, {"message_default": {"PUT": {"a": "nope"}}}):
         with pytest.raises(Misconfigured):
             make_hooks(**given)
@@ -338,22 +338,22 @@ def test_a_hook_that_does_not_compile_stops_the_start() -> None:
 # --- what expressions see
 
 
-def test_a_user_is_a_mapping_with_attributes() -> None:
+def test_user_is_a_mapping_with_attributes() -> None:
     user = User({"id": 7, "role": "admin"})
     assert (user.id, user["id"], user.get("id"), user.role) == ("7",) * 3 + ("admin",)
     assert user.get("nothing", 1) == 1
     assert dict(deepcopy(user)) == {"id": "7", "role": "admin"}
     with pytest.raises(AttributeError, match="no 'nothing'"):
-        user.nothing  # noqa: B018 - asking is the test
+        user.nothing  # noqa: B018 - the lookup is the test
 
 
 @pytest.mark.parametrize("attributes", [{}, {"id": None}, {"id": ""}])
-def test_a_user_without_id_is_none(attributes: dict[str, Any]) -> None:
+def test_user_without_an_id_is_refused(attributes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="needs an id"):
         User(attributes)
 
 
-def test_a_handler_tells_of_its_request() -> None:
+def test_handler_has_its_request_and_arguments() -> None:
     request = RequestInfo(headers={"X-A": "1"}, remote="127.0.0.1", path="/chat")
     handler = make_handler(request=request, args={"a": []})
     assert handler.request.headers["X-A"] == "1"
