@@ -1,7 +1,7 @@
-"""Background: tasks that live as long as a block, and fail it when they fail.
+"""Background: tasks that live as long as a block, and make it fail if they fail.
 
-A bare TaskGroup wraps whatever the block raises in an ExceptionGroup; here the block's own error
-comes out unchanged, and tasks that still run at its end are cancelled.
+A plain TaskGroup wraps an error of the block in an ExceptionGroup. Here the error of the block is
+raised unchanged, and tasks that still run at the end of the block are cancelled.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class Background:
         _ = self._create(work, name)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start one of many tasks, and return it: its caller may cancel it."""
+        """Start one of many tasks and return it, so that the caller may cancel it."""
         return self._create(work, None)
 
     def _create(self, work: Coroutine[Any, Any, None], name: str | None) -> asyncio.Task[None]:
@@ -32,14 +32,14 @@ class Background:
         return task
 
     def cancel(self) -> None:
-        """Cancel what still runs."""
+        """Cancel all tasks that still run."""
         for task in tuple(self._tasks):
             task.cancel()
 
 
 @asynccontextmanager
 async def background() -> AsyncIterator[Background]:
-    """Own tasks for the length of a block."""
+    """Own the tasks of a block."""
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         owner = Background(group)

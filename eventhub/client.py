@@ -1,4 +1,4 @@
-"""Client: what the command line says to a running hub: `tail` reads, `post` and its kin write."""
+"""Client: the HTTP and WebSocket client of the command line: `send` writes, `Tail` reads."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,10 +15,10 @@ from eventhub.event import POSITION_HEADER, Position
 
 ANSWER_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 5.0)
-"""First and longest pause before connecting again; it doubles between."""
+"""First and longest pause before connecting again; each pause is twice the one before."""
 MAX_FRAME = 64 << 20
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
-"""Numbers that the command line read as decimals keep their digits."""
+"""Writes decimals as numbers, with all digits that the user typed."""
 
 
 async def send(
@@ -27,8 +27,8 @@ async def send(
     """Send one message over HTTP; return the receipt.
 
     Raises:
-        Rejected: the hub refuses it; the message holds the code and text.
-        Unavailable: the hub cannot be reached, or says to try later.
+        Rejected: the hub refuses the message; the error holds the hub's code and text.
+        Unavailable: the hub cannot be reached, or asks the client to try later.
     """
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     headers = {"Content-Type": "application/json", **headers}
@@ -60,20 +60,20 @@ def _receipt(url: str, text: str) -> dict[str, Any]:
 
 
 class Tail:
-    """Reads an endpoint for ever: connects again and resumes by itself."""
+    """Reads an endpoint until it is cancelled; connects again and resumes by itself."""
 
     def __init__(
         self, url: str, headers: Mapping[str, str], on_frame: Callable[[str], None]
     ) -> None:
-        """Get ready.
+        """Prepare a client, without connecting yet.
 
         Args:
-            url: of the endpoint, with filters, `_since` and `_replay` as they are wanted.
-            headers: such as `Authorization`.
+            url: the endpoint, with any filters, `_since` and `_replay`.
+            headers: sent with each request, such as `Authorization`.
             on_frame: called with the JSON of every frame but control frames, as the hub wrote it.
 
         Raises:
-            Rejected: it is no URL.
+            Rejected: `url` is not a URL.
         """
         try:
             self._url = URL(url)
@@ -84,14 +84,14 @@ class Tail:
         self._position: Position | None = None
         self._has_answered = False
         self._epoch = ""
-        """Of the events that come before `_ready` tells it; empty while rows come, or unknown."""
+        """The epoch of events that come before `_ready`; empty while rows come, or if unknown."""
 
     async def run(self) -> None:
         """Read until cancelled.
 
         Raises:
-            Rejected: the hub will not open the URL.
-            Unavailable: nothing answers there, and never did.
+            Rejected: the hub refuses to open the URL.
+            Unavailable: nothing has ever answered at the URL.
         """
         pause = RETRY_SECONDS[0]
         async with aiohttp.ClientSession(headers=self._headers) as session:
@@ -107,7 +107,7 @@ class Tail:
                     text = f"{self._url} is not the URL of an endpoint"
                     raise Rejected("bad_request", text) from error
                 except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-                    # A hub that was there comes back; a URL that never answered is wrong.
+                    # A hub that has answered will come back; a URL that never answered is wrong.
                     if not self._has_answered:
                         raise Unavailable(f"{self._url} does not answer: {error}") from error
                 await asyncio.sleep(pause)
@@ -131,7 +131,7 @@ class Tail:
                 raise refusal
 
     async def _epoch_of_events(self, session: aiohttp.ClientSession) -> str:
-        """Ask for the epoch, if events will come before `_ready`: a long log may be cut off."""
+        """Return the epoch, if events will come before `_ready`: the replay may be interrupted."""
         if self._position is not None:
             return self._position.epoch
         query = self._url.query
@@ -152,9 +152,9 @@ class Tail:
         elif "_tick" in frame:
             self._reach(Position.parse(frame["_tick"]))
         elif "_auth" in frame:
-            pass  # the hub will close; whether the token is still good shows then
+            pass  # the hub will close the connection, and check the token at the next one
         elif "_resume" in frame:
-            if not frame["_resume"]["recovered"]:  # rows follow, or another epoch's events
+            if not frame["_resume"]["recovered"]:  # rows follow, or events of another epoch
                 self._position, self._epoch = None, ""
         else:
             self._on_frame(text)

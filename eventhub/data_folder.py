@@ -1,4 +1,4 @@
-"""The data folder's rights: it holds every message and all keys, so it is for its owner alone."""
+"""Data folder: only its owner has access, because it holds every message and all keys."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ import structlog
 from eventhub.errors import Misconfigured
 
 UMASK: Final = 0o077
-"""Of a process that writes there, and of those that it starts."""
+"""The umask of a process that writes to the folder, and of the processes that it starts."""
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROOT: Final = 0
 
@@ -20,14 +20,14 @@ logger = structlog.get_logger(__name__)
 
 
 def keep_private(folder: Path, *files: Path) -> None:
-    """Make a folder that only this user can enter, or take others' rights to an existing one.
+    """Make a folder that only this user can enter, or remove other users' access to it.
 
     Args:
-        folder: of the data; what is in it is looked after too.
-        files: others that are as private, if they exist, in folders that are not ours to change.
+        folder: the data folder; all files and folders in it are treated alike.
+        files: other private files, which may not exist; their folders are not changed.
 
     Raises:
-        Misconfigured: it belongs to another user, or cannot be made.
+        Misconfigured: the folder belongs to another user, or cannot be made.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def _tighten_folder(folder: Path) -> None:
             folder.chmod(mode & ~_OTHERS)
             logger.warning("data_folder_tightened", folder=str(folder), mode=f"{mode:04o}")
         return
-    # A volume that an orchestrator mounts is root's, and open to a group of ours.
+    # A volume that an orchestrator mounts belongs to root, and is open to one of our groups.
     if found.st_uid != _ROOT or mode & stat.S_IRWXO:
         raise Misconfigured(
             f"the data folder {folder} belongs to user {found.st_uid} (mode {mode:04o}), who can"
@@ -63,8 +63,8 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _tighten(path: Path) -> bool:
-    """Take the rights of others; tell whether they had any."""
-    with suppress(OSError):  # gone, or another user's in a folder that nobody else can enter
+    """Remove other users' access to a file, and return whether they had any."""
+    with suppress(OSError):  # deleted, or owned by another user in a folder that only we can enter
         found = path.lstat()
         if not stat.S_ISLNK(found.st_mode) and found.st_mode & _OTHERS:
             path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)

@@ -1,4 +1,4 @@
-"""Descriptors: what a hub does when there is no file descriptor left, its own or the system's."""
+"""Descriptors: the limit of this process, and work that waits when no file descriptor is left."""
 
 import errno
 import resource
@@ -13,7 +13,7 @@ NONE_LEFT: Final = (errno.EMFILE, errno.ENFILE)
 
 @contextmanager
 def later_if_none_is_left(work: str) -> Iterator[None]:
-    """Give up a piece of work that is done again and again, if there is no descriptor for it."""
+    """Skip one round of periodic work, and log it, if no descriptor is left for it."""
     try:
         yield
     except OSError as error:
@@ -23,12 +23,12 @@ def later_if_none_is_left(work: str) -> Iterator[None]:
 
 
 def most_descriptors() -> int:
-    """Return how many this process may have."""
+    """Return how many descriptors this process may have."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
 def raise_limit() -> None:
-    """Take as many as the system lets us have: each connection is one."""
+    """Raise the limit as far as the system allows, because each connection needs a descriptor."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""Hub: the parts put together: what one process runs."""
+"""Hub: puts the parts of one process together, and runs them."""
 
 import asyncio
 import gc
@@ -49,20 +49,20 @@ logger = structlog.get_logger(__name__)
 Role = Literal["gateway", "projector", "alerts"]
 ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts")
 START_SECONDS = 600.0
-"""How long the projection may take to reach the log's end before the hub gives up starting."""
+"""How long the projection may take to reach the end of the log before the start fails."""
 COLLECTOR_THRESHOLDS = (50_000, 50, 50)
-"""Objects made before the youngest are looked at; and how often that is before older ones are."""
+"""Of the garbage collector: new objects before it runs, and runs before it examines older ones."""
 PROGRESS_SECONDS = 0.25
-"""Between two looks at how far it is."""
+"""Between two reports of progress."""
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
-"""Shows the progress of what is named; the context ends it."""
+"""Shows the progress of the named work until the context ends."""
 
 
 def check(config: Config) -> None:
-    """Compile everything that a configuration says.
+    """Compile every rule, hook and template of a configuration.
 
     Raises:
-        Misconfigured: something of it cannot be understood.
+        Misconfigured: one of them is not valid.
     """
     folder = config.path.parent
     Authenticator(config.auth)
@@ -83,12 +83,12 @@ async def serve(
 
     Args:
         config: what to serve.
-        roles: which parts of a hub this process is.
-        announce: told the URL once it takes traffic.
-        progress: shows how far the projection is, if it has to catch up first.
+        roles: which parts of a hub this process runs.
+        announce: called with the URL once the gateway accepts requests.
+        progress: shows how far the projection is while it catches up before that.
 
     Raises:
-        Misconfigured: the configuration or the machine cannot work.
+        Misconfigured: the configuration is not valid, or does not work on this machine.
     """
     endpoints = endpoints_of(config)
     raise_limit()
@@ -99,36 +99,36 @@ async def serve(
             broker = await stack.enter_async_context(open_broker(config))
             event_log = await stack.enter_async_context(connect(config, broker))
             store = None
-            if "gateway" in roles or "projector" in roles:  # mails need no tables
+            if "gateway" in roles or "projector" in roles:  # alerts need no tables
                 store = await stack.enter_async_context(open_store(config, endpoints))
             channels = channels_of(endpoints)
             streams = {channel.name: await event_log.open(channel) for channel in channels}
             if broker is not None:
                 await broker.stage_in_memory()
             if store is not None:
-                await _forget_lost_logs(store, streams.values())
+                await _empty_tables_of_lost_logs(store, streams.values())
             feeds = [Feed(stream, (await stream.bounds()).last) for stream in streams.values()]
             parts = Parts(config, endpoints, broker, event_log, feeds, store)
             services = await parts.services(roles, announce, progress)
             if store is not None:
                 services["tables"] = TablesServer(config.data, store).run
             logger.info("serving", roles=list(roles), channels=list(streams))
-            with _seldom_collecting():
+            with _collecting_rarely():
                 await run(services, stop, config.server.drain)
 
 
-async def _forget_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:
-    """Empty tables of a log that is gone: to a gateway they would look caught up with the new."""
+async def _empty_tables_of_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:
+    """Empty the tables of a log that no longer exists: they would seem ahead of the new log."""
     for stream in streams:
         await take_up(store, stream)
 
 
 @contextmanager
-def _seldom_collecting() -> Iterator[None]:
-    """Let the garbage collector look seldom, and never at what lives as long as the process.
+def _collecting_rarely() -> Iterator[None]:
+    """Make the garbage collector run rarely, and ignore what lives as long as the process.
 
-    Events, rows and frames have no cycles; looking at the recent ones again and again costs a
-    tenth of a busy hub's time.
+    Events, rows and frames have no cycles. To examine them again and again costs a tenth of the
+    time of a busy hub.
     """
     gc.collect()
     gc.freeze()  # modules, code
@@ -138,11 +138,11 @@ def _seldom_collecting() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()  # else DuckDB's bindings count all that they made as leaked, and say so
+        gc.unfreeze()  # otherwise DuckDB's bindings report all of their objects as leaked
 
 
 class Parts:
-    """The parts of one process, and which of them its roles need."""
+    """The parts of one process, of which its roles decide what runs."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class Parts:
     async def services(
         self, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
     ) -> dict[str, Service]:
-        """Return the services of some roles. A gateway needs a projection of its own."""
+        """Return the services of some roles. A gateway has its own projection."""
         services: dict[str, Service] = {}
         for name, feed in self._feeds.items():
             if "gateway" in roles:
@@ -186,28 +186,28 @@ class Parts:
         self, store: Store, announce: Callable[[str], None], progress: Progress
     ) -> Service:
         snapshots = DuckSnapshots(store, self._projectors.values())
-        gateway = Gateway(
-            self._config, self._endpoints, self._feeds, snapshots, self._what_is_wrong
-        )
+        gateway = Gateway(self._config, self._endpoints, self._feeds, snapshots, self._problems)
 
-        async def serve_when_projected(stop: asyncio.Event) -> None:
+        async def serve_once_projected(stop: asyncio.Event) -> None:
             for name, stream in self._streams.items():
                 with progress(f"project {name}") as on_progress:
                     await _catch_up(self._projectors[name], stream, on_progress)
             await gateway.run(stop, lambda: announce(gateway.url))
 
-        return serve_when_projected
+        return serve_once_projected
 
-    def _what_is_wrong(self) -> list[str]:
-        wrong = [] if self._log.is_connected else ["the broker does not answer"]
+    def _problems(self) -> list[str]:
+        problems = [] if self._log.is_connected else ["the broker does not answer"]
         if self._broker is not None and self._broker.is_full:
-            wrong.append("the disk is full: writes are refused until there is room")
+            problems.append("the disk is full: writes are refused until there is room")
         failing = (name for name, projector in self._projectors.items() if projector.is_failing)
-        return wrong + [f"the projection of {name} fails: see the log" for name in failing]
+        return problems + [
+            f"the projection of {name} fails: see the log of the hub" for name in failing
+        ]
 
 
 async def _catch_up(projector: Projector, stream: EventStream, on_progress: OnProgress) -> None:
-    """Wait until the current table holds what the log holds now."""
+    """Wait until the current table holds all events that the log holds now."""
     last = (await stream.bounds()).last
     async with asyncio.timeout(START_SECONDS):
         while projector.watermark < last:
@@ -217,7 +217,7 @@ async def _catch_up(projector: Projector, stream: EventStream, on_progress: OnPr
 
 
 def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> Service:
-    """What follows the log is stopped at any moment: it resumes from what it has stored."""
+    """Return a service that the stop cancels: a follower resumes from what it has stored."""
 
     async def until_stopped(stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:

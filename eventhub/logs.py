@@ -1,6 +1,6 @@
-"""Logging: structlog with one processor chain; a constant message, facts as keys.
+"""Logging: one chain of structlog processors. An event is a constant, and its facts are keys.
 
-What clients cause is logged through `Limited`, so that none of them can fill a disk.
+Events that clients cause are logged through `Limited`, so that no client can fill a disk.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from eventhub.masking import without_credentials
 
 WINDOW_SECONDS: Final = 60.0
 FIRST: Final = 5
-"""Lines of one event by one cause in a window that are written as they come."""
+"""Lines of one event and one cause in a window that are written at once; more are counted."""
 MOST: Final = 100
-"""Lines of one event in a window, whoever caused them; more are counted."""
+"""Lines of one event and all causes in a window that are written; more are counted."""
 MAX_CAUSES: Final = 1000
-"""Causes that are told apart in a window; the rest is counted together."""
+"""Causes in a window that are counted separately; the others are counted together."""
 MAX_COUNTS: Final = 20
-"""Causes whose number is told one by one at a window's end."""
+"""Causes whose counts get a line of their own at the end of a window."""
 _Cause = tuple[str, str]
-"""By whom, and a reason."""
+"""An address or a user, and a reason."""
 OTHERS: Final[_Cause] = ("others", "")
 
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
-"""Without local variables: messages and tokens do not belong in a log."""
+"""Omits local variables, which may hold messages and tokens."""
 
 
 def configure(
@@ -40,12 +40,12 @@ def configure(
     form: Literal["auto", "json", "console"],
     mask: Callable[[str], str] = without_credentials,
 ) -> None:
-    """Send all logs, those of libraries too, to standard error in one form.
+    """Send all log lines, including those of libraries, to standard error in one form.
 
     Args:
-        level: the least that is written.
-        form: of a line.
-        mask: returns a line without secrets.
+        level: the lowest level that is written.
+        form: the form of a line; `auto` is `console` on a terminal, otherwise `json`.
+        mask: removes secrets from a line.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -72,7 +72,7 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
         )
     )
-    # A line for each cookie or subprotocol that somebody makes up; the gateway's own are limited.
+    # These libraries log each forged cookie and each unknown subprotocol, without a limit.
     logging.getLogger("aiohttp_session").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
     root = logging.getLogger()
@@ -81,16 +81,16 @@ def configure(
 
 
 class Limited:
-    """A log of what clients cause: the first lines of each cause a minute, then their number.
+    """A logger for events that clients cause: it writes the first lines, and counts the others.
 
         limited.warning("login_failed", by=peer, reason="expired", user=name)
 
-    The fifth in a minute of one `by` and `reason` is the last that is written. When the minute is
-    over, a line of the same event says how many were left out: `left_out=195, seconds=60`.
+    Five lines per minute are written for one `by` and `reason`. At the end of the minute, a line
+    with the same event says how many were left out: `left_out=195, seconds=60`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._log = structlog.get_logger()
+        self._logger = structlog.get_logger()
         self._clock = clock
         self._windows: dict[str, _Window] = {}
 
@@ -98,21 +98,21 @@ class Limited:
         """Log a warning, or count it.
 
         Args:
-            event: a constant of the code; a few of them at the most.
-            by: who is the cause: an address, or a user.
-            reason: a constant of the code too: lines of another reason are counted by themselves.
-            facts: other keys of the line.
+            event: a constant; the code has only a few of them.
+            by: the cause, which is an address or a user.
+            reason: a constant; lines with another reason are counted separately.
+            facts: the other keys of the line.
         """
         if self._admits(event, by, reason):
-            self._log.warning(event, **_named(by, reason), **facts)
+            self._logger.warning(event, **_named(by, reason), **facts)
 
     def exception(self, event: str, *, by: str, reason: str = "", **facts: Any) -> None:
-        """Log the exception that is being handled with its traceback, or count it; as `warning`.
+        """Log the current exception with its traceback, or count it, like `warning`.
 
-        One line of an array of messages can make ten thousand.
+        One array of messages can raise ten thousand exceptions.
         """
         if self._admits(event, by, reason):
-            self._log.exception(event, **_named(by, reason), **facts)
+            self._logger.exception(event, **_named(by, reason), **facts)  # noqa: LOG004 - in a handler of the caller
 
     def _admits(self, event: str, by: str, reason: str) -> bool:
         now = self._clock()
@@ -122,22 +122,22 @@ class Limited:
             window = None
         if window is None:
             window = self._windows[event] = _Window(now)
-            with suppress(RuntimeError):  # no loop runs: the next line ends it
+            with suppress(RuntimeError):  # without a loop, the next line ends the window
                 asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._end, event, window)
         return window.admits((by, reason))
 
     def flush(self) -> None:
-        """Tell what was left out until now; at the end of a process."""
+        """Log the counts so far, at the end of a process."""
         for event, window in tuple(self._windows.items()):
             self._end(event, window)
 
     def _end(self, event: str, window: "_Window") -> None:
         if self._windows.get(event) is not window:
-            return  # it has ended already
+            return  # the window has ended already
         del self._windows[event]
         seconds = round(self._clock() - window.began)
         for (by, reason), count in window.left_out():
-            self._log.warning(event, **_named(by, reason), left_out=count, seconds=seconds)
+            self._logger.warning(event, **_named(by, reason), left_out=count, seconds=seconds)
 
 
 def _named(by: str, reason: str) -> dict[str, str]:
@@ -145,7 +145,7 @@ def _named(by: str, reason: str) -> dict[str, str]:
 
 
 class _Window:
-    """What was logged of one event since the window began."""
+    """The lines of one event since the window began."""
 
     __slots__ = ("_counts", "_left_out", "_lines", "began")
 
@@ -156,7 +156,7 @@ class _Window:
         self._left_out: Counter[_Cause] = Counter()
 
     def admits(self, cause: _Cause) -> bool:
-        """Tell whether a line is to be written; else it is counted."""
+        """Return whether a line is written; otherwise count it."""
         if cause not in self._counts and len(self._counts) >= MAX_CAUSES:
             cause = OTHERS
         self._counts[cause] += 1
@@ -167,11 +167,11 @@ class _Window:
         return False
 
     def left_out(self) -> list[tuple[_Cause, int]]:
-        """Return the causes with most lines left out, and the sum of all others."""
+        """Return the causes with the most lines left out, and the sum of all others."""
         most = [each for each in self._left_out.most_common() if each[0] != OTHERS][:MAX_COUNTS]
         rest = self._left_out.total() - sum(count for _, count in most)
         return [*most, (OTHERS, rest)] if rest else most
 
 
 limited: Final = Limited()
-"""That of this process."""
+"""The one of this process."""

@@ -1,8 +1,8 @@
-"""Metrics: what `/metrics` tells Prometheus. Names follow its conventions: units in the name."""
+"""Metrics: what `/metrics` exposes to Prometheus. As usual there, names include the unit."""
 
 from prometheus_client import PLATFORM_COLLECTOR, REGISTRY, Counter, Gauge, generate_latest
 
-REGISTRY.unregister(PLATFORM_COLLECTOR)  # versions, which tell which holes to try
+REGISTRY.unregister(PLATFORM_COLLECTOR)  # it exposes versions, which help an attacker
 
 APPENDED = Counter(
     "eventhub_events_appended_total", "Events acknowledged by the log.", ["channel", "method"]
@@ -12,11 +12,11 @@ DELIVERED = Counter("eventhub_frames_delivered_total", "Frames handed to clients
 CONNECTIONS = Gauge("eventhub_connections", "Open subscriptions.", ["channel", "form"])
 LAGGARDS = Gauge("eventhub_laggards", "Connections that catch up from the log.", ["channel"])
 FOLLOWER_RESETS = Counter(
-    "eventhub_follower_resets_total", "Times a follower began again at its position.", ["channel"]
+    "eventhub_follower_resets_total", "Times a follower started again at its position.", ["channel"]
 )
 DAMAGED = Counter(
     "eventhub_events_damaged_total",
-    "Events that cannot be read: damaged, or gone from the log.",
+    "Events that cannot be read: damaged, or missing in the log.",
     ["channel"],
 )
 PROJECTED = Gauge(
@@ -26,13 +26,14 @@ SNAPSHOTS = Counter(
     "eventhub_snapshots_opened_total", "Times current rows were read from DuckDB.", ["channel"]
 )
 INTERRUPTED = Counter(
-    "eventhub_queries_interrupted_total", "Queries that ended early: nobody waited for them."
+    "eventhub_queries_interrupted_total",
+    "Queries that were interrupted because their clients had left.",
 )
 SLOW_READERS = Counter(
     "eventhub_slow_readers_cut_total",
-    "Readers that were cut because others waited for the room of their rows.",
+    "Slow readers that were cut off because others waited for the space of their rows.",
 )
-ALERTS = Counter("eventhub_alerts_total", "Alerts by what became of them.", ["endpoint", "outcome"])
+ALERTS = Counter("eventhub_alerts_total", "Alerts by outcome.", ["endpoint", "outcome"])
 TURNED_AWAY = Counter(
     "eventhub_connections_turned_away_total",
     "Connections that were closed before they made a request.",

@@ -1,4 +1,4 @@
-"""Opening: what a command or a hub opens of a configuration: the broker, the log, the tables."""
+"""Opening: the broker, the log and the tables of a configuration, for a hub or a command."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -22,7 +22,7 @@ from projections.store import Store
 from projections.tables_socket import Request, is_served
 
 OpenListing = Callable[[str], AbstractAsyncContextManager[Listing]]
-"""Opens the tables of a channel, at one moment."""
+"""Opens the tables of a channel, as they are at one moment."""
 
 
 def channels_of(endpoints: Iterable[Endpoint]) -> list[Channel]:
@@ -31,13 +31,13 @@ def channels_of(endpoints: Iterable[Endpoint]) -> list[Channel]:
 
 
 def projection_path(config: Config) -> Path:
-    """Return where the DuckDB file is."""
+    """Return the path of the DuckDB file."""
     return Path(config.projection.path or config.data / "projection.duckdb")
 
 
 @asynccontextmanager
 async def open_log(config: Config) -> AsyncIterator[JetStreamLog]:
-    """Connect to the configured broker; to that of a running hub; else start the embedded one.
+    """Connect to the configured broker or that of a running hub, or start the embedded one.
 
     Raises:
         Misconfigured: the data folder cannot be used, or no broker can be reached.
@@ -62,7 +62,7 @@ async def open_broker(config: Config) -> AsyncIterator[EmbeddedBroker | None]:
     """Start the embedded broker, unless another one is configured.
 
     Raises:
-        Misconfigured: the data folder cannot be used, or is another user's.
+        Misconfigured: the data folder cannot be used, or belongs to another user.
     """
     await _keep_private(config)
     async with AsyncExitStack() as stack:
@@ -79,10 +79,11 @@ async def _keep_private(config: Config) -> None:
 def connect(
     config: Config, own: EmbeddedBroker | None
 ) -> AbstractAsyncContextManager[JetStreamLog]:
+    """Connect to the embedded broker if there is one, or to the configured one."""
     if own is not None:
         return JetStreamLog.connect(own.url, token=own.token, renew=own.renew)
     broker = config.broker
-    assert broker.url  # noqa: S101 - else the broker is our own
+    assert broker.url  # noqa: S101 - without a URL the broker is embedded
     return JetStreamLog.connect(
         broker.url,
         token=broker.token,
@@ -97,14 +98,14 @@ async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIter
     """Open the projection.
 
     Raises:
-        Misconfigured: another process holds the file, or it cannot be made.
+        Misconfigured: another process has the file open, or it cannot be made.
     """
     await _keep_private(config)
     path = projection_path(config)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Misconfigured(f"{path}: the projection cannot be kept there: {error}") from error
+        raise Misconfigured(f"{path}: the tables cannot be stored there: {error}") from error
     async with Store(path, channels_of(endpoints)) as store:
         yield store
 
@@ -126,20 +127,20 @@ def channel_of(config: Config, table: str) -> Channel:
 async def open_current_rows(
     config: Config, stream: EventStream, where: str, on_progress: OnProgress
 ) -> AsyncIterator[Rows]:
-    """Open the current rows that match, after all that the log holds now.
+    """Open the current rows that match, with all events that the log holds now.
 
-    A hub that runs gives them; without one the tables are opened, and brought up to the log, here.
+    They come from a running hub, or else from the tables, which first catch up with the log.
 
     Args:
-        config: of the data.
-        stream: of the table.
-        where: conditions, as in a URL.
-        on_progress: called while the tables are brought up to the log.
+        config: the configuration of the hub.
+        stream: the log of the table.
+        where: conditions, written as in a URL.
+        on_progress: called while the tables catch up.
 
     Raises:
-        Rejected: the conditions cannot be understood.
+        Rejected: the conditions are not valid.
         Misconfigured: another program has the tables open.
-        Unavailable: the hub is busy, or the tables cannot be brought up to the log.
+        Unavailable: the hub is busy, or the tables cannot catch up.
     """
     last = (await stream.bounds()).last
     if is_served(config.data):
@@ -156,7 +157,7 @@ async def open_current_rows(
 
 @asynccontextmanager
 async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStream], Store]]:
-    """Open the streams, by table, and the projection, for a command; the hub must not run.
+    """Open the streams by table, and the projection, for a command; the hub must be stopped.
 
     Raises:
         Misconfigured: the hub runs, or the data folder cannot be used.
@@ -171,7 +172,7 @@ async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
 
 @asynccontextmanager
 async def open_proof(config: Config) -> AsyncIterator[tuple[dict[str, EventStream], OpenListing]]:
-    """Open what a proof compares, whether the hub runs or not: the streams, and the tables.
+    """Open the streams and the tables, which `verify` compares; the hub may be running.
 
     Raises:
         Misconfigured: the data folder cannot be used, or another program has the tables open.

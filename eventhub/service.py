@@ -1,7 +1,7 @@
-"""Service: the life of a process: start everything, work until asked to stop, finish, leave.
+"""Service: the life of a process: start everything, work until a stop, finish, exit.
 
-Correctness never depends on a graceful end: what is acknowledged is durable, and every consumer
-resumes from what it has made durable itself. Draining is a courtesy to clients.
+Correctness never depends on a graceful end: acknowledged events are durable, and every consumer
+resumes from what it has stored itself. Draining is a courtesy to clients.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ import structlog
 logger = structlog.get_logger(__name__)
 
 Service = Callable[[asyncio.Event], Awaitable[None]]
-"""Works until the event is set, finishes what it holds, returns. Returning early is a failure."""
+"""Works until the event is set, finishes its current work, and returns; not before the event."""
 
 
 class ServiceEnded(Exception):  # noqa: N818 - says what happened
-    """A service returned although nobody asked it to."""
+    """A service returned before the stop."""
 
 
 @contextmanager
@@ -37,10 +37,10 @@ def stop_on_signals() -> Iterator[asyncio.Event]:
 
 
 async def run(services: dict[str, Service], stop: asyncio.Event, drain_seconds: float) -> None:
-    """Run services by name until `stop` is set, then let them drain.
+    """Run services by name until `stop` is set, then wait while they drain.
 
-    A service that fails cancels the others at once, and its error comes out. One that is not
-    done `drain_seconds` after the stop is cancelled and named in the log.
+    A service that fails cancels the others at once, and its error is raised. A service that still
+    runs `drain_seconds` after the stop is cancelled, and named in the log.
     """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_work(service, stop), name=n) for n, service in services.items()]
@@ -54,4 +54,4 @@ async def run(services: dict[str, Service], stop: asyncio.Event, drain_seconds: 
 async def _work(service: Service, stop: asyncio.Event) -> None:
     await service(stop)
     if not stop.is_set():
-        raise ServiceEnded("a service ended before it was asked to")
+        raise ServiceEnded("a service ended before the stop")

@@ -1,6 +1,6 @@
 """Snapshots: the rows that a filter matches, as they were at one known sequence.
 
-The gateway reads them, `projections/` makes them; neither imports the other.
+The gateway reads snapshots and `projections/` makes them; neither imports the other.
 """
 
 from collections.abc import AsyncIterator, Callable, Hashable
@@ -10,43 +10,44 @@ from typing import Protocol
 from eventhub.filters.query import Query
 
 Render = Callable[[list[bytes]], bytes]
-"""Makes some rows, each a JSON object, what a reader is sent. It must be pure: it runs in a thread.
+"""Renders rows, each a JSON object, as readers receive them. It must be pure: it runs in a thread.
 
-It is given at most 1,000 rows, fewer if they are large, so that it does not keep the event loop
-from running for longer than a millisecond.
+It gets at most 1,000 rows, or fewer large ones, so that it holds the interpreter, and with it the
+event loop, for no more than a millisecond.
 """
 
 
 class Snapshot(Protocol):
-    """The current rows of a query at `sequence`: with every later event they are today's.
+    """The rows of a query at `sequence`; with every later event they are the current rows.
 
-    It is produced once, as fast as it can be, and read by any number of readers.
+    A snapshot is produced once, as fast as possible, and has any number of readers.
     """
 
     sequence: int
 
     @property
     def size(self) -> int:
-        """Bytes that were produced so far."""
+        """Bytes produced so far."""
 
     @property
     def completed_at(self) -> float | None:
-        """When the last byte was produced, by `time.monotonic`; None before that."""
+        """Time of the last byte, by `time.monotonic`; None before that."""
 
     def reading(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Iterate over the bytes from the first one on, in pieces of at most 256 KiB.
+        """Iterate over all bytes, in pieces of at most 256 KiB, which may end within a row.
 
-        A piece may end within a row. A reader may take its time: what it has not read waits in
-        memory or in a file, not in DuckDB. But who is slow while others wait for that room is cut,
-        also while it waits for its own client in the block.
+        A reader may be slow: bytes that it has not read wait in memory or in a file, not in DuckDB.
+        But a slow reader is cut off if others wait for that space, even while the block waits for
+        its own client.
 
         Raises:
-            Unavailable: the rest cannot be read any more, open another snapshot; `slow_reader`.
+            Unavailable: the rest cannot be read any more, and a new snapshot is necessary;
+                `slow_reader`: this reader was cut off.
         """
 
 
 class Snapshots(Protocol):
-    """Where current rows are read."""
+    """The source of current rows."""
 
     def read(
         self,
@@ -58,17 +59,17 @@ class Snapshots(Protocol):
         at_least: int,
         client: Hashable = None,
     ) -> AbstractAsyncContextManager[Snapshot]:
-        """Open a snapshot. When the context ends it is produced no further, and cannot be read.
+        """Open a snapshot. The end of the context stops its production and its readers.
 
         Args:
-            channel: whose rows.
-            query: which rows and columns; the members of a row are the query's columns, in order.
-            render: makes the rows bytes.
-            sequenced: rows begin with `_method`, which is POST, and `_seq`: of its last event.
-            at_least: the sequence that it must have seen.
-            client: on whose account: clients take turns.
+            channel: the name of the channel.
+            query: selects rows and columns; the members of a row are its columns, in order.
+            render: turns rows into bytes.
+            sequenced: rows begin with `_method`, always POST, and the `_seq` of the last event.
+            at_least: the lowest `sequence` that the snapshot may have.
+            client: the client that it is for: clients take turns.
 
         Raises:
-            Rejected: `too_costly`.
-            Unavailable: the projection did not get to `at_least` in time.
+            Rejected: `too_costly`: the query would take too long.
+            Unavailable: the projection did not reach `at_least` in time.
         """

@@ -1,4 +1,4 @@
-"""Terminal: text of others as it may be printed: nothing in it moves the cursor or turns a line."""
+"""Terminal: makes text from clients safe to print, so that it cannot control the terminal."""
 
 import re
 from typing import Final
@@ -7,15 +7,15 @@ _MAYBE_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 
 def printable(text: str) -> str:
-    r"""Return a text with all that is not printable as `\uXXXX`, as JSON escapes it.
+    r"""Escape all unprintable characters of a text as `\uXXXX`, as JSON does.
 
-    That is every control, C1 too, which terminals obey as they obey ESC; marks that turn the
-    direction of writing or are invisible; and separators of lines. JSON stays the same JSON.
+    These are the control characters, including C1, which terminals obey like ESC; marks that are
+    invisible or change the direction of writing; and line separators. JSON keeps its meaning.
     """
-    return _MAYBE_UNPRINTABLE.sub(_escaped, text)
+    return _MAYBE_UNPRINTABLE.sub(_escape, text)
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escape(found: re.Match[str]) -> str:
     character = found[0]
     if character.isprintable():
         return character

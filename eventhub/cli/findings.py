@@ -1,4 +1,4 @@
-"""Findings: what a proof of the tables found, for people and, as one JSON object, for programs."""
+"""Findings: what `verify` found, as text for people or as one JSON object for programs."""
 
 import json
 from typing import Any, Protocol
@@ -10,16 +10,16 @@ from projections.verify import Difference, Report
 
 
 class Findings(Protocol):
-    """Prints what a proof finds, as it is found: there may be millions of differences."""
+    """Prints each finding as soon as it is known, because there may be millions of differences."""
 
     def add(self, difference: Difference) -> None:
         """Print one difference."""
 
     def conclude(self, report: Report, last: int) -> None:
-        """Print what became of a table; `last` is the last sequence of its log."""
+        """Print the result for a table; `last` is the last sequence of its log."""
 
     def end(self, *, is_equal: bool) -> None:
-        """Print what became of all."""
+        """Print the result for all tables."""
 
 
 class TextFindings:
@@ -28,32 +28,32 @@ class TextFindings:
     def add(self, difference: Difference) -> None:
         """Print `table: id sequence column log≠table`, or what is wrong with a whole row."""
         found = difference
-        place = [found.table + ":"]
+        words = [found.table + ":"]
         if found.id is not None:
-            place.append(_word(found.id))
-        place.append("-" if found.sequence is None else str(found.sequence))
+            words.append(_word(found.id))
+        words.append("-" if found.sequence is None else str(found.sequence))
         if found.column is None:
-            place.append(found.what)
+            words.append(found.what)
         else:
-            place += [_word(found.column), f"{_value(found.log)}≠{_value(found.held)}"]
-        click.echo(printable("  " + " ".join(place)))
+            words += [_word(found.column), f"{_value(found.log)}≠{_value(found.held)}"]
+        click.echo(printable("  " + " ".join(words)))
 
     def conclude(self, report: Report, last: int) -> None:
-        """Print the verdict on a table, below its differences."""
+        """Print the result for a table, below its differences."""
         name = report.channel
         if not report.same_epoch:
             click.echo(
                 f"{name}: the tables belong to a log that no longer exists; run `eventhub rebuild`"
             )
             return
-        said = f"{report.different} differences" if report.different else "equal"
-        said = "1 difference" if report.different == 1 else said
+        result = f"{report.different} differences" if report.different else "equal"
+        result = "1 difference" if report.different == 1 else result
         rest = f", of {last} in the log: the rest is not projected yet"
         counted = f"{report.rows} rows, {report.events} events"
-        click.echo(f"{name}: {said} ({counted}{rest if report.head < last else ''})")
+        click.echo(f"{name}: {result} ({counted}{rest if report.head < last else ''})")
 
     def end(self, *, is_equal: bool) -> None:
-        """Nothing more: each table has its line."""
+        """Print nothing more: each table has its line."""
 
 
 class JsonFindings:
@@ -69,7 +69,7 @@ class JsonFindings:
         self._before = ", "
 
     def conclude(self, report: Report, last: int) -> None:
-        """Keep what is printed in the end."""
+        """Keep the result for the end of the object."""
         self._tables.append(
             {
                 "table": report.channel,
@@ -99,7 +99,7 @@ def _as_dict(found: Difference) -> dict[str, Any]:
 
 
 def _word(text: str) -> str:
-    """Return an id or a name unchanged, unless it would be taken for two."""
+    """Return an id or a name, quoted if it could be read as two words."""
     return text if text and " " not in text else json.dumps(text, ensure_ascii=False)
 
 
