@@ -1,6 +1,6 @@
 """Outlet: what a subscriber writes to.
 
-WebSockets, SSE streams and the answers to polls are outlets, and pass the same contract tests.
+WebSockets, SSE streams and the answers to polls are outlets.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Every test of this directory runs on each log: in memory, and on a real nats-server."""
+"""Logs for the contract tests: one in memory, and one on a real nats-server."""
 
 import pytest
 
