@@ -13,7 +13,7 @@ from eventhub.config import Server
 from eventhub.delivery.broadcast import Broadcast, Sinks
 from eventhub.delivery.outlet import MAX_UNSENT_BYTES, Outlet, Stalled
 from eventhub.errors import Rejected
-from eventhub.gateway.large import Large
+from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.sse import SseConnection
 from eventhub.gateway.turns import Turns
 from eventhub.gateway.websocket import WebSocketConnection
@@ -113,7 +113,7 @@ async def connected(kind: str) -> AsyncIterator[SocketClient]:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if kind == "websocket":
-            large = Large(4 * server.max_message)
+            large = LargeMessages(4 * server.max_message)
             opened.set_result(await WebSocketConnection.open(request, server, Turns(), large))
         else:
             opened.set_result(await SseConnection.open(request, server, {}))
