@@ -1,6 +1,8 @@
-"""Gateway: the doors. HTTP and WebSockets come in here, and nothing is decided here.
+"""Gateway: HTTP, WebSockets and server-sent events. What they mean is decided elsewhere.
 
-`gateway` runs it, `app` says which URL goes where, `route` is one endpoint at work. `rows` answers
-HTTP, `changes` a poll, `live` opens WebSockets and event streams; `websocket` and `sse` are one
-client's `connection`, and `inbox` stores what it sends, in its `turns`.
+`gateway` runs it. `listener` accepts connections, `arrivals` limits them until `server` has their
+first request, and `app` dispatches requests to endpoints. A `route` is one endpoint: it admits
+clients. `rows` answers GET and writes, with what `body` reads and `content` parses; `changes`
+answers polls. `live` opens connections: `websocket` and `sse` are one client's `connection`.
+`inbox` stores what a WebSocket sends, in its `turns`.
 """

@@ -1,4 +1,4 @@
-"""Admin: who may see how the hub is: programs of this machine, and who knows the token."""
+"""Admin: who may see the state of the hub: local programs, and requests with the token."""
 
 import hmac
 import ipaddress
@@ -15,10 +15,10 @@ _FORWARDED: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connect
 
 
 class Admin:
-    """Tells operators from everybody else.
+    """Recognizes the requests of operators.
 
     Raises:
-        Misconfigured: the token can be guessed.
+        Misconfigured: the token is too short.
     """
 
     def __init__(self, server: Server) -> None:
@@ -28,7 +28,7 @@ class Admin:
         self._token = None if token is None else token.encode()
 
     def is_operator(self, request: web.Request) -> bool:
-        """Tell whether a request has the token, or comes from this machine itself."""
+        """Return whether a request has the token, or comes from this machine."""
         return self._has_token(request) or is_local(request)
 
     def _has_token(self, request: web.Request) -> bool:
@@ -39,19 +39,19 @@ class Admin:
 
 
 def is_local(request: web.Request) -> bool:
-    """Tell whether a program of this machine asks for itself.
+    """Return whether a request comes from a program of this machine, on its own behalf.
 
-    A proxy on this machine passes on what others ask: most say so, in a header, and some speak
-    HTTP/1.0. A page whose name was pointed at 127.0.0.1 says its own name.
+    A proxy on this machine forwards requests of others: most add a header, and some use HTTP/1.0. A
+    page whose name was pointed at 127.0.0.1 (DNS rebinding) sends its own name as `Host`.
     """
     if not _is_loopback_peer(request) or request.version < HttpVersion11:
         return False
-    if any(_is_of_a_proxy(name) for name in request.headers):
+    if any(_is_from_proxy(name) for name in request.headers):
         return False
     return all(is_loopback_name(host) for host in request.headers.getall("Host", []))
 
 
-def _is_of_a_proxy(header: str) -> bool:
+def _is_from_proxy(header: str) -> bool:
     name = header.lower()
     return name.startswith("x-forwarded") or name in {known.lower() for known in _FORWARDED}
 

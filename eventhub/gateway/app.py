@@ -1,4 +1,4 @@
-"""App: the aiohttp application: which URL goes where, and what stands around every request."""
+"""App: the aiohttp application. It dispatches URLs, and answers whatever a request raises."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,10 +14,10 @@ from eventhub.gateway.admin import Admin
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
+from eventhub.gateway.disconnection import is_disconnected
 from eventhub.gateway.files import Files
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
-from eventhub.gateway.presence import is_gone
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Route
 from eventhub.gateway.server import ALL_METHODS, has_to_wait
@@ -26,11 +26,11 @@ from eventhub.gateway.throttle import BUSY_SECONDS
 logger = structlog.get_logger(__name__)
 
 STALLS = 2
-"""Times `server.stalled_after` until the kernel closes what takes nothing; a WebSocket is told why
-after once."""
-_OPERATORS_ONLY = "ask from this machine itself, or with the token of server.admin"
+"""Times `server.stalled_after` until the kernel closes a connection that takes nothing. A WebSocket
+gets a close code after one."""
+_OPERATORS_ONLY = "send the request from the hub's own machine, or with the token of server.admin"
 Health = Callable[[], list[str]]
-"""What is wrong with the hub, a line each; nothing if it takes traffic."""
+"""Returns what is wrong with the hub, a line each; empty if it accepts traffic."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -52,20 +52,20 @@ def add_routes(
 
 
 def _add_files(app: web.Application, files: Files, pattern: str) -> None:
-    """A pattern that ends in `/` serves everything below it."""
+    """Add a `FileHandler`; a pattern that ends in `/` serves everything below it."""
     app.router.add_get(pattern, files.get)
     if pattern.endswith("/"):
         app.router.add_get(pattern + "{path:.+}", files.get)
 
 
 def _deadline(seconds: float) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Whoever does not read its answer must not hold what it is made from for ever."""
+    """Limit how long an answer that is not read may hold what it is made from."""
 
-    async def prepared(request: web.Request, response: web.StreamResponse) -> None:
+    async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
         if request.transport is not None:
             abandon_after(request.transport, seconds)
 
-    return prepared
+    return on_prepare
 
 
 async def _alive(request: web.Request) -> web.Response:
@@ -100,15 +100,15 @@ def _guarded(route: Route, live: Live) -> _Handler:
             return await _dispatch(route, live, request)
         except EventHubError as error:
             if request.writer.output_size > 0:
-                raise  # an answer was begun
+                raise  # an answer has begun
             if has_to_wait(request, error):
                 await asyncio.sleep(BUSY_SECONDS)
             return rows.refused(error, route, request)
         except web.HTTPException:
             raise
         except Exception as error:  # the client gets an error object, whatever went wrong
-            if isinstance(error, ConnectionError) and is_gone(request):
-                return web.Response()  # to nobody
+            if isinstance(error, ConnectionError) and is_disconnected(request):
+                return web.Response()  # goes nowhere
             if request.writer.output_size > 0:
                 raise
             logger.exception("request_failed", endpoint=route.endpoint.name)

@@ -1,7 +1,7 @@
-"""Changes: what has happened since a position, as the answer to one GET. It may wait for it.
+"""Changes: what has happened since a position, as the answer to one GET, which may wait for it.
 
-For clients that neither WebSockets nor streams reach (long polling). While it waits, such a request
-is a subscriber like any other, in the group of those who ask for the same, and nothing else.
+It is long polling, for clients that neither WebSockets nor streams reach. While a poll waits, it is
+a subscriber like any other, in the group of those with the same query.
 """
 
 import asyncio
@@ -17,46 +17,46 @@ from eventhub.delivery.subscriber import Subscriber
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, wait_seconds
-from eventhub.gateway.presence import while_connected
+from eventhub.gateway.disconnection import while_connected
 from eventhub.gateway.route import Route, Visit
 from eventhub.identity.expiry import while_valid
 
 MAX_EVENTS = 10_000
-"""Of one answer. It ends soon after them; the next one goes on from there."""
+"""In one answer. It ends soon after them, and the next poll goes on from there."""
 MAX_BYTES = 4 << 20
-"""Of one answer, as `MAX_EVENTS`."""
+"""In one answer, as `MAX_EVENTS`."""
 FORMATS = ("json", "ndjson")
 
 
 class _FullError(ConnectionError):
-    """The answer holds enough: its subscriber reads no further."""
+    """The answer is full: its subscriber reads no further."""
 
 
 class _Lines(asyncio.WriteTransport):
-    """Keeps what is written: what a sink needs of a transport."""
+    """A transport for a sink that keeps what is written."""
 
     def __init__(self, keep: Callable[[bytes], None]) -> None:
         super().__init__()
         self.write = keep  # type: ignore[method-assign,assignment] # only bytes are written
 
     def get_write_buffer_size(self) -> int:
-        """Nothing waits here."""
+        """Return 0: nothing waits here."""
         return 0
 
 
 class _Answer:
-    """An `Outlet` that keeps what it is told: a frame a line."""
+    """An `Outlet` that keeps what is written: one frame a line."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._events = 0
         self._bytes = 0
         self.is_ready = asyncio.Event()
-        """There is something to answer with, or there is no more time."""
+        """There is something to answer with, or no more time."""
         self.sink = Sink(_Lines(self.push))
         self.is_closing = False
         self.on_full: Callable[[], None] = lambda: None
-        """See `Outlet`; never called: the subscriber leaves as soon as there is anything."""
+        """See `Outlet`; never called, because the poll ends with the first events."""
 
     @property
     def is_full(self) -> bool:
@@ -65,7 +65,7 @@ class _Answer:
 
     @property
     def lines(self) -> bytes:
-        """What there is."""
+        """What was written."""
         return b"".join(self._parts)
 
     def push(self, data: bytes) -> None:
@@ -76,27 +76,27 @@ class _Answer:
         self.is_ready.set()
 
     def ping(self) -> None:
-        """See `Outlet`; who waits for an answer is not pinged."""
+        """See `Outlet`; a client that waits for an answer is not pinged."""
 
     async def drain(self) -> None:
-        """See `Outlet`; one that is full stays full."""
+        """See `Outlet`; a full answer stays full."""
         if self.is_full:
             raise _FullError
 
     async def fail(self, error: EventHubError) -> None:
-        """See `Outlet`; whoever asked is told by the answer itself."""
+        """See `Outlet`; the error becomes the answer."""
         raise error
 
 
 class Changes:
-    """The requests for changes that wait now."""
+    """The polls that wait now."""
 
     def __init__(self) -> None:
         self._waiting: set[_Answer] = set()
         self._is_stopping = False
 
     def stop(self) -> None:
-        """Answer all who wait with what there is; they ask again."""
+        """Answer every waiting poll with what there is; the clients poll again."""
         self._is_stopping = True
         for answer in self._waiting:
             answer.is_ready.set()
@@ -104,16 +104,16 @@ class Changes:
     async def get(
         self, route: Route, request: web.Request, visit: Visit, headers: dict[str, str]
     ) -> web.Response:
-        """Answer with the events since a position that a view is told of.
+        """Answer with the events since a position that concern the client's view.
 
         Raises:
-            Rejected: `bad_position`, `gone`: the position cannot be gone on from; `bad_filter`.
-            Unavailable: the log cannot be read now; `too_many_reads`: the client waits with too
+            Rejected: `bad_position`; `gone`: reading cannot continue at the position; `bad_filter`.
+            Unavailable: the log cannot be read now; `too_many_reads`: the client listens with too
                 many different filters.
         """
         view = route.view(visit, Form.POLL)
         check_honoured(visit.asked, Surface.CHANGES)
-        # A format that the endpoint supplies is for its rows.
+        # A format among the endpoint's defaults is for its rows.
         asked = visit.control("_format") if "_format" in visit.asked else None
         form = checked_choice("_format", asked, FORMATS)
         seconds = wait_seconds(visit.control("_wait"))
@@ -134,7 +134,7 @@ class Changes:
     async def _collect(
         self, subscriber: Subscriber, answer: _Answer, start: Start, seconds: float
     ) -> None:
-        """Read from a place in the log until there is something, or the time is over."""
+        """Read from a position of the log until there are events, or the time is over."""
         try:
             with suppress(_FullError):
                 await subscriber.join(start)
@@ -157,7 +157,7 @@ class Changes:
 def _check_recovered(start: Start) -> None:
     if start.position is None or not start.recovered:
         message = (
-            f"_since: the position is lost ({start.reason}): GET the rows again without it,"
-            " and go on from the EventHub-Position of that answer"
+            f"_since: events after this position are lost ({start.reason}): GET the rows without"
+            " _since, and go on from the EventHub-Position of that answer"
         )
         raise Rejected("gone", message, column="_since")

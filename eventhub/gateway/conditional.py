@@ -1,7 +1,7 @@
-"""Conditional: the headers that make a write depend on the row, or harmless to repeat.
+"""Conditional: the headers that make a write depend on its row.
 
-`If-Match` and `If-None-Match` as RFC 9110 sections 13.1.1 and 13.1.2 have them: an entity tag is
-the sequence of the row's last event, with or without its quotes.
+`If-Match` and `If-None-Match` are those of RFC 9110 sections 13.1.1 and 13.1.2. An entity tag is
+the sequence of the row's last event, with or without quotes.
 """
 
 import re
@@ -20,7 +20,7 @@ SINGLE = (
     "If-None-Match",
     "Last-Event-ID",
 )
-"""Which of two would count is a guess, and a proxy may guess otherwise."""
+"""Headers that may be sent once: a proxy might read another of two than the hub."""
 
 _TAG = re.compile(
     r'[ \t,]*(?:(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e]*)"|(?P<bare>[0-9]{1,20}))[ \t]*(?=,|$)',
@@ -30,7 +30,7 @@ _SEQUENCE = re.compile(r"[0-9]{1,20}")
 
 
 def check_single(request: web.BaseRequest) -> None:
-    """Refuse a request that says twice what can be said once.
+    """Refuse a request that repeats a header of `SINGLE`.
 
     Raises:
         Rejected: `bad_request`.
@@ -41,10 +41,10 @@ def check_single(request: web.BaseRequest) -> None:
 
 
 def precondition_of(request: web.BaseRequest) -> Precondition | None:
-    """Return what headers want of the row that a message is about.
+    """Return what the headers require of a message's row, if anything.
 
     Raises:
-        Rejected: `bad_control`: a header is no list of entity tags.
+        Rejected: `bad_control`: a header is not a list of entity tags.
     """
     match = _tags(request, "If-Match", weak=False)
     none_match = _tags(request, "If-None-Match", weak=True)
@@ -56,9 +56,9 @@ def precondition_of(request: web.BaseRequest) -> Precondition | None:
 def _tags(
     request: web.BaseRequest, name: str, *, weak: bool
 ) -> frozenset[int] | Literal["*"] | None:
-    """Return the sequences that a header lists, `*` for any, None if it was not sent.
+    """Return the sequences that a header lists, `*` for any, or None if it was not sent.
 
-    Tags that are none of ours match no row, nor do weak ones unless they are asked for.
+    Tags that are not sequences match no row, and weak tags only if `weak` is true.
     """
     value = request.headers.get(name)
     if value is None:
@@ -70,7 +70,7 @@ def _tags(
     while at < len(text) or not text:
         found = _TAG.match(text, at)
         if found is None:
-            message = f'{name} lists entity tags, as "3", or is *'
+            message = f'{name} must be * or a list of entity tags such as "3"'
             raise Rejected("bad_control", message, column=name)
         at = found.end()
         number = found["bare"] or found["tag"]

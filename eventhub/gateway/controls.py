@@ -1,4 +1,4 @@
-"""Controls: which arguments that begin with `_` a way to the hub honours. No other is let pass."""
+"""Controls: which arguments that begin with `_` have an effect where. The others are refused."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from eventhub.filters.query import parse
 
 REPLAYS = ("rows", "log")
 MAX_WAIT_SECONDS = 60
-"""Beyond it, what stands between client and hub gives up first."""
+"""Proxies between client and hub give up soon after it."""
 _SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
 FORMATS = ("json", "ndjson", "csv")
 
@@ -34,7 +34,7 @@ _HONOURED = {
 
 
 def check_honoured(asked: Iterable[str], surface: Surface) -> None:
-    """Refuse controls that a reader named and that have no effect where it named them.
+    """Refuse controls that a reader gave and that have no effect on what it reads.
 
     Raises:
         Rejected: `bad_filter`, naming the control.
@@ -45,22 +45,22 @@ def check_honoured(asked: Iterable[str], surface: Surface) -> None:
 
 
 def check_writer(asked: Iterable[str]) -> None:
-    """Refuse controls in the URL of a message: they belong into the message.
+    """Refuse controls in the URL of a message: they belong in the message.
 
     Raises:
         Rejected: `bad_control`, naming the control.
     """
     for name in asked:
         if name.startswith("_") and name not in GRAMEX_CONTROLS:
-            message = f"{name} has no effect in the URL of a write: controls stand in the message"
+            message = f"{name} has no effect in the URL of a write: put it into the message"
             raise Rejected("bad_control", message, column=name)
 
 
 def checked_choice(name: str, value: str | None, choices: tuple[str, ...]) -> str:
-    """Return one of some words, the first by default.
+    """Return a value that must be one of `choices`; the first of them if there is none.
 
     Raises:
-        Rejected: `bad_request`: it is another one.
+        Rejected: `bad_request`: it is another.
     """
     if value is None:
         return choices[0]
@@ -73,18 +73,18 @@ def wait_seconds(value: str | None) -> float:
     """Return the seconds that `_wait` asks for.
 
     Raises:
-        Rejected: `bad_filter`: not a number, or too many.
+        Rejected: `bad_filter`: not a number, or more than `MAX_WAIT_SECONDS`.
     """
     if value is None:
         return 0.0
     if not _SECONDS.fullmatch(value) or float(value) > MAX_WAIT_SECONDS:
-        message = f"_wait is a number of seconds, {MAX_WAIT_SECONDS} at the most, as _wait=25"
+        message = f"_wait is a number of seconds, at most {MAX_WAIT_SECONDS}, such as _wait=25"
         raise Rejected("bad_filter", message, column="_wait")
     return float(value)
 
 
 def check_default(endpoint: Endpoint) -> None:
-    """Check the arguments that an endpoint supplies as if a client had sent them.
+    """Check the default arguments of an endpoint as if a client had sent them.
 
     Raises:
         Misconfigured: naming the argument.

@@ -1,4 +1,4 @@
-"""Files: the static pages of a `FileHandler`, and nothing that is not meant to be seen."""
+"""Files: the static files of a `FileHandler`, without those that are private."""
 
 import asyncio
 import os
@@ -17,9 +17,9 @@ from eventhub.gateway.private import PrivateFiles, has_private_name
 from eventhub.identity.origin import is_embedding
 
 _TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE)
-"""In a path as it was sent: a separator or a step up in disguise. No page needs one."""
+"""In a path as it was sent: an encoded separator or step up, which no page needs."""
 _COMPRESSED: Final = (".gz", ".br")
-"""What aiohttp sends instead of a file, where it is beside it and the browser takes it."""
+"""aiohttp sends such a file instead of the one next to it, if the browser accepts it."""
 _HEADERS: Final = CIMultiDict({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})
 
 
@@ -37,13 +37,13 @@ class Files:
         self._private = private
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a file, or 404: the same for what is private and for what is not there.
+        """Answer with a file, or with 404, whether the file is private or does not exist.
 
-        Browsers ask again each time (it costs a 304), so that no page mixes old and new files.
+        Browsers revalidate each time (it costs a 304), so that no page mixes old and new files.
         """
-        if self._is_stolen(request):
+        if self._is_embedded_elsewhere(request):
             return refusal.answer(
-                Rejected("forbidden", "a page of another site may not embed this")
+                Rejected("forbidden", "a page of another site may not embed this file")
             )
         below = request.match_info.get("path", "")
         path = None
@@ -53,8 +53,8 @@ class Files:
             raise web.HTTPNotFound
         return web.FileResponse(path, headers=self._headers)
 
-    def _is_stolen(self, request: web.Request) -> bool:
-        """Tell whether another site's page embeds a file; frames are for browsers to refuse."""
+    def _is_embedded_elsewhere(self, request: web.Request) -> bool:
+        """Return whether another site's page embeds a file; browsers refuse frames themselves."""
         if not is_embedding(request) or request.headers.get("Sec-Fetch-Mode") == "navigate":
             return False
         allowed = self._headers.get("Cross-Origin-Resource-Policy", "same-origin")
@@ -71,7 +71,7 @@ class Files:
             if path.is_dir():
                 name, path = "", (path / self._default).resolve()
             return path if self._is_public(path) and not has_private_name(name) else None
-        except (OSError, ValueError, RuntimeError):  # a name too long, with a NUL, a link's loop
+        except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or a loop of links
             return None
 
     def _is_public(self, path: Path) -> bool:

@@ -1,8 +1,8 @@
 """Form: the fields of an HTML form, as a browser or `curl` sends them, as one message.
 
-Pure functions that may take long: they are called in a thread.
-`multipart` (RFC 7578) is read by a library with limits; URL-encoding (WHATWG URL, section 5) here,
-because the standard library replaces what is no UTF-8 instead of refusing it.
+Pure functions that may take long: they are called in a thread. Multipart forms (RFC 7578) are
+parsed by a library with limits, and URL-encoded ones (WHATWG URL, section 5) here, because the
+standard library replaces invalid UTF-8 instead of refusing it.
 """
 
 import binascii
@@ -29,14 +29,14 @@ _Pairs = Iterable[tuple[str, str]]
 _CHARSET = re.compile(
     r"utf-8|ascii|iso8859-1?\d|cp125[0-8]|koi8-[ru]|shift_jis|euc_(jp|kr)|gb(2312|k|18030)|big5"
 )
-"""Python's names of those that agree with ASCII and are text: `zip` and `idna` are codecs too."""
+"""Python's names of the text encodings that extend ASCII: `zip` and `idna` are codecs too."""
 
 
 def charset_of(label: str | None) -> str:
     """Return Python's name of a charset that a header names; UTF-8 if it names none.
 
     Raises:
-        Rejected: `bad_type`: unknown, or none for forms.
+        Rejected: `bad_type`: unknown, or not usable for forms.
     """
     if label is None:
         return "utf-8"
@@ -53,7 +53,7 @@ def urlencoded(body: bytes, charset: str, columns: Columns) -> dict[str, Any]:
     """Return the fields of a URL-encoded form.
 
     Raises:
-        Rejected: `too_large`, `bad_json`, `bad_body`, or as `_message`.
+        Rejected: `too_large`, `bad_json`, `bad_body`, or as `_message` raises.
     """
     if body.count(b"&") >= MAX_FIELDS:
         raise Rejected("too_large", f"a form has at most {MAX_FIELDS} fields")
@@ -74,20 +74,20 @@ def _unquoted(text: bytes) -> bytes:
 
 
 def multipart(body: bytes, boundary: str | None, charset: str, columns: Columns) -> dict[str, Any]:
-    """Return the fields of a multipart form; files are not messages.
+    """Return the fields of a multipart form; files in it are ignored.
 
     Raises:
-        Rejected: `too_large`, `bad_body`, `bad_type`, or as `_message`.
+        Rejected: `too_large`, `bad_body`, `bad_type`, or as `_message` raises.
     """
     if not boundary:
-        raise Rejected("bad_body", "Content-Type of a multipart form must name its boundary")
+        raise Rejected("bad_body", "the Content-Type of a multipart form must give its boundary")
     try:
         pairs = list(_parts(body, boundary, charset))
     except ParserLimitReached:
         text = f"a multipart form has at most {MAX_PARTS} parts, each with a few short headers"
         raise Rejected("too_large", text) from None
     except (MultipartError, UnicodeError):
-        text = "the multipart form is cut off, or not as RFC 7578 and its boundary have it"
+        text = "the multipart form is cut off, or does not follow RFC 7578 and its boundary"
         raise Rejected("bad_body", text) from None
     return _message(pairs, columns)
 
@@ -117,11 +117,11 @@ def _field(segment: MultipartSegment, data: bytes, charset: str) -> tuple[str, s
 
 
 def _plain(segment: MultipartSegment, data: bytes) -> bytes:
-    """Undo a transfer encoding: RFC 7578 section 4.7 wants none, old clients send some."""
+    """Undo a transfer encoding: deprecated by RFC 7578 section 4.7, but old clients send some."""
     encoding = (segment.header("Content-Transfer-Encoding") or "binary").strip().lower()
     if encoding not in _DECODERS:
         known = ", ".join(_DECODERS)
-        raise Rejected("bad_type", f"{segment.name}: its transfer encoding is none of {known}")
+        raise Rejected("bad_type", f"{segment.name}: the transfer encoding must be one of {known}")
     try:
         return _DECODERS[encoding](data)
     except binascii.Error:
@@ -148,7 +148,7 @@ def _message(pairs: _Pairs, columns: Columns) -> dict[str, Any]:
     """Return the fields as a message.
 
     Raises:
-        Rejected: `bad_control`, as `fields_of`; `bad_body`: no field is a column.
+        Rejected: `bad_control`, as `fields_of` raises; `bad_body`: no field is a column.
     """
     values: dict[str, list[str]] = {}
     for name, value in pairs:
@@ -160,7 +160,7 @@ def _message(pairs: _Pairs, columns: Columns) -> dict[str, Any]:
 
 
 def fields_of(values: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return arguments as a message: several values of one name are a list.
+    """Return arguments as a message; several values of one name become a list.
 
     Raises:
         Rejected: `bad_control`: a control is given more than once.

@@ -1,4 +1,4 @@
-"""Gateway: the routes of a configuration at work, from the first request to the last goodbye."""
+"""Gateway: serves the endpoints of a configuration, from the start to the last close frame."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -44,17 +44,17 @@ class Gateway:
         snapshots: Snapshots,
         health: Health,
     ) -> None:
-        """Put the routes together.
+        """Prepare the endpoints; `run` serves them.
 
         Args:
             config: the configuration.
-            endpoints: what it serves.
-            feeds: by name of the channel; run by the caller.
-            snapshots: where current rows are read.
-            health: what is wrong elsewhere, for `/readyz`.
+            endpoints: the endpoints that it serves.
+            feeds: by name of the channel; the caller runs them.
+            snapshots: source of current rows.
+            health: reports what is wrong elsewhere, for `/readyz`.
 
         Raises:
-            Misconfigured: a hook, rule, origin or default of an endpoint cannot be understood.
+            Misconfigured: a hook, rule, origin or default argument of an endpoint is invalid.
         """
         self._config = config
         self._feeds = feeds
@@ -64,21 +64,21 @@ class Gateway:
         self._app = web.Application()
         self._authenticator = setup_auth(self._app, config.auth, config.data)
         self._endpoints = endpoints
-        self._parts = [self._compiled(endpoint) for endpoint in endpoints]
+        self._parts = [self._compile(endpoint) for endpoint in endpoints]
         self._is_stopping = False
         self._arrivals: Arrivals | None = None
         self.url = ""
 
-    def _compiled(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
+    def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
         folder = self._config.path.parent
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
         check_default(endpoint)
         return endpoint, Rule(endpoint.config, folder), Hooks(endpoint.config, folder)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Take traffic until `stop` is set; then tell every client to come back, and finish.
+        """Serve until `stop` is set; then close every connection so that its client reconnects.
 
-        `ready` is called once it does; `url` is where.
+        `ready` is called once connections are accepted, at `url`.
         """
         heartbeat = self._config.server.heartbeat
         with closing(Broadcast()) as broadcast:
@@ -94,7 +94,7 @@ class Gateway:
                     ready()
                     await stop.wait()
                 finally:
-                    await self._leave(runner)
+                    await self._stop(runner)
 
     def _routes(self, channels: Mapping[str, LiveChannel], tasks: Background) -> list[Route]:
         server = self._config.server
@@ -143,7 +143,7 @@ class Gateway:
         self.url = f"http://{host}:{port}"
         return runner
 
-    async def _leave(self, runner: web.AppRunner) -> None:
+    async def _stop(self, runner: web.AppRunner) -> None:
         self._is_stopping = True
         if self._arrivals is not None:
             self._arrivals.close()

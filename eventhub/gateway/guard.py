@@ -1,4 +1,4 @@
-"""Guard: what stands before every request, and on every answer, whatever it is for."""
+"""Guard: the check before every request, and the headers of every answer."""
 
 from collections.abc import MutableMapping
 
@@ -13,22 +13,22 @@ from eventhub.identity.hosts import Hosts
 from eventhub.identity.proxies import Proxies
 
 SERVER = "EventHub"
-"""Without versions: they tell which holes to try."""
+"""Without a version, which would reveal known vulnerabilities."""
 OWN_FRAMES = "frame-ancestors 'self'"
-"""Of pages: no other site may show one in a frame, and have its buttons clicked unseen."""
+"""Other sites may not show a page in a frame, where a user could be tricked into clicking."""
 _DEFAULTS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # filters in URLs are nobody else's business
+    "Referrer-Policy": "same-origin",  # filters in URLs are private
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "SAMEORIGIN",
 }
 
 
 def add_guard(app: web.Application, server: Server, proxies: Proxies) -> None:
-    """Have an application answer to its own names only, with headers that browsers obey.
+    """Make an application answer only to its own host names, and add security headers.
 
     Raises:
-        Misconfigured: `server.hosts` is not understood.
+        Misconfigured: `server.hosts` is invalid.
     """
     hosts = Hosts(server, proxies)
 
@@ -50,10 +50,10 @@ async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def add_headers(headers: MutableMapping[str, str]) -> None:
-    """Add to an answer what it does not say itself."""
+    """Add the headers that an answer does not have itself."""
     headers["Server"] = SERVER
     for name, value in _DEFAULTS.items():
         headers.setdefault(name, value)
     policy = headers.get("Content-Security-Policy", "")
     if "frame-ancestors" in policy and policy != OWN_FRAMES:
-        del headers["X-Frame-Options"]  # older, and cannot name others
+        del headers["X-Frame-Options"]  # it is older, and cannot list other sites

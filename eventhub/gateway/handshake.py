@@ -1,6 +1,6 @@
-"""Handshake: what a request must say to become a WebSocket (RFC 6455 section 4.2.1).
+"""Handshake: what a request must contain to become a WebSocket (RFC 6455 section 4.2.1).
 
-Checked here, because the HTTP library would answer mistakes in words of its own.
+It is checked here because the HTTP library would answer mistakes in its own form.
 """
 
 import re
@@ -14,17 +14,17 @@ from eventhub.logs import limited
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SHOWN = 100
-"""Characters of offered subprotocols in the log."""
+"""Characters of offered subprotocols in a log line."""
 
 
 def wants_websocket(request: web.BaseRequest) -> bool:
-    """Tell whether a GET is meant to open a WebSocket, rightly or not."""
+    """Return whether a GET is meant to open a WebSocket, correct or not."""
     upgrade = request.headers.get("Upgrade", "").strip().lower()
     return upgrade == "websocket" or "Sec-WebSocket-Key" in request.headers
 
 
 def check_handshake(request: web.BaseRequest) -> None:
-    """Check all that the HTTP library would.
+    """Check everything that the HTTP library would.
 
     Raises:
         Rejected: `bad_request`, or `upgrade_required` for another version.
@@ -36,7 +36,7 @@ def check_handshake(request: web.BaseRequest) -> None:
         request, "Connection"
     ):
         text = "a WebSocket needs `Upgrade: websocket` and `Connection: upgrade`"
-        raise Rejected("bad_request", f"{text}: a proxy in between must pass both on")
+        raise Rejected("bad_request", f"{text}: a proxy between must pass both on")
     if headers.getall("Sec-WebSocket-Version", []) != ["13"]:
         raise Rejected("upgrade_required", "Sec-WebSocket-Version must be 13")
     keys = headers.getall("Sec-WebSocket-Key", [])
@@ -46,7 +46,7 @@ def check_handshake(request: web.BaseRequest) -> None:
 
 
 def _check_subprotocols(request: web.BaseRequest) -> None:
-    """An unknown one is no mistake (the client may go on without), but worth a line."""
+    """Check the list; an unknown subprotocol is no mistake, but worth a log line."""
     if len(request.headers.getall("Sec-WebSocket-Protocol", [])) == 0:
         return
     offered = _list(request, "Sec-WebSocket-Protocol", lower=False)

@@ -1,8 +1,8 @@
-"""Private files: what is never served, whatever folder it stands in and whatever its name is.
+"""Private files: what is never served, whatever folder it is in.
 
-Some files are recognized by what they are: the hub's own files, the code that it runs and copies of
-a data folder, also through a link of either kind. Others are recognized by name: names that by
-custom mean code, settings, data or keys, and the copies that editors, people and databases make.
+Some files are recognized by what they are: the hub's own files, the code that it runs, and copies
+of a data folder, also through symbolic and hard links. Others are recognized by name: names that by
+convention mean code, settings, data or keys, and copies that editors, people and databases make.
 """
 
 import os
@@ -35,7 +35,7 @@ _KIND: Final = re.compile(rf"\.(?:{'|'.join(_KINDS)})(?![a-z])")
 _PAGES: Final = re.compile(
     r"\.(?:html?|m?js|css|json|map|wasm|svg|png|jpe?g|gif|webp|avif|ico|woff2?)"
 )
-"""In the middle of such a name, a private ending is a mere word: `pouch.db.js`."""
+"""In the middle of such a name, a private ending is only a word: `pouch.db.js`."""
 _NAMES: Final = re.compile(
     r"(?:id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?|authorized_keys|known_hosts|passwd|htpasswd|shadow"
     r"|(?:credentials?|secrets?|passwords?)(?:\.(?:json|txt|csv|xml))?|core(?:\.\d+)?|nohup\.out)"
@@ -46,7 +46,7 @@ _DATA: Final = ("broker.lock", "session.key", "jetstream/jetstream", "$G/streams
 
 
 def has_private_name(name: str) -> bool:
-    """Tell whether the name of a file or folder is one that visitors may not see."""
+    """Return whether a file or folder with this name is private."""
     name = name.lower().strip()
     if _NAMES.fullmatch(name):
         return True
@@ -66,7 +66,7 @@ class PrivateFiles:
         self._at_start = set(_versions([*self._hub.files, *_modules()]))
 
     def holds(self, path: Path, root: Path) -> bool:
-        """Tell whether a file is private.
+        """Return whether a file is private.
 
         Args:
             path: a file that exists, without links in its path.
@@ -98,7 +98,7 @@ def _alert_texts(config: Config) -> Iterator[Path]:
 
 
 def _modules() -> Iterator[Path]:
-    """Yield the files of imported code, hooks above all."""
+    """Yield the files of imported code, above all of hooks."""
     for module in tuple(sys.modules.values()):
         for name in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
             if isinstance(name, str):
@@ -106,7 +106,7 @@ def _modules() -> Iterator[Path]:
 
 
 def _versions(paths: Iterable[Path]) -> Iterator[tuple[int, int, int]]:
-    """Yield device, inode and age: the inode of a deleted file is soon reused for another."""
+    """Yield device, inode and time: the inode of a deleted file is soon reused."""
     for path in paths:
         with suppress(OSError, ValueError):
             found = path.stat()

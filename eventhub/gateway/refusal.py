@@ -1,7 +1,8 @@
-"""Refusal: how a request that is not served is answered: an error object, a count, a line logged.
+"""Refusal: how a request that is not served is answered, counted and logged.
 
 Whatever a client gets wrong before its message is read (HTTP itself, the path, the method, the
-body's encoding) is answered in the same form as a refused message, and never in the HTTP library's.
+body's encoding) is answered with the error object of a refused message, never with a page of the
+HTTP library.
 """
 
 from collections.abc import Mapping
@@ -22,18 +23,18 @@ from eventhub.errors import EventHubError, Rejected
 from eventhub.logs import limited
 
 MAX_LINE = 64 << 10
-"""Bytes of a request's target: a filter that names some thousand ids fits."""
+"""Bytes of a request's target: a filter that lists some thousand ids fits."""
 MAX_HEADER = 16 << 10
-"""Bytes of one header line: above the 8 KiB that browsers and proxies allow for cookies."""
+"""Bytes of one header line: more than the 8 KiB that browsers and proxies allow for cookies."""
 MAX_HEADERS = 128
 _SHOWN = 200
-"""Characters of an error's text in the log."""
+"""Characters of an error's text in a log line."""
 _NOT_LOGGED = frozenset(
     ("unauthorized", "forbidden", "not_found", "exists", "conflict", "unavailable", "internal")
 )
-"""Who may not is logged by `audit`, and what failed where it did; the others are usual."""
+"""Denied access is logged by `audit`, and a failure where it happened; the others are normal."""
 CODINGS = "gzip, deflate"
-"""What `Content-Encoding` may say."""
+"""Supported values of `Content-Encoding`."""
 
 
 def answer(error: EventHubError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -63,7 +64,7 @@ def _encoded(error: EventHubError) -> bytes:
 
 
 def of_exception(raised: web.HTTPException) -> EventHubError:
-    """Return an error of ours for an answer that the HTTP library would give."""
+    """Return the error that replaces an answer of the HTTP library."""
     if raised.status >= 500:
         return EventHubError("internal error")
     code, text = _OF_STATUS.get(raised.status, ("bad_request", "the request cannot be answered"))
@@ -72,14 +73,14 @@ def of_exception(raised: web.HTTPException) -> EventHubError:
 
 _OF_STATUS = {
     404: ("unknown_path", "no endpoint, page or file is at this path"),
-    405: ("method_not_allowed", "this path has no such method: see the header Allow"),
+    405: ("method_not_allowed", "this path does not support the method: see the header Allow"),
     413: ("too_large", "the body is too large"),
-    417: ("bad_request", "Expect may say 100-continue and nothing else"),
+    417: ("bad_request", "Expect must be 100-continue"),
 }
 
 
 def of_bad_http(error: BaseException | None) -> Rejected:
-    """Return what to tell a client whose bytes are no request (RFC 9112)."""
+    """Return the error for bytes that are not an HTTP request (RFC 9112)."""
     if isinstance(error, LineTooLong):
         if error.args[1] == MAX_LINE:
             return Rejected("url_too_long", f"the URL is longer than {MAX_LINE} bytes")
@@ -89,7 +90,7 @@ def of_bad_http(error: BaseException | None) -> Rejected:
     for kind, text in _BAD_HTTP.items():
         if isinstance(error, kind):
             return Rejected("bad_request", text)
-    return Rejected("bad_request", "this is not a request as RFC 9112 has it")
+    return Rejected("bad_request", "this is not an HTTP/1.1 request (RFC 9112)")
 
 
 _BAD_HTTP: dict[type[BaseException], str] = {
@@ -101,7 +102,7 @@ _BAD_HTTP: dict[type[BaseException], str] = {
 
 
 def is_clients(error: object) -> bool:
-    """Tell whether an error is about the bytes that a client sent."""
+    """Return whether an error is about the bytes that a client sent."""
     return isinstance(
         error,
         HttpProcessingError | web.RequestPayloadError | web.PayloadAccessError | ConnectionError,
@@ -109,7 +110,7 @@ def is_clients(error: object) -> bool:
 
 
 def count(error: EventHubError, request: web.BaseRequest) -> None:
-    """Note a request that was refused as a whole; the first lines a minute are logged."""
+    """Count a request that was refused as a whole; the first few a minute are logged."""
     metrics.REFUSED.labels(error.code).inc()
     if error.code not in _NOT_LOGGED:
         limited.warning(

@@ -1,4 +1,4 @@
-"""Route: everything that one endpoint needs to answer requests, and who gets in."""
+"""Route: what one endpoint needs to answer requests; it decides which of them are admitted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,27 +37,27 @@ from eventhub.logs import limited
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request or connection that was let in."""
+    """A request or connection that was admitted."""
 
     handler: Handler
     args: Args
-    """Of the URL, with the endpoint's defaults and what its `open` made of them, but for what it
-    restricts."""
+    """Arguments of the URL with the endpoint's defaults, as its `open` left them, without those
+    that restrict."""
     asked: frozenset[str] = frozenset()
     """The keys that the client itself sent."""
     restriction: Filter = EVERYTHING
-    """What the endpoint's `open` lets the visitor see."""
+    """Rows that the endpoint's `open` lets the client see."""
     owner: Owner = NOBODY
-    """Whose the keys of messages are."""
+    """Owner of the idempotency keys in its messages."""
 
     @property
     def sender(self) -> Sender:
-        """The visitor, as ingest knows it."""
+        """The client, as ingest knows it."""
         return Sender(self.handler, self.owner)
 
     @property
     def expires_at(self) -> float | None:
-        """Unix time at which the visitor's login ends."""
+        """Unix time at which the client's login ends."""
         return self.handler.expires_at
 
     def control(self, name: str) -> str | None:
@@ -76,12 +76,12 @@ class Shared:
     turns: Turns
     large: LargeMessages
     tasks: Background
-    """Owns what is done for connections besides reading from them."""
+    """Owns the tasks that work for connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One endpoint at work."""
+    """One endpoint, ready to serve."""
 
     endpoint: Endpoint
     rule: Rule
@@ -91,15 +91,15 @@ class Route:
     shared: Shared
 
     async def admit(self, request: web.Request, *, since: str | None = None) -> Visit:
-        """Let a request in: origin, identity, rule, default arguments, `open`.
+        """Admit a request: check origin, identity and rule, and run `open` on its arguments.
 
         Args:
-            request: of any kind.
-            since: of a header; stands for `_since` of the URL.
+            request: any HTTP request.
+            since: position in a header; it replaces `_since` of the URL.
 
         Raises:
             Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
-            EventHubError: `internal`: `open` failed, or set what restricts nothing.
+            EventHubError: `internal`: `open` failed, or set a key that restricts nothing.
         """
         with audited(request, self.endpoint.name, self.shared.authenticator.proxies):
             return await self._admit(request, since)
@@ -132,23 +132,23 @@ class Route:
 
     @property
     def reads_decimals(self) -> bool:
-        """Tell whether a column keeps more digits of a number than a float does."""
+        """A column keeps more digits of a number than a float does."""
         return bool(self.endpoint.channel.columns.spelling.decimals)
 
     def client(self, request: web.Request, visit: Visit) -> str:
-        """Return whose share of a limit a request uses: its user's, or its address's."""
+        """Return whose limits apply to a request: its user's, or its address's without a login."""
         user = visit.handler.current_user
         address = client_of(request, self.shared.authenticator.proxies)
         return f"address {address}" if user is None else f"user {user.id}"
 
     def cors(self, request: web.Request) -> dict[str, str]:
-        """Return the headers that let pages of other origins read an answer, if any may."""
+        """Return the headers that allow pages of other origins to read an answer, if any may."""
         return cors_headers(
             request, self.endpoint.config.origins, self.shared.authenticator.proxies
         )
 
     def view(self, visit: Visit, form: Form) -> View:
-        """Return what a visitor sees.
+        """Return the view that a client asked for, within its restriction.
 
         Raises:
             Rejected: `bad_filter` or `bad_request`.
@@ -163,7 +163,7 @@ class Route:
 
 
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:
-    """Return what a writer is told in an HTTP body."""
+    """Return the body that answers a message over HTTP."""
     if isinstance(receipt, EventHubError):
         return {"_error": receipt.as_dict()}
     return receipt.as_dict()

@@ -1,4 +1,4 @@
-"""Rows: the table over plain HTTP: GET the rows of a filter; POST, PUT, DELETE messages."""
+"""Rows: a table over plain HTTP. GET returns the rows of a filter; other methods send messages."""
 
 import csv
 import io
@@ -18,16 +18,16 @@ from eventhub.gateway import refusal
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.conditional import precondition_of
 from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
-from eventhub.gateway.presence import while_connected
+from eventhub.gateway.disconnection import while_connected
 from eventhub.gateway.route import Route, Visit, answer
 from eventhub.identity.expiry import while_valid
 from eventhub.snapshots import Render
 
 
 async def get(route: Route, request: web.Request, changes: Changes) -> web.StreamResponse:
-    """Answer with the current rows of the query, or what has changed since a position.
+    """Answer with the current rows of the query, or with what has changed since a position.
 
-    Either sees every write that was answered before.
+    Both include every write that was answered before.
     """
     visit = await route.admit(request)
     if visit.control("_since") is not None:
@@ -35,9 +35,7 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     view = route.view(visit, Form.BARE)
     check_honoured(visit.asked, Surface.ROWS)
     if view.history:
-        raise Rejected(
-            "bad_request", "history is read live, or with _since=earliest", column="_replay"
-        )
+        raise Rejected("bad_request", "to read the history, add _since=earliest", column="_replay")
     encoding = _format(visit)(view.query.columns)
     async with while_connected(request), while_valid(visit.expires_at):
         return await _rows(route, request, view, encoding, route.client(request, visit))
@@ -67,15 +65,18 @@ async def _rows(
 
 
 async def write(route: Route, request: web.Request) -> web.StreamResponse:
-    """Make events of the body's messages; one is answered by its receipt, an array by an array."""
+    """Store the messages of the body; answer one with its receipt, an array with an array."""
     visit = await route.admit(request)
-    if request.method != "DELETE" or request.body_exists:  # else its keys are the message
+    if request.method != "DELETE" or request.body_exists:  # otherwise the URL is the message
         check_writer(visit.asked)
     precondition = precondition_of(request)
     columns = route.endpoint.channel.columns
     async with route.shared.bodies.messages(request, columns, route.client(request, visit)) as body:
         if body.is_array and (precondition or "Idempotency-Key" in request.headers):
-            text = "headers with a key or a condition are for one message: use _key and _if_seq"
+            text = (
+                "Idempotency-Key and conditions in headers apply to a single message:"
+                " put _key and _if_seq into each message of an array"
+            )
             raise Rejected("bad_control", text)
         messages = [_with_key(message, request) for message in body.messages]
         writing = route.ingest.write(
@@ -92,14 +93,14 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
 
 
 def _with_key(message: Any, request: web.Request) -> Any:
-    """Read `Idempotency-Key` as `_key`."""
+    """Return a message with the `Idempotency-Key` of the request as its `_key`."""
     if isinstance(message, dict) and "Idempotency-Key" in request.headers:
         return {**message, "_key": request.headers["Idempotency-Key"]}
     return message
 
 
 def refused(error: EventHubError, route: Route, request: web.Request) -> web.Response:
-    """Answer with an error object; the request is counted as refused."""
+    """Answer with an error object, and count the request as refused."""
     refusal.count(error, request)
     return _refused(error, route, request)
 
@@ -133,7 +134,7 @@ class Encoding:
     before: bytes = b""
     render: Render
     cut: int = 0
-    """So many bytes of the first row are left out: what separates it from none before it."""
+    """Bytes to leave out of the first row: the separator between it and none."""
     after: bytes = b""
 
 
@@ -171,7 +172,7 @@ def _csv(columns: tuple[str, ...]) -> Encoding:
 
 
 def _csv_value(value: msgspec.Raw) -> str | None:
-    """Return what is no text as the JSON that it is: a number keeps all of its digits."""
+    """Return text as it is, and other values as their JSON: a number keeps all of its digits."""
     text = bytes(value)
     if text.startswith(b'"'):
         found: str = msgspec.json.decode(text)
