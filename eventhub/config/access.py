@@ -130,10 +130,10 @@ def networks_of(trusted: Iterable[str]) -> tuple[Network, ...]:
     trusted = [trusted] if isinstance(trusted, str) else list(trusted)
     if ANY in trusted:
         return _EVERY
-    return tuple(_unmapped(ipaddress.ip_network(text, strict=False)) for text in trusted)
+    return tuple(_unmap(ipaddress.ip_network(text, strict=False)) for text in trusted)
 
 
-def _unmapped(network: Network) -> Network:
+def _unmap(network: Network) -> Network:
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         address = int(network.network_address) & 0xFFFF_FFFF
         return ipaddress.IPv4Network((address, network.prefixlen - 96))

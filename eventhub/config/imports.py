@@ -25,7 +25,7 @@ def import_entries(section: Node | None) -> Iterator[tuple[str, Node]]:
         yield "import", section
 
 
-def gramex_name(target: Node, scope: Mapping[str, str]) -> str | None:
+def missing_gramex_variable(target: Node, scope: Mapping[str, str]) -> str | None:
     """Return the first variable of Gramex in a path that is not set, such as `$GRAMEXAPPS`."""
     if not isinstance(target.value, str):
         return None
@@ -33,7 +33,7 @@ def gramex_name(target: Node, scope: Mapping[str, str]) -> str | None:
     return next((f"${name}" for name in names if name not in scope), None)
 
 
-def given_variables(entry: Node, path: str, findings: Findings) -> dict[str, str]:
+def variables_for_import(entry: Node, path: str, findings: Findings) -> dict[str, str]:
     """Return the variables that an entry passes to the file that it imports."""
     given = {}
     for name, node in entry.items.items():
@@ -47,15 +47,17 @@ def given_variables(entry: Node, path: str, findings: Findings) -> dict[str, str
     return given
 
 
-def decided(node: Node, variables: Mapping[str, str], findings: Findings, path: str = "") -> Node:
-    """Return a tree in which each `KEY if CONDITION` is `KEY`, or left out if it does not hold.
+def decide_conditions(
+    node: Node, variables: Mapping[str, str], findings: Findings, path: str = ""
+) -> Node:
+    """Return a tree in which each `KEY if CONDITION` is `KEY`, or is left out if it does not hold.
 
     The condition is a Python expression over the variables, trusted like the file. If it cannot be
     evaluated, that is an error, because the key may be a restriction; under `import:` it is a
     warning, and nothing is imported.
     """
     if isinstance(node.value, list):
-        items = [decided(item, variables, findings, path) for item in node.value]
+        items = [decide_conditions(item, variables, findings, path) for item in node.value]
         return replace(node, value=items)
     if not isinstance(node.value, dict):
         return node
@@ -63,9 +65,9 @@ def decided(node: Node, variables: Mapping[str, str], findings: Findings, path: 
     for key, member in node.value.items():
         match = _CONDITION.fullmatch(key)
         if match is None:
-            members[key] = decided(member, variables, findings, joined(path, key))
+            members[key] = decide_conditions(member, variables, findings, joined(path, key))
         elif _holds(match["condition"], member, variables, findings, joined(path, key)):
-            members[match["key"]] = decided(member, variables, findings, path)
+            members[match["key"]] = decide_conditions(member, variables, findings, path)
     return replace(node, value=members)
 
 

@@ -16,7 +16,7 @@ from eventhub.config.handlers import UrlSection
 from eventhub.config.reading import read_struct
 from eventhub.config.settings import Auth, Broker, Config, EmailService, Logging, Projection, Server
 from eventhub.config.shown import secrets_of
-from eventhub.config.tree import Findings, Node, joined, merged
+from eventhub.config.tree import Findings, Node, joined, merge
 
 ENVIRONMENT: dict[str, str] = {
     "EVENTHUB_HOST": "server.host",
@@ -98,7 +98,7 @@ def load(
     findings = Findings()
     tree = _without_gramex(yamlfile.read(path, environ, findings), findings)
     access.check_sections(tree.items.get("auth"), findings)
-    tree = _overridden(tree, environ, overrides or {})
+    tree = _override(tree, environ, overrides or {})
     access.check_settings(_section(tree, "auth"), findings)
     data = data or Path(environ.get("EVENTHUB_DATA") or path.parent / "data")
     config = _config(tree, path, data.resolve(), findings)
@@ -121,13 +121,13 @@ def _without_gramex(tree: Node, findings: Findings) -> Node:
     return replace(tree, value=kept)
 
 
-def _overridden(tree: Node, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Node:
+def _override(tree: Node, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Node:
     """Return the tree with the values of the environment and of flags in place of its own."""
     for variable, setting in ENVIRONMENT.items():
         if environ.get(variable) and setting != "data":
-            tree = merged(_branch(setting, environ[variable], variable, tree), tree)
+            tree = merge(_branch(setting, environ[variable], variable, tree), tree)
     for setting, value in overrides.items():
-        tree = merged(_branch(setting, value, f"option {setting}", tree), tree)
+        tree = merge(_branch(setting, value, f"option {setting}", tree), tree)
     return tree
 
 

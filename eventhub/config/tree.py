@@ -126,7 +126,7 @@ def joined(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def merged(winner: Node, loser: Node) -> Node:
+def merge(winner: Node, loser: Node) -> Node:
     """Return two trees as one.
 
     Mappings are merged key by key. Anywhere else the winner's value counts, unless it is None.
@@ -135,5 +135,5 @@ def merged(winner: Node, loser: Node) -> Node:
         return loser if winner.value is None else winner
     both = dict(winner.value)
     for key, node in loser.value.items():
-        both[key] = merged(both[key], node) if key in both else node
+        both[key] = merge(both[key], node) if key in both else node
     return replace(winner, value=both)

@@ -6,9 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from eventhub.config.imports import decided, given_variables, gramex_name, import_entries
+from eventhub.config.imports import (
+    decide_conditions,
+    import_entries,
+    missing_gramex_variable,
+    variables_for_import,
+)
 from eventhub.config.parser import Parser
-from eventhub.config.tree import Findings, Node, joined, merged
+from eventhub.config.tree import Findings, Node, joined, merge
 from eventhub.masking import HIDDEN
 
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
@@ -50,15 +55,15 @@ class _File:
         """Return the tree; afterwards `variables` holds those of the file and of its imports."""
         root = Parser(self._path, self._findings).parse()
         self._define(root.items.get("variables"))
-        root = decided(root, self._scope, self._findings)
+        root = decide_conditions(root, self._scope, self._findings)
         imported = []
         for path, variables in self._imports(root.items.get("import")):
             file = _File(path, self._environ, self._findings, variables, self._chain)
             imported.append(file.read())
             self.variables = {**file.variables, **self.variables}
-        tree = self._substituted(root, "")
+        tree = self._substitute(root, "")
         for other in imported:
-            tree = merged(tree, other)
+            tree = merge(tree, other)
         return tree
 
     @property
@@ -80,7 +85,7 @@ class _File:
                 text = "a variable must be text, a number, true or false; this one is ignored"
                 self._findings.warn(node, path, text)
                 continue
-            value = self._substituted(node, path).value
+            value = self._substitute(node, path).value
             self.variables[name] = "" if value is None else str(value)
 
     def _imports(self, section: Node | None) -> Iterator[tuple[Path, dict[str, str]]]:
@@ -88,17 +93,17 @@ class _File:
         given = {**self.variables, **self._given}
         for path, entry in import_entries(section):
             target = entry.items.get("path", entry)
-            if missing := gramex_name(target, self._scope):
+            if missing := missing_gramex_variable(target, self._scope):
                 text = f"{missing} is a folder of Gramex and is not set; nothing is imported"
                 self._findings.warn(entry, path, text)
                 continue
-            target = self._substituted(target, path)
+            target = self._substitute(target, path)
             if not isinstance(target.value, str):
                 self._findings.problem(
                     entry, path, "expected a path, or {path: ..., VARIABLE: text}"
                 )
                 continue
-            extra = given_variables(self._substituted(entry, path), path, self._findings)
+            extra = variables_for_import(self._substitute(entry, path), path, self._findings)
             for file in self._matching(target, path):
                 yield file, {**given, **extra}
 
@@ -113,19 +118,19 @@ class _File:
             return []
         return [Path(pattern)]
 
-    def _substituted(self, node: Node, path: str) -> Node:
+    def _substitute(self, node: Node, path: str) -> Node:
         """Return the tree with all variables replaced, also in the keys of `url:`."""
         if isinstance(node.value, str):
             return replace(node, value=self._text(node.value, node, path))
         if isinstance(node.value, list):
             items = enumerate(node.value)
             return replace(
-                node, value=[self._substituted(item, f"{path}[{i}]") for i, item in items]
+                node, value=[self._substitute(item, f"{path}[{i}]") for i, item in items]
             )
         members = {}
         for key, member in node.items.items():
             name = self._text(key, member, path) if path == "url" else key
-            members[name] = self._substituted(member, joined(path, name))
+            members[name] = self._substitute(member, joined(path, name))
         return replace(node, value=members) if isinstance(node.value, dict) else node
 
     def _text(self, text: str, node: Node, path: str) -> str:

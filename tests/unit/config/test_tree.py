@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventhub.config.tree import Findings, Node, merged
+from eventhub.config.tree import Findings, Node, merge
 from eventhub.errors import Misconfigured
 from tests.unit.config.folder import Folder, endpoint
 
@@ -62,7 +62,7 @@ def test_merged_trees_keep_the_winners_values_and_all_keys(tmp_path: Path) -> No
             value = {key: tree(member) for key, member in value.items()}
         return Node(value, "hub.yaml:1", tmp_path)
 
-    both = merged(
+    both = merge(
         tree({"a": {"x": 1, "y": None}, "b": 2}), tree({"a": {"x": 3, "y": 4, "z": 5}, "b": {}})
     )
     assert both.plain == {"a": {"x": 1, "y": 4, "z": 5}, "b": 2}
