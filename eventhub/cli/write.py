@@ -27,7 +27,7 @@ def _command(method: str) -> click.Command:
         from eventhub.client import send
 
         headers = authorization(token) | ({"Idempotency-Key": key} if key else {})
-        receipt = run(send(url, method, _message(message), headers))
+        receipt = run(send(url, method, parse_message(message), headers))
         click.echo(printable(json.dumps(receipt)))
 
     return write
@@ -38,7 +38,12 @@ put = _command("PUT")
 delete = _command("DELETE")
 
 
-def _message(words: Sequence[str]) -> dict[str, Any]:
+def parse_message(words: Sequence[str]) -> dict[str, Any]:
+    """Return the message that words of the command line stand for: KEY=VALUE pairs, or JSON.
+
+    Raises:
+        Rejected: `bad_json`: the words have neither form.
+    """
     if len(words) == 1 and words[0].lstrip().startswith("{"):
         try:
             return _EXACT_DECODER.decode(words[0])
