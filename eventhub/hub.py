@@ -7,6 +7,7 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import (
@@ -27,7 +28,7 @@ from eventhub.config import Config
 from eventhub.descriptors import raise_limit
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
-from eventhub.gateway.admin import Admin
+from eventhub.gateway.admin import Admin, Condition
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.gateway import Gateway
 from eventhub.hooks import Hooks
@@ -36,9 +37,12 @@ from eventhub.identity.hosts import Hosts
 from eventhub.identity.origin import check_origins
 from eventhub.identity.rule import Rule
 from eventhub.jetstream import JetStreamLog
+from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.stream import EventStream
+from projections.mirror import Mirror
+from projections.mirror_table import MirrorTable
 from projections.projector import OnProgress, Projector, take_up
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
@@ -74,6 +78,7 @@ def check(config: Config) -> None:
         Rule(endpoint.config, folder)
         Hooks(endpoint.config, folder)
     rules_of(config, endpoints_of(config))
+    mirror_tables(endpoints_of(config))
 
 
 async def serve(
@@ -107,8 +112,11 @@ async def serve(
                 await broker.stage_in_memory()
             if store is not None:
                 await _empty_tables_of_lost_logs(store, streams.values())
+            mirrors = mirror_tables(endpoints) if "projector" in roles else {}
+            await take_over_all(mirrors, endpoints, event_log, streams, progress)
             feeds = [Feed(stream, (await stream.bounds()).last) for stream in streams.values()]
             parts = Parts(config, endpoints, broker, event_log, feeds, store)
+            parts.mirror(mirrors, roles)
             services = await parts.services(roles, announce, progress)
             if store is not None:
                 services["tables"] = TablesServer(config.data, store).run
@@ -161,6 +169,14 @@ class Parts:
         self._streams = {name: feed.stream for name, feed in self._feeds.items()}
         self._store = store
         self._projectors: dict[str, Projector] = {}
+        self._mirrors: dict[str, Mirror] = {}
+
+    def mirror(self, tables: Mapping[str, MirrorTable], roles: Sequence[Role]) -> None:
+        """Keep tables in other databases, by name of the channel."""
+        for name, table in tables.items():
+            feed = self._feeds[name]
+            follow = feed.follow if "gateway" in roles else None
+            self._mirrors[name] = Mirror(table, feed.stream, follow)
 
     async def services(
         self, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
@@ -174,6 +190,8 @@ class Parts:
                 follow = feed.follow if "gateway" in roles else feed.stream.follow_sealed
                 self._projectors[name] = projector = Projector(self._store, feed.stream, follow)
                 services[f"projector {name}"] = _until_stopped(projector.run)
+        for name, mirror in self._mirrors.items():
+            services[f"mirror {name}"] = _until_stopped(mirror.run)
         worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
         await worker.prepare()
         if "alerts" in roles:
@@ -186,7 +204,7 @@ class Parts:
         self, store: Store, announce: Callable[[str], None], progress: Progress
     ) -> Service:
         snapshots = DuckSnapshots(store, self._projectors.values())
-        gateway = Gateway(self._config, self._endpoints, self._feeds, snapshots, self._problems)
+        gateway = Gateway(self._config, self._endpoints, self._feeds, snapshots, self._condition)
 
         async def serve_once_projected(stop: asyncio.Event) -> None:
             for name, stream in self._streams.items():
@@ -196,14 +214,14 @@ class Parts:
 
         return serve_once_projected
 
-    def _problems(self) -> list[str]:
+    def _condition(self) -> Condition:
         problems = [] if self._log.is_connected else ["the broker does not answer"]
         if self._broker is not None and self._broker.is_full:
             problems.append("the disk is full: writes are refused until there is room")
         failing = (name for name, projector in self._projectors.items() if projector.is_failing)
-        return problems + [
-            f"the projection of {name} fails: see the log of the hub" for name in failing
-        ]
+        problems += [f"the projection of {name} fails: see the log of the hub" for name in failing]
+        notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
+        return Condition(problems, notes)
 
 
 async def _catch_up(projector: Projector, stream: EventStream, on_progress: OnProgress) -> None:

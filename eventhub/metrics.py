@@ -22,6 +22,11 @@ DAMAGED = Counter(
 PROJECTED = Gauge(
     "eventhub_projected_sequence", "Last sequence that the current table holds.", ["channel"]
 )
+MIRROR_LAG = Gauge(
+    "eventhub_mirror_lag_events",
+    "Events that the mirror of a table in another database does not have yet.",
+    ["channel"],
+)
 SNAPSHOTS = Counter(
     "eventhub_snapshots_opened_total", "Times current rows were read from DuckDB.", ["channel"]
 )

@@ -41,8 +41,8 @@ class Difference:
 
 
 OnDifference = Callable[[Difference], None]
-_DOUBLE = "is there more than once"
-_FORGED = "is in the table, not in the log"
+DOUBLE = "is there more than once"
+FORGED = "is in the table, not in the log"
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ class _Proof:
 
     def _surplus(self, table: str, row: Row, last: int) -> None:
         is_double = row.sequence is not None and row.sequence == last
-        what = _DOUBLE if is_double else _FORGED
+        what = DOUBLE if is_double else FORGED
         row_id = row.values.get("id")
         self._add(Difference(table=table, id=row_id, sequence=row.sequence, what=what))
 
@@ -178,7 +178,7 @@ class _Proof:
         if event.event.row is None:
             self._current.pop(event.event.id, None)
         else:
-            self._current[event.event.id] = (event.sequence, _digest(_as_current(event)))
+            self._current[event.event.id] = (event.sequence, digest(_as_current(event)))
 
     async def compare_current(self, rows: AsyncIterator[Row]) -> None:
         """Compare the current rows with what the log was folded to."""
@@ -187,12 +187,12 @@ class _Proof:
             row_id: Any = row.values.get("id")
             expected = self._current.get(row_id)
             if expected is None:
-                what = _DOUBLE if row_id in self._current else _FORGED
+                what = DOUBLE if row_id in self._current else FORGED
                 self._add(Difference(table=table, id=row_id, sequence=row.sequence, what=what))
                 continue
             self._current[row_id] = None
-            sequence, digest = expected
-            if row.sequence != sequence or _digest(row.values) != digest:
+            sequence, wanted = expected
+            if row.sequence != sequence or digest(row.values) != wanted:
                 await self._compare_with_event(table, sequence, row)
         for row_id, unseen in self._current.items():
             if unseen is not None:
@@ -210,12 +210,12 @@ class _Proof:
     ) -> None:
         """Name each column whose value is another one."""
         found = row.values
-        if row.sequence == sequence and _digest(expected) == _digest(found):
+        if row.sequence == sequence and digest(expected) == digest(found):
             return
         sides = [("_seq", sequence, row.sequence)]
         sides += [(name, value, found.get(name)) for name, value in expected.items()]
         for column, log, held in sides:
-            if _encoded(log) != _encoded(held):
+            if encoded(log) != encoded(held):
                 self._add(
                     Difference(
                         table=table,
@@ -248,10 +248,11 @@ def _as_history(stored: StoredEvent, columns: Columns) -> dict[str, Any]:
     }
 
 
-def _encoded(value: Any) -> bytes:
+def encoded(value: Any) -> bytes:
     """Tell 1, 1.0 and True apart, as JSON does."""
     return msgspec.json.encode(value, order="sorted")
 
 
-def _digest(values: dict[str, Any]) -> bytes:
-    return blake2b(_encoded(values), digest_size=16).digest()
+def digest(values: dict[str, Any]) -> bytes:
+    """Return what is equal only for equal values."""
+    return blake2b(encoded(values), digest_size=16).digest()

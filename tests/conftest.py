@@ -11,6 +11,8 @@ from eventhub.broker import EmbeddedBroker
 from eventhub.jetstream import JetStreamLog
 from eventhub.logs import limited
 
+pytest_plugins = ["tests.databases"]
+
 # No test is of time: the first one to draw a text in a fresh checkout builds Hypothesis's table of
 # Unicode, a second or more, and a machine that is shared may pause anywhere.
 settings.register_profile("eventhub", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,6 +1,7 @@
 """Data: prove and rebuild the tables of a hub."""
 
 import sys
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from eventhub.cli.loading import DATA, FILE, load_config
 from eventhub.cli.progress import progress_bar
 from eventhub.cli.running import run
 from eventhub.config import Config
+from eventhub.errors import Misconfigured
 
 if TYPE_CHECKING:
     from eventhub.cli.findings import Findings
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
 @click.command("rebuild")
 @FILE
 @DATA
-def rebuild_tables(file: Path, data: Path | None) -> None:
+@click.option("--mirror", is_flag=True, help="Those in the databases of `url:` instead.")
+def rebuild_tables(file: Path, data: Path | None, mirror: bool) -> None:
     """Rebuild the tables of FILE from the log; stop the hub first."""
-    run(_rebuild(load_config(file, data=data)))
+    config = load_config(file, data=data)
+    run(_rebuild_mirrors(config) if mirror else _rebuild(config))
 
 
 async def _rebuild(config: Config) -> None:
@@ -32,6 +36,23 @@ async def _rebuild(config: Config) -> None:
             with progress_bar(f"rebuild {name}") as on_progress:
                 progress = await rebuild(store, stream, on_progress)
             click.echo(f"{name}: rebuilt from {progress.head} events")
+
+
+async def _rebuild_mirrors(config: Config) -> None:
+    from eventhub import opening
+    from eventhub.channel import endpoints_of
+    from eventhub.mirrors import mirror_tables
+    from projections.mirror import Mirror
+
+    tables = mirror_tables(endpoints_of(config))
+    if not tables:
+        raise Misconfigured("no `url:` of the file names another database: there is no mirror")
+    async with opening.open_streams(config) as streams:
+        for name, table in tables.items():
+            mirror = Mirror(table, streams[name])
+            with progress_bar(f"rebuild mirror {name}") as on_progress, closing(mirror):
+                head = await mirror.rebuild(on_progress)
+            click.echo(f"{name} mirror: rebuilt from {head} events")
 
 
 @click.command("verify")
@@ -52,15 +73,27 @@ def verify_tables(file: Path, data: Path | None, as_json: bool) -> None:
 
 async def _verify(config: Config, findings: "Findings") -> bool:
     from eventhub import opening
+    from eventhub.channel import endpoints_of
+    from eventhub.mirrors import mirror_tables
+    from projections.mirror_verify import verify_mirror
     from projections.verify import verify
 
     is_equal = True
-    async with opening.open_proof(config) as (streams, open_listing):
+    mirrors = mirror_tables(endpoints_of(config))
+    async with AsyncExitStack() as stack:
+        streams, open_listing = await stack.enter_async_context(opening.open_proof(config))
+        for table in mirrors.values():
+            stack.callback(table.close)
         for name, stream in streams.items():
             async with open_listing(name) as listing:
                 with progress_bar(f"verify {name}") as on_progress:
                     report = await verify(listing, stream, findings.add, on_progress)
             findings.conclude(report, (await stream.bounds()).last)
             is_equal = is_equal and report.is_equal
+            if name in mirrors:
+                with progress_bar(f"verify mirror {name}") as on_progress:
+                    report = await verify_mirror(mirrors[name], stream, findings.add, on_progress)
+                findings.conclude(report, (await stream.bounds()).last)
+                is_equal = is_equal and report.is_equal
     findings.end(is_equal=is_equal)
     return is_equal

@@ -2,7 +2,8 @@
 
 import hmac
 import ipaddress
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from aiohttp import HttpVersion11, web
 
@@ -12,6 +13,19 @@ from eventhub.identity.hosts import is_loopback_name
 
 MIN_TOKEN: Final = 16
 _FORWARDED: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP")
+
+
+class Condition(NamedTuple):
+    """How the hub is, a line for each thing."""
+
+    problems: list[str]
+    """Why it accepts no traffic; empty if it does."""
+    notes: list[str]
+    """What is worth knowing besides."""
+
+
+Health = Callable[[], Condition]
+"""Returns how the hub is now."""
 
 
 class Admin:

@@ -10,7 +10,7 @@ from eventhub import metrics
 from eventhub.config import Config, FileEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal, rows
-from eventhub.gateway.admin import Admin
+from eventhub.gateway.admin import Admin, Health
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
@@ -29,8 +29,6 @@ STALLS = 2
 """Times `server.stalled_after` until the kernel closes a connection that takes nothing. A WebSocket
 gets a close code after one."""
 _OPERATORS_ONLY = "send the request from the hub's own machine, or with the token of server.admin"
-Health = Callable[[], list[str]]
-"""Returns what is wrong with the hub, a line each; empty if it accepts traffic."""
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -74,10 +72,14 @@ async def _alive(request: web.Request) -> web.Response:
 
 def _readiness(health: Health, admin: Admin) -> _Handler:
     async def readyz(request: web.Request) -> web.Response:
-        wrong = health()
-        lines = wrong if admin.is_operator(request) else ["not ready"] if wrong else []
-        text = "".join(f"{line}\n" for line in lines) or "ready\n"
-        return web.Response(text=text, status=503 if wrong else 200)
+        problems, notes = health()
+        lines = problems or ["ready"]
+        if admin.is_operator(request):
+            lines = [*lines, *notes]
+        elif problems:
+            lines = ["not ready"]
+        text = "".join(f"{line}\n" for line in lines)
+        return web.Response(text=text, status=503 if problems else 200)
 
     return readyz
 

@@ -14,7 +14,8 @@ from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
-from eventhub.gateway.app import Health, add_routes
+from eventhub.gateway.admin import Condition, Health
+from eventhub.gateway.app import add_routes
 from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import check_default
@@ -51,7 +52,7 @@ class Gateway:
             endpoints: the endpoints that it serves.
             feeds: by name of the channel; the caller runs them.
             snapshots: source of current rows.
-            health: reports what is wrong elsewhere, for `/readyz`.
+            health: reports how the rest of the hub is, for `/readyz`.
 
         Raises:
             Misconfigured: a hook, rule, origin or default argument of an endpoint is invalid.
@@ -125,7 +126,7 @@ class Gateway:
     async def _listen(self, routes: Sequence[Route], tasks: Background) -> web.AppRunner:
         server = self._config.server
         add_guard(self._app, server, self._authenticator.proxies)
-        add_routes(self._app, self._config, routes, self._live, self._what_is_wrong)
+        add_routes(self._app, self._config, routes, self._live, self._condition)
         runner = Runner(self._app, shutdown_timeout=deadlines.REQUESTS_SECONDS)
         await runner.setup()
         self._arrivals = Arrivals(
@@ -151,7 +152,9 @@ class Gateway:
         await runner.cleanup()
         limited.flush()
 
-    def _what_is_wrong(self) -> list[str]:
+    def _condition(self) -> Condition:
         if self._is_stopping:
-            return ["stopping"]
-        return self._health() + (self._arrivals.wrong if self._arrivals is not None else [])
+            return Condition(["stopping"], [])
+        problems, notes = self._health()
+        arrivals = [] if self._arrivals is None else self._arrivals.wrong
+        return Condition(problems + arrivals, notes)

@@ -3,6 +3,7 @@
 The examples are kept word for word; where the guide lost a line's indentation, it is put back.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from urllib.request import Request, urlopen
 import jwt
 import pytest
 
+from tests.databases import Sqlite
 from tests.e2e.client import connect, get, request
 from tests.e2e.hub import Hub, HubFactory
 from tests.integration.alerts.sink import Sink
@@ -85,7 +87,11 @@ async def test_the_first_configuration_stores_and_broadcasts(hub_factory: HubFac
     assert frame["body"] == "Hello"
     [row] = await get(f"{hub.url}/simple")
     assert list(row) == ["body", "id", "user", "timestamp"]
-    assert "mirror" in hub.stderr()
+    messages = Sqlite(hub.folder / "messages.db")
+    async with asyncio.timeout(10):
+        while not messages.fetch("select * from simple"):
+            await asyncio.sleep(0.01)
+    assert messages.fetch("select * from simple") == [tuple(row.values())]
 
 
 @pytest.mark.parametrize(

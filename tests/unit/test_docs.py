@@ -17,6 +17,7 @@ from eventhub.cli import main
 from eventhub.config import settings
 from eventhub.errors import CLOSE_MEANINGS, CODES
 from eventhub.filters.conditions import Operator
+from projections.mirror_engine import REASONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -166,6 +167,11 @@ def test_the_error_table_is_that_of_the_code() -> None:
     ]
 
 
+def test_the_table_of_a_mirrors_codes_is_that_of_the_code() -> None:
+    told = {row[0]: row[1] for row in table(page("mirror.md"), "When it does not work")}
+    assert told == {f"`{code}`": meaning for code, meaning in REASONS.items()}
+
+
 def test_the_table_of_close_codes_is_that_of_the_code() -> None:
     assert table(page("protocol.md"), "Close codes") == [
         [str(int(close)), close.name, "yes" if close.reconnect else "no", meaning]
@@ -237,7 +243,7 @@ SOURCES = [
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".md", ".yaml", ".js", ".html"}
 ]
-EXAMPLES = {"mymodule.py", "house_rules.py", "bring_over.py"}
+EXAMPLES = {"mymodule.py", "house_rules.py"}
 """Files that the docs have their reader write."""
 
 _CITED = re.compile(r"(?P<nats>NATS )?\bADR[- ]?(?P<number>\d+)")

@@ -19,11 +19,13 @@ from eventhub.config.tree import Findings, Node, joined
 from eventhub.errors import Misconfigured
 from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
 from eventhub.filters.arguments import Unknown
-from eventhub.masking import without_credentials
 from eventhub.methods import METHODS
 
 TimestampWord = Literal["client", "hub", "z"]
+ImportWord = Literal["stop", "skip"]
 
+_SQLITE = re.compile(r"sqlite(\+\w+)?:///(?=[^/:?])")
+"""What begins the URL of an SQLite file whose path is relative: to the folder of the YAML file."""
 _AUTH_KEYS = ("membership", "condition")
 _GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
 
@@ -38,6 +40,8 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     columns: tuple[Column, ...] = ()
     mirror: str | None = None
     """SQLAlchemy URL that the file names under `url:`; DuckDB is kept all the same."""
+    import_: ImportWord = msgspec.field(name="import", default="stop")
+    """What happens at the first start to rows of the mirror's table that do not fit."""
     open: str | None = None
     message_default: Mapping[str, Mapping[str, Any]] = {}
     """Method to key to value; text is an expression, any other value is used literally."""
@@ -61,7 +65,7 @@ def read(entry: Entry) -> MessageEndpoint:
     before = len(entry.findings.problems)
     url_path = entry.url_path(may_be_folder=False)
     path = entry.kwargs_path
-    given = entry.members((*_READERS, "url", "alert"))
+    given = entry.members((*_READERS, "url", "import", "alert"))
     _check_not_blank(entry)
     values = {
         key: reader(given[key], joined(path, key), entry.findings)
@@ -79,6 +83,9 @@ def read(entry: Entry) -> MessageEndpoint:
         values["alert"] = alert.read(given["alert"], where, entry.findings, services)
     if "url" in given:
         values["mirror"] = _database(given["url"], joined(path, "url"), entry.section)
+    if "import" in given:
+        where = joined(path, "import")
+        values["import_"] = read_value(ImportWord, given["import"], where, entry.findings)
     kwargs = entry.kwargs.plain or {}
     endpoint = MessageEndpoint(name=entry.name, pattern=url_path, kwargs=kwargs, **values)
     _check_open_later(entry, endpoint, given, has_problems=len(entry.findings.problems) > before)
@@ -142,13 +149,7 @@ def _database(node: Node, path: str, section: UrlSection) -> str | None:
         section.findings.problem(node, path, f"{node.plain!r} is not the URL of a database")
         return None
     if not url.startswith("duckdb:"):
-        section.findings.warn(
-            node,
-            path,
-            "the table is kept in the DuckDB projection; the mirror to"
-            f" {without_credentials(url)} is not made yet",
-        )
-        return url
+        return _SQLITE.sub(lambda match: f"{match[0]}{node.folder.absolute()}/", url)
     file = url.removeprefix("duckdb:///")
     if file in (url, "", ":memory:"):
         section.findings.problem(node, path, "the projection is a file: write duckdb:///FILE")

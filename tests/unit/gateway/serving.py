@@ -13,6 +13,7 @@ from aiohttp import web
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
+from eventhub.gateway.admin import Condition
 from eventhub.gateway.gateway import Gateway
 from eventhub.gateway.server import Runner
 from eventhub.memory import MemoryStream
@@ -147,7 +148,7 @@ async def running(
         [Endpoint(entry, stream.channel)],
         {"chat": feed},
         MemorySnapshots(stream),
-        list,
+        lambda: Condition([], []),
     )
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
         following = group.create_task(feed.run())

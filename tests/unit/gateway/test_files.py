@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from eventhub.config import Config, FileEndpoint, Projection
+from eventhub.gateway.admin import Condition
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.live import Live
 from eventhub.gateway.private import has_private_name
@@ -106,7 +107,7 @@ async def site(root: Path) -> AsyncIterator[Site]:
         ),
     )
     app = web.Application()
-    add_routes(app, config, [], Live(), lambda: ["the broker does not answer"])
+    add_routes(app, config, [], Live(), lambda: Condition(["the broker does not answer"], []))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -11,6 +11,7 @@ from eventhub import deadlines
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
+from eventhub.gateway.admin import Condition
 from eventhub.gateway.gateway import Gateway
 from eventhub.memory import MemoryStream
 from tests.builders import channel
@@ -41,7 +42,7 @@ async def test_one_who_takes_nothing_delays_nobody(
         [Endpoint(endpoint, stream.channel)],
         {"chat": feed},
         MemorySnapshots(stream),
-        list,
+        lambda: Condition([], []),
     )
     async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
         following = group.create_task(feed.run())

@@ -30,9 +30,7 @@ def test_first_example_of_the_guide(folder: Folder) -> None:
     )
     assert served.columns == (Column("body"),)
     assert served.mirror == f"sqlite:///{folder.path}/messages.db"
-    (warning,) = config.warnings
-    assert warning.startswith(f"{folder.path}/hub.yaml:6: url.messagehandler/simple.kwargs.url: ")
-    assert "mirror" in warning
+    assert config.warnings == ()
     assert (config.path, config.data) == (folder.path / "hub.yaml", folder.path / "data")
     assert served.kwargs["table"] == "simple"
 
@@ -238,3 +236,27 @@ def test_every_key_of_a_message_handler_is_read(folder: Folder) -> None:
 @pytest.mark.parametrize(("value", "auth"), [("true", True), ("false", False), ("$A", True)])
 def test_auth_may_be_a_truth_value_or_a_variable(folder: Folder, value: str, auth: bool) -> None:
     assert messages(folder.load(endpoint(f"auth: {value}"), {"A": "true"}))[0].auth is auth
+
+
+@pytest.mark.parametrize(
+    ("url", "mirror"),
+    [
+        ("sqlite:///messages.db", "sqlite:///{folder}/messages.db"),
+        ("sqlite+pysqlite:///sub/m.db?timeout=3", "sqlite+pysqlite:///{folder}/sub/m.db?timeout=3"),
+        ("sqlite:////var/m.db", "sqlite:////var/m.db"),
+        ("postgresql://hub@db/chat", "postgresql://hub@db/chat"),
+    ],
+)
+def test_the_path_of_an_sqlite_file_is_relative_to_the_file(
+    folder: Folder, url: str, mirror: str
+) -> None:
+    (served,) = messages(folder.load(endpoint(f"url: {url}\nimport: skip")))
+    assert served.mirror == mirror.format(folder=folder.path)
+    assert served.import_ == "skip"
+
+
+def test_an_import_is_stop_or_skip(folder: Folder) -> None:
+    (served,) = messages(folder.load(endpoint("url: sqlite:///m.db")))
+    assert served.import_ == "stop"
+    (problem,) = folder.problems(endpoint("url: sqlite:///m.db\nimport: some"))
+    assert problem.startswith("hub.yaml:7: url.chat.kwargs.import: ")

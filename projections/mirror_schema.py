@@ -1,0 +1,114 @@
+"""Mirror schema: the table of a channel in another database, made and kept as its columns say."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from eventhub.channel import Channel
+from eventhub.columns import Column
+from projections.mirror_columns import MYSQL, misfit, type_of
+from projections.mirror_engine import MirrorFailed
+
+COPY: Final = "_before_import"
+"""Ends the name of a copy of a table whose rows did not all become events."""
+
+
+class Schema:
+    """The definition of one channel's table. Each method works in a transaction that is open."""
+
+    def __init__(self, channel: Channel, dialect: sa.Dialect, name: str) -> None:
+        """Get ready.
+
+        Args:
+            channel: whose table.
+            dialect: of the database.
+            name: of the table, for people.
+        """
+        self._table = channel.name
+        self._columns = {column.name: column for column in channel.columns}
+        self._dialect = dialect
+        self._name = name
+        described = {c.name: [c.sql_type, c.default] for c in channel.columns}
+        self.described = msgspec.json.encode(described).decode()
+        """What decides the stored values."""
+
+    def make(self, connection: sa.Connection, described: str) -> None:
+        """Make the table, or bring an empty one, or one of another program, to the columns.
+
+        Raises:
+            MirrorFailed: as `match`.
+        """
+        if sa.inspect(connection).has_table(self._table):
+            self.match(connection, described)
+            self._index_id(connection)
+            return
+        columns = [
+            sa.Column(column.name, self._type(column), primary_key=column.name == "id")
+            for column in self._columns.values()
+        ]
+        sa.Table(self._table, sa.MetaData(), *columns).create(connection)
+
+    def match(self, connection: sa.Connection, described: str) -> bool:
+        """Add and drop columns, and tell whether the rows have to be written again.
+
+        Args:
+            connection: in whose transaction.
+            described: what `described` was when this mirror last made or matched the table.
+
+        Raises:
+            MirrorFailed: `columns`: the table has others, which are not ours to drop.
+        """
+        found = {c["name"]: c["type"] for c in sa.inspect(connection).get_columns(self._table)}
+        before: dict[str, Any] = msgspec.json.decode(described)
+        now: dict[str, Any] = msgspec.json.decode(self.described)
+        stale = {name for name in found if name in before and before[name] != now.get(name)}
+        self._check({name: type_ for name, type_ in found.items() if name not in stale})
+        for name in stale:
+            self._alter(connection, f"DROP COLUMN {self._quoted(name)}")
+        missing = [c for name, c in self._columns.items() if name not in found or name in stale]
+        for column in missing:
+            type_ = self._type(column).compile(self._dialect)
+            self._alter(connection, f"ADD COLUMN {self._quoted(column.name)} {type_}")
+        return any(column.name in stale or column.default is not None for column in missing)
+
+    def copy(self, connection: sa.Connection) -> None:
+        """Copy the table, with everything that it holds."""
+        copy, table = self._quoted(self._table + COPY), self._quoted(self._table)
+        connection.exec_driver_sql(f"CREATE TABLE {copy} AS SELECT * FROM {table}")  # noqa: S608 - quoted
+
+    def check(self, connection: sa.Connection) -> None:
+        """Check that a table of another program can become the mirror; errors as `match`."""
+        columns = sa.inspect(connection).get_columns(self._table)
+        self._check({column["name"]: column["type"] for column in columns})
+
+    def _check(self, found: Mapping[str, sa.types.TypeEngine[Any]]) -> None:
+        faults = [f"{name} is not among `columns:`" for name in found if name not in self._columns]
+        for name, column in self._columns.items():
+            if name in found and misfit(column, found[name], self._dialect.name):
+                needed = self._type(column).compile(self._dialect)
+                faults.append(f"{name} is {found[name]!r}, and must be {needed}")
+        if "id" not in found:
+            faults.append("id is missing")
+        if faults:
+            raise MirrorFailed("columns", f"{self._name}: {'; '.join(faults)}")
+
+    def _type(self, column: Column) -> sa.types.TypeEngine[Any]:
+        return type_of(column, self._dialect.name)
+
+    def _index_id(self, connection: sa.Connection) -> None:
+        """Make an index, unless there is one: rows are found by their id."""
+        inspector = sa.inspect(connection)
+        keys: list[list[Any]] = [inspector.get_pk_constraint(self._table)["constrained_columns"]]
+        keys += [index["column_names"] for index in inspector.get_indexes(self._table)]
+        keys += [one["column_names"] for one in inspector.get_unique_constraints(self._table)]
+        if self._dialect.name not in MYSQL and not any(key[:1] == ["id"] for key in keys):
+            index, table = self._quoted(f"ix_{self._table}_id"), self._quoted(self._table)
+            connection.exec_driver_sql(f"CREATE INDEX {index} ON {table} (id)")
+
+    def _alter(self, connection: sa.Connection, change: str) -> None:
+        connection.exec_driver_sql(f"ALTER TABLE {self._quoted(self._table)} {change}")
+
+    def _quoted(self, name: str) -> str:
+        return self._dialect.identifier_preparer.quote_identifier(name)
