@@ -52,7 +52,7 @@ def sorted_rows(rows: list[dict[str, Any]], query: Query) -> list[dict[str, Any]
     return rows
 
 
-def test_the_corpus_is_whole() -> None:
+def test_the_corpus_is_complete() -> None:
     assert (len(ANSWERED) + len(REFUSED), len(ROWS)) == (264, 60)
 
 
@@ -83,7 +83,7 @@ def test_sql_finds_the_rows_of_the_corpus(
 
 
 @pytest.mark.parametrize("vector", REFUSED, ids=name_of)
-def test_what_cannot_be_understood_names_its_column(vector: dict[str, Any]) -> None:
+def test_a_filter_that_is_not_understood_is_refused_with_its_column(vector: dict[str, Any]) -> None:
     with pytest.raises(Rejected) as caught:
         query_of(vector)
     assert (caught.value.code, caught.value.column) == ("bad_filter", vector["expect"]["error"])

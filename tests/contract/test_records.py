@@ -40,7 +40,7 @@ async def test_lists_more_records_than_one_page(records: Records) -> None:
     assert [key for key, _ in await records.items("dead")] == [f"dead.{n}" for n in range(300)]
 
 
-async def test_stores_have_records_of_their_own(any_log: Log) -> None:
+async def test_each_store_has_its_own_records(any_log: Log) -> None:
     one, other = await any_log.records("one"), await any_log.records("other")
     await one.put("a", b"1")
     assert await other.get("a") is None
@@ -55,7 +55,7 @@ async def test_an_old_record_vanishes(any_log: Log) -> None:
     assert await records.get("a.b") is None
 
 
-async def test_a_store_that_is_opened_again_keeps_its_records(any_log: Log) -> None:
+async def test_a_reopened_store_has_its_records(any_log: Log) -> None:
     await (await any_log.records("alerts")).put("a", b"1")
     again = await any_log.records("alerts", max_age_seconds=3600)
     assert await again.get("a") == b"1"

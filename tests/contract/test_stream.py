@@ -95,9 +95,7 @@ async def _outcome(append: object) -> Appended | None:
 
 
 @pytest.mark.parametrize("expect", [0, 1])
-async def test_a_repeated_write_answers_with_the_first_outcome(
-    stream: EventStream, expect: int
-) -> None:
+async def test_a_repeated_write_returns_the_first_outcome(stream: EventStream, expect: int) -> None:
     event = make_event(id="a")
     await stream.append(event, expect=0)
     assert await stream.append(event, expect=expect) == Appended(1, duplicate=True)
@@ -153,7 +151,7 @@ async def test_a_follower_gets_all_events_in_order_from_the_beginning(stream: Ev
     assert {item.event.write for item in stored} == {event.write for event in events}
 
 
-async def test_a_follower_begins_behind_a_sequence_and_goes_on_live(stream: EventStream) -> None:
+async def test_a_follower_starts_after_a_sequence_and_goes_on_live(stream: EventStream) -> None:
     await append_rows(stream, 20)
     async with stream.follow(15) as batches:
         assert [item.sequence for item in await take(batches, 5)] == [16, 17, 18, 19, 20]
@@ -202,7 +200,7 @@ async def test_a_stored_event_is_the_event_that_was_appended(stream: EventStream
     assert followed.size > 100
 
 
-async def test_sealed_events_are_the_events_not_decoded(stream: EventStream) -> None:
+async def test_sealed_events_are_the_same_events_undecoded(stream: EventStream) -> None:
     await append_rows(stream, 1500)
     async with stream.follow_sealed(3) as batches, stream.follow(3) as decoded:
         sealed = await take(batches, 1497)
@@ -217,7 +215,7 @@ async def test_sealed_events_are_the_events_not_decoded(stream: EventStream) -> 
         assert [item.sequence for item in await take(batches, 1)] == [1501]
 
 
-async def test_sealed_events_are_of_todays_columns(stream: EventStream) -> None:
+async def test_sealed_events_have_the_current_columns(stream: EventStream) -> None:
     event = make_event(id="a")
     await stream.append(event, expect=0)
     stream.channel = Channel("chat", Columns([*stream.channel.columns, Column("new", default="x")]))
@@ -239,7 +237,7 @@ async def test_any_id_is_a_row_of_its_own(stream: EventStream, row_id: str) -> N
     assert (last.sequence, last.event.id) == (3, row_id)
 
 
-async def test_reads_of_what_is_not_there_answer_none(stream: EventStream) -> None:
+async def test_reading_a_missing_event_returns_none(stream: EventStream) -> None:
     assert await stream.bounds() == Bounds(1, 0)
     assert await stream.last("a") is None
     assert [await stream.get(sequence) for sequence in (0, 1)] == [None, None]
@@ -257,7 +255,7 @@ async def test_finds_the_last_event_before_an_instant(stream: EventStream) -> No
     assert await stream.sequence_before(between + timedelta(days=1)) == 5
 
 
-async def test_channels_have_streams_of_their_own(any_log: Log) -> None:
+async def test_each_channel_has_its_own_stream(any_log: Log) -> None:
     chat, votes = await any_log.open(channel("chat")), await any_log.open(channel("vöt.es"))
     await chat.append(make_event(id="a"), expect=0)
     assert await votes.last("a") is None
@@ -265,7 +263,7 @@ async def test_channels_have_streams_of_their_own(any_log: Log) -> None:
     assert chat.epoch != votes.epoch
 
 
-async def test_a_stream_that_is_opened_again_is_the_same(any_log: Log) -> None:
+async def test_a_reopened_stream_is_the_same_stream(any_log: Log) -> None:
     first = await any_log.open(channel())
     await first.append(make_event(id="a"), expect=0)
     second = await any_log.open(channel())
@@ -281,7 +279,7 @@ def _note(
     noted.append((number, outcome))
 
 
-async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
+async def test_submitted_events_are_appended_in_order_and_reported_once(
     stream: EventStream,
 ) -> None:
     """However many are under way, and with refusals between them."""
@@ -303,7 +301,7 @@ async def test_what_is_submitted_is_appended_in_that_order_and_told_once(
 
 
 @pytest.mark.parametrize("count", [1, 3, 100])
-async def test_whoever_is_told_that_it_is_stored_finds_it_known(
+async def test_an_event_that_is_reported_as_stored_can_be_read(
     stream: EventStream, count: int
 ) -> None:
     """So that a reader who comes then waits for it, although the feed is behind."""
@@ -329,7 +327,7 @@ async def test_a_submitted_event_that_is_too_large_is_refused_at_once(stream: Ev
 
 
 @pytest.mark.parametrize(("max_bytes", "expected"), [(1, 1), (1000, 3), (1 << 20, 48)])
-async def test_reading_gives_what_fits_and_at_least_one(
+async def test_a_read_returns_what_fits_and_at_least_one_event(
     stream: EventStream, max_bytes: int, expected: int
 ) -> None:
     await append_rows(stream, 50)
@@ -340,7 +338,7 @@ async def test_reading_gives_what_fits_and_at_least_one(
     assert [event.event.id for event in events] == [f"r{n}" for n in range(2, 2 + len(events))]
 
 
-async def test_reading_at_the_end_gives_nothing_at_once(stream: EventStream) -> None:
+async def test_a_read_at_the_end_returns_nothing_without_waiting(stream: EventStream) -> None:
     assert await stream.read(0, 1000) == []
     await append_rows(stream, 3)
     assert await stream.read(3, 1000) == []
@@ -348,7 +346,7 @@ async def test_reading_at_the_end_gives_nothing_at_once(stream: EventStream) -> 
 
 
 @pytest.mark.parametrize("senders", [1, 7, 600])
-async def test_what_a_sender_submits_is_stored_in_that_order(
+async def test_the_events_of_one_sender_are_stored_in_its_order(
     stream: EventStream, senders: int
 ) -> None:
     """However many batches are under way, and although some are refused and sent again singly."""

@@ -22,7 +22,7 @@ async def assert_silent(deliveries: AsyncIterator[Delivery]) -> None:
             await anext(deliveries)
 
 
-async def test_begins_with_the_first_event_after_it_was_enlisted(stream: EventStream) -> None:
+async def test_work_starts_with_the_first_event_after_it_was_enlisted(stream: EventStream) -> None:
     await stream.append(make_event(id="before"), expect=0)
     await stream.enlist(WORKER)
     await stream.append(make_event(id="after"), expect=0)
@@ -59,7 +59,7 @@ async def test_a_retry_comes_after_its_delay(stream: EventStream) -> None:
         await assert_silent(deliveries)
 
 
-async def test_a_retry_holds_up_no_other_event(stream: EventStream) -> None:
+async def test_a_retry_does_not_hold_up_other_events(stream: EventStream) -> None:
     await stream.enlist(WORKER)
     for row_id in ("a", "b"):
         await stream.append(make_event(id=row_id), expect=0)
@@ -68,7 +68,7 @@ async def test_a_retry_holds_up_no_other_event(stream: EventStream) -> None:
         assert (await next_of(deliveries)).stored.event.id == "b"
 
 
-async def test_what_is_being_worked_on_is_not_delivered_to_another(stream: EventStream) -> None:
+async def test_an_event_in_work_is_not_delivered_to_another_worker(stream: EventStream) -> None:
     await stream.enlist(WORKER)
     async with stream.work(WORKER) as one, stream.work(WORKER) as other:
         await stream.append(make_event(id="a"), expect=0)
@@ -90,7 +90,7 @@ async def test_two_workers_share_the_events(stream: EventStream) -> None:
     assert sorted(received) == ["r0", "r1", "r2", "r3"]
 
 
-async def test_workers_of_other_names_each_get_every_event(stream: EventStream) -> None:
+async def test_workers_with_different_names_each_get_every_event(stream: EventStream) -> None:
     for worker in ("mail", "audit"):
         await stream.enlist(worker)
     await stream.append(make_event(id="a"), expect=0)
@@ -99,7 +99,7 @@ async def test_workers_of_other_names_each_get_every_event(stream: EventStream) 
             assert (await next_of(deliveries)).stored.event.id == "a"
 
 
-async def test_what_waits_when_a_worker_leaves_goes_to_the_next(stream: EventStream) -> None:
+async def test_events_that_wait_when_a_worker_leaves_go_to_the_next(stream: EventStream) -> None:
     await stream.enlist(WORKER)
     async with stream.work(WORKER) as deliveries:
         await assert_silent(deliveries)  # it has asked for an event

@@ -176,7 +176,7 @@ FOLDING = [chr(code) for code in range(0x20000) if chr(code).casefold() != chr(c
 FOLDED = sorted({character.casefold() for character in FOLDING})
 
 
-def test_no_character_beyond_planes_0_and_1_has_case() -> None:
+def test_characters_beyond_planes_0_and_1_have_no_case() -> None:
     beyond = map(chr, range(0x20000, sys.maxunicode + 1))
     assert all(character.casefold() == character for character in beyond)
 

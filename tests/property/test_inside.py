@@ -159,7 +159,7 @@ def matches(key: str, value: str, document: Any) -> bool:
         ("data.x.y", "1", {"x": {"y": 1}}, {"x": 7}),
     ],
 )
-def test_what_is_in_a_document_is_compared_by_its_own_type(
+def test_a_value_in_a_document_is_compared_by_its_own_type(
     key: str, value: str, here: Any, elsewhere: Any
 ) -> None:
     assert matches(key, value, here)

@@ -154,7 +154,7 @@ def check(form: Form | None, frames: list[Frame], expected: list[dict[str, Any]]
     args=st.sampled_from(QUERIES),
     form=st.sampled_from(FORMS),
 )
-def test_what_was_acknowledged_before_is_told_as_rows(
+def test_writes_acknowledged_before_a_client_came_are_sent_as_rows(
     before: list[Frame], between: list[list[Frame]], args: dict[str, list[str]], form: Form | None
 ) -> None:
     async def scenario(folder: str) -> None:
@@ -169,7 +169,7 @@ def test_what_was_acknowledged_before_is_told_as_rows(
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
-async def test_many_who_come_between_writes_share_and_are_told_rows(
+async def test_clients_that_come_between_writes_share_a_snapshot_and_get_rows(
     form: Form | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New rows are added to a snapshot that is there; it is not made anew."""

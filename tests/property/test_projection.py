@@ -65,7 +65,7 @@ def test_the_json_of_a_row_is_the_row_exactly(rows: list[Row]) -> None:
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(CHANGES, st.sampled_from([1, 1 << 20, 1 << 30]), st.integers(1, 5), st.data())
-def test_any_batches_folds_and_pages_come_to_the_same_table(
+def test_any_batches_folds_and_pages_give_the_same_table(
     monkeypatch: pytest.MonkeyPatch,
     changes: list[Change],
     shares: int,
@@ -100,7 +100,7 @@ PAIRS = [(old, new) for old in Kind for new in Kind if old is not new]
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(PAIRS), min_size=4, max_size=8), st.data())
-def test_values_of_a_changed_type_are_in_the_table_what_they_are_to_who_follows(
+def test_values_of_a_changed_type_are_the_same_in_the_table_and_in_the_events(
     pairs: list[tuple[Kind, Kind]], data: st.DataObject
 ) -> None:
     """The projector and the followers read one old event: both have it as today's columns do."""

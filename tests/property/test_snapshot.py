@@ -49,7 +49,7 @@ async def sequences(snapshot: Snapshot, pauses: list[float]) -> list[int]:
     memory=st.sampled_from([0, 2000, 1 << 20]),
     slots=st.integers(1, 3),
 )
-def test_any_paces_of_any_readers_give_the_same_rows(
+def test_readers_get_the_same_rows_at_any_pace(
     monkeypatch: pytest.MonkeyPatch,
     readers: list[list[list[float]]],
     rows: int,

@@ -115,7 +115,7 @@ def test_every_message_is_handled_once_and_in_the_order_of_its_connection(
 
 
 @given(st.integers(1, 40), st.booleans())
-def test_who_has_not_worked_lately_is_served_within_two_turns(others: int, is_waste: bool) -> None:
+def test_a_connection_that_was_idle_is_served_within_two_turns(others: int, is_waste: bool) -> None:
     loop, clients, done = world(others + 1)
     *busy, last = clients
     for client in busy:
@@ -133,7 +133,7 @@ def test_who_has_not_worked_lately_is_served_within_two_turns(others: int, is_wa
 
 @settings(max_examples=10)
 @given(st.integers(1, 10))
-def test_nobody_starves_while_newcomers_come_for_ever(others: int) -> None:
+def test_no_connection_starves_while_new_ones_keep_coming(others: int) -> None:
     loop, clients, done = world(others + 200)
     busy, newcomers = clients[:others], clients[others:]
     for client in busy:
@@ -162,7 +162,7 @@ def test_work_for_nothing_is_a_small_share_of_the_time(count: int) -> None:
     assert len(done) * UNIT_SECONDS < free + 1.2 * SHARE_OF_ALL * loop.now
 
 
-def test_who_leaves_works_no_more() -> None:
+def test_a_connection_that_left_is_not_served() -> None:
     loop, (client, other), done = world(2)
     for each in (client, other):
         each.waiting.extend((number, True) for number in range(500))
@@ -175,7 +175,7 @@ def test_who_leaves_works_no_more() -> None:
     assert sum(1 for who, _ in done if who is other) == 500
 
 
-def test_what_is_wasted_while_a_connection_waits_is_not_forgiven() -> None:
+def test_work_wasted_while_a_connection_waits_is_charged() -> None:
     """An array is worked off by a task, whether its connection is held or not."""
     loop, (client,), done = world(1)
     for _ in range(1000):

@@ -104,7 +104,7 @@ def test_the_table_of_a_client_is_the_filtered_table_at_every_step(
 
 @settings(max_examples=200, deadline=None)
 @given(events, filters)
-def test_nobody_is_told_of_a_row_that_does_not_match(
+def test_a_client_learns_nothing_of_a_row_that_does_not_match(
     events: list[StoredEvent], asked: list[tuple[str, str, Any]]
 ) -> None:
     matched = tables(events, rule_of(asked))
@@ -120,7 +120,7 @@ def test_nobody_is_told_of_a_row_that_does_not_match(
 
 @settings(max_examples=200, deadline=None)
 @given(events, filters, picks)
-def test_picked_columns_are_all_that_is_told_and_all_that_is_needed(
+def test_picked_columns_are_all_that_is_sent_and_suffice(
     events: list[StoredEvent], asked: list[tuple[str, str, Any]], columns: list[str]
 ) -> None:
     query = query_of(asked, columns)
@@ -167,7 +167,7 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
 
 @settings(max_examples=200, deadline=None)
 @given(events, filters, filters)
-def test_history_tells_nothing_of_a_row_outside_of_a_restriction(
+def test_history_reveals_nothing_of_a_row_outside_a_restriction(
     events: list[StoredEvent],
     asked: list[tuple[str, str, Any]],
     within: list[tuple[str, str, Any]],

@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventhub.background import background
 from eventhub.event import StoredEvent
-from eventhub.feed import PAUSE_SECONDS, TURN_EVENTS, Feed
+from eventhub.feed import PAUSE_SECONDS, TURN_EVENTS, Feed, Ring
 from eventhub.memory import MemoryStream
 from tests.builders import channel, make_event
-from tests.subscribing import eventually
+from tests.subscribing import eventually, reading, turns
 
 
 async def append(stream: MemoryStream, count: int) -> None:
@@ -73,7 +74,7 @@ def test_every_reader_gets_every_event_after_its_position_once(
     asyncio.run(scenario())
 
 
-async def test_who_keeps_up_does_not_read_the_log_again() -> None:
+async def test_a_reader_that_keeps_up_does_not_read_the_log() -> None:
     stream = Counting(channel())
     feed = Feed(stream, 0)
     async with background() as tasks:
@@ -83,7 +84,7 @@ async def test_who_keeps_up_does_not_read_the_log_again() -> None:
     assert stream.reads == 0
 
 
-async def test_who_comes_from_further_back_reads_the_log_once_and_then_the_feed() -> None:
+async def test_a_reader_from_further_back_reads_the_log_once_and_then_the_ring() -> None:
     stream = Counting(channel())
     await append(stream, 50)
     feed = Feed(stream, 50)
@@ -97,7 +98,7 @@ async def test_who_comes_from_further_back_reads_the_log_once_and_then_the_feed(
     assert stream.reads == 1
 
 
-async def test_what_comes_while_a_turn_is_paid_for_is_handed_out_together() -> None:
+async def test_events_that_come_during_the_pause_after_a_slow_turn_are_one_turn() -> None:
     """A turn that took long is followed by a pause, so a busy channel makes fewer, larger ones."""
     stream, turns = MemoryStream(channel()), list[int]()
     feed = Feed(stream, 0)
@@ -132,7 +133,7 @@ async def test_a_turn_is_bounded() -> None:
     assert max(turns) <= TURN_EVENTS
 
 
-async def test_what_is_known_to_be_stored_is_handed_out_as_one_turn() -> None:
+async def test_events_known_to_be_stored_are_handed_out_as_one_turn() -> None:
     """Although the log delivers it one by one; what nobody knows of is not waited for."""
     stream, turns = OneByOne(channel()), list[list[int]]()
     stream.newest = 3
@@ -154,3 +155,75 @@ class OneByOne(MemoryStream):
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
         async with super().follow(after) as batches:
             yield ([event] async for batch in batches for event in batch)
+
+
+# --- Waiting for a sequence -----------------------------------------------------------------------
+
+
+async def test_reached_waits_until_an_event_is_handed_out_or_its_deadline() -> None:
+    async with reading() as hub, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(hub.feed.reached(n, 5)) for n in (2, 1)]
+        await hub.write(_method="POST", id="1")
+        await turns(2)
+        assert [task.done() for task in waiting] == [False, True]
+        await hub.write(_method="POST", id="2")
+        await hub.feed.reached(0, 0.01)
+        with pytest.raises(TimeoutError):
+            await hub.feed.reached(3, 0.01)
+
+
+async def test_a_waiter_that_gave_up_does_not_keep_others_from_waking() -> None:
+    async with reading() as hub:
+        with pytest.raises(TimeoutError):
+            await hub.feed.reached(1, 0.01)
+        await hub.write(_method="POST", id="1")
+        assert hub.feed.head == 1
+
+
+# --- Ring -----------------------------------------------------------------------------------------
+
+
+def stored(sequence: int, size: int = 10) -> StoredEvent:
+    return StoredEvent(sequence, make_event(), bytes(size))
+
+
+def sequences(events: list[StoredEvent] | None) -> list[int] | None:
+    return None if events is None else [event.sequence for event in events]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    floor=st.integers(0, 3),
+    gaps=st.lists(st.integers(1, 3), max_size=12),
+    sizes=st.lists(st.integers(1, 40), min_size=12, max_size=12),
+    max_bytes=st.integers(0, 120),
+    cut=st.integers(0, 12),
+)
+def test_the_ring_returns_the_events_after_a_position_or_none_if_it_forgot_some(
+    floor: int, gaps: list[int], sizes: list[int], max_bytes: int, cut: int
+) -> None:
+    numbers = [floor + sum(gaps[: n + 1]) for n in range(len(gaps))]
+    events = [stored(number, size) for number, size in zip(numbers, sizes, strict=False)]
+    ring = Ring(floor, max_bytes)
+    ring.extend(events[:cut])
+    ring.extend(events[cut:])
+    forgotten = 0
+    while sum(event.size for event in events[forgotten:]) > max_bytes:
+        forgotten += 1
+    oldest = numbers[forgotten - 1] if forgotten else floor
+    for position in range(floor + sum(gaps) + 2):
+        expected = [number for number in numbers if number > position]
+        if position < oldest:
+            assert ring.after(position, 100) is None
+        else:
+            assert sequences(ring.after(position, 100)) == expected
+            assert sequences(ring.after(position, 2)) == expected[:2]
+
+
+def test_an_event_larger_than_the_ring_is_forgotten_at_once() -> None:
+    ring = Ring(0, 100)
+    ring.extend([stored(1), stored(2, 101)])
+    assert ring.after(1, 10) is None
+    assert ring.after(2, 10) == []
+    ring.extend([stored(3)])
+    assert sequences(ring.after(2, 10)) == [3]

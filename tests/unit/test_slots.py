@@ -32,14 +32,14 @@ async def crowd(shared: Slots, names: str, done: list[str]) -> AsyncIterator[Non
         yield
 
 
-async def test_clients_take_turns_however_much_one_wants() -> None:
+async def test_clients_take_turns_however_many_requests_one_has() -> None:
     done: list[str] = []
     async with crowd(places(), "aaaaabbc", done):
         pass
     assert "".join(done) == "aabcabaa"
 
 
-async def test_one_client_has_only_its_share_while_the_rest_is_free() -> None:
+async def test_a_client_gets_only_its_share_while_other_slots_are_free() -> None:
     shared = places(count=3, each=2)
     async with AsyncExitStack() as held:
         for _ in range(2):
@@ -50,7 +50,7 @@ async def test_one_client_has_only_its_share_while_the_rest_is_free() -> None:
         await held.enter_async_context(shared.take("b", 0.01))
 
 
-async def test_who_waits_too_often_is_told_so_and_others_are_not_concerned() -> None:
+async def test_a_client_with_too_many_waiting_requests_is_refused_and_others_are_not() -> None:
     shared = places(waiting=2)
     done: list[str] = []
     async with shared.take("a", 1), crowd(shared, "", done), asyncio.TaskGroup() as group:
@@ -74,7 +74,7 @@ async def take(shared: Slots, name: str) -> None:
     count=st.integers(1, 3),
     each=st.integers(1, 3),
 )
-def test_whoever_leaves_whenever_all_places_are_free_in_the_end(
+def test_all_slots_are_free_in_the_end_whenever_clients_leave(
     steps: list[tuple[str, int, bool]], count: int, each: int
 ) -> None:
     """Steps: a client comes, some turns pass, and perhaps the oldest is cancelled."""

@@ -1,12 +1,10 @@
 """Everyone gets what was written to it, in order, whether or not the kernel takes a list."""
 
 import asyncio
-import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -118,7 +116,7 @@ steps = st.one_of(
 @given(
     script=st.lists(steps, max_size=12), at_once=st.sampled_from([2, 512]), is_alone=st.booleans()
 )
-def test_each_gets_all_that_was_written_to_it_in_order(
+def test_each_client_gets_everything_that_was_written_to_it_in_order(
     loop: str, script: list[tuple[str, int, int]], at_once: int, is_alone: bool
 ) -> None:
     """Whatever else is written to some, and however little they read."""
@@ -158,7 +156,7 @@ def test_each_gets_all_that_was_written_to_it_in_order(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_who_is_free_costs_no_call_of_its_own(loop: str) -> None:
+def test_a_client_with_nothing_waiting_needs_no_write_of_its_own(loop: str) -> None:
     """And who has something waiting is written to by its transport."""
 
     async def scenario() -> None:
@@ -183,7 +181,7 @@ def test_who_is_free_costs_no_call_of_its_own(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_who_is_gone_is_noticed_and_keeps_nobody_from_anything(loop: str) -> None:
+def test_a_lost_client_is_removed_and_the_others_are_written_to(loop: str) -> None:
     async def scenario() -> None:
         async with clients(MAX_ONE_BY_ONE + 4) as found:
             gone, aborted = found[2], found[5]
@@ -207,7 +205,7 @@ def test_who_is_gone_is_noticed_and_keeps_nobody_from_anything(loop: str) -> Non
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_who_gets_the_descriptor_of_one_who_left_is_told_nothing(loop: str) -> None:
+def test_a_new_connection_with_the_descriptor_of_an_old_one_gets_nothing(loop: str) -> None:
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as newcomer:
             newcomer.connect(listener.getsockname())
@@ -232,7 +230,7 @@ def test_who_gets_the_descriptor_of_one_who_left_is_told_nothing(loop: str) -> N
     LOOPS[loop](scenario())
 
 
-async def test_without_such_a_call_everybody_is_written_to_alone(
+async def test_without_the_system_call_each_client_is_written_to_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(io_submit, "_CALLS", {})
@@ -246,35 +244,7 @@ async def test_without_such_a_call_everybody_is_written_to_alone(
         assert [entry["event"] for entry in logs] == ["broadcast_without_aio"]
 
 
-async def test_what_is_no_descriptor_hinders_nobody() -> None:
-    """The kernel stops at it: what comes after it in the list is said not to be written."""
-    async with clients(3) as found:
-        first, other, last = (client.sink.fd for client in found)
-        none = os.dup(other)
-        os.close(none)
-        with closing(io_submit.Writer()) as writer:
-            batch = writer.batch
-            assert writer.write(batch([first, none, last]), b"hello") == [(none, 0), (last, 0)]
-            assert writer.write(batch([none, first]), b"again") == [(none, 0), (first, 0)]
-            assert writer.write(batch([first, other, last]), b"there") == []
-            assert writer.write(batch([]), b"nobody") == []
-        assert await found[0].received(10) == b"hellothere"
-        assert await found[1].received(5) == b"there"
-        assert await found[2].received(5) == b"there"
-
-
-def test_what_the_kernel_kept_is_given_back() -> None:
-    def kept() -> int:
-        return Path("/proc/self/maps").read_text().count("[aio]")
-
-    before = kept()
-    writer = io_submit.Writer()
-    assert kept() == before + 1
-    writer.close()
-    assert kept() == before
-
-
-async def test_what_is_encrypted_or_no_socket_goes_through_its_transport() -> None:
+async def test_encrypted_connections_are_written_to_through_their_transport() -> None:
     class Encrypted(asyncio.Transport):
         def get_extra_info(self, name: str, default: Any = None) -> Any:
             return {"socket": found[0].end, "sslcontext": object()}.get(name, default)

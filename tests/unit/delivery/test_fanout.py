@@ -9,18 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventhub.channel import Channel
-from eventhub.columns import Column, Columns, Kind
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.frames import Form
-from eventhub.delivery.groups import Groups
 from eventhub.delivery.view import View
-from eventhub.event import StoredEvent
-from eventhub.feed import TURN_EVENTS, Feed, Ring
+from eventhub.feed import TURN_EVENTS, Feed
 from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
-from tests.builders import channel, make_event
+from tests.builders import channel
 from tests.subscribing import (
     Frame,
     Pipe,
@@ -33,58 +29,6 @@ from tests.subscribing import (
     sink_by,
     turns,
 )
-
-
-def stored(sequence: int, size: int = 10) -> StoredEvent:
-    return StoredEvent(sequence, make_event(), bytes(size))
-
-
-def sequences(events: list[StoredEvent] | None) -> list[int] | None:
-    return None if events is None else [event.sequence for event in events]
-
-
-# --- Ring
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    floor=st.integers(0, 3),
-    gaps=st.lists(st.integers(1, 3), max_size=12),
-    sizes=st.lists(st.integers(1, 40), min_size=12, max_size=12),
-    max_bytes=st.integers(0, 120),
-    cut=st.integers(0, 12),
-)
-def test_the_ring_has_exactly_what_follows_a_position_or_says_that_it_forgot(
-    floor: int, gaps: list[int], sizes: list[int], max_bytes: int, cut: int
-) -> None:
-    numbers = [floor + sum(gaps[: n + 1]) for n in range(len(gaps))]
-    events = [stored(number, size) for number, size in zip(numbers, sizes, strict=False)]
-    ring = Ring(floor, max_bytes)
-    ring.extend(events[:cut])
-    ring.extend(events[cut:])
-    forgotten = 0
-    while sum(event.size for event in events[forgotten:]) > max_bytes:
-        forgotten += 1
-    oldest = numbers[forgotten - 1] if forgotten else floor
-    for position in range(floor + sum(gaps) + 2):
-        expected = [number for number in numbers if number > position]
-        if position < oldest:
-            assert ring.after(position, 100) is None
-        else:
-            assert sequences(ring.after(position, 100)) == expected
-            assert sequences(ring.after(position, 2)) == expected[:2]
-
-
-def test_an_event_larger_than_the_ring_is_forgotten_at_once() -> None:
-    ring = Ring(0, 100)
-    ring.extend([stored(1), stored(2, 101)])
-    assert ring.after(1, 10) is None
-    assert ring.after(2, 10) == []
-    ring.extend([stored(3)])
-    assert sequences(ring.after(2, 10)) == [3]
-
-
-# --- Fanout
 
 
 @dataclass(eq=False)
@@ -109,7 +53,7 @@ class Listener:
         self.beats += 1
 
 
-async def test_only_who_is_at_the_head_is_attached() -> None:
+async def test_only_a_member_at_the_head_is_attached() -> None:
     async with reading() as hub:
         await hub.write(_method="POST", id="1")
         listener = Listener(hub.view())
@@ -119,7 +63,7 @@ async def test_only_who_is_at_the_head_is_attached() -> None:
             assert hub.fanout.is_attached(listener) is expected
 
 
-async def test_nobody_is_told_after_detaching() -> None:
+async def test_a_detached_member_gets_nothing() -> None:
     async with reading() as hub:
         stays, leaves = Listener(hub.view()), Listener(hub.view())
         assert hub.fanout.attach(stays)
@@ -155,7 +99,7 @@ async def test_equal_views_share_one_encoding() -> None:
         ({}, {"history": True}),
     ],
 )
-async def test_views_that_tell_something_else_are_told_apart(
+async def test_views_with_other_frames_are_other_groups(
     other: dict[str, Any], options: dict[str, Any]
 ) -> None:
     async with reading() as hub:
@@ -189,7 +133,7 @@ async def test_a_member_may_leave_while_it_is_written_to() -> None:
         assert not hub.fanout.is_attached(full)
 
 
-async def test_who_listens_before_the_fanout_has_a_batch_before_the_subscribers() -> None:
+async def test_a_listener_before_the_fan_out_gets_a_batch_before_the_subscribers() -> None:
     async with reading() as hub:
         member, seen = Listener(hub.view()), list[tuple[list[int], int]]()
         assert hub.fanout.attach(member)
@@ -200,27 +144,7 @@ async def test_who_listens_before_the_fanout_has_a_batch_before_the_subscribers(
         assert seen == [([1], 0)]
 
 
-async def test_reached_waits_until_it_was_handed_out_but_no_longer_than_told() -> None:
-    async with reading() as hub, asyncio.TaskGroup() as group:
-        waiting = [group.create_task(hub.feed.reached(n, 5)) for n in (2, 1)]
-        await hub.write(_method="POST", id="1")
-        await turns(2)
-        assert [task.done() for task in waiting] == [False, True]
-        await hub.write(_method="POST", id="2")
-        await hub.feed.reached(0, 0.01)
-        with pytest.raises(TimeoutError):
-            await hub.feed.reached(3, 0.01)
-
-
-async def test_one_who_waits_no_more_keeps_nobody_from_being_woken() -> None:
-    async with reading() as hub:
-        with pytest.raises(TimeoutError):
-            await hub.feed.reached(1, 0.01)
-        await hub.write(_method="POST", id="1")
-        assert hub.feed.head == 1
-
-
-async def test_heartbeats_come_in_silence_only() -> None:
+async def test_heartbeats_come_only_after_silence() -> None:
     async with reading(heartbeat=0.03) as hub:
         busy, quiet = Listener(hub.view()), Listener(hub.view(text=["never"]))
         assert hub.fanout.attach(busy)
@@ -249,7 +173,7 @@ async def flood(hub: Reading, count: int, size: int = 200) -> None:
 
 
 @pytest.mark.parametrize("ring_bytes", [1 << 20, 1500])
-async def test_a_laggard_is_told_everything_once_in_order_when_it_drains(ring_bytes: int) -> None:
+async def test_a_laggard_gets_everything_once_and_in_order_when_it_drains(ring_bytes: int) -> None:
     """From the ring, and from the log where the ring has forgotten."""
     async with reading(ring_bytes=ring_bytes) as hub:
         slow, fast = Pipe(capacity=1000), Pipe()
@@ -283,7 +207,7 @@ async def test_a_laggard_that_leaves_is_forgotten() -> None:
         assert (len(received), pipe.frames, pipe.failure) == (1, received, None)
 
 
-# --- Groups
+# --- Groups of any filters
 
 FILTERS: list[dict[str, list[str]]] = [
     {},
@@ -313,7 +237,7 @@ MESSAGES = [
     messages=st.lists(st.sampled_from(MESSAGES), max_size=25),
     coming_and_going=st.lists(st.integers(0, len(FILTERS) - 1), max_size=25),
 )
-def test_each_group_is_told_what_its_own_view_tells(
+def test_each_group_gets_exactly_the_frames_of_its_own_view(
     messages: list[Frame], coming_and_going: list[int]
 ) -> None:
     """However groups are found, and whoever came and went before."""
@@ -342,40 +266,3 @@ def test_each_group_is_told_what_its_own_view_tells(
         assert [b"".join(each.received) for each in expected] == [*expected.values()]
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("args", FILTERS)
-def test_who_has_left_costs_nothing(args: dict[str, list[str]]) -> None:
-    query = parse(args, channel().columns)
-    listener, groups = Listener(View(Form.V1, query, history=False, epoch="e")), Groups()
-    [event] = history([{"id": "1", "text": "a", "votes": 1}], channel())
-    groups.add(listener)
-    groups.discard(listener)
-    assert (list(groups), list(groups.candidates(event))) == ([], [])
-
-
-def test_an_equality_inside_json_is_looked_up_not_looked_for() -> None:
-    """An event concerns the groups of its own values, by their types, and no others."""
-    documents = Channel("documents", Columns([Column("data", Kind.JSON)]))
-    asked = ["x", "y", "5", "5.0", "true", "false"]
-    groups, listeners = Groups(), {}
-    for text in asked:
-        query = parse({"data.org": [text]}, documents.columns)
-        listeners[text] = Listener(View(Form.V1, query, history=False, epoch="e"))
-        groups.add(listeners[text])
-    for value, concerned in [
-        ("x", {"x"}),
-        (5, {"5", "5.0"}),
-        ("5", {"5"}),
-        (True, {"true"}),
-        (None, set()),
-        (["x"], set()),
-        ({"x": 1}, set()),
-    ]:
-        [event] = history([{"id": "1", "data": {"org": value}}], documents)
-        members = {member for group in groups.candidates(event) for member in group.members}
-        assert members == {listeners[text] for text in concerned}
-    for listener in listeners.values():
-        groups.discard(listener)
-    [event] = history([{"id": "1", "data": {"org": "x"}}], documents)
-    assert list(groups.candidates(event)) == []

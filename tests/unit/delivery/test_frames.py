@@ -46,12 +46,12 @@ def test_an_event_is_one_chunk_with_its_position(size: int) -> None:
     assert second == b"data: " + payload + b"\n\n"
 
 
-def test_what_keeps_a_silent_stream_open_is_a_comment() -> None:
+def test_a_ping_of_a_stream_is_a_comment() -> None:
     [comment] = chunks(SSE_PING)
     assert comment == b":\n\n"
 
 
-def test_no_line_break_of_a_value_gets_into_the_stream() -> None:
+def test_a_line_break_in_a_value_does_not_get_into_the_stream() -> None:
     """A raw one would end the field, and what follows be read as another."""
     payload = protocol.encode({"body": "a\nid: 9\r\n\r\u2028\u0085\n\nend"})
     assert not re.search(rb"[\r\n]", payload)

@@ -58,7 +58,7 @@ def test_different_filters_of_one_client_are_limited(args: dict[str, str], most:
         assert taken(filters, held, "one", **args) > 10
 
 
-def test_many_filters_of_one_equality_and_equal_ones_are_not() -> None:
+def test_filters_of_one_equality_and_equal_filters_are_not_limited() -> None:
     filters = LiveFilters()
     with ExitStack() as held:
         assert taken(filters, held, "one", topic="N") == 9000
@@ -81,7 +81,7 @@ def test_all_clients_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("key", "most"), [("topic*", MAX_MATCHES), ("topic!~", MAX_MATCHES), ("id", MAX_VALUES)]
 )
-def test_a_filter_has_so_many_values_at_the_most(key: str, most: int) -> None:
+def test_a_filter_with_too_many_values_is_refused(key: str, most: int) -> None:
     texts = [f"x{number}" for number in range(most + 1)]
     check_filter(parse({key: texts[1:]}, CHANNEL.columns).filter)
     with pytest.raises(Rejected) as caught:

@@ -17,7 +17,7 @@ async def post(hub: Reading, *ids: str) -> None:
         await hub.write(_method="POST", id=row_id, text="a")
 
 
-async def test_fifty_at_once_are_one_snapshot() -> None:
+async def test_fifty_clients_at_once_share_one_snapshot() -> None:
     async with reading() as hub:
         await post(hub, *"12345")
         pipes = [Pipe() for _ in range(50)]
@@ -28,7 +28,7 @@ async def test_fifty_at_once_are_one_snapshot() -> None:
         assert all(pipe.frames == pipes[0].frames for pipe in pipes)
 
 
-async def test_one_who_joins_an_older_replay_has_its_own_write_as_a_row() -> None:
+async def test_a_client_that_joins_an_older_replay_gets_its_own_write_as_a_row() -> None:
     async with reading() as hub:
         await post(hub, "1")
         await hub.joined(Pipe())
@@ -40,7 +40,7 @@ async def test_one_who_joins_an_older_replay_has_its_own_write_as_a_row() -> Non
         assert pipe.frames[2]["_ready"]["position"] == f"{hub.stream.epoch}.2"
 
 
-async def test_who_comes_later_than_a_replay_is_kept_gets_a_new_one(
+async def test_a_client_that_comes_after_a_replay_has_ended_gets_a_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "JOINABLE_SECONDS", 0.01)
@@ -63,7 +63,9 @@ async def test_who_comes_later_than_a_replay_is_kept_gets_a_new_one(
         (Form.V1, {"_offset": ["1"]}),
     ],
 )
-async def test_only_who_asks_for_the_same_joins(form: Form, args: dict[str, Any]) -> None:
+async def test_only_clients_that_ask_for_the_same_rows_share_a_replay(
+    form: Form, args: dict[str, Any]
+) -> None:
     async with reading() as hub:
         await post(hub, "1", "2")
         await hub.joined(Pipe())
@@ -73,7 +75,9 @@ async def test_only_who_asks_for_the_same_joins(form: Form, args: dict[str, Any]
 
 
 @pytest.mark.parametrize("args", [{"_limit": ["2"], "_sort": ["-id"]}, {"_offset": ["1"]}])
-async def test_how_many_rows_and_in_what_order_is_as_of_now(args: dict[str, Any]) -> None:
+async def test_a_sorted_or_limited_replay_is_not_joined_after_a_new_row(
+    args: dict[str, Any],
+) -> None:
     async with reading() as hub:
         await post(hub, "1", "2")
         await hub.joined(Pipe(), hub.view(**args))
@@ -83,7 +87,7 @@ async def test_how_many_rows_and_in_what_order_is_as_of_now(args: dict[str, Any]
 
 
 @pytest.mark.parametrize("args", [{}, {"_limit": ["2"], "_sort": ["-id"]}])
-async def test_what_its_filter_does_not_match_makes_no_replay_old(args: dict[str, Any]) -> None:
+async def test_an_event_outside_its_filter_does_not_make_a_replay_old(args: dict[str, Any]) -> None:
     async with reading() as hub:
         await post(hub, "1", "2")
         await hub.joined(Pipe(), hub.view(text=["a"], **args))
@@ -104,7 +108,7 @@ async def test_a_changed_row_makes_a_replay_old(change: dict[str, Any]) -> None:
         assert all("_method" not in frame for frame in pipe.frames)
 
 
-async def test_a_replay_that_is_read_slowly_may_be_joined_for_as_long(
+async def test_a_replay_may_be_joined_as_long_as_it_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "JOINABLE_SECONDS", 0.0)
@@ -118,7 +122,7 @@ async def test_a_replay_that_is_read_slowly_may_be_joined_for_as_long(
         assert hub.snapshots.opened == 1
 
 
-async def test_who_waits_for_a_turn_is_served_by_whoever_has_one_for_the_same() -> None:
+async def test_a_waiting_client_joins_the_first_replay_of_its_rows_that_opens() -> None:
     """And nobody waits behind what another client waits for."""
     async with reading() as hub:
         await post(hub, *"12345")
@@ -139,7 +143,7 @@ async def test_who_waits_for_a_turn_is_served_by_whoever_has_one_for_the_same() 
         assert sorted(order) == ["one", "two", "two"]
 
 
-async def test_a_replay_older_than_what_is_remembered_is_not_joined() -> None:
+async def test_a_replay_older_than_the_ring_is_not_joined() -> None:
     """Whoever joined it would have to read the log."""
     async with reading(ring_bytes=0) as hub:
         await post(hub, "1")
@@ -151,7 +155,7 @@ async def test_a_replay_older_than_what_is_remembered_is_not_joined() -> None:
         assert [frame.get("_seq") for frame in pipe.frames] == [1, 2, None]
 
 
-async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
+async def test_a_reader_that_leaves_does_not_end_the_replay_of_the_others() -> None:
     async with reading() as hub:
         await post(hub, *"12345")
         hub.snapshots.gate = asyncio.Semaphore(1)
@@ -165,7 +169,7 @@ async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
         assert hub.snapshots.opened == 1
 
 
-async def test_with_its_last_reader_an_unfinished_replay_ends() -> None:
+async def test_an_unfinished_replay_ends_with_its_last_reader() -> None:
     async with reading() as hub:
         await post(hub, *"12345")
         hub.snapshots.gate = asyncio.Semaphore(1)
@@ -179,7 +183,7 @@ async def test_with_its_last_reader_an_unfinished_replay_ends() -> None:
         await eventually(lambda: hub.snapshots.closed == 1)
 
 
-async def test_who_comes_as_the_last_one_leaves_is_served() -> None:
+async def test_a_client_that_comes_as_the_last_reader_leaves_is_served() -> None:
     """Before it is open, and after."""
     for count in range(6):
         async with reading() as hub:
@@ -192,7 +196,7 @@ async def test_who_comes_as_the_last_one_leaves_is_served() -> None:
             assert len(second.frames) == 3
 
 
-async def test_of_finished_replays_without_readers_only_few_bytes_are_kept(
+async def test_complete_replays_without_readers_are_kept_within_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with reading() as hub:
@@ -204,7 +208,7 @@ async def test_of_finished_replays_without_readers_only_few_bytes_are_kept(
         await eventually(lambda: hub.snapshots.closed == 1)
 
 
-async def test_a_failure_is_told_to_all_who_wait_and_to_nobody_after() -> None:
+async def test_a_failure_is_raised_to_every_waiting_client_and_to_none_later() -> None:
     async with reading() as hub:
         await post(hub, "1")
         hub.snapshots.error = Unavailable("being rebuilt")

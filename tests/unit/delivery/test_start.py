@@ -1,4 +1,4 @@
-"""Every `_since` starts where it says, and a position that does not hold says why."""
+"""Every `_since` starts where it says, and a lost position is reported with its reason."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eventhub.background import Background
-from eventhub.delivery import last_events as search_module
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.frames import Form
 from eventhub.delivery.last_events import position_before
@@ -17,7 +16,7 @@ from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.start import Start
 from eventhub.delivery.start import start_of as start_to_search
 from eventhub.delivery.view import View
-from eventhub.errors import Rejected, Unavailable
+from eventhub.errors import Rejected
 from eventhub.event import StoredEvent
 from eventhub.feed import Feed
 from eventhub.filters.query import parse
@@ -30,32 +29,22 @@ LAST = 40
 
 
 class Trimmed(MemoryStream):
-    """A log that begins later than it was begun; `oldest` is the last sequence that is gone."""
+    """A log whose first events are gone; `oldest` is the last sequence that is."""
 
     oldest = 10
-    is_silent = False
-    followed = 0
 
     async def bounds(self) -> Bounds:
         return Bounds(self.oldest + 1, self.length)
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
-        after = 1 << 40 if self.is_silent else max(after, self.oldest)
-        async with super().follow(after) as batches:
-            yield self._counted(batches)
-
-    async def _counted(
-        self, batches: AsyncIterator[list[StoredEvent]]
-    ) -> AsyncIterator[list[StoredEvent]]:
-        async for batch in batches:
-            self.followed += len(batch)
-            yield batch
+        async with super().follow(max(after, self.oldest)) as batches:
+            yield batches
 
 
 @pytest.fixture
 async def stream() -> Trimmed:
-    """Every tenth event says `a`, the others `b`."""
+    """A log in which every tenth event has the text `a`, the others `b`."""
     stream = Trimmed(channel())
     for number in range(1, LAST + 1):
         text = "a" if number % 10 == 0 else "b"
@@ -84,8 +73,10 @@ def view(stream: MemoryStream, *, history: bool = False, text: str = "") -> View
     return View(Form.V1, query, history=history, epoch=stream.epoch)
 
 
-async def test_without_since_the_current_rows_or_all_of_history(stream: Trimmed) -> None:
-    """And all that is known to be stored, although the feed is behind."""
+async def test_without_since_reading_starts_with_the_current_rows_or_all_of_history(
+    stream: Trimmed,
+) -> None:
+    """That includes everything known to be stored, even if the feed is behind."""
     current = await start_of(None, view(stream), at(stream, 7))
     assert current == Start(position=None, head=LAST)
     history = view(stream, history=True)
@@ -113,7 +104,7 @@ async def test_without_since_the_current_rows_or_all_of_history(stream: Trimmed)
         ("0001-01-01T00:00:00Z", 10, "time"),
     ],
 )
-async def test_what_holds_is_where_reading_starts(
+async def test_a_valid_since_is_where_reading_starts(
     stream: Trimmed, is_history: bool, since: str, position: int | None, reason: str | None
 ) -> None:
     since = since.format(epoch=stream.epoch)
@@ -136,7 +127,7 @@ async def test_what_holds_is_where_reading_starts(
         ("{epoch}.0", "trimmed"),
     ],
 )
-async def test_a_position_that_does_not_hold_gives_the_whole_state(
+async def test_a_lost_position_gives_the_whole_state(
     stream: Trimmed, since: str, reason: str
 ) -> None:
     since = since.format(epoch=stream.epoch)
@@ -146,8 +137,8 @@ async def test_a_position_that_does_not_hold_gives_the_whole_state(
     assert found == Start(position=10, head=LAST, recovered=False, reason=reason)
 
 
-async def test_a_fan_out_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
-    """Both are asked at different moments."""
+async def test_a_feed_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
+    """Both are read at different moments."""
     found = await start_of(f"{stream.epoch}.41", view(stream), at(stream, 42))
     assert (found.position, found.head, found.recovered) == (41, 42, True)
 
@@ -180,43 +171,10 @@ async def test_a_fan_out_ahead_of_the_bounds_counts(stream: Trimmed) -> None:
         "\n",
     ],
 )
-async def test_anything_else_is_refused(stream: Trimmed, since: str) -> None:
+async def test_any_other_since_is_refused(stream: Trimmed, since: str) -> None:
     with pytest.raises(Rejected) as caught:
         await start_of(since, view(stream), at(stream, LAST))
     assert (caught.value.code, caught.value.column) == ("bad_position", "_since")
-
-
-@pytest.mark.parametrize(("count", "position"), [(1, 39), (2, 29), (3, 19), (4, 10)])
-async def test_the_last_n_are_those_that_match(stream: Trimmed, count: int, position: int) -> None:
-    found = await start_of(f"-{count}", view(stream, text="a"), at(stream, LAST))
-    assert found.position == position
-
-
-async def test_the_last_few_do_not_cost_the_whole_log(stream: Trimmed) -> None:
-    await start_of("-2", view(stream), at(stream, LAST))
-    assert stream.followed <= 8
-
-
-@pytest.mark.parametrize(("count", "is_found"), [(2, True), (3, False)])
-async def test_a_search_looks_at_so_many_events_and_no_more(
-    monkeypatch: pytest.MonkeyPatch, stream: Trimmed, count: int, is_found: bool
-) -> None:
-    monkeypatch.setattr(search_module, "MAX_SEARCHED", 19)
-    start = start_of(f"-{count}", view(stream, text="a"), at(stream, LAST))
-    if is_found:
-        assert (await start).position == 29
-    else:
-        with pytest.raises(Rejected, match="of the newest 19 events only 2 match") as caught:
-            await start
-        assert (caught.value.code, caught.value.column) == ("too_costly", "_since")
-
-
-async def test_a_search_that_ends_with_the_log_is_found_however_few_there_are(
-    monkeypatch: pytest.MonkeyPatch, stream: Trimmed
-) -> None:
-    monkeypatch.setattr(search_module, "MAX_SEARCHED", 30)
-    found = await start_of("-9", view(stream, text="a"), at(stream, LAST))
-    assert (found.position, stream.followed) == (10, 30)
 
 
 async def test_an_instant_between_two_events_starts_with_the_second(stream: Trimmed) -> None:
@@ -231,17 +189,7 @@ async def test_an_instant_between_two_events_starts_with_the_second(stream: Trim
 
 
 @pytest.mark.parametrize("since", ["earliest", "now", "-5", "2023-01-01"])
-async def test_of_an_empty_log_everything_is_the_beginning(since: str) -> None:
+async def test_in_an_empty_log_every_since_is_its_beginning(since: str) -> None:
     stream = MemoryStream(channel())
     found = await start_of(since, view(stream), at(stream, 0))
     assert (found.position, found.head, found.recovered) == (0, 0, True)
-
-
-async def test_a_log_that_does_not_answer_is_unavailable(
-    monkeypatch: pytest.MonkeyPatch, stream: Trimmed
-) -> None:
-    monkeypatch.setattr(search_module, "SEARCH_SECONDS", 0.02)
-    stream.is_silent = True
-    with pytest.raises(Unavailable) as caught:
-        await start_of("-1", view(stream), at(stream, LAST))
-    assert caught.value.code == "unavailable"

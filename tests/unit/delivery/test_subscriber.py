@@ -158,7 +158,7 @@ async def post(hub: Reading, *ids: str) -> None:
         await hub.write(_method="POST", id=row_id, text="a")
 
 
-async def test_ready_tells_the_position_of_the_snapshot_even_of_an_empty_one() -> None:
+async def test_ready_has_the_position_of_the_snapshot_even_if_it_is_empty() -> None:
     async with reading() as hub:
         pipe = Pipe()
         await hub.joined(pipe)
@@ -167,7 +167,7 @@ async def test_ready_tells_the_position_of_the_snapshot_even_of_an_empty_one() -
         ]
 
 
-async def test_a_bare_client_is_told_rows_and_messages_only() -> None:
+async def test_a_bare_client_gets_only_rows_and_messages() -> None:
     async with reading() as hub:
         await post(hub, "1")
         pipe = Pipe()
@@ -193,7 +193,7 @@ async def test_a_snapshot_ahead_of_the_fan_out_waits_for_it() -> None:
         assert [frame["_seq"] for frame in live] == [3]
 
 
-async def test_a_heartbeat_pings_and_tells_how_far_it_is() -> None:
+async def test_a_heartbeat_pings_and_sends_the_position() -> None:
     async with reading(heartbeat=0.01) as hub:
         v1, bare = Pipe(), Pipe()
         await hub.joined(v1, hub.view(text=["never"]))
@@ -235,7 +235,7 @@ async def test_a_large_snapshot_waits_for_its_reader() -> None:
         ("other.3", None, False, "epoch"),
     ],
 )
-async def test_since_replays_the_events_after_it_and_says_how(
+async def test_since_replays_the_events_after_it_and_reports_how(
     ring_bytes: int,
     history: bool,
     since: str,
@@ -278,7 +278,7 @@ async def test_a_start_ahead_of_the_fan_out_is_reached_first() -> None:
 # --- What goes wrong
 
 
-async def test_one_who_takes_nothing_is_let_go_and_the_others_go_on() -> None:
+async def test_a_client_that_takes_nothing_is_dropped_and_the_others_go_on() -> None:
     async with reading() as hub:
         stuck, other = Pipe(capacity=0), Pipe()
         subscriber = await hub.joined(stuck, hub.view(Form.BARE))
@@ -294,7 +294,7 @@ async def test_one_who_takes_nothing_is_let_go_and_the_others_go_on() -> None:
         assert len(other.frames) == 3
 
 
-async def test_one_who_left_during_the_snapshot_is_forgotten() -> None:
+async def test_a_client_that_left_during_the_snapshot_is_forgotten() -> None:
     async with reading() as hub:
         await post(hub, "1", "2", "3")
         hub.snapshots.gate = asyncio.Semaphore(1)
@@ -313,7 +313,7 @@ async def test_one_who_left_during_the_snapshot_is_forgotten() -> None:
     ("error", "code", "logged"),
     [(Unavailable("being rebuilt"), "unavailable", 0), (RuntimeError("secret"), "internal", 1)],
 )
-async def test_what_cannot_be_read_is_told_and_ends_nobody_else(
+async def test_a_failed_read_is_reported_and_ends_only_its_own_client(
     error: Exception, code: str, logged: int
 ) -> None:
     async with reading() as hub:
@@ -348,7 +348,7 @@ class Outage(MemoryStream):
 
 
 @pytest.mark.parametrize("position", [0, 7])
-async def test_a_log_that_does_not_answer_is_told(
+async def test_a_log_that_does_not_answer_is_reported(
     monkeypatch: pytest.MonkeyPatch, position: int
 ) -> None:
     """Asked for what it holds, or for what it is said to hold soon."""
@@ -364,7 +364,7 @@ async def test_a_log_that_does_not_answer_is_told(
         assert pipe.frames == [{"_resume": {"recovered": True, "reason": "now"}}]
 
 
-async def test_who_is_shut_is_told_nothing_more_and_nothing_is_read_for_it() -> None:
+async def test_a_closed_client_gets_nothing_more_and_starts_no_read() -> None:
     async with reading() as hub:
         pipe = Pipe()
         subscriber = await hub.joined(pipe)

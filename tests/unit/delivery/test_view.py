@@ -47,7 +47,9 @@ def last_of(*messages: Frame) -> StoredEvent:
         ([POST_A, DELETE, POST_B], None),
     ],
 )
-def test_a_follower_of_text_a_is_told(messages: list[Frame], expected: Frame | None) -> None:
+def test_a_filter_decides_on_the_row_before_and_after(
+    messages: list[Frame], expected: Frame | None
+) -> None:
     stored, query = last_of(*messages), parse({"text": ["a"]}, CHANNEL.columns)
     change = change_of(stored, query.filter)
     is_told = change is not Change.NOTHING
@@ -60,7 +62,7 @@ def test_a_follower_of_text_a_is_told(messages: list[Frame], expected: Frame | N
         assert {**sequenced, "_seq": None} == {**found, "_seq": None}
 
 
-def test_keys_come_as_they_were_sent() -> None:
+def test_keys_are_sent_in_the_order_of_the_message() -> None:
     stored, query = last_of(POST_A), parse({}, CHANNEL.columns)
     assert [*frame_of(Change.MESSAGE, stored, query, sequenced=False)] == [*POST_A]
 
@@ -90,7 +92,9 @@ def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
         ([POST_A, DELETE], None, {"text": "a", "votes": None}),
     ],
 )
-def test_history_tells_the_row_and_what_it_was(messages: list[Frame], row: Any, was: Any) -> None:
+def test_a_record_of_history_has_the_row_and_what_it_was(
+    messages: list[Frame], row: Any, was: Any
+) -> None:
     stored = last_of(*messages)
     query = parse({"_c": ["text", "votes"]}, CHANNEL.columns)
     change = record_of(stored, query.filter)

@@ -72,7 +72,7 @@ def test_query_string_is_split_at_the_first_equals_sign(
     ("raw", "column"),
     [("topic=%ff", "topic"), ("topic!~=%ff", "topic"), ("%ff=1", "%ff"), ("topic=\udc80", "topic")],
 )
-def test_what_is_not_utf8_is_refused(raw: str, column: str) -> None:
+def test_a_query_string_that_is_not_utf8_is_refused(raw: str, column: str) -> None:
     assert refused(raw).column == column
 
 
@@ -83,7 +83,7 @@ def test_a_key_that_is_a_column_is_that_column() -> None:
     assert query("topic!=x").filter.equalities == {"topic!": frozenset("x")}
 
 
-def test_the_longest_operator_that_leaves_a_column_is_meant() -> None:
+def test_the_longest_operator_that_leaves_a_column_counts() -> None:
     assert matches("topic!~=x", **{"topic": "y", "topic!": "y"})
     assert matches("topic!!=x", **{"topic!": "y"})
     assert not matches("topic!!=x", **{"topic!": "x"})
@@ -103,7 +103,7 @@ def test_the_longest_operator_that_leaves_a_column_is_meant() -> None:
         "_format=csv&_since=1.2&_replay=log",
     ],
 )
-def test_keys_that_may_be_meant_for_somebody_else_are_ignored(raw: str) -> None:
+def test_keys_that_may_be_meant_for_the_page_are_ignored(raw: str) -> None:
     assert query(raw) == query("")
 
 
@@ -164,7 +164,7 @@ MISTAKES = ["_limt=1", "nosuch!=1", "Topic=x", "topci=x", "count.x=1", "_sort=no
 
 
 @pytest.mark.parametrize("raw", [*MISTAKES, "nosuch=1", "=x", "_sort=topic,id"])
-def test_an_endpoint_refuses_all_that_means_nothing(raw: str) -> None:
+def test_unknown_refuse_refuses_every_unknown_key(raw: str) -> None:
     with pytest.raises(Rejected) as caught:
         parse(parse_query_string(raw), COLUMNS, "refuse")
     assert caught.value.code == "bad_filter"
@@ -174,7 +174,7 @@ def test_an_endpoint_refuses_all_that_means_nothing(raw: str) -> None:
 
 
 @pytest.mark.parametrize("raw", MISTAKES)
-def test_an_endpoint_ignores_all_that_means_nothing(raw: str) -> None:
+def test_unknown_ignore_ignores_every_unknown_key(raw: str) -> None:
     refused(raw)
     ignoring = parse(parse_query_string(raw), COLUMNS, "ignore")
     assert ignoring.filter == Filter()
@@ -182,7 +182,7 @@ def test_an_endpoint_ignores_all_that_means_nothing(raw: str) -> None:
 
 
 @pytest.mark.parametrize("one", ["abcd", "abca", "topic"])
-def test_one_edit_is_one_of_four(one: str) -> None:
+def test_one_edit_is_an_insertion_deletion_replacement_or_swap(one: str) -> None:
     """Each word that one insertion, deletion, replacement or swap makes; and none of two."""
     near = {one}
     for at in range(len(one) + 1):
@@ -202,19 +202,19 @@ def test_one_edit_is_one_of_four(one: str) -> None:
 
 
 @pytest.mark.parametrize("raw", ["count=", "count", "count=&count="])
-def test_no_value_asks_for_not_null(raw: str) -> None:
+def test_equality_without_a_value_means_not_null(raw: str) -> None:
     assert matches(raw, count=0)
     assert not matches(raw, count=None)
 
 
 @pytest.mark.parametrize("raw", ["data!", "data!=", "data!=&data!="])
-def test_no_value_of_not_asks_for_null(raw: str) -> None:
+def test_inequality_without_a_value_means_null(raw: str) -> None:
     assert matches(raw, data=None)
     assert not matches(raw, data=[])
 
 
 @pytest.mark.parametrize("operator", [">", ">~", "<", "<~", "~", "*", "!~", "!*"])
-def test_no_value_of_another_operator_asks_nothing(operator: str) -> None:
+def test_other_operators_without_a_value_restrict_nothing(operator: str) -> None:
     for column in COLUMNS.names:
         assert query(f"{column}{operator}=") == query("")
 
@@ -238,7 +238,7 @@ def test_a_blank_is_a_value(blank: str) -> None:
     "raw",
     ["count=+1%09", "score=%201.5", "day=2023-04-01+", "moment=%0A2023-04-01T10:00", "done=+no"],
 )
-def test_space_around_a_number_a_date_or_a_truth_does_not_count(raw: str) -> None:
+def test_space_around_a_number_date_or_truth_value_does_not_count(raw: str) -> None:
     key, _, value = raw.partition("=")
     assert query(raw) == query(f"{key}={unquote_plus(value).strip()}")
 
@@ -283,13 +283,13 @@ def test_nan_matches_nothing() -> None:
 
 
 @pytest.mark.parametrize("word", ["0", "n", "NO", "f", "False", "off", "0.0"])
-def test_false_is_what_it_is_in_messages(word: str) -> None:
+def test_false_is_spelled_as_in_messages(word: str) -> None:
     assert matches(f"done={word}", done=False)
     assert not matches(f"done={word}", done=True)
 
 
 @pytest.mark.parametrize("word", ["1", "y", "YES", "t", "True", "on", "2"])
-def test_true_is_what_it_is_in_messages(word: str) -> None:
+def test_true_is_spelled_as_in_messages(word: str) -> None:
     assert matches(f"done={word}", done=True)
     assert not matches(f"done={word}", done=False)
 
@@ -334,14 +334,14 @@ def test_case_does_not_count_in_any_script() -> None:
         (f"topic*={'x' * 4097}", "is not text of at most 4096 characters"),
     ],
 )
-def test_a_refusal_says_what_is_wrong_and_what_is_right(raw: str, wanted: str) -> None:
+def test_a_refusal_names_what_is_wrong_and_what_to_write(raw: str, wanted: str) -> None:
     error = refused(raw)
     assert wanted in error.message
     assert error.column is not None
     assert raw.startswith(error.column)
 
 
-def test_values_of_hooks_are_taken_by_their_text() -> None:
+def test_values_set_by_hooks_count_as_their_text() -> None:
     args = {"count": [1, None, (2.0).__int__()], "topic": "alice"}
     assert parse(args, COLUMNS) == query("count=1&count=2&topic=alice")
     with pytest.raises(Rejected, match="topic"):
@@ -412,7 +412,7 @@ def test_the_smallest_limit_and_offset_count(raw: str, limit: int | None, offset
 @pytest.mark.parametrize(
     "raw", ["_limit=abc", "_limit=", "_limit", "_offset=1.0", "_offset=&_offset=1"]
 )
-def test_a_limit_that_is_no_number_is_refused(raw: str) -> None:
+def test_a_limit_that_is_not_a_number_is_refused(raw: str) -> None:
     assert refused(raw).column in ("_limit", "_offset")
 
 
@@ -424,7 +424,7 @@ def test_null_sorts_first_and_ties_go_by_creation() -> None:
 
 
 @pytest.mark.parametrize("name", ["nosuch", "-nosuch", "Topic", "-", "--topic", "+topic", "data.x"])
-def test_an_order_by_no_column_is_refused(name: str) -> None:
+def test_sorting_by_an_unknown_column_is_refused(name: str) -> None:
     assert refused(f"_sort={name}").column == "_sort"
     assert refused(f"_sort=topic&_sort={name}").column == "_sort"
 
@@ -441,7 +441,7 @@ def test_text_may_be_sorted_without_case() -> None:
     assert parse({"_sort": ["x*"]}, columns).order_by().startswith('"x*" ASC')
 
 
-def test_no_order_and_a_list_as_gramex_took_it_are_none() -> None:
+def test_an_empty_sort_and_a_list_of_columns_as_in_gramex_do_not_sort() -> None:
     for raw in ("_sort=", "_sort", "_sort=topic,-id"):
         assert query(raw) == query("")
     assert refused("_sort=topic,nosuch").column == "_sort"
@@ -456,7 +456,7 @@ def test_a_column_that_begins_with_a_minus_can_be_named() -> None:
 @pytest.mark.parametrize(
     "raw", ["_c=nosuch", "_c=", "_c", "_c=ID", "_c=-", "_c=-ID", "_c=id&_c=-nosuch", "_c=id&_c="]
 )
-def test_no_column_and_none_left_is_refused(raw: str) -> None:
+def test_an_unknown_column_and_a_choice_that_leaves_none_are_refused(raw: str) -> None:
     assert refused(raw).column == "_c"
     assert refused("&".join(f"_c=-{name}" for name in COLUMNS.names)).column == "_c"
 
@@ -474,25 +474,25 @@ MESSAGE = {"_method": "PUT", "topic": "a", "extra": 1, "id": "x", "count": 2, "_
         ("_c=-count", ["_method", "topic", "extra", "id", "_seq"]),
     ],
 )
-def test_a_live_message_tells_what_was_picked(raw: str, wanted: list[str]) -> None:
+def test_a_live_message_has_the_columns_that_were_picked(raw: str, wanted: list[str]) -> None:
     picked = query(raw).pick(MESSAGE)
     assert list(picked) == wanted
     assert picked.items() <= MESSAGE.items()
 
 
-def test_without_a_choice_the_message_is_told_as_it_is() -> None:
+def test_without_a_choice_the_message_is_unchanged() -> None:
     assert query("topic=a").pick(MESSAGE) is MESSAGE
     assert query("topic=a").picks is None
 
 
-def test_picks_are_equal_where_the_same_is_told() -> None:
+def test_picks_are_equal_if_they_choose_the_same() -> None:
     assert query("_c=id&_c=topic").picks == query("_c=id&_c=topic&_c=id").picks
     assert query("_c=-id&_c=-topic").picks == query("_c=-topic&_c=-id").picks
     several = ["_c=id&_c=topic", "_c=topic&_c=id", "_c=-id", "_c=-topic", ""]
     assert len({query(raw).picks for raw in several}) == len(several)
 
 
-def test_columns_of_a_replay_are_those_asked_for() -> None:
+def test_a_replay_has_the_columns_that_were_asked_for() -> None:
     assert query("_c=id&_c=topic").columns == ("id", "topic")
     assert query("_c=-id").columns == tuple(n for n in COLUMNS.names if n != "id")
     assert query("").columns == COLUMNS.names

@@ -70,7 +70,7 @@ ONLY_MINE = [
     ],
     ids=str,
 )
-async def test_no_url_sees_more_than_open_lets_through(source: str, args: Args) -> None:
+async def test_no_url_widens_what_open_allows(source: str, args: Args) -> None:
     query = await opened(source, args)
     assert [row for row in (ME, BOB) if query.restriction.matches(row)] == [ME]
     assert not query.filter.matches(BOB)
@@ -80,7 +80,9 @@ async def test_no_url_sees_more_than_open_lets_through(source: str, args: Args) 
     ("user", "row", "is_seen"),
     [("a", "a", True), (" bob", "bob", False), (" bob", " bob", True), ("bob ", "bob", False)],
 )
-async def test_values_count_as_they_are(user: str, row: str, is_seen: bool) -> None:
+async def test_values_of_a_restriction_are_compared_unchanged(
+    user: str, row: str, is_seen: bool
+) -> None:
     """One letter is one object in Python, whoever chose it; white space makes another user."""
     query = await opened(ONLY_MINE[0], {"recipient": [user]}, user)
     assert query.filter.matches({"recipient": row}) is is_seen
@@ -96,7 +98,7 @@ KEEPS_THE_CLIENTS = [
 
 
 @pytest.mark.parametrize("source", KEEPS_THE_CLIENTS)
-async def test_what_open_leaves_alone_is_the_clients_own(source: str) -> None:
+async def test_arguments_that_open_leaves_alone_do_not_restrict(source: str) -> None:
     query = await opened(source, {"recipient": ["bob"], "nonsense": ["1"]})
     assert not query.filter.matches({**ME, "points": 1})
     assert query.filter.matches({**BOB, "points": 1})
@@ -143,7 +145,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("key", "values"), WRONG.values(), ids=[*WRONG])
-def test_what_would_restrict_nothing_is_found_before_the_start(key: str, values: list[str]) -> None:
+def test_a_restriction_without_effect_is_found_before_the_start(
+    key: str, values: list[str]
+) -> None:
     for source in (
         f"args.update({{{key!r}: {values!r}}})",
         f"handler.args.update([({key!r}, {values!r})])",
@@ -157,7 +161,7 @@ def test_what_would_restrict_nothing_is_found_before_the_start(key: str, values:
 
 
 @pytest.mark.parametrize(("key", "values"), WRONG.values(), ids=[*WRONG])
-async def test_what_would_restrict_nothing_is_refused(key: str, values: list[str]) -> None:
+async def test_a_restriction_without_effect_is_refused(key: str, values: list[str]) -> None:
     with pytest.raises(RestrictionError) as caught:
         await opened(f"args.update([('{key}', {values!r}[:])])", {"id": ["1"]})
     assert caught.value.key == key
@@ -181,11 +185,11 @@ def test_the_nearest_column_is_named(key: str) -> None:
         "args.get('recpient')",
     ],
 )
-def test_what_restricts_is_fine_before_the_start(source: str) -> None:
+def test_a_valid_restriction_is_accepted_before_the_start(source: str) -> None:
     assert list(mistakes(source, COLUMNS)) == []
 
 
-async def test_a_clients_value_that_open_moved_is_the_clients_fault() -> None:
+async def test_a_wrong_value_of_the_client_that_open_moved_is_reported_to_the_client() -> None:
     source = "args.update(points=args.pop('p'))"
     assert (await opened(source, {"p": ["3"]})).filter.matches({"points": 3})
     for wrong in ("many", "", "  "):
@@ -203,7 +207,9 @@ names = st.sampled_from(
 
 @settings(max_examples=300)
 @given(st.dictionaries(names, st.lists(texts, min_size=1, max_size=3)), st.sampled_from(ONLY_MINE))
-async def test_whatever_a_client_asks_it_sees_no_row_of_another(args: Any, source: str) -> None:
+async def test_a_restricted_client_sees_no_row_of_another_whatever_it_asks(
+    args: Any, source: str
+) -> None:
     try:
         query = await opened(source, args)
     except Rejected:
@@ -213,7 +219,7 @@ async def test_whatever_a_client_asks_it_sees_no_row_of_another(args: Any, sourc
         assert not query.restriction.matches({"recipient": recipient, "id": "1"})
 
 
-async def test_what_open_sets_may_be_inside_json() -> None:
+async def test_a_restriction_may_be_inside_a_json_column() -> None:
     source = "args.update({'data.team': [handler.current_user.id]})"
     for args in ({}, {"data.team": ["bob"]}, {"data.team!": ["me"]}, {"data": [""]}):
         query = await opened(source, dict(args))

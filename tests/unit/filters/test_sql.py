@@ -25,7 +25,7 @@ def test_a_search_without_case_finds_every_spelling(text: str, needle: str) -> N
     assert duckdb.connect().execute(query, parameters).fetchall() == [(True,)]
 
 
-def test_a_needle_is_no_pattern() -> None:
+def test_a_needle_is_not_a_pattern() -> None:
     sql, parameters = contains_folded("t", "a.b")
     query = f"SELECT {sql} FROM (SELECT 'axb' AS t)"
     assert duckdb.connect().execute(query, parameters).fetchall() == [(False,)]
