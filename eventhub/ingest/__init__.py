@@ -7,7 +7,7 @@ A message of a WebSocket passes these files, in order:
 3. `writing.py`, the one door: `post` stores a plain POST, `write` an array and everything else.
 4. `command.py` reads the controls: method, key, expectations.
 5. `draft.py` runs hooks and columns, and makes the draft an event.
-6. `jetstream/log.py` encodes the event; `jetstream/writer.py` sends it to the broker in a batch.
+6. `jetstream/stream.py` encodes the event; `jetstream/writer.py` sends it to the broker in a batch.
 
 The broker's answer comes back by one call-back: `Ingest._on_appended` makes it a receipt or an
 error, and the inbox sends that to the client. Over HTTP, `gateway/rows.py` and `gateway/body.py`

@@ -1,8 +1,17 @@
 """EventStream on NATS JetStream. Nothing else imports `nats`.
 
-`connection` stays connected and `parser` cuts what the server sends; `writer` appends, `pull`
-asks for messages, `follower` reads a stream with them and `work_queue` hands out work; `log` puts
-them together.
+A connection to the servers: `connection` stays connected, `subscription` and `requests` receive
+over it, `parser` cuts what the servers send into messages, `api` asks JetStream, and `credentials`
+reads a `.creds` file.
+
+The write side, for each stream: `writer` is the loop of the group commit, `write_queue` decides
+what goes together, `batches` and `singles` store it, `publisher` sends it and receives the
+acknowledgements, and `write` is one append.
+
+The read side: `pull` asks for messages, `follower` reads a stream with it, and `work_queue` hands
+out work; `stream_state` and `damage` notice what a stream has lost.
+
+`log` makes streams, `stream` is one of them, and `records` keeps small values.
 """
 
 from eventhub.jetstream.log import JetStreamLog

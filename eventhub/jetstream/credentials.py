@@ -1,4 +1,4 @@
-"""Credentials: the text of a `.creds` file, which lets a user in to servers that trust an operator.
+"""Credentials: the text of a `.creds` file, for servers that trust an operator.
 
 It holds a JWT, which says who the user is, and the seed of the key that proves it.
 """
@@ -16,10 +16,12 @@ _SEED = re.compile(r"-BEGIN USER NKEY SEED-+\s+(\S+)")
 
 
 def read_credentials(text: str) -> RawCredentials:
-    """Return it as nats-py takes it, which looks for its parts without end if they are not there.
+    """Return the text in the form that nats-py takes.
+
+    It is checked first: nats-py would look for a missing part forever.
 
     Raises:
-        Misconfigured: it is something else.
+        Misconfigured: the JWT or the seed is missing, or damaged.
     """
     seed, is_whole = _SEED.search(text), False
     if seed is not None and _JWT.search(text):
@@ -27,5 +29,5 @@ def read_credentials(text: str) -> RawCredentials:
             nkeys.from_seed(seed[1].encode())
             is_whole = True
     if not is_whole:
-        raise Misconfigured("broker.credentials: not what is in a .creds file of a user")
+        raise Misconfigured("broker.credentials: not the text of a user's .creds file")
     return RawCredentials(text.replace("\r\n", "\n"))

@@ -1,11 +1,11 @@
 """Pull: the messages of one pull consumer, a bounded number ahead, or a doubt.
 
-Not nats-py's own subscriptions, which lose events when they overflow and stay silent when the
-server forgets them. Here every sign that something may be missing ends the pull with a `Doubt`,
-and whoever pulls begins again where it was: that is the whole recovery.
+nats-py's own subscriptions are not used: they lose events when they overflow, and stay silent when
+the server forgets them. Here every sign that something may be missing ends the pull with a `Doubt`,
+and the caller starts again at its position. That is the whole recovery.
 
-A pull request ends when it is filled, or with a status that says how many of its messages will
-not come; so the number still under way is always known (NATS ADR-13).
+A pull request ends when it is filled, or with a status that says how many of its messages will not
+come. So the number that is still under way is always known (NATS ADR-13).
 """
 
 import asyncio
@@ -17,25 +17,29 @@ from typing import Self
 import msgspec
 
 from eventhub.errors import Unavailable
-from eventhub.jetstream.connection import STREAM_NOT_FOUND, ApiError, Connection, Subscription
+from eventhub.jetstream.api import NANOSECONDS, STREAM_NOT_FOUND, ApiError
+from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.parser import Message
+from eventhub.jetstream.subscription import Subscription
 from eventhub.stream import MAX_PAYLOAD
 
 HEARTBEAT_SECONDS = 1.0
-SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS  # two heartbeats lost, and half of one late
-EXPIRES_SECONDS = 30.0  # of one pull request; it is renewed
-MAX_BYTES = MAX_PAYLOAD + (1 << 20)  # of one request: a larger message would block it for ever
-NANOSECONDS = 10**9
+SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
+"""Two heartbeats are lost, and the third is late."""
+EXPIRES_SECONDS = 30.0
+"""How long the server keeps one pull request; then it is renewed."""
+MAX_BYTES = MAX_PAYLOAD + (1 << 20)
+"""Of one request: a message that is larger than that would block it forever."""
+MAX_DELAY_SECONDS = 1.0
+"""Between two starts that bring nothing."""
 
-MAX_DELAY_SECONDS = 1.0  # between two beginnings that bring nothing
 
-
-class Doubt(Exception):  # noqa: N818 - it is not an error: the puller begins again
+class Doubt(Exception):  # noqa: N818 - it is not an error: the puller starts again
     """Something may be missing, or the consumer is gone."""
 
 
 class Place(msgspec.Struct, gc=False):
-    """Where a message stands."""
+    """Place of a message in its stream and in the deliveries of its consumer."""
 
     attempt: int
     sequence: int
@@ -44,7 +48,7 @@ class Place(msgspec.Struct, gc=False):
 
     @classmethod
     def read(cls, reply: bytes) -> "Place":
-        """Read it from a reply subject (NATS ADR-15)."""
+        """Read a place from a reply subject (NATS ADR-15)."""
         tokens = reply.split(b".")
         first = 4 if len(tokens) == 9 else 6  # the longer form names domain and account
         return cls(int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 2]))
@@ -54,11 +58,12 @@ class Pull:
     """Pulls from one consumer until something is in doubt.
 
     Args:
+        connection: to the servers.
         consumer: `<stream>.<consumer>`.
-        count: messages to have under way or waiting.
-        overdue: tells whether something should have come. Given if nobody else pulls from the
-            consumer: its deliveries are counted, and it goes when the pull is closed. Else what
-            was not taken is given back then.
+        count: messages that may be under way or wait.
+        overdue: tells whether a message should have come by now. It is given if no other process
+            pulls from the consumer: then deliveries are counted, and `close` deletes the consumer.
+            Without it, `close` gives back the messages that were not taken.
     """
 
     def __init__(
@@ -90,7 +95,7 @@ class Pull:
         return self
 
     async def close(self) -> None:
-        """Listen no more. What the connection does not allow now, the server's limits do later."""
+        """Stop listening. What the connection does not allow now, the server's limits do later."""
         if self._subscription is not None:
             await self._connection.unsubscribe(self._subscription, drain=self._overdue is None)
         with suppress(Unavailable):
@@ -104,7 +109,7 @@ class Pull:
         """Wait until `messages` holds at least one.
 
         Raises:
-            Doubt: something may be missing; what was received before is taken first.
+            Doubt: something may be missing; the messages before that were taken.
         """
         await self._ask_for_more()
         while not self.messages:
@@ -140,7 +145,7 @@ class Pull:
 
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
-            if self._doubt:  # after a gap nothing may be taken
+            if self._doubt:  # after a gap no message may be taken
                 break
             if (reply := message.raw_reply).startswith(b"$JS.ACK."):
                 self._on_event(Place.read(reply), message)
@@ -173,30 +178,31 @@ class Pull:
         if int(last) != self._delivered:
             self.suspect(f"heartbeat at delivery {last} after {self._delivered}")
         elif not self.messages and self._overdue():
-            self.suspect("what was acknowledged does not come")
+            self.suspect("an acknowledged event does not come")
 
     def suspect(self, reason: str) -> None:
-        """Say that something may be missing."""
+        """Note that something may be missing."""
         self._doubt = self._doubt or reason
         self._changed.set()
 
 
 class Puller:
-    """Keeps a pull going: begins another one whenever it is in doubt.
+    """Keeps a pull going: starts another one whenever it is in doubt.
 
     Args:
-        begin: makes or finds the consumer and opens a pull at the place that was reached.
-        on_reset: told the reason each time a pull is given up.
+        connection: to the servers.
+        start: makes or finds the consumer, and opens a pull at the position that was reached.
+        on_reset: called with the reason each time a pull is given up.
     """
 
     def __init__(
         self,
         connection: Connection,
-        begin: Callable[[], Awaitable[Pull]],
+        start: Callable[[], Awaitable[Pull]],
         on_reset: Callable[[str], None],
     ) -> None:
         self._connection = connection
-        self._begin = begin
+        self._start = start
         self._on_reset = on_reset
         self._pull: Pull | None = None
         self._delay = 0.0
@@ -205,12 +211,12 @@ class Puller:
         """Return the pull once it has messages. Cancelling this loses nothing.
 
         Raises:
-            EventHubError: the stream is not the one it was.
+            EventHubError: the stream was deleted, or made again.
         """
         while True:
             try:
                 if self._pull is None:
-                    self._pull = await self._begin_again()
+                    self._pull = await self._start_again()
                 await self._pull.wait()
             except (Doubt, Unavailable) as doubt:
                 self._on_reset(str(doubt))
@@ -220,12 +226,12 @@ class Puller:
                 return self._pull
 
     async def close(self) -> None:
-        """Give up the pull; `ready` would begin another one."""
+        """Give up the pull; `ready` would start another one."""
         pull, self._pull = self._pull, None
         if pull is not None:
             await pull.close()
 
-    async def _begin_again(self) -> Pull:
+    async def _start_again(self) -> Pull:
         await asyncio.sleep(self._delay)
         self._delay = min(max(2 * self._delay, 0.02), MAX_DELAY_SECONDS)
         try:
@@ -234,7 +240,7 @@ class Puller:
         except TimeoutError:
             raise Doubt("not connected") from None
         try:
-            return await self._begin()
+            return await self._start()
         except ApiError as error:
             if error.number == STREAM_NOT_FOUND:
                 raise

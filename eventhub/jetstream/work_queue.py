@@ -1,8 +1,8 @@
 """WorkQueue: the deliveries of a durable consumer, shared by all who work under one name.
 
-At least once: the server keeps what was acknowledged lazily, so a crash of the broker within
-some 50 ms may deliver an event again. One delivery is asked for at a time: what waits here
-unanswered would be delivered again, to somebody else.
+Delivery is at least once: the server stores acknowledgements lazily, so after a crash of the broker
+within some 50 ms an event may be delivered again. One delivery is requested at a time, because one
+that waits here unanswered would be delivered again, to another worker.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,17 @@ import structlog
 
 from eventhub.channel import Channel, encode_token
 from eventhub.event import StoredEvent
+from eventhub.jetstream import api
+from eventhub.jetstream.api import NANOSECONDS
 from eventhub.jetstream.connection import Connection
-from eventhub.jetstream.follower import read_or_report, state_in_epoch
-from eventhub.jetstream.pull import NANOSECONDS, Pull, Puller
+from eventhub.jetstream.damage import read_or_report
+from eventhub.jetstream.pull import Pull, Puller
+from eventhub.jetstream.stream_state import state_in_epoch
 from eventhub.stream import ACK_WAIT_SECONDS, Delivery
 
-MAX_UNANSWERED = 10_000  # what waits for a retry counts: an outage of one mail server fills it
-WITHOUT_END = -1  # deliveries of one event: the worker decides when to give up
+MAX_UNANSWERED = 10_000
+"""Deliveries. Those that wait for a retry count: an outage of one mail server fills it."""
+_WITHOUT_END = -1  # deliveries of one event: the worker decides when to give up
 
 logger = structlog.get_logger(__name__)
 
@@ -29,7 +33,7 @@ class JetStreamDelivery:
     """A delivery; its answers are confirmed by the server.
 
     Raises:
-        Unavailable: by each answer: the server did not confirm it; expect a redelivery.
+        Unavailable: from each answer: the server did not confirm it; expect a redelivery.
     """
 
     stored: StoredEvent
@@ -42,12 +46,12 @@ class JetStreamDelivery:
         await self._connection.request(self._reply, b"+ACK")
 
     async def retry(self, delay_seconds: float) -> None:
-        """Deliver it again, not before the delay. Without one the server would do so at once."""
+        """Deliver it again, not before the delay; without one the server would do so at once."""
         delay = msgspec.json.encode({"delay": max(1, int(delay_seconds * NANOSECONDS))})
         await self._connection.request(self._reply, b"-NAK " + delay)
 
     async def extend(self) -> None:
-        """Begin the time to answer anew."""
+        """Restart the time to answer."""
         await self._connection.request(self._reply, b"+WPI")
 
 
@@ -59,7 +63,7 @@ class WorkQueue:
         self._channel = channel
         self._epoch = epoch
         self._worker = worker
-        self._puller = Puller(connection, self._begin, self._on_reset)
+        self._puller = Puller(connection, self._start, self._on_reset)
 
     def __aiter__(self) -> Self:
         return self
@@ -77,7 +81,7 @@ class WorkQueue:
         """Stop working."""
         await self._puller.close()
 
-    async def _begin(self) -> Pull:
+    async def _start(self) -> Pull:
         await enlist(self._connection, self._channel, self._worker)
         await state_in_epoch(self._connection, self._channel.stream, self._epoch)
         consumer = f"{self._channel.stream}.{encode_token(self._worker)}"
@@ -99,9 +103,9 @@ async def enlist(connection: Connection, channel: Channel, worker: str) -> None:
         "ack_policy": "explicit",
         "ack_wait": int(ACK_WAIT_SECONDS * NANOSECONDS),
         "deliver_policy": "new",
-        "max_deliver": WITHOUT_END,
+        "max_deliver": _WITHOUT_END,
         "max_ack_pending": MAX_UNANSWERED,
     }
     stream = channel.stream
     body = {"stream_name": stream, "config": config, "action": ""}
-    await connection.api(f"CONSUMER.CREATE.{stream}.{name}", body)
+    await api.call(connection, f"CONSUMER.CREATE.{stream}.{name}", body)

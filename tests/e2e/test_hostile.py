@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from eventhub.broker import running_broker
-from eventhub.jetstream import JetStreamLog
+from eventhub.jetstream import JetStreamLog, api
 from tests.e2e.client import connect, get, request
 from tests.e2e.hub import Hub, HubFactory
 
@@ -124,7 +124,7 @@ async def test_a_foreign_message_in_the_log_is_left_out_and_hides_nothing(
     address = running_broker(hub.folder / "data")
     assert address is not None
     async with JetStreamLog.connect(address.url, token=address.token) as log:
-        await log._connection.store("eh.rows.foreign", b"garbage")
+        await api.store(log._connection, "eh.rows.foreign", b"garbage")
     assert [row["body"] for row in await get(url)] == ["before"]
     for since in ("earliest", "-1", "now"):
         async with connect(f"{url}?_since={since}") as client:

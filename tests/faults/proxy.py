@@ -11,9 +11,12 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._port = port
         self._writers: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self.url = ""
         self.is_swallowing = False
         """Take all bytes of both sides and pass none on: a cable that was pulled."""
+        self.swallowed = 0
+        """Bytes that were not passed on."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Proxy"]:
@@ -22,6 +25,9 @@ class Proxy:
             self.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             yield self
             self.abort()
+            while self._tasks:  # some may just have connected
+                await asyncio.wait(self._tasks, timeout=0.05)
+                self.abort()
 
     def abort(self) -> None:
         """Reset all connections."""
@@ -30,6 +36,10 @@ class Proxy:
         self._writers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
             self._writers += [writer, inner_writer]
@@ -42,9 +52,11 @@ class Proxy:
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(1 << 16):
-                if not self.is_swallowing:
-                    writer.write(data)
-                    await writer.drain()
+                if self.is_swallowing:
+                    self.swallowed += len(data)
+                    continue
+                writer.write(data)
+                await writer.drain()
         except OSError:
             pass
         finally:

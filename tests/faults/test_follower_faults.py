@@ -11,6 +11,7 @@ import nats
 import pytest
 
 import eventhub.jetstream.write
+import eventhub.jetstream.write_queue
 from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Damaged, EventHubError, Unavailable
 from eventhub.event import StoredEvent
@@ -320,7 +321,7 @@ async def test_a_write_that_nobody_answers_has_an_unknown_outcome(
 async def test_writers_wait_for_room_in_a_full_queue(
     log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventhub.jetstream.writer, "QUEUE_COUNT", 3)
+    monkeypatch.setattr(eventhub.jetstream.write_queue, "QUEUE_COUNT", 3)
     stream = await log.open(channel())
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         events = [make_event(id=f"r{number}") for number in range(100)]

@@ -1,0 +1,45 @@
+"""JetStreamRecords: small durable values by key, each the last message of its subject."""
+
+from eventhub.jetstream import api
+from eventhub.jetstream.api import sequence_of
+from eventhub.jetstream.connection import Connection
+
+
+class JetStreamRecords:
+    """Records in a stream that keeps the last message of each subject.
+
+    Args:
+        connection: to the servers.
+        stream: the stream's name.
+        prefix: of its subjects; a key stands behind it.
+    """
+
+    def __init__(self, connection: Connection, stream: str, prefix: str) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._prefix = prefix
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Store a value durably."""
+        await api.store(self._connection, self._prefix + key, value)
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value, or None."""
+        query = {"last_by_subj": self._prefix + key}
+        message = await api.direct_get(self._connection, self._stream, query)
+        return None if message is None else message.data
+
+    async def delete(self, key: str) -> None:
+        """Forget a key."""
+        body = {"filter": self._prefix + key}
+        await api.call(self._connection, f"STREAM.PURGE.{self._stream}", body)
+
+    async def items(self, prefix: str) -> list[tuple[str, bytes]]:
+        """Return the keys below a prefix with their values, oldest first."""
+        found: list[tuple[str, bytes]] = []
+        query = {"seq": 1, "next_by_subj": f"{self._prefix}{prefix}.>"}
+        while message := await api.direct_get(self._connection, self._stream, query):
+            subject = (message.headers or {})["Nats-Subject"]
+            found.append((subject.removeprefix(self._prefix), message.data))
+            query["seq"] = sequence_of(message) + 1
+        return found

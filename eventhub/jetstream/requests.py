@@ -1,0 +1,112 @@
+"""Requests: questions to the servers, and the answers that come to one inbox.
+
+nats-py's own `request` is not used, because its `wait_for` can swallow a cancellation.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+from eventhub.errors import Unavailable
+from eventhub.jetstream.parser import Message
+from eventhub.jetstream.subscription import LOST
+
+REQUEST_SECONDS = 2.0
+"""How long one attempt waits for its answer, which usually takes 0.2 ms."""
+PATIENCE_SECONDS = 5.0
+"""How long a request is repeated: over a restart of the broker."""
+PAUSE_SECONDS = 0.05
+"""Between two attempts."""
+_NO_RESPONDERS = "503"
+
+Publish = Callable[[str, bytes, str], Awaitable[None]]
+"""Sends a payload to a subject, with a reply subject."""
+
+
+class Requests:
+    """Asks over one connection.
+
+    Args:
+        publish: sends a question; raises one of `LOST` without a connection.
+        inbox: the subject that answers come below; `on_messages` gets them.
+    """
+
+    def __init__(self, publish: Publish, inbox: str) -> None:
+        self.inbox = inbox
+        self._publish = publish
+        self._numbers = count()
+        self._waiting: dict[int, _Answer] = {}
+
+    async def ask(self, subject: str, payload: bytes, *, parts: bool = False) -> list[Message]:
+        """Return the messages of the answer; ask again as long as the broker is away.
+
+        Args:
+            subject: whom to ask.
+            payload: the question; it may be answered twice.
+            parts: the answer has several messages, of which the last has no payload.
+
+        Raises:
+            Unavailable: no answer in `PATIENCE_SECONDS`.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._ask_once(subject, payload, parts=parts)
+            except LOST as error:
+                if loop.time() >= give_up:
+                    raise Unavailable("the event log does not answer") from error
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def round_trip(self) -> None:
+        """Send ourselves a message through the server; raises one of `LOST` if it does not come."""
+        await self._ask_once("", b"", parts=False)
+
+    def on_messages(self, messages: list[Message]) -> None:
+        """Take messages of the inbox."""
+        for message in messages:
+            answer = self._waiting.get(int(message.subject.rpartition(".")[2]))
+            if answer is not None:
+                answer.receive(message)
+
+    def on_reconnect(self) -> None:
+        """Give up the questions under way: the old connection will not answer them any more."""
+        for answer in self._waiting.values():
+            answer.give_up()
+
+    async def _ask_once(self, subject: str, payload: bytes, *, parts: bool) -> list[Message]:
+        number = next(self._numbers)
+        reply = f"{self.inbox}.{number}"
+        answer = self._waiting[number] = _Answer(parts=parts)
+        try:
+            await self._publish(subject or reply, payload, reply)
+            async with asyncio.timeout(REQUEST_SECONDS):
+                is_whole = await answer.is_whole
+        finally:
+            del self._waiting[number]
+        if not is_whole:
+            raise ConnectionResetError("reconnected")
+        if answer.messages[-1].status == _NO_RESPONDERS:
+            raise ConnectionRefusedError("no server serves this subject")
+        return answer.messages
+
+
+class _Answer:
+    """The messages of an answer so far."""
+
+    def __init__(self, *, parts: bool) -> None:
+        self.messages: list[Message] = []
+        self.is_whole: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """False if the rest will not come."""
+        self._has_parts = parts
+
+    def receive(self, message: Message) -> None:
+        if self.is_whole.done():
+            return
+        self.messages.append(message)
+        if not (self._has_parts and message.data):
+            self.is_whole.set_result(True)
+
+    def give_up(self) -> None:
+        if not self.is_whole.done():
+            self.is_whole.set_result(False)

@@ -1,0 +1,188 @@
+"""JetStreamStream: the log of one channel. It appends, follows, and reads single events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from eventhub.channel import Channel
+from eventhub.errors import Damaged, EventHubError, Rejected
+from eventhub.event import Event, SealedEvent, StoredEvent, encode
+from eventhub.jetstream import api
+from eventhub.jetstream.api import sequence_of
+from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.damage import Read, T
+from eventhub.jetstream.follower import Follower, Marks
+from eventhub.jetstream.stream_state import state_in_epoch
+from eventhub.jetstream.work_queue import WorkQueue, enlist
+from eventhub.jetstream.write import Write
+from eventhub.jetstream.writer import Writer
+from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, OnAppended
+
+HEADERS_BYTES = 1024
+"""The most that the headers of one message take."""
+READ_EVENTS = 1000
+"""The most that one call of `read` returns."""
+
+
+class JetStreamStream:
+    """The log of one channel; see `eventhub.stream.EventStream`."""
+
+    def __init__(
+        self, channel: Channel, connection: Connection, writer: Writer, epoch: str
+    ) -> None:
+        self.channel = channel
+        self._connection = connection
+        self._writer = writer
+        self._marks = Marks(lambda: writer.newest)
+        self._epoch = epoch
+        self._readable = 0  # the last sequence that `bounds` found readable
+        self._found = 0  # the highest sequence that was read singly
+
+    @property
+    def epoch(self) -> str:
+        """Changes when the stream is deleted and made again."""
+        return self._epoch
+
+    @property
+    def newest(self) -> int:
+        """Highest sequence that this process appended or read singly."""
+        return max(self._writer.newest, self._found)
+
+    async def append(self, event: Event, *, expect: int) -> Appended:
+        """Append an event durably."""
+        outcome: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        write = self._write(event, expect, partial(_settle, outcome))
+        await self._writer.room()
+        self._writer.put(write)
+        try:
+            return await outcome
+        finally:
+            write.forget()
+
+    def submit(
+        self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
+    ) -> bool:
+        """Start to append an event, if there is room."""
+        if self._writer.has_room:
+            self._writer.put(self._write(event, expect, on_appended, sender))
+            return True
+        return False
+
+    def _write(
+        self, event: Event, expect: int, on_appended: OnAppended, sender: Hashable = None
+    ) -> Write:
+        payload = encode(event)
+        if len(payload) > min(MAX_PAYLOAD, self._connection.max_payload - HEADERS_BYTES):
+            raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
+        return Write(
+            self.channel.subject(event.id), payload, expect, event.write, on_appended, sender
+        )
+
+    @asynccontextmanager
+    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+        """Iterate over all events after a sequence."""
+        async with self._follower(StoredEvent.read, after) as follower:
+            yield follower
+
+    @asynccontextmanager
+    async def follow_sealed(self, after: int) -> AsyncIterator[AsyncIterator[list[SealedEvent]]]:
+        """Iterate over all events after a sequence, without decoding them."""
+        async with self._follower(SealedEvent.read, after) as follower:
+            yield follower
+
+    @asynccontextmanager
+    async def _follower(self, read: Read[T], after: int) -> AsyncIterator[Follower[T]]:
+        follower = Follower(read, self._connection, self.channel, self._epoch, after, self._marks)
+        try:
+            yield follower
+        finally:
+            await follower.close()
+
+    async def last(self, row_id: str) -> StoredEvent | None:
+        """Return the last event of a row."""
+        return await self._read({"last_by_subj": self.channel.subject(row_id)})
+
+    async def get(self, sequence: int) -> StoredEvent | None:
+        """Return the event at a sequence."""
+        return await self._read({"seq": sequence}) if sequence > 0 else None
+
+    async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
+        """Return the next events after a sequence."""
+        subjects = f"{self.channel.prefix}*"
+        query = {"seq": after + 1, "batch": READ_EVENTS, "next_by_subj": subjects}
+        found = await api.direct_get_batch(
+            self._connection, self.channel.stream, {**query, "max_bytes": max_bytes}
+        )
+        events: list[StoredEvent] = []
+        with suppress(Damaged):
+            for expected, message in enumerate(found, after + 1):
+                if sequence_of(message) != expected:
+                    break
+                events.append(StoredEvent.read(expected, message.data, self.channel.columns))
+        return events
+
+    async def bounds(self) -> Bounds:
+        """Return what the stream holds now."""
+        state = await state_in_epoch(self._connection, self.channel.stream, self._epoch)
+        first, last = state["first_seq"], state["last_seq"]
+        if not state["messages"]:
+            return Bounds(last + 1, last)
+        while last >= first and last != self._readable and not await self._is_readable(last):
+            last -= 1
+        self._readable = last
+        return Bounds(first, last)
+
+    async def end(self) -> int:
+        """Return the last sequence that was ever assigned."""
+        state = await state_in_epoch(self._connection, self.channel.stream, self._epoch)
+        return int(state["last_seq"])
+
+    async def _is_readable(self, sequence: int) -> bool:
+        try:
+            return await self.get(sequence) is not None
+        except Damaged:
+            return False  # the follower reports it
+
+    async def sequence_before(self, moment: datetime) -> int:
+        """Return the last sequence stored before an instant."""
+        last = (await self.bounds()).last  # asked first: events that come later are later
+        start = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        message = await api.direct_get(
+            self._connection,
+            self.channel.stream,
+            {"start_time": start, "next_by_subj": f"{self.channel.prefix}*"},
+        )
+        return last if message is None else sequence_of(message) - 1
+
+    async def enlist(self, worker: str) -> None:
+        """Make the durable work queue of a worker, if it is new."""
+        await enlist(self._connection, self.channel, worker)
+
+    @asynccontextmanager
+    async def work(self, worker: str) -> AsyncIterator[AsyncIterator[Delivery]]:
+        """Iterate over the deliveries of a work queue."""
+        queue = WorkQueue(self._connection, self.channel, self._epoch, worker)
+        try:
+            yield queue
+        finally:
+            await queue.close()
+
+    async def _read(self, query: dict[str, Any]) -> StoredEvent | None:
+        message = await api.direct_get(self._connection, self.channel.stream, query)
+        if message is None:
+            return None
+        stored = StoredEvent.read(sequence_of(message), message.data, self.channel.columns)
+        self._found = max(self._found, stored.sequence)  # only now: no follower gets a damaged one
+        return stored
+
+
+def _settle(outcome: asyncio.Future[Appended], result: Appended | EventHubError) -> None:
+    if outcome.done():  # the waiting task was cancelled
+        return
+    if isinstance(result, EventHubError):
+        outcome.set_exception(result)
+    else:
+        outcome.set_result(result)

@@ -1,0 +1,74 @@
+"""Subscription: the messages of one subject, on whichever nats-py client is connected now."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import Error as NatsError
+
+from eventhub.jetstream.parser import BatchParser, Handler, subscription_number
+
+DRAIN_SECONDS = 1.0
+"""How long a drained subscription may take: one round trip, usually 0.2 ms."""
+LOST = (NatsError, OSError)
+"""What nats-py raises when the connection is gone; its TimeoutError is one of both."""
+
+
+class Peer:
+    """One nats-py client, and the parser that hands on its messages."""
+
+    def __init__(self) -> None:
+        self.client = Client()
+        self.parser = BatchParser.install(self.client)
+
+
+class Subscription:
+    """Messages of one subject, handed to a function that must not raise or wait.
+
+    Args:
+        subject: may have wildcards.
+        on_messages: called with the messages.
+        on_reconnect: called after the connection was lost; messages may be lost as well.
+    """
+
+    def __init__(
+        self, subject: str, on_messages: Handler, on_reconnect: Callable[[], None]
+    ) -> None:
+        self.subject = subject
+        self.on_reconnect = on_reconnect
+        self._on_messages = on_messages
+        self._inner: NatsSubscription | None = None
+        self._handlers: dict[int, Handler] = {}
+        self._number = 0
+
+    async def attach(self, peer: Peer) -> None:
+        """Subscribe at a client. nats-py's own queue for the subscription stays empty."""
+        self._inner = await peer.client.subscribe(self.subject, cb=_never)
+        self._number = subscription_number(self._inner)
+        self._handlers = peer.parser.handlers
+        self._handlers[self._number] = self._on_messages
+
+    async def detach(self, *, drain: bool) -> None:
+        """Unsubscribe, if the client is still connected.
+
+        Args:
+            drain: first wait for the messages that are on their way.
+        """
+        try:
+            with suppress(*LOST):
+                if self._inner is None:
+                    return
+                if not drain:
+                    await self._inner.unsubscribe()
+                    return
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._inner.drain()  # type: ignore[no-untyped-call] # nats-py
+        finally:
+            self._handlers.pop(self._number, None)
+
+
+async def _never(_: Msg) -> None:
+    """Make nats-py treat the subscription as one with a callback; the parser calls ours instead."""
