@@ -82,7 +82,7 @@ class Column:
                 return values.decimal(value, self.digits)
             return values.CONVERTERS[self.kind](value)
         except (ValueError, OverflowError, TypeError, RecursionError) as error:
-            detail = f"{self.name}: {values.excerpt(value)} is not {values.ARTICLES[self.kind]}"
+            detail = f"{self.name}: {values.excerpt(value)} is not {values.MEANINGS[self.kind]}"
             if isinstance(error, values.UnfitError):
                 detail += f" ({error})"
             raise Rejected("bad_value", detail, column=self.name) from None
@@ -128,7 +128,7 @@ def hook_stamp(value: Any) -> Any:
 
 
 def _bad_stamp(value: Any) -> Rejected:
-    message = f"{STAMP}: {values.excerpt(value)} is not {values.ARTICLES[Kind.TIMESTAMP]}"
+    message = f"{STAMP}: {values.excerpt(value)} is not {values.MEANINGS[Kind.TIMESTAMP]}"
     return Rejected("bad_value", message, column=STAMP)
 
 

@@ -165,7 +165,7 @@ CONVERTERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.JSON: document,
 }
 """All kinds but DECIMAL, whose conversion depends on its digits."""
-ARTICLES = {
+MEANINGS = {
     Kind.TEXT: "text",
     Kind.INTEGER: "a whole number",
     Kind.REAL: "a number",

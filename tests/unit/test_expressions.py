@@ -96,7 +96,7 @@ async def test_module_next_to_the_file_does_not_replace_an_installed_one(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("source", "says"),
+    ("source", "message"),
     [
         ("", "empty"),
         ("  \n", "empty"),
@@ -110,10 +110,10 @@ async def test_module_next_to_the_file_does_not_replace_an_installed_one(tmp_pat
         ("xml.etree.Nothing.x", "xml.etree.Nothing"),
     ],
 )
-def test_invalid_expression_is_refused_when_it_is_compiled(source: str, says: str) -> None:
+def test_invalid_expression_is_refused_when_it_is_compiled(source: str, message: str) -> None:
     with pytest.raises(Misconfigured) as caught:
         compile_expression(source, ("msg",), folder=None)
-    assert says in caught.value.message
+    assert message in caught.value.message
 
 
 def test_error_of_a_module_that_fails_to_import_is_reported(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ async def test_null_id_or_timestamp_gets_the_default(nothing: dict[str, Any]) ->
 
 
 async def test_client_may_set_id_and_timestamp_but_not_the_user() -> None:
-    said: dict[str, Any] = {"id": "mine", "timestamp": "1999-01-01T00:00:00", "user": "bob"}
-    assert await with_defaults(make_hooks(), **said) == {"_method": "POST", **said, "user": None}
+    given: dict[str, Any] = {"id": "mine", "timestamp": "1999-01-01T00:00:00", "user": "bob"}
+    assert await with_defaults(make_hooks(), **given) == {"_method": "POST", **given, "user": None}
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])

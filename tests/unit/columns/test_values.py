@@ -81,7 +81,7 @@ def test_value_becomes_the_type_of_its_column(kind: Kind, value: Any, expected: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "says"),
+    ("kind", "value", "message"),
     [
         (Kind.INTEGER, "abc", 'c: "abc" is not a whole number'),
         (Kind.INTEGER, 0.5, "c: 0.5 is not a whole number"),
@@ -102,10 +102,10 @@ def test_value_becomes_the_type_of_its_column(kind: Kind, value: Any, expected: 
     ],
 )
 def test_value_that_does_not_fit_is_refused_with_its_column(
-    kind: Kind, value: Any, says: str | None
+    kind: Kind, value: Any, message: str | None
 ) -> None:
     error = refused(kind, value)
-    assert says is None or error.message == says
+    assert message is None or error.message == message
 
 
 def test_whole_number_beyond_the_precision_of_floats_is_exact_or_refused() -> None:
