@@ -1,4 +1,4 @@
-"""Whoever is not let in leaves a line in the log, and cannot fill it."""
+"""Each refused request leaves a line in the log, and no client can fill the log."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def statuses(url: str, times: int, **headers: str) -> set[int]:
     return found
 
 
-async def test_each_kind_of_refusal_is_told_and_repeated_ones_are_counted(
+async def test_each_kind_of_refusal_is_logged_and_repeated_ones_are_counted(
     hub_factory: HubFactory,
 ) -> None:
     hub = hub_factory(CONFIG)

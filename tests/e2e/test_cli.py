@@ -42,7 +42,7 @@ def test_check_lists_the_endpoints_of_a_good_file(tmp_path: Path) -> None:
     assert output("check", file).splitlines() == ["/notes  table notes", f"{file} is fine"]
 
 
-def test_strict_check_takes_warnings_for_errors(tmp_path: Path) -> None:
+def test_strict_check_treats_warnings_as_errors(tmp_path: Path) -> None:
     file = written(tmp_path, GOOD + "schedule: {}\nvariables: {themes: [dark]}\n")
     shown = output("check", file).splitlines()
     assert [line.partition(": ")[0] for line in shown[:2]] == ["warning", "warning"]
@@ -65,7 +65,7 @@ def test_check_names_file_and_line_of_every_mistake(tmp_path: Path) -> None:
         assert said in line
 
 
-def test_config_shows_what_is_in_force_and_no_secret(tmp_path: Path) -> None:
+def test_config_shows_the_effective_values_and_no_secret(tmp_path: Path) -> None:
     top = """
 email: {main: {host: 127.0.0.1, password: hunter2}}
 auth: {session: {secret: $SESSION}, jwt: {secret_file: jwt.txt}}
@@ -126,10 +126,10 @@ REFUSALS = {
     ("tail", "/notes?n=x"): "bad_filter: n: 'x' is not a whole number",
     ("tail", "/notes", "--since", "yesterday"): "bad_position: _since: 'yesterday'",
 }
-"""Words of a command, the path for the URL, to what it says."""
+"""Arguments of a command, with the path of the URL → the error that it prints."""
 
 
-def test_what_the_hub_refuses_is_one_line_and_status_1(hub: Hub) -> None:
+def test_a_refusal_by_the_hub_is_one_line_and_status_1(hub: Hub) -> None:
     commands = [(name, hub.url + path, *rest) for name, path, *rest in REFUSALS]
     for said, done in zip(REFUSALS.values(), run_all(*commands), strict=True):
         assert said in refused(1, done)
@@ -157,7 +157,7 @@ def test_ctrl_c_ends_a_hub_with_0(hub_factory: HubFactory) -> None:
     assert all(line.startswith("{") for line in hub.stderr().splitlines()), hub.stderr()
 
 
-def test_serve_says_what_it_cannot_use(hub_factory: HubFactory, tmp_path: Path) -> None:
+def test_serve_names_what_it_cannot_use(hub_factory: HubFactory, tmp_path: Path) -> None:
     hub = hub_factory(GOOD)
     port = hub.url.rpartition(":")[2]
     file, data = hub.folder / "eventhub.yaml", hub.folder / "data"

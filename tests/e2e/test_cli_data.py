@@ -1,4 +1,4 @@
-"""Commands on a hub's data prove it, mend it and send its dead letters, or say why they cannot."""
+"""Commands prove and rebuild the data of a hub and send dead letters, or say why they cannot."""
 
 import asyncio
 import json
@@ -106,7 +106,7 @@ def test_verify_names_events_that_were_erased_in_the_broker(hub_factory: HubFact
 
 
 async def erase(data: Path, *sequences: int) -> None:
-    """Erase events of the log behind a hub's back."""
+    """Erase events in the broker, without the hub."""
     address = running_broker(data)
     assert address is not None
     client = await nats.connect(address.url, token=address.token)

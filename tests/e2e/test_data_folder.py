@@ -1,4 +1,4 @@
-"""What a hub writes is for its own user, from the first byte on."""
+"""The files of a hub are private to its user, from the first byte on."""
 
 import os
 import stat
@@ -38,7 +38,7 @@ def everybodys_umask() -> None:
     assert os.umask(0o022) in (0o022, 0o077, 0o002)
 
 
-def test_all_that_a_hub_writes_is_private(tmp_path: Path) -> None:
+def test_every_file_of_a_hub_is_private(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     hub = hub_in(tmp_path, GOOD + "projection: {path: elsewhere/tables.duckdb}\n")
     hub.start()
@@ -57,7 +57,7 @@ def test_all_that_a_hub_writes_is_private(tmp_path: Path) -> None:
         hub.kill()
 
 
-def test_an_existing_folder_is_tightened_and_that_is_told(tmp_path: Path) -> None:
+def test_an_existing_folder_is_tightened_and_that_is_logged(tmp_path: Path) -> None:
     hub = hub_in(tmp_path)
     hub.start()
     try:

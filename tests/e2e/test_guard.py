@@ -1,4 +1,4 @@
-"""What stands before every request: the hub's own names, and who embeds what."""
+"""Checks that precede every request: the name of the hub, and the page that embeds it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -144,7 +144,7 @@ def test_names_of_this_machine_are_the_hubs(hub: Hub, host: str) -> None:
         ("evil.example", "chat.example.org", 403),
     ],
 )
-def test_with_names_of_its_own_a_hub_answers_to_these_only(
+def test_a_hub_with_configured_names_answers_to_these_only(
     named: Hub, host: str, forwarded: str | None, status: int
 ) -> None:
     lines = [f"X-Forwarded-Host: {forwarded}"] if forwarded else []
@@ -159,7 +159,7 @@ async def test_a_hub_on_all_addresses_answers_to_any_name(hub_factory: HubFactor
     assert get(open_hub, "/rows", host="anything.example").status == 200
 
 
-def test_who_is_refused_by_name_is_logged(hub: Hub) -> None:
+def test_a_refused_name_is_logged(hub: Hub) -> None:
     get(hub, "/rows", host="told.example")
     assert "access_refused" in hub.stderr()
 
@@ -264,7 +264,9 @@ def test_pages_are_not_framed_unless_headers_say_so(hub: Hub) -> None:
         ("admin: {token: short}", "at least 16 characters"),
     ],
 )
-def test_what_protects_nothing_stops_the_hub(tmp_path: Path, server: str, problem: str) -> None:
+def test_settings_that_protect_nothing_stop_the_hub(
+    tmp_path: Path, server: str, problem: str
+) -> None:
     file = written(tmp_path, f"server: {{{server}}}\n" + CONFIG)
     assert problem in refused(2, run("check", file))
     assert problem in refused(2, run("serve", file, "--port", "0"))

@@ -1,4 +1,4 @@
-"""An idempotency key is its owner's: it answers a retry, and nobody else's write."""
+"""An idempotency key belongs to its owner: it answers a retry, and no other client's write."""
 
 import time
 from typing import Any
@@ -69,7 +69,7 @@ async def test_a_retry_is_answered_and_another_message_refused(
         hub.start()
 
 
-async def test_a_key_of_one_is_not_that_of_another(hub_factory: HubFactory) -> None:
+async def test_equal_keys_of_two_clients_are_different_keys(hub_factory: HubFactory) -> None:
     hub = hub_factory(CONFIG)
     ones = [
         login("ann"),

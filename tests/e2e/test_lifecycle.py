@@ -1,4 +1,4 @@
-"""A hub starts, stops, changes and shares its log without losing, doubling or hiding a thing."""
+"""A hub starts, stops, changes and shares its log without losing or repeating anything."""
 
 import asyncio
 import os
@@ -127,7 +127,7 @@ async def history(url: str) -> list[dict[str, Any]]:
         return await client.replay()
 
 
-async def test_clients_that_take_nothing_do_not_keep_a_stop_from_the_others(
+async def test_clients_that_read_nothing_do_not_delay_the_stop_for_others(
     hub_factory: HubFactory,
 ) -> None:
     """Whoever answers no close is waited for, all at once and not one after the other."""
@@ -183,7 +183,7 @@ async def test_http_writes_under_way_at_a_stop_are_answered(hub_factory: HubFact
 # --- Health
 
 
-async def test_health_and_metrics_tell_what_happened(hub_factory: HubFactory) -> None:
+async def test_health_and_metrics_report_what_happened(hub_factory: HubFactory) -> None:
     hub: Hub = await asyncio.to_thread(hub_factory, config())
     url = f"{hub.url}/notes"
     row_id = (await post(url, body="a"))["id"]
@@ -406,7 +406,7 @@ async def test_a_deleted_projection_is_built_again(hub_factory: HubFactory) -> N
     assert await get(url) == before
 
 
-async def test_a_deleted_log_starts_the_projection_over_and_tells_clients_so(
+async def test_a_deleted_log_resets_the_projection_and_its_clients(
     hub_factory: HubFactory,
 ) -> None:
     hub: Hub = await asyncio.to_thread(hub_factory, config())
@@ -429,8 +429,10 @@ async def test_a_deleted_log_starts_the_projection_over_and_tells_clients_so(
     assert msgspec.json.encode(await get(url)).count(b'"n":') == 7
 
 
-async def test_a_client_that_is_being_let_in_is_told_of_a_stop_too(hub_factory: HubFactory) -> None:
-    """Its `open` takes a second, and the stop comes meanwhile."""
+async def test_a_client_that_is_still_connecting_is_closed_with_1012_at_a_stop(
+    hub_factory: HubFactory,
+) -> None:
+    """Its `open` takes a second, and the stop comes within it."""
     text = """
 url:
   slow:

@@ -1,4 +1,4 @@
-"""How the hub is, is for operators: programs of this machine, and who has the token."""
+"""The state of a hub is for operators: programs on this machine, and requests with the token."""
 
 import re
 import socket
@@ -73,7 +73,7 @@ def test_others_need_the_token(hub: Hub) -> None:
         *("x-real-ip: 203.0.113.9", "X-Forwarded-Proto: https", "X-Forwarded-For:"),
     ],
 )
-def test_who_comes_through_a_proxy_of_this_machine_is_not_of_it(hub: Hub, line: str) -> None:
+def test_a_client_behind_a_proxy_on_this_machine_is_not_local(hub: Hub, line: str) -> None:
     assert get(hub, "/metrics", line).status == 403
     assert get(hub, "/metrics", line, f"Authorization: Bearer {TOKEN}").status == 200
     assert get(hub, "/metrics", version="1.0").status == 403

@@ -1,4 +1,4 @@
-"""No command prints a secret, wherever the file has it; what is none is printed."""
+"""No command prints a secret, wherever the file has it; other values are printed."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_no_output_of_a_command_has_a_secret(tmp_path: Path) -> None:
     assert "https://files.example/a?api_key=***&sig=***" in shown.stdout
 
 
-def test_no_mistake_tells_a_secret(tmp_path: Path) -> None:
+def test_no_error_message_reveals_a_secret(tmp_path: Path) -> None:
     (tmp_path / "jwt.txt").write_text("q1w2")
     text = CONFIG.replace("prepare: ", "prepare: ((").replace("db.example", "db example")
     text = text.replace("url: postgresql://", "url: ").replace("Bearer q1w2", "[q1w2]")

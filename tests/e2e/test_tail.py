@@ -1,4 +1,4 @@
-"""A tail prints every frame once, over restarts of the hub, from where it is told to begin."""
+"""A tail prints every frame once, across restarts of the hub, from the start that it is given."""
 
 import json
 import queue
@@ -89,7 +89,7 @@ def test_a_tail_survives_restarts_without_loss_or_repetition(hub_factory: HubFac
         assert [each.interrupt() for each in tails] == [(130, 0, "")] * 2
 
 
-def test_a_tail_begins_where_it_is_told_to(hub_factory: HubFactory) -> None:
+def test_a_tail_starts_where_since_says(hub_factory: HubFactory) -> None:
     hub = hub_factory(GOOD)
     url = f"{hub.url}/notes?body=since"
     receipts = [post(url, body="since", n=number) for number in range(4)]

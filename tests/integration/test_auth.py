@@ -1,4 +1,4 @@
-"""Nobody is taken for somebody else: real requests and WebSockets, honest and forged."""
+"""No client is taken for another: real requests and WebSockets, honest and forged."""
 
 import asyncio
 import base64
@@ -247,7 +247,7 @@ def login(age: int = 0) -> dict[str, Any]:
 OURS = Auth(session=Session(secret="correct horse battery staple", max_age=3600))
 
 
-async def test_a_login_in_the_cookie_is_believed(serve: Serve) -> None:
+async def test_a_login_in_the_cookie_is_accepted(serve: Serve) -> None:
     site = await serve(OURS)
     cookie = sealed(login(), "correct horse battery staple")
     assert await site.who(Cookie=f"eventhub={cookie}") == {"id": "ann", "role": "admin"}
@@ -325,7 +325,7 @@ async def test_a_login_page_of_another_program_can_share_the_session(
         await runner.cleanup()
 
 
-async def test_an_unsigned_session_of_the_same_name_is_not_believed(serve: Serve) -> None:
+async def test_an_unsigned_session_of_the_same_name_is_not_accepted(serve: Serve) -> None:
     plain = SimpleCookieStorage(cookie_name="eventhub")
     site = await serve(OURS)
     assert await site.who(Cookie=f"{plain.cookie_name}={json.dumps(login())}") is None
@@ -489,7 +489,7 @@ async def test_a_browser_sends_its_token_as_a_subprotocol(
     assert secret not in caplog.text
 
 
-async def test_a_token_in_a_subprotocol_needs_no_decent_headers(serve: Serve) -> None:
+async def test_a_token_in_a_subprotocol_is_read_next_to_broken_headers(serve: Serve) -> None:
     site = await serve(BY_SECRET)
     answer = await site.raw(
         b"Host: h", b"X-Odd: \xff", b"Sec-WebSocket-Protocol: bearer." + token().encode()
@@ -596,7 +596,7 @@ async def test_a_trusted_proxy_names_the_user(serve: Serve, trusted: str) -> Non
 
 
 @pytest.mark.parametrize("trusted", ["127.0.0.2", "10.0.0.0/8", "::1"])
-async def test_the_header_of_anybody_else_is_ignored(serve: Serve, trusted: str) -> None:
+async def test_the_header_of_other_peers_is_ignored(serve: Serve, trusted: str) -> None:
     site = await serve(behind(trusted))
     assert await site.who(X_Forwarded_User="root", X_Forwarded_For=trusted) is None
 
@@ -669,7 +669,7 @@ async def test_pages_of_other_origins_are_refused(serve: Serve) -> None:
         assert not await opened(site, Origin=origin), origin
 
 
-async def test_two_origins_are_one_too_many(serve: Serve) -> None:
+async def test_two_origins_are_refused(serve: Serve) -> None:
     site = await serve(origins=["https://good.example"])
     own, good, evil = (
         b"Origin: " + origin.encode()
@@ -735,14 +735,14 @@ async def test_a_named_page_may_read_answers_and_ask_before_it_writes(serve: Ser
         assert header in asked["Access-Control-Allow-Headers"]
 
 
-async def test_other_pages_are_told_nothing(serve: Serve) -> None:
+async def test_other_pages_get_no_cors_headers(serve: Serve) -> None:
     site = await serve(origins=["https://a.example"])
     for method in ("GET", "OPTIONS"):
         headers = await cors(site, "https://evil.example", method)
         assert not [name for name in headers if name.startswith("Access-Control")]
 
 
-async def test_the_forwarded_host_is_believed_of_a_trusted_proxy_only(serve: Serve) -> None:
+async def test_the_forwarded_host_counts_from_a_trusted_proxy_only(serve: Serve) -> None:
     trusted, other = await serve(behind("127.0.0.1")), await serve(behind("10.0.0.1"))
     page = {"Origin": "https://chat.example", "X_Forwarded_Host": "evil.example, chat.example"}
     assert await opened(trusted, **page)

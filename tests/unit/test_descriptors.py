@@ -1,4 +1,4 @@
-"""What is done again and again outlives a lack of descriptors, and no other trouble."""
+"""Periodic work survives a lack of descriptors, and no other error."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def none_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_what_is_done_again_and_again_outlives_a_lack_of_descriptors(tmp_path: Path) -> None:
+def test_periodic_work_survives_a_lack_of_descriptors(tmp_path: Path) -> None:
     done = []
     with capture_logs() as logs:
         with none_left(), later_if_none_is_left("a watch"):
@@ -43,7 +43,7 @@ def test_what_is_done_again_and_again_outlives_a_lack_of_descriptors(tmp_path: P
     assert [(each["event"], each["by"]) for each in logs] == [("no_descriptors", "a watch")]
 
 
-def test_other_trouble_is_told(tmp_path: Path) -> None:
+def test_other_errors_are_raised(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, later_if_none_is_left("a watch"):
         (tmp_path / "gone").read_bytes()
     assert caught.value.errno == errno.ENOENT

@@ -67,7 +67,7 @@ def test_many_causes_cost_bounded_lines_and_memory(clock: Clock, lines: list[Any
     assert len(limited._windows) == 0
 
 
-async def test_the_count_is_told_without_another_line(
+async def test_the_count_is_logged_without_another_line(
     monkeypatch: pytest.MonkeyPatch, lines: list[Any]
 ) -> None:
     monkeypatch.setattr(log, "WINDOW_SECONDS", 0.02)
@@ -80,7 +80,7 @@ async def test_the_count_is_told_without_another_line(
     assert lines[FIRST]["left_out"] == 1
 
 
-def test_what_was_told_is_not_told_again(clock: Clock, lines: list[Any]) -> None:
+def test_counts_are_logged_once(clock: Clock, lines: list[Any]) -> None:
     limited = Limited(clock)
     for _ in range(FIRST + 1):
         limited.warning("login_failed", by="10.0.0.1")

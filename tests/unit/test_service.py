@@ -1,4 +1,4 @@
-"""Services work until asked to stop, finish what they hold, and never outlive a failure."""
+"""Services work until the stop, finish what they hold, and never outlive a failure."""
 
 import asyncio
 import signal
@@ -15,20 +15,20 @@ Stop = asyncio.Event
 
 
 class Steady:
-    """A service that notes what becomes of it."""
+    """A service that records its life."""
 
     def __init__(self, *, holds: float = 0) -> None:
-        self.said: list[str] = []
+        self.states: list[str] = []
         self._holds = holds
 
     async def __call__(self, stop: Stop) -> None:
-        self.said.append("started")
+        self.states.append("started")
         try:
             await stop.wait()
             await asyncio.sleep(self._holds)
-            self.said.append("drained")
+            self.states.append("drained")
         except asyncio.CancelledError:
-            self.said.append("cancelled")
+            self.states.append("cancelled")
             raise
 
 
@@ -37,7 +37,7 @@ async def test_a_stop_drains_all_services() -> None:
     asyncio.get_running_loop().call_later(0.01, stop.set)
     with capture_logs() as logs:
         await run({"a": services[0], "b": services[1]}, stop, 5)
-    assert [service.said for service in services] == [["started", "drained"]] * 2
+    assert [service.states for service in services] == [["started", "drained"]] * 2
     assert logs == []
 
 
@@ -46,7 +46,7 @@ async def test_a_service_that_is_late_is_cancelled_and_named() -> None:
     stop.set()
     with capture_logs() as logs:
         await run({"late": late, "prompt": prompt}, stop, 0.05)
-    assert (late.said, prompt.said) == (["started", "cancelled"], ["started", "drained"])
+    assert (late.states, prompt.states) == (["started", "cancelled"], ["started", "drained"])
     assert logs == [
         {
             "event": "drain_cut_short",
@@ -58,7 +58,7 @@ async def test_a_service_that_is_late_is_cancelled_and_named() -> None:
 
 
 @pytest.mark.parametrize("when", ["at work", "draining"])
-async def test_a_failure_ends_the_others_at_once_and_comes_out(when: str) -> None:
+async def test_a_failure_ends_the_other_services_at_once_and_is_raised(when: str) -> None:
     stop, other = Stop(), Steady(holds=60)
 
     async def failing(stop: Stop) -> None:
@@ -72,10 +72,10 @@ async def test_a_failure_ends_the_others_at_once_and_comes_out(when: str) -> Non
     with pytest.RaisesGroup(pytest.RaisesExc(KeyError, match="why")):
         async with asyncio.timeout(5):
             await run({"failing": failing, "other": other}, stop, 60)
-    assert other.said == ["started", "cancelled"]
+    assert other.states == ["started", "cancelled"]
 
 
-async def test_a_service_that_returns_unasked_is_a_failure() -> None:
+async def test_a_service_that_returns_before_the_stop_is_a_failure() -> None:
     other = Steady()
 
     async def short(stop: Stop) -> None:
@@ -83,7 +83,7 @@ async def test_a_service_that_returns_unasked_is_a_failure() -> None:
 
     with pytest.RaisesGroup(ServiceEnded):
         await run({"short": short, "other": other}, Stop(), 5)
-    assert other.said in (["started", "cancelled"], [])
+    assert other.states in (["started", "cancelled"], [])
 
 
 PROGRAM = """

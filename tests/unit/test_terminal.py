@@ -1,4 +1,4 @@
-"""What others wrote cannot do anything to a terminal."""
+"""Text from clients cannot control a terminal."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from eventhub.terminal import printable
 
 
 @given(st.text(st.characters(codec=None)))
-def test_nothing_unprintable_is_left_and_json_stays_the_same(text: str) -> None:
+def test_no_unprintable_character_is_left_and_json_keeps_its_meaning(text: str) -> None:
     line = printable(json.dumps(text, ensure_ascii=False))
     assert line.isprintable()
     assert not {unicodedata.category(c) for c in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -31,5 +31,5 @@ def test_controls_are_escaped(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["plain", "zażółć", "日本語", "👍🏽", "a\\u0041"])
-def test_text_stays_as_it_is(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert printable(text) == text
