@@ -1,8 +1,8 @@
-"""Feed: the newest events of a channel, read once for all who need them in this process.
+"""Feed: the newest events of a channel, read once for everything in this process that needs them.
 
-One follower keeps up with the log, whoever is slow. Listeners are called with each batch; who
-reads at a pace of his own (`follow`) gets what he missed from the ring of recent events, and from
-the log only when he is further behind than that.
+One follower keeps up with the log, however slow its readers are. Listeners are called with each
+batch. A reader with a pace of its own (`follow`) gets what it missed from the ring of recent
+events, and from the log only if it is further behind than the ring reaches.
 """
 
 import asyncio
@@ -15,22 +15,21 @@ from eventhub.event import Sealed, StoredEvent
 from eventhub.stream import EventStream
 
 RING_BYTES = 16 << 20
-"""Payload bytes of recent events kept for those who just fell behind, for each channel."""
+"""Payload bytes of recent events of a channel, kept for readers that are a little behind."""
 TURN_EVENTS = 256
-"""Events handed out in one turn of the loop: what a burst may block everything else for."""
+"""Events handed out in one turn of the loop: a burst blocks everything else no longer."""
 TURN_BYTES = 256 << 10
-"""Of their payloads: a socket that takes nothing holds this much more than it should."""
+"""Payload bytes of one turn: a full socket buffers at most this much more than it should."""
 PAUSE_SECONDS = 0.01
-"""The longest pause between two turns. What comes in it is handed out together."""
-
+"""The longest pause between two turns. Events that come during it are handed out together."""
 GATHER_SECONDS = 0.002
-"""The longest wait for more, once something is there. The messages of a burst come one by one."""
+"""The longest wait for further events after the first. Those of a burst come one by one."""
 
 Listener = Callable[[list[StoredEvent]], None]
 
 
 def turns(batch: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
-    """Cut a batch into what is handed out in one turn of the loop; a large event is one alone."""
+    """Cut a batch into turns of the loop; a large event is a turn of its own."""
     turn: list[StoredEvent] = []
     size = 0
     for stored in batch:
@@ -53,7 +52,7 @@ class Ring:
         self._floor = floor
 
     def extend(self, batch: Iterable[StoredEvent]) -> None:
-        """Add events; forget the oldest beyond the bound."""
+        """Add events, and forget the oldest ones above the bound."""
         for stored in batch:
             self._events.append(stored)
             self._bytes += stored.size
@@ -68,7 +67,7 @@ class Ring:
             return None
         events = self._events
         start = bisect_right(events, position, key=lambda stored: stored.sequence)
-        # By index: an iterator would walk through all that is older.
+        # By index: an iterator would walk through all older events.
         return [events[at] for at in range(start, min(start + count, len(events)))]
 
 
@@ -77,8 +76,8 @@ class Feed:
 
     Args:
         stream: the log of the channel.
-        after: sequence that is taken for handed out already.
-        ring_bytes: of the events kept.
+        after: the sequence up to which events count as handed out.
+        ring_bytes: payload bytes of the recent events that are kept.
     """
 
     def __init__(self, stream: EventStream, after: int, ring_bytes: int = RING_BYTES) -> None:
@@ -86,17 +85,17 @@ class Feed:
         self.head = after
         """Sequence of the last event handed out."""
         self.listeners: list[Listener] = []
-        """Called with every batch, one after the other; they must not raise or wait."""
+        """Called with every batch, in this order; they must not raise or wait."""
         self._ring = Ring(after, ring_bytes)
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def run(self) -> None:
         """Follow the log until cancelled.
 
-        After a turn that took long, because it was written to many sockets, half as much time is
-        left to everything else, and what comes is gathered for a moment before the next one: so a
-        busy channel makes fewer, larger writes. What this process has stored is one turn, although
-        the server sends it in pieces.
+        After a turn that took long, because it was written to many sockets, everything else gets
+        half as much time, and further events are gathered for a moment: so a busy channel makes
+        fewer, larger writes. Events that this process stored together are one turn, although the
+        server sends them in pieces.
         """
         async with self.stream.follow(self.head) as batches:
             cost = 0.0
@@ -108,7 +107,7 @@ class Feed:
     async def _gathered(
         self, batches: AsyncIterator[list[StoredEvent]], seconds: float
     ) -> list[StoredEvent]:
-        """Return the next batch, with what comes within some time after it."""
+        """Return the next batch, and the events that come within some time after it."""
         gathered = await anext(batches)
         is_whole = gathered[-1].sequence >= self.stream.newest
         if is_whole and seconds == 0:
@@ -116,7 +115,7 @@ class Feed:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds if is_whole else GATHER_SECONDS):
                 while len(gathered) < TURN_EVENTS:
-                    gathered += await anext(batches)  # cancelled, it loses nothing
+                    gathered += await anext(batches)  # loses nothing if it is cancelled
                     if not is_whole and gathered[-1].sequence >= self.stream.newest:
                         break
         return gathered
@@ -130,22 +129,27 @@ class Feed:
         return clock() - began
 
     def publish(self, batch: list[StoredEvent]) -> None:
-        """Hand out events to everyone who is up to date."""
+        """Hand out events to all listeners, and wake the readers that wait for them."""
         self.head = batch[-1].sequence
         self._ring.extend(batch)
         for listener in self.listeners:
             listener(batch)
-        self._wake()
+        waiting, self._waiting = self._waiting, deque()
+        for sequence, waiter in waiting:
+            if sequence > self.head:
+                self._waiting.append((sequence, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
 
     def recent(self, position: int) -> list[StoredEvent] | None:
-        """Return the next events after a position from memory, or None if they are not there."""
+        """Return the next events after a position, or None if the ring has forgotten some."""
         return self._ring.after(position, TURN_EVENTS)
 
     async def reached(self, sequence: int, timeout: float | None) -> None:
-        """Wait until everything up to a sequence was handed out.
+        """Wait until everything up to a sequence has been handed out.
 
         Raises:
-            TimeoutError: it was not, in `timeout` seconds.
+            TimeoutError: it was not handed out within `timeout` seconds.
         """
         async with asyncio.timeout(timeout):
             while self.head < sequence:
@@ -155,7 +159,7 @@ class Feed:
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
-        """Iterate as `EventStream.follow_sealed` does, from memory as far as it reaches."""
+        """Iterate as `EventStream.follow_sealed` does, from the ring as far as it reaches."""
         batches = self._batches(after)
         try:
             yield batches
@@ -176,11 +180,3 @@ class Feed:
                     position = batch[-1].sequence
                     if self.recent(position) is not None:
                         break
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for sequence, waiter in waiting:
-            if sequence > self.head:
-                self._waiting.append((sequence, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)

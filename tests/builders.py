@@ -1,4 +1,4 @@
-"""Builders: a valid value, of which a test changes the one field that matters."""
+"""Builders of valid values, in which a test changes the one field that matters."""
 
 from typing import Any
 from uuid import uuid4
@@ -11,12 +11,12 @@ from eventhub.event import Event
 
 
 def channel(name: str = "chat") -> Channel:
-    """A channel with a text and a number beside the built-in columns."""
+    """Return a channel with a text and a number next to the built-in columns."""
     return Channel(name, Columns([Column("text"), Column("votes", Kind.INTEGER)]))
 
 
 def make_event(**changes: Any) -> Event:
-    """A POST of a new row of `channel()`; every call is another write."""
+    """Return a POST of a new row of `channel()`; every call makes another write."""
     row_id = changes.get("id", "r1")
     message = {"id": row_id, "text": "hello", "timestamp": "2026-11-23T10:00:00"}
     event = Event(

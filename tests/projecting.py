@@ -1,4 +1,4 @@
-"""Builders for tests of the projection: histories of a channel, and the rows that they come to."""
+"""Builders for tests of the projection: histories of a channel, and the rows that they fold to."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -33,7 +33,7 @@ DECIMAL = f'a {Kind.DECIMAL.name} "column"\'s'
 
 
 def history(channel: Channel, changes: Iterable[Change], *, first: int = 1) -> list[StoredEvent]:
-    """Return the events of changes that make sense; the others (PUT of no row…) are left out."""
+    """Return the events of changes, without those that make no sense (PUT of no row…)."""
     rows: dict[str, Row] = {}
     created: dict[str, int] = {}
     events: list[StoredEvent] = []
@@ -79,14 +79,14 @@ def query(channel: Channel, **args: list[str]) -> Query:
 
 
 def lines(rows: list[bytes]) -> bytes:
-    """Render rows so that `rows_of` can tell them apart."""
+    """Render rows as lines, which `rows_of` reads."""
     return b"".join(row + b"\n" for row in rows)
 
 
 def opened(
     snapshots: Snapshots, channel: Channel, asked: Query | None = None, *, at_least: int = 0
 ) -> AbstractAsyncContextManager[Snapshot]:
-    """Open a snapshot for `read_all`; without a query of all rows."""
+    """Open a snapshot for `read_all`; without a query, of all rows."""
     asked = asked or query(channel)
     return snapshots.read(channel.name, asked, lines, sequenced=True, at_least=at_least)
 
@@ -98,7 +98,7 @@ async def read_all(snapshot: Snapshot) -> list[tuple[int, Row]]:
 
 
 def _value_of(name: str, raw: msgspec.Raw) -> Any:
-    """Return a value; of a DECIMAL the digits, which an event has as text."""
+    """Return a value as an event has it: of a DECIMAL the digits, as text."""
     value = msgspec.json.decode(raw)
     is_number = isinstance(value, int | float) and name == DECIMAL
     return bytes(raw).decode() if is_number else value
@@ -115,7 +115,7 @@ def rows_of(data: bytes) -> list[tuple[int, Row]]:
 
 
 async def write(stream: MemoryStream, events: Iterable[StoredEvent]) -> None:
-    """Append the events of a history, which get the sequences that they have in it."""
+    """Append the events of a history, which keep their sequences."""
     for stored in events:
         last = await stream.last(stored.event.id)
         appended = await stream.append(stored.event, expect=last.sequence if last else 0)

@@ -54,7 +54,7 @@ def event_of(raw: Mapping[str, Any], last: StoredEvent | None, channel: Channel)
 
 
 def history(messages: Iterable[Mapping[str, Any]], channel: Channel) -> list[StoredEvent]:
-    """Return the events of messages, those left out that ingest refuses (PUT of no row…)."""
+    """Return the events of messages, without those that ingest refuses (PUT of no row…)."""
     last: dict[str, StoredEvent] = {}
     events: list[StoredEvent] = []
     for raw in messages:
@@ -69,7 +69,7 @@ def history(messages: Iterable[Mapping[str, Any]], channel: Channel) -> list[Sto
 
 
 async def append(stream: MemoryStream, **raw: Any) -> int:
-    """Append the event of a message, which must be acceptable; return its sequence."""
+    """Append the event of an acceptable message; return its sequence."""
     last = await stream.last(raw["id"])
     event = event_of(raw, last, stream.channel)
     return (await stream.append(event, expect=last.sequence if last else 0)).sequence
@@ -86,17 +86,17 @@ def tables(events: Iterable[StoredEvent], matches: Matches = lambda row: True) -
         if stored.event.row is None:
             del rows[stored.event.id]
         else:
-            rows[stored.event.id] = stored.event.row  # in its place: in order of creation
+            rows[stored.event.id] = stored.event.row  # keeps the order of creation
         found[stored.sequence] = {key: row for key, row in rows.items() if matches(row)}
     return found
 
 
 def apply(table: Table, frame: Frame, channel: Channel) -> None:
-    """Do to a client's table what a frame says."""
+    """Apply a frame to a client's table."""
     row = {key: value for key, value in frame.items() if key in channel.columns}
     match frame.get("_method", "POST"):
         case "POST":
-            assert frame["id"] not in table, f"told twice of {frame}"
+            assert frame["id"] not in table, f"sent twice: {frame}"
             table[frame["id"]] = {**{c.name: c.default for c in channel.columns}, **row}
         case "PUT":
             table[frame["id"]].update(row)
@@ -140,7 +140,7 @@ class _Transport(asyncio.WriteTransport):
 
 
 def sink_by(write: Callable[[bytes], None]) -> Sink:
-    """The way to a client that has no socket."""
+    """Return the sink of a client without a socket."""
     return Sink(_Transport(write))
 
 
@@ -218,23 +218,23 @@ class Pipe:
 
 
 class MemorySnapshots:
-    """Snapshots folded from a stream as it is when they are asked for, two rows a chunk."""
+    """Snapshots of a stream as it is when they are opened, with two rows in each part."""
 
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
         self.gate = asyncio.Semaphore(1 << 30)
         """One permit for each part that a reader gets."""
         self.opening = asyncio.Event()
-        """While it is not set, none can be opened."""
+        """Snapshots wait for it to be set before they open."""
         self.opening.set()
         self.is_complete = True
-        """What is said of those that are opened."""
+        """Whether snapshots that are opened count as complete."""
         self.opened = self.closed = 0
-        """How many snapshots were made, and how many are not needed any more."""
+        """How many snapshots were opened, and how many of them were closed."""
         self.waiting = 0
-        """How many were begun."""
+        """How many were asked for."""
         self.error: Exception | None = None
-        """Why they cannot be read."""
+        """Raised instead of opening a snapshot."""
 
     @asynccontextmanager
     async def read(
@@ -334,7 +334,7 @@ class Reading:
         return subscriber
 
     async def write(self, **raw: Any) -> int:
-        """Append an event, and return when it was handed out."""
+        """Append an event, and return its sequence when it has been handed out."""
         sequence = await append(self.stream, **raw)
         await self.feed.reached(sequence, DEADLINE_SECONDS)
         return sequence
@@ -348,7 +348,7 @@ async def reading(
     stream: MemoryStream | None = None,
     after: int = 0,
 ) -> AsyncIterator[Reading]:
-    """Run a live channel; `ring_bytes` is the bound of its memory of events."""
+    """Run a live channel; `ring_bytes` bounds its ring of recent events."""
     stream = stream or MemoryStream(builders.channel())
     feed = Feed(stream, after, ring_bytes)
     snapshots = MemorySnapshots(stream)
@@ -368,6 +368,6 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 async def turns(count: int) -> None:
-    """Let everybody else run so many times."""
+    """Let all other tasks run, a number of times."""
     for _ in range(count):
         await asyncio.sleep(0)

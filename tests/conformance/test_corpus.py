@@ -1,4 +1,4 @@
-"""A query string means the same rows, by predicate and by SQL: those that the corpus lists."""
+"""A query string selects the rows that the corpus lists, by predicate and by SQL."""
 
 import json
 from collections.abc import Iterator

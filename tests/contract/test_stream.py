@@ -1,4 +1,4 @@
-"""An event stream keeps every acknowledged event, once, in one order, whatever keeps it."""
+"""An event stream keeps every acknowledged event once and in order, in any implementation."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def append_rows(stream: EventStream, count: int, prefix: str = "r") -> lis
 
 
 async def take(batches: AsyncIterator[list[T]], count: int) -> list[T]:
-    """Return the next events; fails if a batch is empty or holds more than was asked for."""
+    """Return the next events; fails if a batch is empty or has more events than expected."""
     taken: list[T] = []
     async with asyncio.timeout(10):
         while len(taken) < count:
@@ -282,7 +282,7 @@ def _note(
 async def test_submitted_events_are_appended_in_order_and_reported_once(
     stream: EventStream,
 ) -> None:
-    """However many are under way, and with refusals between them."""
+    """However many are unacknowledged, and with refusals between them."""
     await stream.append(make_event(id="taken"), expect=0)
     noted: list[tuple[int, Appended | EventHubError]] = []
     rows = [f"r{number}" if number % 10 else "taken" for number in range(1, 300)]
@@ -304,7 +304,7 @@ async def test_submitted_events_are_appended_in_order_and_reported_once(
 async def test_an_event_that_is_reported_as_stored_can_be_read(
     stream: EventStream, count: int
 ) -> None:
-    """So that a reader who comes then waits for it, although the feed is behind."""
+    """Hence a reader that comes then waits for it, even if the feed is behind."""
     known: list[bool] = []
 
     def note(outcome: Appended | EventHubError) -> None:
@@ -349,7 +349,7 @@ async def test_a_read_at_the_end_returns_nothing_without_waiting(stream: EventSt
 async def test_the_events_of_one_sender_are_stored_in_its_order(
     stream: EventStream, senders: int
 ) -> None:
-    """However many batches are under way, and although some are refused and sent again singly."""
+    """However many batches are unacknowledged, and even if some are refused and sent one by one."""
     await stream.append(make_event(id="taken"), expect=0)
     noted: list[Appended | EventHubError] = []
     for number in range(3000):

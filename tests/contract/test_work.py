@@ -102,7 +102,7 @@ async def test_workers_with_different_names_each_get_every_event(stream: EventSt
 async def test_events_that_wait_when_a_worker_leaves_go_to_the_next(stream: EventStream) -> None:
     await stream.enlist(WORKER)
     async with stream.work(WORKER) as deliveries:
-        await assert_silent(deliveries)  # it has asked for an event
+        await assert_silent(deliveries)  # it waits for an event
         await stream.append(make_event(id="a"), expect=0)
     async with stream.work(WORKER) as deliveries:
         assert (await next_of(deliveries)).stored.event.id == "a"

@@ -1,4 +1,4 @@
-"""The predicate of a filter and its SQL give one answer for every row."""
+"""The predicate of a filter and its SQL give the same answer for every row."""
 
 import json
 import sys
@@ -71,7 +71,7 @@ VALUES_OF = {
     "huge": st.integers(-(10**38) + 1, 10**38 - 1) | wholes,
     "timestamp": moments.filter(lambda text: "T" in text),
 }
-"""Of a column that does not hold all values of its kind."""
+"""The values of a column that does not hold all values of its kind."""
 instants = moments | days | st.sampled_from(["2023", "2023-04", "2023-04-01T10", "0001"])
 zoned = st.sampled_from(
     ["2023-04-01T10:00:00+05:30", "2023-04-01 10:00Z", "2023-04-01T10:00:00.5z"]
@@ -182,7 +182,7 @@ def test_characters_beyond_planes_0_and_1_have_no_case() -> None:
 
 
 def test_folding_is_done_after_one_pass() -> None:
-    """Why what stays unfolded in the SQL cannot be part of a match."""
+    """Hence what stays unfolded in the SQL cannot be part of a match."""
     assert all(folded.casefold() == folded for folded in FOLDED)
 
 
@@ -197,7 +197,7 @@ def characters(database: duckdb.DuckDBPyConnection) -> list[str]:
 def folded_match(
     database: duckdb.DuckDBPyConnection, rows: list[str], needles: list[str]
 ) -> tuple[set[str], set[str]]:
-    """Return what the predicate and what the SQL finds."""
+    """Return the rows that the predicate finds, and those that the SQL finds."""
     query = parse({"text*": needles}, COLUMNS)
     where, parameters = query.filter.sql()
     found = database.execute(f"SELECT text FROM characters WHERE {where}", parameters).fetchall()
@@ -208,7 +208,7 @@ def folded_match(
 def test_every_character_folds_alike_in_sql(
     database: duckdb.DuckDBPyConnection, characters: list[str], start: int
 ) -> None:
-    """A few letters at a time, far from each other: one that found its neighbour would show."""
+    """Test a few letters at a time, far apart: one that matched its neighbour would be noticed."""
     by_predicate, by_sql = folded_match(database, characters, FOLDED[start::60])
     assert by_predicate == by_sql
     assert {f"x{folded}y" for folded in FOLDED[start::60] if len(folded) == 1} <= by_sql

@@ -1,4 +1,4 @@
-"""A filter inside a JSON column gives one answer as a predicate, as SQL and to an index."""
+"""A filter inside a JSON column gives the same answer as a predicate, in SQL and by index."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ COLUMNS = Columns([Column("data", Kind.JSON), Column("data.x", Kind.INTEGER)])
 COMPARE = {"": eq, "!": ne, ">": gt, ">~": ge, "<": lt, "<~": le}
 OPERATORS = ["", "!", ">", ">~", "<", "<~", "~", "!~", "*", "!*"]
 
-# Names that mean something in a path, a pattern or SQL elsewhere; places of lists.
+# Names that have a meaning in paths, patterns or SQL of other systems; indexes of lists.
 names = st.sampled_from(["a", "b", "0", "1", "01", "-", "a/b", "~", "~1", "*", '"', "$", " ", "ß'"])
 EDGES = [2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30, 10**400]
 wholes = st.integers(-3, 3) | st.sampled_from([sign * edge for edge in EDGES for sign in (1, -1)])
@@ -34,7 +34,7 @@ rows = st.none() | st.dictionaries(names, documents, max_size=4) | documents
 keys = (
     st.lists(names, min_size=1, max_size=3)
     .map(lambda path: "data." + ".".join(path))
-    .filter(lambda key: key[-1] not in "~*")  # what ends so ends in an operator
+    .filter(lambda key: key[-1] not in "~*")  # such a name would end in an operator
 )
 asked = st.lists(
     texts | numbers.map(str) | st.sampled_from(["", " 1 ", "+1", "1e2", "-0", "1e999", "NaN"]),
@@ -78,7 +78,7 @@ def test_predicate_sql_and_index_agree(
     leaves = [leaf for document in table for leaf in leaves_of(document, "data")]
     for key, operator, values in queries:
         is_there = data.draw(st.booleans())
-        if leaves and is_there:  # ask for what is there, with what is drawn
+        if leaves and is_there:  # filter by an existing value too
             key, value = data.draw(st.sampled_from(leaves))
             values = [*values, value]
         found = parse({key + operator: values}, COLUMNS).filter
@@ -97,7 +97,7 @@ STORED = [*NEAR, *map(float, NEAR), 1, 1.5, -1.5, 2, 1e300, 10**300, 10**400]
 
 @pytest.mark.parametrize("operator", COMPARE)
 def test_numbers_compare_exactly(database: duckdb.DuckDBPyConnection, operator: str) -> None:
-    """Where floats and whole numbers are nearest to each other, and have no room."""
+    """Numbers at which floats and integers are least able to represent their neighbours."""
     store(database, [{"n": number} for number in STORED])
     for bound in [*NEAR, 1.5, 1, -2, 1e300, 10**300]:
         found = parse({f"data.n{operator}": [str(bound)]}, COLUMNS).filter
@@ -105,7 +105,7 @@ def test_numbers_compare_exactly(database: duckdb.DuckDBPyConnection, operator: 
         by_sql = database.execute(f"SELECT n FROM t WHERE {where} ORDER BY n", parameters)
         by_predicate = [n for n, v in enumerate(STORED) if found.matches({"data": {"n": v}})]
         assert [n for (n,) in by_sql.fetchall()] == by_predicate, bound
-        if abs(bound) < 2**63:  # beyond, JSON's whole numbers are floats to many readers
+        if abs(bound) < 2**63:  # many readers turn larger integers of JSON into floats
             small = [n for n, value in enumerate(STORED) if abs(value) < 2**63]
             assert [n for n in by_predicate if n in small] == [
                 n for n in small if COMPARE[operator](STORED[n], bound)
@@ -113,7 +113,7 @@ def test_numbers_compare_exactly(database: duckdb.DuckDBPyConnection, operator: 
 
 
 def leaves_of(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """The key that asks for each scalar, and the scalar as text."""
+    """The key that selects each scalar, and the scalar as text."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for name, inner in items:

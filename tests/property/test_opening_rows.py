@@ -1,6 +1,6 @@
-"""Whatever was acknowledged before a client came is told to it as a row, in the row's own words.
+"""A client gets as rows, unchanged, everything that was acknowledged before it came.
 
-Also where it shares the snapshot of a client that came earlier; over every form and over HTTP.
+That holds even if it shares the snapshot of an earlier client, in every form and over HTTP.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ QUERIES: list[dict[str, list[str]]] = [
     {"_offset": ["1"]},
 ]
 FORMS = [Form.BARE, Form.V1, Form.SSE, None]
-"""None is a GET."""
+"""None stands for a GET."""
 
 
 class Hub:
@@ -66,7 +66,7 @@ class Hub:
         self.channel = channel
 
     async def write(self, raw: Mapping[str, Any]) -> None:
-        """Append the event of a message, if there is one; `modify` tells others another text."""
+        """Append the event of a message, if there is one; `modify` sends others another text."""
         last = await self.stream.last(raw["id"])
         try:
             event = event_of(raw, last, CHANNEL)
@@ -82,7 +82,7 @@ class Hub:
         return View(form or Form.BARE, query, history=False, epoch=self.stream.epoch)
 
     async def opening(self, form: Form | None, args: dict[str, list[str]]) -> list[Frame]:
-        """Return all that somebody is told who comes now, until it is up to date."""
+        """Return everything that a client gets that comes now, until it is up to date."""
         view = self.view(form, args)
         if form is None:
             return await self.got(view)
@@ -115,7 +115,7 @@ class Hub:
 
 
 class Sse(Pipe):
-    """What a stream of server-sent events was sent."""
+    """The outlet of a stream of server-sent events."""
 
     @property
     def frames(self) -> list[Frame]:
@@ -172,7 +172,7 @@ def test_writes_acknowledged_before_a_client_came_are_sent_as_rows(
 async def test_clients_that_come_between_writes_share_a_snapshot_and_get_rows(
     form: Form | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """New rows are added to a snapshot that is there; it is not made anew."""
+    """New rows are appended to an existing snapshot; it is not made again."""
     monkeypatch.setattr(module, "JOINABLE_SECONDS", 3600.0)
     before = SNAPSHOTS.labels("chat")._value.get()
     async with hub_in(str(tmp_path)) as hub:

@@ -36,7 +36,7 @@ CHANGES: st.SearchStrategy[list[Change]] = st.lists(
 
 
 def exactly(rows: list[tuple[int, Row]]) -> str:
-    """Tell 1 from 1.0 and from true, 0.0 from -0.0, and one order of keys from another."""
+    """Return a text that distinguishes 1, 1.0 and true, 0.0 and -0.0, and orders of keys."""
     return repr(rows)
 
 

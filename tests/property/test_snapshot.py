@@ -1,4 +1,4 @@
-"""However fast or slow its readers are, and wherever it waits, each has the same rows."""
+"""All readers of a snapshot get the same rows, however fast or slow they are."""
 
 import asyncio
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.projecting import history, opened, rows_of
 CHAT = Channel("chat", Columns([]))
 ROWS = 200
 PAUSES = st.lists(st.sampled_from([0.0, 0.0, 0.001, 0.01]), max_size=30)
-"""Of one reader, the first before it begins, then after each part; then it reads on without."""
+"""Pauses of one reader: before it begins, then after each part; then it reads without pauses."""
 
 
 async def sequences(snapshot: Snapshot, pauses: list[float]) -> list[int]:
@@ -59,7 +59,7 @@ def test_readers_get_the_same_rows_at_any_pace(
     memory: int,
     slots: int,
 ) -> None:
-    """`readers`: of each of some snapshots, those who read it."""
+    """`readers`: for each snapshot, the pauses of its readers."""
     for name, value in {
         "CHUNK_ROWS": rows,
         "CHUNK_BYTES": weight,

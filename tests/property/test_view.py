@@ -1,4 +1,4 @@
-"""A client that applies what it is told holds exactly the rows that its filter matches."""
+"""A client that applies the frames it gets holds exactly the rows that its filter matches."""
 
 from collections.abc import Callable, Mapping
 from itertools import product
@@ -76,7 +76,7 @@ def query_of(asked: list[tuple[str, str, Any]], columns: list[str]) -> Query:
     return parse({**args, "_c": columns}, CHANNEL.columns)
 
 
-def told(stored: StoredEvent, query: Query, *, sequenced: bool = False) -> list[Frame]:
+def frames_of(stored: StoredEvent, query: Query, *, sequenced: bool = False) -> list[Frame]:
     change = change_of(stored, query.filter)
     if change is Change.NOTHING:
         return []
@@ -84,7 +84,7 @@ def told(stored: StoredEvent, query: Query, *, sequenced: bool = False) -> list[
 
 
 def exact(value: Any) -> str:
-    """Tell 1 from True and from 1.0."""
+    """Return a text that distinguishes 1, True and 1.0."""
     return repr(value)
 
 
@@ -96,7 +96,7 @@ def test_the_table_of_a_client_is_the_filtered_table_at_every_step(
     held: Table = {}
     expected = tables(events, rule_of(asked))
     for stored in events:
-        for each in told(stored, query_of(asked, []), sequenced=is_v1):
+        for each in frames_of(stored, query_of(asked, []), sequenced=is_v1):
             assert each.get("_seq") == (stored.sequence if is_v1 else None)
             apply(held, each, CHANNEL)
         assert exact(sorted(held.items())) == exact(sorted(expected[stored.sequence].items()))
@@ -110,7 +110,7 @@ def test_a_client_learns_nothing_of_a_row_that_does_not_match(
     matched = tables(events, rule_of(asked))
     for stored in events:
         before, after = matched[stored.sequence - 1], matched[stored.sequence]
-        frames = told(stored, query_of(asked, []))
+        frames = frames_of(stored, query_of(asked, []))
         assert len(frames) == (stored.event.id in before or stored.event.id in after)
         for each in frames:
             assert each["id"] in (before if each["_method"] == "DELETE" else after)
@@ -130,7 +130,7 @@ def test_picked_columns_are_all_that_is_sent_and_suffice(
     held: Table = {}
     expected = tables(events, rule_of(asked))
     for stored in events:
-        for each in told(stored, query, sequenced=True):
+        for each in frames_of(stored, query, sequenced=True):
             assert not each.keys() & hidden
             assert picked is None or each.keys() <= {"_method", "_seq", *picked}
             apply(held, each, CHANNEL)
@@ -172,7 +172,7 @@ def test_history_reveals_nothing_of_a_row_outside_a_restriction(
     asked: list[tuple[str, str, Any]],
     within: list[tuple[str, str, Any]],
 ) -> None:
-    """An event is then what a reader of a log of only the rows within would be told."""
+    """A record is then the same as in a log of only the rows within the restriction."""
     restriction = query_of(within, []).filter
     query = query_of(asked, []).within(restriction)
     whole = tables(events)

@@ -1,4 +1,4 @@
-"""Whoever reads a feed, as fast or as slow as it likes, gets each event once and in order."""
+"""Every reader of a feed gets each event once and in order, however fast or slow it is."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +23,7 @@ async def append(stream: MemoryStream, count: int) -> None:
 
 
 class Counting(MemoryStream):
-    """Counts how often its log was read."""
+    """Counts how often the log was read."""
 
     reads = 0
 
@@ -35,7 +35,7 @@ class Counting(MemoryStream):
 
 
 async def read(feed: Feed, after: int, count: int, pauses: Sequence[int] = ()) -> list[int]:
-    """Return the sequences of the next events; turns of the loop are let pass between batches."""
+    """Return the sequences of the next events, after pausing for turns of the loop."""
     sequences: list[int] = []
     rests = iter(pauses)
     async with asyncio.timeout(10), feed.follow(after) as batches:
@@ -99,7 +99,7 @@ async def test_a_reader_from_further_back_reads_the_log_once_and_then_the_ring()
 
 
 async def test_events_that_come_during_the_pause_after_a_slow_turn_are_one_turn() -> None:
-    """A turn that took long is followed by a pause, so a busy channel makes fewer, larger ones."""
+    """A slow turn is followed by a pause, so a busy channel makes fewer, larger turns."""
     stream, turns = MemoryStream(channel()), list[int]()
     feed = Feed(stream, 0)
 
@@ -134,7 +134,7 @@ async def test_a_turn_is_bounded() -> None:
 
 
 async def test_events_known_to_be_stored_are_handed_out_as_one_turn() -> None:
-    """Although the log delivers it one by one; what nobody knows of is not waited for."""
+    """The log delivers them one by one; events that are not known of are not waited for."""
     stream, turns = OneByOne(channel()), list[list[int]]()
     stream.newest = 3
     await append(stream, 5)
@@ -147,7 +147,7 @@ async def test_events_known_to_be_stored_are_handed_out_as_one_turn() -> None:
 
 
 class OneByOne(MemoryStream):
-    """Delivers each event as a batch of its own."""
+    """Delivers each event in its own batch."""
 
     newest = 0
 

@@ -1,4 +1,4 @@
-"""Few may work at once, clients take turns, and whoever gives up leaves no place taken."""
+"""Slots are bounded, clients take turns, and a client that gives up leaves no slot taken."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,13 +13,13 @@ from eventhub.slots import Slots
 from tests.subscribing import turns
 
 
-def places(count: int = 1, each: int = 1, waiting: int = 10) -> Slots:
+def slots(count: int = 1, each: int = 1, waiting: int = 10) -> Slots:
     return Slots(count, each=each, waiting=waiting, what="read")
 
 
 @asynccontextmanager
-async def crowd(shared: Slots, names: str, done: list[str]) -> AsyncIterator[None]:
-    """Have clients of one letter work, one turn of the loop each; note in which order."""
+async def clients(shared: Slots, names: str, done: list[str]) -> AsyncIterator[None]:
+    """Let clients named by letters work for a turn of the loop each; record their order."""
 
     async def work(name: str) -> None:
         async with shared.take(name, 10):
@@ -34,13 +34,13 @@ async def crowd(shared: Slots, names: str, done: list[str]) -> AsyncIterator[Non
 
 async def test_clients_take_turns_however_many_requests_one_has() -> None:
     done: list[str] = []
-    async with crowd(places(), "aaaaabbc", done):
+    async with clients(slots(), "aaaaabbc", done):
         pass
     assert "".join(done) == "aabcabaa"
 
 
 async def test_a_client_gets_only_its_share_while_other_slots_are_free() -> None:
-    shared = places(count=3, each=2)
+    shared = slots(count=3, each=2)
     async with AsyncExitStack() as held:
         for _ in range(2):
             await held.enter_async_context(shared.take("a", 1))
@@ -51,9 +51,9 @@ async def test_a_client_gets_only_its_share_while_other_slots_are_free() -> None
 
 
 async def test_a_client_with_too_many_waiting_requests_is_refused_and_others_are_not() -> None:
-    shared = places(waiting=2)
+    shared = slots(waiting=2)
     done: list[str] = []
-    async with shared.take("a", 1), crowd(shared, "", done), asyncio.TaskGroup() as group:
+    async with shared.take("a", 1), clients(shared, "", done), asyncio.TaskGroup() as group:
         waiting = [group.create_task(take(shared, name)) for name in "aab"]
         await turns(2)
         with pytest.raises(Unavailable) as caught:
@@ -81,7 +81,7 @@ def test_all_slots_are_free_in_the_end_whenever_clients_leave(
     most = min(count, each)
 
     async def scenario() -> None:
-        shared = places(count, each, waiting=100)
+        shared = slots(count, each, waiting=100)
         working: dict[str, int] = dict.fromkeys("abc", 0)
 
         async def work(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Everyone gets what was written to it, in order, whether or not the kernel takes a list."""
+"""Each client gets what was written to it, in order, with and without the system call."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from eventhub.delivery import io_submit
 from eventhub.delivery.broadcast import MAX_ONE_BY_ONE, Broadcast, Sink, Sinks
 
 SOCKET_BYTES = 4096
-"""What the kernel is asked to keep for each sender; it takes several times as much."""
+"""The send buffer that each socket asks for; the kernel keeps several times as much."""
 RECEIVED_BYTES = 32 << 10
 """A smaller window closes between two segments, and is probed again only after some seconds."""
 DEADLINE_SECONDS = 10.0
@@ -29,7 +29,7 @@ LOOPS: dict[str, Callable[[Coroutine[Any, Any, None]], None]] = {
 
 
 class Counting(asyncio.WriteTransport):
-    """A transport that counts what is written by it."""
+    """A transport that counts its writes."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Counting(asyncio.WriteTransport):
 
 
 class Client(asyncio.Protocol):
-    """Both ends of a connection; also the server's protocol."""
+    """Both ends of a connection, and the server's protocol."""
 
     def __init__(self) -> None:
         self.is_lost = False
@@ -62,7 +62,7 @@ class Client(asyncio.Protocol):
         self.sink.leave()
         self.is_lost = True
 
-    def hear(self, end: socket.socket) -> None:
+    def connect(self, end: socket.socket) -> None:
         self.end = end
         self.expected = b""
 
@@ -78,7 +78,7 @@ class Client(asyncio.Protocol):
 
 @asynccontextmanager
 async def clients(count: int) -> AsyncIterator[list[Client]]:
-    """Connect some, none of which reads by itself."""
+    """Connect clients that read only when they are asked to."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(DEADLINE_SECONDS), AsyncExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -92,7 +92,7 @@ async def clients(count: int) -> AsyncIterator[list[Client]]:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
             transport, client = await loop.connect_accepted_socket(Client, accepted)
             stack.callback(transport.abort)
-            client.hear(end)
+            client.connect(end)
             found.append(client)
         yield found
 
@@ -119,7 +119,7 @@ steps = st.one_of(
 def test_each_client_gets_everything_that_was_written_to_it_in_order(
     loop: str, script: list[tuple[str, int, int]], at_once: int, is_alone: bool
 ) -> None:
-    """Whatever else is written to some, and however little they read."""
+    """Whatever else is written to some of them, and however little they read."""
 
     async def scenario() -> None:
         async with clients(5) as found:
@@ -140,7 +140,7 @@ def test_each_client_gets_everything_that_was_written_to_it_in_order(
                         broadcast.write(everybody, data)
                     elif what == "one":
                         concerned[0].sink.write(data)
-                    else:  # one leaves, and comes back when it has more than it was told
+                    else:  # one leaves, is written to alone, and comes back
                         everybody.discard(concerned[0].sink)
                         concerned[0].sink.write(data)
                         everybody.add(concerned[0].sink)
@@ -157,7 +157,7 @@ def test_each_client_gets_everything_that_was_written_to_it_in_order(
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_client_with_nothing_waiting_needs_no_write_of_its_own(loop: str) -> None:
-    """And who has something waiting is written to by its transport."""
+    """A client with bytes waiting is written to through its transport."""
 
     async def scenario() -> None:
         async with clients(MAX_ONE_BY_ONE + 4) as found:
@@ -186,7 +186,7 @@ def test_a_lost_client_is_removed_and_the_others_are_written_to(loop: str) -> No
         async with clients(MAX_ONE_BY_ONE + 4) as found:
             gone, aborted = found[2], found[5]
             gone.end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            gone.end.close()  # a reset, which the loop has not seen when it is written to
+            gone.end.close()  # a reset, which the loop has not seen yet at the next write
             aborted.transport.abort()
             others = [client for client in found if client not in (gone, aborted)]
             with closing(Broadcast()) as broadcast:
@@ -217,10 +217,10 @@ def test_a_new_connection_with_the_descriptor_of_an_old_one_gets_nothing(loop: s
                     left.transport.abort()
                     while not left.is_lost:
                         await asyncio.sleep(0)
-                    await asyncio.sleep(0)  # it is closed after that
+                    await asyncio.sleep(0)  # the transport closes it now
                     with ExitStack() as accepted:
                         at = accepted.enter_context(listener.accept()[0])
-                        while at.fileno() < left.sink.fd:  # the lowest that is free
+                        while at.fileno() < left.sink.fd:  # the lowest free descriptor
                             at = accepted.enter_context(at.dup())
                         assert at.fileno() == left.sink.fd
                         broadcast.write(everybody, b"secret")

@@ -1,4 +1,4 @@
-"""Who is up to date is told of every event once, in order; who falls behind costs nothing."""
+"""Members that are up to date get every event once and in order; laggards cost nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from tests.subscribing import (
 
 @dataclass(eq=False)
 class Listener:
-    """A member that keeps what it is told; a full one takes it, but no more."""
+    """A member that keeps what is written to it; a full one takes that, and is detached."""
 
     view: View
     position: int = 0
@@ -75,7 +75,7 @@ async def test_a_detached_member_gets_nothing() -> None:
 
 
 async def test_equal_views_share_one_encoding() -> None:
-    """Text and order of the arguments differ, but not what they mean."""
+    """The arguments differ in text and order, but not in meaning."""
     async with reading() as hub:
         first = Listener(hub.view(text=["a", "b"], votes=["1"]))
         second = Listener(hub.view(votes=["01"], text=["b", "a", "a"]))
@@ -174,7 +174,7 @@ async def flood(hub: Reading, count: int, size: int = 200) -> None:
 
 @pytest.mark.parametrize("ring_bytes", [1 << 20, 1500])
 async def test_a_laggard_gets_everything_once_and_in_order_when_it_drains(ring_bytes: int) -> None:
-    """From the ring, and from the log where the ring has forgotten."""
+    """From the ring, or from the log if the ring has forgotten."""
     async with reading(ring_bytes=ring_bytes) as hub:
         slow, fast = Pipe(capacity=1000), Pipe()
         subscriber = await hub.joined(slow)
@@ -235,12 +235,12 @@ MESSAGES = [
 @settings(max_examples=100, deadline=None)
 @given(
     messages=st.lists(st.sampled_from(MESSAGES), max_size=25),
-    coming_and_going=st.lists(st.integers(0, len(FILTERS) - 1), max_size=25),
+    moves_of_members=st.lists(st.integers(0, len(FILTERS) - 1), max_size=25),
 )
 def test_each_group_gets_exactly_the_frames_of_its_own_view(
-    messages: list[Frame], coming_and_going: list[int]
+    messages: list[Frame], moves_of_members: list[int]
 ) -> None:
-    """However groups are found, and whoever came and went before."""
+    """However groups are found, and whichever members came and left before."""
 
     async def scenario() -> None:
         stream = MemoryStream(channel())
@@ -251,7 +251,7 @@ def test_each_group_gets_exactly_the_frames_of_its_own_view(
         views = [View(Form.V1, query, history=False, epoch="e") for query in queries]
         here: dict[int, Listener] = {}
         expected: dict[Listener, bytes] = {}
-        moves = iter(coming_and_going)
+        moves = iter(moves_of_members)
         for event in history(messages, stream.channel):
             if (move := next(moves, None)) is not None:
                 if move in here:

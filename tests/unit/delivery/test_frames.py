@@ -1,4 +1,4 @@
-"""The bytes on the wire are what RFC 6455, RFC 9112 and the WHATWG stream of events say."""
+"""The bytes on the wire conform to RFC 6455, RFC 9112 and WHATWG server-sent events."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventhub.delivery import frames as protocol
+from eventhub.delivery import frames
 from eventhub.delivery.frames import PING, SSE_PING, Form
 from eventhub.errors import Rejected, Unavailable
 from eventhub.event import Position
@@ -18,7 +18,7 @@ HERE = Position("e1", 7)
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 200_000])
 def test_a_text_frame_is_final_unmasked_and_of_the_shortest_form(size: int) -> None:
     payload = b"x" * size
-    assert parse_frames(protocol.text_frame(payload) * 2) == [(1, payload), (1, payload)]
+    assert parse_frames(frames.text_frame(payload) * 2) == [(1, payload), (1, payload)]
 
 
 def test_a_ping_is_an_empty_control_frame() -> None:
@@ -41,7 +41,7 @@ def chunks(data: bytes) -> list[bytes]:
 @pytest.mark.parametrize("size", [1, 15, 16, 70_000])
 def test_an_event_is_one_chunk_with_its_position(size: int) -> None:
     payload = b"x" * size
-    first, second = chunks(protocol.sse_event(payload, HERE) + protocol.sse_event(payload, None))
+    first, second = chunks(frames.sse_event(payload, HERE) + frames.sse_event(payload, None))
     assert first == b"id: e1.7\ndata: " + payload + b"\n\n"
     assert second == b"data: " + payload + b"\n\n"
 
@@ -52,41 +52,41 @@ def test_a_ping_of_a_stream_is_a_comment() -> None:
 
 
 def test_a_line_break_in_a_value_does_not_get_into_the_stream() -> None:
-    """A raw one would end the field, and what follows be read as another."""
-    payload = protocol.encode({"body": "a\nid: 9\r\n\r\u2028\u0085\n\nend"})
+    """A raw line break would end the field, and the rest would be read as another one."""
+    payload = frames.encode({"body": "a\nid: 9\r\n\r\u2028\u0085\n\nend"})
     assert not re.search(rb"[\r\n]", payload)
 
 
 def test_only_sse_carries_the_position() -> None:
     for form in Form:
-        assert (b"e1.7" in protocol.wire(form, b"{}", HERE)) is (form is Form.SSE)
+        assert (b"e1.7" in frames.wire(form, b"{}", HERE)) is (form is Form.SSE)
 
 
 @pytest.mark.parametrize("sizes", [[], [1], [125, 126, 1, 65535, 65536, 2]])
 def test_replayed_rows_are_the_frames_of_their_form_joined(sizes: list[int]) -> None:
     rows = [b"x" * size for size in sizes]
     for form in Form:
-        assert protocol.rows(form)(rows) == b"".join(protocol.wire(form, row, None) for row in rows)
+        assert frames.rows(form)(rows) == b"".join(frames.wire(form, row, None) for row in rows)
 
 
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [
         (
-            protocol.ready(HERE, recovered=False),
+            frames.ready(HERE, recovered=False),
             {"_ready": {"position": "e1.7", "recovered": False}},
         ),
         (
-            protocol.resume(recovered=True, reason="now"),
+            frames.resume(recovered=True, reason="now"),
             {"_resume": {"recovered": True, "reason": "now"}},
         ),
-        (protocol.tick(HERE), {"_tick": "e1.7"}),
+        (frames.tick(HERE), {"_tick": "e1.7"}),
         (
-            protocol.ack([1], {"id": "a", "_seq": 3, "duplicate": False}),
+            frames.ack([1], {"id": "a", "_seq": 3, "duplicate": False}),
             {"_ack": [1], "id": "a", "_seq": 3, "duplicate": False},
         ),
         (
-            protocol.refusal(Rejected("bad_value", "no", column="c"), 0),
+            frames.refusal(Rejected("bad_value", "no", column="c"), 0),
             {
                 "_error": {
                     "code": "bad_value",
@@ -98,10 +98,10 @@ def test_replayed_rows_are_the_frames_of_their_form_joined(sizes: list[int]) -> 
             },
         ),
         (
-            protocol.refusal(Unavailable("later")),
+            frames.refusal(Unavailable("later")),
             {"_error": {"code": "unavailable", "message": "later", "retry": True}},
         ),
     ],
 )
 def test_control_frames(frame: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert json.loads(protocol.encode(frame)) == expected
+    assert json.loads(frames.encode(frame)) == expected

@@ -1,10 +1,10 @@
-"""A live channel: the order in which its parts get an event, and the owner of its tasks."""
+"""The caches of a live channel get an event before its subscribers do."""
 
 from tests.subscribing import Pipe, Reading, reading
 
 
 class Watching(Pipe):
-    """Notes, with each frame, the sequence that the row cache has for row 1."""
+    """Records, with each frame, the sequence of row 1 in the row cache."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What each message costs is bounded for each client, whatever filters it thinks of."""
+"""What a client's filters cost for each message is bounded, whatever filters it sends."""
 
 from contextlib import ExitStack
 from itertools import count
@@ -22,8 +22,8 @@ def view(**args: list[str]) -> View:
     return View(Form.BARE, parse(args, CHANNEL.columns), history=False, epoch="e")
 
 
-def taken(filters: LiveFilters, held: ExitStack, client: str, **args: str) -> int:
-    """Listen with ever other filters, `N` in them is a number; return how many were let in."""
+def accepted(filters: LiveFilters, held: ExitStack, client: str, **args: str) -> int:
+    """Hold different filters, with a number for each `N`; return how many were accepted."""
     for number in count():
         values = {key: [value.replace("N", str(number))] for key, value in args.items()}
         try:
@@ -42,7 +42,7 @@ def taken(filters: LiveFilters, held: ExitStack, client: str, **args: str) -> in
         ({"topic~": "N"}, 800),
         ({"topic*": "N"}, 400),
         ({"id!": "N"}, 3200),
-        # An equality in common is no way around it.
+        # A common equality does not get around the limit.
         ({"topic": "Help", "votes>": "N"}, 3200),
         ({"topic": "Help", "votes": "N"}, 3200),
         ({"topic": "Help", "user*": "N"}, 400),
@@ -51,31 +51,31 @@ def taken(filters: LiveFilters, held: ExitStack, client: str, **args: str) -> in
 def test_different_filters_of_one_client_are_limited(args: dict[str, str], most: int) -> None:
     filters = LiveFilters()
     with ExitStack() as held:
-        assert 10 < taken(filters, held, "one", **args) <= most
+        assert 10 < accepted(filters, held, "one", **args) <= most
         held.enter_context(filters.hold(view(), "one"))
-        assert taken(filters, held, "other", **args) > 10
+        assert accepted(filters, held, "other", **args) > 10
     with ExitStack() as held:
-        assert taken(filters, held, "one", **args) > 10
+        assert accepted(filters, held, "one", **args) > 10
 
 
 def test_filters_of_one_equality_and_equal_filters_are_not_limited() -> None:
     filters = LiveFilters()
     with ExitStack() as held:
-        assert taken(filters, held, "one", topic="N") == 9000
-        assert taken(filters, held, "one", **{"votes>": "5"}) == 9000
+        assert accepted(filters, held, "one", topic="N") == 9000
+        assert accepted(filters, held, "one", **{"votes>": "5"}) == 9000
 
 
 def test_all_clients_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ALL_UNITS", 2 * module.CLIENT_UNITS)
     filters = LiveFilters()
     with ExitStack() as held:
-        first = taken(filters, held, "one", **{"votes>": "N"})
-        # Equal filters of others cost nothing more.
-        assert taken(filters, held, "two", **{"votes>": "N"}) == first
-        second = taken(filters, held, "two", **{"votes<": "N"})
+        first = accepted(filters, held, "one", **{"votes>": "N"})
+        # Equal filters of other clients cost nothing more.
+        assert accepted(filters, held, "two", **{"votes>": "N"}) == first
+        second = accepted(filters, held, "two", **{"votes<": "N"})
         assert second == 0
-        assert taken(filters, held, "three", **{"votes<": "N"}) == first
-        assert taken(filters, held, "four", **{"id!": "N"}) < first // 10
+        assert accepted(filters, held, "three", **{"votes<": "N"}) == first
+        assert accepted(filters, held, "four", **{"id!": "N"}) < first // 10
 
 
 @pytest.mark.parametrize(

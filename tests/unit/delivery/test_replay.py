@@ -1,4 +1,4 @@
-"""Who asks for the same at the same time shares one snapshot, and misses nothing by it."""
+"""Clients that ask for the same rows at the same time share one snapshot, and miss nothing."""
 
 import asyncio
 from typing import Any
@@ -123,7 +123,7 @@ async def test_a_replay_may_be_joined_as_long_as_it_is_read(
 
 
 async def test_a_waiting_client_joins_the_first_replay_of_its_rows_that_opens() -> None:
-    """And nobody waits behind what another client waits for."""
+    """No client waits behind another client's request."""
     async with reading() as hub:
         await post(hub, *"12345")
         hub.snapshots.opening.clear()
@@ -144,7 +144,7 @@ async def test_a_waiting_client_joins_the_first_replay_of_its_rows_that_opens() 
 
 
 async def test_a_replay_older_than_the_ring_is_not_joined() -> None:
-    """Whoever joined it would have to read the log."""
+    """A client that joined it would have to read the log."""
     async with reading(ring_bytes=0) as hub:
         await post(hub, "1")
         await hub.joined(Pipe())
@@ -162,7 +162,7 @@ async def test_a_reader_that_leaves_does_not_end_the_replay_of_the_others() -> N
         pipes = [Pipe() for _ in range(3)]
         subscribers = [hub.subscribe(pipe) for pipe in pipes]
         await turns(5)
-        subscribers[0].stop()  # it came first
+        subscribers[0].stop()  # the first one
         for _ in range(9):
             hub.snapshots.gate.release()
         await eventually(lambda: len(pipes[1].frames) == len(pipes[2].frames) == 6)
@@ -184,7 +184,7 @@ async def test_an_unfinished_replay_ends_with_its_last_reader() -> None:
 
 
 async def test_a_client_that_comes_as_the_last_reader_leaves_is_served() -> None:
-    """Before it is open, and after."""
+    """Both before the replay is open and after."""
     for count in range(6):
         async with reading() as hub:
             await post(hub, "1", "2")

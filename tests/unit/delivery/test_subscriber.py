@@ -1,4 +1,4 @@
-"""A client has everything exactly once, whatever happens while it reads, or is told why not."""
+"""A client gets everything exactly once, whatever happens while it reads, or the reason why not."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ def read(frames: list[Frame]) -> tuple[list[Frame], int, list[Frame]]:
 
 
 def check(frames: list[Frame], stream: MemoryStream, args: dict[str, list[str]]) -> None:
-    """Compare what a v1 client was told with a fold of all events, at every sequence."""
+    """Compare what a v1 client got with a fold of all events, at every sequence."""
     events = [stream.at(number + 1) for number in range(stream.length)]
     wanted = args.get("text")
     expected = tables(events, lambda row: wanted is None or row["text"] in wanted)
@@ -103,13 +103,13 @@ async def join_at_some_step(
 ) -> None:
     async with reading(ring_bytes=ring_bytes) as hub:
         for raw in before:
-            await write_if_it_makes_sense(hub.stream, raw)
+            await write_if_acceptable(hub.stream, raw)
         hub.snapshots.gate = asyncio.Semaphore(0)
         joined = list[tuple[Pipe, Subscriber, int]]()
         for step, value in [*steps, ("join", None)]:
             match step:
                 case "write":
-                    await write_if_it_makes_sense(hub.stream, value)
+                    await write_if_acceptable(hub.stream, value)
                 case "take":
                     for pipe, _, _ in joined:
                         pipe.take(value)
@@ -127,10 +127,12 @@ async def join_at_some_step(
             await drained(hub, pipe, subscriber)
             check(pipe.frames, hub.stream, args)
             _, position, _ = read(pipe.frames)
-            assert position >= head, "what was written before it came is there by `_ready`"
+            assert position >= head, (
+                "`_ready` comes after everything that was written before the client came"
+            )
 
 
-async def write_if_it_makes_sense(stream: MemoryStream, raw: Frame) -> None:
+async def write_if_acceptable(stream: MemoryStream, raw: Frame) -> None:
     last = await stream.last(raw["id"])
     exists = last is not None and last.event.row is not None
     if (raw["_method"] == "POST") != exists:
@@ -143,7 +145,7 @@ def open_wide(gate: asyncio.Semaphore) -> None:
 
 
 async def drained(hub: Reading, pipe: Pipe, subscriber: Subscriber) -> None:
-    """Let the client read until it is up to date with all that was written."""
+    """Let the client read until it is up to date."""
     async with asyncio.timeout(10):
         while hub.feed.head != hub.stream.length or not hub.fanout.is_attached(subscriber):
             pipe.take(100)
@@ -179,7 +181,7 @@ async def test_a_bare_client_gets_only_rows_and_messages() -> None:
 
 
 async def test_a_snapshot_ahead_of_the_fan_out_waits_for_it() -> None:
-    """What it holds already is not told again."""
+    """What the snapshot holds is not sent again."""
     async with reading() as hub:
         await post(hub, "1")
         await append(hub.stream, _method="POST", id="2")
@@ -288,7 +290,7 @@ async def test_a_client_that_takes_nothing_is_dropped_and_the_others_go_on() -> 
         await turns(5)
         await post(hub, "2")
         assert not hub.fanout.is_attached(subscriber)
-        assert stuck.failure is None, "its connection has said why"
+        assert stuck.failure is None, "its connection reports the reason"
         assert [frame["_seq"] for frame in stuck.frames if "_seq" in frame] == []
         assert len(stuck.frames) == 1
         assert len(other.frames) == 3
@@ -332,7 +334,7 @@ async def test_a_failed_read_is_reported_and_ends_only_its_own_client(
 
 
 class Outage(MemoryStream):
-    """The broker is out: who reads is refused, and new followers wait for it."""
+    """A log whose broker may be out: reads are refused, and new followers wait."""
 
     is_out = False
 
@@ -351,7 +353,7 @@ class Outage(MemoryStream):
 async def test_a_log_that_does_not_answer_is_reported(
     monkeypatch: pytest.MonkeyPatch, position: int
 ) -> None:
-    """Asked for what it holds, or for what it is said to hold soon."""
+    """Whether the log has the events, or is about to have them."""
     monkeypatch.setattr(subscriber_module, "READ_SECONDS", 0.02)
     stream = Outage(CHANNEL)
     async with reading(stream=stream, ring_bytes=0) as hub:

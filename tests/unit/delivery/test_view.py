@@ -1,4 +1,4 @@
-"""What a client is told follows from whether the row matched before, and whether it does after."""
+"""What a client gets follows from whether the row matched before, and whether it does after."""
 
 from typing import Any
 
@@ -52,9 +52,9 @@ def test_a_filter_decides_on_the_row_before_and_after(
 ) -> None:
     stored, query = last_of(*messages), parse({"text": ["a"]}, CHANNEL.columns)
     change = change_of(stored, query.filter)
-    is_told = change is not Change.NOTHING
-    assert record_of(stored, query.filter) is (Change.RECORD if is_told else Change.NOTHING)
-    found = frame_of(change, stored, query, sequenced=False) if is_told else None
+    is_shown = change is not Change.NOTHING
+    assert record_of(stored, query.filter) is (Change.RECORD if is_shown else Change.NOTHING)
+    found = frame_of(change, stored, query, sequenced=False) if is_shown else None
     assert found == expected
     if found is not None:
         sequenced = frame_of(change, stored, query, sequenced=True)

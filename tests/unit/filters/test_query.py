@@ -118,14 +118,14 @@ def test_keys_that_may_be_meant_for_the_page_are_ignored(raw: str) -> None:
         ("_as_of=5", "_as_of", "choose among _sort, _limit"),
         ("_>=1", "_>", "choose among _sort, _limit"),
         ("__=1", "__", "choose among _sort, _limit"),
-        # Has an operator, and names no column.
+        # Has an operator, and does not name a column.
         ("nosuch!=1", "nosuch", "!= needs one: choose among topic,"),
         ("nosuch!", "nosuch", "!= needs one"),
         ("x*=a", "x", "*= needs one"),
         ("cuont>~=1", "cuont", "did you mean count?"),
         (">=1", ">", "needs one"),
         ("count!>=a", "count!", "did you mean count?"),
-        # Is another column, but for case or space around it.
+        # Differs from a column only by case, or by space around it.
         ("Topic=x", "Topic", "did you mean topic?"),
         ("DAY=2023", "DAY", "did you mean day?"),
         ("topic%20=x", "topic ", "did you mean topic?"),
@@ -183,7 +183,7 @@ def test_unknown_ignore_ignores_every_unknown_key(raw: str) -> None:
 
 @pytest.mark.parametrize("one", ["abcd", "abca", "topic"])
 def test_one_edit_is_an_insertion_deletion_replacement_or_swap(one: str) -> None:
-    """Each word that one insertion, deletion, replacement or swap makes; and none of two."""
+    """Every word that one edit makes is found, and none that needs two."""
     near = {one}
     for at in range(len(one) + 1):
         near |= {one[:at] + letter + one[at:] for letter in "ax"}
@@ -221,7 +221,7 @@ def test_other_operators_without_a_value_restrict_nothing(operator: str) -> None
 
 @pytest.mark.parametrize("blank", ["%20", "+", "%09", "%C2%A0", "%20%20"])
 def test_a_blank_is_a_value(blank: str) -> None:
-    """What is percent-encoded is what is looked for; it is not dropped for being blank."""
+    """A percent-encoded value is used exactly; it is not dropped for being blank."""
     text = unquote_plus(blank)
     assert matches(f"topic={blank}", topic=text)
     assert not matches(f"topic={blank}", topic="x")

@@ -1,4 +1,4 @@
-"""What `open` sets restricts, whatever the client's URL says; what it cannot mean is refused."""
+"""What `open` sets restricts the client, whatever its URL says; anything else is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ async def test_no_url_widens_what_open_allows(source: str, args: Args) -> None:
 async def test_values_of_a_restriction_are_compared_unchanged(
     user: str, row: str, is_seen: bool
 ) -> None:
-    """One letter is one object in Python, whoever chose it; white space makes another user."""
+    """Python shares the object of a single letter; white space makes another user."""
     query = await opened(ONLY_MINE[0], {"recipient": [user]}, user)
     assert query.filter.matches({"recipient": row}) is is_seen
     assert query.restriction.conditions
@@ -213,7 +213,7 @@ async def test_a_restricted_client_sees_no_row_of_another_whatever_it_asks(
     try:
         query = await opened(source, args)
     except Rejected:
-        return  # it asked for something that cannot be answered
+        return  # its arguments were refused
     for recipient in ("bob", "", None, " me", "ME", "me "):
         assert not query.filter.matches({"recipient": recipient, "id": "1"})
         assert not query.restriction.matches({"recipient": recipient, "id": "1"})
