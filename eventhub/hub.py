@@ -44,6 +44,7 @@ from eventhub.stream import EventStream
 from projections.mirror import Mirror
 from projections.mirror_table import MirrorTable
 from projections.projector import OnProgress, Projector, take_up
+from projections.recoding import RECODERS
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from projections.tables_server import TablesServer
@@ -204,7 +205,9 @@ class Parts:
         self, store: Store, announce: Callable[[str], None], progress: Progress
     ) -> Service:
         snapshots = DuckSnapshots(store, self._projectors.values())
-        gateway = Gateway(self._config, self._endpoints, self._feeds, snapshots, self._condition)
+        gateway = Gateway(
+            self._config, self._endpoints, self._feeds, snapshots, self._condition, RECODERS
+        )
 
         async def serve_once_projected(stop: asyncio.Event) -> None:
             for name, stream in self._streams.items():

@@ -3,10 +3,11 @@
 The gateway reads snapshots and `projections/` makes them; neither imports the other.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from eventhub.columns import Column
 from eventhub.filters.query import Query
 
 Render = Callable[[list[bytes]], bytes]
@@ -44,6 +45,20 @@ class Snapshot(Protocol):
             Unavailable: the rest cannot be read any more, and a new snapshot is necessary;
                 `slow_reader`: this reader was cut off.
         """
+
+
+class Recoder(Protocol):
+    """Makes of rows a file in another format, bit by bit. It computes: call it in a thread."""
+
+    def feed(self, lines: bytes) -> bytes:
+        """Take some bytes of rows, a JSON object a line; return what can be told of them so far."""
+
+    def finish(self) -> bytes:
+        """Return the end of the file, once all rows were taken."""
+
+
+Recode = Callable[[Sequence[Column]], Recoder]
+"""Begins a file of rows with some columns, in their order."""
 
 
 class Snapshots(Protocol):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from eventhub.columns import Column, Kind, Spelling
-from eventhub.columns.spelling import STAMP_FORM
+from eventhub.columns.spelling import EXACT, STAMP_FORM
 from eventhub.filters.query import Query
 from eventhub.filters.sql import literal, quoted
 from projections.tables import Tables
@@ -163,8 +163,12 @@ def json_value(column: Column, spelling: Spelling | None) -> str:
     name = quoted(column.name)
     if column.digits is not None:
         # Of a DECIMAL of fewer digits the JSON is a float's.
+        if spelling and column.name in spelling.wide:
+            return _wide_json(name, f"DECIMAL(38,{column.digits.scale})")
         kind = f"DECIMAL(38,{column.digits.scale})" if spelling else "VARCHAR"
         return f"CAST({name} AS {kind})"
+    if spelling and column.name in spelling.wide:
+        return _wide_json(name, "BIGINT")
     if spelling and column.name == spelling.stamp:
         is_stamp = f"regexp_full_match({name}, {literal(STAMP_FORM)})"
         return f"CASE WHEN {is_stamp} THEN {name} || 'Z' ELSE {name} END"
@@ -175,6 +179,12 @@ def _iso(moment: str, zone: str) -> str:
     """Return the SQL of what `datetime.isoformat` writes: no microseconds, or six digits."""
     whole, exact = (f"strftime({moment}, '%Y-%m-%dT%H:%M:%S{f}{zone}')" for f in ("", ".%f"))
     return f"CASE WHEN microsecond({moment}) % 1000000 = 0 THEN {whole} ELSE {exact} END"
+
+
+def _wide_json(name: str, kind: str) -> str:
+    """Return the SQL of a number in JSON, or of its text if a double does not hold it."""
+    number, text = (f"to_json(CAST({name} AS {each}))" for each in (kind, "VARCHAR"))
+    return f"CASE WHEN {name} BETWEEN -{EXACT} AND {EXACT} THEN {number} ELSE {text} END"
 
 
 def instant_json(name: str) -> str:

@@ -147,6 +147,10 @@ class View:
         self.key: Hashable = (form, query.filter.key, picks, history, limits)
         """Equal for views whose frames are equal."""
 
+    def asking(self, query: Query) -> "View":
+        """Return the same view of what another query asks for."""
+        return View(self.form, query, history=self.history, epoch=self._epoch)
+
     def frame(self, stored: StoredEvent, memo: FrameMemo) -> bytes:
         """Return the frame of an event, as bytes for the socket; empty if the view shows none.
 
@@ -170,7 +174,8 @@ class View:
 
     def _payload(self, change: Change, stored: StoredEvent, memo: FrameMemo) -> bytes:
         spelling = self.query.spelling
-        key = (stored.sequence, change, self.query.picks, self.form.sequenced, spelling.stamp)
+        spelled = (spelling.stamp, spelling.wide)
+        key = (stored.sequence, change, self.query.picks, self.form.sequenced, spelled)
         payload = memo.get(key)
         if payload is None:
             frame = frame_of(change, stored, self.query, sequenced=self.form.sequenced)

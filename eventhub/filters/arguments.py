@@ -22,7 +22,18 @@ look like a mistake are refused."""
 Args = dict[str, list[str]]
 """Arguments of a URL. Operators are still part of the key, as in `{"timestamp>": ["2023"]}`."""
 
-CONTROLS = ("_sort", "_limit", "_offset", "_c", "_since", "_wait", "_replay", "_format")
+CONTROLS = (
+    "_sort",
+    "_limit",
+    "_offset",
+    "_c",
+    "_since",
+    "_wait",
+    "_replay",
+    "_format",
+    "_bigint",
+    "_csv",
+)
 GRAMEX_CONTROLS = frozenset(("_", "_format", "_meta", "_download", "_by", "_xsrf"))
 """Never refused. jQuery adds `_` to bypass a cache, and Tornado's forms have `_xsrf`."""
 _SUFFIXES = sorted((*EQUALITY, *ORDER, *MATCH), key=len, reverse=True)

@@ -57,6 +57,16 @@ class Query:
         both = all_of([*self.filter.conditions, *restriction.conditions])
         return replace(self, filter=both, restriction=restriction)
 
+    def with_texts(self, columns: Columns) -> "Query":
+        """Return the same query, with numbers that a double does not hold told as text."""
+        numbers = (Kind.INTEGER, Kind.DECIMAL)
+        wide = frozenset(column.name for column in columns if column.kind in numbers)
+        return replace(self, spelling=replace(self.spelling, wide=wide))
+
+    def with_numbers(self) -> "Query":
+        """Return the same query, with all numbers told as numbers."""
+        return replace(self, spelling=replace(self.spelling, wide=frozenset()))
+
     @property
     def is_shaped(self) -> bool:
         """Whether rows are sorted or limited, so that one row may change which others there are."""

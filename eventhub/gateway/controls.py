@@ -14,7 +14,10 @@ REPLAYS = ("rows", "log")
 MAX_WAIT_SECONDS = 60
 """Proxies between client and hub give up soon after it."""
 _SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
-FORMATS = ("json", "ndjson", "csv")
+FORMATS = ("json", "ndjson", "csv", "html", "arrow", "parquet")
+JSON_FORMATS = ("json", "ndjson")
+BIGINTS = ("number", "string")
+CSVS = ("plain", "safe")
 
 
 class Surface(Enum):
@@ -27,9 +30,9 @@ class Surface(Enum):
 
 _SHAPES = frozenset(("_sort", "_limit", "_offset", "_c"))
 _HONOURED = {
-    Surface.ROWS: _SHAPES | {"_replay", "_format"},
-    Surface.CHANGES: {"_c", "_replay", "_since", "_wait", "_format"},
-    Surface.LIVE: _SHAPES | {"_replay", "_since", "_format"},
+    Surface.ROWS: _SHAPES | {"_replay", "_format", "_bigint", "_csv"},
+    Surface.CHANGES: {"_c", "_replay", "_since", "_wait", "_format", "_bigint"},
+    Surface.LIVE: _SHAPES | {"_replay", "_since", "_format", "_bigint"},
 }
 
 
@@ -42,6 +45,14 @@ def check_honoured(asked: Iterable[str], surface: Surface) -> None:
     for name in asked:
         if name in CONTROLS and name not in _HONOURED[surface]:
             raise Rejected("bad_filter", f"{name} has no effect on {surface.value}", column=name)
+
+
+def check_options(asked: Iterable[str], chosen: str) -> None:
+    """Refuse options of other formats than the chosen one; errors as `check_honoured`."""
+    for name, formats in (("_bigint", JSON_FORMATS), ("_csv", ("csv",))):
+        if name in asked and chosen not in formats:
+            text = f"{name} has no effect on _format={chosen}"
+            raise Rejected("bad_filter", text, column=name)
 
 
 def check_writer(asked: Iterable[str]) -> None:
@@ -83,6 +94,9 @@ def wait_seconds(value: str | None) -> float:
     return float(value)
 
 
+_CHOICES = {"_replay": REPLAYS, "_format": FORMATS, "_bigint": BIGINTS, "_csv": CSVS}
+
+
 def check_default(endpoint: Endpoint) -> None:
     """Check the default arguments of an endpoint as if a client had sent them.
 
@@ -92,7 +106,7 @@ def check_default(endpoint: Endpoint) -> None:
     default = endpoint.config.default
     try:
         parse(default, endpoint.channel.columns, endpoint.config.unknown)
-        for name, choices in (("_replay", REPLAYS), ("_format", FORMATS)):
+        for name, choices in _CHOICES.items():
             for value in default.get(name, ()):
                 checked_choice(name, value, choices)
         for value in default.get("_wait", ()):

@@ -31,7 +31,7 @@ from eventhub.identity.origin import check_origins
 from eventhub.identity.rule import Rule
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
-from eventhub.snapshots import Snapshots
+from eventhub.snapshots import Recode, Snapshots
 
 
 class Gateway:
@@ -44,6 +44,7 @@ class Gateway:
         feeds: Mapping[str, Feed],
         snapshots: Snapshots,
         health: Health,
+        recoders: Mapping[str, Recode],
     ) -> None:
         """Prepare the endpoints; `run` serves them.
 
@@ -53,6 +54,7 @@ class Gateway:
             feeds: by name of the channel; the caller runs them.
             snapshots: source of current rows.
             health: reports how the rest of the hub is, for `/readyz`.
+            recoders: write rows in binary formats, by the value of `_format`.
 
         Raises:
             Misconfigured: a hook, rule, origin or default argument of an endpoint is invalid.
@@ -61,6 +63,7 @@ class Gateway:
         self._feeds = feeds
         self._snapshots = snapshots
         self._health = health
+        self._recoders = recoders
         self._live = Live()
         self._app = web.Application()
         self._authenticator = setup_auth(self._app, config.auth, config.data)
@@ -106,6 +109,7 @@ class Gateway:
             turns=Turns(),
             large=LargeMessages(4 * server.max_message),
             tasks=tasks,
+            recoders=self._recoders,
         )
         routes = []
         for endpoint, rule, hooks in self._parts:

@@ -20,7 +20,7 @@ from eventhub.filters.query import parse
 from eventhub.filters.restriction import RestrictionError, restriction_of
 from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
-from eventhub.gateway.controls import REPLAYS, checked_choice
+from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Handler, Hooks
@@ -33,6 +33,7 @@ from eventhub.identity.sessions import session_owner
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
 from eventhub.ingest.writing import Ingest, Sender
 from eventhub.logs import limited
+from eventhub.snapshots import Recode
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Shared:
     large: LargeMessages
     tasks: Background
     """Owns the tasks that work for connections."""
+    recoders: Mapping[str, Recode]
+    """By the value of `_format`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +159,8 @@ class Route:
         query = parse(visit.args, self.endpoint.channel.columns, self.endpoint.config.unknown)
         query = query.within(visit.restriction)
         check_filter(query.filter)
+        if checked_choice("_bigint", visit.control("_bigint"), BIGINTS) == "string":
+            query = query.with_texts(self.endpoint.channel.columns)
         if "z" in self.endpoint.config.timestamps:
             query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)

@@ -1,27 +1,34 @@
 """Rows: a table over plain HTTP. GET returns the rows of a filter; other methods send messages."""
 
-import csv
-import io
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import asyncio
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from eventhub.delivery.frames import Form
-from eventhub.delivery.replay import RowFormat
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.gateway import refusal
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.conditional import precondition_of
-from eventhub.gateway.controls import FORMATS, Surface, check_honoured, check_writer, checked_choice
+from eventhub.gateway.controls import (
+    CSVS,
+    FORMATS,
+    JSON_FORMATS,
+    Surface,
+    check_honoured,
+    check_options,
+    check_writer,
+    checked_choice,
+)
 from eventhub.gateway.disconnection import while_connected
+from eventhub.gateway.encodings import TEXT_FORMATS, ndjson
 from eventhub.gateway.route import Route, Visit, answer
+from eventhub.gateway.row_body import BinaryBody, Body, TextBody
+from eventhub.gateway.table_page import PAGE_HEADERS, TablePage
 from eventhub.identity.expiry import while_valid
-from eventhub.snapshots import Render
 
 
 async def get(route: Route, request: web.Request, changes: Changes) -> web.StreamResponse:
@@ -36,32 +43,59 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     check_honoured(visit.asked, Surface.ROWS)
     if view.history:
         raise Rejected("bad_request", "to read the history, add _since=earliest", column="_replay")
-    encoding = _format(visit)(view.query.columns)
+    name = checked_choice("_format", visit.control("_format"), FORMATS)
+    check_options(visit.asked, name)
+    if name not in JSON_FORMATS:
+        view = view.asking(view.query.with_numbers())
+    client = route.client(request, visit)
     async with while_connected(request), while_valid(visit.expires_at):
-        return await _rows(route, request, view, encoding, route.client(request, visit))
+        if name == "html":
+            return await _page(route, request, visit, view, client)
+        return await _rows(route, request, view, _body_of(route, visit, view, name), client)
+
+
+def _body_of(route: Route, visit: Visit, view: View, name: str) -> Body:
+    columns = view.query.columns
+    if name in TEXT_FORMATS:
+        if checked_choice("_csv", visit.control("_csv"), CSVS) == "safe" and name == "csv":
+            name = "safe csv"
+        return TextBody(TEXT_FORMATS[name](columns))
+    table = [route.endpoint.channel.columns[column] for column in columns]
+    return BinaryBody(name, route.shared.recoders[name](table), route.endpoint.channel.name)
 
 
 async def _rows(
-    route: Route, request: web.Request, view: View, encoding: "Encoding", client: str
+    route: Route, request: web.Request, view: View, body: Body, client: str
 ) -> web.StreamResponse:
     head = (await route.channel.bounds.read()).last
-    row_format = RowFormat(encoding.content_type, encoding.render, sequenced=False)
-    async with route.channel.replays.open(view, head, row_format=row_format, client=client) as past:
-        response = web.StreamResponse(headers=_headers(route, request))
-        response.content_type = encoding.content_type
-        response.charset = "utf-8"
+    async with route.channel.replays.open(
+        view, head, row_format=body.row_format, client=client
+    ) as past:
+        response = web.StreamResponse(headers=_headers(route, request) | body.headers)
         response.headers[POSITION_HEADER] = str(view.position(past.sequence))
         await response.prepare(request)
-        if request.method == "HEAD":
-            await response.write_eof()
-            return response
-        await response.write(encoding.before)
-        too_many = encoding.cut
-        async for part in past.parts():
-            await response.write(part[too_many:])
-            too_many = 0
-        await response.write_eof(encoding.after)
+        if request.method != "HEAD":
+            async for part in body.parts(past.parts()):
+                if part:  # an empty chunk would end the answer
+                    await response.write(part)
+        await response.write_eof()
     return response
+
+
+async def _page(
+    route: Route, request: web.Request, visit: Visit, view: View, client: str
+) -> web.Response:
+    """Answer with some of the rows as a page, with its filter form."""
+    page = TablePage(route.endpoint, view.query, request.url.raw_query_string)
+    head = (await route.channel.bounds.read()).last
+    view = view.asking(page.query)
+    row_format = TextBody(ndjson(view.query.columns)).row_format
+    async with route.channel.replays.open(view, head, row_format=row_format, client=client) as past:
+        lines = b"".join([part async for part in past.parts()])
+        position = str(view.position(past.sequence))
+    headers = {**PAGE_HEADERS, **_headers(route, request), POSITION_HEADER: position}
+    text = await asyncio.to_thread(page.render, lines)
+    return web.Response(body=text, content_type="text/html", charset="utf-8", headers=headers)
 
 
 async def write(route: Route, request: web.Request) -> web.StreamResponse:
@@ -124,69 +158,3 @@ def _json(body: Any, status: int, route: Route, request: web.Request) -> web.Res
 
 def _method(message: Any, request: web.Request) -> str:
     return str(message.get("_method", request.method)).upper()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoding:
-    """How rows become the body of an answer."""
-
-    content_type: str
-    before: bytes = b""
-    render: Render
-    cut: int = 0
-    """Bytes to leave out of the first row: the separator between it and none."""
-    after: bytes = b""
-
-
-def _format(visit: Visit) -> Callable[[tuple[str, ...]], Encoding]:
-    return _ENCODINGS[checked_choice("_format", visit.control("_format"), FORMATS)]
-
-
-_SEPARATOR = b",\n"
-
-
-def _json_array(_columns: tuple[str, ...]) -> Encoding:
-    return Encoding(
-        content_type="application/json",
-        before=b"[",
-        render=lambda rows: _SEPARATOR + _SEPARATOR.join(rows),
-        cut=len(_SEPARATOR),
-        after=b"]",
-    )
-
-
-def _ndjson(_columns: tuple[str, ...]) -> Encoding:
-    return Encoding(
-        content_type="application/x-ndjson", render=lambda rows: b"\n".join([*rows, b""])
-    )
-
-
-def _csv(columns: tuple[str, ...]) -> Encoding:
-    """RFC 4180, with a header line; NULL is empty."""
-
-    def render(rows: list[bytes]) -> bytes:
-        decoded = map(_RAW_DECODER.decode, rows)
-        return _csv_lines([_csv_value(row[name]) for name in columns] for row in decoded)
-
-    return Encoding(content_type="text/csv", before=_csv_lines([columns]), render=render)
-
-
-def _csv_value(value: msgspec.Raw) -> str | None:
-    """Return text as it is, and other values as their JSON: a number keeps all of its digits."""
-    text = bytes(value)
-    if text.startswith(b'"'):
-        found: str = msgspec.json.decode(text)
-        return found
-    return None if text == b"null" else text.decode()
-
-
-_RAW_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def _csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-_ENCODINGS = {"json": _json_array, "ndjson": _ndjson, "csv": _csv}

@@ -55,7 +55,7 @@ async def main(path):
     async with Store(path / "p", [CHAT]) as store, asyncio.TaskGroup() as group:
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
-        gateway = Gateway(config, [Endpoint(endpoint, CHAT)], {"chat": feed}, snapshots, list)
+        gateway = Gateway(config, [Endpoint(endpoint, CHAT)], {"chat": feed}, snapshots, list, {})
         following = group.create_task(feed.run())
         group.create_task(gateway.run(stop, ready.set))
         await ready.wait()

@@ -149,6 +149,7 @@ async def running(
         {"chat": feed},
         MemorySnapshots(stream),
         lambda: Condition([], []),
+        {},
     )
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
         following = group.create_task(feed.run())

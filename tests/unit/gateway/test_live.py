@@ -43,6 +43,7 @@ async def test_one_who_takes_nothing_delays_nobody(
         {"chat": feed},
         MemorySnapshots(stream),
         lambda: Condition([], []),
+        {},
     )
     async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
         following = group.create_task(feed.run())

@@ -1,0 +1,63 @@
+"""Bodies: the rows of a replay on their way into an answer, as text or recoded."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final, Protocol
+
+from eventhub.channel import encode_token
+from eventhub.delivery.replay import RowFormat
+from eventhub.gateway.encodings import Encoding, ndjson
+from eventhub.snapshots import Recoder
+
+_BINARY: Final = {
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+class Body(Protocol):
+    """What becomes of rows."""
+
+    row_format: RowFormat
+    """How they are replayed."""
+    headers: dict[str, str]
+
+    def parts(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Iterate over the bytes of the answer."""
+
+
+class TextBody:
+    """Rows as they are replayed, between what stands before and after them."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self.row_format = RowFormat(encoding.name, encoding.render, sequenced=False)
+        self.headers = {"Content-Type": f"{encoding.content_type}; charset=utf-8"}
+
+    async def parts(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """See `Body`."""
+        yield self._encoding.before
+        cut = self._encoding.cut
+        async for part in rows:
+            yield part[cut:]
+            cut = 0
+        yield self._encoding.after
+
+
+class BinaryBody:
+    """Rows recoded, in a thread, from the NDJSON that other readers may share."""
+
+    def __init__(self, name: str, recoder: Recoder, table: str) -> None:
+        self._recoder = recoder
+        encoding = ndjson(())
+        self.row_format = RowFormat(encoding.name, encoding.render, sequenced=False)
+        self.headers = {
+            "Content-Type": _BINARY[name],
+            "Content-Disposition": f'attachment; filename="{encode_token(table)}.{name}"',
+        }
+
+    async def parts(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """See `Body`."""
+        async for part in rows:
+            yield await asyncio.to_thread(self._recoder.feed, part)
+        yield await asyncio.to_thread(self._recoder.finish)
