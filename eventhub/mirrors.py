@@ -17,6 +17,7 @@ from eventhub.errors import Misconfigured
 from eventhub.ingest.loading import BadRow, Loaded, Loader, OnBadRow
 from eventhub.stream import EventStream, Log, Records
 from projections.mirror_table import MirrorTable
+from projections.projector import read_to_end
 
 RECORDS: Final = "mirrors"
 """Name of the records: which tables were taken over, by table and database."""
@@ -106,17 +107,34 @@ class _Takeover:
         recorded = await self._records.get(self._key)
         if recorded == self._done:
             return
+        is_importing = recorded == self._importing
+        last = (await self._stream.bounds()).last
         standing = await asyncio.to_thread(self._table.standing)
         if standing.has_rows and standing.epoch != self._stream.epoch:
             # The mirror of a log that is gone may be the last copy of its rows: an empty log takes
             # them. A log with events of its own does not.
-            is_new = (await self._stream.bounds()).last == 0 or recorded == self._importing
+            is_new = last == 0 or is_importing
             if standing.epoch and not is_new:
                 raise self._table.foreign(standing)
             await self._records.put(self._key, self._importing)
             bad = await self._import(skips=skips)
             await asyncio.to_thread(self._table.take_over, self._stream.epoch, keeps_copy=bool(bad))
+            is_importing = True
+        head = await asyncio.to_thread(self._table.take_up, self._stream.epoch, last)
+        if is_importing:
+            await self._write_again(head)
         await self._records.put(self._key, self._done)
+
+    async def _write_again(self, head: int) -> None:
+        """Write the imported rows as the log has them, before anything else is served."""
+        with self._progress(f"mirror {self._table.channel.name}") as on_progress:
+            async with aclosing(read_to_end(self._stream, on_progress)) as batches:
+                async for batch in batches:
+                    fresh = [event for event in batch if event.sequence > head]
+                    if fresh:
+                        head = await asyncio.to_thread(
+                            self._table.apply, self._stream.epoch, head, fresh
+                        )
 
     async def _import(self, *, skips: bool) -> int:
         """Make events of all rows, and return how many were left out.

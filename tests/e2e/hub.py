@@ -22,6 +22,7 @@ class Hub:
     def __init__(
         self, config: Path, folder: Path, flags: list[str], program: Sequence[str] = ("eventhub",)
     ) -> None:
+        self.config = config
         self._command = [sys.executable, "-m", *program, "serve", str(config), *flags]
         self._command += ["--data", str(folder / "data")]
         self.folder = folder
@@ -35,6 +36,11 @@ class Hub:
 
     def start(self) -> None:
         """Start it and return when it takes traffic."""
+        self.launch()
+        self.url, self._port = self._ready()
+
+    def launch(self) -> None:
+        """Start it and return at once."""
         # Files and not pipes: a pipe that nobody reads would stop the hub when it is full.
         with self._out.open("wb") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
@@ -46,7 +52,6 @@ class Hub:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
-        self.url, self._port = self._ready()
 
     def stop(self) -> int:
         """Ask it to stop, as systemd and Kubernetes do; return its exit code."""

@@ -80,6 +80,7 @@ async def test_rows_become_events_once_in_the_order_in_which_they_were_inserted(
         "user": None,
         "timestamp": "2021-01-01T00:00:00",
     }
+    assert old.fetch("SELECT id, timestamp FROM simple")[1] == ("a", "2021-01-01T00:00:00")
     old.execute(INSERT, [("new", "of a program that does not know", 1, None)])
     await start(old, log)
     assert ids(stream) == ["z", "a", "m"]
@@ -88,7 +89,7 @@ async def test_rows_become_events_once_in_the_order_in_which_they_were_inserted(
 async def test_an_empty_or_missing_table_starts_at_once(tmp_path: Path) -> None:
     database = Sqlite(tmp_path / "messages.db")
     assert (await start(database, MemoryLog())).length == 0
-    assert database.fetch("SELECT count(*) FROM eventhub_mirror") == [(0,)]
+    assert database.fetch("SELECT body, votes, id FROM simple") == []
 
 
 async def test_an_import_that_was_cut_off_goes_on(old: Sqlite) -> None:
@@ -128,7 +129,7 @@ async def test_rows_that_are_skipped_stay_in_a_copy_of_the_table(old: Sqlite) ->
     stream = await start(old, log, import_="skip")
     assert ids(stream) == ["z", "a", "m"]
     assert len(old.fetch("SELECT * FROM simple_before_import")) == 4
-    assert old.fetch("SELECT * FROM simple") == []  # until the mirror has followed the log
+    assert len(old.fetch("SELECT * FROM simple")) == 3
     await start(old, log, import_="skip")
     assert stream.length == 3
 

@@ -1,0 +1,260 @@
+"""A table where the file says: read by other programs, and started from with all its past."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tests.databases import Database, Sqlite
+from tests.e2e.command import output, post, refused, rows, run, written
+from tests.e2e.hub import Hub, HubFactory
+from tests.integration.alerts.sink import Sink
+from tests.postgres import Postgres, binaries
+
+CONFIG = """
+url:
+  messagehandler/simple:
+    pattern: /$YAMLURL/simple
+    handler: MessageHandler
+    kwargs:
+      url: {url}
+      table: simple
+      columns:
+        body: TEXT
+        votes: INTEGER
+"""
+OLD_ROWS = 10_000
+OLD_SQLITE = """CREATE TABLE simple (
+    body TEXT, votes INTEGER, id TEXT NOT NULL, user TEXT, timestamp TEXT, PRIMARY KEY (id))"""
+OLD_POSTGRESQL = """CREATE TABLE simple (
+    body TEXT, votes BIGINT, id TEXT NOT NULL, "user" TEXT, "timestamp" TEXT, PRIMARY KEY (id))"""
+INSERT = 'INSERT INTO simple (body, votes, id, "user", "timestamp") VALUES (%s, %s, %s, %s, %s)'
+SELECT = 'SELECT body, votes, id, "user", "timestamp" FROM simple'
+
+
+def old_row(number: int) -> tuple[object, ...]:
+    """A row of the older system: ids do not sort as they were made."""
+    seconds = f"2020-01-02T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}"
+    user = f"user{number % 7}@example.org" if number % 3 else None
+    return f"message {number}", number % 5 or None, f"id-{number * 7919 % 10007}", user, seconds
+
+
+OLD = [old_row(number) for number in range(OLD_ROWS)]
+AS_ROWS = [dict(zip(("body", "votes", "id", "user", "timestamp"), row, strict=True)) for row in OLD]
+
+
+def fill(database: Database) -> None:
+    """Leave the table of the older system in a database."""
+    database.execute(OLD_SQLITE if isinstance(database, Sqlite) else OLD_POSTGRESQL)
+    database.execute(INSERT, OLD)
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.005)
+
+
+def mirrored(database: Database) -> list[tuple[object, ...]]:
+    return sorted(database.fetch(SELECT), key=lambda row: str(row[2]))
+
+
+def served(hub: Hub) -> list[tuple[object, ...]]:
+    found = [tuple(row.values()) for row in rows(f"{hub.url}/simple")]
+    return sorted(found, key=lambda row: str(row[2]))
+
+
+def proved(hub: Hub) -> str:
+    """Prove that tables and mirror are what the log of a stopped hub says; return what is told."""
+    done = run("verify", hub.config, "--data", hub.folder / "data")
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def old(database: Database) -> Database:
+    """A database with the rows of the older system."""
+    fill(database)
+    return database
+
+
+def test_a_hub_starts_with_the_rows_of_the_older_system_and_only_once(
+    old: Database, hub_factory: HubFactory
+) -> None:
+    hub = hub_factory(CONFIG.format(url=old.url))
+    assert rows(f"{hub.url}/simple") == AS_ROWS
+    post(f"{hub.url}/simple", body="new")
+    hub.stop()
+    hub.start()
+    assert len(rows(f"{hub.url}/simple")) == OLD_ROWS + 1
+    until(lambda: mirrored(old) == served(hub))
+    hub.stop()
+    assert proved(hub) == (
+        f"simple: equal ({OLD_ROWS + 1} rows, {OLD_ROWS + 1} events)\n"
+        f"simple mirror: equal ({OLD_ROWS + 1} rows, {OLD_ROWS + 1} events)\n"
+    )
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.8])
+def test_an_import_that_is_killed_goes_on(
+    tmp_path: Path, hub_factory: HubFactory, share: float
+) -> None:
+    database = Sqlite(tmp_path / "messages.db")
+    hub = hub_factory(CONFIG.format(url=database.url))
+    hub.kill()
+    shutil.rmtree(hub.folder / "data")
+    database.path.unlink()
+    fill(database)
+    hub.launch()
+    # An event has about 400 bytes on disk.
+    until(lambda: size_of(hub.folder / "data" / "jetstream") > share * OLD_ROWS * 400)
+    hub.kill()
+    hub.start()
+    assert rows(f"{hub.url}/simple") == AS_ROWS
+    hub.stop()
+    assert f"({OLD_ROWS} rows, {OLD_ROWS} events)" in proved(hub)
+
+
+def size_of(folder: Path) -> int:
+    sizes = 0
+    for path in folder.rglob("*.blk"):
+        try:
+            sizes += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return sizes
+
+
+async def test_old_rows_send_no_mail(hub_factory: HubFactory, tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "messages.db")
+    database.execute(OLD_SQLITE)
+    database.execute(INSERT, OLD[:3])
+    async with Sink.running() as sink:
+        service = f"type: smtp, host: 127.0.0.1, port: {sink.port}, tls: false"
+        config = f"email: {{local: {{{service}, email: hub@example.org}}}}"
+        alert = "      alert: {to: ann@example.org, suppressible: false, subject: '{{ body }}'}\n"
+        config += CONFIG.format(url=database.url) + alert
+        hub = await asyncio.to_thread(hub_factory, config)
+        await asyncio.to_thread(post, f"{hub.url}/simple", body="new")
+        [taken] = await sink.has(1)
+        assert taken.mail["Subject"] == "new"
+
+
+def test_psql_sees_a_write_within_a_second(postgres: Postgres, hub_factory: HubFactory) -> None:
+    hub = hub_factory(CONFIG.format(url=postgres.url))
+    programs = binaries()
+    assert programs is not None
+    post(f"{hub.url}/simple", body="first")  # connections and caches are warm then
+    until(lambda: len(postgres.fetch(SELECT)) == 1)
+    began = time.monotonic()
+    post(f"{hub.url}/simple", body="Hello")
+    until(lambda: len(postgres.fetch(SELECT)) == 2)
+    assert time.monotonic() - began < 1
+    query = [str(programs / "psql"), postgres.url, "-Atc", "SELECT body FROM simple ORDER BY 1"]
+    assert subprocess.run(query, check=True, capture_output=True).stdout == b"Hello\nfirst\n"
+
+
+# --- What is wrong
+
+
+def test_rows_that_do_not_fit_are_named_and_the_start_stops(tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "messages.db")
+    database.execute(OLD_SQLITE)
+    database.execute(INSERT, OLD[:6])
+    database.execute(INSERT, [("text", "many", "bad", None, None)])
+    file = written(tmp_path, CONFIG.format(url="sqlite:///messages.db"))
+    done = run("serve", file, "--port", 0)
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if not line.startswith("{")] == [
+        f"eventhub: table simple in sqlite:{database.path}: 1 of 7 rows do not fit, so none was"
+        " imported:",
+        "  row 7 (id 'bad'): votes: \"many\" is not a whole number",
+        "correct them, or leave them out with `import: skip`",
+    ]
+    assert len(database.fetch(SELECT)) == 7
+
+
+def test_a_first_start_without_its_database_says_so(tmp_path: Path) -> None:
+    file = written(tmp_path, CONFIG.format(url="postgresql://hub:secret@127.0.0.1:1/hub"))
+    told = refused(1, run("serve", file, "--port", 0))
+    assert told.startswith("table simple in postgresql:hub: ")
+    assert "Connection refused" in told
+    assert told.endswith("(unreachable)")
+    assert "secret" not in told
+
+
+def test_a_table_with_other_columns_stops_the_first_start(old: Database, tmp_path: Path) -> None:
+    old.execute("ALTER TABLE simple ADD COLUMN topic TEXT")
+    file = written(tmp_path, CONFIG.format(url=old.url))
+    told = refused(1, run("serve", file, "--port", 0))
+    assert told.endswith("topic is not among `columns:` (columns)")
+
+
+def test_clients_do_not_notice_a_database_that_is_gone(
+    postgres: Postgres, hub_factory: HubFactory
+) -> None:
+    hub = hub_factory(CONFIG.format(url=postgres.url))
+    url = f"{hub.url}/simple"
+    post(url, body="before")
+    until(lambda: len(postgres.fetch(SELECT)) == 1)
+    postgres.stop()
+    try:
+        for number in range(5):
+            post(url, body=f"{number}")
+        until(lambda: "the mirror of simple is 5 events behind: table simple" in ready(hub))
+        assert "(unreachable)" in ready(hub)
+        assert ready(hub).startswith("ready\n")
+        assert 'eventhub_mirror_lag_events{channel="simple"} 5.0' in page(hub, "metrics")
+        assert len(rows(url)) == 6
+        assert hub.stop() == 0
+        hub.start()
+        assert len(rows(url)) == 6
+    finally:
+        postgres.start()
+    until(lambda: len(postgres.fetch(SELECT)) == 6, 60)
+    until(lambda: ready(hub) == "ready\n")
+    lines = [json.loads(line) for line in hub.stderr().splitlines()]
+    failed = [line for line in lines if line["event"] == "mirror_failed"]
+    assert {line["code"] for line in failed} == {"unreachable"}
+
+
+def ready(hub: Hub) -> str:
+    return page(hub, "readyz")
+
+
+def page(hub: Hub, path: str) -> str:
+    with urlopen(f"{hub.url}/{path}") as answer:
+        return str(answer.read().decode())
+
+
+def test_rebuild_replaces_what_others_wrote(old: Database, hub_factory: HubFactory) -> None:
+    hub = hub_factory(CONFIG.format(url=old.url))
+    until(lambda: ready(hub) == "ready\n")
+    data = ("--data", hub.folder / "data")
+    assert "stop the hub first" in refused(2, run("rebuild", hub.config, *data, "--mirror"))
+    hub.stop()
+    old.execute("UPDATE simple SET votes = 99 WHERE id = 'id-0'")
+    old.execute("DELETE FROM simple WHERE id = 'id-7919'")
+    done = run("verify", hub.config, *data)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"simple: equal ({OLD_ROWS} rows, {OLD_ROWS} events)",
+        "  simple mirror: id-0 1 votes null≠99",
+        "  simple mirror: id-7919 2 is missing",
+        f"simple mirror: 2 differences ({OLD_ROWS} rows, {OLD_ROWS} events)",
+    ]
+    rebuilt = output("rebuild", hub.config, *data, "--mirror")
+    assert rebuilt == f"simple mirror: rebuilt from {OLD_ROWS} events\n"
+    assert "simple mirror: equal" in proved(hub)
+
+
+def test_rebuild_of_mirrors_needs_one(tmp_path: Path) -> None:
+    file = written(tmp_path, CONFIG.format(url="duckdb:///x.duckdb"))
+    assert "there is no mirror" in refused(2, run("rebuild", file, "--mirror"))
