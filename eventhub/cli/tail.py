@@ -22,14 +22,19 @@ def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
     """
     from eventhub.client import Tail
 
-    extra = {"_since": since} if since else {}
-    extra |= {"_replay": "log"} if history else {}
-    joiner = "&" if "?" in url else "?"
-    url = url + joiner + urlencode(extra) if extra else url
+    url = extend_url(url, since=since, history=history)
     try:
         run(Tail(url, authorization(token), _print_frame).run())
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def extend_url(url: str, *, since: str | None, history: bool) -> str:
+    """Return a URL with the controls that options stand for, behind what it has already."""
+    extra = {"_since": since} if since else {}
+    extra |= {"_replay": "log"} if history else {}
+    joiner = "&" if "?" in url else "?"
+    return url + joiner + urlencode(extra) if extra else url
 
 
 def _print_frame(text: str) -> None:

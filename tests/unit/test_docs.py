@@ -1,6 +1,7 @@
 """What the documentation says is what the code does: keys, defaults, codes, metrics, commands."""
 
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -147,8 +148,11 @@ def test_yaml_in_the_docs_is_right(info: str, text: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("info", "text"), blocks("python"))
-def test_python_in_the_docs_compiles(info: str, text: str) -> None:
-    ast.parse(text)
+def test_python_in_the_docs_compiles_and_imports_what_exists(info: str, text: str) -> None:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("eventhub"):
+            module = importlib.import_module(node.module or "")
+            assert [name.name for name in node.names if not hasattr(module, name.name)] == []
 
 
 @pytest.mark.parametrize(("info", "text"), blocks("json"))

@@ -1,7 +1,6 @@
 """An expected error is one line without secrets and an exit status, not a traceback."""
 
 import os
-from collections.abc import Iterator
 
 import click
 import pytest
@@ -11,14 +10,6 @@ from eventhub import __version__
 from eventhub.cli.group import Group
 from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
 from eventhub.masking import Masks
-
-
-@pytest.fixture(autouse=True)
-def umask() -> Iterator[None]:
-    """Restore the umask, which a command narrows for its whole process."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 def run(error: Exception, masks: Masks | None = None) -> Result:

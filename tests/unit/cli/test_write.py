@@ -1,12 +1,9 @@
 """Words of the command line become the message that the user typed, with all digits."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventhub.cli.remote import authorization
 from eventhub.cli.write import parse_message
 from eventhub.errors import Rejected
 
@@ -30,8 +27,3 @@ def test_other_words_are_refused_as_they_were_typed(words: list[str]) -> None:
     with pytest.raises(Rejected) as caught:
         parse_message(words)
     assert caught.value.code == "bad_json"
-
-
-def test_a_token_is_sent_as_a_bearer_token() -> None:
-    assert json.dumps(authorization("a.b.c")) == '{"Authorization": "Bearer a.b.c"}'
-    assert authorization(None) == {}
