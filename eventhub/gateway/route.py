@@ -23,7 +23,8 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.turns import Turns
-from eventhub.hooks import Handler, Hooks
+from eventhub.handler import Handler
+from eventhub.hooks import Hooks
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import check_origin, cors_headers

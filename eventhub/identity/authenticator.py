@@ -13,7 +13,7 @@ from aiohttp import web
 
 from eventhub.config import Auth, Proxy
 from eventhub.errors import Rejected
-from eventhub.hooks import Handler, RequestInfo, User
+from eventhub.handler import Handler, RequestInfo, User
 from eventhub.identity.bearer import Tokens, hide_token, token_of
 from eventhub.identity.proxies import NO_PROXIES, Proxies
 from eventhub.identity.sessions import end_of, session_of, setup_sessions, user_attributes

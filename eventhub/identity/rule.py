@@ -12,7 +12,8 @@ from typing import Any, Final
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.expressions import OPEN_NAMES, Expression, compile_expression
-from eventhub.hooks import HOOK_SECONDS, Handler, User
+from eventhub.handler import Handler, User
+from eventhub.hooks import HOOK_SECONDS
 from eventhub.logs import limited
 
 Membership = Mapping[str, tuple[Any, ...]]

@@ -15,7 +15,8 @@ from eventhub.columns import STAMP, Columns, hook_stamp
 from eventhub.errors import Conflict, EventHubError, Rejected
 from eventhub.event import Event, StoredEvent
 from eventhub.filters.arguments import nearest, shown
-from eventhub.hooks import Handler, Hooks
+from eventhub.handler import Handler
+from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command
 from eventhub.logs import limited
 

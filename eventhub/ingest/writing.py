@@ -17,7 +17,8 @@ from eventhub import metrics
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
 from eventhub.errors import Conflict, EventHubError, Expired, Rejected
-from eventhub.hooks import Handler, Hooks
+from eventhub.handler import Handler
+from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command, Precondition
 from eventhub.ingest.draft import Draft, Drafting
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt

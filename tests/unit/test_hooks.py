@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from eventhub import hooks as hooks_module
 from eventhub.config import MessageEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
-from eventhub.hooks import Handler, Hooks, RequestInfo, User
+from eventhub.handler import Handler, User
+from eventhub.hooks import Hooks
 
 NOW = "2023-01-02T03:04:05.000000"
 ALICE = User({"id": "alice@example.org", "role": "admin"})
@@ -333,28 +334,3 @@ def test_hook_that_does_not_compile_is_refused() -> None:
     for given in ({"open": "msg"}, {"prepare": "("}, {"message_default": {"PUT": {"a": "nope"}}}):
         with pytest.raises(Misconfigured):
             make_hooks(**given)
-
-
-# --- what expressions see
-
-
-def test_user_is_a_mapping_with_attributes() -> None:
-    user = User({"id": 7, "role": "admin"})
-    assert (user.id, user["id"], user.get("id"), user.role) == ("7",) * 3 + ("admin",)
-    assert user.get("nothing", 1) == 1
-    assert dict(deepcopy(user)) == {"id": "7", "role": "admin"}
-    with pytest.raises(AttributeError, match="no 'nothing'"):
-        user.nothing  # noqa: B018 - the lookup is the test
-
-
-@pytest.mark.parametrize("attributes", [{}, {"id": None}, {"id": ""}])
-def test_user_without_an_id_is_refused(attributes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="needs an id"):
-        User(attributes)
-
-
-def test_handler_has_its_request_and_arguments() -> None:
-    request = RequestInfo(headers={"X-A": "1"}, remote="127.0.0.1", path="/chat")
-    handler = make_handler(request=request, args={"a": []})
-    assert handler.request.headers["X-A"] == "1"
-    assert handler.get_arg("a", "default") == "default"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from eventhub.columns import BUILT_IN, Column, Digits, Kind, digits_of, kind_of
-from eventhub.config.handlers.entry import known
+from eventhub.config.handlers.entry import known_members
 from eventhub.config.reading import read_value
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.errors import EventHubError, Misconfigured
@@ -41,7 +41,7 @@ def read(node: Node, path: str, findings: Findings) -> tuple[Column, ...]:
 def _column(name: str, node: Node, path: str, findings: Findings) -> Column | None:
     if not isinstance(node.value, dict):
         node = replace(node, value={"type": node})
-    given = known(node, path, findings, _KEYS, _GRAMEX)
+    given = known_members(node, path, findings, _KEYS, _GRAMEX)
     kind, digits = _kind(given["type"], path, findings) if "type" in given else (Kind.TEXT, None)
     if kind is None:
         return None

@@ -75,7 +75,7 @@ class Entry:
     @classmethod
     def of(cls, name: str, node: Node, path: str, section: UrlSection) -> Self | None:
         """Return the entry at a node, or None if it has no pattern, which is a problem."""
-        members = known(node, path, section.findings, _ENTRY_KEYS, _GRAMEX_ENTRY)
+        members = known_members(node, path, section.findings, _ENTRY_KEYS, _GRAMEX_ENTRY)
         if "pattern" not in members:
             section.findings.problem(node, path, "pattern is missing")
             return None
@@ -94,7 +94,7 @@ class Entry:
 
     def members(self, keys: Iterable[str]) -> dict[str, Node]:
         """Return the members of `kwargs:` with one of these keys that have a value."""
-        return known(self.kwargs, self.kwargs_path, self.findings, keys, _GRAMEX_KWARGS)
+        return known_members(self.kwargs, self.kwargs_path, self.findings, keys, _GRAMEX_KWARGS)
 
     def url_path(self, *, may_be_folder: bool) -> str:
         """Return the pattern as a path that no other entry has; repeated slashes count as one."""
@@ -111,7 +111,7 @@ class Entry:
         return pattern
 
 
-def known(
+def known_members(
     node: Node, path: str, findings: Findings, keys: Iterable[str], gramex: frozenset[str]
 ) -> dict[str, Node]:
     """Return the members with a known key that have a value.

@@ -12,7 +12,7 @@ from eventhub.columns import Column, Columns
 from eventhub.config.access import check_rule, is_blank
 from eventhub.config.handlers import alert, columns
 from eventhub.config.handlers.alert import Alert
-from eventhub.config.handlers.entry import Entry, UrlSection, headers, known, text
+from eventhub.config.handlers.entry import Entry, UrlSection, headers, known_members, text
 from eventhub.config.handlers.open_arguments import mistakes
 from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
@@ -25,7 +25,7 @@ TimestampWord = Literal["client", "hub", "z"]
 ImportWord = Literal["stop", "skip"]
 
 _SQLITE = re.compile(r"sqlite(\+\w+)?:///(?=[^/:?])")
-"""What begins the URL of an SQLite file whose path is relative: to the folder of the YAML file."""
+"""The beginning of an SQLite URL with a relative path, which starts at the YAML file's folder."""
 _AUTH_KEYS = ("membership", "condition")
 _GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
 
@@ -39,9 +39,9 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     table: str
     columns: tuple[Column, ...] = ()
     mirror: str | None = None
-    """SQLAlchemy URL that the file names under `url:`; DuckDB is kept all the same."""
+    """SQLAlchemy URL of a database that gets a copy of the table, in addition to DuckDB."""
     import_: ImportWord = msgspec.field(name="import", default="stop")
-    """What happens at the first start to rows of the mirror's table that do not fit."""
+    """What the first start does with rows of the mirror's table that do not fit."""
     open: str | None = None
     message_default: Mapping[str, Mapping[str, Any]] = {}
     """Method to key to value; text is an expression, any other value is used literally."""
@@ -160,7 +160,7 @@ def _database(node: Node, path: str, section: UrlSection) -> str | None:
 def _hook(node: Node, path: str, findings: Findings, names: tuple[str, ...] = MESSAGE_NAMES) -> str:
     source = node.value
     if not isinstance(source, str):
-        findings.problem(node, path, f"{node.plain!r} is not a Python expression")
+        findings.unexpected(node, path, "a Python expression")
         return ""
     try:
         compile_expression(source, names, folder=node.folder)
@@ -196,7 +196,7 @@ def _default_value(key: str, node: Node, path: str, findings: Findings) -> Any:
 
 def _auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
     if isinstance(node.value, dict):
-        members = known(node, path, findings, _AUTH_KEYS, _GRAMEX_AUTH)
+        members = known_members(node, path, findings, _AUTH_KEYS, _GRAMEX_AUTH)
         condition = members.get("condition")
         if condition is not None and not is_blank(condition):
             source = condition.items.get("function", condition)

@@ -15,7 +15,8 @@ from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import CONTROLS, Args
 from eventhub.filters.query import Query, parse
 from eventhub.filters.restriction import RestrictionError, restriction_of
-from eventhub.hooks import Handler, Hooks, User
+from eventhub.handler import Handler, User
+from eventhub.hooks import Hooks
 
 COLUMNS = Columns(
     [

@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 
 from eventhub.config import Auth, Jwt, Proxy
 from eventhub.errors import Rejected
-from eventhub.hooks import User
+from eventhub.handler import User
 from eventhub.identity.authenticator import MAX_USER_ID, Authenticator
 from eventhub.identity.expiry import wall_clock
 from tests.unit.identity.incoming import request

@@ -7,7 +7,7 @@ import pytest
 
 from eventhub.config import MessageEndpoint
 from eventhub.errors import Misconfigured, Rejected
-from eventhub.hooks import Handler, User
+from eventhub.handler import Handler, User
 from eventhub.identity.rule import Rule
 
 

@@ -14,7 +14,8 @@ from eventhub.columns import Column, Columns, Kind
 from eventhub.config import MessageEndpoint
 from eventhub.errors import Conflict, EventHubError, Rejected, Unavailable
 from eventhub.event import Event, StoredEvent
-from eventhub.hooks import Handler, Hooks, User
+from eventhub.handler import Handler, User
+from eventhub.hooks import Hooks
 from eventhub.ingest.receipts import Receipt, Receipts
 from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import MAX_CONFLICTS, Settling

@@ -107,6 +107,7 @@ def test_values_of_the_guide_are_read_unchanged(folder: Folder) -> None:
         ("table: _x", "6: url.chat.kwargs.table: the name of a table must be text"),
         ("prepare: >\n  msg.update(", "6: url.chat.kwargs.prepare: not a Python expression"),
         ("prepare: nomodule.f(msg)", "6: url.chat.kwargs.prepare: name 'nomodule' is not defined"),
+        ("modify: [a]", "6: url.chat.kwargs.modify: expected a Python expression, not ['a']"),
         ("open: msg", "6: url.chat.kwargs.open: name 'msg' is not defined"),
         (
             "columns: {recipient: TEXT}\nopen: args.update(recpient=[handler.current_user.id])",
