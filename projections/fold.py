@@ -1,7 +1,7 @@
-"""Fold: history into current rows.
+"""Fold: bring the current rows up to date with the history.
 
-The last event of an id decides: its row after, or nothing after a DELETE. So a fold of any stretch
-of history can be repeated, and stretches may be cut anywhere.
+The last event of an id decides: the row after it is current, and after a DELETE there is none. So
+any section of the history can be folded again, and sections may be cut anywhere.
 """
 
 import duckdb
@@ -11,13 +11,15 @@ from projections.tables import Tables
 
 
 def fold(connection: duckdb.DuckDBPyConnection, tables: Tables, after: int, head: int) -> None:
-    """Move the current table over all history after a sequence, in the transaction that is open.
+    """Apply the history after a sequence to the current table, in the transaction that is open.
 
-    DELETE and INSERT: updating rows in place costs fifty times as much at this size. History is
-    stored in the order of `_seq`, so the condition on it skips all older blocks.
+    Rows are deleted and inserted: updating them in place costs fifty times as much at this size.
+    History is stored in the order of `_seq`, so the condition on it skips all older blocks.
 
     Args:
-        after: what the current table holds already.
+        connection: in the transaction.
+        tables: of the channel.
+        after: the last sequence that the current table already holds.
         head: the last sequence in the history.
     """
     names = quoted_list(tables.current_names)
@@ -36,12 +38,12 @@ def fold(connection: duckdb.DuckDBPyConnection, tables: Tables, after: int, head
 
 
 def _key(connection: duckdb.DuckDBPyConnection, tables: Tables, head: int) -> str:
-    """Return the column that tells which current rows a stretch of history replaces.
+    """Return the column that identifies the current rows that the history replaces.
 
-    An id has one row at a time, from its POST to its DELETE, so the sequence of the POST names
-    the row as well. It is found in a third of the CPU time: 35 and not 100 ms for 20,000 events
-    over a million rows. But where a DELETE is missing, because it was damaged or erased, the
-    next POST of the id must replace the row all the same; so with any gap it is the id.
+    An id has one row at a time, from its POST to its DELETE, so the sequence of the POST
+    identifies the row as well. Finding it takes a third of the CPU time: 35 instead of 100 ms for
+    20,000 events over a million rows. But if a DELETE is missing, because it was damaged or
+    erased, the next POST of the id must still replace the row. So with any gap it is the id.
     """
     [(events,)] = connection.execute(f"SELECT count(*) FROM {tables.history}").fetchall()  # noqa: S608 - quoted
     return "_created_seq" if events == head else "id"

@@ -1,7 +1,7 @@
-"""Listing: everything that the tables of one channel hold, at one moment, for a proof.
+"""Listing: all rows of a channel's tables at one moment, for a comparison with the log.
 
-What is compared with the log is read through this alone, whether the tables are opened here or
-belong to a hub that runs (`projections.remote`).
+`verify` reads tables only through this interface, whether this process has opened them or a
+running hub has (`projections.remote`).
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -18,26 +18,26 @@ from projections.store import Store
 from projections.tables import Tables
 
 CHUNK_ROWS = 50
-"""Read and sent at once: rows may have 1 MB each."""
+"""Read and sent at once; a row may have 1 MB."""
 _TIME = "strftime(_time, '%Y-%m-%dT%H:%M:%S.%f') || 'Z'"
-"""As `Event.time` is written."""
+"""In the form of `Event.time`."""
 
 
 class Row(NamedTuple):
-    """One row of a table. Everything may be wrong, so everything may be None."""
+    """One row of a table. Any value may be None, because any may be damaged."""
 
     sequence: int | None
     values: dict[str, Any]
-    """By column: those of the channel as in an event's row, and the table's own but `_seq`."""
+    """By column: the channel's in the form of an event's row, and the table's own except `_seq`."""
 
 
 class Listing(Protocol):
-    """The tables of a channel. The history is read first, then the current rows, each once."""
+    """The tables of a channel. Read the history first, then the current rows, each once."""
 
     progress: Progress
 
     def history(self) -> AsyncIterator[list[Row]]:
-        """Iterate over the history in the order of its sequences, in chunks; no sequence first."""
+        """Iterate over the history by sequence, in chunks; rows without a sequence come first."""
 
     def current(self) -> AsyncIterator[list[Row]]:
         """Iterate over the current rows, in chunks."""

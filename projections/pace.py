@@ -1,4 +1,4 @@
-"""Pace: how fast a reader takes what it is given, and its end when it is too slow for others."""
+"""Pace: how fast a reader takes its rows, and how it is cut off if others wait for it."""
 
 import asyncio
 import time
@@ -9,16 +9,17 @@ from eventhub.errors import Unavailable
 from eventhub.metrics import SLOW_READERS
 
 MIN_RATE = 100 << 10
-"""Bytes a second that a reader takes, in the mean, or is slow."""
+"""Bytes a second: a reader that takes fewer on average is slow."""
 PATIENCE_SECONDS = 10.0
-"""The time over which the mean is."""
+"""The average is taken over this time."""
 
 
 class Pace:
-    """How fast one reader takes what it is given.
+    """How fast one reader takes its rows.
 
-    It has some seconds of credit. They run while something lies before it, and what it takes gives
-    them back; who has none left is slow. While it waits for the hub nothing runs.
+    A reader has `PATIENCE_SECONDS` of credit. The credit runs down while rows are ready for it, and
+    each byte that it takes earns some back. A reader without credit is slow. The credit does not
+    change while the reader waits for the hub.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class Pace:
         """Run a block that `cut` ends.
 
         Raises:
-            Unavailable: `slow_reader`: it was cut.
+            Unavailable: `slow_reader`: the reader was cut off.
         """
         try:
             async with self._scope:
@@ -41,29 +42,29 @@ class Pace:
             if not self._scope.expired():
                 raise
             raise Unavailable(
-                f"others wait for room, and you took less than {MIN_RATE >> 10} KiB a second of"
-                " these rows: connect again, with _since and your last position if you have one,"
-                " or ask for fewer rows",
+                f"you took less than {MIN_RATE >> 10} KiB a second of these rows while others"
+                " waited for room: connect again, with _since and your last position if you have"
+                " one, or ask for fewer rows",
                 code="slow_reader",
             ) from None
 
     def give(self, size: int) -> None:
-        """Note that bytes lie before it, or that it takes the last of them."""
+        """Note that bytes are ready for the reader; 0: it is taking the rest of the last ones."""
         self._given_at, self._size = time.monotonic(), size
 
     def take(self) -> None:
-        """Note that it has taken them, and waits for more."""
+        """Note that the reader has taken the bytes, and waits for more."""
         earned = self._size / MIN_RATE
         self._credit = min(max(self._left(), 0.0) + earned, PATIENCE_SECONDS)
         self._given_at = None
 
     @property
     def is_slow(self) -> bool:
-        """Tell whether it has no credit left."""
+        """Tell whether the reader has no credit left."""
         return self._left() <= 0
 
     def cut(self) -> None:
-        """End it."""
+        """Cut the reader off: its `cuttable` block ends."""
         if self._scope.when() is None:
             SLOW_READERS.inc()
             self._scope.reschedule(asyncio.get_running_loop().time())

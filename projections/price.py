@@ -1,8 +1,8 @@
-"""Price: what a query costs DuckDB, estimated before it runs.
+"""Price: how much CPU time a query takes in DuckDB, estimated before it runs.
 
-Measured on 200,000 rows of 192 bytes with one thread: a comparison takes 2 ns a row, a text looked
-for 0.4 ns a byte, one without case 0.8, and as much again for each character that may be spelled
-as several. Prices are in seconds of one core of that machine.
+Measured on 200,000 rows of 192 bytes with one thread: a comparison takes 2 ns a row, a text search
+0.4 ns a byte, one without case 0.8 ns, and as much again for each character that may be spelled as
+several. Prices are in seconds of one core of that machine.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from projections.tables import Tables
 MAX_SECONDS = 5.0
 """A query that costs more is refused."""
 QUICK_SECONDS = 0.25
-"""A query that costs more, or gives more than the following, waits for a place among its like."""
+"""A query that costs more, or returns more than the next two, needs one of the few large slots."""
 QUICK_ROWS = 5000
 QUICK_BYTES = 8 << 20
 _ROW, _VALUE, _NEGATED = 5e-9, 1e-10, 1e-9
@@ -39,30 +39,30 @@ class Size:
 
     rows: int
     text_bytes: Mapping[str, float]
-    """Of each column of text or JSON."""
+    """Bytes in each column of text or JSON."""
 
     @property
     def row_bytes(self) -> float:
-        """Of a row, in the mean."""
+        """Average bytes of text in a row."""
         return sum(self.text_bytes.values()) / max(self.rows, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a query costs."""
+    """The cost of a query."""
 
     seconds: float
     is_small: bool
-    """It gives few rows at any rate."""
+    """Whether it returns few rows in any case."""
 
     @property
     def is_quick(self) -> bool:
-        """It need not be looked for among many rows."""
+        """Tell whether the search for its rows is cheap."""
         return self.seconds <= QUICK_SECONDS
 
 
 def price_of(query: Query, size: Size) -> Price:
-    """Return the price of a query of a table."""
+    """Return the price of a query of a table that has a size."""
     seconds = size.rows * _ROW + sum(_condition(c, size) for c in query.filter.conditions)
     most = size.rows if query.limit is None else min(size.rows, query.limit)
     is_small = most <= QUICK_ROWS and most * size.row_bytes <= QUICK_BYTES
@@ -96,23 +96,22 @@ def check_price(query: Query, size: Size) -> None:
         what = f"{dearest.column}{dearest.operator}=" if dearest else "_sort"
         raise Rejected(
             "too_costly",
-            f"this looks through {size.rows} rows for about {seconds:.0f} s, most of it for"
-            f" {what}; at most {MAX_SECONDS:.0f} s are allowed: ask with fewer values, or = in"
-            " place of ~ or *",
+            f"this would search {size.rows} rows for about {seconds:.0f} s, most of it for {what};"
+            f" at most {MAX_SECONDS:.0f} s are allowed: use fewer values, or = instead of ~ or *",
             column=dearest.column if dearest else "_sort",
         )
 
 
 class Sizes:
-    """The sizes of current tables, roughly: measured anew when a tenth was added."""
+    """The approximate sizes of current tables, measured again after a tenth was added."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: dict[str, tuple[int, float, Size]] = {}
-        """The head and the bytes of the history at which a size was measured."""
+        """By channel, a size with the head and the bytes of the history when it was measured."""
 
     async def of(self, channel: str) -> Size:
-        """Return the size of a channel's current table; errors as `Reader.run`."""
+        """Return the size of a channel's current table; errors as in `Reader.run`."""
         head, history = self._store.progress(channel).head, self._store.text_bytes(channel)
         if (known := self._known.get(channel)) is not None:
             since, before, size = known
@@ -129,7 +128,7 @@ class Sizes:
 
 
 def rough_size(connection: duckdb.DuckDBPyConnection, tables: Tables) -> Size:
-    """Return a size whose rows are right, and whose texts are at least what it says."""
+    """Return a size with the exact number of rows, and an upper bound of the texts."""
     [(rows,)] = connection.execute(f"SELECT count(*) FROM {tables.current}").fetchall()  # noqa: S608 - quoted
     names = _texts(tables)
     lengths = ", ".join(f"stats({quoted(name)}).total_string_length" for name in names)
@@ -141,7 +140,7 @@ def rough_size(connection: duckdb.DuckDBPyConnection, tables: Tables) -> Size:
 
 
 def exact_size(connection: duckdb.DuckDBPyConnection, tables: Tables, query: Query) -> Size:
-    """Return the size of what a query looks through, from all of it."""
+    """Return the size of the columns that a query searches, measured on all rows."""
     names = sorted({c.column for c in query.filter.conditions if c.operator in MATCH})
     sums = "".join(f", sum(strlen({quoted(name)}))" for name in names)
     [(rows, *values)] = connection.execute(
@@ -153,7 +152,7 @@ def exact_size(connection: duckdb.DuckDBPyConnection, tables: Tables, query: Que
 def has_more(
     connection: duckdb.DuckDBPyConnection, tables: Tables, query: Query, rows: int
 ) -> bool:
-    """Tell whether a filter matches more rows, or `QUICK_BYTES` of them; then it stops to look."""
+    """Tell whether a query has more than `rows` rows, or `QUICK_BYTES`; stops counting there."""
     where, values = query.filter.sql()
     names = [quoted(name) for name in _texts(tables) if name in query.columns]
     width = " + ".join(["0", *(f"coalesce(strlen({name}), 0)" for name in names)])
@@ -170,7 +169,7 @@ def _texts(tables: Tables) -> list[str]:
 
 
 class Question(NamedTuple):
-    """What is asked of a table."""
+    """A query of a table, with its price."""
 
     tables: Tables
     query: Query
@@ -178,7 +177,7 @@ class Question(NamedTuple):
     price: Price
 
     def check(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Refuse what costs too much, by what is really in the table.
+        """Refuse a query that is too expensive for the real content of the table.
 
         Raises:
             Rejected: `too_costly`.
@@ -187,6 +186,6 @@ class Question(NamedTuple):
             check_price(self.query, exact_size(connection, self.tables, self.query))
 
     def is_more_than(self, rows: int, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Tell whether there are more rows; stops to count when there are."""
+        """Tell whether there are more than `rows` rows; stops counting there."""
         is_known = self.price.is_small and rows >= QUICK_ROWS
         return not is_known and has_more(connection, self.tables, self.query, rows)

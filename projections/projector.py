@@ -1,7 +1,8 @@
-"""Projector: follow a channel's stream into the store, batch by batch, over every failure.
+"""Projector: follows a channel's stream into the store, batch by batch, over every failure.
 
-It resumes from the checkpoint row, never from what the broker remembers: the row is what DuckDB
-really holds. What waits is joined to large batches, so the busier the channel the cheaper an event.
+It resumes from the checkpoint in the tables, which says what DuckDB really holds, and never from a
+position that the broker remembers. Waiting events are stored in large batches, so an event is
+cheaper the busier the channel is.
 """
 
 import asyncio
@@ -21,19 +22,20 @@ from projections.store import Progress, Store
 
 BATCH_EVENTS = 10_000
 BATCH_BYTES = 32 << 20
-"""What waits is stored without delay when it is this much; a batch holds no more events."""
+"""Waiting events are stored without delay once they are this many; a batch has no more events."""
 WAITING_BYTES = 64 << 20
-"""Reading pauses when this much waits: it goes on over a checkpoint of DuckDB, of half a second."""
+"""Reading pauses once this much waits: enough to continue over a checkpoint of DuckDB, which takes
+half a second."""
 FOLD_SECONDS = 1.0
 FOLD_EVENTS = 100_000
-"""Events are stored and folded after this time or this many of them, or when a reader waits. A
-batch of one costs DuckDB as much as one of a hundred: one after the other keeps a core busy."""
+"""Events are stored and folded after this time, or this many of them, or when a reader waits. A
+batch of one costs DuckDB as much as one of a hundred, so single batches would keep a core busy."""
 RETRY_SECONDS = (0.5, 30.0)
-"""First and longest pause after a failure; it doubles between."""
+"""First and longest pause after a failure; in between it doubles."""
 PROGRESS_SECONDS = 0.25
-"""Between two looks at how far it is."""
+"""Between two reports of progress."""
 SILENCE_SECONDS = 30.0
-"""A stream that does not deliver what it says it holds is given up after this."""
+"""A stream is given up if it does not deliver its events for this long."""
 
 Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
 OnProgress = Callable[[int, int], None]
@@ -43,15 +45,15 @@ logger = structlog.get_logger(__name__)
 
 
 class Projector:
-    """Keeps the tables of one channel up to date. `run` does the work; the rest asks about it."""
+    """Keeps the tables of one channel up to date. `run` does the work."""
 
     def __init__(self, store: Store, stream: EventStream, follow: Follow | None = None) -> None:
-        """Get ready.
+        """Prepare; `run` starts.
 
         Args:
-            store: has the tables of the channel.
-            stream: the channel's.
-            follow: where its events are read; as `stream.follow_sealed`, and this if not given.
+            store: holds the tables of the channel.
+            stream: of the channel.
+            follow: reads the events; `stream.follow_sealed` if None.
         """
         self.channel = stream.channel.name
         self._store = store
@@ -64,7 +66,7 @@ class Projector:
         self._folded_at = time.monotonic()
         self._pause = RETRY_SECONDS[0]
         self.is_failing = False
-        """It could not read or write, and has not since."""
+        """Whether the last attempt to read or write failed."""
         self._readers: list[tuple[int, asyncio.Future[None]]] = []
 
     @property
@@ -74,7 +76,7 @@ class Projector:
 
     @property
     def watermark(self) -> int:
-        """Last sequence in the current table: what a snapshot has at least."""
+        """Last sequence in the current table; every snapshot includes it."""
         return self._store.progress(self.channel).watermark
 
     async def run(self) -> None:
@@ -90,7 +92,7 @@ class Projector:
             self._pause = min(2 * self._pause, RETRY_SECONDS[1])
 
     async def caught_up(self, sequence: int, timeout: float) -> None:
-        """Wait until the current table holds a sequence; have it folded at once.
+        """Wait until the current table includes a sequence, and fold at once for that.
 
         Raises:
             Unavailable: it took longer than `timeout` seconds.
@@ -104,12 +106,14 @@ class Projector:
             async with asyncio.timeout(timeout):
                 await reader[1]
         except TimeoutError:
-            raise Unavailable(f"the projection is at {self.watermark}, not {sequence}") from None
+            raise Unavailable(
+                f"the projection is at {self.watermark}, not at {sequence} yet: try again"
+            ) from None
         finally:
             self._readers.remove(reader)
 
     async def reach(self, last: int, on_progress: OnProgress) -> None:
-        """Wait until the current table holds a sequence, however long that takes.
+        """Wait until the current table includes a sequence, however long that takes.
 
         Raises:
             Unavailable: there was a failure, or no progress in `SILENCE_SECONDS`.
@@ -122,7 +126,7 @@ class Projector:
             if self.head > head:
                 heard, head = time.monotonic(), self.head
             if self.is_failing or time.monotonic() - heard > SILENCE_SECONDS:
-                raise Unavailable(f"the projection stays at {self.head}, before {last}")
+                raise Unavailable(f"the projection is stuck at {self.head}, before {last}")
 
     async def _project(self) -> None:
         await self._store.recover()
@@ -135,7 +139,7 @@ class Projector:
 
     async def _read(self, batches: AsyncIterator[Sequence[Sealed]]) -> None:
         async for batch in batches:
-            # Without what was decoded, if it was: that is several times as large.
+            # Only the payload is kept: a decoded event is several times as large.
             self._waiting += [SealedEvent(event.sequence, event.payload) for event in batch]
             self._waiting_bytes += _size(batch)
             if len(self._waiting) == len(batch) or self._is_due_now():
@@ -146,7 +150,7 @@ class Projector:
 
     async def _write(self, head: int) -> None:
         while True:
-            await self._something_to_do()
+            await self._wait_until_due()
             batch = self._take()
             if batch:
                 self._check_still_at(head)
@@ -156,8 +160,8 @@ class Projector:
             self._pause = RETRY_SECONDS[0]
             self.is_failing = False
 
-    async def _something_to_do(self) -> None:
-        """Wait until there is a batch to store or a fold to make, and it is time for it."""
+    async def _wait_until_due(self) -> None:
+        """Wait until it is time to store a batch or to fold."""
         while (pause := self._due_in()) is None or pause > 0:
             self._wake.clear()
             with suppress(TimeoutError):
@@ -165,7 +169,7 @@ class Projector:
                     await self._wake.wait()
 
     def _due_in(self) -> float | None:
-        """Return the seconds until there is something to do; None: not before the next event."""
+        """Return the seconds until the next work is due; None: not before the next event."""
         if self._is_due_now():
             return 0.0
         if self.watermark == self._arrived:
@@ -182,7 +186,7 @@ class Projector:
         return self._waiting[-1].sequence if self._waiting else self.head
 
     def _has_reader(self, arrived: int) -> bool:
-        """Tell whether somebody waits for what is here and not in the current table."""
+        """Tell whether a reader waits for events up to `arrived` that are not folded yet."""
         return any(self.watermark < sequence <= arrived for sequence, _ in self._readers)
 
     def _take(self) -> list[SealedEvent]:
@@ -192,9 +196,9 @@ class Projector:
         return batch
 
     def _check_still_at(self, head: int) -> None:
-        """A projector of another channel may have opened the file again; it must not have lost."""
+        """Check that no events were lost if another channel's projector has reopened the file."""
         if self.head != head:
-            raise Unavailable(f"the projection is at {self.head}, not {head}: taking it up again")
+            raise Unavailable(f"the projection is at {self.head}, not at {head}: starting again")
 
     def _is_fold_due(self) -> bool:
         unfolded = self.head - self.watermark
@@ -216,7 +220,7 @@ class Projector:
 
 
 async def take_up(store: Store, stream: EventStream) -> Progress:
-    """Return where to go on; starts over if the tables are not of this stream's events.
+    """Return where to continue; start over if the tables do not belong to this stream.
 
     Raises:
         Unavailable: the stream cannot be read now.
@@ -226,7 +230,7 @@ async def take_up(store: Store, stream: EventStream) -> Progress:
     last = (await stream.bounds()).last
     if progress.head <= last:
         return progress
-    # A log put back from an older copy: its next events would count as stored already.
+    # The log was restored from an older copy: its next events would count as stored already.
     logger.error("projection_ahead_of_log", channel=channel, head=progress.head, last=last)
     DAMAGED.labels(channel).inc(progress.head - last)
     await store.reset(channel, stream.epoch)
@@ -234,18 +238,18 @@ async def take_up(store: Store, stream: EventStream) -> Progress:
 
 
 async def rebuild(store: Store, stream: EventStream, on_progress: OnProgress) -> Progress:
-    """Derive a channel's tables from its stream again, up to the last event that it holds now.
+    """Rebuild a channel's tables from its stream, up to the last event that it holds now.
 
     Raises:
         Unavailable: the stream does not deliver its events, or the store cannot be written; the
-            next start of a projector goes on from there.
+            next start of a projector continues from there.
     """
     await store.reset(stream.channel.name, stream.epoch)
     return await catch_up(store, stream, on_progress)
 
 
 async def catch_up(store: Store, stream: EventStream, on_progress: OnProgress) -> Progress:
-    """Bring a channel's tables up to the last event that its stream holds now; as `rebuild`."""
+    """Bring a channel's tables up to the last event of its stream; errors as in `rebuild`."""
     channel = stream.channel.name
     projector = Projector(store, stream)
     async with background() as tasks:
@@ -267,7 +271,7 @@ async def read_to_end(
 ) -> AsyncGenerator[list[SealedEvent], None]:
     """Iterate over all events after a sequence that the stream holds now, in large batches.
 
-    Close it (`aclosing`) where it is left early.
+    Close it (`aclosing`) if you leave it early.
 
     Raises:
         Unavailable: the stream does not deliver them.
@@ -289,4 +293,6 @@ async def _next(batches: AsyncIterator[list[SealedEvent]]) -> list[SealedEvent]:
         async with asyncio.timeout(SILENCE_SECONDS):
             return await anext(batches)
     except TimeoutError:
-        raise Unavailable(f"no event for {SILENCE_SECONDS} s before the log's end") from None
+        raise Unavailable(
+            f"no event for {SILENCE_SECONDS:.0f} s before the end of the log"
+        ) from None

@@ -1,4 +1,4 @@
-"""Reader: one read-only transaction of the DuckDB file, ended whatever becomes of its borrower."""
+"""Reader: one read-only transaction of the DuckDB file; it ends even if its user is cancelled."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,18 +13,18 @@ from eventhub.metrics import INTERRUPTED
 Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
 AGAIN_SECONDS = 0.02
-"""Between two interruptions of a step: one that comes just before a statement begins is lost."""
+"""Between two interruptions: one that comes just before a statement begins has no effect."""
 
 
 class Reader:
-    """One read-only transaction: consistent, and isolated from the writer. One step at a time."""
+    """One read-only transaction: consistent, and isolated from the writer. Steps run one by one."""
 
     def __init__(self, root: Connection, root_lock: Lock) -> None:
-        """Get ready.
+        """Prepare; the first step begins the transaction.
 
         Args:
-            root: whose cursor the transaction is.
-            root_lock: held for that: DuckDB refuses two calls of one connection at a time.
+            root: the connection that the transaction gets a cursor of.
+            root_lock: held while it does, as DuckDB refuses concurrent calls of one connection.
         """
         self._root = root
         self._root_lock = root_lock
@@ -42,7 +42,7 @@ class Reader:
             if self._is_closed:
                 raise Unavailable("the snapshot was closed")
             try:
-                return step(self._begun())
+                return step(self._begin())
             except duckdb.InterruptException as error:
                 INTERRUPTED.inc()
                 raise Unavailable("the snapshot was closed") from error
@@ -50,15 +50,15 @@ class Reader:
                 raise Unavailable(f"the projection cannot be read: {error}") from error
 
     def interrupt(self) -> None:
-        """Let no further step begin, and interrupt the one that runs. Never blocks."""
+        """Refuse further steps, and interrupt the one that runs. Never blocks."""
         self._is_closed = True
         cursor = self._cursor
-        with suppress(duckdb.Error):  # closed by another thread in this moment
+        with suppress(duckdb.Error):  # another thread has just closed it
             if cursor is not None:
                 cursor.interrupt()
 
     def close(self) -> None:
-        """End the transaction, as soon as the step that runs is interrupted: it blocks."""
+        """End the transaction. Blocks until the step that runs is interrupted."""
         self.interrupt()
         while not self._lock.acquire(timeout=AGAIN_SECONDS):
             self.interrupt()
@@ -69,7 +69,7 @@ class Reader:
         finally:
             self._lock.release()
 
-    def _begun(self) -> Connection:
+    def _begin(self) -> Connection:
         if self._cursor is None:
             with self._root_lock:
                 self._cursor = self._root.cursor()

@@ -1,8 +1,8 @@
-"""Room: how much may wait, in memory and on disk, for those who read it.
+"""Room: how many bytes may wait for their readers, in memory and on disk.
 
-Each client has a share, and there is a limit for all. The largest of what is held counts for
-neither: however large a table is, one can read it. Where room is wanted that is not there, readers
-that are too slow are cut, and then whoever wants it is refused.
+There is a limit for each client, and one for all clients together. The largest snapshot counts
+toward neither, so that a client can read a table of any size. If a snapshot needs room that is not
+there, slow readers are cut off; if that does not help, the snapshot is refused.
 """
 
 import asyncio
@@ -17,55 +17,55 @@ from projections.pace import Pace
 
 MAX_WAITING = 20
 """Reads of one client that may wait for room before they begin."""
-LOOK_SECONDS = 0.1
-"""Between two looks whether there is room."""
+CHECK_SECONDS = 0.1
+"""Between two checks whether there is room."""
 
 logger = structlog.get_logger(__name__)
 
 
 class NoRoom(Unavailable):
-    """What others have not read takes all the room."""
+    """Rows that clients have not read take all the room."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="too_many_reads")
 
 
-_YOURS = (
-    "the rows that were found for you and that you have not taken are too many: take them, or close"
-    " what you do not read, and try again"
+_CLIENT_FULL = (
+    "too many rows wait for you to read them: read them, or close connections that you do not"
+    " read, and try again"
 )
-_OF_ALL = "the rows that were found for clients and not yet taken are too many: try again"
+_ALL_FULL = "too many rows wait for clients to read them: try again later"
 
 
 class Room:
-    """What is held for a number of clients together.
+    """The limits, and what counts toward them.
 
     Args:
-        each: bytes for one client, beside the largest holding of it.
-        in_all: bytes for all clients, beside the largest holding.
+        each: bytes for one client, in addition to its largest snapshot.
+        in_all: bytes for all clients together, in addition to the largest snapshot.
     """
 
     def __init__(self, each: int, in_all: int) -> None:
         self._each = each
-        self._all = _Account(in_all, _OF_ALL)
+        self._all = _Account(in_all, _ALL_FULL)
         self._accounts: dict[Hashable, _Account] = {}
         self._lock = Lock()
 
     def holding(self, client: Hashable) -> "Holding":
-        """Return something new to hold; None is the account of nobody."""
+        """Return an empty holding of a client; with None it counts toward no client's limit."""
         key = object() if client is None else client
         with self._lock:
-            own = self._accounts.setdefault(key, _Account(self._each, _YOURS))
+            own = self._accounts.setdefault(key, _Account(self._each, _CLIENT_FULL))
             holding = Holding(self, own, self._all, key)
             own.holdings.add(holding)
             self._all.holdings.add(holding)
         return holding
 
     def grow(self, holding: "Holding", size: int) -> None:
-        """Hold more. It may be called in any thread."""
+        """Add bytes to a holding. Any thread may call this."""
         with self._lock:
             if holding not in self._all.holdings:
-                return  # it was closed in this moment
+                return  # it was closed just now
             holding.size += size
             for account in holding.accounts:
                 account.used += size
@@ -73,7 +73,7 @@ class Room:
                     account.largest = holding
 
     def leave(self, holding: "Holding") -> None:
-        """Hold it no more. It may be called in any thread."""
+        """End a holding. Any thread may call this."""
         with self._lock:
             for account in holding.accounts:
                 account.holdings.discard(holding)
@@ -86,40 +86,40 @@ class Room:
                 del self._accounts[holding.client]
 
     def full(self, holding: "Holding") -> "_Account | None":
-        """Return what keeps it from holding more: its client's account, or that of all."""
+        """Return the account that is full for a holding: its client's, or that of all; or None."""
         with self._lock:
             return next((each for each in holding.accounts if each.is_full_for(holding)), None)
 
     def slow(self, account: "_Account") -> list[Pace]:
-        """Return the readers of an account that are too slow."""
+        """Return the readers of an account that are slow."""
         with self._lock:
             holdings = tuple(account.holdings)
         return [pace for each in holdings for pace in each.readers if pace.is_slow]
 
 
 class _Account:
-    """What is held together."""
+    """The holdings that count toward one limit."""
 
     def __init__(self, limit: int, message: str) -> None:
         self._limit = limit
         self.message = message
-        """Told to who finds it full."""
+        """The error if the account is full."""
         self.used = 0
         self.holdings: set[Holding] = set()
         self.largest: Holding | None = None
         self.waiting = 0
-        """Who wants to begin."""
-        self.looked_at = 0.0
+        """Snapshots that wait to begin."""
+        self.checked_at = 0.0
 
     def is_full_for(self, holding: "Holding") -> bool:
-        """Tell whether one of what it holds must not grow."""
+        """Tell whether one of its holdings must not grow."""
         if self.largest is None or self.largest is holding:
             return False
         return self.used - self.largest.size >= self._limit
 
 
 class Holding:
-    """What is held for the readers of one snapshot."""
+    """The bytes that wait for the readers of one snapshot."""
 
     def __init__(self, room: Room, own: _Account, of_all: _Account, client: Hashable) -> None:
         self._room = room
@@ -130,20 +130,20 @@ class Holding:
 
     @property
     def has_room(self) -> bool:
-        """Tell whether it may grow."""
+        """Tell whether the holding may grow."""
         return self._room.full(self) is None
 
     def grow(self, size: int) -> None:
-        """Hold more. It may be called in any thread."""
+        """Add bytes. Any thread may call this."""
         self._room.grow(self, size)
 
     def leave(self) -> None:
-        """Hold nothing any more. It may be called in any thread."""
+        """End the holding. Any thread may call this."""
         self._room.leave(self)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Pace]:
-        """Read it, at a pace that is noted; errors as `Pace.cuttable`."""
+        """Register a reader for the length of the block; errors as in `Pace.cuttable`."""
         pace = Pace()
         self.readers.add(pace)
         try:
@@ -153,7 +153,7 @@ class Holding:
             self.readers.discard(pace)
 
     async def begin(self, seconds: float) -> None:
-        """Wait for room before anything is held; errors as `wait`."""
+        """Wait for room before the first bytes; errors as in `wait`."""
         if self.has_room:
             return
         own = self.accounts[0]
@@ -166,10 +166,10 @@ class Holding:
             own.waiting -= 1
 
     async def wait(self, seconds: float) -> None:
-        """Wait for room; meanwhile readers that are too slow are cut.
+        """Wait for room; meanwhile slow readers are cut off.
 
         Raises:
-            NoRoom: there was none in so many seconds.
+            NoRoom: there was none in `seconds`.
         """
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
@@ -177,10 +177,10 @@ class Holding:
             now = loop.time()
             if now >= ends:
                 raise NoRoom(full.message)
-            if now - full.looked_at >= LOOK_SECONDS:
-                full.looked_at = now
+            if now - full.checked_at >= CHECK_SECONDS:
+                full.checked_at = now
                 self._cut(full)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
     def _cut(self, account: _Account) -> None:
         if slow := self._room.slow(account):

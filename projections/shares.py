@@ -1,8 +1,8 @@
-"""Shares: how many parts of large answers are given out in one turn of the loop.
+"""Shares: how many parts of large answers are sent in one turn of the event loop.
 
-A socket on a fast line takes megabytes at once, and a loop that copies them looks at nobody else.
-Ten clients that read a table of 4 MB over and over made others wait four times as long; with one
-part a turn it is less than twice (docs/performance.md).
+A socket on a fast line accepts megabytes at once, and while the loop copies them it serves no
+other client. Ten clients that read a table of 4 MB over and over made others wait four times as
+long; with one part a turn, it is less than twice (docs/performance.md).
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 
 SECONDS_A_PART = 0.001
-"""A loop that is busy with other work gives out a part for each millisecond of it, so that its
-large readers have a share too. A part takes about 0.15 ms."""
+"""A loop that is busy with other work sends a part for each millisecond of that work, so that large
+readers have a share too. A part takes about 0.15 ms."""
 
 
 class Shares:
@@ -25,7 +25,7 @@ class Shares:
         self._turned_at = 0.0
 
     async def wait(self) -> None:
-        """Wait for a share: one turn of the loop where nobody else wants one."""
+        """Wait for a share; if no other reader waits, this takes one turn of the loop."""
         loop = asyncio.get_running_loop()
         share: asyncio.Future[None] = loop.create_future()
         self._waiting.append(share)

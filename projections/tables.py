@@ -1,10 +1,10 @@
-"""Tables: what one channel looks like in DuckDB, and how old tables become today's.
+"""Tables: the tables of a channel in DuckDB, and how they change with its columns.
 
-`<table>` holds the current rows, `<table>_history` every event with the row after it. Neither has
-a primary key or an index: with one, a batch costs three times as much and no column can ever be
-dropped. Columns of ours begin with `_`, which no column of a channel may.
+`<table>` holds the current rows, and `<table>_history` every event with the row after it. Neither
+has a primary key or an index: with one, a batch costs three times as much, and no column can ever
+be dropped. Names of the projection's own columns begin with `_`; those of a channel cannot.
 
-History is made from payloads by DuckDB itself (ADR-20).
+DuckDB itself makes the history from payloads (ADR-20).
 """
 
 from array import array
@@ -75,10 +75,10 @@ class Tables:
         return (*HISTORY, *self.columns.names)
 
     def insert_history(self, batch: str) -> str:
-        """Return the statement that adds a batch, in its order, to the history.
+        """Return the statement that adds a batch to the history, in its order.
 
-        Values leave a payload as text and become what the table holds by a cast, which fails
-        where a value does not fit; read as numbers at once, they would silently become NULL.
+        Values are read from a payload as text, and then cast to the type of the column. The cast
+        fails if a value does not fit; a value read as a number would silently become NULL.
 
         Args:
             batch: a relation, as SQL, with the columns `sequence` and `payload`.
@@ -118,7 +118,7 @@ class Tables:
 
     @property
     def _shape(self) -> dict[str, Any]:
-        """What is read of a payload; all else is passed over."""
+        """The members that are read from a payload; all others are skipped."""
         row = {c.name: "JSON" if c.kind is Kind.JSON else "VARCHAR" for c in self.columns}
         del row["id"]  # the event has it, for a DELETE too
         shape = dict.fromkeys(("time", "method", "user", "endpoint", "id"), "VARCHAR")
@@ -132,9 +132,10 @@ def _stored(column: Column, value: Any) -> Any:
 
 
 def as_arrow(batch: Sequence[Sealed]) -> pa.Table:
-    """Return a batch as DuckDB takes it in one step.
+    """Return a batch as one table that DuckDB reads in one step.
 
-    From buffers, for `pa.array` is slower by half, holds the GIL for all of it, and imports pandas.
+    It is made from buffers: `pa.array` takes half as long again, holds the GIL all the time, and
+    imports pandas.
     """
     payloads = [event.payload for event in batch]
     sequences = array("q", [event.sequence for event in batch])
@@ -153,14 +154,16 @@ def _column(kind: pa.DataType, length: int, *buffers: "array[int] | bytes") -> p
 
 
 def check_names(channels: Iterable[Channel]) -> None:
-    """Refuse what DuckDB cannot hold: it does not tell names apart by case.
+    """Refuse names that DuckDB cannot tell apart, because they differ only by case.
 
     Raises:
-        Misconfigured: names the table or column.
+        Misconfigured: names the table or the columns.
     """
     for channel in channels:
         if channel.name.lower() in RESERVED:
-            raise Misconfigured(f"table {channel.name!r}: the name is taken by the projection")
+            raise Misconfigured(
+                f"table {channel.name!r}: EventHub needs this name itself; choose another one"
+            )
         taken: dict[str, str] = {}
         for name in channel.columns.names:
             if taken.setdefault(name.lower(), name) != name:
@@ -171,14 +174,14 @@ def check_names(channels: Iterable[Channel]) -> None:
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, tables: Tables) -> str:
-    """Make the tables of a channel what its columns say, in the transaction that is open.
+    """Adapt the tables of a channel to its columns, in the transaction that is open.
 
-    A new column is added. Anything else starts over with empty tables and no checkpoint, to be
-    built from the stream: `Columns.lift` decides what an old value is today, not a cast of
-    DuckDB's, which rounds numbers and drops the offsets of times.
+    A new column is added. After any other change, the tables are emptied and rebuilt from the
+    stream: `Columns.lift` converts old values, because a cast of DuckDB rounds numbers and drops
+    the offsets of times.
 
     Returns:
-        What was done: `kept`, `altered`, `created` or `emptied`.
+        The action: `kept`, `altered`, `created` or `emptied`.
     """
     known = _known_columns(connection, tables)
     if known is None:
@@ -198,7 +201,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, tables: Tables) -> str:
 
 
 def create(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
-    """Make the tables of a channel, empty."""
+    """Create the tables of a channel, without rows."""
     row = {column.name: column.sql_type for column in tables.columns}
     for table, types in ((tables.current, row | CURRENT), (tables.history, HISTORY | row)):
         columns = ", ".join(f"{quoted(name)} {sql_type}" for name, sql_type in types.items())
@@ -207,7 +210,7 @@ def create(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
 
 
 def empty(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
-    """Make the tables anew, and forget how far they were."""
+    """Drop and create the tables of a channel, and delete its checkpoint and watermark."""
     for table in (tables.current, tables.history):
         connection.execute(f"DROP TABLE IF EXISTS {table}")
     for own in ("_checkpoint", "_watermark"):
@@ -216,9 +219,9 @@ def empty(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
 
 
 def text_bytes(connection: duckdb.DuckDBPyConnection, tables: Tables) -> float:
-    """Return the bytes of text in a history, by DuckDB's statistics; infinite if it has none.
+    """Return the bytes of text in a history by DuckDB's statistics; infinite if there are none.
 
-    What was added since it was opened counts. The current rows hold no more.
+    They include events that were added since the file was opened. The current rows hold no more.
     """
     names = [c.name for c in tables.columns if c.kind in (Kind.TEXT, Kind.JSON)]
     lengths = [f"stats({quoted(name)}).total_string_length" for name in names]
@@ -227,7 +230,7 @@ def text_bytes(connection: duckdb.DuckDBPyConnection, tables: Tables) -> float:
 
 
 def _add(connection: duckdb.DuckDBPyConnection, tables: Tables, column: Column) -> None:
-    """Add a column; old rows hold its default, as `Columns.lift` gives it to old events."""
+    """Add a column. Old rows get its default, as old events do by `Columns.lift`."""
     name, definition = quoted(column.name), f"{quoted(column.name)} {column.sql_type}"
     if column.default is not None:
         default = literal(str(_stored(column, column.default)))
@@ -239,7 +242,7 @@ def _add(connection: duckdb.DuckDBPyConnection, tables: Tables, column: Column) 
 
 
 def _described(columns: Columns) -> dict[str, list[Any]]:
-    """Return what decides the stored values. Whether NULL is allowed was decided at ingest."""
+    """Return all that determines stored values; ingest decides whether NULL is allowed."""
     return {column.name: [column.sql_type, column.default] for column in columns}
 
 

@@ -1,9 +1,9 @@
-"""Verify: prove that the tables are what the log says, by deriving their rows from it again.
+"""Verify: prove that the tables match the log, by deriving their rows from it again.
 
-The events are folded in Python, from the log alone, and compared with what DuckDB serves, so the
-proof shares no code with the fold that it checks. Each row of the history is compared with its
-event, and each sequence that the log has given out must be there. Memory: about 100 bytes for each
-current row.
+The events are folded in Python, from the log alone, and compared with the rows that DuckDB returns,
+so the proof shares no code with the fold that it checks. Each row of the history is compared with
+its event, and each sequence that the log has assigned must be there. It takes about 100 bytes of
+memory for each current row.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -23,20 +23,20 @@ from projections.projector import OnProgress, read_to_end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One place where the tables, or the log itself, are not what they must be."""
+    """One place where the tables, or the log itself, are wrong."""
 
     table: str
     """`<table>`, `<table>_history`, or `log`."""
     id: str | None = None
-    """Of the row; None for a gap of the log, whose ids are gone with it."""
+    """Of the row; None for a gap in the log, as the ids are lost with the events."""
     sequence: int | None
-    """Of the row's last event, or of the event; of the log if it has one."""
+    """Of the row's last event, or of the event: the one in the log, if the log has it."""
     column: str | None = None
-    """The column that differs; None where a whole row is wrong, as `what` says."""
+    """The column that differs; None if a whole row is wrong, as `what` says."""
     log: Any = None
-    """What the log says the column holds."""
+    """The column's value according to the log."""
     held: Any = None
-    """What the table holds."""
+    """The column's value in the table."""
     what: str = "differs"
 
 
@@ -47,37 +47,37 @@ FORGED = "is in the table, not in the log"
 
 @dataclass(slots=True)
 class Report:
-    """What a comparison found."""
+    """The result of a comparison."""
 
     channel: str
     sequence: int
-    """The current rows are compared as of this sequence, which the table says it holds."""
+    """The current rows are compared at this sequence, the watermark of the table."""
     head: int
     """The history is compared up to here."""
     same_epoch: bool
-    """False: the tables are of a stream that is gone; a projector would build them anew."""
+    """False: the tables belong to a stream that is gone, and a projector would rebuild them."""
     rows: int = 0
-    """Current rows, by the log."""
+    """Current rows according to the log."""
     events: int = 0
-    """Events, by the log."""
+    """Events according to the log."""
     different: int = 0
-    """Differences, all of them."""
+    """Number of differences."""
 
     @property
     def is_equal(self) -> bool:
-        """Tell whether the log is whole and the tables are what it says."""
+        """Tell whether the log is complete and the tables match it."""
         return self.same_epoch and not self.different
 
 
 async def verify(
     listing: Listing, stream: EventStream, on_difference: OnDifference, on_progress: OnProgress
 ) -> Report:
-    """Compare a channel's tables with its stream. The projector may run meanwhile.
+    """Compare a channel's tables with its stream; the projector may run at the same time.
 
     Args:
-        listing: the tables, at one moment.
+        listing: the tables at one moment.
         stream: the channel's log.
-        on_difference: given each difference as it is found.
+        on_difference: called with each difference as it is found.
         on_progress: called with the progress.
 
     Raises:
@@ -86,7 +86,7 @@ async def verify(
     progress = listing.progress
     same_epoch = progress.epoch == stream.epoch
     report = Report(stream.channel.name, progress.watermark, progress.head, same_epoch)
-    if same_epoch:  # else every row differs, and none says more than that
+    if same_epoch:  # otherwise every row differs, which says nothing more
         proof = _Proof(report, stream, on_difference)
         async with aclosing(_flat(listing.history())) as history:
             await proof.compare_history(history, on_progress)
@@ -109,10 +109,10 @@ class _Proof:
         self._stream = stream
         self._on_difference = on_difference
         self._current: dict[str, tuple[int, bytes] | None] = {}
-        """By id the row's last sequence and the digest of what the table must hold; None once it
-        was found."""
+        """By id, the row's last sequence and the digest of the row that the table must hold; None
+        once the row was found."""
         self._next = 1
-        """The sequence that the log must have next."""
+        """The next sequence that the log must have."""
 
     def _add(self, difference: Difference) -> None:
         self._report.different += 1
@@ -121,7 +121,7 @@ class _Proof:
     # --- History --------------------------------------------------------------------------------
 
     async def compare_history(self, history: AsyncIterator[Row], on_progress: OnProgress) -> None:
-        """Walk through log and history side by side; fold the log to current rows on the way."""
+        """Go through log and history in parallel; fold the log to current rows on the way."""
         table = f"{self._report.channel}_history"
         end = await self._stream.end()
         row, last = await anext(history, None), 0
@@ -152,7 +152,7 @@ class _Proof:
         self._report.rows = len(self._current)
 
     def _note_gap(self, sequence: int) -> None:
-        """Name what the log has given out and does not hold, before this sequence."""
+        """Report the sequences before this one that the log has assigned but does not hold."""
         if sequence > self._next:
             first, last = self._next, sequence - 1
             which = "the event is" if first == last else f"the events up to {last} are"
@@ -181,7 +181,7 @@ class _Proof:
             self._current[event.event.id] = (event.sequence, digest(_as_current(event)))
 
     async def compare_current(self, rows: AsyncIterator[Row]) -> None:
-        """Compare the current rows with what the log was folded to."""
+        """Compare the current rows with those that the log was folded to."""
         table = self._report.channel
         async for row in rows:
             row_id: Any = row.values.get("id")
@@ -208,7 +208,7 @@ class _Proof:
     def _compare(
         self, table: str, row_id: str, sequence: int, expected: dict[str, Any], row: Row
     ) -> None:
-        """Name each column whose value is another one."""
+        """Report each column whose value differs."""
         found = row.values
         if row.sequence == sequence and digest(expected) == digest(found):
             return
@@ -229,13 +229,13 @@ class _Proof:
 
 
 def _as_current(stored: StoredEvent) -> dict[str, Any]:
-    """Return what the current table must hold after an event that left a row."""
+    """Return the row that the current table must hold after an event that left one."""
     row = stored.event.row or {}
     return {**row, "_created_seq": stored.created, "_time": stored.event.time}
 
 
 def _as_history(stored: StoredEvent, columns: Columns) -> dict[str, Any]:
-    """Return what the history must hold of an event: for a DELETE, no values but the id."""
+    """Return the row that the history must hold of an event: for a DELETE, only the id."""
     event = stored.event
     return {
         **(dict.fromkeys(columns.names) if event.row is None else event.row),
@@ -249,7 +249,7 @@ def _as_history(stored: StoredEvent, columns: Columns) -> dict[str, Any]:
 
 
 def encoded(value: Any) -> bytes:
-    """Tell 1, 1.0 and True apart, as JSON does."""
+    """Return JSON, which tells 1, 1.0 and True apart."""
     return msgspec.json.encode(value, order="sorted")
 
 

@@ -1,4 +1,4 @@
-"""A table may be larger than the memory that DuckDB has: its rows are read in pages."""
+"""A table may be larger than the memory of DuckDB: its rows are read in pages."""
 
 import os
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ async def test_a_table_larger_than_the_memory_of_duckdb_is_replayed(
                 await read_all(snapshot)
 
 
-async def test_duckdb_takes_no_more_memory_than_it_may(
+async def test_duckdb_stays_within_its_memory_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither than we let it, nor than it would by itself on a small machine."""
@@ -75,7 +75,7 @@ async def test_duckdb_takes_no_more_memory_than_it_may(
             assert await store.read(reader, limit) == store.memory_bytes == expected
 
 
-async def test_duckdb_leaves_cores_to_the_loop(tmp_path: Path) -> None:
+async def test_duckdb_leaves_cores_to_the_event_loop(tmp_path: Path) -> None:
     def threads(connection: duckdb.DuckDBPyConnection) -> int:
         [(found,)] = connection.execute("SELECT current_setting('threads')").fetchall()
         return int(found)
@@ -85,7 +85,7 @@ async def test_duckdb_leaves_cores_to_the_loop(tmp_path: Path) -> None:
         assert await store.read(reader, threads) == max(1, cores // 2)
 
 
-async def test_what_is_in_memory_or_was_opened_again_is_weighed_alike(tmp_path: Path) -> None:
+async def test_text_is_weighed_the_same_in_memory_and_after_a_restart(tmp_path: Path) -> None:
     """Rows that may be more than a page are weighed; the bound holds over a start and a reset."""
     events = history(CHAT, [("POST", f"r{n}", {"text": "x" * 1000}) for n in range(500)])
     async with Store(tmp_path / "p", [CHAT]) as store:
@@ -99,7 +99,7 @@ async def test_what_is_in_memory_or_was_opened_again_is_weighed_alike(tmp_path: 
     assert 500_000 <= after <= before
 
 
-async def test_rows_are_weighed_only_where_they_may_fill_several_pages(large: Path) -> None:
+async def test_rows_are_weighed_only_if_they_may_fill_several_pages(large: Path) -> None:
     async with Store(large, [CHAT]) as store, store.reader() as reader:
         page_bytes = 8 << 20
 

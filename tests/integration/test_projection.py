@@ -41,7 +41,7 @@ def changes(count: int, rows: int, seed: int = 7) -> list[Change]:
 
 
 OWN_CONNECTIONS = 3
-"""Of a store with one reader: the root, the writer's and the reader's."""
+"""Connections of a store with one reader: the root, the writer's and the reader's."""
 EVENTS = history(CHAT, changes(6000, 300))
 
 
@@ -61,7 +61,9 @@ def ignore_progress(reached: int, last: int) -> None:
     """Progress that nobody watches."""
 
 
-async def test_a_snapshot_has_what_its_reader_has_seen_in_order_of_creation(tmp_path: Path) -> None:
+async def test_a_snapshot_has_all_rows_up_to_its_sequence_in_order_of_creation(
+    tmp_path: Path,
+) -> None:
     stream = MemoryStream(CHAT)
     async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
         snapshots = DuckSnapshots(store, [projector])
@@ -108,7 +110,7 @@ async def test_filter_sort_limit_and_columns_shape_a_snapshot(tmp_path: Path) ->
     ]
 
 
-async def test_a_reader_that_leaves_in_the_middle_holds_nothing(tmp_path: Path) -> None:
+async def test_a_reader_that_leaves_in_the_middle_frees_everything(tmp_path: Path) -> None:
     stream = MemoryStream(CHAT)
     await write(stream, history(CHAT, [("POST", f"r{n}", {}) for n in range(5000)]))
     async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
@@ -149,16 +151,16 @@ async def connections(store: Store) -> int:
     return count
 
 
-async def test_a_sequence_that_does_not_come_is_told_in_time(tmp_path: Path) -> None:
+async def test_a_sequence_that_does_not_arrive_is_an_error_in_time(tmp_path: Path) -> None:
     async with (
         Store(tmp_path / "p", [CHAT]) as store,
         running(store, MemoryStream(CHAT)) as projector,
     ):
-        with pytest.raises(Unavailable, match="is at 0, not 5"):
+        with pytest.raises(Unavailable, match="is at 0, not at 5"):
             await projector.caught_up(5, 0.05)
 
 
-async def test_an_older_log_put_back_starts_the_projection_over(tmp_path: Path) -> None:
+async def test_a_restored_older_log_starts_the_projection_over(tmp_path: Path) -> None:
     stream = MemoryStream(CHAT)
     async with Store(tmp_path / "p", [CHAT]) as store:
         await store.begin("chat", stream.epoch)
@@ -202,15 +204,15 @@ async def test_a_row_whose_delete_is_lost_is_replaced_by_its_next_post(tmp_path:
     assert [row[0] for row in current] == [2]
 
 
-async def test_a_rebuild_that_cannot_be_stored_ends_and_says_so(tmp_path: Path) -> None:
+async def test_a_rebuild_that_cannot_be_stored_ends_with_an_error(tmp_path: Path) -> None:
     stream = MemoryStream(CHAT)
     await write(stream, history(CHAT, [("POST", "a", {"votes": "no number"})]))
     async with Store(tmp_path / "p", [CHAT]) as store:
-        with pytest.raises(Unavailable, match="stays at 0, before 1"):
+        with pytest.raises(Unavailable, match="is stuck at 0, before 1"):
             await rebuild(store, stream, ignore_progress)
 
 
-async def test_reading_goes_on_while_duckdb_is_busy_up_to_a_bound(
+async def test_reading_continues_up_to_a_bound_while_duckdb_is_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projections.projector, "WAITING_BYTES", 800_000)
@@ -265,7 +267,7 @@ def acknowledged(process: subprocess.Popen[str]) -> Iterator[int]:
             yield int(line)
 
 
-def test_kill_9_at_any_moment_neither_loses_nor_repeats(tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_neither_loses_nor_repeats_events(tmp_path: Path) -> None:
     chance, reached = random.Random(), 0
     for size in (1, 1, 30, 7, 200):
         process = subprocess.Popen(
@@ -341,7 +343,7 @@ asyncio.run(main())
 """
 
 
-def test_a_disk_that_fills_up_is_survived_and_resumed_from(tmp_path: Path) -> None:
+def test_the_projection_survives_a_full_disk_and_resumes(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path / "p")],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A slow reader of a snapshot costs no memory, holds no transaction, and harms nobody."""
+"""A slow reader of a snapshot costs no memory, holds no transaction, and delays no other."""
 
 import asyncio
 import os
@@ -83,7 +83,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEMORY_BYTES", 0)
 
 
-async def test_a_reader_that_never_begins_holds_no_transaction_and_misses_nothing(
+async def test_a_reader_that_starts_late_holds_no_transaction_and_misses_nothing(
     tmp_path: Path, no_memory: None
 ) -> None:
     async with stored(tmp_path) as (store, snapshots):
@@ -169,7 +169,7 @@ async def test_one_client_leaves_a_slot_for_large_reads_to_others(
 
 
 @pytest.mark.parametrize(("seconds", "is_refused"), [(1e-4, True), (4e-3, False)])
-async def test_what_costs_too_much_is_refused_by_what_is_really_there(
+async def test_a_query_is_refused_by_the_real_content_of_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, is_refused: bool
 ) -> None:
     """DuckDB's statistics count rows that are gone: they alone refuse nothing."""
@@ -254,7 +254,7 @@ async def read_into(found: bytearray, snapshot: Snapshot) -> None:
             found += part
 
 
-async def test_a_failure_is_told_to_every_reader_where_it_happened(tmp_path: Path) -> None:
+async def test_every_reader_gets_a_failure_at_the_place_where_it_happened(tmp_path: Path) -> None:
     """And the next snapshot is not concerned."""
     chunks: list[list[bytes]] = []
 
@@ -277,7 +277,7 @@ async def test_a_failure_is_told_to_every_reader_where_it_happened(tmp_path: Pat
         assert await all_rows(snapshots) == ALL_ROWS
 
 
-async def test_whoever_is_cancelled_at_whatever_moment_leaves_nothing_behind(
+async def test_a_read_cancelled_at_any_moment_leaves_nothing_behind(
     tmp_path: Path, no_memory: None
 ) -> None:
     """Moments from before the first step to the reading of the file, with and without a queue."""
@@ -386,7 +386,7 @@ asyncio.run(main())
 """
 
 
-def test_ten_readers_that_stop_cost_no_memory_and_keep_no_other_waiting(tmp_path: Path) -> None:
+def test_ten_readers_that_stop_cost_no_memory_and_delay_no_other(tmp_path: Path) -> None:
     fill(tmp_path / "p", 50_000)
     words = run(STALLED, tmp_path / "p")
     before, highest, held_by_sorts, rows, seconds, outcomes = map(float, words[:6])
@@ -433,7 +433,7 @@ asyncio.run(main())
 """
 
 
-def test_a_full_disk_refuses_what_has_no_place_in_memory(tmp_path: Path) -> None:
+def test_a_full_disk_refuses_rows_that_do_not_fit_into_memory(tmp_path: Path) -> None:
     fill(tmp_path / "p", 5000)
     output = " ".join(run(FULL_DISK, tmp_path / "p"))
     assert output.startswith("the rest of the snapshot cannot be kept: ")

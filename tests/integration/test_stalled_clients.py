@@ -77,7 +77,7 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-def test_fifty_that_read_nothing_cost_little_more_than_one(tmp_path: Path) -> None:
+def test_fifty_clients_that_read_nothing_cost_little_more_than_one(tmp_path: Path) -> None:
     fill(tmp_path / "p", 90_000)
     size, one, fifty, snapshots = map(int, run(SCRIPT, tmp_path)[:4])
     assert size > 90  # MB

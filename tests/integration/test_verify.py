@@ -1,4 +1,4 @@
-"""A proof names every place where the tables, the history or the log are not what they must be."""
+"""A proof reports every place where the tables, the history or the log are wrong."""
 
 import asyncio
 import random
@@ -74,7 +74,7 @@ async def found_after(tmp_path: Path, *damage: str) -> list[Difference]:
     return found
 
 
-async def test_tables_that_were_left_alone_are_equal(tmp_path: Path) -> None:
+async def test_untouched_tables_are_equal_to_the_log(tmp_path: Path) -> None:
     assert await found_after(tmp_path) == []
 
 
@@ -102,7 +102,7 @@ async def test_every_kind_of_column_is_equal_in_log_and_tables(tmp_path: Path) -
         ("id", "id = 'forged'", "forged"),
     ],
 )
-async def test_a_forged_value_of_the_history_is_named(
+async def test_a_forged_value_in_the_history_is_reported(
     tmp_path: Path, column: str, sql: str, held: object
 ) -> None:
     [found] = await found_after(tmp_path, f"UPDATE chat_history SET {sql} WHERE _seq = {AT}")
@@ -126,7 +126,7 @@ async def test_a_forged_value_of_the_history_is_named(
     ],
     ids=["deleted", "doubled", "moved", "unnumbered", "negative", "swapped"],
 )  # fmt: skip
-async def test_a_row_of_the_history_that_is_out_of_place_is_named(
+async def test_a_row_out_of_place_in_the_history_is_reported(
     tmp_path: Path, damage: str, named: set[tuple[int | None, str]]
 ) -> None:
     found = await found_after(tmp_path, damage)
@@ -134,7 +134,7 @@ async def test_a_row_of_the_history_that_is_out_of_place_is_named(
     assert {each.table for each in found} == {"chat_history"}
 
 
-async def test_every_forged_row_of_the_history_is_named(tmp_path: Path) -> None:
+async def test_every_forged_row_in_the_history_is_reported(tmp_path: Path) -> None:
     found = await found_after(tmp_path, "UPDATE chat_history SET _user = 'mallory'")
     assert [each.sequence for each in found] == list(range(1, len(EVENTS) + 1))
     assert {each.column for each in found} == {"_user"}
@@ -161,7 +161,7 @@ async def test_every_forged_row_of_the_history_is_named(tmp_path: Path) -> None:
         ("UPDATE chat SET _time = NULL WHERE id = $id", "_time", "differs"),
     ],
 )
-async def test_a_forged_current_row_is_named(
+async def test_a_forged_current_row_is_reported(
     tmp_path: Path, damage: str, column: str | None, what: str
 ) -> None:
     victim, (sequence, _, _) = next(iter(rows_after(EVENTS).items()))
@@ -188,7 +188,7 @@ VALUE = st.sampled_from(["text", '"user"', "id", "_created_seq", "_seq", "_time"
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(table=TAMPERED, column=VALUE, at=st.integers(0, 10**6), row=st.integers(0, 10**6))
-def test_whatever_is_changed_is_noticed(
+def test_any_change_to_the_tables_is_noticed(
     tmp_path: Path, table: str, column: str, at: int, row: int
 ) -> None:
     path = tmp_path / f"{table}-{abs(hash((column, at, row)))}"
@@ -227,7 +227,7 @@ async def served(store: Store, folder: Path) -> AsyncIterator[None]:
             stop.set()
 
 
-async def test_tables_that_are_in_use_are_read_through_their_owner(tmp_path: Path) -> None:
+async def test_tables_in_use_are_read_through_the_hub_that_has_them(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 40)
     folder.mkdir()
     stream = MemoryStream(CHAT)

@@ -1,4 +1,4 @@
-"""Whatever happens to a channel, its table is the fold of its events, and its JSON the rows."""
+"""After any events, the table of a channel is their fold, and its JSON is that of the rows."""
 
 import asyncio
 from datetime import date, datetime
@@ -234,7 +234,7 @@ EXTREME: list[Change] = [
     *(("POST", f"r{n}", row) for n, row in enumerate(EXTREME_ROWS)),
     *(("DELETE", f"r{n}", {}) for n in range(len(EXTREME_ROWS))),
 ]
-"""Each value alone in a row, and all rows deleted."""
+"""Each value by itself in a row, and all rows deleted."""
 
 
 async def check_history(events: list[StoredEvent], folder: str) -> None:
@@ -263,7 +263,7 @@ FULL = st.fixed_dictionaries({column.name: values(column) for column in DECLARED
     st.none() | TEXT,
     TEXT,
 )
-def test_the_history_holds_what_the_events_say_in_their_order(
+def test_the_history_holds_all_events_in_their_order(
     rows_as_parameters: int, changes: list[Change], user: str | None, endpoint: str
 ) -> None:
     events = [

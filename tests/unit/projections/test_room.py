@@ -1,4 +1,4 @@
-"""What waits for readers is bounded for each client and in all, and any one read works."""
+"""Rows that wait for readers are bounded, for each client and in all; any single read works."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ EVENTS = st.lists(
 
 
 @given(events=EVENTS)
-def test_no_client_holds_more_than_its_share_and_its_largest(
+def test_a_client_holds_at_most_its_limit_and_its_largest_snapshot(
     events: list[tuple[str, int]],
 ) -> None:
     """The slow, obvious sums: of three clients with four reads each, which grow while they may."""
@@ -61,7 +61,7 @@ class Clock:
 
 
 @pytest.mark.parametrize(("rate", "is_slow"), [(0.5, True), (0.9, True), (1.1, False)])
-async def test_who_takes_less_than_the_minimum_is_slow(
+async def test_a_reader_below_the_minimum_rate_is_slow(
     monkeypatch: pytest.MonkeyPatch, rate: float, is_slow: bool
 ) -> None:
     clock, pace, size = Clock(monkeypatch), Pace(), 256 << 10
@@ -74,7 +74,7 @@ async def test_who_takes_less_than_the_minimum_is_slow(
         clock.now += 100.0  # the hub's own time is nobody's fault
 
 
-async def test_who_stops_is_slow_after_its_patience_also_at_the_very_end(
+async def test_a_reader_that_stops_is_slow_after_its_credit_even_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, pace = Clock(monkeypatch), Pace()
@@ -87,7 +87,7 @@ async def test_who_stops_is_slow_after_its_patience_also_at_the_very_end(
     assert pace.is_slow
 
 
-async def test_who_wants_room_cuts_who_is_slow_and_nobody_else(
+async def test_only_slow_readers_are_cut_off_to_make_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pace_module, "PATIENCE_SECONDS", 0.0)
@@ -118,19 +118,19 @@ async def test_who_wants_room_cuts_who_is_slow_and_nobody_else(
         assert cut.is_set()
 
 
-async def test_who_finds_no_room_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+async def test_a_snapshot_without_room_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.001)
     monkeypatch.setattr(module, "MAX_WAITING", 2)
     room = Room(EACH, ALL)
     for _ in range(2):
         room.holding("me").grow(EACH)
-    with pytest.raises(NoRoom, match="for you") as raised:
+    with pytest.raises(NoRoom, match="for you to read") as raised:
         await room.holding("me").begin(0.01)
     assert (raised.value.code, raised.value.as_dict()["retry"]) == ("too_many_reads", True)
     await room.holding("you").begin(0.01)
     for _ in range(2):
         room.holding(None).grow(EACH)  # nobody's has no share, but counts for all
-    with pytest.raises(NoRoom, match="for clients"):
+    with pytest.raises(NoRoom, match="for clients to read"):
         await room.holding("you").begin(0.01)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         waiting = [group.create_task(room.holding("me").begin(1000)) for _ in range(2)]

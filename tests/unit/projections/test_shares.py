@@ -43,7 +43,7 @@ async def test_a_busy_loop_gives_out_a_part_for_each_millisecond() -> None:
     assert max(after - before for before, after in pairwise(by_turn)) == 6
 
 
-async def test_a_reader_that_left_takes_no_share() -> None:
+async def test_a_reader_that_has_left_gets_no_share() -> None:
     """The reader behind it is next, in the same turn."""
     shares = Shares(clock=lambda: 0.0)
     gone = [asyncio.ensure_future(shares.wait()) for _ in range(50)]

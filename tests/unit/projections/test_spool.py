@@ -1,4 +1,4 @@
-"""A spool gives every reader the bytes that were put in, and leaves nothing behind."""
+"""A spool gives every reader the bytes that were appended, and leaves nothing behind."""
 
 import os
 import tracemalloc
@@ -31,7 +31,7 @@ def in_file(folder: Path) -> Spool:
 
 @settings(deadline=None)
 @given(sizes=SIZES, memory=st.integers(0, 300), part=st.integers(1, 50), data=st.data())
-def test_from_any_place_on_the_bytes_are_those_that_were_put_in(
+def test_the_bytes_from_any_offset_are_those_that_were_appended(
     tmp_path_factory: pytest.TempPathFactory,
     sizes: list[int],
     memory: int,
@@ -56,7 +56,7 @@ def test_from_any_place_on_the_bytes_are_those_that_were_put_in(
     assert found == expected[start:]
 
 
-def test_a_closed_spool_holds_nothing_whoever_holds_it(tmp_path: Path) -> None:
+def test_a_closed_spool_frees_its_memory_even_if_it_is_referenced(tmp_path: Path) -> None:
     spool = Spool(tmp_path, Memory(100_000))
     tracemalloc.start()
     try:
@@ -70,7 +70,7 @@ def test_a_closed_spool_holds_nothing_whoever_holds_it(tmp_path: Path) -> None:
     assert spool.kept(0) is None
 
 
-def test_who_looks_while_it_is_closed_is_harmed_by_nothing(
+def test_a_read_during_a_close_still_gets_its_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path, Memory(100))
@@ -100,7 +100,7 @@ def test_spools_share_memory_and_give_it_back(tmp_path: Path) -> None:
     assert not memory.take(1, anyway=False)
 
 
-def test_little_makes_no_file(tmp_path: Path) -> None:
+def test_a_small_spool_makes_no_file(tmp_path: Path) -> None:
     before = descriptors()
     spool = Spool(tmp_path, Memory(0))
     spool.append(b"abc")
@@ -108,7 +108,7 @@ def test_little_makes_no_file(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_the_file_has_no_name_and_is_gone_with_the_close(tmp_path: Path) -> None:
+def test_the_file_has_no_name_and_disappears_with_the_close(tmp_path: Path) -> None:
     before = descriptors()
     spool = in_file(tmp_path)
     assert os.listdir(tmp_path) == []
@@ -124,7 +124,7 @@ def test_a_closed_spool_makes_no_new_file(tmp_path: Path) -> None:
         spool.append(b"abc")
 
 
-def test_a_closed_spool_gives_nothing(tmp_path: Path) -> None:
+def test_a_closed_spool_cannot_be_read(tmp_path: Path) -> None:
     spool = in_file(tmp_path)
     spool.close()
     assert spool.kept(0) is None
@@ -132,7 +132,7 @@ def test_a_closed_spool_gives_nothing(tmp_path: Path) -> None:
         spool.read(2)
 
 
-def test_the_last_of_the_disk_is_left_to_others(
+def test_a_spool_leaves_the_last_room_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = in_file(tmp_path)

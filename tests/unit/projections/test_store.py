@@ -1,4 +1,4 @@
-"""A batch and its checkpoint are stored together, once, whatever is sent again."""
+"""A batch and its checkpoint are stored together, and once, even if events are sent again."""
 
 from pathlib import Path
 
@@ -44,16 +44,16 @@ async def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("book", "table"), [("_checkpoint", "chat_history"), ("_watermark", "chat")]
+    ("own", "table"), [("_checkpoint", "chat_history"), ("_watermark", "chat")]
 )
-async def test_rows_are_not_stored_where_their_sequence_cannot_be(
-    tmp_path: Path, book: str, table: str
+async def test_rows_are_not_stored_without_their_sequence(
+    tmp_path: Path, own: str, table: str
 ) -> None:
-    """One transaction: a book that takes nothing above 20 fails after the rows were written."""
+    """One transaction: a table that refuses sequences above 20 fails after the rows are written."""
     types = "channel VARCHAR, epoch VARCHAR, seq BIGINT"
-    types = types if book == "_checkpoint" else "channel VARCHAR, seq BIGINT"
+    types = types if own == "_checkpoint" else "channel VARCHAR, seq BIGINT"
     with duckdb.connect(tmp_path / "p") as connection:
-        connection.execute(f"CREATE TABLE {book} ({types}, CHECK (seq <= 20))")
+        connection.execute(f"CREATE TABLE {own} ({types}, CHECK (seq <= 20))")
     async with Store(tmp_path / "p", [CHAT]) as store:
         await store.append("chat", EVENTS[:20])
         await store.fold("chat")
@@ -73,7 +73,7 @@ def highest(connection: Connection, table: str) -> int:
     return int(sequence)
 
 
-async def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(tmp_path: Path) -> None:
+async def test_a_reader_sees_one_moment_while_events_are_stored(tmp_path: Path) -> None:
     async with Store(tmp_path / "p", [CHAT]) as store, store.reader() as reader:
         await store.append("chat", EVENTS[:10])
         assert await store.read(reader, count) == 10
@@ -95,7 +95,7 @@ async def test_another_epoch_starts_over(tmp_path: Path) -> None:
             assert await store.read(reader, count) == 0
 
 
-async def test_close_folds_what_is_stored(tmp_path: Path) -> None:
+async def test_close_folds_the_stored_events(tmp_path: Path) -> None:
     async with Store(tmp_path / "p", [CHAT]) as store:
         await store.append("chat", EVENTS)
         assert store.progress("chat").watermark == 0
@@ -120,7 +120,7 @@ async def test_a_reader_reaches_nothing_but_the_tables(tmp_path: Path, attack: s
             await store.read(reader, lambda connection: connection.execute(attack).fetchall())
 
 
-async def test_a_reader_is_ended_where_it_is_left(tmp_path: Path) -> None:
+async def test_a_reader_ends_with_its_block(tmp_path: Path) -> None:
     async with Store(tmp_path / "p", [CHAT]) as store:
         left: Reader
         async with store.reader() as left:
@@ -129,7 +129,7 @@ async def test_a_reader_is_ended_where_it_is_left(tmp_path: Path) -> None:
         left.run(count)
 
 
-async def test_a_file_that_is_not_duckdb_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_duckdb_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"a diary, not a database" * 1000)
     with pytest.raises(Misconfigured, match="p: "):
         await Store(tmp_path / "p", [CHAT]).open()

@@ -1,4 +1,4 @@
-"""Tables follow the columns of today: what can be added is added, all else is built anew."""
+"""Tables follow their columns: a new column is added, and any other change rebuilds them."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def table(path: Path, name: str, columns: str) -> list[tuple[object, ...]]:
         (Column("votes", Kind.JSON, default={"a": [1]}), '{"a":[1]}'),
     ],
 )
-async def test_an_added_column_holds_its_default_in_old_rows(
+async def test_an_added_column_has_its_default_in_old_rows(
     tmp_path: Path, added: Column, old_value: object
 ) -> None:
     path = tmp_path / "p.duckdb"
@@ -83,7 +83,7 @@ async def test_any_other_change_starts_over_with_empty_tables(
     assert table(tmp_path / "p", "chat", "_seq") == []
 
 
-async def test_a_null_allowed_or_not_and_another_order_keep_the_tables(tmp_path: Path) -> None:
+async def test_nullability_and_order_of_columns_do_not_change_the_tables(tmp_path: Path) -> None:
     two = [TEXT, Column("votes", Kind.INTEGER)]
     strict = [Column("votes", Kind.INTEGER, nullable=False), TEXT]
     events = history(Channel("chat", Columns(two)), [("POST", "a", {"text": "x", "votes": 7})])
@@ -115,7 +115,7 @@ async def test_a_null_allowed_or_not_and_another_order_keep_the_tables(tmp_path:
         "time",
     ],
 )
-async def test_any_text_is_a_table_name_and_a_column_name(tmp_path: Path, name: str) -> None:
+async def test_any_text_can_be_the_name_of_a_table_and_a_column(tmp_path: Path, name: str) -> None:
     channel = Channel(name, Columns([Column(name)]))
     events = history(channel, [("POST", "a", {name: "1"}), ("PUT", "a", {name: "2"})])
     await stored(tmp_path / "p", channel, events)
