@@ -93,9 +93,10 @@ class Slots:
             if self._taken[waiting] >= self._each:
                 continue
             queue = self._queues.pop(waiting)
-            turn = queue.popleft()
+            while queue and queue[0].done():  # cancelled, and not out of the queue yet
+                del queue[0]
+            if queue:
+                self._grant(waiting)
+                queue.popleft().set_result(None)
             if queue:
                 self._queues[waiting] = queue  # behind all others
-            if not turn.done():
-                self._grant(waiting)
-                turn.set_result(None)

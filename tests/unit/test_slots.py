@@ -68,6 +68,19 @@ async def take(shared: Slots, name: str) -> None:
         pass
 
 
+async def test_a_request_cancelled_as_a_slot_gets_free_does_not_block_the_next_of_its_client() -> (
+    None
+):
+    shared = slots()
+    async with asyncio.TaskGroup() as group:
+        async with shared.take("a", 1):
+            cancelled, next_one = (group.create_task(take(shared, "b")) for _ in range(2))
+            await turns(2)
+            cancelled.cancel()
+        async with asyncio.timeout(1):
+            await next_one
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.booleans())),
