@@ -38,7 +38,7 @@ def list_alerts(file: Path, data: Path | None) -> None:
     config = load_config(file, data=data)
     letters = run(work())
     for letter in letters:
-        click.echo(printable(f"{_shown(letter)}  {letter.reason}"))
+        click.echo(printable(f"{_describe(letter)}  {letter.reason}"))
     click.echo(f"{len(letters)} dead letters")
 
 
@@ -47,7 +47,9 @@ def list_alerts(file: Path, data: Path | None) -> None:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @DATA
 def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
-    """Send dead letters again to the recipients that lack them, and remove those that are sent.
+    """Send dead letters again, to the missing recipients.
+
+    A dead letter that is sent is removed.
 
     An ID is one that `eventhub alerts list` prints, the sequence of an event, or the id of a row.
     Without an ID, all dead letters are sent.
@@ -63,7 +65,7 @@ def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
     config = load_config(file, data=data)
     results = run(work())
     for result in results:
-        click.echo(printable(f"{_shown(result.letter)}  {result.error or 'sent'}"))
+        click.echo(printable(f"{_describe(result.letter)}  {result.error or 'sent'}"))
     failed = sum(result.error is not None for result in results)
     click.echo(f"{len(results) - failed} sent, {failed} still dead")
     sys.exit(1 if failed else 0)
@@ -89,7 +91,7 @@ def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
     sys.exit(1 if any(result.error for result in results) else 0)
 
 
-def _shown(letter: "DeadLetter") -> str:
+def _describe(letter: "DeadLetter") -> str:
     named = f"{letter.died_at}  {letter.id}  row {letter.row_id!r}"
-    to = ", ".join(letter.missing) or "nobody known"
+    to = ", ".join(letter.missing) or "no known recipient"
     return f"{named}  {letter.endpoint}  {letter.sequence}  {to}  {letter.subject!r}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("rebuild")
 @FILE
 @DATA
-@click.option("--mirror", is_flag=True, help="Those in the databases of `url:` instead.")
+@click.option("--mirror", is_flag=True, help="Rebuild the mirrors that `url:` names instead.")
 def rebuild_tables(file: Path, data: Path | None, mirror: bool) -> None:
     """Rebuild the tables of FILE from the log; stop the hub first."""
     config = load_config(file, data=data)
@@ -60,9 +60,10 @@ async def _rebuild_mirrors(config: Config) -> None:
 @DATA
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify_tables(file: Path, data: Path | None, as_json: bool) -> None:
-    """Prove that the log of FILE is whole, and that its tables and history match it.
+    """Prove that the log of FILE is whole and its tables match it.
 
-    Ends with status 1 if anything differs. The hub may be running.
+    History and mirrors are compared as well. Ends with status 1 if anything differs. The hub may
+    be running.
     """
     from eventhub.cli.findings import JsonFindings, TextFindings
 

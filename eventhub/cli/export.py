@@ -22,7 +22,7 @@ SUFFIXES: Final = {
     ".jsonl": "ndjson",
     ".csv": "csv",
 }
-"""Of a file, and the format that it means."""
+"""Suffix of a file → its format."""
 FORMATS: Final = ("parquet", "arrow", "ndjson", "csv", "cloudevents")
 """Those of `formats.FORMATS`, which takes long to import."""
 
@@ -30,15 +30,22 @@ FORMATS: Final = ("parquet", "arrow", "ndjson", "csv", "cloudevents")
 @click.command("export")
 @FILE
 @click.argument("table")
-@click.option("--events/--rows", "events", default=False, help="All events, or the current rows.")
-@click.option("--where", default="", help="Conditions as in a URL: 'topic=Help&votes>=3'.")
-@click.option("--since", help="Nothing older: a time, as 2026-11-30 or 2026-11-30T10:30:00Z.")
-@click.option("--until", help="Nothing of this time or newer.")
-@click.option("--to", required=True, type=click.Path(path_type=Path), help="A folder or a file.")
 @click.option(
-    "--format", "format_", type=click.Choice(FORMATS), help="[by the file's name, else parquet]"
+    "--events/--rows", "events", default=False, help="All events, or the current rows [rows]."
 )
-@click.option("--continue", "again", is_flag=True, help="Add what is new to a complete folder.")
+@click.option("--where", default="", help="Conditions as in a URL: 'topic=Help&votes>=3'.")
+@click.option("--since", help="A time: nothing older, such as 2026-11-30T10:30:00Z.")
+@click.option("--until", help="A time: nothing of this time or newer.")
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path), help="The folder or file to write."
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="Format of the files [by the suffix, or parquet].",
+)
+@click.option("--continue", "again", is_flag=True, help="Add new events to a complete folder.")
 @DATA
 def export_table(  # noqa: PLR0913 - one for each option
     file: Path,
@@ -52,10 +59,10 @@ def export_table(  # noqa: PLR0913 - one for each option
     again: bool,
     data: Path | None,
 ) -> None:
-    """Export the current rows of TABLE of FILE, or its events, as files.
+    """Export the rows or events of TABLE as files.
 
-    A folder gets a file for each day of events, and a manifest; after a kill, the same command goes
-    on. The hub may be running.
+    A folder gets a file for each day of events, and a manifest. After a kill, the same command
+    continues. The hub may be running.
     """
     from projections.manifest import Scope
 

@@ -16,7 +16,9 @@ from eventhub.terminal import printable
 @click.option("--log", "history", is_flag=True, help="Print events, not rows, from the beginning.")
 @click.option("--since", help="A position, earliest, now, an ISO time, or -N for the last N.")
 def tail(url: str, token: str | None, history: bool, since: str | None) -> None:
-    """Print the frames of URL, one JSON object per line, until interrupted.
+    """Print the frames of URL, one JSON object per line.
+
+    The command ends when it is interrupted, and connects again by itself.
 
     URL may have filters: eventhub tail 'http://127.0.0.1:8080/messages?topic=Help'
     """
