@@ -12,6 +12,7 @@ IN_FILES = frozenset(("password", "secret", "token", "credentials", "public_key"
 """Keys whose value may be in a separate file: `password_file:` instead of `password:`."""
 
 _MEANINGS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +72,7 @@ def _meaning(type_: Any) -> str:
     arguments = get_args(type_)
     match get_origin(type_):
         case origin if origin is Annotated:
-            return f"{_meaning(arguments[0])} of at least {arguments[1].ge}"
+            return f"{_meaning(arguments[0])} of {_bounds(arguments[1])}"
         case origin if origin is Literal:
             values = ", ".join(map(str, arguments))
             return f"one of {values}" if len(arguments) > 1 else values
@@ -83,6 +84,11 @@ def _meaning(type_: Any) -> str:
             return f"a mapping of names to {_meaning(arguments[1])}"
         case _:
             return _MEANINGS.get(type_, "a mapping")
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    bounds = {word: getattr(meta, name) for name, word in _BOUNDS.items()}
+    return " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
 
 
 def _with_files(node: Node, path: str, findings: Findings) -> dict[str, Node]:

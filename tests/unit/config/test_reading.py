@@ -1,7 +1,14 @@
 """A value is read as the type of its field, or refused with what was expected."""
 
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
 import pytest
 
+from eventhub.config import Server
+from eventhub.config.reading import Struct, read_struct
+from eventhub.config.tree import Findings, Node
 from tests.unit.config.folder import Folder
 
 
@@ -69,3 +76,33 @@ def test_text_of_a_variable_may_be_a_number_or_a_truth_value(folder: Folder) -> 
     )
     assert config.auth.jwt is not None
     assert (config.server.port, config.auth.jwt.require_exp) == (81, False)
+
+
+class Limits(Struct, frozen=True):
+    rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    names: dict[str, int] | None = None
+    inner: Server | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({"rate": 0}, "limits.rate: expected a number of more than 0 and at most 1, not 0"),
+        ({"rate": 2}, "limits.rate: expected a number of more than 0 and at most 1, not 2"),
+        ({"names": 1}, "limits.names: expected a mapping of names to a whole number, not 1"),
+        ({"inner": 1}, "limits.inner: expected a mapping, not 1"),
+        ({"inner": {"port": []}}, "limits.inner.port: expected a whole number, not []"),
+    ],
+)
+def test_bounds_and_nested_types_are_part_of_what_was_expected(
+    value: Any, problem: str, tmp_path: Path
+) -> None:
+    findings = Findings()
+    assert read_struct(Limits, node(value, tmp_path), "limits", findings) is None
+    assert findings.problems == [f"hub.yaml:1: {problem}"]
+
+
+def node(value: Any, folder: Path) -> Node:
+    if isinstance(value, dict):
+        value = {key: node(member, folder) for key, member in value.items()}
+    return Node(value, "hub.yaml:1", folder)
