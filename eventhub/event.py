@@ -1,8 +1,8 @@
-"""Event: what was accepted. Immutable; one JetStream message; needs nothing else to be understood.
+"""Event: an accepted message. It is immutable, one JetStream message, and complete in itself.
 
-A payload carries the row after and the old values of what changed, so a filter can be decided on
-both without any state, and an audit needs no join (ADR-1). It is one JSON object whose last
-member is the CRC-32 of everything before it: what a disk or a wire flips is found, not served.
+A payload holds the row after the event and the old values of what changed, so that a filter can
+decide on both without any state, and an audit needs no join (ADR-1). It is one JSON object whose
+last member is the CRC-32 of everything before it: a flipped bit is found, and not served.
 """
 
 import zlib
@@ -17,11 +17,11 @@ from eventhub.methods import Method
 
 VERSION = 1
 POSITION_HEADER = "EventHub-Position"
-"""Of an HTTP answer with rows: what `_since` continues from."""
+"""Header of an HTTP answer with rows: the position that `_since` continues from."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One accepted message, as it is stored."""
+    """One accepted message in its stored form."""
 
     version: int = VERSION
     method: Method
@@ -29,7 +29,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     time: str
     """When it was accepted: UTC, ISO 8601 with microseconds and `Z`."""
     endpoint: str
-    """Name of the endpoint that accepted it: its alert is the one that fires."""
+    """Name of the endpoint that accepted it, whose alert fires."""
     columns: str
     """`Columns.signature` of the row."""
     write: str
@@ -37,21 +37,21 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     `k...` is derived from the client's idempotency key, `w...` is random, `i...` is of a load."""
     user: str | None = None
-    """Who sent it: the id of the logged-in user."""
+    """Id of the logged-in user who sent it."""
     created: int = 0
     """Sequence of the POST that created the row; 0 in that POST itself."""
     message: dict[str, Any]
     """The message with defaults, `prepare` and conversion done, without controls."""
     broadcast: dict[str, Any] | None = None
-    """What `modify` made of the message, where that differs."""
+    """The message after `modify`, if that changed it."""
     row: dict[str, Any] | None = None
-    """The row after; None for DELETE. All columns, in order."""
+    """The row after the event: all columns, in order; None for DELETE."""
     was: dict[str, Any] | None = None
     """Old values of the columns that changed; the whole row for DELETE; None for POST."""
     asked: str = ""
-    """What equals only for a retry: a digest of the message as it came; of keyed writes alone."""
+    """Digest of the message as it came, equal only for a retry; only keyed writes have one."""
     alert: bool = True
-    """False where the sender asked for no alert (`_alert: false`)."""
+    """False if the sender wants no alert (`_alert: false`)."""
 
     @property
     def before(self) -> dict[str, Any] | None:
@@ -62,7 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
 
     @property
     def outgoing(self) -> dict[str, Any]:
-        """The message as it is broadcast and alerted."""
+        """The message that subscribers and alerts get."""
         return self.message if self.broadcast is None else self.broadcast
 
 
@@ -83,22 +83,22 @@ def decode(payload: bytes, columns: Columns) -> Event:
     """Return the event of a payload, its rows lifted to today's columns.
 
     Raises:
-        Damaged: the CRC does not hold, or it is not an event.
+        Damaged: the checksum is wrong, or it is not an event.
     """
     return _decode(current(payload, columns))
 
 
 def current(payload: bytes, columns: Columns) -> bytes:
-    """Return a payload under today's columns: itself, unless it was written under others.
+    """Return a payload with today's columns: itself, unless it was written with other columns.
 
-    This is the one place that decides it. It does not decode a payload that is of today.
+    Only this function decides that. A payload with today's columns is not decoded.
 
     Raises:
-        Damaged: the CRC does not hold, or it is of other columns and not an event.
+        Damaged: the checksum is wrong, or it has other columns and is not an event.
     """
     if not payload.endswith(_CRC % zlib.crc32(payload[:-_CRC_LENGTH])):
-        raise Damaged("the CRC of an event does not hold")
-    # The first is the member: in the texts before it every quote is escaped.
+        raise Damaged("the checksum of an event is wrong")
+    # The first match is the member itself: in the texts before it every quote is escaped.
     if payload.startswith(columns.signature.encode(), payload.find(_COLUMNS) + len(_COLUMNS)):
         return payload
     return encode(_lift(_decode(payload), columns))
@@ -124,7 +124,7 @@ _UNKNOWN: Any = object()
 
 
 class Sealed(Protocol):
-    """What can be projected."""
+    """An event that can be projected."""
 
     @property
     def sequence(self) -> int:
@@ -132,41 +132,41 @@ class Sealed(Protocol):
 
     @property
     def payload(self) -> bytes:
-        """Of today's columns."""
+        """With today's columns."""
 
 
 class SealedEvent(msgspec.Struct, frozen=True, gc=False):
-    """The payload of an event, not decoded, and its place in the stream."""
+    """The payload of an event that was not decoded, and its place in the stream."""
 
     sequence: int
     payload: bytes
-    """Its CRC holds, and its row is of today's columns."""
+    """Its checksum is right, and its row has today's columns."""
 
     @classmethod
     def read(cls, sequence: int, payload: bytes, columns: Columns) -> Self:
-        """Return what is stored at a sequence; errors as `current`."""
+        """Return the event at a sequence; errors as `current`."""
         return cls(sequence, current(payload, columns))
 
 
 @dataclass(slots=True)
 class StoredEvent:
-    """An event and its place in the stream. Nothing of it changes."""
+    """An event and its place in the stream; immutable."""
 
     sequence: int
     event: Event
     payload: bytes = field(default=b"", repr=False, compare=False)
-    """What the event was decoded from, as in `SealedEvent`; empty if it was not read."""
+    """The bytes that the event was decoded from, as in `SealedEvent`; empty if it was not read."""
     _before: dict[str, Any] | None = field(default=_UNKNOWN, init=False, repr=False, compare=False)
 
     @classmethod
     def read(cls, sequence: int, payload: bytes, columns: Columns) -> Self:
-        """Return what is stored at a sequence; errors as `decode`."""
+        """Return the event at a sequence; errors as `decode`."""
         payload = current(payload, columns)
         return cls(sequence, _decode(payload), payload)
 
     @property
     def size(self) -> int:
-        """Bytes of the payload: what bounds of memory are counted in."""
+        """Bytes of the payload; bounds of memory count these."""
         return len(self.payload)
 
     @property
@@ -176,14 +176,14 @@ class StoredEvent:
 
     @property
     def before(self) -> dict[str, Any] | None:
-        """The row before; made once, for every filter asks for it."""
+        """The row before the event; made once, because every filter asks for it."""
         if self._before is _UNKNOWN:
             self._before = self.event.before
         return self._before
 
 
 class Position(NamedTuple):
-    """How far a reader has read: `<epoch>.<sequence>`, comparable only within one epoch."""
+    """The position of a reader: `<epoch>.<sequence>`, comparable only within one epoch."""
 
     epoch: str
     sequence: int
@@ -193,7 +193,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Position":
-        """Return the position that `str` wrote.
+        """Return the position in a text that `str` made.
 
         Raises:
             ValueError: the text is not a position.

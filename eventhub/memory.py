@@ -36,11 +36,11 @@ class MemoryLog:
         self._records: dict[str, MemoryRecords] = {}
 
     async def open(self, channel: Channel) -> "MemoryStream":
-        """Return the stream of a channel; makes it if it is new."""
+        """Return the stream of a channel; make it if it is new."""
         return self._streams.setdefault(channel.stream, MemoryStream(channel))
 
     async def records(self, name: str, *, max_age_seconds: float | None = None) -> "MemoryRecords":
-        """Return a store of records; makes it if it is new."""
+        """Return a store of records; make it if it is new."""
         return self._records.setdefault(name, MemoryRecords(max_age_seconds))
 
 
@@ -67,7 +67,7 @@ class MemoryStream:
         return self.store(event, expect)
 
     def store(self, event: Event, expect: int) -> Appended:
-        """Append an event, at once; errors as `append`."""
+        """Append an event without waiting; errors as `append`."""
         payload = encode(event)
         if len(payload) > MAX_PAYLOAD:
             raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
@@ -85,7 +85,7 @@ class MemoryStream:
     def submit(
         self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
     ) -> bool:
-        """Append an event; tell what became of it in the loop's next turn."""
+        """Append an event; call back in the next turn of the loop."""
         outcome: Appended | EventHubError
         try:
             outcome = self.store(event, expect)
@@ -132,7 +132,7 @@ class MemoryStream:
         return Bounds(1, self.length)
 
     async def end(self) -> int:
-        """Return the last sequence that was ever given out."""
+        """Return the last sequence that was ever assigned."""
         return self.length
 
     async def sequence_before(self, moment: datetime) -> int:
@@ -175,7 +175,7 @@ class MemoryStream:
         self._changed = asyncio.Event()
 
     def answered(self) -> None:
-        """Let workers look again."""
+        """Wake the workers, so that they look again."""
         self._wake()
 
 
@@ -200,7 +200,7 @@ class _Queue:
     next: int
     """Sequence of the next event that was never delivered."""
     due: dict[int, float] = field(default_factory=dict)
-    """Of events without an ack: when they are delivered again, in loop time."""
+    """When each event without an ack is delivered again, in loop time."""
     attempts: dict[int, int] = field(default_factory=dict)
 
 

@@ -1,7 +1,7 @@
 """EventStream: the log of one channel. Append with an expectation, follow without gaps, read back.
 
-Two implementations pass one contract suite: `jetstream/` (durable) and `memory.py` (for tests).
-Sequences start at 1 and only grow; 0 stands before the first event. A sequence may be missing
+Two implementations pass the contract tests: `jetstream/` (durable) and `memory.py` (for tests).
+Sequences start at 1 and only grow; 0 is the position before the first event. A sequence is missing
 where an event was erased on purpose.
 """
 
@@ -18,28 +18,28 @@ MAX_PAYLOAD = 8 << 20
 """Bytes of one event: room for the old and the new row of the largest message."""
 
 
-class WrongSequence(EventHubError):  # noqa: N818 - it is what JetStream calls it
-    """The row's last event is not the one the writer expected: read it again."""
+class WrongSequence(EventHubError):  # noqa: N818 - the word of JetStream
+    """The row's last event is not the one that the writer expected: read it again."""
 
     code = "conflict"
 
 
 class Appended(NamedTuple):
-    """What the log answered to an append."""
+    """The log's answer to an append."""
 
     sequence: int
     duplicate: bool
-    """The same write was stored before; `sequence` is where, and nothing was appended now."""
+    """The same write was stored before, at `sequence`; nothing was appended now."""
 
 
 OnAppended = Callable[[Appended | EventHubError], None]
-"""Told of an outcome, once, by the event loop; must not raise or wait."""
+"""Called once with an outcome, by the event loop; must not raise or wait."""
 
 
 class Bounds(NamedTuple):
-    """What a stream holds: sequences `first` to `last`; an empty one has `last == first - 1`.
+    """The sequences that a stream holds; an empty stream has `last == first - 1`.
 
-    `last` is the last that `follow` delivers: erased and damaged ones behind it do not count.
+    `last` is the last one that `follow` delivers: erased and damaged events after it do not count.
     """
 
     first: int
@@ -47,20 +47,20 @@ class Bounds(NamedTuple):
 
 
 class Delivery(Protocol):
-    """One event handed to a worker, to be answered with exactly one of the three."""
+    """One event for a worker, who answers with either `ack` or `retry`."""
 
     stored: StoredEvent
     attempt: int
     """1 for the first delivery."""
 
     async def ack(self) -> None:
-        """Done, and the effect is durable: never deliver it again."""
+        """The work is done, and its effect is durable: never deliver the event again."""
 
     async def retry(self, delay_seconds: float) -> None:
-        """Deliver it again, not before the delay."""
+        """Deliver the event again, not before the delay."""
 
     async def extend(self) -> None:
-        """Work goes on: do not deliver it to another worker yet."""
+        """The work goes on: do not deliver the event to another worker yet."""
 
 
 class EventStream(Protocol):
@@ -70,62 +70,62 @@ class EventStream(Protocol):
 
     @property
     def epoch(self) -> str:
-        """Letters and digits; another one when the stream was deleted and made again."""
+        """Letters and digits; changes when the stream is deleted and made again."""
 
     @property
     def newest(self) -> int:
-        """Highest sequence that this process appended or read singly: followers have it soon."""
+        """Highest sequence that this process appended or read singly; followers get it soon."""
 
     async def append(self, event: Event, *, expect: int) -> Appended:
-        """Append an event durably; return once it is.
+        """Append an event; return once it is durable.
 
         Args:
-            event: its `write` makes a retry of the same write answer `duplicate`.
+            event: a second append with the same `write` returns the first as `duplicate`.
             expect: sequence of the last event of `event.id`; 0 if the id must be new.
 
         Raises:
             WrongSequence: the row has another last event; nothing was appended.
             Rejected: `too_large`; nothing was appended.
-            Unavailable: `unavailable`: nothing was appended; `unknown_outcome`: nobody knows.
+            Unavailable: `unavailable`: nothing was appended; `unknown_outcome`: it may be.
         """
 
     def submit(
         self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
     ) -> bool:
-        """Begin to append an event, without waiting.
+        """Start to append an event, without waiting.
 
         Args:
             event: as for `append`.
             expect: as for `append`.
-            sender: events of one sender are stored in the order they were submitted.
-            on_appended: called with what `append` returns, or raises once it has begun.
+            sender: events of one sender are stored in the order in which they were submitted.
+            on_appended: called with what `append` would return or raise, if the result is True.
 
         Returns:
-            False if there is no room now: nothing was begun, and `append` would wait for some.
+            False if there is no room now: nothing was started, and `append` would wait for room.
 
         Raises:
-            Rejected: `too_large`; nothing was begun.
+            Rejected: `too_large`; nothing was started.
         """
 
     def follow(self, after: int) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
         """Iterate over all events after a sequence, in order, each once, in non-empty batches.
 
-        It never ends by itself: it waits for new events, and over outages of the broker. A
-        damaged event is reported in the log and in a metric, and left out. Batches are pulled,
-        so a slow reader holds at most one in memory; a cancelled pull loses nothing.
+        It never ends by itself: it waits for new events, and through outages of the broker. A
+        damaged event is left out, and reported in a log line and a metric. Batches are pulled, so a
+        slow reader holds at most one in memory; a cancelled pull loses nothing.
         """
 
     def follow_sealed(
         self, after: int
     ) -> AbstractAsyncContextManager[AsyncIterator[list[SealedEvent]]]:
-        """Iterate as `follow` does, without decoding what is of today's columns.
+        """Iterate as `follow` does, without decoding events of today's columns.
 
-        For who reads everything: it costs a third. That a payload is an event, and not only what
-        was sealed as one, is seen by who decodes it.
+        It costs a third, and is for readers of the whole log. Only the checksum of a payload is
+        verified; whether it is an event shows when it is decoded.
         """
 
     async def last(self, row_id: str) -> StoredEvent | None:
-        """Return the last event of a row, its DELETE too; None if there never was one.
+        """Return the last event of a row, even if it is a DELETE; None if there never was one.
 
         Raises:
             Unavailable: the log cannot be read now.
@@ -136,41 +136,42 @@ class EventStream(Protocol):
         """Return the event at a sequence, or None; errors as `last`."""
 
     async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
-        """Return the events that come next after a sequence, at once: what fits in `max_bytes`.
+        """Return the next events after a sequence that fit in `max_bytes`, without waiting.
 
-        At least one, unless there is none now, or the next is missing or damaged: then `follow`
-        passes it, and reports it. For who is behind: this costs the broker less. Errors as `last`.
+        There is at least one, unless there is none now, or the next one is missing or damaged; then
+        `follow` skips it and reports it. It is for readers that are behind, and costs the broker
+        less than `follow`. Errors as `last`.
         """
 
     async def bounds(self) -> Bounds:
         """Return what the stream holds now; errors as `last`."""
 
     async def end(self) -> int:
-        """Return the last sequence that was ever given out; errors as `last`.
+        """Return the last sequence that was ever assigned; errors as `last`.
 
-        It is above `bounds().last` if the newest events are erased or cannot be read.
+        It is above `bounds().last` if the newest events were erased or cannot be read.
         """
 
     async def sequence_before(self, moment: datetime) -> int:
         """Return the last sequence stored before an aware instant, 0 if there is none."""
 
     async def enlist(self, worker: str) -> None:
-        """Make the durable work queue of a worker, if it is new: it starts with the next event."""
+        """Make the durable work queue of a worker, if it is new; it starts with the next event."""
 
     def work(self, worker: str) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
-        """Iterate over the deliveries of a work queue, at least once each, over outages too.
+        """Iterate over the deliveries of a work queue: each event at least once, through outages.
 
-        All processes that work under one name share one queue. What is not answered in
-        `ACK_WAIT_SECONDS` is delivered again.
+        All processes that work under one name share one queue. A delivery that is not answered
+        within `ACK_WAIT_SECONDS` is repeated.
         """
 
 
 ACK_WAIT_SECONDS = 15.0
-"""How late a kill makes what was under way. Who works longer on a delivery extends it."""
+"""How much later an event is done if its worker is killed. Longer work extends the delivery."""
 
 
 class Records(Protocol):
-    """Small durable values by key, beside the streams: what an alert worker has done.
+    """Small durable values by key, next to the streams: what an alert worker has done.
 
     A key is dot-separated tokens of letters, digits, `-`, `_` and `=`.
     """
@@ -182,7 +183,7 @@ class Records(Protocol):
         """Return the value, or None."""
 
     async def delete(self, key: str) -> None:
-        """Forget a key; no error if there is none."""
+        """Forget a key; a key that does not exist is no error."""
 
     async def items(self, prefix: str) -> list[tuple[str, bytes]]:
         """Return the keys below a prefix (whole tokens) with their values, oldest first."""
@@ -196,7 +197,7 @@ class Log(Protocol):
         """Tell whether the broker answers."""
 
     async def open(self, channel: Channel) -> EventStream:
-        """Return the stream of a channel; makes it if it is new."""
+        """Return the stream of a channel; make it if it is new."""
 
     async def records(self, name: str, *, max_age_seconds: float | None = None) -> Records:
-        """Return a store of records; makes it if it is new. Older values than `max_age` vanish."""
+        """Return a store of records; make it if it is new. Values older than `max_age` vanish."""

@@ -1,6 +1,6 @@
 """Command: one message as its sender means it, read from the JSON of a frame or a body.
 
-Everything here is decided without the endpoint it was sent to, and without the log.
+Nothing here depends on the endpoint that it was sent to, or on the log.
 """
 
 import secrets
@@ -18,25 +18,26 @@ from eventhub.methods import METHODS, Method
 
 _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
-"""With the process's random part: ids of writes that no other process uses."""
+"""Numbers the writes of this process; with its random part, no other process uses the ids."""
 CONTROLS = ("_method", "_key", "_if_seq", "_ref", "_alert")
-"""Of a message. What Gramex pages send besides is dropped; any other is a mistake."""
+"""Controls of a message. Further ones that Gramex pages send are dropped; any other is an error."""
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the row must be for a write to pass (RFC 9110 section 13.1): sequences, or `*` for any.
+    """The state of the row that a write requires (RFC 9110 section 13.1).
 
-    A number stands for the row's last event; 0 for a row that never was.
+    It is given as sequences of the row's last event, or as `*` for any; 0 stands for a row that
+    never existed.
     """
 
     match: frozenset[int] | Literal["*"] | None = None
-    """The last event is one of these; `*`: the row exists."""
+    """The last event is one of these; with `*`, the row exists."""
     none_match: frozenset[int] | Literal["*"] | None = None
-    """The last event is none of these; `*`: the row does not exist."""
+    """The last event is none of these; with `*`, the row does not exist."""
 
     def holds(self, sequence: int, *, exists: bool) -> bool:
-        """Tell whether the last event of a row lets the write pass."""
+        """Tell whether the last event of a row permits the write."""
         if self.match is not None and not _is_among(self.match, sequence, exists=exists):
             return False
         return self.none_match is None or not _is_among(self.none_match, sequence, exists=exists)
@@ -51,16 +52,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     method: Method
     message: dict[str, Any]
-    """Without controls but `_method`, which is here upper-cased."""
+    """Without controls, except `_method` in upper case."""
     write: str
     is_keyed: bool = False
     digest: str = ""
-    """Of a message with a key: what a retry has in common with it."""
+    """Of a message with a key: equal for a retry, and different for another message."""
     earlier: str | None = None
-    """What `write` was, if the client used the key before it had a session."""
+    """The write id of an earlier attempt, if the client used the key before it had a session."""
     if_sequence: int | None = None
     precondition: Precondition | None = None
-    """What HTTP headers say beyond `if_sequence`."""
+    """What the HTTP headers require, besides `if_sequence`."""
     alert: bool = True
 
     @classmethod
@@ -77,10 +78,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         Args:
             raw: the decoded JSON.
-            method: what the transport says where the message says nothing; default POST.
-            precondition: what else the transport says.
-            owner: of the key: nobody's key is another's.
-            unknown: `ignore` drops controls that there are not.
+            method: of the transport, for a message that names none; the default is POST.
+            owner: of the key; the same key of another owner is another key.
+            unknown: `ignore` drops unknown controls.
+            precondition: of the transport.
 
         Raises:
             Rejected: `bad_json`, `bad_method` or `bad_control`.

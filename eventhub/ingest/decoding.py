@@ -1,4 +1,4 @@
-"""Decoding: the text of a frame or a body as messages, of which nothing is read yet."""
+"""Decoding: from the text of a frame or a body to JSON messages; nothing in them is checked yet."""
 
 import math
 import re
@@ -10,9 +10,9 @@ import msgspec
 from eventhub.errors import Rejected
 
 MAX_MESSAGES = 10_000
-"""In one frame or body: what one client may keep the hub busy with at once."""
+"""In one frame or body: it bounds the work that one client can cause at once."""
 MAX_DEPTH = 64
-"""Nesting of a message: every reader must be able to decode its event, however deep its stack."""
+"""Nesting of a message: every reader must be able to decode the event, whatever its stack."""
 _PLACE = re.compile(r"\(byte (\d+)\)")
 _DECODER = msgspec.json.Decoder()
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -39,8 +39,8 @@ def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
 
     Args:
         text: the frame or body.
-        exact: read a number that no float holds, such as 12345678901234567.89, as a `Decimal` where
-            it is the value of a message's key.
+        exact: read a number that no float holds, such as 12345678901234567.89, as a `Decimal`, if
+            it is the value of a key of the message.
 
     Raises:
         Rejected: `bad_json`, or `too_large` for more than `MAX_MESSAGES`.
@@ -50,18 +50,18 @@ def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Rejected("bad_json", f"the text is not JSON: {_reason(error)}") from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(text, MAX_DEPTH + 1):
-        raise Rejected("bad_json", f"a message is nested {MAX_DEPTH} deep at the most")
+        raise Rejected("bad_json", f"a message may be nested at most {MAX_DEPTH} deep")
     if exact:
         decoded = _plain_within(decoded, 2 if isinstance(decoded, list) else 1)
     if not isinstance(decoded, list):
         return [decoded]
     if len(decoded) > MAX_MESSAGES:
-        raise Rejected("too_large", f"an array holds {MAX_MESSAGES} messages at the most")
+        raise Rejected("too_large", f"an array may hold at most {MAX_MESSAGES:,} messages")
     return decoded
 
 
 def _reason(error: Exception) -> str:
-    """Say what is wrong in words of ours: those of a decoder change with its version."""
+    """Return what is wrong in our own words: the decoder's change with its version."""
     if isinstance(error, UnicodeError):
         return "it is not UTF-8"
     if isinstance(error, RecursionError):
@@ -73,7 +73,7 @@ def _reason(error: Exception) -> str:
 
 
 def _plain_within(value: Any, levels: int) -> Any:
-    """Return a value with floats for all exact numbers that are nested deeper than some levels."""
+    """Return a value in which exact numbers are floats, if they are nested deeper than `levels`."""
     if isinstance(value, dict):
         return {key: _plain_within(part, levels - 1) for key, part in value.items()}
     if isinstance(value, list):
@@ -82,10 +82,10 @@ def _plain_within(value: Any, levels: int) -> Any:
 
 
 def _is_deep(text: bytes, most: int) -> bool:
-    """Tell whether more lists and objects than so many are nested in each other.
+    """Tell whether lists and objects in a JSON text are nested `most` deep or deeper.
 
-    Of text that is JSON. What is empty is taken away, again and again: each time one level of each
-    branch goes. A megabyte takes milliseconds, where looking at all its values takes a second.
+    Empty pairs of brackets are removed again and again; each time the innermost level of every
+    branch goes. For a megabyte that takes milliseconds, where looking at each value takes a second.
     """
     brackets = _STRING.sub(b"", text).translate(_BRACKETS, _NO_BRACKETS)
     for _ in range(most):

@@ -1,7 +1,7 @@
-"""Draft: a message after hooks and columns, and the event that it becomes after its row's last one.
+"""Draft: a message after hooks and conversion, and the event that it becomes.
 
-All checks that need only the message and the configuration are done here; what depends on the row
-is left to `Draft.event_after`.
+All checks that need only the message and the configuration are done first. `Draft.event_after` does
+those that depend on the row's last event.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _NAIVE = len("2026-11-23T10:00:00.000000")  # without a zone
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A message that passed every check but those against its row."""
+    """A message that passed every check except those against its row."""
 
     command: Command
     id: str
@@ -35,7 +35,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Without controls."""
     broadcast: dict[str, Any] | None
     ignored: tuple[str, ...] = ()
-    """Keys that no column has, for the receipt."""
+    """Keys that are no columns, for the receipt."""
 
     def event_after(self, last: StoredEvent | None, columns: Columns) -> Event:
         """Return the event that this message becomes after the row's last event.
@@ -45,15 +45,15 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """
         expected = self.command.if_sequence
         if expected is not None and expected != (last.sequence if last else 0):
-            raise Conflict("conflict", f"{self.id} has changed since {expected}")
+            raise Conflict("conflict", f"row {self.id!r} has changed since event {expected}")
         old = None if last is None else last.event.row
         wanted = self.command.precondition
         if wanted and not wanted.holds(last.sequence if last else 0, exists=old is not None):
-            raise Conflict("conflict", f"{self.id} is not as If-Match or If-None-Match wants it")
+            raise Conflict("conflict", f"row {self.id!r} does not meet If-Match or If-None-Match")
         match self.command.method:
             case "POST":
                 if old is not None:
-                    raise Conflict("exists", f"{self.id} exists")
+                    raise Conflict("exists", f"a row with id {self.id!r} exists")
                 return self._event(columns, row=columns.new_row(self.message))
             case "PUT":
                 old = self._existing(old)
@@ -67,20 +67,20 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Check that an earlier event with the same key came from the same message.
 
         Raises:
-            Rejected: `bad_control`: the sender used the key for another message.
+            Rejected: `bad_control`: the sender has used the key for another message.
         """
         if first.asked:
             is_same = first.asked == self.command.digest
-        else:  # stored before events had digests
+        else:  # it was stored before events had digests
             given = self.command.message.get("id")  # a hook may have replaced it
             names_another = str(given) == self.id != first.id
             is_same = first.method == self.command.method and not names_another
         if not is_same:
-            raise Rejected("bad_control", "this _key was used for another write")
+            raise Rejected("bad_control", "this _key was used for another message: use a new one")
 
     def _existing(self, row: dict[str, Any] | None) -> dict[str, Any]:
         if row is None:
-            raise Conflict("not_found", f"there is no {self.id}")
+            raise Conflict("not_found", f"no row with id {self.id!r}")
         return row
 
     def _event(
@@ -110,7 +110,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Drafting:
-    """Makes drafts of the messages of one endpoint."""
+    """Makes drafts from the messages of one endpoint."""
 
     def __init__(self, endpoint: Endpoint, hooks: Hooks, now: Callable[[], datetime]) -> None:
         self._endpoint = endpoint
@@ -122,7 +122,7 @@ class Drafting:
         """Return the draft of a POST that no hook changes.
 
         Raises:
-            Rejected: a value does not fit, or the endpoint refuses a key.
+            Rejected: a value does not fit its column, or the endpoint refuses a key.
         """
         now, message = self._utc(), command.message.copy()
         self._hooks.set_built_in(message, handler, now)
@@ -146,7 +146,7 @@ class Drafting:
         if STAMP in message:
             message[STAMP] = hook_stamp(message[STAMP])
         message = self._converted(message)
-        checked_id(message.get("id"))  # before `modify`, which may have side effects
+        checked_id(message.get("id"))  # checked before `modify`, which may have side effects
         broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
         message, broadcast = _as_json(message), broadcast and _as_json(broadcast)
         return self._as_draft(command, message, broadcast, handler, now)
@@ -195,17 +195,17 @@ class Drafting:
         return ignored
 
     def _utc(self) -> str:
-        """Return the time as ISO 8601 with microseconds and no zone: a draft uses it twice."""
+        """Return the time as ISO 8601 with microseconds, without a zone."""
         return self._now().astimezone(UTC).isoformat(timespec="microseconds")[:_NAIVE]
 
 
 def _differ(old: Any, new: Any) -> bool:
-    """To Python 1, 1.0 and True are equal; in a JSON column they are three values."""
+    """Compare two values: for Python 1, 1.0 and True are equal, in a JSON column they are not."""
     return bool(old != new) or repr(old) != repr(new)
 
 
 def _as_json(message: dict[str, Any]) -> dict[str, Any]:
-    """Return what hooks made of a message, without controls, as a reader of the event will see it.
+    """Return a message that hooks changed, without controls, as a reader of the event will see it.
 
     Raises:
         EventHubError: `internal`: a hook set a value that is not JSON.

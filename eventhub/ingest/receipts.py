@@ -1,9 +1,9 @@
-"""Receipts: which keyed write became which event, so that a retry is answered as the first was.
+"""Receipts: which keyed write became which event, so that a retry gets the first answer.
 
-The log itself refuses a write id it has stored in the last minutes. What it cannot do is tell a
-retry from a mistake once the row has moved on: the retried POST of a row that somebody has edited
-since looks like a POST of an id that exists. For those, this remembers every keyed write that
-passed by, and reads back what passed before this process began.
+The log itself refuses a write id that it stored in the last minutes. It cannot tell a retry from a
+mistake once the row has changed: the retried POST of a row that another client has edited since
+looks like a POST of an existing id. So this remembers the keyed writes of all processes, and reads
+back those from before this process started.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
 
 WINDOW = timedelta(minutes=10)
-"""How long a key is remembered: the specification promises two minutes."""
+"""How long a key is remembered; the protocol promises two minutes."""
 MAX_REMEMBERED = 1_000_000
-"""Keyed writes kept at the most, about 200 bytes each; the oldest go first."""
+"""Keyed writes that are kept, about 200 bytes each; the oldest go first."""
 MAX_KEY_LENGTH = 500
 READ_BACK_SECONDS = 20.0
 
@@ -35,10 +35,10 @@ class Receipt(NamedTuple):
     sequence: int
     duplicate: bool
     ignored: tuple[str, ...] = ()
-    """Keys of the message that are no column: told to all, and no part of the row."""
+    """Keys of the message that are no columns: broadcast, but no part of the row."""
 
     def as_dict(self) -> dict[str, object]:
-        """Return the receipt as it goes to a client."""
+        """Return the receipt as the JSON object for a client."""
         reply: dict[str, object] = {
             "id": self.id,
             "_seq": self.sequence,
@@ -48,13 +48,13 @@ class Receipt(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """Whose a key is: a user's, or a session's; nobody's in particular if neither has a name."""
+    """The owner of a key: a user, or a session; without either, all such clients share it."""
 
     user: str = ""
     session: str = ""
-    """Of a client that nobody is logged in on, if it sent the session's cookie."""
+    """Of a client without a login, if it sent the session's cookie."""
     is_new: bool = False
-    """The session is so young that the client may have used the key before it had the cookie."""
+    """The session is so new that the client may have used the key before it had the cookie."""
 
 
 NOBODY: Final = Owner()
@@ -70,17 +70,17 @@ def write_id(key: object, owner: Owner = NOBODY) -> str:
         key = str(key)
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise Rejected("bad_control", f"_key must be text of 1 to {MAX_KEY_LENGTH} characters")
-    # A header may hold bytes that are no UTF-8: aiohttp hands them over as lone surrogates.
+    # A header may hold bytes that are not UTF-8: aiohttp passes them on as lone surrogates.
     named = f"{owner.user or owner.session}\0{key}".encode(errors="surrogatepass")
     kind = b"" if owner.user or not owner.session else b"session"
     return "k" + blake2b(named, digest_size=16, person=kind).hexdigest()
 
 
 def digest_of(method: str, message: Mapping[str, Any]) -> str:
-    """Return what is equal for messages that ask for the same.
+    """Return a digest that is equal for messages that mean the same.
 
-    The order of keys does not count, nor whether a number came as a number or, as from a form or
-    the command line, as its text.
+    The order of keys does not count, and a number is equal to its text, as a form or the command
+    line sends it.
     """
     message = {
         name: str(value) if type(value) in (int, float, Decimal) else value
@@ -88,7 +88,7 @@ def digest_of(method: str, message: Mapping[str, Any]) -> str:
     }
     try:
         text = msgspec.json.encode([method, message], order="sorted")
-    except (TypeError, ValueError, RecursionError):  # a form's field that is no UTF-8
+    except (TypeError, ValueError, RecursionError):  # a form's field that is not UTF-8
         text = repr([method, sorted(message.items())]).encode(errors="backslashreplace")
     return blake2b(text, digest_size=12).hexdigest()
 
@@ -102,7 +102,7 @@ class Receipts:
         after: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Begin to remember.
+        """Start to remember.
 
         Args:
             stream: the channel's log.
@@ -112,8 +112,8 @@ class Receipts:
         self._stream = stream
         self._now = now
         self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
-        self._began_at = now()
-        self._began_after = after
+        self._started_at = now()
+        self._started_after = after
         self._read_back = asyncio.Lock()
         self._is_complete = False
 
@@ -129,7 +129,7 @@ class Receipts:
         """Return the receipt of an earlier write, or None if there was none in the window.
 
         Raises:
-            Unavailable: the log did not answer, so nobody knows.
+            Unavailable: the log does not answer, so it is not known.
         """
         known = self._known.get(write)
         if known is None and not self._is_complete:
@@ -143,15 +143,15 @@ class Receipts:
     async def _complete(self) -> None:
         async with asyncio.timeout(READ_BACK_SECONDS), self._read_back:
             if not self._is_complete:
-                await self._read_what_was_before()
+                await self._read_earlier_writes()
                 self._is_complete = True
 
-    async def _read_what_was_before(self) -> None:
-        """Costs one pass over the window before this process began, once, and only if needed."""
-        if self._now() - self._began_at > WINDOW:
+    async def _read_earlier_writes(self) -> None:
+        """Read the window before this process started. It happens once, and only if needed."""
+        if self._now() - self._started_at > WINDOW:
             return
-        position = await self._stream.sequence_before(self._began_at - WINDOW)
-        end = min(self._began_after, (await self._stream.bounds()).last)
+        position = await self._stream.sequence_before(self._started_at - WINDOW)
+        end = min(self._started_after, (await self._stream.bounds()).last)
         if position >= end:
             return
         async with self._stream.follow(position) as batches:

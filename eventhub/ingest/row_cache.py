@@ -1,7 +1,7 @@
-"""Row cache: the last events of rows that changed lately, so that a change need not read the log.
+"""Row cache: the last events of rows that changed lately, so that a change does not read the log.
 
-Another process may have written since, so what is here may only lead to an append, which the log
-refuses if it is stale, and never to a refusal: before one, the log is asked.
+Another process may have written since. So a cached event may lead to an append, which the log
+refuses if the event is stale, but never to a refusal: before that, the log is read.
 """
 
 from collections import OrderedDict
@@ -11,11 +11,11 @@ from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
 
 MAX_BYTES = 16 << 20
-"""Payload bytes of the events kept, for each channel; the least recently used go first."""
+"""Payload bytes of the cached events of a channel; the least recently used go first."""
 
 
 class RowCache:
-    """Last events by row id, kept fresh by the channel's follower."""
+    """Last events by row id; the channel's feed keeps them fresh."""
 
     def __init__(self, stream: EventStream, max_bytes: int = MAX_BYTES) -> None:
         self._stream = stream
@@ -24,7 +24,7 @@ class RowCache:
         self._bytes = 0
 
     def note(self, batch: Iterable[StoredEvent]) -> None:
-        """Take events that were appended, in order."""
+        """Take appended events, in order."""
         for stored in batch:
             self._keep(stored)
         while self._bytes > self._max_bytes:
@@ -32,7 +32,7 @@ class RowCache:
             self._bytes -= oldest.size
 
     def recent(self, row_id: str) -> StoredEvent | None:
-        """Return the last event of a row as far as it is known here."""
+        """Return the newest known event of a row, or None."""
         stored = self._events.get(row_id)
         if stored is not None:
             self._events.move_to_end(row_id)

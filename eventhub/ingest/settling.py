@@ -1,7 +1,8 @@
-"""Settling: storing one draft when its place in the log is not clear at once.
+"""Settling: stores one draft that depends on its row, or on an earlier attempt.
 
-A PUT or DELETE merges into the row's last event, a retry has to find its first attempt, and a POST
-may name an id that exists. Each of them reads the row, appends, and reads again after a conflict.
+A PUT or DELETE is merged into the row's last event, a retry has to find its first attempt, and a
+POST may name an id that exists. Each of them reads the row, appends, and reads again after a
+conflict.
 """
 
 import structlog
@@ -16,11 +17,11 @@ from eventhub.stream import EventStream, WrongSequence
 logger = structlog.get_logger(__name__)
 
 MAX_CONFLICTS = 20
-"""Times a PUT is merged again after another writer was first, before the sender gets an error."""
+"""How often a PUT is merged again when another writer was faster, before it is refused."""
 
 
 class Settling:
-    """Stores the drafts of one channel, with all the reading that this takes."""
+    """Stores the drafts of one channel, and reads what that takes."""
 
     def __init__(self, stream: EventStream, rows: RowCache, receipts: Receipts) -> None:
         self._channel = stream.channel
@@ -37,7 +38,7 @@ class Settling:
 
         Args:
             draft: what to store.
-            reads_row: read the row even for a plain POST: its id probably exists.
+            reads_row: read the row even for a plain POST, because its id probably exists.
 
         Raises:
             Rejected: the draft does not fit the row.
@@ -62,10 +63,10 @@ class Settling:
                 if is_fresh:
                     return await self._first_receipt(draft, last, refusal)
                 last, is_fresh = await self._last(draft.id), True
-        raise Unavailable(f"too many writers change {draft.id} at once")
+        raise Unavailable(f"too many writers change row {draft.id!r} at once")
 
     async def _before_session(self, draft: Draft, write: str) -> Receipt | None:
-        """Return the receipt of the same write, if the client made it before it had a session."""
+        """Return the receipt of an attempt from before the client had a session, or None."""
         receipt = await self._receipts.find(write)
         first = None if receipt is None else await self._stream.get(receipt.sequence)
         if first is None or first.event.asked != draft.command.digest:
@@ -82,19 +83,20 @@ class Settling:
         return Receipt(draft.id, sequence, duplicate, draft.ignored)
 
     async def receipt_of(self, draft: Draft, sequence: int) -> Receipt:
-        """Return the receipt of a draft whose write id an event has already.
+        """Return the receipt of a draft whose write id is that of a stored event.
 
-        A POST without an id gets another id each time, so the event is read back.
+        A POST without an id gets another id at each attempt, so the event is read back.
 
         Raises:
-            Rejected: `bad_control`: its sender used the key for another write.
+            Rejected: `bad_control`: the sender has used the key for another message.
+            EventHubError: `internal`: the event cannot be read.
         """
         first = await self._stream.get(sequence)
         if first is None:
             raise EventHubError("the first write with this _key cannot be read")
         draft.check_same_write(first.event)
         self._rows.note([first])
-        # An attempt of this very draft, whose answer was lost, has the draft's time: no repetition.
+        # If only the acknowledgement of this draft was lost, the event has the draft's time.
         is_repeated = first.event.time != draft.time
         return Receipt(first.event.id, sequence, is_repeated, draft.ignored)
 

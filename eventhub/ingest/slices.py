@@ -1,7 +1,7 @@
-"""Slices: long work that lets others go on. One who does much at a time has a slice of each turn.
+"""Slices: long work that shares the event loop. All of it together gets one slice of each turn.
 
-A coroutine that never waits holds the loop until it is done; several that only step aside for a
-turn each hold it together. Here they take turns.
+A coroutine that never waits holds the loop until it is done. Several that only yield for a turn
+still hold it together, one slice each. Here they take turns.
 """
 
 import asyncio
@@ -20,9 +20,12 @@ class Slices:
         self._is_called = False
 
     async def next(self, ends: float) -> float:
-        """Go on if there is time until `ends`, else when it is one's turn; return the new end.
+        """Return the end of the caller's slice; after `ends`, first wait for the caller's turn.
 
-        To be called between two small pieces of work; 0.0 is an end that has passed.
+        Call it between two small pieces of work.
+
+        Args:
+            ends: the end of the slice, as returned before; 0.0 before the first piece.
         """
         if time.perf_counter() < ends:
             return ends
@@ -38,11 +41,11 @@ class Slices:
             asyncio.get_running_loop().call_soon(self._wake)
 
     def _wake(self) -> None:
-        """Let one go on, in this turn of the loop."""
+        """Give a slice to one coroutine, in this turn of the loop."""
         self._is_called = False
         while self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():  # else whoever waited was cancelled
+            if not turn.done():  # otherwise the coroutine was cancelled
                 turn.set_result(None)
                 break
         if self._waiting:

@@ -1,7 +1,7 @@
-"""Writing: message → hooks → event → append → receipt. The one way into the log.
+"""Writing: message → hooks → event → append → receipt. The one way into the log for clients.
 
-What a client sends is untrusted; the configuration is trusted. Everything that can refuse a message
-does so before the append; after it, the message is an event and nothing undoes it.
+A client's message is not trusted; the configuration is. Everything that can refuse a message does
+so before the append. After it, the message is an event, and nothing undoes it.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ from eventhub.methods import METHODS
 from eventhub.stream import Appended, EventStream, WrongSequence
 
 MAX_REFUSED = 1_000
-"""Messages of one array that may be refused before the rest is refused unread."""
+"""Messages of one array that may be refused; after that, the rest is refused unread."""
 TOO_MANY = Rejected(
     "too_many", f"{MAX_REFUSED:,} messages of the array were refused: correct them, send the rest"
 )
 RUN_MESSAGES = 256
-"""Messages of one array that are being stored at once: a good batch for the broker."""
+"""Messages of one array that are stored at the same time: a good batch for the broker."""
 
 Outcome = Receipt | EventHubError
-"""What became of a message."""
+"""The end of a message: its receipt, or why it was not stored."""
 OnOutcome = Callable[[Outcome], None]
 """Called once with the outcome of a message, by the event loop; must not raise or wait."""
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
-"""Runs a task under an owner that ends it."""
+"""Starts a task whose owner ends it."""
 
 
 class Sender(NamedTuple):
@@ -53,7 +53,7 @@ class Sender(NamedTuple):
 
 
 class _Unsettled(NamedTuple):
-    """A draft that was submitted, and whose outcome cannot be known without reading the log."""
+    """A draft that was submitted, and whose outcome depends on what the log holds."""
 
     draft: Draft
     reads_row: bool
@@ -68,9 +68,9 @@ _OnSubmitted = Callable[[Outcome | _Unsettled], None]
 class Ingest:
     """Writes the messages of one endpoint to its channel.
 
-    A POST without an expectation needs nothing but its place in the log, so it is submitted without
-    waiting for those before it. If it turns out to be a retry, or its id exists, it is settled
-    afterwards, as all other messages are: see `settling`.
+    A POST without an expectation depends on no row, so it is submitted without waiting for the
+    messages before it. If it turns out to be a retry, or its id exists, it is settled afterwards,
+    as all other messages are: see `settling`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Ingest:
         self._drafting = Drafting(endpoint, hooks, now)
         self._slices = Slices()
         self._suspects: WeakSet[Handler] = WeakSet()
-        """Senders that named an id that exists: their rows are read before they are stored."""
+        """Senders that named an existing id before: their rows are read before the append."""
         channel = endpoint.channel.name
         self._appended = {m: metrics.APPENDED.labels(channel, m) for m in METHODS}
 
@@ -131,9 +131,10 @@ class Ingest:
     ) -> AsyncIterator[Outcome]:
         """Turn decoded messages into events, in order; yield the receipt of each once it is stored.
 
-        Up to `RUN_MESSAGES` plain POSTs are being stored at once; any other message is stored
-        alone. A refused message yields its error and stores nothing; the code of an `Unavailable`
-        says what is known. After `MAX_REFUSED` refusals the rest is refused unread.
+        Up to `RUN_MESSAGES` plain POSTs are stored at the same time; any other message is stored
+        alone. A refused message yields its error, and is not stored; only an `Unavailable` with the
+        code `unknown_outcome` leaves that open. After `MAX_REFUSED` refusals the rest is refused
+        unread.
 
         Args:
             messages: the decoded JSON.
@@ -155,7 +156,7 @@ class Ingest:
                 started.append(stored)
             else:
                 is_suspect = self._is_suspect(draft, sender)
-                while started:  # the draft may need what these store
+                while started:  # the draft may depend on the rows that these store
                     yield await self._finish(started.popleft())
                 outcome = await self._settle(draft, reads_row=is_suspect)
                 if is_suspect and isinstance(outcome, Receipt):
@@ -164,7 +165,7 @@ class Ingest:
                 yield outcome
             if len(started) > RUN_MESSAGES:
                 outcome = await self._finish(started.popleft())
-                refused += isinstance(outcome, Conflict)  # earlier refusals are counted
+                refused += isinstance(outcome, Conflict)  # other refusals were counted above
                 yield outcome
         while started:
             yield await self._finish(started.popleft())
@@ -204,7 +205,7 @@ class Ingest:
             return EventHubError("internal error")
 
     def _start(self, draft: Draft, sender: Sender) -> "asyncio.Future[Outcome | _Unsettled] | None":
-        """Submit a draft if it is plain; return None if it has to be settled."""
+        """Submit a draft of a plain POST; return None for one that has to be settled."""
         if not _reads_no_row(draft.command) or self._is_suspect(draft, sender):
             return None
         stored: asyncio.Future[Outcome | _Unsettled] = asyncio.get_running_loop().create_future()
@@ -222,14 +223,14 @@ class Ingest:
         return await self._settle(*outcome) if isinstance(outcome, _Unsettled) else outcome
 
     def _is_suspect(self, draft: Draft, sender: Sender) -> bool:
-        """Tell whether the sender chose the id, and has chosen one that exists before."""
+        """Tell whether the sender chose the id, and chose an existing one before."""
         return bool(draft.command.message.get("id")) and sender.handler in self._suspects
 
     def _submit(self, draft: Draft, sender: Sender, on_submitted: _OnSubmitted) -> bool:
         """Start to append a plain POST; return False if there is no room, or it must be settled.
 
-        An id that changed lately was most likely deleted. A message after it must not overtake it
-        while its row is read.
+        A row that changed lately is settled: most likely it was deleted, and the sender's next
+        message must not overtake this one while the row is read.
         """
         if self._settling.has_recent(draft.id):
             return False
@@ -240,7 +241,7 @@ class Ingest:
                 event, expect=0, sender=sender.handler, on_appended=on_appended
             )
         except EventHubError as refusal:
-            is_keyed = draft.command.is_keyed  # then it may be a retry of a write that was stored
+            is_keyed = draft.command.is_keyed  # it may be a retry of a stored write
             on_submitted(_Unsettled(draft, False) if is_keyed else _counted(refusal))
             return True
 
@@ -252,7 +253,7 @@ class Ingest:
         result: Appended | EventHubError,
     ) -> None:
         if isinstance(result, WrongSequence):
-            self._suspects.add(sender.handler)  # one conflict spoils the batch of all its senders
+            self._suspects.add(sender.handler)  # one conflict fails a batch of many senders
             on_submitted(_Unsettled(draft, True))
         elif isinstance(result, EventHubError):
             on_submitted(_counted(result))

@@ -117,8 +117,8 @@ def test_writing_prints_receipts(hub: Hub) -> None:
 
 REFUSALS = {
     ("post", "/notes", "n=x"): 'bad_value: n: "x" is not a whole number',
-    ("put", "/notes", "id=nobody", "n=1"): "not_found: there is no nobody",
-    ("delete", "/notes", "id=nobody"): "not_found: there is no nobody",
+    ("put", "/notes", "id=nobody", "n=1"): "not_found: no row with id 'nobody'",
+    ("delete", "/notes", "id=nobody"): "not_found: no row with id 'nobody'",
     ("post", "/nowhere", "n=1"): "unknown_path: no endpoint, page or file is at this path",
     ("post", "/notes", "n"): "'n' is not of the form KEY=VALUE",
     ("post", "/notes", "{n"): "not a JSON object",

@@ -64,7 +64,9 @@ async def test_a_retry_is_answered_and_another_message_refused(
         assert again == {**first, "duplicate": True}
         refused = await write(hub, method, other, "k", **headers)
         assert refused["_error"]["code"] == "bad_control"
-        assert refused["_error"]["message"] == "this _key was used for another write"
+        assert (
+            refused["_error"]["message"] == "this _key was used for another message: use a new one"
+        )
         hub.kill()
         hub.start()
 
