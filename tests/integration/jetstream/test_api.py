@@ -1,0 +1,60 @@
+"""The API reads single messages as they are stored, and says what it refuses by number."""
+
+import pytest
+
+from eventhub.errors import Unavailable
+from eventhub.jetstream import JetStreamLog, api
+from eventhub.jetstream.api import STREAM_NOT_FOUND, ApiError, sequence_of
+from eventhub.jetstream.connection import Connection
+from tests.builders import channel, make_event
+
+STREAM = channel().stream
+
+
+@pytest.fixture
+async def filled(log: JetStreamLog) -> None:
+    """A stream with three events."""
+    stream = await log.open(channel())
+    for row in "abc":
+        await stream.append(make_event(id=row), expect=0)
+
+
+async def test_a_stream_that_is_not_there_is_refused_by_number(connection: Connection) -> None:
+    with pytest.raises(ApiError) as refusal:
+        await api.call(connection, "STREAM.INFO.nothing")
+    assert (refusal.value.number, refusal.value.status) == (STREAM_NOT_FOUND, 404)
+
+
+@pytest.mark.usefixtures("filled")
+async def test_a_message_is_read_by_sequence_and_by_subject(connection: Connection) -> None:
+    found = [await api.direct_get(connection, STREAM, {"seq": number}) for number in range(1, 5)]
+    assert [each and sequence_of(each) for each in found] == [1, 2, 3, None]
+    last = await api.direct_get(connection, STREAM, {"last_by_subj": channel().subject("b")})
+    assert last is not None
+    assert sequence_of(last) == 2
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(("first", "expected"), [(1, [1, 2]), (2, [2, 3]), (3, [3]), (4, [])])
+async def test_several_messages_are_read_at_once_without_their_end_mark(
+    connection: Connection, first: int, expected: list[int]
+) -> None:
+    query = {"seq": first, "batch": 2, "next_by_subj": f"{channel().prefix}*"}
+    found = await api.direct_get_batch(connection, STREAM, query)
+    assert [sequence_of(each) for each in found] == expected
+
+
+@pytest.mark.usefixtures("filled")
+async def test_a_question_that_the_server_does_not_understand_is_no_missing_message(
+    connection: Connection,
+) -> None:
+    with pytest.raises(Unavailable, match="408"):
+        await api.direct_get(connection, STREAM, {})
+
+
+async def test_a_message_is_stored_where_a_stream_takes_its_subject(
+    connection: Connection, log: JetStreamLog
+) -> None:
+    stream = await log.open(channel())
+    await api.store(connection, channel().subject("x"), b"anything")
+    assert await stream.end() == 1
