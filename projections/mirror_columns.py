@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql
 
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Rejected
@@ -34,8 +34,8 @@ _TYPES: dict[Kind, sa.types.TypeEngine[Any]] = {
     Kind.DATE: sa.Date(),
     Kind.TIMESTAMP: sa.TIMESTAMP().with_variant(mysql.DATETIME(fsp=6), *MYSQL),
     Kind.TIMESTAMPTZ: sa.TIMESTAMP(timezone=True).with_variant(mysql.DATETIME(fsp=6), *MYSQL),
-    # SQLite would make a number of a JSON text that is one.
-    Kind.JSON: sa.JSON().with_variant(sa.Text(), "sqlite"),
+    # SQLite would make a number of a JSON text that is one; MySQL writes numbers in its own way.
+    Kind.JSON: sa.JSON().with_variant(sa.Text(), "sqlite").with_variant(_MYSQL_TEXT, *MYSQL),
 }
 _FAMILIES: dict[Kind, tuple[type[sa.types.TypeEngine[Any]], ...]] = {
     Kind.TEXT: (sa.String,),
@@ -69,6 +69,8 @@ def misfit(column: Column, found: sa.types.TypeEngine[Any], dialect: str) -> boo
         return not isinstance(found, sa.Boolean | mysql.TINYINT)
     if column.digits is not None:
         return not _has_digits(found, *column.digits)
+    if kind is Kind.JSON and dialect in MYSQL:
+        return not isinstance(found, sa.String)
     if not isinstance(found, _FAMILIES[kind]):
         return True
     if isinstance(found, sa.String):
@@ -76,8 +78,8 @@ def misfit(column: Column, found: sa.types.TypeEngine[Any], dialect: str) -> boo
         return length is not None and (column.name != "id" or length < ID_LENGTH)
     if isinstance(found, sa.Integer):
         return not isinstance(found, sa.BigInteger)
-    if isinstance(found, sa.Float):
-        return isinstance(found, sa.REAL | mysql.FLOAT)
+    if isinstance(found, sa.REAL | mysql.FLOAT | postgresql.JSONB):
+        return True  # half of the digits; other numbers, no U+0000
     if isinstance(found, sa.DateTime) and dialect == "postgresql":
         return found.timezone != (kind is Kind.TIMESTAMPTZ)
     return False

@@ -137,7 +137,7 @@ def translated(what: str) -> Iterator[None]:
 def _reason(error: sa.exc.SQLAlchemyError) -> str:
     text = _text(error).lower()
     state = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-    if state == "53100" or "disk is full" in text or "no space left" in text:
+    if state == "53100" or "is full" in text or "no space left" in text:
         return "full"
     if state in ("55P03", "57014") or "is locked" in text or "lock wait timeout" in text:
         return "locked"
@@ -152,7 +152,6 @@ def _reason(error: sa.exc.SQLAlchemyError) -> str:
 
 
 def _text(error: sa.exc.SQLAlchemyError) -> str:
-    """Return the database's own words, in one line and without the statement."""
-    told = str(getattr(error, "orig", None) or error)
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
-    return "; ".join(lines[:2]) or type(error).__name__
+    """Return the first line of the database's message: others quote the statement, or values."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
