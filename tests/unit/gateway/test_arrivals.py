@@ -1,0 +1,141 @@
+"""A connection has deadlines, limits and waits before its first request."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from eventhub.background import background
+from eventhub.gateway import arrivals as arrivals_module
+from eventhub.gateway.arrivals import Arrivals
+from eventhub.gateway.server import Runner
+from eventhub.gateway.throttle import BUSY
+from eventhub.identity.proxies import Proxies
+from tests.subscribing import eventually
+from tests.unit.gateway.serving import connected
+
+GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+HALF = b"GET / HTTP/1.1\r\nHost: "
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines that a test can wait for."""
+    monkeypatch.setattr(arrivals_module, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(arrivals_module, "BUSY_SECONDS", 0.05)
+
+
+class Site:
+    """Arrivals of a server that answers 200."""
+
+    def __init__(self, arrivals: Arrivals, port: int) -> None:
+        self.arrivals = arrivals
+        self.port = port
+
+    @property
+    def open(self) -> int:
+        """Connections that are counted."""
+        return sum(self.arrivals._of_address.values())
+
+
+@pytest.fixture
+def most_of_address() -> int | None:
+    return None
+
+
+@pytest.fixture
+async def site(most_of_address: int | None) -> AsyncIterator[Site]:
+    """A server behind `Arrivals`."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="answered")
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    runner = Runner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    async with background() as tasks:
+        arrivals = Arrivals(runner.connection, tasks.spawn, Proxies(), most_of_address)
+        made = Site(arrivals, await arrivals.open("127.0.0.1", 0))
+        yield made
+        arrivals.close()
+        await runner.cleanup()
+        await eventually(lambda: made.open == 0)
+
+
+async def test_a_request_is_answered_and_its_connection_counted_until_it_closes(site: Site) -> None:
+    async with connected(site.port) as client:
+        client.writer.write(GET)
+        assert b" 200 " in await client.head()
+        await client.rest()
+    await eventually(lambda: site.open == 0)
+
+
+@pytest.mark.parametrize(("sent", "limit"), [(b"", "FIRST_BYTE_SECONDS"), (HALF, "HEAD_SECONDS")])
+async def test_a_connection_without_a_request_is_closed_in_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch, sent: bytes, limit: str
+) -> None:
+    async with connected(site.port) as client:
+        client.writer.write(sent)
+        await eventually(lambda: site.open == 1)
+        await eventually(lambda: bool(site.arrivals._heads) is bool(sent))
+        monkeypatch.setattr(arrivals_module, limit, 0.0)
+        assert await client.rest() == b""
+    await eventually(lambda: site.open == 0)
+
+
+@pytest.mark.parametrize("most_of_address", [2])
+async def test_one_address_has_no_more_connections_than_its_limit(site: Site) -> None:
+    async with connected(site.port) as first, connected(site.port):
+        await eventually(lambda: site.open == 2)
+        async with connected(site.port) as third:
+            assert await third.rest() == b""
+        first.writer.write(GET)
+        assert b" 200 " in await first.head()
+
+
+async def test_loopback_has_no_limit_unless_one_is_configured(site: Site) -> None:
+    site.arrivals._most_of_address = 1
+    async with connected(site.port), connected(site.port):
+        await eventually(lambda: site.open == 2)
+
+
+async def test_a_client_that_was_refused_too_often_waits_for_its_answer(site: Site) -> None:
+    key = site.arrivals.refused.key("127.0.0.1", GET)
+    while not site.arrivals.refused.note(key):
+        pass
+    async with connected(site.port) as client:
+        client.writer.write(GET)
+        await eventually(lambda: site.arrivals._busy == 1)
+        assert await client.rest() == BUSY
+    await eventually(lambda: site.arrivals._busy == 0)
+    async with connected(site.port) as client:
+        client.writer.write(GET.replace(b"GET /", b"GET /other"))
+        assert b" 404 " in await client.head()
+
+
+async def test_of_those_that_wait_only_so_many_are_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals_module, "MAX_BUSY", 1)
+    monkeypatch.setattr(arrivals_module, "BUSY_SECONDS", 0.5)
+    key = site.arrivals.refused.key("127.0.0.1", GET)
+    while not site.arrivals.refused.note(key):
+        pass
+    async with connected(site.port) as first, connected(site.port) as second:
+        first.writer.write(GET)
+        await eventually(lambda: site.arrivals._busy == 1)
+        second.writer.write(GET)
+        assert await second.rest() == b""
+        assert site.open == 1
+
+
+async def test_after_close_open_connections_go_on(site: Site) -> None:
+    async with connected(site.port) as client:
+        await eventually(lambda: site.open == 1)
+        site.arrivals.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", site.port)
+        client.writer.write(GET)
+        assert b" 200 " in await client.head()
