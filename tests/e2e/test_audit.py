@@ -69,7 +69,7 @@ async def test_each_kind_of_refusal_is_logged_and_repeated_ones_are_counted(
     assert hub.stderr().count("\n") < 40  # no library tells of each cookie besides
 
 
-def test_a_tail_prints_nothing_that_a_terminal_obeys(hub_factory: HubFactory) -> None:
+def test_a_tail_prints_no_terminal_control_sequences(hub_factory: HubFactory) -> None:
     hub = hub_factory(CONFIG)
     nasty = "\x1b]0;x\x07\x9b2J\x7f\u202e\u2028é👍"
     receipt = json.loads(output("post", f"{hub.url}/open", json.dumps({"body": nasty})))

@@ -73,7 +73,7 @@ GZIP = "Content-Encoding: gzip"
     ],
     ids=range(11),
 )
-async def test_a_body_does_not_keep_the_others_waiting(
+async def test_a_body_does_not_delay_other_clients(
     hub: Hub, lines: list[str], make: Callable[[], bytes], status: int
 ) -> None:
     done = asyncio.Event()
@@ -86,7 +86,9 @@ async def test_a_body_does_not_keep_the_others_waiting(
     assert others.result() < SLOWEST_SECONDS
 
 
-def test_the_body_of_who_is_not_let_in_is_not_asked_for_nor_inflated(hub: Hub) -> None:
+def test_the_body_of_a_client_that_is_not_admitted_is_neither_requested_nor_inflated(
+    hub: Hub,
+) -> None:
     body = b"this is no gzip"
     answer = ask(hub.url, with_body("POST /guarded HTTP/1.1", body, GZIP))
     assert (answer.status, answer.code) == (401, "unauthorized")
@@ -96,7 +98,7 @@ def test_the_body_of_who_is_not_let_in_is_not_asked_for_nor_inflated(hub: Hub) -
     assert answer.headers["connection"] == "close"
 
 
-def test_a_body_is_asked_for_once_its_sender_was_let_in(hub: Hub) -> None:
+def test_a_body_is_requested_once_its_sender_is_admitted(hub: Hub) -> None:
     body = b'{"body": "x"}'
     with connected(hub.url) as wire:
         wire.sendall(

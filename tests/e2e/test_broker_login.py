@@ -125,7 +125,7 @@ async def test_a_hub_logs_in(
     assert [row["body"] for row in await get(f"{hub.url}/notes")] == ["hello"]
 
 
-async def test_what_is_no_credentials_file_is_told() -> None:
+async def test_an_invalid_credentials_file_is_reported() -> None:
     _, file = credentials()
     seed = file.rpartition("\n-----BEGIN USER NKEY SEED-----\n")[2].partition("\n")[0]
     for text in ("", "token", file[: file.index("-----BEGIN USER")], file.replace(seed, seed[:40])):

@@ -53,7 +53,7 @@ def window(browser: Browser, hub: Hub) -> Iterator[Window]:
     assert failures == []
 
 
-def test_two_windows_see_each_other_at_once(window: Window) -> None:
+def test_two_windows_see_each_others_messages_at_once(window: Window) -> None:
     ann, bo = window("Ann"), window("Bo")
     say(ann, "Is anybody there?")
     expect(bodies(bo)).to_have_text(["Is anybody there?"])
@@ -90,7 +90,7 @@ def test_an_edit_is_seen_and_marked_everywhere(window: Window) -> None:
     expect(bo.get_by_role("button", name="Edit")).to_be_hidden()
 
 
-def test_a_deletion_asks_and_then_goes_everywhere(window: Window) -> None:
+def test_a_deletion_is_confirmed_and_then_seen_everywhere(window: Window) -> None:
     ann, bo = window("Ann"), window("Bo")
     say(ann, "stays")
     say(ann, "goes")
@@ -103,7 +103,7 @@ def test_a_deletion_asks_and_then_goes_everywhere(window: Window) -> None:
         expect(bodies(page)).to_have_text(["stays"])
 
 
-def test_who_comes_later_sees_the_past(window: Window) -> None:
+def test_a_window_that_opens_later_sees_the_past(window: Window) -> None:
     ann = window("Ann")
     say(ann, "first")
     say(ann, "second")
@@ -112,7 +112,7 @@ def test_who_comes_later_sees_the_past(window: Window) -> None:
 
 
 @pytest.mark.parametrize("way", ["stop", "kill"])
-def test_a_restart_loses_nothing_and_windows_come_back(window: Window, hub: Hub, way: str) -> None:
+def test_a_restart_loses_nothing_and_windows_reconnect(window: Window, hub: Hub, way: str) -> None:
     ann, bo = window("Ann"), window("Bo")
     say(ann, "before")
     expect(bodies(bo)).to_have_text(["before"])
@@ -126,7 +126,7 @@ def test_a_restart_loses_nothing_and_windows_come_back(window: Window, hub: Hub,
         expect(bodies(page)).to_have_text(["before", "after"])
 
 
-def test_a_return_brings_exactly_what_was_missed(window: Window) -> None:
+def test_a_window_that_reconnects_gets_exactly_what_it_missed(window: Window) -> None:
     ann, bo = window("Ann"), window("Bo")
     say(ann, "before")
     expect(bodies(bo)).to_have_text(["before"])
@@ -173,7 +173,9 @@ def test_a_lost_acknowledgement_does_not_send_twice(window: Window, hub: Hub) ->
     assert stored(hub) == ["once", "twice"]
 
 
-def test_a_refusal_is_shown_beside_the_message_and_can_be_mended(window: Window, hub: Hub) -> None:
+def test_a_refusal_is_shown_next_to_the_message_and_can_be_corrected(
+    window: Window, hub: Hub
+) -> None:
     ann = window("Ann")
     say(ann, "x" * 2001)
     refused = message(ann, "xxx")
@@ -186,7 +188,7 @@ def test_a_refusal_is_shown_beside_the_message_and_can_be_mended(window: Window,
     assert stored(hub) == ["shorter"]
 
 
-def test_a_window_that_may_not_says_why_and_stays_away(
+def test_a_window_without_access_says_why_and_does_not_reconnect(
     browser: Browser, hub_factory: HubFactory
 ) -> None:
     hub = hub_factory(f"""
@@ -209,7 +211,7 @@ SCRIPTS = [
 ]
 
 
-def test_what_looks_like_a_script_stays_text(window: Window, hub: Hub) -> None:
+def test_text_that_looks_like_a_script_stays_text(window: Window, hub: Hub) -> None:
     ann = window("<b>Ann</b>")
     for text in SCRIPTS:
         say(ann, text)
@@ -224,7 +226,7 @@ def test_what_looks_like_a_script_stays_text(window: Window, hub: Hub) -> None:
 
 
 @pytest.mark.timeout(180)  # ten thousand durable writes, on a machine that is shared
-def test_a_long_history_opens_at_its_end_and_unfolds_backwards(window: Window, hub: Hub) -> None:
+def test_a_long_history_opens_at_its_end_and_loads_backwards(window: Window, hub: Hub) -> None:
     rows = [{"room": "lobby", "name": f"n{i % 7}", "body": f"message {i}"} for i in range(10_000)]
     batches = [rows[start : start + 100] for start in range(0, 9700, 100)]
     with ThreadPoolExecutor(16) as writers:  # many at a time, as order matters in the last only

@@ -175,7 +175,7 @@ def test_serve_names_what_it_cannot_use(hub_factory: HubFactory, tmp_path: Path)
     assert rows(f"{hub.url}/notes") == []
 
 
-def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, GOOD)
     impossible = file / "data"  # root may write into any folder, but not into a file
     commands = [(*words, file) for words in (["serve"], ["verify"], ["alerts", "list"])]
@@ -183,7 +183,7 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         assert str(impossible) in refused(2, done)
 
 
-def test_a_projection_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_projection_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     broken, impossible = tmp_path / "broken.duckdb", tmp_path / "broken.duckdb" / "tables.duckdb"
     broken.write_text("this is no database")
     commands = []

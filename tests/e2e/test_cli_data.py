@@ -60,7 +60,7 @@ def test_verify_and_rebuild_agree_with_the_log(hub_factory: HubFactory) -> None:
     assert rows(f"{hub.url}/notes") == before
 
 
-def test_verify_names_forged_history_of_a_hub_that_runs(hub_factory: HubFactory) -> None:
+def test_verify_names_forged_history_of_a_running_hub(hub_factory: HubFactory) -> None:
     hub = hub_factory(GOOD)
     filled(hub)
     assert len(rows(f"{hub.url}/notes")) == 19  # what a reader sees is in the tables
@@ -156,7 +156,7 @@ def test_dead_letters_are_listed_and_sent_again(hub_factory: HubFactory, hub_run
         assert [taken.mail["Subject"] for taken in sink.taken] == ["hello"]
 
 
-def test_alerts_can_be_tried_out(tmp_path: Path) -> None:
+def test_alerts_can_be_tested(tmp_path: Path) -> None:
     with served_sink() as sink:
         file = written(tmp_path, with_alerts(sink.port))
         assert "sent to bob@example.org" in output(

@@ -72,7 +72,7 @@ async def test_random_traffic(hub_factory: HubFactory) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_kill_under_load_loses_and_doubles_nothing(hub_factory: HubFactory) -> None:
+async def test_a_kill_under_load_loses_and_repeats_nothing(hub_factory: HubFactory) -> None:
     """kill -9 of hub and broker, four times: every acknowledged write is there, once."""
     hub: Hub = hub_factory(CONFIG)
     url, sent, ids = f"{hub.url}/rows", Sent(), list[str]()

@@ -193,7 +193,7 @@ async def test_a_bare_replay_answers_the_corpus(
     assert await for_each(replay) == ANSWERS
 
 
-async def test_everyone_is_told_live_of_the_rows_that_match(
+async def test_every_client_gets_the_matching_rows_live(
     hub: Hub, session: aiohttp.ClientSession
 ) -> None:
     url = f"{hub.url}/posted"

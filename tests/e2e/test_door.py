@@ -99,7 +99,7 @@ def descriptors(hub: Hub) -> int:
 
 
 @pytest.mark.parametrize("said", [b"", HALF_A_HEAD], ids=["silent", "half a head"])
-async def test_connections_that_make_no_request_end_no_hub_and_newcomers_are_served(
+async def test_connections_without_a_request_do_not_end_the_hub_and_new_clients_are_served(
     hub: Hub, flood: Flood, said: bytes
 ) -> None:
     async with connect(f"{hub.url}/rows?_since=now") as client:
@@ -116,7 +116,7 @@ async def test_connections_that_make_no_request_end_no_hub_and_newcomers_are_ser
     assert await asyncio.to_thread(hub.stop) == 0
 
 
-async def test_the_hub_says_that_nobody_is_let_in(hub: Hub, flood: Flood) -> None:
+async def test_the_hub_reports_that_it_accepts_no_connections(hub: Hub, flood: Flood) -> None:
     """To who is in: with a request that ends, its connection is one that can be let go."""
     reader, writer = await asyncio.open_connection(*address_of(hub))
     writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -140,7 +140,9 @@ def is_closed(one: socket.socket) -> bool:
 @pytest.mark.parametrize(
     ("said", "least"), [(b"", 8.0), (HALF_A_HEAD, 25.0)], ids=["silent", "half a head"]
 )
-def test_who_makes_no_request_is_closed(hub: Hub, flood: Flood, said: bytes, least: float) -> None:
+def test_a_connection_without_a_request_is_closed(
+    hub: Hub, flood: Flood, said: bytes, least: float
+) -> None:
     before = time.monotonic()
     (one,) = flood(hub, 1, said)
     one.settimeout(45)
@@ -169,7 +171,7 @@ def test_one_address_has_no_more_than_its_share(tmp_path: Path, flood: Flood) ->
         until(is_let_in)
 
 
-async def test_who_is_refused_over_and_over_waits_and_others_do_not(hub: Hub) -> None:
+async def test_a_client_that_is_refused_over_and_over_waits_and_others_do_not(hub: Hub) -> None:
     """The same address, another path: it is served as ever."""
     codes = []
     for _ in range(2000):

@@ -103,7 +103,7 @@ def test_a_folder_is_brought_up_to_date(hub: Hub, tmp_path: Path) -> None:
     assert len(pandas.read_parquet(tmp_path / "--rows" / "rows.parquet")) == 3
 
 
-def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, CONFIG)
     (tmp_path / "file").touch()
     wrong: dict[tuple[object, ...], str] = {

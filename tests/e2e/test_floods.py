@@ -62,7 +62,9 @@ def pushed(url: str, frames: bytes, *, first: bytes = b"") -> int:
     [(b"", masked(b"{")), (b"", PING), (masked(b"[", 0x01), CRUMB), (b"", masked(b"[0]"))],
     ids=["bad JSON", "pings", "crumbs", "refused messages"],
 )
-async def test_who_floods_waits_and_others_do_not(hub: Hub, first: bytes, frame: bytes) -> None:
+async def test_a_client_that_floods_waits_and_others_do_not(
+    hub: Hub, first: bytes, frame: bytes
+) -> None:
     """It is held back by its own socket: the hub does not take the flood from it."""
     async with connect(f"{hub.url}/rows?_since=now&id=nobody") as client:
         await client.replay()
@@ -79,13 +81,13 @@ async def test_who_floods_waits_and_others_do_not(hub: Hub, first: bytes, frame:
     assert all(each.result() < FLOOD_BYTES for each in floods) or frame is CRUMB
 
 
-async def test_who_reads_no_answers_is_not_read_from(hub: Hub) -> None:
+async def test_a_client_that_reads_no_answers_is_not_read_from(hub: Hub) -> None:
     """Pings as large as they may be, of which each has an answer of the same size."""
     sent = await asyncio.to_thread(pushed, f"{hub.url}/rows?_since=now", masked(b"x" * 125, 0x89))
     assert sent < FLOOD_BYTES
 
 
-async def test_an_array_of_failures_is_a_few_lines_of_the_log(hub: Hub) -> None:
+async def test_an_array_of_failures_is_a_few_log_lines(hub: Hub) -> None:
     before = len(hub.stderr())
     for _ in range(3):
         status, reply = await request("POST", f"{hub.url}/failing", json=[{"body": "x"}] * 10_000)
@@ -103,7 +105,7 @@ async def test_an_array_of_failures_is_a_few_lines_of_the_log(hub: Hub) -> None:
     assert len(hub.stderr()) - before < 50_000
 
 
-async def test_large_messages_of_many_are_stored_in_the_order_of_each(hub: Hub) -> None:
+async def test_large_messages_of_many_clients_are_stored_in_the_order_of_each(hub: Hub) -> None:
     """More of them than have a place at once, of which some are given up half sent."""
     half = [await asyncio.to_thread(wire, f"{hub.url}/rows?_since=now") for _ in range(8)]
     for one in half:
@@ -127,7 +129,7 @@ async def test_large_messages_of_many_are_stored_in_the_order_of_each(hub: Hub) 
         assert answer.status == 200
 
 
-async def test_bodies_that_are_no_messages_wait_for_their_refusal_and_others_do_not(
+async def test_repeated_bad_bodies_wait_for_their_refusal_and_others_do_not(
     hub: Hub,
 ) -> None:
     bomb = gzip.compress(b" " * 3_000_000)

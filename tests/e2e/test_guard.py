@@ -81,7 +81,7 @@ def get(
         *("0.0.0.0", "", "notlocalhost.example"),
     ],
 )
-def test_a_name_that_is_not_the_hubs_is_refused_everywhere(hub: Hub, host: str) -> None:
+def test_a_host_name_that_is_not_the_hubs_is_refused_everywhere(hub: Hub, host: str) -> None:
     for path in PATHS:
         reply = get(hub, path, f"Origin: http://{host}", host=host)
         assert (reply.status, reply.code) == (403, "forbidden"), (path, reply)
@@ -108,7 +108,7 @@ def test_a_name_that_is_not_the_hubs_is_refused_everywhere(hub: Hub, host: str) 
         ("chat.example", [], 403),
     ],
 )
-def test_a_foreign_name_is_taken_from_a_proxy_and_not_from_a_browser(
+def test_a_foreign_name_is_accepted_from_a_proxy_and_not_from_a_browser(
     hub: Hub, host: str, lines: list[str], status: int
 ) -> None:
     assert get(hub, "/rows", *lines, host=host).status == status
@@ -121,7 +121,7 @@ def test_a_foreign_name_is_taken_from_a_proxy_and_not_from_a_browser(
         *("chat.localhost", "localhost.", "127.1.2.3"),
     ],
 )
-def test_names_of_this_machine_are_the_hubs(hub: Hub, host: str) -> None:
+def test_names_of_this_machine_are_accepted(hub: Hub, host: str) -> None:
     assert get(hub, "/rows", host=host).status == 200
     assert get(hub, "/index.html", host=host).status == 200
     assert get(hub, "/rows", *UPGRADE, host=host).status == 101
@@ -168,7 +168,7 @@ def test_a_refused_name_is_logged(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_rows_are_not_embedded_in_other_sites(hub: Hub, site: str) -> None:
+def test_other_sites_cannot_embed_rows(hub: Hub, site: str) -> None:
     for mode, dest in (("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe")):
         fetch = (f"Sec-Fetch-Site: {site}", f"Sec-Fetch-Mode: {mode}", f"Sec-Fetch-Dest: {dest}")
         for path in ("/rows", "/rows?_format=csv", "/shared"):
@@ -188,7 +188,7 @@ def test_rows_are_not_embedded_in_other_sites(hub: Hub, site: str) -> None:
             assert get(hub, "/framed/index.html", *fetch).status == 200
 
 
-def test_a_link_leads_to_rows_and_pages(hub: Hub) -> None:
+def test_links_to_rows_and_pages_work(hub: Hub) -> None:
     link = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
     for path in ("/rows", "/index.html", "/"):
         assert get(hub, path, *link).status == 200
@@ -218,7 +218,7 @@ def test_a_page_of_another_scheme_is_another_origin(named: Hub, hub: Hub) -> Non
 # --- Headers
 
 
-def test_every_answer_has_the_headers_that_browsers_obey(hub: Hub) -> None:
+def test_every_answer_has_the_security_headers(hub: Hub) -> None:
     answers = [
         get(hub, path) for path in (*PATHS, "/healthz", "/readyz", "/metrics", "/%00", "/../x")
     ]
@@ -242,7 +242,7 @@ def test_every_answer_has_the_headers_that_browsers_obey(hub: Hub) -> None:
         assert "x-frame-options" in answer.headers or "content-security-policy" in answer.headers
 
 
-def test_pages_are_not_framed_unless_headers_say_so(hub: Hub) -> None:
+def test_pages_are_not_framed_unless_configured(hub: Hub) -> None:
     page = get(hub, "/index.html").headers
     assert page["content-security-policy"] == "frame-ancestors 'self'"
     assert page["x-frame-options"] == "SAMEORIGIN"

@@ -49,7 +49,7 @@ async def cookie(hub: Hub) -> str:
 
 @pytest.mark.parametrize("who", ["a user", "a session", "nobody"])
 @pytest.mark.parametrize(("method", "message", "other"), WRITES)
-async def test_a_retry_is_answered_and_another_message_refused(
+async def test_a_retry_is_answered_and_another_message_with_the_key_refused(
     hub_factory: HubFactory, who: str, method: str, message: dict[str, Any], other: dict[str, Any]
 ) -> None:
     hub = hub_factory(CONFIG)

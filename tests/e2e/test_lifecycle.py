@@ -156,7 +156,7 @@ def _transport(client: Client) -> asyncio.Transport:
     return transport
 
 
-async def test_http_writes_under_way_at_a_stop_are_answered(hub_factory: HubFactory) -> None:
+async def test_http_writes_in_progress_at_a_stop_are_answered(hub_factory: HubFactory) -> None:
     hub: Hub = await asyncio.to_thread(hub_factory, config())
     url, answered = f"{hub.url}/notes", list[int]()
 
@@ -301,7 +301,7 @@ async def test_a_retry_through_another_gateway_gets_the_first_receipt(
     assert len(await history(f"{two.url}/notes")) == 3
 
 
-async def test_alerts_in_a_process_of_their_own_mail_once(
+async def test_alerts_in_a_separate_process_mail_once(
     hub_factory: HubFactory, broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
     async with Sink.running() as sink:

@@ -47,7 +47,7 @@ def get(hub: Hub, path: str, *lines: str, at: str = "127.0.0.1", version: str = 
     return ask(url, request.encode())
 
 
-def test_programs_of_this_machine_see_all_but_versions(hub: Hub) -> None:
+def test_local_programs_see_everything_but_versions(hub: Hub) -> None:
     reply = get(hub, "/metrics")
     assert reply.status == 200
     assert b"eventhub_connections" in reply.body
@@ -55,7 +55,7 @@ def test_programs_of_this_machine_see_all_but_versions(hub: Hub) -> None:
     assert get(hub, "/readyz").body == b"ready\n"
 
 
-def test_others_need_the_token(hub: Hub) -> None:
+def test_remote_clients_need_the_token(hub: Hub) -> None:
     address = own_address()
     reply = get(hub, "/metrics", at=address)
     assert (reply.status, reply.code) == (403, "forbidden")

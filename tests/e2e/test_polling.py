@@ -170,7 +170,7 @@ async def test_every_kind_of_start_and_form(hub: Hub, run: str) -> None:
         assert [msgspec.json.decode(line)["_seq"] for line in lines] == sequences[1:]
 
 
-async def test_polls_that_wait_weigh_as_other_live_filters_do(hub: Hub, run: str) -> None:
+async def test_waiting_polls_weigh_as_much_as_other_live_filters(hub: Hub, run: str) -> None:
     """Each looks for fifty texts of its own; a few of them are all that a client may have."""
 
     async def poll(number: int) -> Any:
@@ -187,7 +187,7 @@ async def test_polls_that_wait_weigh_as_other_live_filters_do(hub: Hub, run: str
     assert status == 200
 
 
-async def test_what_cannot_be_gone_on_from_says_so(hub: Hub, run: str) -> None:
+async def test_a_lost_position_is_gone_and_a_bad_one_is_named(hub: Hub, run: str) -> None:
     async with aiohttp.ClientSession() as session:
         poller = Poller(f"{hub.url}/notes?run={run}", session)
         await poller.begin()
@@ -206,7 +206,7 @@ async def test_what_cannot_be_gone_on_from_says_so(hub: Hub, run: str) -> None:
         assert (status, reply["_error"]["column"]) == (400, "_wait"), wrong
 
 
-async def test_a_large_answer_is_cut_and_the_next_goes_on_from_there(hub: Hub, run: str) -> None:
+async def test_a_large_answer_is_cut_and_the_next_continues_from_there(hub: Hub, run: str) -> None:
     for start in range(0, 25_000, 5000):
         numbered = [{"run": run, "n": number} for number in range(start, start + 5000)]
         status, _ = await request("POST", f"{hub.url}/notes", json=numbered)
@@ -224,7 +224,7 @@ async def test_a_large_answer_is_cut_and_the_next_goes_on_from_there(hub: Hub, r
     assert max(sizes) < 11_000
 
 
-async def test_a_hub_that_stops_answers_those_who_wait(hub_factory: HubFactory) -> None:
+async def test_a_hub_that_stops_answers_waiting_polls(hub_factory: HubFactory) -> None:
     hub = hub_factory(CONFIG)
     host, port = hub.url.removeprefix("http://").split(":")
     async with asyncio.timeout(DEADLINE_SECONDS):

@@ -64,7 +64,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     hub.kill()
 
 
-def test_no_file_of_the_hub_is_served_by_whatever_name(hub: Hub) -> None:
+def test_no_file_of_the_hub_is_served_under_any_name(hub: Hub) -> None:
     post(f"{hub.url}/notes", body="a row")
     absent = answer(hub.url, "/absent.html")
     assert absent[0] == "HTTP/1.1 404 Not Found"
@@ -87,7 +87,7 @@ def test_no_file_of_the_hub_is_served_by_whatever_name(hub: Hub) -> None:
     assert answer(hub.url, "/index.html")[0] == "HTTP/1.1 200 OK"
 
 
-def test_copies_of_the_data_folder_are_not_served_either(hub: Hub) -> None:
+def test_copies_of_the_data_folder_are_not_served(hub: Hub) -> None:
     absent = answer(hub.url, "/absent.html")
     copy = hub.folder / "backup of november"
     unreadable = shutil.ignore_patterns("*.sock", "*.tmp")

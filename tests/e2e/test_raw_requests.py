@@ -136,9 +136,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(requests(), min_size=1, max_size=12))
-def test_no_bytes_make_the_hub_fail_or_answer_in_another_voice(
-    hub: Hub, batch: list[bytes]
-) -> None:
+def test_no_bytes_make_the_hub_fail_or_answer_in_another_form(hub: Hub, batch: list[bytes]) -> None:
     answered = asyncio.run(_answers(hub.url, batch))
     for sent, got in zip(batch, answered, strict=True):
         answer = _first(got)

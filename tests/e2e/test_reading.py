@@ -76,7 +76,7 @@ async def test_a_bare_client_gets_rows_in_order_of_creation_without_method(url: 
     assert list(rows[0]) == ["run", "topic", "body", "length", "id", "user", "timestamp"]
 
 
-async def test_everyone_gets_the_message_as_sent_the_sender_too(url: str) -> None:
+async def test_every_client_gets_the_message_as_sent_including_the_sender(url: str) -> None:
     async with connect(url, bare=True) as one, connect(url, bare=True) as two:
         await one.send({"run": url[-32:], "body": "Hello", "mood": "glad"})
         for client in (one, two):
@@ -191,7 +191,9 @@ async def test_since_the_beginning_gives_every_event(url: str, since: str) -> No
 
 
 @pytest.mark.parametrize("is_time", [True, False])
-async def test_since_now_and_since_a_time_give_only_what_comes(url: str, is_time: bool) -> None:
+async def test_since_now_and_since_the_current_time_give_only_new_events(
+    url: str, is_time: bool
+) -> None:
     await post(url, body="old")
     moment = datetime.now(UTC).replace(tzinfo=None).isoformat()
     async with connect(f"{url}&_since={moment if is_time else 'now'}") as client:
@@ -209,7 +211,7 @@ async def test_since_minus_n_gives_the_last_n_that_match(url: str) -> None:
 
 
 @pytest.mark.parametrize("since", ["yesterday", "-0", "1", "abc.x", "2023-99-99", ""])
-async def test_another_since_is_an_error_that_says_so(url: str, since: str) -> None:
+async def test_an_invalid_since_is_an_error_that_names_it(url: str, since: str) -> None:
     async with connect(f"{url}&_since={since}") as client:
         reply = (await client.receive())["_error"]
         assert (reply["code"], reply["column"]) == ("bad_position", "_since")
@@ -218,7 +220,7 @@ async def test_another_since_is_an_error_that_says_so(url: str, since: str) -> N
         assert closed.value.code == 4400
 
 
-async def test_history_tells_events_with_old_and_new_values_and_goes_on_live(url: str) -> None:
+async def test_history_sends_events_with_old_and_new_values_and_continues_live(url: str) -> None:
     row_id = (await post(url, body="a", topic="t"))["id"]
     await change("PUT", url, id=row_id, body="b")
     async with connect(f"{url}&_replay=log") as client:
@@ -233,7 +235,7 @@ async def test_history_tells_events_with_old_and_new_values_and_goes_on_live(url
     assert datetime.fromisoformat(posted["_time"]).tzinfo is not None
 
 
-async def test_ticks_tell_the_position_in_silence(url: str) -> None:
+async def test_ticks_send_the_position_in_silence(url: str) -> None:
     async with connect(url) as client:
         await client.replay()
         receipt = await post(url, body="a")
@@ -285,7 +287,7 @@ async def sse_event(stream: aiohttp.ClientResponse) -> dict[str, Any]:
         ("_replay=events", "bad_request"),
     ],
 )
-async def test_what_cannot_be_opened_is_told_on_the_socket_and_over_http(
+async def test_a_failed_opening_is_reported_on_the_socket_and_over_http(
     hub: Hub, query: str, code: str
 ) -> None:
     async with connect(f"{hub.url}/notes?{query}") as client:
@@ -354,7 +356,7 @@ async def snapshots_opened(hub: Hub) -> float:
     return sum(s.value for s in samples if s.name == "eventhub_snapshots_opened_total")
 
 
-async def test_fifty_at_once_share_snapshots_and_hold_what_get_gives(hub: Hub, url: str) -> None:
+async def test_fifty_clients_at_once_share_snapshots_and_agree_with_get(hub: Hub, url: str) -> None:
     async def write(number: int) -> None:
         for count in range(15):
             row_id = (await post(url, topic=str(number), length=count))["id"]
@@ -387,7 +389,7 @@ async def test_fifty_at_once_share_snapshots_and_hold_what_get_gives(hub: Hub, u
     assert 1 <= opened <= 6, "of each form one, and a few for who came a second later"
 
 
-async def test_who_has_just_written_sees_it_before_ready_in_a_replay_of_others(url: str) -> None:
+async def test_a_writer_sees_its_write_before_ready_in_a_replay_of_others(url: str) -> None:
     await post(url, body="old")
     for number in range(10):
         receipt = await post(url, body=str(number))

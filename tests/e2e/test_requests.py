@@ -213,7 +213,7 @@ BAD_HTTP: list[tuple[bytes, int, str]] = [
 
 
 @pytest.mark.parametrize(("sent", "status", "code"), BAD_HTTP)
-def test_what_is_no_request_is_answered_in_our_voice(
+def test_bytes_that_are_not_a_request_get_an_error_object(
     hub: Hub, sent: bytes, status: int, code: str
 ) -> None:
     answer = ask(hub.url, sent)
@@ -248,7 +248,7 @@ KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
         ([*UPGRADE, KEY, "Sec-WebSocket-Extensions: klingon; =;;"], 101, None),
     ],
 )
-def test_a_wrong_upgrade_is_told_what_is_wrong(
+def test_a_wrong_upgrade_gets_the_reason(
     hub: Hub, lines: list[str], status: int, code: str | None
 ) -> None:
     answer = ask(hub.url, head("GET /rows HTTP/1.1", *lines))
@@ -287,7 +287,7 @@ def test_head_of_a_stream_ends(hub: Hub) -> None:
         ("/healthz", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_options_and_405_tell_what_is_allowed(hub: Hub, path: str, allowed: set[str]) -> None:
+def test_options_and_405_list_the_allowed_methods(hub: Hub, path: str, allowed: set[str]) -> None:
     answer = ask(hub.url, head(f"OPTIONS {path} HTTP/1.1"))
     assert (answer.status, answer.body) == (204, b"")
     assert set(answer.headers["allow"].split(", ")) == allowed
@@ -297,23 +297,25 @@ def test_options_and_405_tell_what_is_allowed(hub: Hub, path: str, allowed: set[
         assert set(refused.headers["allow"].replace(" ", "").split(",")) | {"OPTIONS"} == allowed
 
 
-def test_a_page_that_is_named_can_read_a_refusal(hub: Hub) -> None:
+def test_a_listed_page_can_read_a_refusal(hub: Hub) -> None:
     sent = with_body("POST /rows HTTP/1.1", b"hello", FORM, "Origin: https://page.example")
     assert ask(hub.url, sent).headers["access-control-allow-origin"] == "https://page.example"
 
 
 @pytest.mark.parametrize("name", SINGLE)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_header_that_may_be_sent_once_is_refused_twice(hub: Hub, name: str, method: str) -> None:
+def test_a_header_that_may_be_sent_once_is_refused_if_repeated(
+    hub: Hub, name: str, method: str
+) -> None:
     answer = ask(hub.url, with_body(f"{method} /rows HTTP/1.1", b"{}", f"{name}: 1", f"{name}: 1"))
     assert (answer.status, answer.code) == (400, "bad_request")
 
 
-def test_an_absolute_target_is_taken(hub: Hub) -> None:
+def test_an_absolute_target_is_accepted(hub: Hub) -> None:
     assert ask(hub.url, head("GET http://hub/rows?n=1 HTTP/1.1")).status == 200
 
 
-async def test_mistakes_are_not_counted_as_ours_and_are_logged_a_few_times(hub: Hub) -> None:
+async def test_client_mistakes_are_not_server_errors_and_are_logged_a_few_times(hub: Hub) -> None:
     for _ in range(20):
         ask(hub.url, with_body("POST /rows HTTP/1.1", b"hello", FORM)).check()
     metrics = ask(hub.url, head("GET /metrics HTTP/1.1")).body.decode()
@@ -367,7 +369,7 @@ async def test_a_delete_takes_several_ids_from_the_url(hub: Hub) -> None:
         ("", [], "bad_id"),
     ],
 )
-def test_a_delete_that_says_too_much_is_refused(
+def test_a_delete_with_invalid_arguments_or_headers_is_refused(
     hub: Hub, query: str, lines: list[str], code: str
 ) -> None:
     answer = ask(hub.url, head(f"DELETE /rows?{query} HTTP/1.1", *lines))
@@ -414,12 +416,12 @@ async def test_conditional_headers_are_those_of_rfc_9110(
 @pytest.mark.parametrize(
     "header", ["If-Match: x", "If-Match: ", 'If-Match: "a', "If-None-Match: ["]
 )
-def test_a_header_that_is_no_list_of_tags_is_refused(hub: Hub, header: str) -> None:
+def test_a_header_that_is_not_a_list_of_tags_is_refused(hub: Hub, header: str) -> None:
     answer = ask(hub.url, with_body("PUT /rows HTTP/1.1", b'{"id": "x"}', header))
     assert (answer.status, answer.code) == (400, "bad_control")
 
 
-async def test_if_none_match_makes_a_row_once(hub: Hub) -> None:
+async def test_if_none_match_creates_a_row_once(hub: Hub) -> None:
     row_id = uuid4().hex
     sent = with_body("POST /rows HTTP/1.1", f'{{"id": "{row_id}"}}'.encode(), "If-None-Match: *")
     assert ask(hub.url, sent).status == 201

@@ -139,7 +139,7 @@ async def test_no_surface_and_no_url_shows_a_row_outside(hub: Hub, surface: str,
 
 
 @pytest.mark.parametrize("kind", WRONG)
-async def test_what_restricts_nothing_opens_no_surface(hub: Hub, kind: str) -> None:
+async def test_an_open_that_restricts_nothing_admits_no_client(hub: Hub, kind: str) -> None:
     codes = {}
     for surface, ask in {**READS, **WRITES}.items():
         code, text = await ask(f"{hub.url}/{kind}", ME, "")
@@ -155,7 +155,7 @@ async def test_what_restricts_nothing_opens_no_surface(hub: Hub, kind: str) -> N
         assert "did you mean recipient?" in logged[0]["detail"]
 
 
-async def test_history_ends_and_begins_where_the_row_is_the_readers(hub: Hub) -> None:
+async def test_the_history_of_a_row_is_cut_to_what_the_reader_may_see(hub: Hub) -> None:
     async with connect(f"{hub.url}/mine?_replay=log", headers=ME) as client:
         frames = await client.until(lambda frame: "_ready" in frame)
     records: dict[str, list[Any]] = {"comes": [], "goes": []}
@@ -169,7 +169,7 @@ async def test_history_ends_and_begins_where_the_row_is_the_readers(hub: Hub) ->
     assert records["goes"] == [("POST", "to bob", None), ("DELETE", None, "to bob")]
 
 
-async def test_a_header_does_not_overrule_what_open_set(hub: Hub) -> None:
+async def test_a_header_does_not_override_what_open_set(hub: Hub) -> None:
     headers = {**ME, "Last-Event-ID": "earliest"}
     async with events(f"{hub.url}/now", headers) as stream:
         assert not isinstance(stream, tuple)
@@ -177,7 +177,7 @@ async def test_a_header_does_not_overrule_what_open_set(hub: Hub) -> None:
         assert "_ready" in await anext(stream)
 
 
-def test_check_finds_a_letter_off_and_names_the_column(tmp_path: Path) -> None:
+def test_check_suggests_the_column_for_a_misspelled_argument(tmp_path: Path) -> None:
     source = "args.update(recpient=[handler.current_user.id])"
     file = written(tmp_path, "url:" + endpoint("inbox", source))
     output = refused(2, run("check", file))

@@ -143,7 +143,7 @@ async def metric_of_cut(hub: Hub) -> float:
     return sum(float(line.split()[-1]) for line in lines if "created" not in line)
 
 
-async def test_a_get_that_is_taken_too_slowly_is_cut_off(hub: Hub) -> None:
+async def test_a_get_that_is_read_too_slowly_is_cut_off(hub: Hub) -> None:
     before = await metric_of_cut(hub)
     [received] = await cut(hub, "get")
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -154,7 +154,7 @@ async def test_a_get_that_is_taken_too_slowly_is_cut_off(hub: Hub) -> None:
     assert "request_failed" not in hub.stderr()
 
 
-async def test_a_websocket_that_is_read_too_slowly_is_told_and_closed(hub: Hub) -> None:
+async def test_a_websocket_that_is_read_too_slowly_gets_an_error_and_is_closed(hub: Hub) -> None:
     [received] = await cut(hub, "websocket")
     assert len(received) < TABLE_BYTES
     assert received[-len(b"..too_slow") :].endswith(b"\x11\x3atoo_slow")  # 4410
@@ -174,7 +174,7 @@ async def test_a_stream_that_is_read_too_slowly_ends_with_an_error(hub: Hub) -> 
     assert b'"_ready"' not in received
 
 
-async def test_who_reads_slowly_while_nobody_waits_is_let_be(hub: Hub) -> None:
+async def test_a_slow_reader_is_not_cut_off_while_no_other_waits(hub: Hub) -> None:
     """Also for longer than a slow one has while others wait."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         await emptied(hub)

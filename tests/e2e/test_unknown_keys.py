@@ -87,7 +87,7 @@ async def sse(url: str) -> tuple[int, Any]:
         ("_c=-topics", "_c"),
     ],
 )
-async def test_a_mistake_is_told_the_same_on_every_way_to_read(
+async def test_a_mistake_has_the_same_error_on_every_way_to_read(
     hub: Hub, query: str, column: str
 ) -> None:
     errors = await refusals(f"{hub.url}/notes?{query}")
@@ -104,7 +104,7 @@ async def test_a_mistake_is_told_the_same_on_every_way_to_read(
     assert await refusals(f"{hub.url}/ignoring?{query}") == []
 
 
-async def test_what_may_be_meant_for_somebody_else_is_ignored_unless_the_endpoint_refuses(
+async def test_an_unknown_argument_is_ignored_unless_the_endpoint_refuses_it(
     hub: Hub,
 ) -> None:
     assert await refusals(f"{hub.url}/notes?utm_source=x&_=17&_by=topic&_meta=y") == []
@@ -161,7 +161,7 @@ async def test_a_filter_inside_json_is_one_filter_everywhere(hub: Hub) -> None:
         assert (set(client.table), set(other.table)) == ({"json-b"}, {"json-b"})
 
 
-async def test_keys_of_a_message_that_are_no_columns_are_told_to_its_sender(hub: Hub) -> None:
+async def test_keys_that_are_not_columns_are_reported_to_the_sender(hub: Hub) -> None:
     message = {"topic": "colours", "colour": "red", "Topic": "x"}
     for method in ("POST", "PUT"):
         status, reply = await request(method, f"{hub.url}/notes", json={"id": "told", **message})
@@ -180,7 +180,7 @@ async def test_keys_of_a_message_that_are_no_columns_are_told_to_its_sender(hub:
         assert (refused["_error"]["code"], refused["_error"]["column"]) == ("bad_control", "_methd")
 
 
-async def test_an_endpoint_refuses_or_drops_what_means_nothing_in_a_message(hub: Hub) -> None:
+async def test_an_endpoint_can_refuse_or_drop_unknown_keys(hub: Hub) -> None:
     url = f"{hub.url}/refusing"
     status, reply = await request("POST", url, json=[{"topc": "x"}, {"id": "fine", "topic": "x"}])
     assert status == 200

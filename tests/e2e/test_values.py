@@ -92,7 +92,7 @@ def assert_exact(text: str, names: tuple[str, ...] = tuple(SPELLED)) -> None:
         assert f'"{name}":{SPELLED[name]}' in text, text
 
 
-async def test_digits_and_instants_are_the_same_on_every_way_out(
+async def test_digits_and_instants_are_the_same_on_every_output(
     hub_factory: HubFactory, session: aiohttp.ClientSession
 ) -> None:
     hub = hub_factory(config())
@@ -153,7 +153,7 @@ async def test_filters_find_the_number_and_the_instant(values: str, query: str) 
 @pytest.mark.parametrize(
     "query", ["price=1234567890123456789", "price>=1e19%20&price<=1", f"n={BIG - 1}", "price=0.005"]
 )
-async def test_filters_do_not_find_what_a_float_would_take_for_it(values: str, query: str) -> None:
+async def test_filters_tell_apart_numbers_that_are_equal_as_floats(values: str, query: str) -> None:
     assert await get(f"{values}?{query}") == []
 
 
@@ -171,7 +171,7 @@ async def test_filters_do_not_find_what_a_float_would_take_for_it(values: str, q
         ("_limit=1_0", "_limit"),
     ],
 )
-async def test_what_is_no_value_is_refused(values: str, query: str, column: str) -> None:
+async def test_a_value_that_is_invalid_is_refused(values: str, query: str, column: str) -> None:
     status, body = await request("GET", f"{values}?{query}")
     assert (status, body["_error"]["code"], body["_error"]["column"]) == (400, "bad_filter", column)
 
@@ -192,7 +192,7 @@ async def test_what_is_no_value_is_refused(values: str, query: str, column: str)
         {"timestamp": "2026-08"},
     ],
 )
-async def test_a_value_that_does_not_fit_is_refused_and_named(
+async def test_a_value_that_does_not_fit_is_refused_by_column(
     values: str, message: dict[str, Any]
 ) -> None:
     for method, given in (("POST", message), ("PUT", {"id": "a", **message})):
@@ -238,7 +238,7 @@ async def test_a_clients_timestamp_is_stored_in_one_form_and_never_lost(
     assert datetime.fromisoformat(row["timestamp"] + "Z") > datetime.now(UTC) - timedelta(minutes=1)
 
 
-async def test_by_the_hubs_clock_a_client_has_no_say(hub_factory: HubFactory) -> None:
+async def test_with_the_hubs_clock_a_clients_timestamp_is_ignored(hub_factory: HubFactory) -> None:
     url = f"{hub_factory(config()).url}/zoned"
     for sent in ("1999-01-01", "yesterday", 7, None):
         assert (await request("POST", url, json={"timestamp": sent}))[0] == 201
@@ -251,7 +251,7 @@ async def test_by_the_hubs_clock_a_client_has_no_say(hub_factory: HubFactory) ->
     assert (await get(url))[0] == {**rows[0], "n": 1}
 
 
-async def test_a_z_goes_out_on_every_way_and_for_one_endpoint_alone(
+async def test_a_z_is_sent_on_every_output_of_its_endpoint_only(
     hub_factory: HubFactory, session: aiohttp.ClientSession
 ) -> None:
     hub = hub_factory(config())
@@ -277,7 +277,7 @@ async def test_a_z_goes_out_on_every_way_and_for_one_endpoint_alone(
     assert "2026-08-19T08:47:03Z" in await text_of(f"{hub.url}/zoned?_format=csv")
 
 
-async def test_what_message_default_sets_is_a_time_too(hub_factory: HubFactory) -> None:
+async def test_a_timestamp_from_message_default_is_converted_too(hub_factory: HubFactory) -> None:
     more = "message_default: {POST: {timestamp: msg.get('when')}}"
     url = f"{hub_factory(config(more=more)).url}/plain"
     for when in ("2023", "2023-01-02 03:04:05", None):
@@ -293,7 +293,7 @@ async def test_what_message_default_sets_is_a_time_too(hub_factory: HubFactory) 
 # --- Mails
 
 
-async def test_a_mail_reckons_with_a_decimal(hub_factory: HubFactory) -> None:
+async def test_a_mail_template_calculates_with_a_decimal(hub_factory: HubFactory) -> None:
     alert = """alert:
         to: ann@example.org
         subject: "{{ price }} and {{ price * 2 }}, due {{ due }}"

@@ -178,7 +178,7 @@ async def test_a_bad_message_is_answered_and_the_socket_stays_open(
     "text",
     ["", "{", "5", '"text"', "[[]]", '{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', "[" * 9999],
 )
-async def test_what_is_no_json_object_is_answered(typed: str, text: str) -> None:
+async def test_text_that_is_not_a_json_object_is_answered(typed: str, text: str) -> None:
     async with connect(f"{typed}?_since=now") as client:
         await client.replay()
         await client.socket.send_str(text)
@@ -263,7 +263,7 @@ async def test_a_retried_change_is_not_made_twice(typed: str, method: str) -> No
     assert again[1] == {**first[1], "duplicate": True}
 
 
-async def test_a_bare_client_is_told_of_a_duplicate(typed: str) -> None:
+async def test_a_bare_client_gets_an_error_for_a_duplicate(typed: str) -> None:
     key = new_id()
     async with connect(f"{typed}?body={key}", bare=True) as client:
         await client.send({"body": key, "_key": key})
@@ -345,7 +345,7 @@ async def test_two_endpoints_on_one_table_share_the_channel(hub: Hub, typed: str
         assert (await client.receive())["body"] == run
 
 
-async def test_user_and_controls_are_not_the_clients_to_set(typed: str) -> None:
+async def test_a_client_cannot_set_user_and_controls(typed: str) -> None:
     async with connect(f"{typed}?_since=now") as client:
         await client.replay()
         receipt = await client.write({"user": "root", "_xsrf": 1, "body": "x"})
@@ -425,7 +425,7 @@ async def test_what_one_connection_sends_at_once_is_stored_in_order_and_answered
     }
 
 
-async def test_who_closes_has_its_messages_stored_and_answered_first(typed: str) -> None:
+async def test_a_client_that_closes_has_its_messages_stored_and_answered_first(typed: str) -> None:
     async with connect(f"{typed}?_since=now&id=nobody") as client:
         await client.replay()
         for number in range(50):

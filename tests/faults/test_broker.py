@@ -47,7 +47,7 @@ async def test_a_broker_that_freezes_under_load_is_a_pause(hub: Hub) -> None:
     assert "broker_disconnected" in hub.stderr()
 
 
-async def test_consumers_that_vanish_under_load_are_not_noticed(hub: Hub) -> None:
+async def test_clients_do_not_notice_consumers_that_vanish_under_load(hub: Hub) -> None:
     address = running_broker(hub.folder / "data")
     assert address is not None
     client = await nats.connect(address.url, token=address.token)

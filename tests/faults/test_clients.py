@@ -137,7 +137,7 @@ def memory(hub: Hub) -> int:
     return int(psutil.Process(hub.process.pid).memory_info().rss)
 
 
-async def test_malicious_clients_are_not_noticed(hub: Hub) -> None:
+async def test_other_clients_do_not_notice_malicious_ones(hub: Hub) -> None:
     load, before = Load(f"{hub.url}/rows"), memory(hub)
     attacks = [Attack(name) for name in ATTACKS]
     async with load.running():
@@ -169,7 +169,7 @@ async def until_connections(hub: Hub, is_enough: Callable[[int], bool], load: Lo
             await load.goes_on(20)
 
 
-async def test_dead_subscribers_are_let_go_and_not_noticed(hub: Hub) -> None:
+async def test_dead_subscribers_are_dropped_and_others_do_not_notice(hub: Hub) -> None:
     """They never read: not one byte is taken, no ping answered, and no close either."""
     load = Load(f"{hub.url}/rows", pad_bytes=PAD_BYTES)
     async with load.running(), AsyncExitStack() as dead:
@@ -192,7 +192,9 @@ def sockets(hub: Hub) -> int:
     return sum(each.laddr.port == port and bool(each.raddr) for each in found)
 
 
-async def test_who_does_not_read_an_answer_is_let_go_and_who_reads_slowly_gets_it(hub: Hub) -> None:
+async def test_a_client_that_does_not_read_its_answer_is_dropped_and_a_slow_one_gets_it(
+    hub: Hub,
+) -> None:
     """The rows are more than a socket holds, so the hub waits for its client."""
     rows = [{"id": f"r{n}", "pad": "x" * PAD_BYTES} for n in range(2000)]
     request = f"GET /rows HTTP/1.1\r\nHost: {urlsplit(hub.url).netloc}\r\n\r\n".encode()
@@ -231,7 +233,7 @@ async def test_a_subscriber_that_pauses_catches_up(start_hub: HubStarter) -> Non
     assert load.is_connected_as_before
 
 
-async def test_a_crowd_notices_nothing_of_those_who_pause_and_those_who_vanish(
+async def test_many_clients_do_not_notice_those_that_pause_or_vanish(
     start_hub: HubStarter,
 ) -> None:
     """All of them are written to at once, for they ask for the same."""
@@ -265,7 +267,7 @@ def tail(url: str, out: Path) -> Iterator[psutil.Process]:
             process.kill()
 
 
-async def test_a_client_process_that_is_stopped_goes_on_where_it_was(
+async def test_a_client_process_that_is_stopped_resumes_where_it_was(
     hub: Hub, tmp_path: Path
 ) -> None:
     """For longer than the hub waits for anybody, so that it has to connect again."""
@@ -285,9 +287,7 @@ async def test_a_client_process_that_is_stopped_goes_on_where_it_was(
 
 
 @pytest.mark.parametrize("place", ["--log", "--since=earliest", "--since=-1900"])
-async def test_a_replay_of_the_log_that_is_cut_off_goes_on_where_it_was(
-    hub: Hub, place: str
-) -> None:
+async def test_an_interrupted_replay_of_the_log_resumes_where_it_was(hub: Hub, place: str) -> None:
     """Before `_ready`: nobody reads what the client prints, so it takes no more."""
     port = urlsplit(hub.url).port
     assert port is not None

@@ -185,7 +185,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("damage", "has_index"), CASES.values(), ids=CASES.keys())
-async def test_every_event_that_was_lost_is_told(
+async def test_every_lost_event_is_reported(
     stopped: Path, start_hub: HubStarter, tmp_path: Path, damage: Damage, has_index: bool
 ) -> None:
     shutil.copytree(stopped / "data", tmp_path / "data")
@@ -204,7 +204,7 @@ async def test_every_event_that_was_lost_is_told(
 
 
 @pytest.mark.parametrize("sequence", [6, EVENTS - 1])
-async def test_a_bit_that_would_keep_the_server_busy_is_put_right(
+async def test_a_bit_that_would_keep_the_server_busy_is_repaired(
     stopped: Path, start_hub: HubStarter, tmp_path: Path, sequence: int
 ) -> None:
     """The server itself would lose the event, and what follows in its file."""
@@ -237,14 +237,14 @@ def kill_broker(hub: Hub, damage: Damage) -> None:
     os.kill(broker_pid(hub), signal.SIGKILL)
 
 
-async def test_what_is_lost_under_a_running_hub_is_told(running: Hub) -> None:
+async def test_a_loss_under_a_running_hub_is_reported(running: Hub) -> None:
     kill_broker(running, payload_of(EVENTS))
     await until(lambda: EVENTS in reported(running.stderr()))
     assert await counted(running.url) >= 1
     assert (await request("POST", f"{running.url}/rows", json={"body": "x"}))[0] == 201
 
 
-async def test_a_log_that_is_cut_off_under_a_running_hub_ends_it(running: Hub) -> None:
+async def test_a_log_that_is_truncated_under_a_running_hub_ends_it(running: Hub) -> None:
     """Its next events would take the sequences of those that clients have."""
     process = running.process
     assert process is not None

@@ -55,7 +55,7 @@ def config(projection: Path) -> str:
 
 
 @pytest.mark.parametrize("free", [FLOOR_BYTES // 2, 0], ids=["low", "no-byte-free"])
-async def test_the_log_goes_on_once_its_disk_has_room(
+async def test_the_log_continues_once_its_disk_has_room(
     start_hub: HubStarter, small_disk: SmallDisk, tmp_path: Path, free: int
 ) -> None:
     """Both before a write fails, and after one has: nothing acknowledged is lost by either."""
@@ -76,7 +76,7 @@ async def test_the_log_goes_on_once_its_disk_has_room(
     assert "disk_has_room" in hub.stderr()
 
 
-async def test_live_messages_go_on_while_the_projection_has_no_room(
+async def test_live_messages_continue_while_the_projection_has_no_room(
     start_hub: HubStarter, small_disk: SmallDisk
 ) -> None:
     disk = small_disk("64m")

@@ -63,7 +63,7 @@ def killed_when(file: Path, to: Path, there: str) -> int:
     return process.returncode
 
 
-def test_an_export_that_is_killed_anywhere_goes_on(filled: Path, tmp_path: Path) -> None:
+def test_an_export_that_is_killed_anywhere_resumes(filled: Path, tmp_path: Path) -> None:
     to = tmp_path / "out"
     moments = ["manifest.json", ".*.partial", "*.parquet", ".*.partial", "*.parquet"]
     ends = [killed_when(filled, to, there) for there in moments]
@@ -79,7 +79,7 @@ def test_an_export_that_is_killed_anywhere_goes_on(filled: Path, tmp_path: Path)
     assert len([*to.glob("*/*")]) == 3
 
 
-def test_a_full_disk_ends_an_export_that_then_goes_on(
+def test_a_full_disk_ends_an_export_that_resumes_later(
     filled: Path, tmp_path: Path, small_disk: SmallDisk
 ) -> None:
     disk = small_disk("16m")

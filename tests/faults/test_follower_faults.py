@@ -78,7 +78,7 @@ async def traffic(log: JetStreamLog) -> Traffic:
     return Traffic(await log.open(channel()))
 
 
-async def test_over_a_broker_that_is_killed_again_and_again(
+async def test_a_follower_survives_a_broker_that_is_killed_again_and_again(
     broker: EmbeddedBroker, traffic: Traffic
 ) -> None:
     async with traffic.running():
@@ -89,7 +89,9 @@ async def test_over_a_broker_that_is_killed_again_and_again(
     await traffic.assert_exact()
 
 
-async def test_over_a_broker_that_freezes(broker: EmbeddedBroker, traffic: Traffic) -> None:
+async def test_a_follower_survives_a_broker_that_freezes(
+    broker: EmbeddedBroker, traffic: Traffic
+) -> None:
     async with traffic.running():
         await traffic.goes_on()
         os.kill(broker.pid, signal.SIGSTOP)
@@ -99,7 +101,9 @@ async def test_over_a_broker_that_freezes(broker: EmbeddedBroker, traffic: Traff
     await traffic.assert_exact()
 
 
-async def test_over_consumers_that_vanish(broker: EmbeddedBroker, traffic: Traffic) -> None:
+async def test_a_follower_survives_consumers_that_vanish(
+    broker: EmbeddedBroker, traffic: Traffic
+) -> None:
     client = await nats.connect(broker.url, token=broker.token)
     stream = channel().stream
     async with traffic.running():
@@ -112,7 +116,7 @@ async def test_over_consumers_that_vanish(broker: EmbeddedBroker, traffic: Traff
     await client.close()
 
 
-async def test_over_connections_that_break(broker: EmbeddedBroker) -> None:
+async def test_a_follower_survives_connections_that_break(broker: EmbeddedBroker) -> None:
     async with (
         Proxy(int(broker.url.rpartition(":")[2])).running() as proxy,
         JetStreamLog.connect(proxy.url, token=broker.token) as log,
@@ -126,7 +130,7 @@ async def test_over_connections_that_break(broker: EmbeddedBroker) -> None:
         await traffic.assert_exact()
 
 
-async def test_a_follower_does_not_go_on_in_a_stream_that_was_made_again(
+async def test_a_follower_does_not_continue_in_a_stream_that_was_created_again(
     broker: EmbeddedBroker, log: JetStreamLog
 ) -> None:
     stream = await log.open(channel())
@@ -143,7 +147,7 @@ async def test_a_follower_does_not_go_on_in_a_stream_that_was_made_again(
     await client.close()
 
 
-async def test_a_follower_does_not_wait_behind_the_end_of_a_stream_that_was_cut_off(
+async def test_a_follower_does_not_wait_past_the_end_of_a_truncated_stream(
     log: JetStreamLog,
 ) -> None:
     stream = await log.open(channel())
@@ -152,7 +156,7 @@ async def test_a_follower_does_not_wait_behind_the_end_of_a_stream_that_was_cut_
             await anext(batches)
 
 
-async def test_a_follower_passes_over_what_was_erased_and_tells(
+async def test_a_follower_skips_and_reports_erased_events(
     broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = await log.open(channel())
@@ -167,7 +171,7 @@ async def test_a_follower_passes_over_what_was_erased_and_tells(
     await client.close()
 
 
-async def test_a_damaged_event_is_left_out_and_told(
+async def test_a_damaged_event_is_left_out_and_reported(
     broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = await log.open(channel())
@@ -192,7 +196,7 @@ def flip_a_bit(folder: Path) -> None:
     block.write_bytes(content)
 
 
-async def test_a_bit_that_flips_in_the_store_is_told(
+async def test_a_flipped_bit_in_the_store_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with (
@@ -222,7 +226,7 @@ async def append_and_erase(broker: EmbeddedBroker, stream: EventStream) -> None:
         await client.jetstream().delete_msg(stream.channel.stream, 3)
 
 
-async def test_an_acknowledged_event_that_does_not_come_is_told_and_passed(
+async def test_a_missing_acknowledged_event_is_reported_and_skipped(
     broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The server is somebody else's."""
@@ -239,7 +243,7 @@ async def test_an_acknowledged_event_that_does_not_come_is_told_and_passed(
         assert [stored.sequence for stored in await waiting] == [4]
 
 
-async def test_an_event_that_came_by_and_was_erased_then_is_not_missed(
+async def test_an_event_that_was_delivered_and_then_erased_is_not_missing(
     broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pid = broker.pid
@@ -258,7 +262,7 @@ async def test_an_event_that_came_by_and_was_erased_then_is_not_missed(
     assert "acknowledged_event_missing" not in capsys.readouterr().out
 
 
-async def test_a_log_that_has_lost_an_acknowledged_event_for_good_ends_who_follows(
+async def test_a_permanently_lost_acknowledged_event_ends_the_follower(
     broker: EmbeddedBroker,
 ) -> None:
     pid = broker.pid
@@ -301,7 +305,7 @@ async def test_without_a_broker_a_write_is_refused_and_not_stored_later(tmp_path
         assert (await (await log.open(channel())).bounds()).last == 0
 
 
-async def test_a_write_that_nobody_answers_has_an_unknown_outcome(
+async def test_a_write_without_an_answer_has_an_unknown_outcome(
     broker: EmbeddedBroker, log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eventhub.jetstream.write, "UNKNOWN_SECONDS", 0.5)

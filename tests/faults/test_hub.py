@@ -11,7 +11,7 @@ from tests.faults.load import Load
 
 
 @pytest.mark.timeout(60)
-async def test_a_hub_that_is_killed_under_load_goes_on_where_each_client_was(
+async def test_after_a_hub_is_killed_under_load_each_client_resumes(
     start_hub: HubStarter,
 ) -> None:
     """Writers send what was not answered again, by its `_key`; subscribers go on by `_since`."""
@@ -28,7 +28,7 @@ async def test_a_hub_that_is_killed_under_load_goes_on_where_each_client_was(
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("anew", [False, True], ids=["gone", "another"])
-async def test_a_hub_whose_folder_is_gone_says_so_and_ends(
+async def test_a_hub_whose_folder_is_gone_reports_it_and_ends(
     start_hub: HubStarter, tmp_path: Path, anew: bool
 ) -> None:
     """It must not go on without a log, nor in another folder of that name, nor hang."""

@@ -21,7 +21,7 @@ DEADLINE_SECONDS = 50.0
 
 
 @pytest.mark.timeout(60)
-async def test_batches_that_a_kill_cuts_off_are_stored_once_and_in_order(
+async def test_batches_interrupted_by_a_kill_are_stored_once_and_in_order(
     broker: EmbeddedBroker, log: JetStreamLog
 ) -> None:
     stream = await log.open(channel())

@@ -214,7 +214,7 @@ async def test_the_cookie_is_secure_where_the_request_came_by_tls(
         assert (await response.json())["session"] == first
 
 
-async def test_a_session_ends_however_much_it_is_used(serve: Serve) -> None:
+async def test_a_session_ends_even_if_it_is_in_use(serve: Serve) -> None:
     site = await serve(Auth(session=Session(max_life=1, secret="of all")))
     first = await site.session()
     assert await site.session() == first
@@ -277,7 +277,7 @@ async def test_a_session_in_use_is_renewed_and_keeps_its_id(serve: Serve) -> Non
     ],
     ids=["other key", "old", "old inside", "bits", "json", "base64", "empty", "long", "stub"],
 )
-async def test_a_forged_or_expired_cookie_is_a_new_session(serve: Serve, cookie: str) -> None:
+async def test_a_forged_or_expired_cookie_starts_a_new_session(serve: Serve, cookie: str) -> None:
     site = await serve(OURS)
     async with site.client.get(
         site.url + "/who", headers={"Cookie": f"eventhub={cookie}"}
@@ -289,7 +289,7 @@ async def test_a_forged_or_expired_cookie_is_a_new_session(serve: Serve, cookie:
     assert seen["session"] != "s1"
 
 
-async def test_a_cookie_that_is_no_text_is_a_new_session(serve: Serve) -> None:
+async def test_a_cookie_that_is_not_text_starts_a_new_session(serve: Serve) -> None:
     site = await serve()
     answer = await site.raw(b"Host: h", b"Cookie: eventhub=\xff\xfe\x80")
     assert answer.startswith(b"HTTP/1.1 200 ")
@@ -388,13 +388,15 @@ async def test_a_public_key_checks_tokens_of_its_private_key(serve: Serve) -> No
     assert (await site.who(Authorization=f"Bearer {token(RSA, 'RS256')}"))["id"] == "ann"
 
 
-async def test_a_token_without_an_end_is_let_in_where_the_operator_says_so(serve: Serve) -> None:
+async def test_a_token_without_expiry_is_accepted_where_the_operator_allows_it(
+    serve: Serve,
+) -> None:
     site = await serve(Auth(jwt=Jwt(secret=SECRET, audience="hub", require_exp=False)))
     assert (await site.who(Authorization=f"Bearer {token(exp=None)}"))["id"] == "ann"
     assert await site.who(Authorization=f"Bearer {token(exp=[1])}") == "unauthorized"
 
 
-async def test_the_longest_life_of_a_token_is_the_operators_choice(serve: Serve) -> None:
+async def test_the_operator_limits_the_lifetime_of_tokens(serve: Serve) -> None:
     site = await serve(Auth(jwt=Jwt(secret=SECRET, audience="hub", max_age=3600)))
     now = int(time.time())
     for seconds, seen in ((3600, "ann"), (3700, None)):
@@ -537,7 +539,7 @@ def named(kid: str, key: rsa.RSAPrivateKey) -> str:
     return "Bearer " + jwt.encode(claims(aud=None), key, "RS256", headers={"kid": kid})
 
 
-async def test_keys_are_fetched_once_for_many(serve: Serve, issuer: Issuer) -> None:
+async def test_keys_are_fetched_once_for_concurrent_requests(serve: Serve, issuer: Issuer) -> None:
     issuer.keys = {"a": RSA}
     site = await serve(Auth(jwt=Jwt(jwks=issuer.url)))
     async with asyncio.TaskGroup() as group:
@@ -558,14 +560,16 @@ async def test_unknown_keys_are_refused_and_do_not_flood_the_issuer(
     assert issuer.fetches == 1
 
 
-async def test_an_issuer_that_is_down_is_no_fault_of_the_user(serve: Serve, issuer: Issuer) -> None:
+async def test_an_issuer_that_is_down_is_not_reported_as_a_bad_token(
+    serve: Serve, issuer: Issuer
+) -> None:
     issuer.is_broken = True
     site = await serve(Auth(jwt=Jwt(jwks=issuer.url)))
     assert await site.who(Authorization=named("a", RSA)) == "unavailable"
     assert await site.who() is None
 
 
-async def test_a_new_key_of_the_issuer_is_found(
+async def test_a_new_key_of_the_issuer_is_fetched(
     serve: Serve, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And while the issuer is down, the keys that were had go on working."""
@@ -610,13 +614,13 @@ async def test_an_ignored_header_is_logged_once(serve: Serve) -> None:
     assert [entry["event"] for entry in logs] == ["proxy_header_ignored"]
 
 
-async def test_an_empty_header_is_no_login(serve: Serve) -> None:
+async def test_an_empty_header_is_not_a_login(serve: Serve) -> None:
     site = await serve(behind("127.0.0.1"))
     assert await site.who(X_Forwarded_User=" ") is None
     assert await site.who() is None
 
 
-async def test_a_header_that_the_client_sent_too_is_refused(serve: Serve) -> None:
+async def test_a_header_that_the_client_also_sent_is_refused(serve: Serve) -> None:
     """A proxy that adds its header, instead of setting it, lets the client's stand before it."""
     site = await serve(behind("127.0.0.1"))
     answer = await site.raw(b"Host: h", b"X-Forwarded-User: root", b"X-Forwarded-User: ann")
@@ -642,7 +646,7 @@ async def opened(site: Site, **headers: str) -> bool:
     return is_open
 
 
-async def test_own_pages_and_programs_are_let_in(serve: Serve) -> None:
+async def test_own_pages_and_programs_are_admitted(serve: Serve) -> None:
     site = await serve()
     assert await opened(site)
     assert await opened(site, Origin=site.url)
@@ -699,7 +703,7 @@ async def test_two_origins_are_refused(serve: Serve) -> None:
         (["https://a.example"], "https://a.example", "null"),
     ],
 )
-async def test_named_origins_are_let_in_and_no_others(
+async def test_only_listed_origins_are_admitted(
     serve: Serve, origins: list[str], good: str, bad: str
 ) -> None:
     site = await serve(origins=origins)
@@ -707,7 +711,7 @@ async def test_named_origins_are_let_in_and_no_others(
     assert not await opened(site, Origin=bad)
 
 
-async def test_a_star_lets_every_page_in_but_not_with_cookies(serve: Serve) -> None:
+async def test_a_star_admits_every_page_without_cookies(serve: Serve) -> None:
     site = await serve(origins=["*"])
     for origin in ("https://evil.example", "null", "nonsense"):
         assert await opened(site, Origin=origin)
@@ -722,7 +726,7 @@ async def cors(site: Site, origin: str, method: str = "GET") -> dict[str, str]:
         return dict(response.headers)
 
 
-async def test_a_named_page_may_read_answers_and_ask_before_it_writes(serve: Serve) -> None:
+async def test_a_listed_page_may_read_answers_and_preflight_writes(serve: Serve) -> None:
     site = await serve(origins=["https://a.example"])
     plain = await cors(site, "https://a.example")
     assert plain["Access-Control-Allow-Origin"] == "https://a.example"

@@ -79,7 +79,7 @@ def message(size: int) -> bytes:
     return b'{"body": "%s"}' % (b"x" * (size - 12))
 
 
-async def test_a_body_that_does_not_come_is_given_up() -> None:
+async def test_a_body_that_does_not_arrive_is_refused() -> None:
     async with serving(Bodies(MAX, seconds=0.3)) as site:
         answer = await site.send(b'{"body": ', length=100)
         assert answer.startswith(b"HTTP/1.1 408")
@@ -87,20 +87,20 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
         assert b'"retry":true' in answer
 
 
-async def test_a_body_that_comes_a_byte_at_a_time_is_given_up() -> None:
+async def test_a_body_that_arrives_a_byte_at_a_time_is_refused() -> None:
     async with serving(Bodies(MAX, seconds=0.3)) as site:
         dribble: list[bytes | float] = [b" ", 0.05] * 60
         assert b'"too_slow"' in await site.send(*dribble, length=1000)
 
 
-async def test_a_large_body_has_more_time_as_long_as_it_comes() -> None:
+async def test_a_large_body_has_more_time_while_it_arrives() -> None:
     async with serving(Bodies(MAX, seconds=0.3)) as site:
         body = message(3 * BYTES_A_SECOND)
         answer = await site.send(body[: 2 * BYTES_A_SECOND], 1.0, body[2 * BYTES_A_SECOND :])
         assert answer.startswith(b"HTTP/1.1 200")
 
 
-async def test_bodies_under_way_are_bounded_for_each_client_and_in_all() -> None:
+async def test_bodies_in_progress_are_bounded_for_each_client_and_in_all() -> None:
     async with serving(Bodies(MAX, client_bytes=0)) as site:
         site.go.clear()
         body = message(MAX)
@@ -130,7 +130,7 @@ async def test_bodies_under_way_are_bounded_for_each_client_and_in_all() -> None
         lambda: (b"x" * (MAX + 1),),
     ],
 )
-async def test_what_fails_is_not_counted_for_ever(
+async def test_failed_bodies_are_not_counted_forever(
     broken: Callable[[], tuple[bytes | float, ...]],
 ) -> None:
     async with serving(Bodies(MAX, seconds=0.05, client_bytes=0)) as site:

@@ -111,7 +111,7 @@ async def test_a_second_hub_on_the_folder_is_refused(broker: EmbeddedBroker) -> 
     assert running_broker(broker.folder) is not None
 
 
-async def test_the_address_is_told_while_it_runs_and_only_then(tmp_path: Path) -> None:
+async def test_the_address_is_published_only_while_it_runs(tmp_path: Path) -> None:
     assert running_broker(tmp_path) is None
     async with EmbeddedBroker(tmp_path) as broker:
         address = running_broker(tmp_path)
@@ -126,7 +126,9 @@ async def test_only_the_owner_may_read_the_token(broker: EmbeddedBroker) -> None
     assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
 
 
-async def test_listens_on_loopback_only_and_asks_for_the_token(broker: EmbeddedBroker) -> None:
+async def test_the_broker_listens_on_loopback_only_and_requires_the_token(
+    broker: EmbeddedBroker,
+) -> None:
     sockets = psutil.Process(broker.pid).net_connections(kind="inet")
     assert {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
     with pytest.raises(Misconfigured, match="credentials"):
@@ -134,7 +136,7 @@ async def test_listens_on_loopback_only_and_asks_for_the_token(broker: EmbeddedB
             pass
 
 
-async def test_a_killed_broker_comes_back_at_the_same_address(broker: EmbeddedBroker) -> None:
+async def test_a_killed_broker_restarts_at_the_same_address(broker: EmbeddedBroker) -> None:
     address, pid = running_broker(broker.folder), broker.pid
     for _ in range(2):
         killed = broker.pid
@@ -174,7 +176,7 @@ async def test_an_orphan_still_holds_the_folder(tmp_path: Path) -> None:
             os.kill(broker_pid, signal.SIGKILL)
 
 
-async def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
+async def test_a_broker_that_cannot_start_gives_the_reason(tmp_path: Path) -> None:
     (tmp_path / "jetstream").write_text("in the way")
     with pytest.raises(Misconfigured, match="directory"):
         async with EmbeddedBroker(tmp_path):
@@ -184,7 +186,7 @@ async def test_a_broker_that_cannot_start_says_why(tmp_path: Path) -> None:
         assert running_broker(tmp_path) is not None
 
 
-async def test_a_server_that_does_nothing_is_told(
+async def test_a_server_that_does_not_get_ready_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(eventhub.broker.server, "START_SECONDS", 0.2)
@@ -198,7 +200,7 @@ async def test_a_server_that_does_nothing_is_told(
         assert await server.wait() == -signal.SIGKILL
 
 
-async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Misconfigured, match="data folder"):
         async with EmbeddedBroker(tmp_path / "file"):
@@ -228,7 +230,7 @@ async def test_batches_are_staged_in_memory_and_leave_nothing_there(tmp_path: Pa
     assert not batches.is_symlink()
 
 
-async def test_a_folder_in_memory_that_is_removed_is_made_anew(
+async def test_a_folder_in_memory_that_is_removed_is_created_again(
     broker: EmbeddedBroker, log: JetStreamLog
 ) -> None:
     """As systemd does when the user logs out."""
@@ -245,7 +247,9 @@ async def test_a_folder_in_memory_that_is_removed_is_made_anew(
     assert (await stream.bounds()).last == 40
 
 
-async def test_what_a_killed_hub_left_in_memory_goes_with_the_next_start(tmp_path: Path) -> None:
+async def test_leftovers_of_a_killed_hub_in_memory_are_removed_at_the_next_start(
+    tmp_path: Path,
+) -> None:
     hub, pid = await start_hub(tmp_path)
     left = memory_of(hub.pid)
     hub.kill()
@@ -275,7 +279,7 @@ async def test_without_a_folder_in_memory_batches_are_staged_on_the_disk(
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-async def test_a_server_that_reads_without_end_is_started_anew(
+async def test_a_server_that_reads_endlessly_is_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_killed: bool
 ) -> None:
     """One bit of a sequence has it fill a hole of 2^42 messages, until no memory is left.

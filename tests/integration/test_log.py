@@ -16,7 +16,7 @@ def flipped(payload: bytes) -> bytes:
     return payload.replace(b'"id":"r1"', b'"id":"r0"')
 
 
-async def test_damaged_events_are_left_out_of_what_is_not_decoded_and_told(
+async def test_damaged_events_are_left_out_of_raw_reads_and_reported(
     broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = await log.open(channel())
@@ -30,7 +30,7 @@ async def test_damaged_events_are_left_out_of_what_is_not_decoded_and_told(
     await client.close()
 
 
-async def test_erased_events_are_passed_over(broker: EmbeddedBroker, log: JetStreamLog) -> None:
+async def test_erased_events_are_skipped(broker: EmbeddedBroker, log: JetStreamLog) -> None:
     stream = await log.open(channel())
     for number in range(4):
         await stream.append(make_event(id=f"r{number}"), expect=0)
@@ -41,7 +41,7 @@ async def test_erased_events_are_passed_over(broker: EmbeddedBroker, log: JetStr
     await client.close()
 
 
-async def test_what_one_process_wrote_is_known_to_the_other_that_has_read_it(
+async def test_a_process_knows_the_writes_that_it_has_read_of_another(
     broker: EmbeddedBroker, log: JetStreamLog
 ) -> None:
     stream = await log.open(channel())

@@ -151,7 +151,7 @@ def test_no_connection_starves_while_new_ones_keep_coming(others: int) -> None:
 
 @settings(max_examples=8)
 @given(st.integers(1, 100))
-def test_work_for_nothing_is_a_small_share_of_the_time(count: int) -> None:
+def test_charged_work_is_a_small_share_of_the_time(count: int) -> None:
     loop, clients, done = world(count)
     for client in clients:
         client.waiting.extend((number, True) for number in range(2000))

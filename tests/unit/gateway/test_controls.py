@@ -42,7 +42,7 @@ def test_a_default_that_a_client_could_not_send_stops_the_start(
     assert f"url: notes: default: {problem}" in str(caught.value)
 
 
-def test_other_defaults_do_not(tmp_path: Path) -> None:
+def test_defaults_that_a_client_could_send_are_accepted(tmp_path: Path) -> None:
     for since in ("earliest", "now", "-20", "2026-01-01", "abc.5"):
         check(tmp_path, f"_since: {since}, _wait: 2.5")
     check(tmp_path, "topic: Help, n>: 3, _sort: -n, _limit: 5, _c: [n, id], lang: en, _by: x")
@@ -51,6 +51,6 @@ def test_other_defaults_do_not(tmp_path: Path) -> None:
         check(tmp_path, "lang: en", unknown=", unknown: refuse")
 
 
-def test_unknown_is_refuse_or_ignore(tmp_path: Path) -> None:
+def test_unknown_must_be_refuse_or_ignore(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="unknown"):
         check(tmp_path, "", unknown=", unknown: perhaps")

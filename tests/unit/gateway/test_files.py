@@ -115,7 +115,7 @@ async def site(root: Path) -> AsyncIterator[Site]:
     await runner.cleanup()
 
 
-async def test_headers_of_the_configuration_come_before_those_of_the_hub(site: Site) -> None:
+async def test_configured_headers_replace_those_of_the_hub(site: Site) -> None:
     _, answer = await site.get("/sub/")
     head = answer.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
     assert b"x-own: 1" in head
@@ -142,7 +142,7 @@ async def test_headers_of_the_configuration_come_before_those_of_the_hub(site: S
         ("/sub/", "page.html"),
     ],
 )
-async def test_what_is_there_is_served(site: Site, path: str, name: str) -> None:
+async def test_public_files_are_served(site: Site, path: str, name: str) -> None:
     status, answer = await site.get(path)
     assert status == 200
     assert answer.endswith(f"\r\n\r\n<{name}>".encode())
@@ -193,7 +193,7 @@ async def test_what_is_there_is_served(site: Site, path: str, name: str) -> None
         "/s/copy/page.html",
     ],
 )
-async def test_what_is_not_meant_to_be_seen_is_not_found(site: Site, path: str) -> None:
+async def test_private_files_are_not_found(site: Site, path: str) -> None:
     status, answer = await site.get(path)
     assert status == 404
     assert b"<" not in answer
@@ -206,7 +206,7 @@ async def test_what_is_not_meant_to_be_seen_is_not_found(site: Site, path: str) 
         *("/s/%00", "/s/page.html%00", "/s/" + "x" * 300, "/s/" + "x/" * 2000, "/s/%ff", "/s"),
     ],
 )
-async def test_what_is_not_there_is_not_found(site: Site, path: str) -> None:
+async def test_missing_files_are_not_found(site: Site, path: str) -> None:
     assert (await site.get(path))[0] == 404
 
 
@@ -275,19 +275,19 @@ PAGES = [
 
 
 @pytest.mark.parametrize("name", PRIVATE)
-def test_a_name_of_what_is_not_for_visitors(name: str) -> None:
+def test_names_of_private_files_are_recognized(name: str) -> None:
     assert has_private_name(name)
     assert has_private_name(name.upper())
     assert has_private_name(name.title())
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_name_of_a_page(name: str) -> None:
+def test_names_of_public_files_are_recognized(name: str) -> None:
     assert not has_private_name(name)
 
 
 @given(st.sampled_from(PRIVATE), st.from_regex(r"[~_#%,; ()0-9-][^/.]{0,20}", fullmatch=True))
-def test_whatever_a_copy_is_called_it_stays_private(name: str, end: str) -> None:
+def test_a_copy_of_a_private_file_is_private_under_any_name(name: str, end: str) -> None:
     assume(
         "." in name.strip(".") and not name.startswith(("core", "nohup", "credentials", "secrets"))
     )
@@ -302,7 +302,7 @@ async def test_an_unchanged_file_is_not_sent_again(site: Site) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
-async def test_the_hubs_own_pages(site: Site) -> None:
+async def test_health_and_metrics_are_served_next_to_files(site: Site) -> None:
     assert (await site.get("/healthz"))[0] == 200
     status, answer = await site.get("/readyz")
     assert (status, answer.endswith(b"\r\n\r\nthe broker does not answer\n")) == (503, True)

@@ -73,7 +73,7 @@ def test_charsets_have_the_names_of_python(label: str | None, name: str) -> None
 
 
 @pytest.mark.parametrize("label", ["klingon", "zip", "idna", "utf-16", "a\0b"])
-def test_a_charset_that_is_none_for_forms_is_refused(label: str) -> None:
+def test_a_charset_that_forms_cannot_have_is_refused(label: str) -> None:
     with pytest.raises(Rejected, match="send UTF-8") as caught:
         form.charset_of(label)
     assert caught.value.code == "bad_type"

@@ -70,7 +70,7 @@ def test_http_1_0_cannot_be_upgraded() -> None:
         check(version=HttpVersion10)
 
 
-def test_an_unknown_subprotocol_is_logged_and_no_mistake() -> None:
+def test_an_unknown_subprotocol_is_logged_and_accepted() -> None:
     with capture_logs() as logs:
         check(changes={"Sec-WebSocket-Protocol": "chat.v7, eventhub.v1.json"})
         assert logs == []

@@ -23,7 +23,7 @@ HANDSHAKE = (
 )
 
 
-async def test_one_who_takes_nothing_delays_nobody(
+async def test_a_client_that_reads_nothing_delays_no_other_at_a_stop(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(deadlines, "CONNECTION_SECONDS", 0.3)

@@ -63,7 +63,7 @@ def test_an_answer_of_the_library_becomes_an_error_of_the_hub(
         (None, "bad_request"),
     ],
 )
-def test_bytes_that_are_no_request_are_the_clients_mistake(
+def test_bytes_that_are_not_a_request_are_the_clients_mistake(
     raised: BaseException | None, code: str
 ) -> None:
     assert refusal.of_bad_http(raised).code in (code, "headers_too_large")

@@ -53,7 +53,7 @@ def test_addresses_paths_and_logins_are_told_apart_and_queries_are_not() -> None
         assert refused.key(address, head) != same
 
 
-def test_bytes_that_are_no_request_have_a_key() -> None:
+def test_bytes_that_are_not_a_request_have_a_key() -> None:
     refused = Throttle()
     assert refused.key("192.0.2.1", b"") == refused.key("192.0.2.1", b"\x16\x03\x01")
 

@@ -119,7 +119,7 @@ async def test_close_returns_when_the_client_has_answered() -> None:
         await closing
 
 
-async def test_close_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_close_does_not_wait_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "CLOSE_FRAME_SECONDS", 0.05)
     async with opened() as socket:
         await socket.connection.close(Close.RESTART)
