@@ -1,4 +1,4 @@
-"""Client: a WebSocket client that applies what it is told, as any user's would."""
+"""Client: a WebSocket client that applies the frames it receives, as any user's would."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -66,7 +66,7 @@ class Client:
         return frames[-1]
 
     async def write(self, message: Frame) -> Frame:
-        """Send a message that this client is told of too; return its `_ack` when it was."""
+        """Send a message that this client also receives; return its `_ack` once it has."""
         reply = await self.ask(message)
         assert "_ack" in reply, reply
         if self.sequence < reply["_seq"]:
@@ -86,7 +86,7 @@ class Client:
             row = {key: value for key, value in frame.items() if not key.startswith("_")}
             match frame.get("_method", "POST"):
                 case "POST":
-                    assert frame["id"] not in self.table, f"told twice of {frame['id']}"
+                    assert frame["id"] not in self.table, f"a second POST of {frame['id']}"
                     self.table[frame["id"]] = row
                 case "PUT":
                     self.table[frame["id"]].update(row)

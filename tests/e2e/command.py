@@ -36,7 +36,7 @@ def run(*words: object, env: dict[str, str] | None = None) -> subprocess.Complet
 
 
 def run_all(*commands: Sequence[object]) -> list[subprocess.CompletedProcess[str]]:
-    """Run commands that have nothing to do with each other side by side; most of it is start-up."""
+    """Run independent commands in parallel; most of their time is start-up."""
     with ThreadPoolExecutor(4) as threads:
         return list(threads.map(lambda words: run(*words), commands))
 

@@ -33,7 +33,7 @@ def _websocket(*args: str, bare: bool = False) -> Surface:
         async with connect(joined(url, *args, query), bare=bare, headers=headers) as client:
             if not bare:
                 return _answered(await _until(client.receive, lambda frame: "_ready" in frame))
-            # A bare client is never told that it is up to date: it waits for a row of its own.
+            # A bare client never learns that it is up to date: it waits for a row of its own.
             marker = uuid4().hex
             await client.send({"recipient": "me", "id": marker})
             return _answered(await _until(client.receive, lambda frame: frame.get("id") == marker))
@@ -87,7 +87,7 @@ WRITES: dict[str, Surface] = {
     "PUT": _http("PUT", body={"body": "x"}),
     "DELETE": _http("DELETE", body={}),
 }
-"""The row of PUT and DELETE does not exist: `not_found` is the answer to who is let in."""
+"""The row of PUT and DELETE does not exist: an admitted client gets `not_found`."""
 
 
 def joined(url: str, *args: str) -> str:

@@ -29,7 +29,7 @@ DEAR = "&".join(f"body*=ss{number}ss" for number in range(20))
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """One hub for all tests of this file, with rows that are wide enough to take a while."""
+    """One hub for all tests of this file, with rows wide enough to take a while."""
     folder: Path = tmp_path_factory.mktemp("hub")
     (folder / "eventhub.yaml").write_text(CONFIG)
     hub = Hub(folder / "eventhub.yaml", folder, [])

@@ -96,7 +96,7 @@ async def until_all_have_mail(acknowledged: list[str], sink: Sink) -> None:
 
 
 def check_repeats(sink: Sink) -> None:
-    """A mail that came twice came as the same: a mail client can show it once."""
+    """A mail that arrives twice has the same Message-ID: a mail client can show it once."""
     counts = Counter(taken.mail["Message-ID"] for taken in sink.taken)
     assert sum(counts.values()) - len(counts) <= KILLS * MAX_IN_FLIGHT
     subjects = {taken.mail["Subject"] for taken in sink.taken}

@@ -29,7 +29,7 @@ BAD = {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}
 
 
 def audit(hub: Hub) -> list[dict[str, Any]]:
-    """Return the lines of the log that tell of somebody refused."""
+    """Return the log lines about denied access."""
     lines = [json.loads(line) for line in hub.stderr().splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"] in ("access_refused", "cookie_refused")]
 
@@ -66,7 +66,7 @@ async def test_each_kind_of_refusal_is_logged_and_repeated_ones_are_counted(
     assert {line.get("origin") for line in noted} == {None, "https://evil.example"}
     counts = {line["event"]: line["left_out"] for line in lines if "left_out" in line}
     assert counts == {"access_refused": 100 + 1 - FIRST, "cookie_refused": 50 - FIRST}
-    assert hub.stderr().count("\n") < 40  # no library tells of each cookie besides
+    assert hub.stderr().count("\n") < 40  # and no library logs each cookie
 
 
 def test_a_tail_prints_no_terminal_control_sequences(hub_factory: HubFactory) -> None:

@@ -25,7 +25,7 @@ url:
 """
 MIB = 1 << 20
 SLOWEST_SECONDS = 0.5
-"""Of somebody else's request meanwhile; what held the loop took 0.8 s and more."""
+"""Limit of another client's request in the meantime; a blocked loop took 0.8 s and more."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A hub on NATS servers of somebody else's logs in as `broker:` says."""
+"""A hub logs in to external NATS servers as `broker:` says."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""People who chat see everything at once, lose nothing when the hub goes, and repeat nothing."""
+"""Users of the chat see messages at once, lose none when the hub stops, and repeat none."""
 
 import json
 import re
@@ -216,7 +216,9 @@ def test_text_that_looks_like_a_script_stays_text(window: Window, hub: Hub) -> N
     for text in SCRIPTS:
         say(ann, text)
     expect(bodies(ann)).to_have_text(SCRIPTS)
-    expect(ann.locator(".sending")).to_have_count(0)  # else another connection may overtake them
+    expect(ann.locator(".sending")).to_have_count(
+        0
+    )  # otherwise another connection may overtake them
     publish(hub, [{"room": "lobby", "name": "<i>x", "body": "<u>"}])
     expect(bodies(ann)).to_have_text([*SCRIPTS, "<u>"])
     expect(ann.locator("#messages :is(img, script, i, u, s, [onmouseover])")).to_have_count(0)

@@ -73,7 +73,7 @@ async def test_random_traffic(hub_factory: HubFactory) -> None:
 
 @pytest.mark.timeout(180)
 async def test_a_kill_under_load_loses_and_repeats_nothing(hub_factory: HubFactory) -> None:
-    """kill -9 of hub and broker, four times: every acknowledged write is there, once."""
+    """Kill hub and broker with -9, four times: every acknowledged write is stored once."""
     hub: Hub = hub_factory(CONFIG)
     url, sent, ids = f"{hub.url}/rows", Sent(), list[str]()
     stop = asyncio.Event()

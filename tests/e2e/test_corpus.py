@@ -23,12 +23,12 @@ BOOLEANS = ("flag", "done")
 Vector = dict[str, Any]
 VECTORS: list[Vector] = CORPUS["vectors"]
 AT_ONCE = 32
-"""Requests under way at a time; live sockets are open all at once."""
+"""Requests in progress at a time; live sockets are open all at once."""
 DEADLINE_SECONDS = 20.0
 
 
 def config() -> str:
-    """One endpoint for each way that rows come; clients may not say `user`, so `who` becomes it."""
+    """One endpoint for each way to get rows; clients cannot set `user`, so it is set from `who`."""
     defaults = {"user": "msg.get('who')", "timestamp": "msg.get('when')"}
     kwargs = {
         "columns": CORPUS["schema"]["columns"],
@@ -49,7 +49,7 @@ ROWS = {row["id"]: expected_row(row) for row in CORPUS["rows_in_insertion_order"
 
 
 def message(row: dict[str, Any], method: str, *, is_empty: bool = False) -> dict[str, Any]:
-    """A row as a message: all of it, or its id with NULL in all columns."""
+    """A row as a message: complete, or its id with NULL in all columns."""
     values = {name: None if is_empty else row[name] for name in COLUMNS if name != "id"}
     values |= {"who": values.pop("user"), "when": values.pop("timestamp")}
     return {"_method": method, "id": row["id"], **values}
@@ -112,7 +112,7 @@ def told_live(vector: Vector) -> set[str]:
 
 
 async def for_each(work: Callable[[Vector], Awaitable[object]]) -> dict[str, object]:
-    """Do something for all vectors, some at a time; return what came out, by query string."""
+    """Do something for all vectors, some at a time; return the results by query string."""
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(vector: Vector) -> object:
@@ -129,7 +129,7 @@ def name_of(vector: Vector) -> str:
 
 
 def answer_to(vector: Vector) -> object:
-    """What a reader of the current rows must be told: rows in order with columns in order."""
+    """What a reader of the current rows must get: rows in order with columns in order."""
     expect = vector["expect"]
     if "error" in expect:
         return ("bad_filter", expect["error"])
@@ -177,7 +177,7 @@ async def test_a_v1_replay_answers_the_corpus(stored: str, session: aiohttp.Clie
 async def test_a_bare_replay_answers_the_corpus(
     stored: str, session: aiohttp.ClientSession
 ) -> None:
-    """A ping is sent in silence to who is up to date: after it no row of the replay can come."""
+    """A client that is up to date gets a ping in silence: after it no row of the replay follows."""
 
     async def replay(vector: Vector) -> object:
         frames = []
@@ -240,7 +240,7 @@ def answered() -> list[Vector]:
 async def sockets(
     session: aiohttp.ClientSession, url: str, queries: Callable[[Vector], list[str]]
 ) -> AsyncIterator[dict[str, Client]]:
-    """A v1 socket for every vector, all open at once; those of wrong queries are told so."""
+    """A v1 socket for every vector, all open at once; those of wrong queries get the error."""
     clients: dict[str, Client] = {}
     async with AsyncExitStack() as stack:
         for vector in VECTORS:
@@ -288,7 +288,7 @@ def is_like_row(frame: Frame) -> bool:
 
 
 async def until_at(client: Client, sequence: int) -> list[Frame]:
-    """Return the frames about rows up to a tick that says all is told up to a sequence."""
+    """Return the frames about rows up to a tick at a sequence or later."""
 
     def is_there(frame: Frame) -> bool:
         return "_tick" in frame and int(frame["_tick"].rpartition(".")[2]) >= sequence

@@ -1,4 +1,4 @@
-"""However many connections come, and whatever they do not say, the hub goes on and serves again."""
+"""However many connections arrive and say nothing, the hub continues to serve."""
 
 import asyncio
 import socket
@@ -108,7 +108,7 @@ async def test_connections_without_a_request_do_not_end_the_hub_and_new_clients_
         await asyncio.to_thread(until, lambda: "door_shut" in hub.stderr())
         assert descriptors(hub) <= LIMIT - 24  # the reserve is for the broker, tables and files
         assert (await client.write({"body": "meanwhile"}))["_ack"] == "ask"
-        # They are still open, and a newcomer is served: who says nothing goes first.
+        # They are still open, and a new client is served: silent connections are closed first.
         async with asyncio.timeout(50):
             assert [row["body"] for row in await get(f"{hub.url}/rows")] == ["meanwhile"]
         flood.close()
@@ -117,7 +117,7 @@ async def test_connections_without_a_request_do_not_end_the_hub_and_new_clients_
 
 
 async def test_the_hub_reports_that_it_accepts_no_connections(hub: Hub, flood: Flood) -> None:
-    """To who is in: with a request that ends, its connection is one that can be let go."""
+    """It tells clients that are connected already, with an answer that ends the connection."""
     reader, writer = await asyncio.open_connection(*address_of(hub))
     writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert b"200" in await reader.readuntil(b"\r\n\r\n")

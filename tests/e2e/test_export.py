@@ -1,4 +1,4 @@
-"""`eventhub export` gives files that need no hub, beside a hub that runs and without one."""
+"""`eventhub export` writes files that need no hub, while a hub runs and without one."""
 
 import json
 from datetime import date

@@ -164,7 +164,7 @@ def test_a_refused_name_is_logged(hub: Hub) -> None:
     assert "access_refused" in hub.stderr()
 
 
-# --- Who embeds
+# --- Embedding
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -210,7 +210,7 @@ def test_a_page_of_another_scheme_is_another_origin(named: Hub, hub: Hub) -> Non
         host = f"chat.example.org{port.get(origin, '')}"
         reply = get(named, "/rows", f"X-Forwarded-Proto: {proto}", f"Origin: {origin}", host=host)
         assert reply.status == status, (proto, origin)
-    # Nobody is trusted there, so nothing is known.
+    # No proxy is trusted there, so the scheme is unknown.
     sent = ("X-Forwarded-Proto: http", "Origin: https://localhost")
     assert get(hub, "/rows", *sent, host="localhost").status == 200
 

@@ -36,7 +36,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 async def slowest_answer(url: str, until: asyncio.Event) -> float:
-    """Return the longest that somebody else's request took meanwhile."""
+    """Return the longest that another client's request took in the meantime."""
     slowest = 0.0
     async with aiohttp.ClientSession() as session:
         while not until.is_set():
@@ -117,7 +117,7 @@ async def test_another_http_method_is_not_allowed(hub: Hub, method: str) -> None
 async def test_a_foreign_message_in_the_log_is_left_out_and_hides_nothing(
     hub_factory: HubFactory,
 ) -> None:
-    """Somebody with the broker's token publishes what is no event, behind the last one."""
+    """A program with the broker's token publishes something that is not an event."""
     hub = hub_factory(CONFIG)
     url = f"{hub.url}/rows"
     await request("POST", url, json={"body": "before"})

@@ -130,7 +130,7 @@ async def history(url: str) -> list[dict[str, Any]]:
 async def test_clients_that_read_nothing_do_not_delay_the_stop_for_others(
     hub_factory: HubFactory,
 ) -> None:
-    """Whoever answers no close is waited for, all at once and not one after the other."""
+    """Clients that do not answer a close frame are waited for at once, not one after the other."""
     hub: Hub = await asyncio.to_thread(hub_factory, config())
     url = f"{hub.url}/notes?_since=now"
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:

@@ -143,10 +143,10 @@ async def test_a_poll_waits_for_the_first_event_and_not_longer(hub: Hub, run: st
         position = poller.position
         assert await poller.poll(wait="0.3") == []
         await write(hub, run="another", topic="x")
-        assert await poller.poll() == []  # it goes on from behind what is not for it
+        assert await poller.poll() == []  # its position passed the events that do not concern it
         assert poller.position != position
         waiting = asyncio.ensure_future(poller.poll(wait="60"))
-        while not waiting.done():  # whenever it comes, before the wait or in it
+        while not waiting.done():  # the event may arrive before the wait or during it
             await write(hub, run=run, topic="x")
         assert waiting.result()
 

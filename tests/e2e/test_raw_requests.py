@@ -1,4 +1,4 @@
-"""Whatever bytes come, no answer is a failure or the HTTP library's, and the hub still serves."""
+"""Whatever bytes arrive, no answer is a failure or the HTTP library's, and the hub still serves."""
 
 import asyncio
 import gzip
@@ -159,7 +159,7 @@ async def _answers(url: str, batch: list[bytes]) -> list[bytes]:
 
 
 async def _answer(url: str, sent: bytes) -> bytes:
-    """Return what comes until the hub closes the connection, or is quiet."""
+    """Return what is received until the hub closes the connection, or is quiet."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     got = b""

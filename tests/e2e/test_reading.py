@@ -383,7 +383,7 @@ async def test_fifty_clients_at_once_share_snapshots_and_agree_with_get(hub: Hub
         written.set()
     rows = {row["id"]: row for row in await get(url)}
     assert len(rows) == 300 + 4 * 10 + 1
-    for joiner in joiners:  # a message tells only the keys that were sent
+    for joiner in joiners:  # a message has only the keys that were sent
         held = joiner.result().table
         assert {key: dict.fromkeys(rows[key]) | row for key, row in held.items()} == rows
     assert 1 <= opened <= 6, "of each form one, and a few for who came a second later"

@@ -1,4 +1,4 @@
-"""What `open` restricts holds on every surface, whatever a client asks; else nothing is opened."""
+"""What `open` restricts holds on every surface, whatever a client asks."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ WRONG = (
     "hidden",
 )
 HOOKS = ("empty", "none", "text")
-"""Told as a mistake of the hook itself."""
+"""Logged as a mistake of the hook itself."""
 
 
 def endpoint(name: str, source: str) -> str:
@@ -80,7 +80,7 @@ URLS = (
     "_sort=recipient&_limit=-1&_offset=-5",
 )
 OF_NOTHING = ("recipient!=", "recipient!=me", "recipient~=b", "recipient*=B", "body*=secret")
-"""What asks for rows that the reader may not see; a bare client would wait for one in vain."""
+"""Queries for rows that the reader may not see; a bare client would wait for one in vain."""
 
 
 def login(user: str) -> dict[str, str]:
@@ -110,7 +110,7 @@ async def write(hub: Hub, method: str, **message: Any) -> None:
 
 
 async def fill(hub: Hub) -> None:
-    """Write rows that are mine, that never were, and that came and went."""
+    """Write rows that are mine, that never were, and that became mine or ceased to be."""
     await write(hub, "POST", id="mine", recipient="me", body="for me")
     await write(hub, "POST", id="bobs", recipient="bob", body="secret 1")
     await write(hub, "PUT", id="bobs", body="secret 2")

@@ -32,12 +32,12 @@ DRIBBLERS = 12
 DEADLINE_SECONDS = 30.0
 SSE = {"Accept": "text/event-stream"}
 STEPS_BYTES = 8 << 20
-"""Of what two reads produce between two looks, and of what the rows are beside their text."""
+"""For what two reads produce between two checks, and for what rows hold besides their text."""
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """One hub for all tests of this file, with a table that no socket swallows."""
+    """One hub for all tests of this file, with a table larger than any socket buffer."""
     folder: Path = tmp_path_factory.mktemp("hub")
     (folder / "eventhub.yaml").write_text(CONFIG)
     hub = Hub(folder / "eventhub.yaml", folder, [], ["tests.e2e.little_room"])
@@ -99,7 +99,7 @@ async def dribbling(hub: Hub, number: int, surface: str) -> AsyncIterator[asynci
 
 
 async def cut(hub: Hub, surface: str) -> list[bytes]:
-    """Fill the room with dribblers, read beside them, and return what one that was cut has got."""
+    """Fill the room with slow readers, read at the same time, and return what a cut one got."""
     async with AsyncExitStack() as held, asyncio.timeout(3 * DEADLINE_SECONDS):
         await emptied(hub)
         before = await metric_of_cut(hub)
@@ -117,7 +117,7 @@ async def cut(hub: Hub, surface: str) -> list[bytes]:
 
 
 async def emptied(hub: Hub) -> None:
-    """Wait until nothing is held for readers of the test before, who may still be cut till then."""
+    """Wait until nothing is held for readers of the previous test; they may still be cut off."""
     while held_bytes(hub) > STEPS_BYTES:
         await asyncio.sleep(0.02)
 

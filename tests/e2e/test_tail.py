@@ -34,7 +34,7 @@ class Tail:
             self._lines.put(line)
 
     def frames(self, count: int) -> list[dict[str, Any]]:
-        """Wait for so many lines."""
+        """Wait for a number of lines."""
         return [json.loads(self.line()) for _ in range(count)]
 
     def line(self) -> str:
@@ -42,7 +42,7 @@ class Tail:
         return self._lines.get(timeout=DEADLINE_SECONDS)
 
     def interrupt(self) -> tuple[int, int, str]:
-        """Press Ctrl-C: the exit code, how many more frames came, and what it said."""
+        """Press Ctrl-C; return exit code, number of further frames, and summary."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(DEADLINE_SECONDS)
         self._reader.join(DEADLINE_SECONDS)

@@ -50,7 +50,7 @@ class Terminal:
         self._seen = 0
 
     def shows(self, expected: list[str]) -> None:
-        """Wait until the lines come, in this order, after those that were seen before."""
+        """Wait until the lines are printed, in this order, after those that were seen before."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while (found := self._position_after(expected)) is None:
             assert self.process.poll() is None, self._lines()
@@ -83,7 +83,7 @@ class Terminal:
 
 
 class Reader:
-    """Whoever follows the tutorial in an empty folder, from top to bottom."""
+    """A reader who follows the tutorial in an empty folder, from top to bottom."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -146,7 +146,7 @@ class Reader:
             self._output = [f"EventHub ready on http://127.0.0.1:{self._ports['8080']}"]
         elif "aiosmtpd" in command:
             until(lambda: is_listening(self._ports["1025"]), "the mail server")
-        elif "tail" in command:  # what comes before it is connected is told as a row
+        elif "tail" in command:  # what is written before it connects arrives as a row
             until(lambda: connections(self._ports["8080"]) > 0, command)
 
     def _run(self, commands: str, *, fails: bool) -> None:

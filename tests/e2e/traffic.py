@@ -36,7 +36,7 @@ class Sent:
 
     acknowledged: dict[int, Row] = field(default_factory=dict)
     unknown: int = 0
-    """Writes whose answer never came."""
+    """Writes that were never answered."""
 
 
 def random_fields(rng: random.Random) -> Row:
@@ -64,7 +64,7 @@ async def write(
     session: aiohttp.ClientSession, url: str, rng: random.Random, ids: list[str], sent: Sent,
     stop: asyncio.Event,
 ) -> None:  # fmt: skip
-    """Write until told to stop, over WebSockets; connect again when the hub goes away."""
+    """Write over WebSockets until stopped; reconnect when the hub goes away."""
     count = 0
     while not stop.is_set():
         try:

@@ -1,4 +1,4 @@
-"""Wire: raw bytes to a hub, and what it answers."""
+"""Wire: raw bytes to a hub, and its answers."""
 
 import re
 import socket
@@ -12,7 +12,7 @@ from eventhub.errors import CODES
 
 DEADLINE_SECONDS = 15.0
 LIBRARY = re.compile(rb"aiohttp|traceback|python|llhttp|<html", re.IGNORECASE)
-"""What an answer of the HTTP library or of the interpreter would have in it."""
+"""What an answer of the HTTP library or of the interpreter would contain."""
 
 
 class Answer(NamedTuple):
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
             return None
 
     def check(self) -> None:
-        """Fail unless the answer is one of ours, and no failure."""
+        """Fail unless the answer is the hub's own, and not a server error."""
         assert self.status < 500, self
         assert not LIBRARY.search(self.body), self
         if self.status >= 400 and self.body:
@@ -48,7 +48,7 @@ def connected(url: str) -> socket.socket:
 
 
 def read_answer(wire: socket.socket, method: str = "GET") -> Answer:
-    """Return the next answer; raises `HTTPException` or `OSError` if none comes."""
+    """Return the next answer; raises `HTTPException` or `OSError` if there is none."""
     response = HTTPResponse(wire, method=method)
     response.begin()
     headers = {name.lower(): value for name, value in response.getheaders()}

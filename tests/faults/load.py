@@ -75,7 +75,7 @@ class Writer:
         self.sent: list[Sent] = []
         self.connections = 0
         self.refusals: list[Frame] = []
-        """The errors that it was told."""
+        """The errors that it received."""
         self.stopping = False
         self._url = url
         self._name = name
@@ -90,7 +90,7 @@ class Writer:
         return len(self.sent) - len(self._pending)
 
     async def run(self, session: aiohttp.ClientSession) -> None:
-        """Write until told to stop and all is acknowledged."""
+        """Write until stopped, and until everything is acknowledged."""
         query = {"topic": "nobody's", "_since": "now"}
         while not self._is_done():
             try:
@@ -163,7 +163,7 @@ class Subscriber:
     start: int = -1
     """The sequence that its first replay ended with."""
     reached: int = 0
-    """The sequence up to which it was told everything."""
+    """The sequence up to which it received everything."""
     is_taking: asyncio.Event = field(default_factory=asyncio.Event)
     """While it is not set, nothing is read from the socket."""
     _epoch: str = ""
@@ -214,18 +214,18 @@ class Load:
 
     @property
     def refusals(self) -> list[Frame]:
-        """The errors that writers were told."""
+        """The errors that writers received."""
         return [refusal for writer in self.writers for refusal in writer.refusals]
 
     @property
     def is_connected_as_before(self) -> bool:
-        """Tell whether nobody has lost a connection."""
+        """Return whether no connection was lost."""
         counts = [writer.connections for writer in self.writers]
         counts += [subscriber.connections for subscriber in self.subscribers]
         return set(counts) == {1}
 
     async def goes_on(self, count: int = 100) -> None:
-        """Wait until writes from now on were acknowledged, and told to who follows everything."""
+        """Wait until later writes were acknowledged, and reached the subscriber to everything."""
         goal = self.acknowledged + count
         await until(lambda: self.acknowledged >= goal)
         last = max(sent.sequence for writer in self.writers for sent in writer.sent)
@@ -233,7 +233,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Load"]:
-        """Write and follow; in the end all that was sent is acknowledged, stored and told."""
+        """Write and follow; at the end everything sent is acknowledged, stored and delivered."""
         last: list[int] = []
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             for subscriber in self.subscribers:
@@ -248,7 +248,7 @@ class Load:
         await self.check()
 
     async def check(self) -> None:
-        """Acknowledged is stored is delivered: in order, each once, nothing else."""
+        """Check that the same was acknowledged, stored and delivered: in order, each once."""
         history = await read_log(self.url)
         self._check_stored(history)
         for subscriber in self.subscribers:
@@ -284,7 +284,7 @@ async def read_log(url: str) -> list[Frame]:
 
 
 def frames_of(history: list[Frame], query: str) -> Iterator[Seen]:
-    """Iterate over what a subscriber of a filter must be told, by the rule written by hand."""
+    """Iterate over what a subscriber of a filter must receive, by a rule written by hand."""
     matches, table = FILTERS[query], dict[str, Row]()
     for event in history:
         row_id, after = event["id"], event["row"]

@@ -163,14 +163,14 @@ async def connections(hub: Hub) -> int:
 
 
 async def until_connections(hub: Hub, is_enough: Callable[[int], bool], load: Load) -> None:
-    """Wait for a number of subscriptions, while writing goes on."""
+    """Wait for a number of subscriptions, while writing continues."""
     async with asyncio.timeout(30):
         while not is_enough(await connections(hub)):
             await load.goes_on(20)
 
 
 async def test_dead_subscribers_are_dropped_and_others_do_not_notice(hub: Hub) -> None:
-    """They never read: not one byte is taken, no ping answered, and no close either."""
+    """They never read: not a byte is taken, no ping answered, and no close frame either."""
     load = Load(f"{hub.url}/rows", pad_bytes=PAD_BYTES)
     async with load.running(), AsyncExitStack() as dead:
         await load.goes_on()
@@ -218,7 +218,7 @@ async def test_a_client_that_does_not_read_its_answer_is_dropped_and_a_slow_one_
 
 
 async def test_a_subscriber_that_pauses_catches_up(start_hub: HubStarter) -> None:
-    """It is behind by far more than what waits for anybody in memory."""
+    """It is behind by far more than what the hub keeps in memory for a client."""
     hub = await asyncio.to_thread(start_hub)
     load = Load(f"{hub.url}/rows", pad_bytes=PAD_BYTES)
     slow = load.subscribers[1:3]
@@ -245,7 +245,7 @@ async def test_many_clients_do_not_notice_those_that_pause_or_vanish(
         for _ in range(8):
             _, writer = await vanishing.enter_async_context(opened(f"{load.url}?_since=now"))
             await load.goes_on(50)
-            reset = struct.pack("ii", 1, 0)  # no goodbye: whatever is under way is thrown away
+            reset = struct.pack("ii", 1, 0)  # no close frame: everything in flight is thrown away
             raw: socket.socket = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             writer.transport.abort()
@@ -270,7 +270,7 @@ def tail(url: str, out: Path) -> Iterator[psutil.Process]:
 async def test_a_client_process_that_is_stopped_resumes_where_it_was(
     hub: Hub, tmp_path: Path
 ) -> None:
-    """For longer than the hub waits for anybody, so that it has to connect again."""
+    """It pauses for longer than the hub waits for a client, so it has to reconnect."""
     load, out = Load(f"{hub.url}/rows", pad_bytes=PAD_BYTES), tmp_path / "tail.txt"
     with tail(load.url, out) as client:
         async with load.running():
@@ -288,7 +288,7 @@ async def test_a_client_process_that_is_stopped_resumes_where_it_was(
 
 @pytest.mark.parametrize("place", ["--log", "--since=earliest", "--since=-1900"])
 async def test_an_interrupted_replay_of_the_log_resumes_where_it_was(hub: Hub, place: str) -> None:
-    """Before `_ready`: nobody reads what the client prints, so it takes no more."""
+    """Before `_ready`: the client's output is not read, so it takes no more."""
     port = urlsplit(hub.url).port
     assert port is not None
     rows = [{"id": f"r{n}", "pad": "x" * PAD_BYTES} for n in range(2000)]

@@ -1,4 +1,4 @@
-"""What was acknowledged and cannot be read any more is told, wherever the store was damaged."""
+"""An acknowledged event that cannot be read is reported, wherever the store was damaged."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A full disk refuses writes and says so; with room again the hub goes on by itself, in order."""
+"""A full disk refuses writes and reports it; once there is room, the hub continues in order."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ MARGIN_BYTES = 1 << 20  # that others may write while the disk is being filled
 
 @contextmanager
 def filled(disk: Path, *, but: int) -> Iterator[None]:
-    """Leave only so many bytes free; if 0, not a single one."""
+    """Leave this many bytes free; if 0, not a single one."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         room = os.statvfs(disk)

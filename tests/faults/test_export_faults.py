@@ -52,7 +52,7 @@ def command(file: Path, to: Path, *words: str) -> list[str]:
 
 
 def killed_when(file: Path, to: Path, there: str) -> int:
-    """Kill -9 an export as soon as a file of a pattern is there that was not before."""
+    """Kill -9 an export as soon as a new file of a pattern exists."""
     before = set(to.rglob(there))
     with subprocess.Popen(command(file, to), start_new_session=True) as process:
         give_up = time.monotonic() + DEADLINE_SECONDS

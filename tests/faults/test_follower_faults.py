@@ -229,7 +229,7 @@ async def append_and_erase(broker: EmbeddedBroker, stream: EventStream) -> None:
 async def test_a_missing_acknowledged_event_is_reported_and_skipped(
     broker: EmbeddedBroker, log: JetStreamLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The server is somebody else's."""
+    """The server belongs to another process."""
     stream = await log.open(channel())
     await append_and_erase(broker, stream)
     async with stream.follow(0) as batches, asyncio.timeout(20):

@@ -1,4 +1,4 @@
-"""When the hub itself is killed, who repeats and resumes has everything: in order, once."""
+"""When the hub is killed, clients that retry and resume have everything: in order, once."""
 
 import asyncio
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.faults.load import Load
 async def test_after_a_hub_is_killed_under_load_each_client_resumes(
     start_hub: HubStarter,
 ) -> None:
-    """Writers send what was not answered again, by its `_key`; subscribers go on by `_since`."""
+    """Writers repeat unanswered messages with their `_key`; subscribers resume with `_since`."""
     hub = start_hub()
     load = Load(f"{hub.url}/rows")
     async with load.running():
@@ -31,7 +31,7 @@ async def test_after_a_hub_is_killed_under_load_each_client_resumes(
 async def test_a_hub_whose_folder_is_gone_reports_it_and_ends(
     start_hub: HubStarter, tmp_path: Path, anew: bool
 ) -> None:
-    """It must not go on without a log, nor in another folder of that name, nor hang."""
+    """It must not continue without a log, nor in another folder of that name, nor hang."""
     hub = start_hub()
     assert hub.process is not None
     (tmp_path / "data").rename(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""What many senders have under way when the server is killed is stored once, in their order."""
+"""What many senders have in progress when the server is killed is stored once, in their order."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from tests.builders import channel, make_event
 
 EVENTS, SENDERS = 12_000, 4 * AHEAD
 KILLS = (2_000, 5_000, 9_000)
-"""Answers after which the server is killed: others of the same batches are under way."""
+"""Answers after which the server is killed, while others of the same batches are in progress."""
 DEADLINE_SECONDS = 50.0
 
 
@@ -47,13 +47,13 @@ async def test_batches_interrupted_by_a_kill_are_stored_once_and_in_order(
                 on_appended=partial(note, row_id),
             )
             if number % 50 == 0:
-                await asyncio.sleep(0)  # so that batches are under way
+                await asyncio.sleep(0)  # so that batches are in progress
         await everything.wait()
     stored: list[tuple[str, int]] = []
     async with stream.follow(0) as batches:
         while len(stored) < EVENTS:
             stored += [(each.event.id, each.sequence) for each in await anext(batches)]
-    # Who was answered was answered with the place where its event is, and nothing is there twice.
+    # Each answer names the sequence of its event, and no event is stored twice.
     answered = {r: t.sequence for r, t in outcomes.items() if isinstance(t, Appended)}
     assert answered == dict(stored)
     assert (await stream.bounds()).last == EVENTS

@@ -35,11 +35,11 @@ DEADLINE = 10.0  # seconds
 V1 = "eventhub.v1.json"
 
 
-# --- A small application that says who its clients are -------------------------------------------
+# --- A small application that answers with its client ---------------------------------------------
 
 
 class Site:
-    """A running application, and how to ask it who one is."""
+    """A running application, and how to ask it who the client is."""
 
     def __init__(self, port: int) -> None:
         self.host = f"127.0.0.1:{port}"
@@ -233,7 +233,7 @@ async def test_scripts_and_other_sites_do_not_get_the_cookie(serve: Serve, secur
 
 
 def sealed(content: object, secret: str, *, age: int = 0) -> str:
-    """A cookie as one who knows the secret makes it."""
+    """A cookie as a program that knows the secret makes it."""
     key = base64.urlsafe_b64encode(cookie_key(secret))
     text = json.dumps(content).encode()
     return Fernet(key).encrypt_at_time(text, int(time.time()) - age).decode()
@@ -477,7 +477,7 @@ async def test_a_bad_token_does_not_fall_back_to_the_cookie(serve: Serve) -> Non
 async def test_a_browser_sends_its_token_as_a_subprotocol(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is neither echoed, nor shown to hooks, nor logged, whatever else is offered."""
+    """It is not echoed, nor shown to hooks, nor logged, whatever else is offered with it."""
     caplog.set_level(logging.DEBUG)
     site = await serve(BY_SECRET)
     secret = token()
@@ -503,7 +503,7 @@ async def test_a_token_in_a_subprotocol_is_read_next_to_broken_headers(serve: Se
 
 
 class Issuer:
-    """Serves a JWK set, which may change, be slow to come, or break."""
+    """Serves a JWK set, which may change, be slow, or break."""
 
     def __init__(self) -> None:
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
@@ -572,7 +572,7 @@ async def test_an_issuer_that_is_down_is_not_reported_as_a_bad_token(
 async def test_a_new_key_of_the_issuer_is_fetched(
     serve: Serve, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And while the issuer is down, the keys that were had go on working."""
+    """And while the issuer is down, the keys that were fetched before continue to work."""
     monkeypatch.setattr("eventhub.identity.keys.COOLDOWN", 0.0)
     issuer.keys = {"a": RSA}
     site = await serve(Auth(jwt=Jwt(jwks=issuer.url)))
@@ -636,7 +636,7 @@ async def test_a_header_that_is_not_text_is_refused(serve: Serve) -> None:
 
 
 async def opened(site: Site, **headers: str) -> bool:
-    """Whether a WebSocket and a GET with such headers are let in; both must agree."""
+    """Return whether a WebSocket and a GET with such headers are admitted; both must agree."""
     is_open = bool(await site.who(**headers) != "forbidden")
     if is_open:
         await site.websocket(**headers)

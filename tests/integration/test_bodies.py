@@ -1,4 +1,4 @@
-"""Bodies are read with deadlines and limits, and only from who was let in."""
+"""Bodies are read with deadlines and limits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""A data folder has one broker: found by whoever may, restarted if it dies, gone with its hub."""
+"""A data folder has one broker: found by its owner, restarted if it dies, ended with its hub."""
 
 import asyncio
 import os
@@ -75,7 +75,7 @@ def open_a_hole(folder: Path) -> None:
 
 
 def is_mended(folder: Path) -> bool:
-    """Tell whether `open_a_hole` was undone."""
+    """Return whether `open_a_hole` was undone."""
     [block] = folder.glob("jetstream/**/LOG/msgs/1.blk")
     return (6).to_bytes(8, "little") in block.read_bytes()
 

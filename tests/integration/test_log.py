@@ -1,4 +1,4 @@
-"""Who reads a log knows what others wrote to it, and gets nothing of it that is damaged."""
+"""A reader of a log knows what other processes wrote, and gets no damaged events."""
 
 import asyncio
 

@@ -41,7 +41,7 @@ async def snapshots_of(path: Path) -> AsyncIterator[DuckSnapshots]:
 async def test_a_table_larger_than_the_memory_of_duckdb_is_replayed(
     large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of it and a part of it; only another order needs all rows in memory at once."""
+    """The whole table and a part of it; only a different order needs all rows in memory at once."""
     monkeypatch.setattr(module, "MEMORY_BYTES", MEMORY_BYTES)
     created = sorted((n * 7919 % 1000003, n) for n in range(1, ROWS + 1))
     in_order = [n for _, n in created]

@@ -47,7 +47,7 @@ EVENTS = history(CHAT, changes(6000, 300))
 
 @asynccontextmanager
 async def running(store: Store, stream: MemoryStream) -> AsyncIterator[Projector]:
-    """Run a projector beside the test."""
+    """Run a projector during the test."""
     projector = Projector(store, stream)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(projector.run())
@@ -58,7 +58,7 @@ async def running(store: Store, stream: MemoryStream) -> AsyncIterator[Projector
 
 
 def ignore_progress(reached: int, last: int) -> None:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
 
 async def test_a_snapshot_has_all_rows_up_to_its_sequence_in_order_of_creation(

@@ -210,7 +210,7 @@ def test_any_change_to_the_tables_is_noticed(
     asyncio.run(check())
 
 
-# --- Beside a hub that runs
+# --- While a hub runs
 
 
 @asynccontextmanager

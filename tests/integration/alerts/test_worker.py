@@ -55,10 +55,10 @@ class Hub:
             stop.set()
 
     async def dead(self, count: int) -> list[DeadLetter]:
-        """Wait until there are so many dead letters."""
+        """Wait until there are `count` dead letters."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while len(found := await operations.list_dead_letters(self.log)) != count:
-                await asyncio.sleep(0.02)  # the broker does not tell of new records
+                await asyncio.sleep(0.02)  # the broker does not announce new records
         return found
 
 

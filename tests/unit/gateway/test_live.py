@@ -1,4 +1,4 @@
-"""A hub that leaves tells every client at once, and waits for none that does not listen."""
+"""A hub that stops closes all connections at once, and waits for none that does not read."""
 
 import asyncio
 import time
