@@ -7,6 +7,7 @@ import pytest
 
 from eventhub.config import Server
 from eventhub.gateway import inbox as inbox_module
+from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.large import LARGE_BYTES
 from tests.unit.gateway.serving import V1, Client, Running, connected, running
 
@@ -42,6 +43,26 @@ async def test_messages_are_stored_in_the_order_they_were_sent(tmp_path: Path) -
             client.send({"text": f"{number}", "_ref": number})
         assert [each["_ack"] for each in await answers(client, 500)] == [*range(500)]
         assert texts(hub) == [f"{number}" for number in range(500)]
+
+
+async def test_so_many_messages_are_being_stored_at_once_and_the_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "MAX_UNANSWERED", 4)
+    most, submit = 0, Inbox._submit
+
+    def watched(inbox: Inbox, message: Any) -> bool:
+        nonlocal most
+        is_submitted = submit(inbox, message)
+        most = max(most, inbox._unanswered)
+        return is_submitted
+
+    monkeypatch.setattr(Inbox, "_submit", watched)
+    async with running(tmp_path) as hub, connected(hub.port) as client:
+        await opened(client)
+        client.send([{"text": f"{number}", "_ref": number} for number in range(50)])
+        assert len(await answers(client, 50)) == 50
+        assert most == 4
 
 
 async def test_a_message_that_needs_its_row_waits_for_those_before_it(tmp_path: Path) -> None:

@@ -129,10 +129,13 @@ async def test_close_does_not_wait_forever(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_after_a_close_frame_nothing_more_is_written() -> None:
     async with opened() as socket:
-        socket.connection.leave()
+        closing = asyncio.ensure_future(socket.connection.close(Close.RESTART))
+        await asyncio.sleep(0)
         socket.connection.send({"late": True})
-        assert await socket.client.close_code() == 1000
+        assert await socket.client.close_code() == Close.RESTART
+        socket.client.send(b"\x03\xf4", 0x88)
         assert await socket.client.rest() == b""
+        await closing
 
 
 async def test_a_refused_client_that_goes_on_sending_is_aborted() -> None:
@@ -140,9 +143,11 @@ async def test_a_refused_client_that_goes_on_sending_is_aborted() -> None:
         failing = asyncio.ensure_future(socket.connection.fail(Rejected("forbidden", "no")))
         assert (await socket.client.json())["_error"]["code"] == "forbidden"
         assert await socket.client.close_code() == Close.FORBIDDEN
+        assert not socket.connection.is_lost
         socket.client.send(b"x" * MAX_REFUSED_BYTES)
-        await eventually(lambda: socket.connection.is_lost)
-        await failing
+        async with asyncio.timeout(deadlines.CLOSE_FRAME_SECONDS / 2):
+            await failing
+        assert socket.connection.is_lost
 
 
 async def test_texts_wait_while_they_are_not_wanted() -> None:
