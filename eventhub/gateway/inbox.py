@@ -104,7 +104,9 @@ class Inbox:
             return True
         while self._waiting and not self._is_writing and not is_over():
             if self._refused > MAX_REFUSED:
-                self._skip(self._waiting.popleft())
+                # Unread: most of those before it were refused.
+                if frame := self._answer(self._waiting.popleft(), TOO_MANY):
+                    self._connection.send(frame)
             elif self._has_room:
                 if not self._submit(self._waiting[0]):
                     break
@@ -169,11 +171,6 @@ class Inbox:
             self._connection.leave(NORMAL)
         else:
             self._emptied.set()
-
-    def _skip(self, message: Any) -> None:
-        """Refuse a message unread: too many before it were refused."""
-        if frame := self._answer(message, TOO_MANY):
-            self._connection.send(frame)
 
     def _submit(self, message: Any) -> bool:
         """Start to store a message; return False if it has to wait for those before it."""

@@ -163,7 +163,8 @@ class Turns:
         now = self.clock()
         has_time = now < self._ends and not (self._new or self._others)
         if not has_time or turn.work(self._round, now + ALONE_SECONDS):
-            self._queue(turn)
+            turn.is_waiting = True
+            (self._new if turn.is_new_to(self._round) else self._others).append(turn)
 
     def charge(self, seconds: float) -> bool:
         """Charge work of any connection; return whether all together cause too much of it."""
@@ -177,10 +178,6 @@ class Turns:
         now = self.clock()
         self._paid_at = max(self._paid_at, now) + debt / SHARE_OF_ALL
         return min(max(debt / SHARE, self._paid_at - now), MAX_PAUSE_SECONDS)
-
-    def _queue(self, turn: Turn) -> None:
-        turn.is_waiting = True
-        (self._new if turn.is_new_to(self._round) else self._others).append(turn)
 
     def _call(self) -> None:
         """Start a round, unless one has started: it begins with the first that has work to do."""

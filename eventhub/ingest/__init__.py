@@ -2,9 +2,9 @@
 
 A message of a WebSocket passes these files, in order:
 
-1. `gateway/websocket.py` takes the client's bytes and cuts them into text messages.
+1. `gateway/websocket.py` takes the client's bytes, and cuts them into text messages in its turn.
 2. `gateway/inbox.py` decodes each with `decoding.py`, and bounds how many are being stored.
-3. `writing.py`, the one door: `post` stores a plain POST, `write` an array and everything else.
+3. `writing.py`, the one way into the log: `post` for a plain POST, `write` for everything else.
 4. `command.py` reads the controls: method, key, expectations.
 5. `draft.py` runs hooks and columns, and makes the draft an event.
 6. `jetstream/stream.py` encodes the event; `jetstream/writer.py` sends it to the broker in a batch.

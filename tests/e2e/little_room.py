@@ -1,4 +1,4 @@
-"""Little room: a hub with less room for rows that are not read, and less patience, than usual."""
+"""Little room: a hub with less room for unread rows, and shorter deadlines, than usual."""
 
 from eventhub import cli
 from projections import pace, snapshot

@@ -1,4 +1,4 @@
-"""One body, however it is made, does not keep the others waiting."""
+"""One body, however it is made, does not delay other clients."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""A query string means the corpus's rows on every way out of a running hub: replay, GET, live."""
+"""A query string means the corpus's rows on every output of a running hub: replay, GET, live."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What clients get wrong is theirs: an error object, no traceback, no word of the HTTP library."""
+"""A client's mistake gets an error object, without a traceback or a page of the HTTP library."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""Readers that take next to nothing hold little of the disk, and go when others want it."""
+"""Readers that take next to nothing hold little of the disk, and are cut when others wait."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""No key of a URL is dropped silently where that would answer with more than was asked for."""
+"""No key of a URL is dropped silently if the answer would then have more than was asked for."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Values are the same numbers and instants on every way out of a hub, and after a changed type."""
+"""Values are the same numbers and instants on every output of a hub, also after a changed type."""
 
 import asyncio
 import csv

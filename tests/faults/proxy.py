@@ -1,4 +1,4 @@
-"""Proxy: a TCP connection that can be cut, or go dead without a word, as a network does."""
+"""Proxy: a TCP connection that can be cut, or go dead silently, as in a network."""
 
 import asyncio
 from collections.abc import AsyncIterator

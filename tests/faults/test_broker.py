@@ -1,4 +1,4 @@
-"""Whatever happens to the broker, clients notice a pause: nothing is lost, doubled or reordered."""
+"""Whatever happens to the broker, clients notice a pause: no event is lost, repeated or moved."""
 
 import asyncio
 import os
