@@ -13,7 +13,7 @@ from aiohttp import web
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
-from eventhub.gateway.admin import Condition
+from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.gateway import Gateway
 from eventhub.gateway.server import Runner
 from eventhub.memory import MemoryStream
@@ -129,9 +129,14 @@ class Running:
         return [row for row in stored if row is not None]
 
 
+def well() -> Condition:
+    """The condition of a hub that accepts traffic."""
+    return Condition([], [])
+
+
 @asynccontextmanager
 async def running(
-    folder: Path, server: Server | None = None, **endpoint: Any
+    folder: Path, server: Server | None = None, health: Health = well, **endpoint: Any
 ) -> AsyncIterator[Running]:
     """Run a gateway with one endpoint, whose configuration may be changed."""
     entry = MessageEndpoint(name="chat", pattern="/chat", table="chat", **endpoint)
@@ -148,7 +153,7 @@ async def running(
         [Endpoint(entry, stream.channel)],
         {"chat": feed},
         MemorySnapshots(stream),
-        lambda: Condition([], []),
+        health,
         {},
     )
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
