@@ -197,14 +197,13 @@ def _sort(
             if bare not in sort:
                 caseless.add(bare)
             sort.setdefault(bare, descending)
-        elif unknown == "refuse" or not _is_list(text, columns):
+        elif unknown != "refuse" and all(
+            _signed(part, columns)[0] in columns for part in text.split(",")
+        ):
+            pass  # one value lists several columns, which Gramex ignores; `_sort` is repeated
+        else:
             _check_unknown("_sort", name, columns, unknown)
     return tuple(sort.items()), frozenset(caseless)
-
-
-def _is_list(text: str, columns: Columns) -> bool:
-    """Return whether one value lists several columns, which Gramex ignores; `_sort` is repeated."""
-    return all(_signed(part, columns)[0] in columns for part in text.split(","))
 
 
 def _check_unknown(control: str, name: str, columns: Columns, unknown: Unknown | None) -> None:

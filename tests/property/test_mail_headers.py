@@ -1,6 +1,6 @@
-"""Whatever a message holds, its mail has the headers of the alert and no others, and the text back.
+"""A mail has the headers and the text of its alert, and no others, whatever the message holds.
 
-Each mail goes through a real SMTP server, and is read by a strict reader that shares no code with
+Each mail goes through a real SMTP server. It is read by a strict reader that shares no code with
 the writer, and by Python's `email`.
 """
 
@@ -70,11 +70,11 @@ PIECES = [
     "--",
 ]
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=6).map("".join)
-"""Texts that look like headers, and any others."""
+"""Texts that look like headers, and any other texts."""
 
 
 def one_line(text: str) -> str:
-    """What a header keeps of a text: line breaks are a space, other controls nothing."""
+    """Return a text as a header keeps it: line breaks become a space, other controls vanish."""
     lines = (text + "|").splitlines()
     lines[-1] = lines[-1][:-1]
     if len(lines) > 1:
