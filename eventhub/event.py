@@ -20,6 +20,10 @@ POSITION_HEADER = "EventHub-Position"
 """Header of an HTTP answer with rows: the position that `_since` continues from."""
 
 
+LOADED = "i"
+"""What the id of a write begins with if it was imported, not sent: it is never alerted."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One accepted message in its stored form."""
 
@@ -35,7 +39,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     write: str
     """Id of the write, the `Nats-Msg-Id`: equal for every retry of one message.
 
-    `k...` is derived from the client's idempotency key, `w...` is random, `i...` is of a load."""
+    `k...` is derived from the client's idempotency key, `w...` is random, `i...` of an import."""
     user: str | None = None
     """Id of the logged-in user who sent it."""
     created: int = 0

@@ -18,7 +18,7 @@ from eventhub.columns import Columns
 from eventhub.config import Alert, Config, EmailService
 from eventhub.config.hub_files import HubFiles
 from eventhub.errors import EventHubError, Misconfigured, Rejected
-from eventhub.event import Event
+from eventhub.event import LOADED, Event
 from eventhub.expressions import Expression, compile_expression
 from eventhub.filters.arguments import Control, Test, meaning_of, parse_query_string
 from eventhub.filters.conditions import Filter
@@ -86,6 +86,8 @@ class AlertRule:
             Rejected: the condition raised an error; a retry makes no difference.
         """
         if event.method not in self._methods or (self._suppressible and not event.alert):
+            return False
+        if event.write.startswith(LOADED):  # it was alerted, or not, when it was new
             return False
         match self._condition:
             case None:

@@ -3,6 +3,7 @@
 - `serve`: run a hub, check its file, show its configuration
 - `data`: prove and rebuild the tables of a hub
 - `export`: the rows or events of a table as files
+- `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
 - `write`: send a message to a running hub
 - `tail`: follow an endpoint of a running hub
@@ -12,7 +13,7 @@ entry in `main`. A command imports what it needs when it runs: loading DuckDB an
 takes a second, which `eventhub post` should not cost.
 """
 
-from eventhub.cli import alerts, data, export, serve, tail, write
+from eventhub.cli import alerts, data, export, load, serve, tail, write
 from eventhub.cli.group import Group
 
 main = Group(
@@ -25,6 +26,7 @@ main = Group(
         data.rebuild_tables,
         data.verify_tables,
         export.export_table,
+        load.import_rows,
         alerts.alerts,
         write.post,
         write.put,

@@ -17,7 +17,7 @@ import msgspec
 from eventhub.channel import Channel, checked_id
 from eventhub.columns import STAMP, stamp
 from eventhub.errors import Conflict, EventHubError, Rejected, Unavailable
-from eventhub.event import Event, StoredEvent
+from eventhub.event import LOADED, Event, StoredEvent
 from eventhub.stream import Appended, EventStream, WrongSequence
 
 ARRAY_ROWS: Final = 1_000
@@ -70,7 +70,7 @@ class Loader:
         self._stream = stream
         self._channel: Channel = stream.channel
         self._now = now
-        self._write = f"i{secrets.token_urlsafe(12)}."
+        self._write = f"{LOADED}{secrets.token_urlsafe(12)}."
         self._posted: dict[str, bytes] = {}
         """By id, the digest of the row that its last POST made."""
         self._read_to = 0

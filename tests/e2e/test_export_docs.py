@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from tests.e2e.command import EVENTHUB, post
@@ -22,6 +24,10 @@ def test_the_examples_work_as_printed(hub_factory: HubFactory) -> None:
     (hub.folder / "shop.yaml").write_text(config)
     for item, price, paid in (("tea", 3.5, True), ("pot", 20, False), ("tea", 12.25, False)):
         post(f"{hub.url}/orders", item=item, price=price, paid=paid)
+    (hub.folder / "old.csv").write_text("product,pieces\ncup,3\n")
+    with closing(sqlite3.connect(hub.folder / "old.db")) as database, database:
+        database.execute("CREATE TABLE sales (id TEXT, product TEXT, pieces INTEGER)")
+        database.execute("INSERT INTO sales VALUES ('s1', 'kettle', 1), ('s2', 'spoon', 6)")
     for line in "".join(blocks("sh")).splitlines():
         program, *words = shlex.split(line, comments=True)
         assert program == "eventhub"

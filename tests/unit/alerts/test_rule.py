@@ -55,6 +55,10 @@ async def test_a_filter_applies_to_the_row_after_the_event(condition: str, fires
     assert await rule.fires(put(user="u")) is fires
 
 
+async def test_an_imported_event_never_fires() -> None:
+    assert not await make_rule(suppressible=False).fires(make_event(write="iw1", alert=False))
+
+
 async def test_a_filter_applies_to_the_deleted_row() -> None:
     assert await make_rule(condition="text=Help", methods=["DELETE"]).fires(delete())
 
