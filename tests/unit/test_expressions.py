@@ -120,3 +120,10 @@ def test_error_of_a_module_that_fails_to_import_is_reported(tmp_path: Path) -> N
     (tmp_path / "my_broken.py").write_text("1 / 0\n")
     with pytest.raises(Misconfigured, match=r"my_broken.*ZeroDivisionError: division by zero"):
         compile_expression("my_broken.check(msg)", ("msg",), folder=tmp_path)
+
+
+def test_expression_that_python_cannot_even_tokenize_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="not a Python expression"):
+        compile_expression("msg\0", ("msg",), folder=None)
+    with pytest.raises(Misconfigured, match="not a Python expression"):
+        compile_expression("(" * 10_000 + ")" * 10_000, ("msg",), folder=None)

@@ -1,8 +1,11 @@
 """A row has every column; a message is converted by name."""
 
-import pytest
+from datetime import UTC, datetime
 
-from eventhub.columns import BUILT_IN, Column, Columns, Kind
+import pytest
+from structlog.testing import capture_logs
+
+from eventhub.columns import BUILT_IN, Column, Columns, Kind, hook_stamp
 from eventhub.errors import Rejected
 
 
@@ -69,3 +72,30 @@ def test_signatures_are_equal_only_for_equal_columns() -> None:
     ]
     assert len({Columns(columns).signature for columns in variants}) == len(variants)
     assert Columns([Column("a")]).signature == Columns([Column("a")]).signature
+
+
+def test_broadcast_of_a_post_has_the_defaults_of_its_columns() -> None:
+    columns = Columns([Column("body"), Column("size", Kind.INTEGER, default=1)])
+    assert columns.with_defaults({"body": "x"}) == {"body": "x", "size": 1}
+    message = {"size": 2}
+    assert columns.with_defaults(message) is message
+
+
+def test_timestamp_of_a_hook_is_a_time_the_beginning_of_one_or_null() -> None:
+    assert hook_stamp(None) is None
+    assert hook_stamp("2023") == "2023"
+    assert hook_stamp(datetime(2023, 4, 1, tzinfo=UTC)) == "2023-04-01T00:00:00"
+    with pytest.raises(Rejected, match='timestamp: "soon" is not a time such as'):
+        hook_stamp("soon")
+
+
+def test_lost_values_are_logged_less_and_less_often() -> None:
+    columns = Columns([Column("size", Kind.INTEGER)])
+    with capture_logs() as logs:
+        for _ in range(25):
+            columns.lift({"id": "1", "size": "many"})
+    assert columns.lost["size"] == 25
+    assert [(line["event"], line["count"]) for line in logs] == [
+        ("value_not_lifted", 1),
+        ("value_not_lifted", 10),
+    ]

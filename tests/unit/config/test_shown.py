@@ -28,3 +28,10 @@ def test_endpoints_are_printed_in_the_order_of_the_file_with_their_handlers(fold
         ("FileHandler", "a"),
         ("MessageHandler", "b"),
     ]
+
+
+def test_default_of_a_column_with_the_name_of_a_secret_is_hidden(folder: Folder) -> None:
+    kwargs = "columns: {pin: {type: INTEGER, default: 1234}, size: {type: INTEGER, default: 5678}}"
+    shown = str(as_shown(folder.load(endpoint(kwargs))))
+    assert "1234" not in shown
+    assert "5678" in shown

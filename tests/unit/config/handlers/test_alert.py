@@ -1,6 +1,8 @@
 """An alert names an existing mail service."""
 
-from tests.unit.config.folder import Folder, endpoint
+import pytest
+
+from tests.unit.config.folder import Folder, endpoint, messages
 
 
 def test_unknown_mail_service_of_an_alert_is_refused(folder: Folder) -> None:
@@ -21,3 +23,19 @@ def test_limit_of_zero_mails_is_refused(folder: Folder) -> None:
         "hub.yaml:6: url.chat.kwargs.alert.max_per_hour:"
         " expected a whole number of at least 1, not 0"
     )
+
+
+@pytest.mark.parametrize("methods", ["'put, delete'", "[PUT, Delete]", "PUT DELETE"])
+def test_methods_may_be_text_or_a_list_in_any_case(folder: Folder, methods: str) -> None:
+    (served,) = messages(folder.load(endpoint(f"alert: {{methods: {methods}}}")))
+    assert served.alert is not None
+    assert served.alert.methods == ["PUT", "DELETE"]
+
+
+def test_key_of_an_alert_of_gramex_is_a_warning_and_a_blank_key_is_absent(folder: Folder) -> None:
+    text = "email: {a: {type: stub}}\n" + endpoint("alert: {each: row, subject: , to: a@b.example}")
+    (served,) = messages(folder.load(text))
+    assert served.alert is not None
+    assert (served.alert.subject, served.alert.to) == (None, "a@b.example")
+    (warning,) = folder.warnings(text)
+    assert warning == "hub.yaml:7: url.chat.kwargs.alert: each has no effect in EventHub"

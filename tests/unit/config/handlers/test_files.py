@@ -41,3 +41,12 @@ def test_files_behind_auth_are_skipped_and_not_open_to_everybody(folder: Folder)
 def test_file_handler_without_a_path_is_refused(folder: Folder) -> None:
     problems = folder.problems("url: {a: {pattern: /a, handler: FileHandler}}")
     assert problems == ["hub.yaml:1: url.a.kwargs: path is missing"]
+
+
+def test_headers_of_a_file_handler_are_text(folder: Folder) -> None:
+    config = folder.load(
+        "url: {a: {pattern: /a, handler: FileHandler,"
+        " kwargs: {path: a.html, headers: {X-Age: 60, X-On: true, X-None: }}}}"
+    )
+    (served,) = config.of_kind(FileEndpoint)
+    assert served.headers == {"X-Age": "60", "X-On": "true", "X-None": ""}

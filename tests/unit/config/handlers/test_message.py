@@ -261,3 +261,16 @@ def test_an_import_is_stop_or_skip(folder: Folder) -> None:
     assert served.import_ == "stop"
     (problem,) = folder.problems(endpoint("url: sqlite:///m.db\nimport: some"))
     assert problem.startswith("hub.yaml:7: url.chat.kwargs.import: ")
+
+
+@pytest.mark.parametrize(("value", "words"), [("hub", ["hub"]), ("[hub, z]", ["hub", "z"])])
+def test_timestamps_may_be_one_word_or_several(
+    folder: Folder, value: str, words: list[str]
+) -> None:
+    (served,) = messages(folder.load(endpoint(f"timestamps: {value}\nunknown: ignore")))
+    assert (served.timestamps, served.unknown) == (words, "ignore")
+
+
+def test_open_of_a_table_without_columns_is_only_a_warning(folder: Folder) -> None:
+    (warning,) = folder.warnings(endpoint("open: args.update(recpient=['me'])"))
+    assert "args['recpient'] would restrict nothing" in warning
