@@ -33,11 +33,11 @@ def turns(batch: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
     turn: list[StoredEvent] = []
     size = 0
     for stored in batch:
-        if turn and (len(turn) == TURN_EVENTS or size + stored.size > TURN_BYTES):
+        if turn and (len(turn) == TURN_EVENTS or size + len(stored.payload) > TURN_BYTES):
             yield turn
             turn, size = [], 0
         turn.append(stored)
-        size += stored.size
+        size += len(stored.payload)
     if turn:
         yield turn
 
@@ -55,10 +55,10 @@ class Ring:
         """Add events, and forget the oldest ones above the bound."""
         for stored in batch:
             self._events.append(stored)
-            self._bytes += stored.size
+            self._bytes += len(stored.payload)
         while self._bytes > self._max_bytes:
             oldest = self._events.popleft()
-            self._bytes -= oldest.size
+            self._bytes -= len(oldest.payload)
             self._floor = oldest.sequence
 
     def after(self, position: int, count: int) -> list[StoredEvent] | None:

@@ -71,8 +71,6 @@ class Column:
         Raises:
             Rejected: `bad_value`, naming the column.
         """
-        if type(value) is str and self.kind is Kind.TEXT and value.isascii():
-            return value  # the usual case, fast
         if value is None or (value == "" and self.kind is not Kind.TEXT):
             if not self.nullable:
                 raise Rejected("bad_value", f"{self.name} must not be empty", column=self.name)
@@ -143,6 +141,7 @@ class Columns:
         )
         self.by_name = {column.name: column for column in self.all}
         self.names = tuple(self.by_name)
+        self._texts = frozenset(column.name for column in self.all if column.kind is Kind.TEXT)
         self.are_declared = bool(declared)
         """Whether the configuration declares columns."""
         self._empty = {column.name: column.default for column in self.all}
@@ -171,11 +170,16 @@ class Columns:
         Raises:
             Rejected: `bad_value`, naming the first column whose value does not fit.
         """
-        by_name = self.by_name
-        return {
-            key: by_name[key].convert(value) if key in by_name else values.inexact(value)
-            for key, value in message.items()
-        }
+        by_name, texts = self.by_name, self._texts
+        converted = {}
+        for key, value in message.items():
+            if type(value) is str and key in texts and value.isascii():
+                converted[key] = value  # the usual case, without a call
+            elif key in by_name:
+                converted[key] = by_name[key].convert(value)
+            else:
+                converted[key] = values.inexact(value)
+        return converted
 
     def with_defaults(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return a POST as it is broadcast, with defaults for the columns that it does not have."""

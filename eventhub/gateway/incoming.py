@@ -79,6 +79,14 @@ class Incoming:
         return len(self._rest) - self._at
 
     @property
+    def is_empty(self) -> bool:
+        """Tell whether everything was cut and taken, without an error."""
+        queue = self._queue
+        if self._at < len(self._rest) or queue is None:
+            return self._at >= len(self._rest)
+        return not queue.messages and queue.error is None
+
+    @property
     def error(self) -> int | None:
         """Close code, if the client broke the protocol; nothing more can be cut."""
         error = None if self._queue is None else self._queue.error

@@ -34,7 +34,7 @@ SHARE_OF_ALL: Final = 0.1
 MAX_PAUSE_SECONDS: Final = 30.0
 
 IsOver = Callable[[], bool]
-"""Returns whether a slice is over; work asks before each small piece."""
+"""Returns whether a slice is over; work asks after each small piece."""
 Work = Callable[[IsOver], bool]
 """Works until the slice is over, nothing is left or nothing can be done for now.
 
@@ -126,7 +126,9 @@ class Turn:
         def is_over() -> bool:
             return clock() >= deadline or self._timer is not None
 
-        return self._work is not None and self._work(is_over) and self._timer is None
+        if self._work is None or self._timer is not None:
+            return False
+        return self._work(is_over) and self._timer is None
 
 
 class Turns:

@@ -195,7 +195,8 @@ class WebSocketConnection(Connection):
 
     def _work(self, is_over: IsOver) -> bool:
         """Handle what the client sent, while it takes its answers: see `Turns`."""
-        while not is_over():
+        incoming = self._incoming
+        while True:
             if self.is_lost or (self.is_full and self._ended is None):
                 return False  # it goes on once there is room for answers
             if not self.on_turn(is_over):
@@ -203,12 +204,13 @@ class WebSocketConnection(Connection):
             if self._is_handed:
                 self._is_handed = False
                 self._permit.give_back()
-            if self._incoming.begun >= LARGE_BYTES and not self._permit.request():
+            if incoming.begun >= LARGE_BYTES and not self._permit.request():
                 return False
-            if not self._step():
+            if incoming.is_empty or not self._step():
                 self.listen(on=True)
                 return False
-        return True
+            if is_over():
+                return True
 
     def _step(self) -> bool:
         """Handle one message, or cut the next; return whether there was anything."""

@@ -21,6 +21,7 @@ _WRITES = count()
 """Numbers the writes of this process; with its random part, no other process uses the ids."""
 CONTROLS = ("_method", "_key", "_if_seq", "_ref", "_alert")
 """Controls of a message. Further ones that Gramex pages send are dropped; any other is an error."""
+_METHODS: dict[str, Method] = {method: method for method in METHODS}
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
@@ -91,7 +92,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         known = _method(raw.get("_method", method or "POST"))
         message = {"_method": known}
         message.update([item for item in raw.items() if item[0][:1] != "_"])
-        if len(message) <= len(raw) and unknown != "ignore":
+        if len(message) <= len(raw) and unknown != "ignore":  # otherwise `raw` has no control
             _check_controls(raw)
         key = raw.get("_key")
         return cls(
@@ -108,16 +109,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def _check_controls(raw: dict[str, Any]) -> None:
-    for name in raw:
-        if name[:1] == "_" and name not in _KNOWN:
+    for name in [name for name in raw if name[:1] == "_"]:
+        if name not in _KNOWN:
             message = f"{shown(name)} is not a control of a message{nearest(name, CONTROLS)}"
             raise Rejected("bad_control", message, column=name)
 
 
 def _method(name: object) -> Method:
-    for method in METHODS:
-        if isinstance(name, str) and method == name.upper():
-            return method
+    if isinstance(name, str) and (method := _METHODS.get(name.upper())):
+        return method
     raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
 
 

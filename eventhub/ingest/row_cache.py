@@ -29,7 +29,7 @@ class RowCache:
             self._keep(stored)
         while self._bytes > self._max_bytes:
             _, oldest = self._events.popitem(last=False)
-            self._bytes -= oldest.size
+            self._bytes -= len(oldest.payload)
 
     def recent(self, row_id: str) -> StoredEvent | None:
         """Return the newest known event of a row, or None."""
@@ -50,7 +50,7 @@ class RowCache:
         if known is not None:
             if known.sequence > stored.sequence:
                 return
-            self._bytes -= known.size
+            self._bytes -= len(known.payload)
             self._events.move_to_end(stored.event.id)
         self._events[stored.event.id] = stored
-        self._bytes += stored.size
+        self._bytes += len(stored.payload)

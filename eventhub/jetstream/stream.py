@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from eventhub.channel import Channel
+from eventhub.channel import Channel, encode_token
 from eventhub.errors import Damaged, EventHubError, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.jetstream import api
@@ -38,6 +38,7 @@ class JetStreamStream:
         self._writer = writer
         self._marks = Marks(lambda: writer.newest)
         self._epoch = epoch
+        self._prefix = channel.prefix
         self._readable = 0  # the last sequence that `bounds` found readable
         self._found = 0  # the highest sequence that was read singly
 
@@ -78,7 +79,7 @@ class JetStreamStream:
         if len(payload) > min(MAX_PAYLOAD, self._connection.max_payload - HEADERS_BYTES):
             raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
         return Write(
-            self.channel.subject(event.id), payload, expect, event.write, on_appended, sender
+            self._prefix + encode_token(event.id), payload, expect, event.write, on_appended, sender
         )
 
     @asynccontextmanager

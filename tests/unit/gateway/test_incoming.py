@@ -16,10 +16,13 @@ TEXTS = st.lists(st.text(max_size=400).map(str.encode), max_size=8)
 
 def read(incoming: Incoming) -> list[tuple[int, Any]]:
     """Cut everything that was taken; return kinds and payloads."""
-    messages = []
+    messages = list[tuple[int, Any]]()
     while True:
+        was_empty, before = incoming.is_empty, len(messages)
         while (message := incoming.next()) is not None:
             messages.append((int(message.type), message.data))
+        is_idle = not incoming.waiting and incoming.error is None
+        assert was_empty == (is_idle and len(messages) == before)
         if not incoming.waiting or incoming.error is not None:
             return messages
         incoming.cut()

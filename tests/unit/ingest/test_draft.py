@@ -1,12 +1,12 @@
 """A draft becomes the event that follows its row's last one, or is refused by that row."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from eventhub.channel import Channel, Endpoint
@@ -125,6 +125,26 @@ async def test_a_plain_draft_is_the_draft_that_hooks_would_have_made() -> None:
     assert plain == await drafting().draft(command, SOMEBODY)
     assert (plain.user, plain.ignored) == ("ann", ("extra",))
     assert "_method" not in plain.message
+
+
+@given(
+    st.lists(
+        st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]))
+        | st.sampled_from([NOW, NOW + timedelta(microseconds=1), NOW + timedelta(seconds=1)]),
+        min_size=2,
+    )
+)
+def test_a_draft_has_the_utc_time_of_its_own_clock(times: list[datetime]) -> None:
+    """Whatever the drafts before it had."""
+    try:
+        expected = [time.astimezone(UTC).isoformat(timespec="microseconds") for time in times]
+    except OverflowError:  # the first hours of the year 1
+        assume(False)
+    clock = iter(times)
+    config = MessageEndpoint(name="front", pattern="/chat", table="chat")
+    made = Drafting(Endpoint(config, CHANNEL), Hooks(config, Path()), lambda: next(clock))
+    drafts = [made.draft_plain(Command.parse({"text": "a"}), SOMEBODY) for _ in times]
+    assert [draft.time for draft in drafts] == [text.replace("+00:00", "Z") for text in expected]
 
 
 async def test_a_key_that_is_no_column_is_kept_and_named_or_refused_with_the_nearest_one() -> None:
