@@ -19,7 +19,7 @@ from eventhub.gateway.content import Content, Messages
 SECONDS = 30.0
 """Deadline of a small body."""
 BYTES_A_SECOND = 16 << 10
-"""A larger body that comes at this pace has more time: a second for each so many bytes."""
+"""A larger body has one second more for each 16 KiB that have arrived."""
 THREAD_BYTES = 32 << 10
 """Larger bodies are parsed in a thread."""
 CLIENT_BODIES = 8
@@ -27,7 +27,7 @@ CLIENT_BODIES = 8
 CLIENT_BYTES = 8 << 20
 """Or this, if it is more."""
 SHARES = 8
-"""All clients together may have as much in progress as so many single ones."""
+"""All clients together may have this many times as much in progress as one."""
 
 
 class Bodies:

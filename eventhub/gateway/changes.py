@@ -22,7 +22,7 @@ from eventhub.gateway.route import Route, Visit
 from eventhub.identity.expiry import while_valid
 
 MAX_EVENTS = 10_000
-"""In one answer. It ends soon after them, and the next poll goes on from there."""
+"""In one answer. It ends soon after them, and the next poll continues from there."""
 MAX_BYTES = 4 << 20
 """In one answer, as `MAX_EVENTS`."""
 FORMATS = ("json", "ndjson")
@@ -158,6 +158,6 @@ def _check_recovered(start: Start) -> None:
     if start.position is None or not start.recovered:
         message = (
             f"_since: events after this position are lost ({start.reason}): GET the rows without"
-            " _since, and go on from the EventHub-Position of that answer"
+            " _since, and continue from the EventHub-Position of that answer"
         )
         raise Rejected("gone", message, column="_since")

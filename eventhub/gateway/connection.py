@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
 
 
 def nothing(*_: object) -> None:
-    """Do nothing: the call-back of an event that nobody has asked for."""
+    """Do nothing: the default call-back of an event."""
 
 
 def _take_over(request: web.Request, protocol: asyncio.Protocol) -> Callable[[], None]:
@@ -177,9 +177,9 @@ def _take_over(request: web.Request, protocol: asyncio.Protocol) -> Callable[[],
 
 
 def abandon_after(transport: asyncio.BaseTransport, seconds: float) -> None:
-    """Make the kernel close a connection whose peer takes nothing for so long (RFC 5482).
+    """Make the kernel close a connection whose peer takes nothing for a time (RFC 5482).
 
-    For answers that aiohttp writes, which waits forever for a client that does not read.
+    It is for answers written by aiohttp, which waits forever for a client that does not read.
     """
     if (raw := _tcp_socket(transport)) is not None:
         milliseconds = min(int(1000 * seconds), 2**31 - 1)

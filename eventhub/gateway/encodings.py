@@ -1,4 +1,4 @@
-"""Encodings: how rows become the body of an answer, where that is text: JSON, NDJSON, CSV."""
+"""Encodings: rows as the text of an answer: JSON, NDJSON or CSV."""
 
 import csv
 import io
@@ -16,17 +16,17 @@ class Encoding:
     """One way to write rows with certain columns."""
 
     name: str
-    """Equal for equal bytes of equal rows."""
+    """Equal for encodings that give equal bytes for equal rows."""
     content_type: str
     before: bytes = b""
     render: Render
     cut: int = 0
-    """So many bytes of the first row are left out: what separates it from none before it."""
+    """Bytes to leave out of the first row: the separator between it and none."""
     after: bytes = b""
 
 
 MakeEncoding = Callable[[tuple[str, ...]], Encoding]
-"""Makes the encoding of rows with some columns."""
+"""Returns the encoding of rows with these columns."""
 _SEPARATOR = b",\n"
 
 
@@ -52,12 +52,12 @@ def ndjson(_columns: tuple[str, ...]) -> Encoding:
 
 
 def plain_csv(columns: tuple[str, ...]) -> Encoding:
-    """Return CSV as in RFC 4180, with a header line; NULL is empty."""
+    """Return CSV (RFC 4180) with a header line; NULL is empty."""
     return _csv("csv", columns, _value)
 
 
 def safe_csv(columns: tuple[str, ...]) -> Encoding:
-    """Return CSV of which a spreadsheet runs nothing: text that may be a formula gets a `'`."""
+    """Return CSV that is safe in a spreadsheet: text that may be a formula is prefixed with `'`."""
     return _csv("safe csv", [_inert(name) for name in columns], _inert_value, keys=columns)
 
 
@@ -79,11 +79,11 @@ def _csv(
 
 _RAW_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula, or leaves out before one."""
+"""Characters that begin a formula in a spreadsheet, or that it ignores before one."""
 
 
 def _value(value: msgspec.Raw) -> str | None:
-    """Return what is no text as the JSON that it is: a number keeps all of its digits."""
+    """Return text as it is, and other values as their JSON: a number keeps all of its digits."""
     text = bytes(value)
     if text.startswith(b'"'):
         found: str = msgspec.json.decode(text)
@@ -92,7 +92,7 @@ def _value(value: msgspec.Raw) -> str | None:
 
 
 def _inert_value(value: msgspec.Raw) -> str | None:
-    """A negative number is no formula, and stays a number."""
+    """Return text that a spreadsheet does not run; a negative number stays a number."""
     text = _value(value)
     return _inert(text) if text is not None and bytes(value).startswith(b'"') else text
 

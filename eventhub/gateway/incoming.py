@@ -42,7 +42,7 @@ class _Queue(WebSocketDataQueue):
         self.messages.append(data)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """Called by the reader when it cannot go on."""
+        """Called by the reader when it cannot continue."""
         self.error = exc
 
 

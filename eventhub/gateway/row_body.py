@@ -1,4 +1,4 @@
-"""Bodies: the rows of a replay on their way into an answer, as text or recoded."""
+"""Row body: the rows of a replay as the body of an answer, as text or in a binary format."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,10 +16,10 @@ _BINARY: Final = {
 
 
 class Body(Protocol):
-    """What becomes of rows."""
+    """A way to write rows into an answer."""
 
     row_format: RowFormat
-    """How they are replayed."""
+    """The format that the replay must have."""
     headers: dict[str, str]
 
     def parts(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -27,7 +27,7 @@ class Body(Protocol):
 
 
 class TextBody:
-    """Rows as they are replayed, between what stands before and after them."""
+    """Rows as they are replayed, with what precedes and follows them."""
 
     def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
@@ -45,7 +45,7 @@ class TextBody:
 
 
 class BinaryBody:
-    """Rows recoded, in a thread, from the NDJSON that other readers may share."""
+    """Rows recoded in a thread, from NDJSON that other readers may share."""
 
     def __init__(self, name: str, recoder: Recoder, table: str) -> None:
         self._recoder = recoder

@@ -21,7 +21,7 @@ from eventhub.filters.query import Query
 from eventhub.gateway.table_style import STYLE
 
 PAGE_ROWS, MAX_PAGE_ROWS = 100, 1000
-"""Of one page, by default and at the most: `_offset` leads to the others."""
+"""Rows of one page, by default and at most; `_offset` leads to the others."""
 _STYLE_HASH: Final = b64encode(sha256(STYLE.encode()).digest()).decode()
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -62,7 +62,7 @@ class TablePage:
         self._offset = query.offset
         self._sort = dict(query.sort)
         self.query = replace(query, limit=self._size + 1)
-        """What to read: one row more than is shown tells whether there are more."""
+        """The query to read: one row more than is shown, to know whether there are more."""
 
     def render(self, lines: bytes) -> bytes:
         """Return the page.
@@ -135,7 +135,7 @@ class TablePage:
         )
 
     def _kept(self) -> Iterator[tuple[str, str]]:
-        """What the form says beside its inputs, so that to send it forgets nothing."""
+        """Hidden inputs, which keep on submit what the form has no other input for."""
         inputs: set[str] = set()
         for column in self._shown:
             if column.kind is Kind.BOOLEAN:

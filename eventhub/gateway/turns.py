@@ -22,7 +22,7 @@ ALONE_SECONDS: Final = 0.004
 ROUND_SECONDS: Final = 0.02
 """For all connections, before the loop looks at its sockets: a message each of some hundred."""
 NEWCOMERS: Final = 8
-"""A connection that has not worked lately goes first, but at most so many before one that has."""
+"""Connections that have not worked lately go first, but at most this many in a row."""
 ALLOWANCE_SECONDS: Final = 0.02
 """Debt that a connection may have without being paused."""
 ALLOWANCE_OF_ALL_SECONDS: Final = 0.1

@@ -30,18 +30,18 @@ logger = structlog.get_logger(__name__)
 NORMAL = 1000
 """The close code of a client that is done (RFC 6455 section 7.4.1)."""
 MAX_REFUSED_BYTES = 64 << 10
-"""Bytes that a client may go on to send after it was refused; then the connection is aborted."""
+"""Bytes that a client may still send after it was refused; then the connection is aborted."""
 REFUSAL_SECONDS = 2e-4
 """Price of refusing a message: the most that it takes. Fixed, to be the same on any machine."""
 PING_SECONDS = 1e-5
 """Price of answering a ping."""
 PAUSE_POLL_SECONDS = 0.05
-"""Between two checks whether a connection may go on with an array."""
+"""Between two checks whether a paused connection may continue with an array."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
 
 
 def close_code_of(error: EventHubError) -> Close:
-    """Return the close code of a connection that cannot be opened or go on."""
+    """Return the close code of a connection that cannot be opened or continued."""
     if isinstance(error, Expired):
         return Close.EXPIRED
     if error.code == "slow_reader":
@@ -109,7 +109,7 @@ class WebSocketConnection(Connection):
         self.listen(on=True)
 
     def wake(self) -> None:
-        """Go on: whatever `on_turn` waited for has happened."""
+        """Continue: whatever `on_turn` waited for has happened."""
         self._turn.request()
 
     def charge(self, seconds: float) -> None:
@@ -172,7 +172,7 @@ class WebSocketConnection(Connection):
     def data_received(self, data: bytes) -> None:
         """Take what the client sent, to be handled in this connection's turn."""
         self._incoming.take(data)
-        if self._incoming.taken > self._most_bytes:  # it was refused, and goes on sending
+        if self._incoming.taken > self._most_bytes:  # it was refused, and continues to send
             self._turn.end()
             self.abort()
             return
@@ -181,7 +181,7 @@ class WebSocketConnection(Connection):
             self.listen(on=False)
 
     def resume_writing(self) -> None:
-        """Go on: there is room for answers."""
+        """Continue: there is room for answers."""
         super().resume_writing()
         self._turn.request()
 
@@ -198,7 +198,7 @@ class WebSocketConnection(Connection):
         incoming = self._incoming
         while True:
             if self.is_lost or (self.is_full and self._ended is None):
-                return False  # it goes on once there is room for answers
+                return False  # it continues once there is room for answers
             if not self.on_turn(is_over):
                 return is_over()
             if self._is_handed:

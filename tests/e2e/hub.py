@@ -41,7 +41,7 @@ class Hub:
 
     def launch(self) -> None:
         """Start it and return at once."""
-        # Files and not pipes: a pipe that nobody reads would stop the hub when it is full.
+        # Files and not pipes: a pipe that is not read would stop the hub when it is full.
         with self._out.open("wb") as out, self._err.open("ab") as err:
             self.process = subprocess.Popen(
                 [*self._command, "--port", self._port],

@@ -117,7 +117,7 @@ async def test_connections_without_a_request_do_not_end_the_hub_and_new_clients_
 
 
 async def test_the_hub_reports_that_it_accepts_no_connections(hub: Hub, flood: Flood) -> None:
-    """It tells clients that are connected already, with an answer that ends the connection."""
+    """The answer comes over a connection that was open before."""
     reader, writer = await asyncio.open_connection(*address_of(hub))
     writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert b"200" in await reader.readuntil(b"\r\n\r\n")

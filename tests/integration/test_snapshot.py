@@ -122,7 +122,7 @@ async def test_a_small_snapshot_makes_no_file_however_slowly_it_is_read(
 async def test_large_reads_have_few_slots_and_small_ones_do_not_wait_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DuckDB takes long for all who have a place: as if their rows were endless."""
+    """DuckDB takes long for every reader that has a slot: as if its rows were endless."""
     for where in (module, price):
         monkeypatch.setattr(where, "QUICK_ROWS", 100)
     monkeypatch.setattr(module, "LARGE_WAIT_SECONDS", 0.05)

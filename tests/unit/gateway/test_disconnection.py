@@ -14,7 +14,7 @@ GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 class Work:
-    """A handler that works until it is told to finish."""
+    """A handler that works until `finish` is set."""
 
     def __init__(self) -> None:
         self.finish = asyncio.Event()
