@@ -69,7 +69,8 @@ def test_a_table_that_another_program_has_locked(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_engine, "LOCK_SECONDS", 1)
-    MirrorTable(CHANNEL, postgres.url).take_up("e1", 0)
+    with closing(MirrorTable(CHANNEL, postgres.url)) as table:
+        table.take_up("e1", 0)
     with postgres.connect() as other:
         other.execute("BEGIN; LOCK TABLE simple")
         assert failure(postgres.url).code == "locked"
