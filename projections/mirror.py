@@ -27,7 +27,8 @@ WAITING_EVENTS: Final = 4_000
 WAITING_BYTES: Final = 16 << 20
 """Reading pauses when so much waits."""
 GATHER_SECONDS: Final = 0.25
-"""Between two transactions, unless a whole batch waits: a second is soon enough for readers."""
+"""Between two transactions, unless a whole batch waits: a second is soon enough for readers. The
+thread rests at least as long as it has worked, for it shares a core with the event loop."""
 RETRY_SECONDS: Final = (0.5, 30.0)
 """First and longest pause after a failure; it doubles between."""
 LOOK_SECONDS: Final = 1.0
@@ -170,9 +171,9 @@ class Mirror:
             self._note(self.head)
             self._recover()
             self._changed.set()
-            rest = began + GATHER_SECONDS - time.monotonic()
-            if rest > 0 and len(self._waiting) < BATCH_EVENTS:
-                await asyncio.sleep(rest)
+            took = time.monotonic() - began
+            is_behind = len(self._waiting) >= BATCH_EVENTS
+            await asyncio.sleep(took if is_behind else max(took, GATHER_SECONDS - took))
 
     async def _next_change(self) -> None:
         self._changed.clear()

@@ -60,6 +60,16 @@ def type_of(column: Column, dialect: str) -> sa.types.TypeEngine[Any]:
     return sa.Numeric(*column.digits)
 
 
+def is_narrow(column: Column, found: sa.types.TypeEngine[Any], dialect: str) -> bool:
+    """Tell whether a misfit is of the right sort, and holds every value once it is wider."""
+    if dialect == "sqlite" or not misfit(column, found, dialect):
+        return False
+    if column.digits is not None:
+        return isinstance(found, sa.Numeric) and not isinstance(found, sa.Float)
+    sorts = (Kind.TEXT, Kind.INTEGER, Kind.REAL)
+    return column.kind in sorts and isinstance(found, _FAMILIES[column.kind])
+
+
 def misfit(column: Column, found: sa.types.TypeEngine[Any], dialect: str) -> bool:
     """Tell whether a column that another program made could not hold a value of ours."""
     kind = column.kind

@@ -22,7 +22,7 @@ REASONS: Final = {
     "unreachable": "The database does not answer, or refuses the login.",
     "full": "Its disk is full.",
     "locked": "Another program has locked the table for too long.",
-    "columns": "The table has other columns than `columns:` says, or too narrow ones.",
+    "columns": "The table has other columns than `columns:` says, or of other types.",
     "foreign": "The table has rows that are not of this log.",
     "refused": "The database refused a row: a constraint or a trigger of its own.",
     "moved": "Another hub writes to the same table.",
@@ -81,7 +81,12 @@ def open_engine(url: str) -> sa.Engine:
         arguments |= {**_KEEP_ALIVE, "prepare_threshold": None}
     try:
         engine = sa.create_engine(
-            parsed, connect_args=arguments, pool_size=1, max_overflow=1, hide_parameters=True
+            parsed,
+            connect_args=arguments,
+            pool_size=1,
+            max_overflow=1,
+            pool_pre_ping=dialect != "sqlite",  # it may have restarted since the last batch
+            hide_parameters=True,
         )
     except ImportError as error:
         extra = "mysql" if dialect in MYSQL else "postgres"

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from eventhub.channel import Channel
 from eventhub.columns import Column
-from projections.mirror_columns import MYSQL, misfit, type_of
+from projections.mirror_columns import MYSQL, is_narrow, misfit, type_of
 from projections.mirror_engine import MirrorFailed
 
 COPY: Final = "_before_import"
@@ -71,6 +71,9 @@ class Schema:
         for column in missing:
             type_ = self._type(column).compile(self._dialect)
             self._alter(connection, f"ADD COLUMN {self._quoted(column.name)} {type_}")
+        for name, column in self._columns.items():
+            if name in found and is_narrow(column, found[name], self._dialect.name):
+                self._widen(connection, column)
         return any(column.name in stale or column.default is not None for column in missing)
 
     def copy(self, connection: sa.Connection) -> None:
@@ -86,13 +89,22 @@ class Schema:
     def _check(self, found: Mapping[str, sa.types.TypeEngine[Any]]) -> None:
         faults = [f"{name} is not among `columns:`" for name in found if name not in self._columns]
         for name, column in self._columns.items():
-            if name in found and misfit(column, found[name], self._dialect.name):
+            type_ = found.get(name)
+            if type_ is None or is_narrow(column, type_, self._dialect.name):
+                continue
+            if misfit(column, type_, self._dialect.name):
                 needed = self._type(column).compile(self._dialect)
-                faults.append(f"{name} is {found[name]!r}, and must be {needed}")
+                faults.append(f"{name} is {type_!r}, and must be {needed}")
         if "id" not in found:
             faults.append("id is missing")
         if faults:
             raise MirrorFailed("columns", f"{self._name}: {'; '.join(faults)}")
+
+    def _widen(self, connection: sa.Connection, column: Column) -> None:
+        """Let a column hold every value: those that it has stay, and so do its indexes."""
+        name, type_ = self._quoted(column.name), self._type(column).compile(self._dialect)
+        change = f"MODIFY {name} {type_}" if self._dialect.name in MYSQL else ""
+        self._alter(connection, change or f"ALTER COLUMN {name} TYPE {type_}")
 
     def _type(self, column: Column) -> sa.types.TypeEngine[Any]:
         return type_of(column, self._dialect.name)

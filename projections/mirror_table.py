@@ -154,7 +154,6 @@ class MirrorTable:
     def clear(self, epoch: str) -> None:
         """Begin again: delete all rows, whoever they are of."""
         with self._transaction() as connection:
-            self._standing(connection)  # makes the book
             self._claim(connection, epoch)
             self._empty(connection, epoch)
 
@@ -179,6 +178,7 @@ class MirrorTable:
 
     def _claim(self, connection: sa.Connection, epoch: str) -> None:
         """Make the table what the columns say, and begin at the start of the log."""
+        BOOK.create(connection, checkfirst=True)
         self._schema.make(connection, self._described(connection))
         self._write_book(connection, epoch)
 

@@ -212,12 +212,28 @@ def test_a_table_with_other_columns_is_refused_and_unchanged(
     table.close()
 
 
-@pytest.mark.parametrize("made", ["votes INTEGER", "votes SMALLINT", "body VARCHAR(20)"])
-def test_types_that_postgresql_limits_are_refused(postgres: Database, made: str) -> None:
-    postgres.execute(f"CREATE TABLE simple (id TEXT, {made})")
-    table = opened(postgres)
-    with pytest.raises(MirrorFailed, match=r"and must be (BIGINT|TEXT)"):
-        table.take_up("e1", 0)
+WIDE = [
+    Column("body"),
+    Column("votes", Kind.INTEGER),
+    Column("share", Kind.REAL),
+    Column("price", Kind.DECIMAL, digits=Digits(20, 4)),
+]
+
+
+def test_narrow_columns_of_postgresql_are_widened(postgres: Database) -> None:
+    """An older system made them so: its INTEGER has 32 bits, ours 64."""
+    narrow = "body VARCHAR(20), votes INTEGER, share REAL, price NUMERIC(10, 2)"
+    postgres.execute(f"CREATE TABLE simple (id VARCHAR(50) PRIMARY KEY, {narrow})")
+    postgres.execute("INSERT INTO simple VALUES ('old', 'x', 1, 0.1, 1.5)")
+    channel = Channel("simple", Columns(WIDE))
+    row = {"body": "x" * 100, "votes": 2**40, "share": 0.1, "price": f"{10**15}.1234"}
+    table = opened(postgres, channel)
+    table.take_over("e1", keeps_copy=False)
+    table.apply("e1", 0, history(channel, [("POST", "i" * 200, row)]))
+    with table.listing() as (_, chunks):
+        rows = {found["id"]: found for chunk in chunks for found in chunk}
+    assert rows["i" * 200] == {**row, "id": "i" * 200, "user": None, "timestamp": None}
+    assert rows["old"]["price"] == "1.5000"
     table.close()
 
 
