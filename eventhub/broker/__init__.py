@@ -3,8 +3,8 @@
     async with EmbeddedBroker(folder) as broker:
         ...  broker.url, broker.token, broker.pid
 
-`folder` says who has the data folder; `server` is one process of nats-server, `staging` its
-batches in memory and `blocks` what it cannot read; `embedded` keeps one running.
+`embedded` keeps a server running. `server` is one process of nats-server, `folder` locks the data
+folder, `staging` keeps batches in memory, and `blocks` finds damage that the server cannot read.
 """
 
 from eventhub.broker.embedded import EmbeddedBroker

@@ -1,17 +1,18 @@
-"""Blocks: the files of nats-server's store, and what in them would keep it busy for ever.
+"""Blocks: the files of nats-server's store, and damage in them that would keep it busy forever.
 
 A stream's messages are records in files of 8 MiB, `msgs/<n>.blk`: length 4, sequence 8, time 8,
 length of the subject 2 (all little endian), subject, payload, checksum 8. The server trusts an
-index beside them, and takes checksums only of what is read. When it reads a file it fills each
-hole between two sequences, one by one. So one flipped bit in the upper bytes of a sequence has it
-count to as much as 2^61 with the stream locked, and 4 bytes of memory for each (nats-server 2.15.1,
-`indexCacheBuf`). Without its index it takes all checksums first, and cuts the file off there.
+index next to them, and verifies the checksums only of what it reads. When it reads a file, it fills
+each hole between two sequences, one by one. So after one flipped bit in the upper bytes of a
+sequence it counts as far as 2^61, with the stream locked and 4 bytes of memory for each number
+(nats-server 2.15.1, `indexCacheBuf`). Without the index it verifies all checksums first, and cuts
+the file off at the damage.
 
-A sequence of which one bit differs from what it should be is put right; else the stream's index has
-to go.
+A sequence that differs in one bit from the expected one is corrected. In any other case the
+stream's index is deleted.
 
-As a program, this prints what `endless_holes` finds: a walk through a large store takes long, and
-would keep the hub's event loop from its interpreter lock.
+As a program, this module prints what `endless_holes` finds: a walk through a large store takes
+long, and would keep the hub's event loop from its interpreter lock.
 """
 
 import asyncio
@@ -28,19 +29,19 @@ _SEQUENCE_AT, _CHECKSUM_BYTES = 4, 8
 _HAS_HEADERS = 1 << 31  # in the length
 _ERASED, _TOMBSTONE = 1 << 63, 1 << 62  # in the sequence
 WIDE = 1 << 24
-"""Sequences that a hole in one file may have: the server fills it in a second."""
+"""Sequences that a hole in one file may have; the server fills it in a second."""
 SEARCH_SECONDS = 600.0
-"""For some hundred million messages."""
+"""How long a search may take; it is enough for some hundred million messages."""
 
 
 class Hole(NamedTuple):
-    """A hole in a file that nats-server would not finish filling."""
+    """A hole in a file that nats-server would never finish filling."""
 
     file: str
     at: int
-    """Offset of the record behind it."""
+    """Offset of the record after the hole."""
     found: int
-    """Sequence there."""
+    """Sequence in that record."""
     expected: int
 
     @property
@@ -49,9 +50,9 @@ class Hole(NamedTuple):
         return Path(self.file).parent.parent.name
 
     def mend(self) -> bool:
-        """Put the sequence right if one bit of it differs; tell whether that was done.
+        """Correct the sequence if one bit of it differs; return whether that was done.
 
-        Whether it is right now, the server sees from the checksum when it reads the record.
+        Whether it is right now, the server verifies with the checksum when it reads the record.
         """
         if (self.found ^ self.expected).bit_count() != 1:
             return False
@@ -61,20 +62,20 @@ class Hole(NamedTuple):
                 os.pwrite(file.fileno(), self.expected.to_bytes(8, "little"), at)
                 os.fsync(file.fileno())
                 return True
-        return False  # it was cut off or removed meanwhile
+        return False  # the file was cut off or removed meanwhile
 
 
 def endless_holes(store: Path) -> list[Hole]:
-    """Return the holes that nats-server would not finish filling, one of a file.
+    """Return the holes that nats-server would never finish filling: the first one of each file.
 
     Args:
-        store: its `store_dir`. A million messages take a second.
+        store: the server's `store_dir`. A million messages take a second.
     """
     found = []
     for path in store.glob("jetstream/*/streams/*/msgs/*.blk"):
         try:
-            content = path.read_bytes()  # mapped, a file that is cut off would kill us
-        except OSError:  # removed meanwhile
+            content = path.read_bytes()  # a mapped file that is cut off would kill this process
+        except OSError:  # the file was removed meanwhile
             continue
         hole = _endless_hole(str(path), content)
         if hole is not None:
@@ -83,7 +84,7 @@ def endless_holes(store: Path) -> list[Hole]:
 
 
 async def search(store: Path) -> list[Hole]:
-    """Return what `endless_holes` does, from a process of its own that others go before."""
+    """Return what `endless_holes` returns, from a process of its own with low priority."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", __file__, str(store)), stdout=asyncio.subprocess.PIPE
     )
@@ -100,13 +101,13 @@ async def search(store: Path) -> list[Hole]:
 
 
 def forget_index(store: Path, stream: str) -> None:
-    """Have the server read all files of a stream at its next start. It must be killed for that."""
+    """Make the server read all files of a stream at its next start, after it was killed."""
     for messages in store.glob(f"jetstream/*/streams/{stream}/msgs"):
         (messages / "index.db").unlink(missing_ok=True)
 
 
 def _endless_hole(path: str, content: bytes) -> Hole | None:
-    """Return the first one; None as well at other damage."""
+    """Return the first hole; None if there is none, or the file has other damage."""
     at = last = 0
     while at + _HEAD.size <= len(content):
         length, stored, _, subject = _HEAD.unpack_from(content, at)
@@ -115,7 +116,7 @@ def _endless_hole(path: str, content: bytes) -> Hole | None:
             length &= ~_HAS_HEADERS
             least += 4
         if not least <= length <= len(content) - at:
-            return None  # the server notices
+            return None  # the server notices this damage
         if not stored & _TOMBSTONE:
             sequence = stored & ~_ERASED
             if last and sequence > last + WIDE:

@@ -1,13 +1,13 @@
 """EmbeddedBroker: keeps a nats-server running for a data folder.
 
-After one write that met a full disk nats-server takes no other to that stream, and answers none,
-until it is started again. So the free space is watched: below a floor the server is started anew
-with a configuration that lets it store nothing. It then refuses each write with a clear error,
-even with no byte free, and all can still be read. With room again it is started as usual.
+After a write that met a full disk, nats-server takes no more writes to that stream, and answers
+none, until it is restarted. So the free space is watched. Below a floor the server is restarted
+with a configuration that lets it store nothing. Then it refuses each write with a clear error, even
+without a free byte, and everything can still be read. With room again it is restarted as usual.
 
-One that grows is looked after, too: it may be reading a damaged file without end (`blocks`), until
-no memory is left. Then the file is put right, or the index forgotten that the server trusted, and
-it is started anew.
+The server's memory is watched as well: it may read a damaged file (`blocks`) until no memory is
+left. Then the file is corrected, or the index that the server trusted is deleted, and the server is
+restarted.
 """
 
 import asyncio
@@ -30,18 +30,24 @@ from eventhub.broker.staging import Staging
 from eventhub.descriptors import NONE_LEFT, later_if_none_is_left
 from eventhub.errors import Misconfigured
 
-RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)  # delays; the last one repeats
-STARTS = 3  # that may be ended by ourselves before one lasts
-FLOOR_BYTES = 32 << 20  # free space below which nothing is stored: a second of the heaviest load
-ROOM_BYTES = 64 << 20  # free space from which on it is again
-LOOK_SECONDS = 1.0  # between two looks at the free space, and at the server's memory
-GROWN_BYTES = 1 << 30  # of the server's memory: a million rows need half of it
+RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+"""Delays before restarts; the last one repeats."""
+STARTS = 3
+"""Starts that this process may end itself before one lasts."""
+FLOOR_BYTES = 32 << 20
+"""Free space below which nothing is stored: a second of the heaviest load."""
+ROOM_BYTES = 64 << 20
+"""Free space from which on events are stored again."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the free space, and at the server's memory."""
+GROWN_BYTES = 1 << 30
+"""Of the server's memory: a million rows need half of it."""
 
 logger = structlog.get_logger(__name__)
 
 
 class EmbeddedBroker:
-    """A nats-server on loopback with a random port and token; restarted if it dies.
+    """A nats-server on loopback with a random port and token; it is restarted if it dies.
 
     Raises:
         Misconfigured: on entry: another hub runs on the folder, or the server does not start.
@@ -50,7 +56,7 @@ class EmbeddedBroker:
     url: str
     token: str
     is_full: bool
-    """The disk has no room: writes are refused until it has."""
+    """The disk has no room: writes are refused until there is some."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -93,15 +99,15 @@ class EmbeddedBroker:
 
     @property
     def pid(self) -> int:
-        """Process id of the server that runs now."""
+        """Process id of the current server."""
         return self._server.pid if self._server is not None else 0
 
     async def stage_in_memory(self) -> None:
-        """Spare the disk the batches of streams that were made since the start."""
+        """Keep the batches of streams that are new since the start in memory, not on the disk."""
         await asyncio.to_thread(self._staging.link)
 
     async def renew(self, stream: str) -> None:
-        """Start the server anew with what the files of a stream hold; it forgets what it knew."""
+        """Restart the server, so that it reads the files of a stream without their index."""
         if self._server is not None:
             await self._renew(self._server, [stream])
 
@@ -120,20 +126,20 @@ class EmbeddedBroker:
             raise Misconfigured(f"nats-server cannot read its files in {self.folder}")
         self.url = f"nats://127.0.0.1:{self._port}"
         await self.stage_in_memory()
-        if not self._is_kept:  # else it is written, and now the disk may be full
+        if not self._is_kept:  # otherwise it was written before, and the disk may be full now
             address = Address(hub=os.getpid(), url=self.url, token=self.token)
             await asyncio.to_thread(write_address, self._lock, address)
 
     async def _keep_running(self) -> None:
-        """Start the server again when it dies, until told to stop, or cancelled."""
+        """Restart the server when it dies, until `_stop` or a cancellation."""
         try:
             await self._restart_when_dead()
-            await self._terminate()  # what was just started again
+            await self._terminate()  # a server that was just restarted
         finally:
             self._stopped.set()
 
     async def _restart_when_dead(self) -> None:
-        """Start the server again when it dies, on the same port: clients reconnect."""
+        """Restart the server when it dies, on the same port, so that clients reconnect."""
         deaths = 0
         while (server := self._server) is not None:
             status = await server.wait()
@@ -145,7 +151,7 @@ class EmbeddedBroker:
             if not server.was_ended:
                 folder = str(self.folder)
                 logger.error("broker_died", status=status, delay_seconds=delay, folder=folder)
-                if status == -signal.SIGKILL:  # for its memory, maybe
+                if status == -signal.SIGKILL:  # perhaps because of its memory
                     self._suspect_bytes = 0
             if not await self._stops_within(delay):
                 await self._restart()
@@ -157,9 +163,9 @@ class EmbeddedBroker:
         return self._stopping.is_set()
 
     async def _watch_room(self) -> None:
-        """Have the server started anew when the disk fills or has room again.
+        """Restart the server when the disk becomes full, or has room again.
 
-        The room in memory is looked after, too.
+        The folder in memory is renewed as well.
         """
         while not await self._stops_within(LOOK_SECONDS):
             with later_if_none_is_left("the watch over the disk"):
@@ -184,9 +190,9 @@ class EmbeddedBroker:
         self.is_full = is_full
 
     async def _watch_memory(self) -> None:
-        """Have a server started anew that reads without end; the first time also while it starts.
+        """Restart a server that reads a damaged file forever, even while it starts.
 
-        A look at the files costs time, so there is one each time that the memory has doubled.
+        A look at the files takes time, so there is one each time that the memory has doubled.
         """
         while not await self._stops_within(LOOK_SECONDS):
             server = self._server
@@ -214,7 +220,10 @@ class EmbeddedBroker:
     async def _restart(self) -> None:
         try:
             await self._start()
-        except (Misconfigured, OSError) as error:  # OSError: no room for the log, no file left
+        except (
+            Misconfigured,
+            OSError,
+        ) as error:  # OSError: no room for its log, no descriptor left
             logger.error("broker_restart_failed", reason=str(error))  # noqa: TRY400 - expected
             if self._server is not None:
                 await self._server.kill()

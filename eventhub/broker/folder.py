@@ -1,8 +1,8 @@
-"""The data folder: who has it, and how much it can still hold.
+"""The data folder: which hub uses it, and how much it can still hold.
 
-nats-server does not lock its store: two on one folder both acknowledge the same sequences, and
-half of that is lost at the next start. So the folder's lock is held (flock) on a descriptor that
-the server inherits, and an orphan still holds it.
+nats-server does not lock its store: two servers on one folder both acknowledge the same sequences,
+and half of them are lost at the next start. So the hub holds a lock on the folder (flock), on a
+descriptor that the server inherits: a server that outlives its hub still holds it.
 """
 
 import asyncio
@@ -17,11 +17,12 @@ import msgspec
 from eventhub.errors import Misconfigured
 
 LOCK_POLL_SECONDS = 0.05
-ORPHAN_SECONDS = 10.0  # how long the child of a killed hub may take to stop
+ORPHAN_SECONDS = 10.0
+"""How long the server of a killed hub may take to stop."""
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the broker of a data folder answers; the content of its lock file."""
+    """The address of the broker of a data folder; the content of its lock file."""
 
     hub: int
     """Process id of the hub that started it."""
@@ -31,7 +32,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def running_broker(folder: Path) -> Address | None:
-    """Return the address of the broker that runs for a data folder, or None if none does."""
+    """Return the address of the broker that runs on a data folder, or None if none does."""
     try:
         with _lock_path(folder).open("rb") as file:
             if _locked(file.fileno(), fcntl.LOCK_SH):
@@ -44,10 +45,10 @@ def running_broker(folder: Path) -> Address | None:
 
 @asynccontextmanager
 async def held_lock(folder: Path) -> AsyncIterator[int]:
-    """Hold the lock of a folder, made if need be; gives its descriptor.
+    """Hold the lock of a folder, which is made if necessary; yields its descriptor.
 
     Raises:
-        Misconfigured: another hub runs on the folder, or it cannot be used.
+        Misconfigured: another hub uses the folder, or it cannot be written.
     """
     descriptor = await asyncio.to_thread(_open_lock, folder)
     try:
@@ -58,17 +59,17 @@ async def held_lock(folder: Path) -> AsyncIterator[int]:
 
 
 def write_address(lock: int, address: Address) -> None:
-    """Tell others where the broker answers. `lock` is the descriptor of the held lock."""
+    """Publish the address of the broker to other processes; `lock` is a held lock."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, msgspec.json.encode(address), 0)
 
 
 def free_bytes(folder: Path, lock: int) -> int:
-    """Return what whoever is not root can still write: root's reserve is not for a log.
+    """Return the bytes that a user other than root can still write to a folder.
 
     Raises:
-        OSError: the folder is not the one whose lock is held. nats-server makes parts of one that
-            was moved away anew, so that a folder of its name proves nothing.
+        OSError: the folder is not the one whose lock is held. nats-server makes a folder that was
+            moved away again, so the name alone proves nothing.
     """
     if not os.path.samestat(os.stat(_lock_path(folder)), os.fstat(lock)):
         raise FileNotFoundError(f"{folder} is another folder than at the start")
@@ -100,7 +101,7 @@ def _open_lock(folder: Path) -> int:
 
 
 async def _acquire(descriptor: int, folder: Path) -> None:
-    """Take the lock; the broker of a hub that was killed gets a moment to stop and free it."""
+    """Take the lock; wait `ORPHAN_SECONDS` for the server of a killed hub to free it."""
     give_up = asyncio.get_running_loop().time() + ORPHAN_SECONDS
     while not _locked(descriptor, fcntl.LOCK_EX):
         holder = _read_address(folder)
@@ -113,7 +114,7 @@ async def _acquire(descriptor: int, folder: Path) -> None:
 
 
 def _locked(descriptor: int, how: int) -> bool:
-    """Take the lock if it is free; tell whether it was."""
+    """Take the lock if it is free; return whether it was."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
 """Server: one nats-server process, from its start to its end.
 
-Acknowledged means fsynced (`sync_interval: always`). It listens on loopback, on a port that it
-chooses, and asks for a token.
+It acknowledges a message after the fsync (`sync_interval: always`). It listens on loopback, on a
+port that it chooses, and requires a token.
 """
 
 import asyncio
@@ -20,19 +20,25 @@ import structlog
 from eventhub.errors import Misconfigured
 from eventhub.stream import MAX_PAYLOAD
 
-START_SECONDS = 30.0  # without reading anything; a million rows recover in 2.5 s after a kill
-STOP_SECONDS = 15.0  # a clean stop with a million rows takes 0.3 s
-PROBE_SECONDS = 2.0  # one question whether JetStream answers; usually 1 ms
-POLL_SECONDS = 0.005  # a start takes 11 ms
-HEADROOM = 64 << 10  # bytes of `max_payload` for headers
-# By itself the server stores three quarters of what is free when it starts, and then refuses all
-# writes, whatever room there is.
-STORE_BYTES = {False: 1 << 60, True: 1}  # `max_file_store`, by whether it stores nothing
+START_SECONDS = 30.0
+"""How long a start may go on without reading; a million rows recover in 2.5 s after a kill."""
+STOP_SECONDS = 15.0
+"""How long a stop may take; a clean one with a million rows takes 0.3 s."""
+PROBE_SECONDS = 2.0
+"""How long JetStream may take to answer; it usually takes 1 ms."""
+POLL_SECONDS = 0.005
+"""Between two looks whether it has started; a start takes 11 ms."""
+HEADROOM = 64 << 10
+"""Bytes of `max_payload` for headers."""
+STORE_BYTES = {False: 1 << 60, True: 1}
+"""`max_file_store`, by whether the server stores nothing. The default is three quarters of the
+space that is free at the start; beyond that the server would refuse writes, whatever room there is.
+"""
 
-# Runs in the child: die with the hub (PR_SET_PDEATHSIG is 1), unless it is gone already; then
-# become the server. A `preexec_fn` would do this between fork and exec, where threads deadlock.
-# Half of the cores are the server's: with all of them, its idle threads look for work on the core
-# that the hub works on. On two cores that was 5 to 10 % of all CPU, and as much of the throughput.
+# Runs in the child: it arranges to die with the hub (PR_SET_PDEATHSIG is 1), then becomes the
+# server. A `preexec_fn` would run between fork and exec, where threads deadlock. The server gets
+# half of the cores: with all of them, its idle threads look for work on the core that the hub works
+# on. On two cores that was 5 to 10 % of all CPU, and as much of the throughput.
 _LAUNCH = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
@@ -53,9 +59,9 @@ class Server:
     ) -> None:
         self.folder = folder
         self.stores_nothing = stores_nothing
-        """It was told to refuse all writes."""
+        """It refuses all writes."""
         self.was_ended = False
-        """By us, to have another one in its place."""
+        """This process ended it, to replace it."""
         self._process = process
         self._started = asyncio.get_running_loop().time()
 
@@ -64,10 +70,10 @@ class Server:
         """Start a server on a folder that `write_configs` prepared.
 
         Args:
-            folder: of the data.
-            port: -1 for one that it chooses.
-            lock: descriptor that it keeps open as long as it lives.
-            stores_nothing: it refuses all writes.
+            folder: the data folder.
+            port: -1 for one that the server chooses.
+            lock: a descriptor that the server keeps open as long as it lives.
+            stores_nothing: the server refuses all writes.
         """
         binary = await asyncio.to_thread(_find_binary)
         log = await asyncio.to_thread(_open_log, _log_path(folder))
@@ -88,19 +94,19 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id."""
         return self._process.pid
 
     @property
     def age_seconds(self) -> float:
-        """How long ago it was started."""
+        """Seconds since the start."""
         return asyncio.get_running_loop().time() - self._started
 
     async def ready(self, token: str) -> int:
-        """Return its port once JetStream answers. However large the store, it may read it.
+        """Return the port once JetStream answers; a large store may be read for any time.
 
         Raises:
-            Misconfigured: it ended, or reads nothing any more and does not answer.
+            Misconfigured: the server ended, or it neither reads nor answers.
         """
         port, has_read = -1, -1
         loop = asyncio.get_running_loop()
@@ -118,11 +124,11 @@ class Server:
         raise Misconfigured(f"nats-server stopped at once in {await self._whereabouts()}")
 
     async def wait(self) -> int:
-        """Return its exit status, once it has ended."""
+        """Return the exit status, once the server has ended."""
         return await self._process.wait()
 
     async def terminate(self) -> None:
-        """Have it end."""
+        """Stop the server; kill it after `STOP_SECONDS`."""
         if self._process.returncode is not None:
             return
         with suppress(ProcessLookupError):
@@ -135,14 +141,14 @@ class Server:
             await self.kill()
 
     async def kill(self) -> None:
-        """End it at once; nothing that it acknowledged is lost."""
+        """Kill the server; nothing that it acknowledged is lost."""
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
 
     def memory_bytes(self) -> int:
-        """Return the size of its memory; 0 if it is gone."""
+        """Return the bytes of its memory; 0 if it has ended."""
         try:
             pages = Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]
         except (OSError, IndexError):
@@ -152,7 +158,7 @@ class Server:
     def _bytes_read(self) -> int:
         try:
             counters = Path(f"/proc/{self.pid}/io").read_bytes()
-        except OSError:  # it is gone, or such things are hidden
+        except OSError:  # it has ended, or the system hides this
             return 0
         return int(counters.split()[1])  # rchar
 
@@ -164,13 +170,13 @@ class Server:
             return -1
 
     async def _whereabouts(self) -> str:
-        """Return its folder and the end of its log."""
+        """Return the folder, and the last lines of the server's log."""
         text = await asyncio.to_thread(_log_path(self.folder).read_text, errors="replace")
         return f"{self.folder}: {' | '.join(text.splitlines()[-3:]) or 'its log is empty'}"
 
 
 def write_configs(folder: Path, token: str) -> None:
-    """Write both configurations, to store and to store nothing: on a full disk it is too late."""
+    """Write both configurations, also the one for a full disk: then it would be too late."""
     for stale in folder.glob("nats-server_*.ports"):
         stale.unlink()
     for stores_nothing, most in STORE_BYTES.items():
@@ -181,12 +187,12 @@ def write_configs(folder: Path, token: str) -> None:
 
 
 def store_dir(folder: Path) -> Path:
-    """Return where the server keeps its streams."""
+    """Return the folder of the server's streams."""
     return folder / "jetstream"
 
 
 def _config(folder: Path, token: str, most_bytes: int) -> dict[str, Any]:
-    """The configuration of nats-server, whose syntax includes JSON; the port is a flag."""
+    """Return a configuration of nats-server, which reads JSON; the port is a flag."""
     return {
         "host": "127.0.0.1",
         "ports_file_dir": str(folder),
@@ -195,7 +201,7 @@ def _config(folder: Path, token: str, most_bytes: int) -> dict[str, Any]:
         "logfile_max_num": 3,
         "max_payload": MAX_PAYLOAD + HEADROOM,
         "authorization": {"token": token},
-        # The default of 2.16 is an acknowledgement subject that kills nats-py's read loop.
+        # By default 2.16 has an acknowledgement subject that ends nats-py's read loop.
         "feature_flags": {"js_ack_fc_v2": False},
         "jetstream": {
             "store_dir": str(store_dir(folder)),
@@ -226,7 +232,7 @@ def _find_binary() -> str:
 
 
 async def _jetstream_answers(port: int, token: str) -> bool:
-    """Ask for the account information once, in NATS's own protocol."""
+    """Ask for the account information once, in the client protocol of NATS."""
     connect = msgspec.json.encode({"verbose": False, "auth_token": token})
     try:
         async with asyncio.timeout(PROBE_SECONDS):
@@ -238,6 +244,6 @@ async def _jetstream_answers(port: int, token: str) -> bool:
                         return True
             finally:
                 writer.close()
-    except OSError:  # TimeoutError too
+    except OSError:  # a TimeoutError is one
         pass
     return False

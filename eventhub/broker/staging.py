@@ -1,14 +1,14 @@
-"""Staging: has nats-server stage atomic batches in memory, not on the disk beside the stream.
+"""Staging: makes nats-server stage atomic batches in memory, and not on the disk.
 
-A batch is staged until it is committed; only then are its messages written to the stream, fsynced
+A batch is staged until it is committed. Only then are its messages written to the stream, fsynced
 and acknowledged. nats-server 2.15 stages in memory for streams with several replicas. For one
-replica it makes a folder and files for each batch, syncs and removes them: 2.4 ms, however small
-the batch is, of 3.3 ms for 64 messages. So the folder `batches` of each stream is a link to a
-tmpfs: 1.6 ms for the same 64 messages, and 0.8 instead of 2.0 ms for 8 (ADR-26).
+replica it makes a folder and files for each batch, syncs and removes them: that takes 2.4 ms for a
+batch of any size, of 3.3 ms for 64 messages. So the folder `batches` of each stream is a link to a
+tmpfs: then 64 messages take 1.6 ms, and 8 take 0.8 instead of 2.0 ms (ADR-26).
 
 A server that is killed finds the batch that it was writing there, and completes it. After a power
-cut that batch ends early: nobody was told of it, and each of its events stands by itself. If the
-server does not find the folder where it was before, batches are slower, and nothing else.
+cut that batch ends early: it was not acknowledged, and each of its events is complete in itself. If
+the folder is gone, batches are slower, and nothing else.
 """
 
 import os
@@ -26,7 +26,7 @@ _NAME = re.compile(r"eventhub-(\d+)-.*")
 
 
 class Staging:
-    """The folder in memory for one server, as long as this process lives.
+    """The folder in memory for one server, as long as this process runs.
 
     Args:
         store: the server's `store_dir`.
@@ -34,27 +34,27 @@ class Staging:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._memory = _made()
+        self._memory = _make_folder()
 
     def link(self) -> None:
-        """Link the folders of all streams, now and then.
+        """Link the folders of all streams; to be repeated now and then.
 
-        The server removes the links when it starts, and some systems what is in memory when its
-        user logs out (`RemoveIPC` of systemd-logind).
+        The server removes the links when it starts. Some systems remove the folder in memory when
+        its user logs out (`RemoveIPC` of systemd-logind).
         """
         if self._memory is None:
             return
         if not _is_own_folder(self._memory):
-            self._memory = _made()
+            self._memory = _make_folder()
             if self._memory is None:
                 return
         for batches in self._folders():
-            with suppress(OSError):  # a batch is under way on the disk: it stays there
+            with suppress(OSError):  # a batch is under way on the disk, and stays there
                 self._link(batches, self._memory / batches.parent.name)
-        _remove_what_is_left()
+        _remove_leftovers()
 
     def close(self) -> None:
-        """Remove the folder and the links, once the server has stopped: they are for no backup."""
+        """Remove the folder and the links after the server has stopped: no backup needs them."""
         if self._memory is None:
             return
         shutil.rmtree(self._memory, ignore_errors=True)
@@ -77,8 +77,8 @@ class Staging:
         batches.symlink_to(target)
 
 
-def _made() -> Path | None:
-    """Return a new folder in memory; None if that cannot be: batches stay on the disk."""
+def _make_folder() -> Path | None:
+    """Make a folder in memory; return None if that fails: then batches stay on the disk."""
     try:
         return Path(tempfile.mkdtemp(prefix=f"eventhub-{os.getpid()}-", dir=MEMORY))
     except OSError:
@@ -93,8 +93,8 @@ def _is_own_folder(path: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
-def _remove_what_is_left() -> None:
-    """Remove the folders of this user's processes that were killed."""
+def _remove_leftovers() -> None:
+    """Remove the folders of this user's processes that have ended."""
     for folder in MEMORY.iterdir():
         with suppress(OSError):
             match = _NAME.fullmatch(folder.name)

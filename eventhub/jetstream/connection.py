@@ -94,7 +94,7 @@ class Connection:
     @property
     def max_payload(self) -> int:
         """Bytes of headers and payload that the server takes in one message."""
-        return self._client.max_payload
+        return self._peer.client.max_payload
 
     def new_inbox(self) -> str:
         """Return a subject for replies that nobody else uses."""

@@ -1,4 +1,4 @@
-"""What was acknowledged is stored and followed, in order, once: over any outage of the broker."""
+"""Acknowledged events are stored and followed once and in order, over any outage of the broker."""
 
 import asyncio
 import os
@@ -275,7 +275,9 @@ async def test_a_permanently_lost_acknowledged_event_ends_the_follower(
     assert broker.pid != pid
 
 
-async def test_a_work_queue_outlives_its_broker(broker: EmbeddedBroker, log: JetStreamLog) -> None:
+async def test_a_work_queue_survives_kills_of_its_broker(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
     stream = await log.open(channel())
     await stream.enlist("mail")
     async with stream.work("mail") as deliveries, asyncio.timeout(20):

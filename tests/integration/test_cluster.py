@@ -1,4 +1,4 @@
-"""Three servers with three copies of each stream: what a hub sends never stops a stream."""
+"""With three copies of each stream on three servers, nothing that a hub sends stops a stream."""
 
 import asyncio
 from collections.abc import AsyncIterator

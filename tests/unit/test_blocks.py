@@ -1,4 +1,4 @@
-"""A file that nats-server would read without end is told from one that is whole or else damaged."""
+"""A file that nats-server would read forever is found; whole or otherwise damaged ones are not."""
 
 import struct
 from pathlib import Path
@@ -35,7 +35,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("content", "at"), CASES.values(), ids=CASES.keys())
-async def test_only_an_absurd_hole_is_told(tmp_path: Path, content: bytes, at: int | None) -> None:
+async def test_only_an_absurd_hole_is_found(tmp_path: Path, content: bytes, at: int | None) -> None:
     messages = tmp_path / "jetstream/$G/streams/EH_rows/msgs"
     messages.mkdir(parents=True)
     block, index = messages / "1.blk", messages / "index.db"
@@ -53,7 +53,7 @@ async def test_only_an_absurd_hole_is_told(tmp_path: Path, content: bytes, at: i
 
 
 @pytest.mark.parametrize(("flipped", "is_mended"), [(1 << 40, True), (3 << 40, False)])
-def test_one_flipped_bit_of_a_sequence_is_put_right(
+def test_one_flipped_bit_of_a_sequence_is_corrected(
     tmp_path: Path, flipped: int, is_mended: bool
 ) -> None:
     path = tmp_path / "1.blk"

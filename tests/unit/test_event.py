@@ -1,4 +1,4 @@
-"""An event is read back as it was written, under columns old or new, or not at all."""
+"""An event is read back as it was written, with old or new columns, or it is damaged."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ def test_a_payload_cut_short_or_prolonged_is_damaged(written: Event, data: st.Da
             decode(damaged, COLUMNS)
 
 
-def test_what_is_sealed_but_no_event_is_damaged() -> None:
+def test_a_sealed_payload_that_is_not_an_event_is_damaged() -> None:
     class Stranger(msgspec.Struct):
         x: int
 
@@ -117,7 +117,7 @@ def test_old_rows_are_lifted_to_todays_columns() -> None:
 
 
 @given(EVENTS)
-def test_a_payload_of_todays_columns_is_taken_as_it_is(written: Event) -> None:
+def test_a_payload_of_todays_columns_is_unchanged(written: Event) -> None:
     payload = encode(written)
     assert current(payload, COLUMNS) is payload
 
@@ -127,7 +127,7 @@ HIDDEN = f'"columns":"{COLUMNS.signature}"'
 
 
 @given(EVENTS, st.sampled_from(["", HIDDEN]))
-def test_a_payload_of_other_columns_is_written_anew_whatever_its_texts_hold(
+def test_a_payload_of_other_columns_is_rewritten_whatever_its_texts_hold(
     written: Event, hidden: str
 ) -> None:
     hostile = msgspec.structs.replace(
@@ -160,14 +160,14 @@ def test_a_deleted_row_is_lifted_too() -> None:
     assert lifted.before == COLUMNS.new_row({"id": "1", "size": 7})
 
 
-def test_the_row_before_is_what_was_under_what_is() -> None:
+def test_the_row_before_has_the_old_values_of_changed_columns() -> None:
     assert event().before is None
     assert event(row={"a": 2, "b": 3}, was={"a": 1}).before == {"a": 1, "b": 3}
     assert event(row={"a": 2}, was={}).before == {"a": 2}
     assert event(row=None, was={"a": 1}).before == {"a": 1}
 
 
-def test_what_is_told_is_what_modify_made() -> None:
+def test_the_outgoing_message_is_the_one_after_modify() -> None:
     assert event(message={"a": 1}).outgoing == {"a": 1}
     assert event(message={"a": 1}, broadcast={"a": 2}).outgoing == {"a": 2}
 
@@ -186,6 +186,6 @@ def test_a_position_is_read_back_as_written(epoch: str, sequence: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", ".", "a", "a.", ".1", "a.-1", "a.1.2", "a b.1", "a.\u0661", "1"]
 )
-def test_other_texts_are_no_position(text: str) -> None:
+def test_other_texts_are_not_positions(text: str) -> None:
     with pytest.raises(ValueError, match="is not a position"):
         Position.parse(text)

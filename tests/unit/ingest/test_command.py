@@ -50,7 +50,7 @@ def test_controls_are_read_or_refused(raw: object, code: str | None) -> None:
     assert caught.value.code == code
 
 
-def test_of_the_controls_only_the_method_is_left_in_the_message() -> None:
+def test_only_the_method_of_the_controls_stays_in_the_message() -> None:
     command = Command.parse(
         {"_method": "put", "id": "1", "_key": 7, "_if_seq": "12", "_alert": "false", "_": 1}
     )
@@ -76,11 +76,11 @@ def test_an_unknown_control_is_refused_by_name(name: str, near: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["_", "_xsrf", "_format", "_meta", "_download", "_by"])
-def test_what_gramex_pages_send_is_dropped(name: str) -> None:
+def test_controls_of_gramex_pages_are_dropped(name: str) -> None:
     assert name not in Command.parse({name: "x"}).message
 
 
-def test_a_message_without_a_method_has_that_of_the_transport() -> None:
+def test_a_message_without_a_method_gets_that_of_the_transport() -> None:
     assert Command.parse({}).method == "POST"
     assert Command.parse({}, method="DELETE").method == "DELETE"
     assert Command.parse({"_method": "put"}, method="DELETE").method == "PUT"

@@ -26,7 +26,7 @@ from eventhub.ingest.decoding import parse_json
     ],
     ids=range(14),
 )
-def test_what_is_no_json_is_refused(text: bytes) -> None:
+def test_a_text_that_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(Rejected) as caught:
         parse_json(text)
     assert caught.value.code == "bad_json"
@@ -49,7 +49,7 @@ def test_an_array_is_several_messages() -> None:
         (b"[" * 5000, "it is nested too deep"),
     ],
 )
-def test_what_is_no_json_is_refused_in_words_of_ours(text: bytes, reason: str) -> None:
+def test_the_reason_why_a_text_is_not_json_is_in_our_own_words(text: bytes, reason: str) -> None:
     with pytest.raises(Rejected) as caught:
         parse_json(text)
     assert (caught.value.code, caught.value.message) == (

@@ -1,4 +1,4 @@
-"""A key is remembered for ten minutes, over restarts, and told from one that never was."""
+"""A key is remembered for ten minutes, over restarts, and a new key is never taken for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,14 +53,14 @@ def test_equal_keys_are_one_write_and_others_are_not() -> None:
     assert all(write_id(key).startswith("k") and write_id(key).isalnum() for key in keys)
 
 
-async def test_what_passed_by_is_known_without_reading_the_log(stream: Counting) -> None:
+async def test_noted_writes_are_known_without_reading_the_log(stream: Counting) -> None:
     receipts = Receipts(stream, after=0)
     receipts.note([stream.at(1), stream.at(2)])
     assert await receipts.find(KEYED[0]) == Receipt("r0", 1, duplicate=True)
     assert stream.follows == 0
 
 
-async def test_what_was_before_is_read_back_once_and_only_when_asked(stream: Counting) -> None:
+async def test_earlier_writes_are_read_back_once_and_only_when_needed(stream: Counting) -> None:
     receipts = Receipts(stream, after=3)
     assert stream.follows == 0
     async with asyncio.TaskGroup() as group:
@@ -93,7 +93,7 @@ async def test_long_after_the_start_nothing_is_read_back(stream: Counting) -> No
 
 
 @pytest.mark.parametrize("after", [0, 3])
-async def test_an_empty_log_or_one_that_lost_its_end_is_no_reason_to_wait(after: int) -> None:
+async def test_an_empty_log_or_one_that_lost_its_end_is_not_waited_for(after: int) -> None:
     assert await Receipts(MemoryStream(channel()), after=after).find(KEYED[0]) is None
 
 
@@ -108,7 +108,7 @@ class Silent(MemoryStream):
             yield batches
 
 
-async def test_while_the_log_is_silent_nobody_knows_and_later_it_is_read(
+async def test_a_silent_log_is_unavailable_and_read_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(receipts_module, "READ_BACK_SECONDS", 0.02)

@@ -1,4 +1,4 @@
-"""The row cache holds the newest event it was told of, and no more bytes than it may."""
+"""The row cache holds the newest event of a row, within its bound of bytes."""
 
 import random
 
@@ -22,7 +22,7 @@ def test_an_older_event_never_replaces_a_newer_one() -> None:
     assert [event.sequence for event in found if event] == [98, 99, 93, 94, 95, 96, 97]
 
 
-def test_the_least_recently_used_go_when_it_is_full() -> None:
+def test_a_full_cache_drops_the_least_recently_used_rows() -> None:
     cache = RowCache(MemoryStream(channel()), max_bytes=300)
     cache.note([stored(1, "a"), stored(2, "b"), stored(3, "c")])
     cache.recent("a")
@@ -31,14 +31,14 @@ def test_the_least_recently_used_go_when_it_is_full() -> None:
     assert held == ["a", "c", "d"]
 
 
-def test_an_event_above_the_bound_is_not_kept_and_nothing_breaks() -> None:
+def test_an_event_above_the_bound_is_not_kept() -> None:
     cache = RowCache(MemoryStream(channel()), max_bytes=300)
     cache.note([stored(1, "a", 1000), stored(2, "b")])
     assert cache.recent("a") is None
     assert cache.recent("b") is not None
 
 
-async def test_last_asks_the_log_and_remembers() -> None:
+async def test_last_reads_the_log_and_keeps_the_event() -> None:
     stream = MemoryStream(channel())
     cache = RowCache(stream)
     await stream.append(make_event(id="r1"), expect=0)

@@ -36,7 +36,7 @@ def handler(user: User | None = None) -> Handler:
 
 
 class Writer:
-    """An ingest over a stream, as one process has it: what others append, it is told at will."""
+    """The ingest of one process; a test decides when it notes the events of other processes."""
 
     def __init__(self, stream: MemoryStream, *, after: int = 0, **hooks: Any) -> None:
         config = MessageEndpoint(name="front", pattern="/chat", table="chat", **hooks)
@@ -86,7 +86,7 @@ def write(stream: MemoryStream) -> Writer:
 # --- Events
 
 
-async def test_an_event_says_all_there_is_to_know(write: Writer) -> None:
+async def test_an_event_holds_everything_about_its_message(write: Writer) -> None:
     event = await write.event(id="1", votes="3", extra=[1], _alert=False, user="bob", _ref=1)
     assert len(event.message.pop("timestamp")) >= 19
     assert event.row is not None
@@ -105,7 +105,7 @@ async def test_an_event_says_all_there_is_to_know(write: Writer) -> None:
     )
 
 
-async def test_put_merges_and_delete_keeps_what_was(write: Writer) -> None:
+async def test_put_merges_into_the_row_and_delete_keeps_it_as_was(write: Writer) -> None:
     await write(id="1", text="a", votes=1)
     await write(_method="PUT", id="1", votes=2, extra="x")
     event = await write.event(_method="PUT", id="1", text="a", votes="")
@@ -122,7 +122,7 @@ async def test_put_merges_and_delete_keeps_what_was(write: Writer) -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [(1, True), (0, False), (1, 1.0), ([1], [True]), ({"a": 0}, {"a": False})]
 )
-async def test_json_values_that_python_takes_for_equal_are_a_change(
+async def test_json_values_that_are_equal_only_for_python_are_a_change(
     write: Writer, old: Any, new: Any
 ) -> None:
     await write(id="1", data=old)
@@ -153,7 +153,7 @@ async def test_json_values_that_python_takes_for_equal_are_a_change(
     ],
 )
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_what_is_refused_is_not_stored(
+async def test_a_refused_message_is_not_stored(
     stream: MemoryStream, write: Writer, message: dict[str, Any], code: str, is_known: bool
 ) -> None:
     """Whether this process has the row at hand or not."""
@@ -165,7 +165,7 @@ async def test_what_is_refused_is_not_stored(
     assert stream.length == 1
 
 
-async def test_if_seq_of_the_last_event_lets_the_write_pass(write: Writer) -> None:
+async def test_if_seq_of_the_last_event_permits_the_write(write: Writer) -> None:
     assert (await write(id="1", _if_seq=0)).sequence == 1
     assert (await write(_method="PUT", id="1", _if_seq=1)).sequence == 2
     assert (await write(_method="DELETE", id="1", _if_seq="2")).sequence == 3
@@ -177,7 +177,7 @@ async def test_if_seq_of_the_last_event_lets_the_write_pass(write: Writer) -> No
 # --- Hooks
 
 
-async def test_modify_changes_what_is_told_and_not_the_row(stream: MemoryStream) -> None:
+async def test_modify_changes_the_outgoing_message_and_not_the_row(stream: MemoryStream) -> None:
     event = await Writer(stream, modify="msg.update(text='MSG ' + msg['text'], new=1)").event(
         id="1", text="a"
     )
@@ -198,7 +198,7 @@ async def test_modify_changes_what_is_told_and_not_the_row(stream: MemoryStream)
         "msg.update(x=[lambda: 1])",
     ],
 )
-async def test_what_a_hook_makes_that_is_no_json_is_an_internal_error(
+async def test_a_hook_value_that_is_not_json_is_an_internal_error(
     stream: MemoryStream, hook: str, change: str
 ) -> None:
     hooks: dict[str, Any] = {hook: change}
@@ -211,7 +211,7 @@ async def test_what_a_hook_makes_that_is_no_json_is_an_internal_error(
     assert stream.length == 0
 
 
-async def test_prepare_may_not_turn_a_message_into_another_method(stream: MemoryStream) -> None:
+async def test_prepare_cannot_change_the_method_of_a_message(stream: MemoryStream) -> None:
     event = await Writer(stream, prepare="msg.update(_method='DELETE', _key='x', votes='7')").event(
         id="1"
     )
@@ -231,7 +231,7 @@ class Paced(MemoryStream):
         return found
 
 
-async def test_writers_who_race_for_a_row_all_get_their_change_in() -> None:
+async def test_all_changes_of_writers_that_race_for_a_row_are_stored() -> None:
     names = [f"n{number}" for number in range(MAX_CONFLICTS)]
     stream = Paced(Channel("chat", Columns([Column(name) for name in names])))
     writers = [Writer(stream), Writer(stream)]
@@ -252,7 +252,7 @@ async def test_writers_who_race_for_a_row_all_get_their_change_in() -> None:
         before = event.row
 
 
-async def test_of_two_who_post_one_id_the_second_is_told_that_it_exists() -> None:
+async def test_the_second_of_two_posts_of_one_id_is_refused_as_exists() -> None:
     stream = Paced(CHANNEL)
     first, second = Writer(stream), Writer(stream)
     await first(id="1", text="a")
@@ -280,7 +280,7 @@ class Busy(MemoryStream):
         raise WrongSequence("somebody was first")
 
 
-async def test_who_is_never_first_is_told_to_come_back() -> None:
+async def test_a_writer_that_always_loses_the_race_is_asked_to_retry() -> None:
     stream = Busy(CHANNEL)
     with pytest.raises(Unavailable) as caught:
         await Writer(stream)(id="1")
@@ -337,7 +337,7 @@ class Resent(MemoryStream):
 
 @pytest.mark.parametrize("key", [{}, {"_key": "k"}])
 @pytest.mark.parametrize("is_changed", [False, True])
-async def test_a_post_whose_answer_was_lost_is_no_duplicate(
+async def test_a_post_whose_acknowledgement_was_lost_is_not_a_duplicate(
     key: dict[str, str], is_changed: bool
 ) -> None:
     stream = Resent(CHANNEL)
@@ -366,7 +366,7 @@ RETRIED: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("retried", RETRIED)
 @pytest.mark.parametrize("kind", [MemoryStream, Strict])
 @pytest.mark.parametrize("process", ["same", "other", "restarted"])
-async def test_a_retry_with_a_key_has_the_first_receipt_and_stores_nothing(
+async def test_a_retry_with_a_key_gets_the_first_receipt_and_stores_nothing(
     meanwhile: str, retried: str, kind: type[MemoryStream], process: str
 ) -> None:
     stream = kind(CHANNEL)
@@ -391,7 +391,7 @@ async def test_a_retry_with_a_key_has_the_first_receipt_and_stores_nothing(
 
 @pytest.mark.parametrize("retried", RETRIED)
 @pytest.mark.parametrize("kind", [MemoryStream, Strict])
-async def test_a_retry_at_once_is_known_before_the_event_has_passed_by(
+async def test_an_immediate_retry_is_known_before_the_feed_has_the_event(
     retried: str, kind: type[MemoryStream]
 ) -> None:
     writer = Writer(kind(CHANNEL))
@@ -402,7 +402,7 @@ async def test_a_retry_at_once_is_known_before_the_event_has_passed_by(
     assert await writer(keyed) == Receipt(first.id, first.sequence, True)
 
 
-async def test_a_retried_delete_has_the_first_receipt(stream: MemoryStream) -> None:
+async def test_a_retried_delete_gets_the_first_receipt(stream: MemoryStream) -> None:
     writer = Writer(stream)
     await writer(id="1")
     first = await writer(_method="DELETE", id="1", _key="k")
@@ -411,7 +411,7 @@ async def test_a_retried_delete_has_the_first_receipt(stream: MemoryStream) -> N
     assert stream.length == 2
 
 
-async def test_a_retried_post_without_an_id_has_the_id_of_the_first(write: Writer) -> None:
+async def test_a_retried_post_without_an_id_gets_the_id_of_the_first(write: Writer) -> None:
     first = await write(text="a", _key="k")
     again = await write(text="a", _key="k")
     assert again == Receipt(first.id, first.sequence, True)
@@ -437,7 +437,7 @@ class Lossy(MemoryStream):
         return appended
 
 
-async def test_an_unknown_outcome_is_told_and_a_retry_settles_it() -> None:
+async def test_an_unknown_outcome_is_reported_and_a_retry_settles_it() -> None:
     stream = Lossy(CHANNEL)
     writer = Writer(stream)
     assert await outcome(writer(id="1", _key="k")) == "unknown_outcome"
@@ -467,7 +467,7 @@ async def test_posts_of_one_array_keep_their_order_and_each_has_its_own_answer()
     assert texts == [m["text"] for n, m in enumerate(messages) if n not in refused]
 
 
-async def test_messages_of_one_array_that_depend_on_each_other_see_each_other() -> None:
+async def test_messages_of_one_array_see_the_rows_of_those_before_them() -> None:
     writer = Writer(MemoryStream(channel()))
     outcomes = await writer.all(
         {"id": "a", "text": "1"},
@@ -485,7 +485,7 @@ async def test_messages_of_one_array_that_depend_on_each_other_see_each_other() 
     assert last.event.row["text"] == "3"
 
 
-async def test_a_retry_is_one_although_a_hook_makes_the_ids() -> None:
+async def test_a_retry_is_recognized_although_a_hook_makes_the_ids() -> None:
     defaults = {"POST": {"id": "uuid.uuid4().hex"}}
     writer = Writer(MemoryStream(channel()), message_default=defaults)
     first = await writer(id="mine", _key="k1")
@@ -507,7 +507,7 @@ async def test_a_message_does_not_overtake_one_whose_row_was_deleted(stream: Mem
 
 
 @pytest.mark.parametrize("hooks", [{}, {"prepare": "msg.pop('secret', None)"}])
-async def test_keys_that_are_no_column_are_told_to_the_sender(
+async def test_keys_that_are_no_columns_are_reported_to_the_sender(
     stream: MemoryStream, hooks: dict[str, Any]
 ) -> None:
     write = Writer(stream, **hooks)
@@ -519,14 +519,14 @@ async def test_keys_that_are_no_column_are_told_to_the_sender(
         assert stream.at(receipt.sequence).event.message["colour"] == "red"
 
 
-async def test_a_retry_is_told_of_them_too(write: Writer) -> None:
+async def test_a_retry_reports_keys_that_are_no_columns_as_well(write: Writer) -> None:
     first = await write(id="1", colour="red", _key="k")
     again = await write(id="1", colour="red", _key="k")
     assert again == first._replace(duplicate=True)
     assert again.ignored == ("colour",)
 
 
-async def test_keys_that_hooks_take_or_make_are_not_the_senders(stream: MemoryStream) -> None:
+async def test_keys_that_hooks_remove_or_add_are_not_reported(stream: MemoryStream) -> None:
     default = {"POST": {"made": "1"}}
     write = Writer(stream, prepare="msg.pop('secret', None)", message_default=default)
     receipt = await write(id="1", secret="x")
@@ -582,7 +582,9 @@ async def test_an_id_that_exists_is_found_without_an_append() -> None:
     assert stream.appends == before
 
 
-async def test_who_named_an_id_that_exists_stores_others_as_ever(stream: MemoryStream) -> None:
+async def test_a_sender_that_named_an_existing_id_can_store_other_rows(
+    stream: MemoryStream,
+) -> None:
     writer = Writer(stream)
     await writer(id="a")
     outcomes = await writer.all({"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "a"}, {"id": "d"})
@@ -603,7 +605,7 @@ async def test_after_a_thousand_refusals_the_rest_of_an_array_is_not_looked_at(
     assert stream.length == 0
 
 
-async def test_a_long_array_lets_others_go_on(stream: MemoryStream) -> None:
+async def test_a_long_array_shares_the_event_loop(stream: MemoryStream) -> None:
     """However long it is: a turn of the loop comes between its messages, time and again."""
     turns = 0
     done = asyncio.Event()

@@ -97,14 +97,14 @@ def _plain(handed_on: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*handed_on[:3], {k: v for k, v in handed_on[3].items() if v}, handed_on[4])
 
 
-async def test_messages_of_nobody_are_dropped() -> None:
+async def test_messages_without_a_subscription_are_dropped() -> None:
     client = Recorder()
     parser = BatchParser.install(client)
     await parser.parse(b"MSG a 9 2\r\nhi\r\nPING\r\n")
     assert client.handed_on == [("PING",)]
 
 
-async def test_a_new_connection_begins_with_nothing_of_the_old() -> None:
+async def test_a_new_connection_forgets_the_incomplete_message_of_the_old() -> None:
     client = Recorder()
     parser = BatchParser.install(client)
     parser.handlers[1] = recording(client.handed_on, 1)
