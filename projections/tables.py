@@ -40,7 +40,7 @@ REST = {
     **dict.fromkeys(("was", "message", "broadcast"), "JSON"),
     **dict.fromkeys(("write", "asked"), "VARCHAR"),
 }
-"""Members of an event that the history has no columns for, as they are read of a payload."""
+"""Members of an event for which the history has no columns, with the types they are read as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +89,18 @@ class Tables:
         )
 
     def select_events(self, batch: str) -> str:
-        """Return the SELECT of all that events hold; with the names and types of the history.
+        """Return the SELECT of all members of events, with the names and types of the history.
 
         Args:
             batch: as for `insert_history`.
         """
         types = {**HISTORY, **{column.name: column.sql_type for column in self.columns}}
         named = zip(self.history_names, self._history_values, strict=True)
-        told = [f"CAST({value} AS {types[name]}) AS {quoted(name)}" for name, value in named]
-        told += [f"event['{name}'] AS _{name}" for name in REST]
-        told.append("coalesce(event['alert'], TRUE) AS _alert")
+        selected = [f"CAST({value} AS {types[name]}) AS {quoted(name)}" for name, value in named]
+        selected += [f"event['{name}'] AS _{name}" for name in REST]
+        selected.append("coalesce(event['alert'], TRUE) AS _alert")
         shape = {**self._shape, **REST, "alert": "BOOLEAN"}
-        return f"SELECT {', '.join(told)} FROM ({self._decoded(batch, shape)})"  # noqa: S608 - quoted
+        return f"SELECT {', '.join(selected)} FROM ({self._decoded(batch, shape)})"  # noqa: S608 - quoted
 
     @property
     def _history_values(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Tables server: answers on the tables socket of a hub, one request at a time."""
+"""Tables server: answers requests on the tables socket of a hub, one at a time."""
 
 import asyncio
 from contextlib import suppress
@@ -15,9 +15,9 @@ from projections.store import Store
 from projections.tables_socket import NAME, STALLED_SECONDS, Answer, Request, bound
 
 WAIT_SECONDS = 10.0
-"""The tables have seen what they must have by then."""
-LOOK_SECONDS = 0.05
-"""Between two looks at how far they are."""
+"""For the tables to reach the sequence that a request needs."""
+CHECK_SECONDS = 0.05
+"""Between two checks of their progress."""
 
 logger = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class TablesServer:
         """Answer until `stop` is set.
 
         Raises:
-            Misconfigured: the socket cannot be made.
+            Misconfigured: the socket cannot be created.
         """
         try:
             listening = bound(self._folder)
@@ -80,28 +80,33 @@ class TablesServer:
             else:
                 await self._give_listing(request, answer)
         except msgspec.DecodeError:
-            await answer.refuse(Rejected("bad_request", "the hub that runs is of another version"))
+            await answer.refuse(
+                Rejected(
+                    "bad_request",
+                    "the running hub has another version than this command: use the same",
+                )
+            )
         except EventHubError as error:
             logger.info("answer_refused", code=error.code, detail=error.message)
             await answer.refuse(error)
 
     async def _reach(self, request: Request) -> None:
-        """Wait until the tables have seen what they must have.
+        """Wait until the tables include the sequence that a request needs.
 
         Raises:
             Rejected: there is no such table.
-            Unavailable: they had not in time.
+            Unavailable: the tables did not reach it in time.
         """
         if request.table not in self._store.tables:
-            raise Rejected("bad_request", f"the hub that runs has no table {request.table!r}")
+            raise Rejected("bad_request", f"the running hub has no table {request.table!r}")
         give_up = asyncio.get_running_loop().time() + WAIT_SECONDS
         while (at := self._store.progress(request.table).watermark) < request.at_least:
             if asyncio.get_running_loop().time() > give_up:
                 raise Unavailable(f"the tables are at {at}, not {request.at_least}: try again")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
     async def _give_listing(self, request: Request, answer: Answer) -> None:
-        """Give chunks of the history, then of the current rows, in JSON."""
+        """Send chunks of the history, then of the current rows, as JSON."""
         async with StoreListing.open(self._store, request.table) as listing:
             await answer.begin(listing.progress)
             for rows in (listing.history(), listing.current()):
@@ -110,7 +115,7 @@ class TablesServer:
                 await answer.put(b"")
 
     async def _give_rows(self, request: Request, answer: Answer) -> None:
-        """Give the rows as Arrow streams, each whole by itself."""
+        """Send the rows as Arrow streams, each complete by itself."""
         tables = self._store.tables[request.table]
         where = conditions(request.where, tables.channel)
         async with open_rows(self._store, tables, where) as (progress, batches):

@@ -1,11 +1,11 @@
-"""Tables socket: how a command of the same user asks a hub that runs for what its tables hold.
+"""Tables socket: how a command of the same user reads the tables of a running hub.
 
-DuckDB lets only one process open its file. So a hub answers on a Unix socket in its data folder,
+Only one process can open a DuckDB file. So a hub answers on a Unix socket in its data folder,
 which only its user may enter (ADR-51).
 
-A request is one line of JSON. The answer is frames, each with its length before it. The first one
-is JSON: how far the tables are, or why there is no answer. Parts of the answer end with an empty
-frame; an answer that ends before was cut off.
+A request is one line of JSON. The answer consists of frames, each preceded by its length. The first
+frame is JSON: the progress of the tables, or an error. Each part of the answer ends with an empty
+frame; an answer that ends without one was cut off.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from projections.store import Progress
 
 NAME = "tables.sock"
 STALLED_SECONDS = 30.0
-"""A peer that takes or sends nothing for so long is given up: a transaction is open for it."""
+"""A peer that reads or sends nothing for this long is given up, as a transaction is open for it."""
 _LENGTH = struct.Struct("!I")
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a command asks for."""
+    """The request of a command."""
 
     want: Literal["listing", "rows"]
     table: str
     where: str = ""
-    """Of rows: conditions, as in a URL."""
+    """Conditions on the rows, as in a URL."""
     at_least: int = 0
-    """The sequence that the tables must have seen."""
+    """The sequence that the tables must include."""
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -52,26 +52,26 @@ class _Begin(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Answer:
-    """What a hub sends for one request."""
+    """The hub's side of one request."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
     async def begin(self, progress: Progress) -> None:
-        """Tell how far the tables are; errors as `put`."""
-        told = _Begin((progress.epoch, progress.head, progress.watermark))
-        await self.put(msgspec.json.encode(told))
+        """Send the progress of the tables; errors as in `put`."""
+        first = _Begin((progress.epoch, progress.head, progress.watermark))
+        await self.put(msgspec.json.encode(first))
 
     async def refuse(self, error: EventHubError) -> None:
-        """Tell why there is no answer; errors as `put`."""
-        told = _Begin(refused=_Refusal(error.code, error.message))
-        await self.put(msgspec.json.encode(told))
+        """Send an error instead of an answer; errors as in `put`."""
+        first = _Begin(refused=_Refusal(error.code, error.message))
+        await self.put(msgspec.json.encode(first))
 
     async def put(self, frame: bytes) -> None:
         """Send a frame; an empty one ends a part of the answer.
 
         Raises:
-            TimeoutError, ConnectionError: nobody takes it.
+            TimeoutError, ConnectionError: the command does not read it.
         """
         self._writer.write(_LENGTH.pack(len(frame)) + frame)
         async with asyncio.timeout(STALLED_SECONDS):
@@ -79,13 +79,13 @@ class Answer:
 
 
 class Reply:
-    """What a command gets."""
+    """The command's side of one request."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
 
     async def begin(self) -> Progress:
-        """Return how far the tables are.
+        """Return the progress of the tables.
 
         Raises:
             Rejected, Unavailable: what the hub refuses it with; or as `get`.
@@ -113,7 +113,7 @@ class Reply:
                 return await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             raise Unavailable(
-                "the hub stopped sending its tables: look into its log, and try again"
+                "the hub stopped sending its tables: read its log lines, and try again"
             ) from None
 
 
