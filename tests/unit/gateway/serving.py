@@ -36,9 +36,9 @@ class Client:
         self._reader = reader
         self.writer = writer
 
-    async def upgrade(self, headers: bytes = b"") -> bytes:
+    async def upgrade(self, headers: bytes = b"", query: bytes = b"") -> bytes:
         """Open a WebSocket; return the head of the answer."""
-        self.writer.write(HANDSHAKE + headers + b"\r\n")
+        self.writer.write(HANDSHAKE.replace(b"/chat", b"/chat" + query) + headers + b"\r\n")
         return await self.head()
 
     async def head(self) -> bytes:
@@ -81,9 +81,9 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Client]:
-    """A connection to a port of this machine."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def connected(port: int, limit: int = 1 << 16) -> AsyncIterator[Client]:
+    """A connection to a port of this machine; above twice `limit` bytes it reads no more."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
     try:
         yield Client(reader, writer)
     finally:
@@ -109,10 +109,18 @@ async def handling(
 class Running:
     """A gateway that serves `/chat`, the channel of `builders.channel`."""
 
-    def __init__(self, gateway: Gateway, stream: MemoryStream, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        stream: MemoryStream,
+        http: aiohttp.ClientSession,
+        stop: asyncio.Event,
+    ) -> None:
         self.gateway = gateway
         self.stream = stream
         self.http = http
+        self.stop = stop
+        """Set it to stop the gateway before the block ends."""
 
     @property
     def url(self) -> str:
@@ -161,7 +169,7 @@ async def running(
         group.create_task(gateway.run(stop, ready.set))
         try:
             await ready.wait()
-            yield Running(gateway, stream, http)
+            yield Running(gateway, stream, http, stop)
         finally:
             stop.set()
             following.cancel()
