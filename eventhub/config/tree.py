@@ -72,7 +72,9 @@ class Findings:
     def unexpected(self, node: Node, path: str, expected: str) -> None:
         """Add the error of a value that is not what was expected; secrets are left out."""
         given = "" if _holds_secret(path) else f", not {_shown(node.plain)}"
-        self.problem(node, path, f"expected {expected}{given}")
+        is_unquoted = expected.startswith("text") and isinstance(node.value, int | float)
+        hint = "; put it in quotes" if is_unquoted else ""
+        self.problem(node, path, f"expected {expected}{given}{hint}")
 
     def unknown(self, node: Node, path: str, key: str, known: Iterable[str]) -> None:
         """Add the error of an unknown key, with the nearest known one."""

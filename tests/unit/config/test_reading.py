@@ -50,8 +50,12 @@ def test_invalid_file_of_a_secret_is_reported(folder: Folder, text: str, problem
         ("server: {port: }", "server.port: expected a whole number, not null"),
         ("server: {drain: [1]}", "server.drain: expected a number, not [1]"),
         ("server: {hosts: a}", "server.hosts: expected a list of text, not 'a'"),
-        ("server: {admin: {token: 1234}}", "server.admin.token: expected text"),
-        ("broker: {url: 1}", "broker.url: expected text or a list of text, not 1"),
+        ("server: {admin: {token: 1234}}", "server.admin.token: expected text; put it in quotes"),
+        ("server: {host: on}", "server.host: expected text, not true; put it in quotes"),
+        (
+            "broker: {url: 1}",
+            "broker.url: expected text or a list of text, not 1; put it in quotes",
+        ),
         (
             "log: {level: loud}",
             "log.level: expected one of debug, info, warning, error, not 'loud'",
