@@ -37,7 +37,9 @@ def check_single(request: web.BaseRequest) -> None:
     """
     for name in SINGLE:
         if len(request.headers.getall(name, ())) > 1:
-            raise Rejected("bad_request", f"the header {name} was sent more than once")
+            raise Rejected(
+                "bad_request", f"the header {name} was sent more than once: send it once"
+            )
 
 
 def precondition_of(request: web.BaseRequest) -> Precondition | None:

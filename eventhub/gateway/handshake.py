@@ -36,7 +36,7 @@ def check_handshake(request: web.BaseRequest) -> None:
         request, "Connection"
     ):
         text = "a WebSocket needs `Upgrade: websocket` and `Connection: upgrade`"
-        raise Rejected("bad_request", f"{text}: a proxy between must pass both on")
+        raise Rejected("bad_request", f"{text}: a proxy in front of the hub must pass both on")
     if headers.getall("Sec-WebSocket-Version", []) != ["13"]:
         raise Rejected("upgrade_required", "Sec-WebSocket-Version must be 13")
     keys = headers.getall("Sec-WebSocket-Key", [])

@@ -25,7 +25,7 @@ Frame = dict[str, Any]
 MAX_UNANSWERED = 256
 """Messages of one client that are being stored at once."""
 MAX_UNANSWERED_BYTES = 4 << 20
-"""Of their text; one message may be larger if it is alone."""
+"""Bytes of their text; a larger message is stored if it is the only one."""
 EXACT_BYTES = 8 << 10
 """From this size on, text is decoded in a thread if numbers are read as decimals."""
 
@@ -67,7 +67,7 @@ class Inbox:
         """Messages that were submitted and are not stored or refused yet."""
         self._unanswered_bytes = 0
         self._refused = 0
-        """Messages that were refused of the frame that was read last."""
+        """Refused messages of the last frame."""
         self._answers: list[Frame] = []
         self._is_writing = False
         self._is_decoding = False
