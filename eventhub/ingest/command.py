@@ -65,6 +65,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the HTTP headers require, besides `if_sequence`."""
     alert: bool = True
 
+    @property
+    def needs_no_row(self) -> bool:
+        """Tell whether it is a POST that expects nothing: it depends on no row of the log."""
+        if self.method != "POST" or self.earlier:
+            return False
+        return self.if_sequence is None and self.precondition is None
+
     @classmethod
     def parse(
         cls,

@@ -110,7 +110,7 @@ class Ingest:
             command = self._command(message, sender)
         except EventHubError:
             return False
-        if not _reads_no_row(command):
+        if not command.needs_no_row:
             return False
         try:
             draft = self._drafting.draft_plain(command, sender.handler)
@@ -206,7 +206,7 @@ class Ingest:
 
     def _start(self, draft: Draft, sender: Sender) -> "asyncio.Future[Outcome | _Unsettled] | None":
         """Submit a draft of a plain POST; return None for one that has to be settled."""
-        if not _reads_no_row(draft.command) or self._is_suspect(draft, sender):
+        if not draft.command.needs_no_row or self._is_suspect(draft, sender):
             return None
         stored: asyncio.Future[Outcome | _Unsettled] = asyncio.get_running_loop().create_future()
 
@@ -287,12 +287,6 @@ class Ingest:
         if not receipt.duplicate:
             self._appended[draft.command.method].inc()
         return receipt
-
-
-def _reads_no_row(command: Command) -> bool:
-    if command.method != "POST" or command.earlier:
-        return False
-    return command.if_sequence is None and command.precondition is None
 
 
 def _counted(refusal: EventHubError) -> EventHubError:

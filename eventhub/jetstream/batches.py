@@ -23,7 +23,7 @@ class Batches:
     Args:
         publisher: of the stream.
         on_stored: called when the writes of a batch were stored, and their callers know.
-        on_doubt: called when a batch was refused, or nobody knows whether it was stored.
+        on_doubt: called when a batch was refused, or it is not known whether it was stored.
     """
 
     def __init__(self, publisher: Publisher, on_stored: OnBatch, on_doubt: OnBatch) -> None:

@@ -107,7 +107,7 @@ class Publisher:
             return
         now = self._loop.time()
         for write in writes:
-            write.begin(now)
+            write.note_sent(now)
 
     def note_stored(self, sequence: int) -> None:
         """Raise `newest`; before the writer of that event learns that it is stored."""

@@ -79,7 +79,7 @@ class Write:
         line = b"HPUB %b %d %d\r\n" % (to.encode(), size, size + len(self.payload))
         return b"".join((line, head, self.payload, b"\r\n"))
 
-    def begin(self, now: float) -> None:
+    def note_sent(self, now: float) -> None:
         """Note that the write is sent: it may be stored from now on."""
         if not self.sent:
             self.sent = True

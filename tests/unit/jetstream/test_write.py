@@ -62,7 +62,7 @@ def test_an_abandoned_write_says_whether_its_event_may_be_stored() -> None:
     outcomes: Outcomes = []
     make_write(outcomes.append).abandon()
     sent = make_write(outcomes.append)
-    sent.begin(0.0)
+    sent.note_sent(0.0)
     sent.abandon()
     codes = [outcome.code for outcome in outcomes if isinstance(outcome, Unavailable)]
     assert codes == ["unavailable", "unknown_outcome"]
@@ -70,8 +70,8 @@ def test_an_abandoned_write_says_whether_its_event_may_be_stored() -> None:
 
 def test_only_the_first_attempt_starts_the_time_to_give_up() -> None:
     write = make_write(print)
-    write.begin(100.0)
-    write.begin(105.0)
+    write.note_sent(100.0)
+    write.note_sent(105.0)
     assert write.give_up == 100.0 + UNKNOWN_SECONDS
 
 
@@ -90,5 +90,5 @@ def test_a_caller_that_fails_is_logged_and_does_not_stop_the_writer() -> None:
 def test_a_write_is_sent_from_its_first_attempt_on(sent: bool) -> None:
     write = make_write(print)
     if sent:
-        write.begin(0.0)
+        write.note_sent(0.0)
     assert write.sent is sent
