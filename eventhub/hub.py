@@ -40,7 +40,9 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals
+from eventhub.snapshots import TableFiles
 from eventhub.stream import EventStream
+from projections.database_copy import DatabaseCopies
 from projections.mirror import Mirror
 from projections.mirror_table import MirrorTable
 from projections.projector import OnProgress, Projector, take_up
@@ -120,7 +122,7 @@ async def serve(
             parts.mirror(mirrors, roles)
             services = await parts.services(roles, announce, progress)
             if store is not None:
-                services["tables"] = TablesServer(config.data, store).run
+                services["tables"] = TablesServer(config.data, store, parts.copies).run
             logger.info("serving", roles=list(roles), channels=list(streams))
             with _collecting_rarely():
                 await run(services, stop, config.server.drain)
@@ -171,6 +173,8 @@ class Parts:
         self._store = store
         self._projectors: dict[str, Projector] = {}
         self._mirrors: dict[str, Mirror] = {}
+        self.copies: DatabaseCopies | None = None
+        """Of the tables, if there are any."""
 
     def mirror(self, tables: Mapping[str, MirrorTable], roles: Sequence[Role]) -> None:
         """Keep tables in other databases, by name of the channel."""
@@ -191,6 +195,8 @@ class Parts:
                 follow = feed.follow if "gateway" in roles else feed.stream.follow_sealed
                 self._projectors[name] = projector = Projector(self._store, feed.stream, follow)
                 services[f"projector {name}"] = _until_stopped(projector.run)
+        if self._store is not None:
+            self.copies = DatabaseCopies(self._store, self._projectors.values())
         for name, mirror in self._mirrors.items():
             services[f"mirror {name}"] = _until_stopped(mirror.run)
         worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
@@ -205,8 +211,9 @@ class Parts:
         self, store: Store, announce: Callable[[str], None], progress: Progress
     ) -> Service:
         snapshots = DuckSnapshots(store, self._projectors.values())
+        files = TableFiles(RECODERS, self.copies)
         gateway = Gateway(
-            self._config, self._endpoints, self._feeds, snapshots, self._condition, RECODERS
+            self._config, self._endpoints, self._feeds, snapshots, self._condition, files
         )
 
         async def serve_once_projected(stop: asyncio.Event) -> None:

@@ -1,8 +1,14 @@
 """Opening: the broker, the log and the tables of a configuration, for a hub or a command."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
 from pathlib import Path
 
 from eventhub.broker import Address, EmbeddedBroker, running_broker
@@ -13,14 +19,17 @@ from eventhub.errors import Misconfigured, Rejected
 from eventhub.filters.arguments import nearest, shown
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
+from projections.database_copy import DatabaseCopies
+from projections.files import written
 from projections.listing import Listing, StoreListing
 from projections.projector import OnProgress, catch_up
-from projections.remote import RemoteListing, open_remote_rows
+from projections.remote import RemoteListing, fetch_copy, open_remote_rows
 from projections.row_batches import Rows, open_rows
 from projections.selection import conditions
 from projections.store import Store
 from projections.tables_socket import Request, is_served
 
+ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
 OpenListing = Callable[[str], AbstractAsyncContextManager[Listing]]
 """Opens the tables of a channel, as they are at one moment."""
 
@@ -153,6 +162,30 @@ async def open_current_rows(
         await catch_up(store, stream, on_progress)
         async with open_rows(store, store.tables[stream.channel.name], filter_) as rows:
             yield rows
+
+
+async def copy_tables(config: Config, path: Path, progress: ShowProgress) -> None:
+    """Write all tables, after all that the log holds now, to a DuckDB file; replaces what is there.
+
+    Args:
+        config: of the data.
+        path: of the file.
+        progress: shows how tables are brought up to the log, if no hub runs that does.
+
+    Raises:
+        Misconfigured: another program has the tables open.
+        Unavailable: they cannot be copied now, or the file not be written.
+    """
+    with written(path) as partial:
+        if is_served(config.data):
+            await fetch_copy(config.data, partial)
+            return
+        async with open_parts(config) as (streams, store):
+            for name, stream in streams.items():
+                with progress(f"project {name}") as on_progress:
+                    await catch_up(store, stream, on_progress)
+            async with DatabaseCopies(store).copy() as copy:
+                await asyncio.to_thread(shutil.copyfile, copy, partial)
 
 
 @asynccontextmanager

@@ -3,8 +3,10 @@
 The gateway reads snapshots and `projections/` makes them; neither imports the other.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from eventhub.columns import Column
@@ -47,6 +49,17 @@ class Snapshot(Protocol):
         """
 
 
+class Copies(Protocol):
+    """Where all tables are copied to a file of their own."""
+
+    def copy(self) -> AbstractAsyncContextManager[Path]:
+        """Copy everything that was acknowledged before; the file is gone after the block.
+
+        Raises:
+            Unavailable: it cannot be copied now; `busy`: another copy is being made or read.
+        """
+
+
 class Recoder(Protocol):
     """Makes of rows a file in another format, bit by bit. It computes: call it in a thread."""
 
@@ -59,6 +72,15 @@ class Recoder(Protocol):
 
 Recode = Callable[[Sequence[Column]], Recoder]
 """Begins a file of rows with some columns, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFiles:
+    """What makes files of tables."""
+
+    recoders: Mapping[str, Recode] = field(default_factory=dict)
+    """By the value of `_format`."""
+    copies: Copies | None = None
 
 
 class Snapshots(Protocol):

@@ -112,6 +112,10 @@ class Projector:
         finally:
             self._readers.remove(reader)
 
+    async def catch_up(self, timeout: float) -> None:
+        """Wait until the current table holds all that the log holds now; errors as `caught_up`."""
+        await self.caught_up((await self._stream.bounds()).last, timeout)
+
     async def reach(self, last: int, on_progress: OnProgress) -> None:
         """Wait until the current table includes a sequence, however long that takes.
 

@@ -1,8 +1,10 @@
 """Remote: the tables of a hub that runs, as a command sees them through the tables socket."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pyarrow as pa
@@ -11,6 +13,9 @@ from projections.listing import Listing, Row
 from projections.row_batches import Rows, of_stream
 from projections.store import Progress
 from projections.tables_socket import Reply, Request, asked
+
+COPY_SECONDS: Final = 3600.0
+"""The hub has made a copy of all tables within this time."""
 
 
 class RemoteListing:
@@ -61,3 +66,18 @@ async def open_remote_rows(folder: Path, request: Request) -> AsyncIterator[Rows
                 yield of_stream(frame)
 
         yield progress, tables()
+
+
+async def fetch_copy(folder: Path, path: Path) -> None:
+    """Write a copy of all tables, from the hub that has a data folder, to a file.
+
+    Raises:
+        ConnectionError: no hub answers there.
+        Unavailable: the hub is busy, or has no room for it.
+        OSError: the file cannot be written.
+    """
+    async with asked(folder, Request(want="copy")) as reply:
+        await reply.begin(COPY_SECONDS)
+        with await asyncio.to_thread(path.open, "wb") as file:
+            async for part in reply.part():
+                await asyncio.to_thread(file.write, part)

@@ -8,12 +8,14 @@ import msgspec
 import structlog
 
 from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
+from projections.database_copy import DatabaseCopies
 from projections.listing import StoreListing
 from projections.row_batches import as_stream, open_rows
 from projections.selection import conditions
-from projections.store import Store
+from projections.store import Progress, Store
 from projections.tables_socket import NAME, STALLED_SECONDS, Answer, Request, bound
 
+PART_BYTES = 1 << 20
 WAIT_SECONDS = 10.0
 """For the tables to reach the sequence that a request needs."""
 CHECK_SECONDS = 0.05
@@ -25,9 +27,10 @@ logger = structlog.get_logger(__name__)
 class TablesServer:
     """Answers on the socket of a data folder."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
+    def __init__(self, folder: Path, store: Store, copies: DatabaseCopies | None = None) -> None:
         self._folder = folder
         self._store = store
+        self._copies = copies or DatabaseCopies(store)
         self._turn = asyncio.Lock()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,6 +77,9 @@ class TablesServer:
     async def _give(self, line: bytes, answer: Answer) -> None:
         try:
             request = msgspec.json.decode(line, type=Request)
+            if request.want == "copy":
+                await self._give_copy(answer)
+                return
             await self._reach(request)
             if request.want == "rows":
                 await self._give_rows(request, answer)
@@ -122,4 +128,13 @@ class TablesServer:
             await answer.begin(progress)
             async for table in batches:
                 await answer.put(as_stream(table))
+            await answer.put(b"")
+
+    async def _give_copy(self, answer: Answer) -> None:
+        """Give a file with all tables, in pieces."""
+        async with self._copies.copy() as path:
+            await answer.begin(Progress())
+            with await asyncio.to_thread(path.open, "rb") as file:
+                while part := await asyncio.to_thread(file.read, PART_BYTES):
+                    await answer.put(part)
             await answer.put(b"")

@@ -31,8 +31,9 @@ _LENGTH = struct.Struct("!I")
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The request of a command."""
 
-    want: Literal["listing", "rows"]
-    table: str
+    want: Literal["listing", "rows", "copy"]
+    table: str = ""
+    """Of which table; a copy is of all."""
     where: str = ""
     """Conditions on the rows, as in a URL."""
     at_least: int = 0
@@ -84,13 +85,13 @@ class Reply:
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
 
-    async def begin(self) -> Progress:
-        """Return the progress of the tables.
+    async def begin(self, seconds: float = STALLED_SECONDS) -> Progress:
+        """Return the progress of the tables, once the hub is ready to send.
 
         Raises:
             Rejected, Unavailable: what the hub refuses it with; or as `get`.
         """
-        begin = msgspec.json.decode(await self._get(), type=_Begin)
+        begin = msgspec.json.decode(await self._get(seconds), type=_Begin)
         if (refused := begin.refused) is not None:
             if refused.code in CODES and not CODES[refused.code].retry:
                 raise Rejected(refused.code, refused.message)
@@ -106,9 +107,9 @@ class Reply:
         while frame := await self._get():
             yield frame
 
-    async def _get(self) -> bytes:
+    async def _get(self, seconds: float = STALLED_SECONDS) -> bytes:
         try:
-            async with asyncio.timeout(STALLED_SECONDS):
+            async with asyncio.timeout(seconds):
                 (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
                 return await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):

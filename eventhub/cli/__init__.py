@@ -2,7 +2,7 @@
 
 - `serve`: run a hub, check its file, show its configuration
 - `data`: prove and rebuild the tables of a hub
-- `export`: the rows or events of a table as files
+- `export`: the rows or events of a table as files; all tables as a DuckDB file
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
 - `write`: send a message to a running hub
@@ -26,6 +26,7 @@ main = Group(
         data.rebuild_tables,
         data.verify_tables,
         export.export_table,
+        export.snapshot,
         load.import_rows,
         alerts.alerts,
         write.post,

@@ -1,4 +1,4 @@
-"""Export: the rows or events of a table as files."""
+"""Export: the rows or events of a table as files, and all tables as a DuckDB file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -100,3 +100,15 @@ async def _export(
             if file is not None:
                 return await export.export_rows_to_file(rows, stream, scope, file)
             return await export.export_rows(rows, stream, scope, folder, again=again)
+
+
+@click.command("snapshot")
+@FILE
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@DATA
+def snapshot(file: Path, out: Path, data: Path | None) -> None:
+    """Copy all tables of FILE to the DuckDB file OUT, as of one moment. The hub may be running."""
+    from eventhub import opening
+
+    run(opening.copy_tables(load_config(file, data=data), out, progress_bar))
+    click.echo(f"{out} is written")

@@ -11,6 +11,9 @@ from eventhub.config import Server
 from eventhub.errors import Misconfigured
 from eventhub.identity.hosts import is_loopback_name
 
+OPERATORS_ONLY: Final = (
+    "send the request from the hub's own machine, or with the token of server.admin"
+)
 MIN_TOKEN: Final = 16
 _FORWARDED: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP")
 

@@ -9,8 +9,8 @@ from aiohttp import web
 from eventhub import metrics
 from eventhub.config import Config, FileEndpoint
 from eventhub.errors import EventHubError, Rejected
-from eventhub.gateway import refusal, rows
-from eventhub.gateway.admin import Admin, Health
+from eventhub.gateway import refusal, rows, snapshot_file
+from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
@@ -22,18 +22,23 @@ from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Route
 from eventhub.gateway.server import ALL_METHODS, has_to_wait
 from eventhub.gateway.throttle import BUSY_SECONDS
+from eventhub.snapshots import Copies
 
 logger = structlog.get_logger(__name__)
 
 STALLS = 2
 """Times `server.stalled_after` until the kernel closes a connection that takes nothing. A WebSocket
 gets a close code after one."""
-_OPERATORS_ONLY = "send the request from the hub's own machine, or with the token of server.admin"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def add_routes(
-    app: web.Application, config: Config, routes: Sequence[Route], live: Live, health: Health
+    app: web.Application,
+    config: Config,
+    routes: Sequence[Route],
+    live: Live,
+    health: Health,
+    copies: Copies | None = None,
 ) -> None:
     """Give an application the endpoints, the static files and the hub's own pages."""
     app.on_response_prepare.append(_deadline(STALLS * config.server.stalled_after))
@@ -41,6 +46,8 @@ def add_routes(
     admin = Admin(config.server)
     app.router.add_get("/readyz", _readiness(health, admin))
     app.router.add_get("/metrics", _metrics(admin))
+    if copies is not None:
+        app.router.add_get(snapshot_file.PATH, snapshot_file.snapshot_file(admin, copies))
     for route in routes:
         pattern, handler = route.endpoint.config.pattern, _guarded(route, live)
         app.router.add_route("*", pattern, handler, expect_handler=expect)
@@ -87,7 +94,7 @@ def _readiness(health: Health, admin: Admin) -> _Handler:
 def _metrics(admin: Admin) -> _Handler:
     async def exposition(request: web.Request) -> web.Response:
         if not admin.is_operator(request):
-            return refusal.answer(Rejected("forbidden", _OPERATORS_ONLY))
+            return refusal.answer(Rejected("forbidden", OPERATORS_ONLY))
         return web.Response(
             body=metrics.exposition(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},

@@ -31,7 +31,7 @@ from eventhub.identity.origin import check_origins
 from eventhub.identity.rule import Rule
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
-from eventhub.snapshots import Recode, Snapshots
+from eventhub.snapshots import Snapshots, TableFiles
 
 
 class Gateway:
@@ -44,7 +44,7 @@ class Gateway:
         feeds: Mapping[str, Feed],
         snapshots: Snapshots,
         health: Health,
-        recoders: Mapping[str, Recode],
+        files: TableFiles,
     ) -> None:
         """Prepare the endpoints; `run` serves them.
 
@@ -54,7 +54,7 @@ class Gateway:
             feeds: by name of the channel; the caller runs them.
             snapshots: source of current rows.
             health: reports how the rest of the hub is, for `/readyz`.
-            recoders: write rows in binary formats, by the value of `_format`.
+            files: makes files of tables.
 
         Raises:
             Misconfigured: a hook, rule, origin or default argument of an endpoint is invalid.
@@ -63,7 +63,7 @@ class Gateway:
         self._feeds = feeds
         self._snapshots = snapshots
         self._health = health
-        self._recoders = recoders
+        self._files = files
         self._live = Live()
         self._app = web.Application()
         self._authenticator = setup_auth(self._app, config.auth, config.data)
@@ -109,7 +109,7 @@ class Gateway:
             turns=Turns(),
             large=LargeMessages(4 * server.max_message),
             tasks=tasks,
-            recoders=self._recoders,
+            recoders=self._files.recoders,
         )
         routes = []
         for endpoint, rule, hooks in self._parts:
@@ -130,7 +130,7 @@ class Gateway:
     async def _listen(self, routes: Sequence[Route], tasks: Background) -> web.AppRunner:
         server = self._config.server
         add_guard(self._app, server, self._authenticator.proxies)
-        add_routes(self._app, self._config, routes, self._live, self._condition)
+        add_routes(self._app, self._config, routes, self._live, self._condition, self._files.copies)
         runner = Runner(self._app, shutdown_timeout=deadlines.REQUESTS_SECONDS)
         await runner.setup()
         self._arrivals = Arrivals(

@@ -14,6 +14,7 @@ from eventhub.feed import Feed
 from eventhub.gateway.gateway import Gateway
 from eventhub.logs import configure
 from eventhub.memory import MemoryStream
+from eventhub.snapshots import TableFiles
 from eventhub.metrics import SNAPSHOTS
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
@@ -55,7 +56,8 @@ async def main(path):
     async with Store(path / "p", [CHAT]) as store, asyncio.TaskGroup() as group:
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
-        gateway = Gateway(config, [Endpoint(endpoint, CHAT)], {"chat": feed}, snapshots, list, {})
+        endpoints, files = [Endpoint(endpoint, CHAT)], TableFiles()
+        gateway = Gateway(config, endpoints, {"chat": feed}, snapshots, list, files)
         following = group.create_task(feed.run())
         group.create_task(gateway.run(stop, ready.set))
         await ready.wait()

@@ -17,6 +17,7 @@ from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.gateway import Gateway
 from eventhub.gateway.server import Runner
 from eventhub.memory import MemoryStream
+from eventhub.snapshots import TableFiles
 from tests.bench.wire import masked
 from tests.builders import channel
 from tests.subscribing import MemorySnapshots
@@ -162,7 +163,7 @@ async def running(
         {"chat": feed},
         MemorySnapshots(stream),
         health,
-        {},
+        TableFiles(),
     )
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
         following = group.create_task(feed.run())
