@@ -27,8 +27,10 @@ WAITING_EVENTS: Final = 4_000
 WAITING_BYTES: Final = 16 << 20
 """Reading pauses when so much waits."""
 GATHER_SECONDS: Final = 0.25
-"""Between two transactions, unless a whole batch waits: a second is soon enough for readers. The
-thread rests at least as long as it has worked, for it shares a core with the event loop."""
+"""Between two transactions, unless a whole batch waits: a second is soon enough for readers."""
+REST: Final = 3.0
+"""Times as long as a transaction took, the thread rests: it shares the interpreter with the event
+loop, which serves the clients."""
 RETRY_SECONDS: Final = (0.5, 30.0)
 """First and longest pause after a failure; it doubles between."""
 LOOK_SECONDS: Final = 1.0
@@ -64,6 +66,7 @@ class Mirror:
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "mirror")
         self._pause = RETRY_SECONDS[0]
+        self._rest = REST
 
     @property
     def behind(self) -> int:
@@ -107,6 +110,7 @@ class Mirror:
             MirrorFailed: the database cannot be used.
             Unavailable: the log cannot be read.
         """
+        self._rest = 0.0  # nobody else is served
         await self.call(self.table.clear, self._stream.epoch)
         last = (await self._stream.bounds()).last
         async with background() as tasks:
@@ -173,7 +177,8 @@ class Mirror:
             self._changed.set()
             took = time.monotonic() - began
             is_behind = len(self._waiting) >= BATCH_EVENTS
-            await asyncio.sleep(took if is_behind else max(took, GATHER_SECONDS - took))
+            rest = took * self._rest
+            await asyncio.sleep(rest if is_behind else max(rest, GATHER_SECONDS - took))
 
     async def _next_change(self) -> None:
         self._changed.clear()

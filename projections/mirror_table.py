@@ -5,19 +5,18 @@ the batch follows: whatever is killed in between, and whoever else writes, an ev
 All of it blocks: it is called in a thread.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import sqlalchemy as sa
 
 from eventhub.channel import Channel
 from eventhub.columns import STAMP
 from eventhub.errors import Misconfigured
 from eventhub.event import Sealed
-from eventhub.methods import Method
+from projections.mirror_changes import Folded, RowWriter
 from projections.mirror_columns import Values
 from projections.mirror_engine import READS, MirrorFailed, open_engine, translated
 from projections.mirror_schema import Schema
@@ -32,7 +31,7 @@ BOOK: Final = sa.Table(
 )
 """How far each table is: the checkpoint, and the columns that its rows were written with."""
 CHUNK_ROWS: Final = 500
-"""Rows read, or ids named in one statement, at once."""
+"""Rows read at once."""
 
 
 class Standing(NamedTuple):
@@ -43,17 +42,6 @@ class Standing(NamedTuple):
     head: int = 0
     """The last event that it has."""
     has_rows: bool = False
-
-
-class _Change(msgspec.Struct, gc=False):
-    """What the mirror reads of an event."""
-
-    method: Method
-    id: str
-    row: dict[str, Any] | None = None
-
-
-_DECODER = msgspec.json.Decoder(_Change)
 
 
 class MirrorTable:
@@ -78,12 +66,7 @@ class MirrorTable:
         self._schema = Schema(channel, self._engine.dialect, self.name)
         self.values = Values(channel.columns, self.dialect)
         self._table = sa.table(channel.name, *map(sa.column, channel.columns.names))
-        # No column begins with an underscore, so that no parameter has the name of one.
-        self._parameters = [f"_{number}" for number in range(len(channel.columns.names))]
-        self._marked: dict[str, Any] = {
-            name: sa.bindparam(parameter)
-            for name, parameter in zip(channel.columns.names, self._parameters, strict=True)
-        }
+        self._writer = RowWriter(self._table, self.values, self._engine.dialect)
 
     def interrupt(self) -> None:
         """End the statement that runs, from any thread, so that its thread ends soon."""
@@ -212,42 +195,14 @@ class MirrorTable:
         Raises:
             MirrorFailed: nothing was applied; `moved`: the table is not at `head`.
         """
-        folded = _Folded(batch)
+        folded = Folded(batch)
         is_at_head = self._is_mine & (BOOK.c.epoch == epoch) & (BOOK.c.seq == head)
         with self._transaction() as connection:
             moved = sa.update(BOOK).where(is_at_head).values(seq=batch[-1].sequence)
             if connection.execute(moved).rowcount != 1:
                 raise MirrorFailed("moved", f"{self.name} is not at event {head} any more")
-            if not self._update(connection, folded.changed):
-                # The event that made a row is missing or damaged.
-                folded.renewed |= folded.changed.keys()
-                folded.made |= folded.changed
-            self._replace(connection, folded.renewed, list(folded.made.values()))
+            self._writer.write(connection, folded)
         return batch[-1].sequence
-
-    def _update(self, connection: sa.Connection, rows: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Update rows in place, and tell whether all of them were there."""
-        if not rows:
-            return True
-        statement = sa.update(self._table).where(self._table.c.id == sa.bindparam("_id"))
-        values = [{**self._bound(row), "_id": row_id} for row_id, row in rows.items()]
-        return connection.execute(statement.values(self._marked), values).rowcount == len(rows)
-
-    def _replace(
-        self, connection: sa.Connection, ids: set[str], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Delete the rows of ids, and insert rows."""
-        is_named = self._table.c.id.in_(sa.bindparam("_ids", expanding=True))
-        names = sorted(ids)
-        for start in range(0, len(names), CHUNK_ROWS):
-            chunk = names[start : start + CHUNK_ROWS]
-            connection.execute(sa.delete(self._table).where(is_named), {"_ids": chunk})
-        if rows:
-            inserted = sa.insert(self._table).values(self._marked)
-            connection.execute(inserted, [self._bound(row) for row in rows])
-
-    def _bound(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(zip(self._parameters, self.values.bound(row), strict=True))
 
     # --- Reading --------------------------------------------------------------------------------
 
@@ -310,24 +265,3 @@ class MirrorTable:
                     yield connection
             finally:
                 self._raw = None
-
-
-class _Folded:
-    """What a batch of events does to each row: the last event of an id decides."""
-
-    def __init__(self, batch: Sequence[Sealed]) -> None:
-        self.renewed: set[str] = set()
-        """Ids that were posted or deleted: a row of before, if there is one, goes."""
-        self.made: dict[str, Mapping[str, Any]] = {}
-        """Rows that were posted and are there now, in the order of their POSTs."""
-        self.changed: dict[str, Mapping[str, Any]] = {}
-        """Rows that were there before, and are now."""
-        for sealed in batch:
-            change = _DECODER.decode(sealed.payload)
-            if change.method != "PUT":
-                self.renewed.add(change.id)
-                self.made.pop(change.id, None)
-                self.changed.pop(change.id, None)
-            if change.row is not None:
-                rows = self.made if change.id in self.renewed else self.changed
-                rows[change.id] = change.row

@@ -1,0 +1,102 @@
+"""Mirror changes: what a batch of events does to the rows of a table in another database."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from eventhub.event import Sealed
+from eventhub.methods import Method
+from projections.mirror_columns import Values
+
+CHUNK_IDS: Final = 500
+"""Ids named in one statement."""
+
+
+class _Change(msgspec.Struct, gc=False):
+    """What the mirror reads of an event."""
+
+    method: Method
+    id: str
+    row: dict[str, Any] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Change)
+
+
+class Folded:
+    """What a batch of events does to each row: the last event of an id decides."""
+
+    def __init__(self, batch: Sequence[Sealed]) -> None:
+        self.renewed: set[str] = set()
+        """Ids that were posted or deleted: a row of before, if there is one, goes."""
+        self.made: dict[str, Mapping[str, Any]] = {}
+        """Rows that were posted and are there now, in the order of their POSTs."""
+        self.changed: dict[str, Mapping[str, Any]] = {}
+        """Rows that were there before, and are now."""
+        for sealed in batch:
+            change = _DECODER.decode(sealed.payload)
+            if change.method != "PUT":
+                self.renewed.add(change.id)
+                self.made.pop(change.id, None)
+                self.changed.pop(change.id, None)
+            if change.row is not None:
+                rows = self.made if change.id in self.renewed else self.changed
+                rows[change.id] = change.row
+
+
+class _Statement:
+    """A statement for many rows, compiled once: SQLAlchemy's own way costs twice as much a row."""
+
+    def __init__(self, clause: sa.Executable, dialect: sa.Dialect) -> None:
+        assert isinstance(clause, sa.ClauseElement)  # noqa: S101 - all executables are
+        compiled = clause.compile(dialect=dialect)
+        assert isinstance(compiled, sa.Compiled)  # noqa: S101
+        self._text = str(compiled)
+        self._order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+
+    def run(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
+        """Run it for each row of parameters, by name, and return how many rows it met."""
+        order = self._order
+        values: Any = rows if order is None else [tuple(row[n] for n in order) for row in rows]
+        return connection.exec_driver_sql(self._text, values).rowcount
+
+
+class RowWriter:
+    """Writes the rows of one table."""
+
+    def __init__(self, table: sa.TableClause, values: Values, dialect: sa.Dialect) -> None:
+        # No column begins with an underscore, so that no parameter has the name of one.
+        self._parameters = [f"_{number}" for number in range(len(table.c))]
+        marked: dict[str, Any] = {
+            column.name: sa.bindparam(parameter)
+            for column, parameter in zip(table.c, self._parameters, strict=True)
+        }
+        has_id = table.c.id == sa.bindparam("_id")
+        self._values = values
+        self._insert = _Statement(sa.insert(table).values(marked), dialect)
+        self._update = _Statement(sa.update(table).where(has_id).values(marked), dialect)
+        self._delete = sa.delete(table).where(table.c.id.in_(sa.bindparam("_ids", expanding=True)))
+
+    def write(self, connection: sa.Connection, folded: Folded) -> None:
+        """Bring the rows to what a batch makes of them, in the transaction that is open."""
+        if not self._change(connection, folded.changed):
+            # The event that made a row is missing or damaged.
+            folded.renewed |= folded.changed.keys()
+            folded.made |= folded.changed
+        names = sorted(folded.renewed)
+        for start in range(0, len(names), CHUNK_IDS):
+            connection.execute(self._delete, {"_ids": names[start : start + CHUNK_IDS]})
+        if folded.made:
+            self._insert.run(connection, [self._bound(row) for row in folded.made.values()])
+
+    def _change(self, connection: sa.Connection, rows: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Update rows in place, and tell whether all of them were there."""
+        if not rows:
+            return True
+        changes = [{**self._bound(row), "_id": row_id} for row_id, row in rows.items()]
+        return self._update.run(connection, changes) == len(rows)
+
+    def _bound(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(zip(self._parameters, self._values.bound(row), strict=True))
