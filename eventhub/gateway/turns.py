@@ -38,7 +38,8 @@ IsOver = Callable[[], bool]
 Work = Callable[[IsOver], bool]
 """Works until the slice is over, nothing is left or nothing can be done for now.
 
-Returns whether there is more that could be done at once. It must not raise or wait.
+Returns whether there is more that could be done at once. It must not raise or wait. While the
+connection is paused, it is not called.
 """
 
 

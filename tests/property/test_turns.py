@@ -131,6 +131,29 @@ def test_a_connection_that_was_idle_is_served_within_two_turns(others: int, is_w
     assert done.index((last, 0)) - before < 50  # two turns of the loop, of 20 messages each
 
 
+def test_a_connection_that_is_paused_while_it_is_queued_does_no_work_until_the_pause_ends() -> None:
+    loop: Any = Loop()
+    turns, worked = Turns(loop, loop.clock), list[float]()
+    busy = Client(loop, turns, [])
+    busy.waiting.extend((number, False) for number in range(1000))
+    busy.turn.request()
+
+    def work(_: IsOver) -> bool:
+        worked.append(loop.now)
+        return False
+
+    turn = turns.turn(work)
+    turn.request()
+    assert turn.is_waiting
+    turn.charge(1.0)
+    while turn.is_paused:
+        assert loop.run_once()
+        assert not (worked and turn.is_paused)
+    while loop.run_once():
+        pass
+    assert len(worked) == 1
+
+
 @settings(max_examples=10)
 @given(st.integers(1, 10))
 def test_no_connection_starves_while_new_ones_keep_coming(others: int) -> None:
