@@ -39,7 +39,9 @@ CODES: dict[str, Code] = {
     "bad_value": Code(400, False, "A value does not fit its column; `column` names it."),
     "bad_filter": Code(400, False, "An argument of the URL cannot be understood."),
     "too_costly": Code(400, False, "The rows cost too much to find: narrow the query."),
-    "bad_position": Code(400, False, "`_since` or `Last-Event-ID` is not a position."),
+    "bad_position": Code(
+        400, False, "`_since`, `_as_of` or `Last-Event-ID` names no state of this log."
+    ),
     "bad_request": Code(400, False, "The request cannot be answered as asked."),
     "bad_body": Code(400, False, "The body is not what `Content-Type` or its encoding says."),
     "refused": Code(400, False, "A hook of the endpoint refused the message; its text says why."),

@@ -119,7 +119,7 @@ def _page(
         if bound is not None:
             where += f" AND _created_seq {operator} ?"
             parameters.append(bound)
-    rows = f"SELECT * FROM {tables.current} WHERE {where} ORDER BY {query.order_by()}"  # noqa: S608 - quoted
+    rows = f"SELECT * FROM {tables.rows(query.as_of)} WHERE {where} ORDER BY {query.order_by()}"  # noqa: S608 - quoted
     if query.limit is not None:
         rows += " LIMIT ?"
         parameters.append(query.limit)
@@ -137,7 +137,7 @@ def _weights(
     width = " + ".join(_width(tables.columns[name]) for name in query.columns)
     return connection.execute(
         f"SELECT _created_seq // {BUCKET} * {BUCKET} AS start, sum({width})"  # noqa: S608 - quoted
-        f" FROM {tables.current} WHERE {where} GROUP BY start ORDER BY start",
+        f" FROM {tables.rows(query.as_of)} WHERE {where} GROUP BY start ORDER BY start",
         [*values],
     ).fetchall()
 

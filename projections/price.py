@@ -6,7 +6,7 @@ several. Prices are in seconds of one core of that machine.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ _MATCH, _MATCH_BYTE = 4e-8, 4e-10
 _FOLD, _FOLD_BYTE = 4e-8, 8e-10
 _NEAR_BYTES = 1 << 20
 _TOP, _SORT = 1.5e-7, 5e-7
+_EVENT = 1e-7
+"""Of each event up to the one that a past state is as of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Size:
     def row_bytes(self) -> float:
         """Average bytes of text in a row."""
         return sum(self.text_bytes.values()) / max(self.rows, 1)
+
+    def after(self, events: int) -> "Size":
+        """Return what the table had at most after so many events, if its rows were like today's."""
+        times = max(1.0, events / max(self.rows, 1))
+        texts = {name: length * times for name, length in self.text_bytes.items()}
+        return Size(max(self.rows, events), texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,10 @@ class Price:
 
 def price_of(query: Query, size: Size) -> Price:
     """Return the price of a query of a table that has a size."""
-    seconds = size.rows * _ROW + sum(_condition(c, size) for c in query.filter.conditions)
+    seconds = 0.0
+    if query.as_of is not None:
+        seconds, size = query.as_of * _EVENT, size.after(query.as_of)
+    seconds += size.rows * _ROW + sum(_condition(c, size) for c in query.filter.conditions)
     most = size.rows if query.limit is None else min(size.rows, query.limit)
     is_small = most <= QUICK_ROWS and most * size.row_bytes <= QUICK_BYTES
     if query.sort or query.offset:
@@ -144,7 +155,7 @@ def exact_size(connection: duckdb.DuckDBPyConnection, tables: Tables, query: Que
     names = sorted({c.column for c in query.filter.conditions if c.operator in MATCH})
     sums = "".join(f", sum(strlen({quoted(name)}))" for name in names)
     [(rows, *values)] = connection.execute(
-        f"SELECT count(*){sums} FROM {tables.current}"  # noqa: S608 - quoted
+        f"SELECT count(*){sums} FROM {tables.rows(query.as_of)}"  # noqa: S608 - quoted
     ).fetchall()
     return Size(rows, {name: value or 0 for name, value in zip(names, values, strict=True)})
 
@@ -158,7 +169,8 @@ def has_more(
     width = " + ".join(["0", *(f"coalesce(strlen({name}), 0)" for name in names)])
     [(found, size)] = connection.execute(
         "SELECT count(*), coalesce(sum(width), 0) FROM"  # noqa: S608 - quoted
-        f" (SELECT {width} AS width FROM {tables.current} WHERE {where} LIMIT {rows + 1})",
+        f" (SELECT {width} AS width FROM {tables.rows(query.as_of)}"
+        f" WHERE {where} LIMIT {rows + 1})",
         [*values],
     ).fetchall()
     return int(found) > rows or int(size) > QUICK_BYTES
@@ -183,7 +195,9 @@ class Question(NamedTuple):
             Rejected: `too_costly`.
         """
         if self.price.seconds > MAX_SECONDS:
-            check_price(self.query, exact_size(connection, self.tables, self.query))
+            # Its own size is what was found, whatever the state that it is as of.
+            query = replace(self.query, as_of=None)
+            check_price(query, exact_size(connection, self.tables, self.query))
 
     def is_more_than(self, rows: int, connection: duckdb.DuckDBPyConnection) -> bool:
         """Tell whether there are more than `rows` rows; stops counting there."""

@@ -100,6 +100,8 @@ class TableSnapshot:
             question.check(connection)
             channel = question.tables.channel.name
             sequence = read_watermark(connection, channel)
+            if question.query.as_of is not None:
+                sequence = min(sequence, question.query.as_of)
             self._pages = pages(
                 connection,
                 question.tables,

@@ -64,6 +64,20 @@ class Tables:
         """The table of events, as SQL."""
         return f"main.{quoted(f'{self.channel.name}_history')}"
 
+    def rows(self, as_of: int | None = None) -> str:
+        """Return the rows after an event, or the current ones, as an SQL relation.
+
+        The last event of each id decides. Its sequence is looked for first: a window over all
+        columns takes twice as long.
+        """
+        if as_of is None:
+            return self.current
+        names = quoted_list(self.current_names)
+        return (
+            f"(SELECT {names} FROM {self.history} WHERE _method <> 'DELETE' AND _seq IN"  # noqa: S608 - quoted
+            f" (SELECT max(_seq) FROM {self.history} WHERE _seq <= {as_of:d} GROUP BY id))"
+        )
+
     @property
     def current_names(self) -> tuple[str, ...]:
         """All columns of the table of current rows."""

@@ -31,6 +31,9 @@ class Start:
     """The client gets exactly what it asked for by `_since`."""
     reason: str = ""
     """For the `_resume` frame; empty if the client did not send `_since`."""
+    speed: float | None = 0.0
+    """How fast the events up to the present are played, as a multiple of the speed at which they
+    happened; 0: as fast as possible; None: nothing follows the rows."""
     last: LastEvents | None = None
     """The events that the position has to be searched for, by `position_before`."""
 
@@ -86,7 +89,7 @@ async def start_of(
     if count := _LAST.fullmatch(since):
         last = LastEvents(int(count[1]), bounds)
         return Start(position=oldest, head=head, recovered=True, reason="last", last=last)
-    if moment := _moment(since):
+    if moment := moment_of(since):
         before = max(oldest, await channel.stream.sequence_before(moment))
         return Start(position=before, head=head, recovered=True, reason="time")
     position = _position(since)
@@ -101,7 +104,7 @@ def check_since(since: str) -> None:
     Raises:
         Rejected: `bad_position`.
     """
-    if since not in ("earliest", "now") and not _LAST.fullmatch(since) and not _moment(since):
+    if since not in ("earliest", "now") and not _LAST.fullmatch(since) and not moment_of(since):
         _position(since)
 
 
@@ -116,7 +119,7 @@ def _position(since: str) -> Position:
         ) from None
 
 
-def _moment(since: str) -> datetime | None:
+def moment_of(since: str) -> datetime | None:
     """Return the instant of an ISO time, which is in UTC if it has no zone; None for others."""
     if not re.match(r"[0-9]{4}-[0-9]{2}", since):
         return None

@@ -16,6 +16,7 @@ from eventhub.delivery import frames
 from eventhub.delivery.last_events import position_before
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.outlet import MAX_UNSENT_BYTES, Outlet
+from eventhub.delivery.playback import Playback
 from eventhub.delivery.start import Start
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Unavailable
@@ -26,6 +27,8 @@ logger = structlog.get_logger(__name__)
 
 SLOT_SECONDS = 300.0
 """How long a subscriber may wait for its slot to read the log."""
+QUIET_SECONDS = 20.0
+"""A playback sends a heartbeat at least this often while no event is due."""
 READ_SECONDS = 30.0
 """How long one read of the log may take; then its client has to connect again."""
 
@@ -107,6 +110,10 @@ class Subscriber:
         try:
             if start is not None:
                 await self._replay(start)
+                if start.speed is None:
+                    return
+                if start.speed:
+                    await self._play(start.speed)
             await self._catch_up()
         except ConnectionError:
             return  # the client is gone, which the owner of the connection is notified of
@@ -205,6 +212,30 @@ class Subscriber:
             await asyncio.sleep(0)
             if self._outlet.is_full:
                 return
+
+    async def _play(self, speed: float) -> None:
+        """Write the events up to the head, each when it is due."""
+        playback = Playback(speed, asyncio.get_running_loop().time)
+        while not (self._is_stopped or self._outlet.is_closing):
+            await self._outlet.drain()
+            events = self._channel.feed.recent(self.position)
+            if events == []:
+                return
+            for stored in await self._read_log() if events is None else events:
+                await self._until_due(stored, playback)
+                if data := self.view.frame(stored, {}):
+                    self._outlet.push(data)
+                self.position = stored.sequence
+                await asyncio.sleep(0)
+                if self._outlet.is_full or self._outlet.is_closing:
+                    break
+
+    async def _until_due(self, stored: StoredEvent, playback: Playback) -> None:
+        while (delay := playback.delay(stored)) > 0:
+            await asyncio.sleep(min(delay, QUIET_SECONDS))
+            if delay > QUIET_SECONDS:
+                self._outlet.ping()
+                self._control(frames.tick(self.view.position(self.position)), self.position)
 
     def _control(self, frame: dict[str, object], sequence: int | None = None) -> None:
         """Send a control frame; bare clients and polls get none."""

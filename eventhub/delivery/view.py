@@ -78,7 +78,7 @@ def record_of(stored: StoredEvent, matching: Filter, *, within: Filter = EVERYTH
 
 
 def frame_of(
-    change: Change, stored: StoredEvent, query: Query, *, sequenced: bool
+    change: Change, stored: StoredEvent, query: Query, *, sequenced: bool, timed: bool = False
 ) -> dict[str, Any]:
     """Return the JSON object that a client gets for an event.
 
@@ -87,6 +87,7 @@ def frame_of(
         stored: the event.
         query: its columns are what the client asked for.
         sequenced: add `_seq`, as `eventhub.v1.json` does.
+        timed: add `_time`, as a playback does.
     """
     event = stored.event
     if change in (Change.RECORD, Change.RECORD_ENTER, Change.RECORD_LEAVE):
@@ -94,6 +95,8 @@ def frame_of(
     head: dict[str, Any] = {"_method": event.method}
     if sequenced:
         head["_seq"] = stored.sequence
+    if timed:
+        head["_time"] = event.time
     if change is Change.MESSAGE:
         return query.pick({**head, **event.outgoing, "id": event.id})
     if change is Change.ENTER:
@@ -128,7 +131,9 @@ def _record(change: Change, stored: StoredEvent, query: Query) -> dict[str, Any]
 class View:
     """What one group of subscribers sees of the events."""
 
-    def __init__(self, form: Form, query: Query, *, history: bool, epoch: str) -> None:
+    def __init__(
+        self, form: Form, query: Query, *, history: bool, epoch: str, timed: bool = False
+    ) -> None:
         """Make a view.
 
         Args:
@@ -136,20 +141,28 @@ class View:
             query: which rows and columns.
             history: frames are the recorded events, not changes of the current rows.
             epoch: of the log, for positions.
+            timed: frames of events say when they happened.
         """
         self.form = form
         self.query = query
         self.history = history
         self._epoch = epoch
+        self._timed = timed
         self._change_of = partial(record_of, within=query.restriction) if history else change_of
         limits = query.restriction.key if history else ()
         picks = (query.picks, query.spelling)
-        self.key: Hashable = (form, query.filter.key, picks, history, limits)
+        self.key: Hashable = (form, query.filter.key, picks, history, limits, timed)
         """Equal for views whose frames are equal."""
 
     def asking(self, query: Query) -> "View":
         """Return the same view of what another query asks for."""
-        return View(self.form, query, history=self.history, epoch=self._epoch)
+        return View(self.form, query, history=self.history, epoch=self._epoch, timed=self._timed)
+
+    def after(self, sequence: int) -> "View":
+        """Return the same view of the rows as they were after an event, and of what followed."""
+        return View(
+            self.form, self.query.past(sequence), history=False, epoch=self._epoch, timed=True
+        )
 
     def frame(self, stored: StoredEvent, memo: FrameMemo) -> bytes:
         """Return the frame of an event, as bytes for the socket; empty if the view shows none.
@@ -175,10 +188,11 @@ class View:
     def _payload(self, change: Change, stored: StoredEvent, memo: FrameMemo) -> bytes:
         spelling = self.query.spelling
         spelled = (spelling.stamp, spelling.wide)
-        key = (stored.sequence, change, self.query.picks, self.form.sequenced, spelled)
+        picks, sequenced = self.query.picks, self.form.sequenced
+        key = (stored.sequence, change, picks, sequenced, spelled, self._timed)
         payload = memo.get(key)
         if payload is None:
-            frame = frame_of(change, stored, self.query, sequenced=self.form.sequenced)
+            frame = frame_of(change, stored, self.query, sequenced=sequenced, timed=self._timed)
             if spelling:
                 frame = (spelling.spell_record if self.history else spelling.spell)(frame)
             payload = memo[key] = frames.encode(frame)

@@ -28,6 +28,8 @@ CONTROLS = (
     "_offset",
     "_c",
     "_since",
+    "_as_of",
+    "_speed",
     "_wait",
     "_replay",
     "_format",

@@ -23,7 +23,7 @@ from eventhub.filters.comparisons import conditions_of
 from eventhub.filters.conditions import EVERYTHING, Condition, Filter
 from eventhub.filters.sql import quoted
 
-_ALWAYS_SENT = ("_method", "_seq", "id")
+_ALWAYS_SENT = ("_method", "_seq", "_time", "id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,12 @@ class Query:
     """How what is told goes out."""
     restriction: Filter = EVERYTHING
     """What the endpoint's `open` allows the reader to see; `filter` includes it."""
+    as_of: int | None = None
+    """The sequence after which the rows are wanted as they were then; None: today's rows."""
+
+    def past(self, sequence: int) -> "Query":
+        """Return the same query for the rows as they were after an event."""
+        return replace(self, as_of=sequence)
 
     def within(self, restriction: Filter) -> "Query":
         """Return the same query for only the rows that match a restriction."""
@@ -82,8 +88,8 @@ class Query:
     def pick(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return what this reader gets of a live message; the message itself without `_c`.
 
-        `_method`, `_seq` and `id` always stay. Keys that are not columns stay unless columns are
-        asked for by name.
+        `_method`, `_seq`, `_time` and `id` always stay. Keys that are not columns stay unless
+        columns are asked for by name.
         """
         if self.picked:
             front = [name for name in _ALWAYS_SENT if name not in self.columns]

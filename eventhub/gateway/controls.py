@@ -13,6 +13,8 @@ from eventhub.filters.query import parse
 REPLAYS = ("rows", "log")
 MAX_WAIT_SECONDS = 60
 """Proxies between client and hub give up soon after it."""
+MAX_SPEED = 1_000_000
+_SPEED = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
 _SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
 FORMATS = ("json", "ndjson", "csv", "html", "arrow", "parquet")
 JSON_FORMATS = ("json", "ndjson")
@@ -30,9 +32,9 @@ class Surface(Enum):
 
 _SHAPES = frozenset(("_sort", "_limit", "_offset", "_c"))
 _HONOURED = {
-    Surface.ROWS: _SHAPES | {"_replay", "_format", "_bigint", "_csv"},
+    Surface.ROWS: _SHAPES | {"_replay", "_format", "_bigint", "_csv", "_as_of"},
     Surface.CHANGES: {"_c", "_replay", "_since", "_wait", "_format", "_bigint"},
-    Surface.LIVE: _SHAPES | {"_replay", "_since", "_format", "_bigint"},
+    Surface.LIVE: _SHAPES | {"_replay", "_since", "_format", "_bigint", "_as_of", "_speed"},
 }
 
 
@@ -94,6 +96,20 @@ def wait_seconds(value: str | None) -> float:
     return float(value)
 
 
+def speed_of(value: str | None) -> float | None:
+    """Return the multiple of the real speed that `_speed` asks for; None without one.
+
+    Raises:
+        Rejected: `bad_filter`: not a number, or more than `MAX_SPEED`.
+    """
+    if value is None:
+        return None
+    if not _SPEED.fullmatch(value) or float(value) > MAX_SPEED:
+        message = f"_speed is a number from 0 to {MAX_SPEED}, such as _speed=10"
+        raise Rejected("bad_filter", message, column="_speed")
+    return float(value)
+
+
 _CHOICES = {"_replay": REPLAYS, "_format": FORMATS, "_bigint": BIGINTS, "_csv": CSVS}
 
 
@@ -111,6 +127,8 @@ def check_default(endpoint: Endpoint) -> None:
                 checked_choice(name, value, choices)
         for value in default.get("_wait", ()):
             wait_seconds(value)
+        for value in default.get("_speed", ()):
+            speed_of(value)
         for value in default.get("_since", ()):
             check_since(value)
     except Rejected as error:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -12,12 +12,13 @@ from aiohttp import HttpVersion11, web
 from eventhub import deadlines, metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
-from eventhub.delivery.start import Arrival, arrival, start_of
+from eventhub.delivery.past import sequence_as_of
+from eventhub.delivery.start import Arrival, Start, arrival, start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
 from eventhub.errors import Close, EventHubError, Expired, Rejected
 from eventhub.gateway.changes import Changes
-from eventhub.gateway.controls import Surface, check_honoured, checked_choice
+from eventhub.gateway.controls import Surface, check_honoured, checked_choice, speed_of
 from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.route import Route, Visit
@@ -137,8 +138,7 @@ class Live:
         if request.version < HttpVersion11:
             raise Rejected("bad_request", "server-sent events need HTTP/1.1")
         visit = await route.admit(request, since=request.headers.get("Last-Event-ID"))
-        view = _view(route, visit, Form.SSE)
-        start = await start_of(visit.control("_since"), view, route.channel)
+        view, start = await _reading(route, visit, Form.SSE)
         if request.method == "HEAD":
             return web.Response(headers=route.cors(request), content_type="text/event-stream")
         client = route.client(request, visit)
@@ -187,14 +187,35 @@ async def _session(
 ) -> _Session:
     """Start to send on a WebSocket, and get ready to read from it."""
     client = route.client(request, visit)
-    view = _view(route, visit, connection.form)
-    start = await start_of(visit.control("_since"), view, route.channel, arrived)
+    view, start = await _reading(route, visit, connection.form, arrived)
     with ExitStack() as held:
         held.enter_context(route.channel.live_filters.hold(view, client))
         subscriber = Subscriber(view, route.channel, connection, client)
         subscriber.start(start)
         inbox = Inbox(route, visit, connection)
         return _Session(connection, subscriber, held.pop_all(), inbox)
+
+
+async def _reading(
+    route: Route, visit: Visit, form: Form, arrived: Arrival | None = None
+) -> tuple[View, Start]:
+    """Return what a client reads, and where it starts."""
+    view = _view(route, visit, form)
+    since, as_of = visit.control("_since"), visit.control("_as_of")
+    speed = speed_of(visit.control("_speed"))
+    if as_of is None:
+        if speed is not None:
+            text = "_speed plays what followed a past state: add _as_of"
+            raise Rejected("bad_request", text, column="_speed")
+        return view, await start_of(since, view, route.channel, arrived)
+    if view.history or "_since" in visit.asked:
+        text = "_as_of reads rows as they were: leave out _since and _replay"
+        raise Rejected("bad_request", text, column="_as_of")
+    sequence = await sequence_as_of(as_of, route.channel)
+    view = view.after(sequence)
+    if since is not None and speed is not None:  # an event stream that was cut goes on
+        return view, replace(await start_of(since, view, route.channel), speed=speed)
+    return view, Start(position=None, head=sequence, speed=speed)
 
 
 def _view(route: Route, visit: Visit, form: Form) -> View:

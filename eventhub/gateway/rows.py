@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from eventhub.delivery.frames import Form
+from eventhub.delivery.past import sequence_as_of
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
@@ -45,6 +46,9 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
         raise Rejected("bad_request", "to read the history, add _since=earliest", column="_replay")
     name = checked_choice("_format", visit.control("_format"), FORMATS)
     check_options(visit.asked, name)
+    as_of = visit.control("_as_of")
+    if as_of is not None:
+        view = view.after(await sequence_as_of(as_of, route.channel))
     if name not in JSON_FORMATS:
         view = view.asking(view.query.with_numbers())
     client = route.client(request, visit)
@@ -67,7 +71,7 @@ def _body_of(route: Route, visit: Visit, view: View, name: str) -> Body:
 async def _rows(
     route: Route, request: web.Request, view: View, body: Body, client: str
 ) -> web.StreamResponse:
-    head = (await route.channel.bounds.read()).last
+    head = await _head(route, view)
     async with route.channel.replays.open(
         view, head, row_format=body.row_format, client=client
     ) as past:
@@ -82,12 +86,19 @@ async def _rows(
     return response
 
 
+async def _head(route: Route, view: View) -> int:
+    """Return the sequence that the rows must include: the last one, or that of the past state."""
+    if view.query.as_of is not None:
+        return view.query.as_of
+    return (await route.channel.bounds.read()).last
+
+
 async def _page(
     route: Route, request: web.Request, visit: Visit, view: View, client: str
 ) -> web.Response:
     """Answer with some of the rows as a page, with its filter form."""
     page = TablePage(route.endpoint, view.query, request.url.raw_query_string)
-    head = (await route.channel.bounds.read()).last
+    head = await _head(route, view)
     view = view.asking(page.query)
     row_format = TextBody(ndjson(view.query.columns)).row_format
     async with route.channel.replays.open(view, head, row_format=row_format, client=client) as past:

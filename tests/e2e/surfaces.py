@@ -6,6 +6,7 @@ Tests of who may run over all of them: whoever adds a way adds it here.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -24,12 +25,18 @@ class Answer(NamedTuple):
     text: str
 
 
+def as_of_now() -> str:
+    """Return the argument that asks for the rows as they are at this moment."""
+    return f"_as_of={datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
 Surface = Callable[[str, Headers, str], Awaitable[Answer]]
 """Called with an endpoint's URL, headers, and more arguments of the URL without `?`."""
 
 
-def _websocket(*args: str, bare: bool = False) -> Surface:
+def _websocket(*args: str, bare: bool = False, past: bool = False) -> Surface:
     async def read(url: str, headers: Headers, query: str) -> Answer:
+        query = joined_args(as_of_now(), query) if past else query
         async with connect(joined(url, *args, query), bare=bare, headers=headers) as client:
             if not bare:
                 return _answered(await _until(client.receive, lambda frame: "_ready" in frame))
@@ -41,9 +48,10 @@ def _websocket(*args: str, bare: bool = False) -> Surface:
     return read
 
 
-def _sse(*args: str, **more: str) -> Surface:
+def _sse(*args: str, past: bool = False, more: Headers | None = None) -> Surface:
     async def read(url: str, headers: Headers, query: str) -> Answer:
-        async with events(joined(url, *args, query), {**headers, **more}) as stream:
+        query = joined_args(as_of_now(), query) if past else query
+        async with events(joined(url, *args, query), {**headers, **(more or {})}) as stream:
             if isinstance(stream, Answer):
                 return stream
             return _answered(await _until(lambda: anext(stream), lambda frame: "_ready" in frame))
@@ -51,8 +59,9 @@ def _sse(*args: str, **more: str) -> Surface:
     return read
 
 
-def _http(method: str, form: str = "json", body: Any = None) -> Surface:
+def _http(method: str, form: str = "json", body: Any = None, *, past: bool = False) -> Surface:
     async def ask(url: str, headers: Headers, query: str) -> Answer:
+        query = joined_args(as_of_now(), query) if past else query
         made = None if body is None else {**body, "id": uuid4().hex}
         async with (
             aiohttp.ClientSession() as session,
@@ -75,11 +84,15 @@ READS: dict[str, Surface] = {
     "v1, log": _websocket("_replay=log"),
     "SSE": _sse(),
     "SSE, since": _sse("_since=earliest"),
-    "SSE, resumed": _sse(**{"Last-Event-ID": "earliest"}),
+    "SSE, resumed": _sse(more={"Last-Event-ID": "earliest"}),
     "SSE, log": _sse("_replay=log"),
     "GET": _http("GET"),
     "GET ndjson": _http("GET", "ndjson"),
     "GET csv": _http("GET", "csv"),
+    "GET, as of": _http("GET", past=True),
+    "v1, as of": _websocket(past=True),
+    "v1, played": _websocket("_speed=0", past=True),
+    "SSE, as of": _sse(past=True),
 }
 """All that end once the client has what there is."""
 WRITES: dict[str, Surface] = {
@@ -92,8 +105,13 @@ WRITES: dict[str, Surface] = {
 
 def joined(url: str, *args: str) -> str:
     """Return a URL with arguments."""
-    query = "&".join(arg for arg in args if arg)
+    query = joined_args(*args)
     return f"{url}?{query}" if query else url
+
+
+def joined_args(*args: str) -> str:
+    """Return arguments of a URL, without those that are empty."""
+    return "&".join(arg for arg in args if arg)
 
 
 @asynccontextmanager

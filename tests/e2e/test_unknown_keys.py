@@ -75,7 +75,7 @@ async def sse(url: str) -> tuple[int, Any]:
     [
         ("_limt=1", "_limt"),
         ("_Sort=n", "_Sort"),
-        ("_as_of=3", "_as_of"),
+        ("_at=3", "_at"),
         ("nosuch>=1", "nosuch"),
         ("Topic=end", "Topic"),
         ("topic%20=end", "topic "),

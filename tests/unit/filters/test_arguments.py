@@ -81,7 +81,7 @@ def test_keys_that_may_be_meant_for_the_page_are_ignored(raw: str) -> None:
         ("_Sort=id", "_Sort", "did you mean _sort?"),
         ("_LIMIT=1", "_LIMIT", "did you mean _limit?"),
         ("_limit>=1", "_limit>", "did you mean _limit?"),
-        ("_as_of=5", "_as_of", "choose among _sort, _limit"),
+        ("_zq=5", "_zq", "choose among _sort, _limit"),
         ("_>=1", "_>", "choose among _sort, _limit"),
         ("__=1", "__", "choose among _sort, _limit"),
         # Has an operator, and does not name a column.
