@@ -16,6 +16,7 @@ from contextlib import (
     contextmanager,
     suppress,
 )
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -26,7 +27,7 @@ from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.descriptors import raise_limit
-from eventhub.errors import Unavailable
+from eventhub.errors import Misconfigured, Unavailable
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Admin, Condition
 from eventhub.gateway.controls import check_default
@@ -42,6 +43,7 @@ from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.snapshots import TableFiles
 from eventhub.stream import EventStream
+from projections.archiver import Archiver
 from projections.database_copy import DatabaseCopies
 from projections.mirror import Mirror
 from projections.mirror_table import MirrorTable
@@ -53,8 +55,8 @@ from projections.tables_server import TablesServer
 
 logger = structlog.get_logger(__name__)
 
-Role = Literal["gateway", "projector", "alerts"]
-ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts")
+Role = Literal["gateway", "projector", "alerts", "archiver"]
+ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts", "archiver")
 START_SECONDS = 600.0
 """How long the projection may take to reach the end of the log before the start fails."""
 COLLECTOR_THRESHOLDS = (50_000, 50, 50)
@@ -99,6 +101,8 @@ async def serve(
         Misconfigured: the configuration is not valid, or does not work on this machine.
     """
     endpoints = endpoints_of(config)
+    if tuple(roles) == ("archiver",) and config.archive is None:
+        raise Misconfigured("the archiver has nothing to do: the file has no `archive:`")
     raise_limit()
     for warning in config.warnings:
         logger.warning("configuration", note=warning)
@@ -173,6 +177,7 @@ class Parts:
         self._store = store
         self._projectors: dict[str, Projector] = {}
         self._mirrors: dict[str, Mirror] = {}
+        self._archiver: Archiver | None = None
         self.copies: DatabaseCopies | None = None
         """Of the tables, if there are any."""
 
@@ -203,6 +208,11 @@ class Parts:
         await worker.prepare()
         if "alerts" in roles:
             services["alerts"] = worker.run
+        if "archiver" in roles and (archive := self._config.archive) is not None:
+            self._archiver = Archiver(
+                self._streams.values(), Path(archive.to), archive.every_seconds
+            )
+            services["archiver"] = _until_stopped(self._archiver.run)
         if "gateway" in roles and self._store is not None:
             services["gateway"] = self._gateway(self._store, announce, progress)
         return services
@@ -231,6 +241,7 @@ class Parts:
         failing = (name for name, projector in self._projectors.items() if projector.is_failing)
         problems += [f"the projection of {name} fails: see the log of the hub" for name in failing]
         notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
+        notes += self._archiver.notes if self._archiver is not None else []
         return Condition(problems, notes)
 
 

@@ -27,6 +27,7 @@ MIRROR_LAG = Gauge(
     "Events that the mirror of a table in another database does not have yet.",
     ["channel"],
 )
+ARCHIVED = Gauge("eventhub_archived_sequence", "Last sequence that the archive holds.", ["channel"])
 SNAPSHOTS = Counter(
     "eventhub_snapshots_opened_total", "Times current rows were read from DuckDB.", ["channel"]
 )

@@ -17,6 +17,9 @@ from eventhub.filters.query import parse
 from projections.columnar import EventsAsArrow
 from projections.manifest import Scope
 
+PIECE_EVENTS = 2_000
+"""Converted at once: a hub that archives must not keep its clients waiting meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -40,7 +43,9 @@ class Selection:
 
     def table(self, convert: EventsAsArrow, batch: Sequence[Sealed]) -> pa.Table:
         """Return those of some events that are selected, in their order."""
-        return self.narrow(convert.table(self._matching(batch, convert.channel)))
+        pieces = [batch[at : at + PIECE_EVENTS] for at in range(0, len(batch), PIECE_EVENTS)]
+        tables = [convert.table(self._matching(piece, convert.channel)) for piece in pieces]
+        return self.narrow(pa.concat_tables(tables))
 
     def narrow(self, table: pa.Table) -> pa.Table:
         """Return the rows of a table whose `_time` is selected."""

@@ -15,7 +15,7 @@ from eventhub.config import MessageEndpoint, as_shown
 if TYPE_CHECKING:
     from eventhub.hub import Role
 
-ROLES = ("gateway", "projector", "alerts")
+ROLES = ("gateway", "projector", "alerts", "archiver")
 """Those of `hub.ROLES`, which takes long to import."""
 
 

@@ -9,6 +9,7 @@ from eventhub.config.handlers import Alert, Endpoint, FileEndpoint, MessageEndpo
 from eventhub.config.loader import ENVIRONMENT, load
 from eventhub.config.settings import (
     Admin,
+    Archive,
     Auth,
     Broker,
     Config,
@@ -26,6 +27,7 @@ __all__ = [
     "ENVIRONMENT",
     "Admin",
     "Alert",
+    "Archive",
     "Auth",
     "Broker",
     "Config",

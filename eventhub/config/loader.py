@@ -4,6 +4,7 @@ The only reader of the environment. Flags override the environment, which overri
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,16 @@ import msgspec
 from eventhub.config import access, handlers, yamlfile
 from eventhub.config.handlers import UrlSection
 from eventhub.config.reading import read_struct
-from eventhub.config.settings import Auth, Broker, Config, EmailService, Logging, Projection, Server
+from eventhub.config.settings import (
+    Archive,
+    Auth,
+    Broker,
+    Config,
+    EmailService,
+    Logging,
+    Projection,
+    Server,
+)
 from eventhub.config.shown import secrets_of
 from eventhub.config.tree import Findings, Node, joined, merge
 
@@ -36,7 +46,8 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "auth": Auth,
     "log": Logging,
 }
-_KNOWN = ("url", "variables", "import", "email", *_SECTIONS)
+_KNOWN = ("url", "variables", "import", "email", "archive", *_SECTIONS)
+_PERIOD = re.compile(r"[1-9][0-9]{0,4}[smhd]", re.ASCII)
 _GRAMEX = frozenset(
     [
         "alert",
@@ -147,10 +158,12 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     urls = UrlSection(findings, services=email)
     endpoints = handlers.read(_section(tree, "url"), urls)
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
+    archive = tree.items.get("archive")
     return Config(
         path=path.resolve(),
         data=data,
         email=email,
+        archive=None if archive is None else _archive(archive, findings),
         endpoints=endpoints,
         warnings=tuple(findings.warnings),
         masks=findings.masks,
@@ -184,6 +197,17 @@ def _as_smtp(node: Node) -> Node:
         node,
         value={k: v if isinstance(v, Node) else replace(node, value=v) for k, v in members.items()},
     )
+
+
+def _archive(section: Node, findings: Findings) -> Archive | None:
+    archive: Archive | None = read_struct(Archive, section, "archive", findings)
+    if archive is None:
+        return None
+    if not _PERIOD.fullmatch(archive.every):
+        node = section.items["every"]
+        findings.problem(node, "archive.every", "write a number and s, m, h or d, such as 1h")
+    folder = section.items["to"].folder / archive.to
+    return msgspec.structs.replace(archive, to=str(folder.resolve()))
 
 
 def _projection(section: Node, urls: UrlSection, findings: Findings) -> Projection:

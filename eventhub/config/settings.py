@@ -58,6 +58,23 @@ class Projection(Struct, frozen=True):
     """Default: `projection.duckdb` in the data folder."""
 
 
+class Archive(Struct, frozen=True):
+    """`archive:`: an export of all events that is kept current."""
+
+    to: str
+    """The folder; a relative one is beside the file that names it."""
+    every: str = "1h"
+    """How old it may be: a number and `s`, `m`, `h` or `d`."""
+
+    @property
+    def every_seconds(self) -> int:
+        """`every` as seconds."""
+        return int(self.every[:-1]) * _SECONDS[self.every[-1]]
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
 class EmailService(Struct, frozen=True):
     """`email: {NAME: ...}`: one mail service."""
 
@@ -136,6 +153,7 @@ class Config(Struct, frozen=True):
     server: Server = Server()
     broker: Broker = Broker()
     projection: Projection = Projection()
+    archive: Archive | None = None
     email: dict[str, EmailService] = {}
     auth: Auth = Auth()
     log: Logging = Logging()

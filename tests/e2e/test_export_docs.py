@@ -15,11 +15,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}(?: fragment)?\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def test_the_examples_work_as_printed(hub_factory: HubFactory) -> None:
-    [config] = blocks("yaml")
+    config = "".join(blocks("yaml"))
     hub = hub_factory(config)
     (hub.folder / "shop.yaml").write_text(config)
     for item, price, paid in (("tea", 3.5, True), ("pot", 20, False), ("tea", 12.25, False)):

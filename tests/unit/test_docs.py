@@ -35,6 +35,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`server: admin:`": settings.Admin,
     "`broker:`": settings.Broker,
     "`projection:`": settings.Projection,
+    "`archive:`": settings.Archive,
     "`email:`": settings.EmailService,
     "`auth: jwt:`": settings.Jwt,
     "`auth: proxy:`": settings.Proxy,
