@@ -44,10 +44,11 @@ from eventhub.service import Service, run, stop_on_signals
 from eventhub.snapshots import TableFiles
 from eventhub.stream import EventStream
 from projections.archiver import Archiver
+from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.mirror import Mirror
 from projections.mirror_table import MirrorTable
-from projections.projector import OnProgress, Projector, take_up
+from projections.projector import Projector, take_up
 from projections.recoding import RECODERS
 from projections.snapshot import DuckSnapshots
 from projections.store import Store

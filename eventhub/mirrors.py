@@ -16,8 +16,8 @@ from eventhub.config import MessageEndpoint
 from eventhub.errors import Misconfigured
 from eventhub.ingest.loading import BadRow, Loaded, Loader, OnBadRow
 from eventhub.stream import EventStream, Log, Records
+from projections.backlog import read_to_end
 from projections.mirror_table import MirrorTable
-from projections.projector import read_to_end
 
 RECORDS: Final = "mirrors"
 """Name of the records: which tables were taken over, by table and database."""

@@ -19,10 +19,11 @@ from eventhub.errors import Misconfigured, Rejected
 from eventhub.filters.arguments import nearest, shown
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
+from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.files import written
 from projections.listing import Listing, StoreListing
-from projections.projector import OnProgress, catch_up
+from projections.projector import catch_up
 from projections.remote import RemoteListing, fetch_copy, open_remote_rows
 from projections.row_batches import Rows, open_rows
 from projections.selection import conditions

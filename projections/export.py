@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from eventhub.event import Sealed, SealedEvent
 from eventhub.stream import EventStream
+from projections.backlog import OnProgress, read_to_end
 from projections.columnar import EventsAsArrow, event_schema, row_schema
 from projections.files import written
 from projections.formats import FORMATS, Origin
 from projections.manifest import Manifest, Part, Scope, claimed, part_name, save, take_up
-from projections.projector import OnProgress, read_to_end
 from projections.row_batches import Rows
 from projections.selection import Selection
 

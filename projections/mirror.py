@@ -18,8 +18,9 @@ from eventhub.errors import EventHubError
 from eventhub.event import Sealed, SealedEvent
 from eventhub.metrics import MIRROR_LAG
 from eventhub.stream import EventStream
+from projections.backlog import OnProgress
 from projections.mirror_table import MirrorTable
-from projections.projector import Follow, OnProgress
+from projections.projector import Follow
 
 BATCH_EVENTS: Final = 1_000
 """Of one transaction."""

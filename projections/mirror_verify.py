@@ -11,8 +11,8 @@ from typing import Any
 
 from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
+from projections.backlog import OnProgress, read_to_end
 from projections.mirror_table import MirrorTable
-from projections.projector import OnProgress, read_to_end
 from projections.verify import DOUBLE, FORGED, Difference, OnDifference, Report, digest, encoded
 
 

@@ -7,7 +7,7 @@ cheaper the busier the channel is.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 
 import duckdb
@@ -18,11 +18,9 @@ from eventhub.errors import Damaged, Unavailable
 from eventhub.event import Sealed, SealedEvent
 from eventhub.metrics import DAMAGED, PROJECTED
 from eventhub.stream import EventStream
+from projections.backlog import BATCH_EVENTS, SILENCE_SECONDS, OnProgress, is_enough, size_of
 from projections.store import Progress, Store
 
-BATCH_EVENTS = 10_000
-BATCH_BYTES = 32 << 20
-"""Waiting events are stored without delay once they are this many; a batch has no more events."""
 WAITING_BYTES = 64 << 20
 """Reading pauses once this much waits: enough to continue over a checkpoint of DuckDB, which takes
 half a second."""
@@ -34,12 +32,8 @@ RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause after a failure; in between it doubles."""
 PROGRESS_SECONDS = 0.25
 """Between two reports of progress."""
-SILENCE_SECONDS = 30.0
-"""A stream is given up if it does not deliver its events for this long."""
 
 Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
-OnProgress = Callable[[int, int], None]
-"""Called with the progress: the sequence that was reached, and the last one."""
 
 logger = structlog.get_logger(__name__)
 
@@ -145,7 +139,7 @@ class Projector:
         async for batch in batches:
             # Only the payload is kept: a decoded event is several times as large.
             self._waiting += [SealedEvent(event.sequence, event.payload) for event in batch]
-            self._waiting_bytes += _size(batch)
+            self._waiting_bytes += size_of(batch)
             if len(self._waiting) == len(batch) or self._is_due_now():
                 self._wake.set()
             while self._waiting_bytes >= WAITING_BYTES:
@@ -181,9 +175,7 @@ class Projector:
         return max(0.0, self._folded_at + FOLD_SECONDS - time.monotonic())
 
     def _is_due_now(self) -> bool:
-        return _is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(
-            self._arrived
-        )
+        return is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(self._arrived)
 
     @property
     def _arrived(self) -> int:
@@ -195,7 +187,7 @@ class Projector:
 
     def _take(self) -> list[SealedEvent]:
         batch, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
-        self._waiting_bytes -= _size(batch)
+        self._waiting_bytes -= size_of(batch)
         self._room.set()
         return batch
 
@@ -260,43 +252,3 @@ async def catch_up(store: Store, stream: EventStream, on_progress: OnProgress) -
         tasks.start(projector.run(), name=f"catch up {channel}")
         await projector.reach((await stream.bounds()).last, on_progress)
     return store.progress(channel)
-
-
-def _is_enough(events: int, size: int) -> bool:
-    return events >= BATCH_EVENTS or size >= BATCH_BYTES
-
-
-def _size(batch: Sequence[Sealed]) -> int:
-    return sum(len(event.payload) for event in batch)
-
-
-async def read_to_end(
-    stream: EventStream, on_progress: OnProgress, after: int = 0
-) -> AsyncGenerator[list[SealedEvent], None]:
-    """Iterate over all events after a sequence that the stream holds now, in large batches.
-
-    Close it (`aclosing`) if you leave it early.
-
-    Raises:
-        Unavailable: the stream does not deliver them.
-    """
-    last = (await stream.bounds()).last
-    reached = after
-    async with stream.follow_sealed(after) as batches:
-        while reached < last:
-            batch: list[SealedEvent] = []
-            while reached < last and not _is_enough(len(batch), _size(batch)):
-                batch += [event for event in await _next(batches) if event.sequence <= last]
-                reached = batch[-1].sequence
-            yield batch
-            on_progress(reached, last)
-
-
-async def _next(batches: AsyncIterator[list[SealedEvent]]) -> list[SealedEvent]:
-    try:
-        async with asyncio.timeout(SILENCE_SECONDS):
-            return await anext(batches)
-    except TimeoutError:
-        raise Unavailable(
-            f"no event for {SILENCE_SECONDS:.0f} s before the end of the log"
-        ) from None

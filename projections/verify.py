@@ -17,8 +17,8 @@ import msgspec
 from eventhub.columns import Columns
 from eventhub.event import StoredEvent
 from eventhub.stream import EventStream
+from projections.backlog import OnProgress, read_to_end
 from projections.listing import Listing, Row
-from projections.projector import OnProgress, read_to_end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
