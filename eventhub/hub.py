@@ -204,7 +204,7 @@ class Parts:
         if self._store is not None:
             self.copies = DatabaseCopies(self._store, self._projectors.values())
         for name, mirror in self._mirrors.items():
-            services[f"mirror {name}"] = _until_stopped(mirror.run)
+            services[f"mirror {name}"] = mirror.serve
         worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
         await worker.prepare()
         if "alerts" in roles:

@@ -34,6 +34,8 @@ REST: Final = 3.0
 loop, which serves the clients."""
 RETRY_SECONDS: Final = (0.5, 30.0)
 """First and longest pause after a failure; it doubles between."""
+FINISH_SECONDS: Final = 3.0
+"""How long a hub that stops waits for what has arrived: the next start goes on with the rest."""
 LOOK_SECONDS: Final = 1.0
 """Between two looks at the end of the log."""
 
@@ -82,6 +84,17 @@ class Mirror:
         events = "1 event" if self.behind == 1 else f"{self.behind} events"
         why = "" if self.failure is None else f": {self.failure.message}"
         return f"the mirror of {self.table.channel.name} is {events} behind{why}"
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Mirror until the event is set; then finish what has arrived, if the database lets it."""
+        async with background() as tasks:
+            tasks.start(self.run(), name=f"mirror {self.table.channel.name}")
+            await stop.wait()
+            self._rest = 0.0
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    while self._waiting and self.failure is None:
+                        await self._next_change()
 
     async def run(self) -> None:
         """Mirror until cancelled. A failure is logged and retried, for as long as it lasts."""

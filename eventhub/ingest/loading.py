@@ -40,7 +40,7 @@ class BadRow(NamedTuple):
 
     def __str__(self) -> str:
         named = "" if self.id is None else f" (id {self.id!r})"
-        return f"row {self.number}{named}: {self.error.message}"
+        return f"row {self.number}{named}: {self.error.message} ({self.error.code})"
 
 
 class Loaded(NamedTuple):

@@ -30,6 +30,7 @@ url:
         votes: INTEGER
 """
 OLD_ROWS = 10_000
+FEW = 100
 OLD_SQLITE = """CREATE TABLE simple (
     body TEXT, votes INTEGER, id TEXT NOT NULL, user TEXT, timestamp TEXT, PRIMARY KEY (id))"""
 OLD_POSTGRESQL = """CREATE TABLE simple (
@@ -49,10 +50,10 @@ OLD = [old_row(number) for number in range(OLD_ROWS)]
 AS_ROWS = [dict(zip(("body", "votes", "id", "user", "timestamp"), row, strict=True)) for row in OLD]
 
 
-def fill(database: Database) -> None:
+def fill(database: Database, count: int = OLD_ROWS) -> None:
     """Leave the table of the older system in a database."""
     database.execute(OLD_SQLITE if isinstance(database, Sqlite) else OLD_POSTGRESQL)
-    database.execute(INSERT, OLD)
+    database.execute(INSERT, OLD[:count])
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:
@@ -80,21 +81,22 @@ def proved(hub: Hub) -> str:
 
 @pytest.fixture
 def old(database: Database) -> Database:
-    """A database with the rows of the older system."""
-    fill(database)
+    """A database with a few rows of the older system."""
+    fill(database, FEW)
     return database
 
 
 def test_a_hub_starts_with_the_rows_of_the_older_system_and_only_once(
-    old: Database, hub_factory: HubFactory
+    database: Database, hub_factory: HubFactory
 ) -> None:
-    hub = hub_factory(CONFIG.format(url=old.url))
+    fill(database)
+    hub = hub_factory(CONFIG.format(url=database.url))
     assert rows(f"{hub.url}/simple") == AS_ROWS
     post(f"{hub.url}/simple", body="new")
     hub.stop()
     hub.start()
     assert len(rows(f"{hub.url}/simple")) == OLD_ROWS + 1
-    until(lambda: mirrored(old) == served(hub))
+    until(lambda: mirrored(database) == served(hub))
     hub.stop()
     assert proved(hub) == (
         f"simple: equal ({OLD_ROWS + 1} rows, {OLD_ROWS + 1} events)\n"
@@ -102,7 +104,7 @@ def test_a_hub_starts_with_the_rows_of_the_older_system_and_only_once(
     )
 
 
-@pytest.mark.parametrize("share", [0.05, 0.4, 0.8])
+@pytest.mark.parametrize("share", [0.1, 0.6])
 def test_an_import_that_is_killed_goes_on(
     tmp_path: Path, hub_factory: HubFactory, share: float
 ) -> None:
@@ -175,7 +177,7 @@ def test_rows_that_do_not_fit_are_named_and_the_start_stops(tmp_path: Path) -> N
     assert [line for line in done.stderr.splitlines() if not line.startswith("{")] == [
         f"eventhub: table simple in sqlite:{database.path}: 1 of 7 rows do not fit, so none was"
         " imported:",
-        "  row 7 (id 'bad'): votes: \"many\" is not a whole number",
+        "  row 7 (id 'bad'): votes: \"many\" is not a whole number (bad_value)",
         "correct them, or leave them out with `import: skip`",
     ]
     assert len(database.fetch(SELECT)) == 7
@@ -195,6 +197,19 @@ def test_a_table_with_other_columns_stops_the_first_start(old: Database, tmp_pat
     file = written(tmp_path, CONFIG.format(url=old.url))
     told = refused(1, run("serve", file, "--port", 0))
     assert told.endswith("topic is not among `columns:` (columns)")
+
+
+def test_a_hub_that_stops_leaves_its_last_message_in_the_mirror(
+    tmp_path: Path, hub_factory: HubFactory
+) -> None:
+    database = Sqlite(tmp_path / "messages.db")
+    hub = hub_factory(CONFIG.format(url=database.url))
+    for number in range(5):
+        post(f"{hub.url}/simple", body=f"{number}")
+    assert rows(f"{hub.url}/simple")[-1]["body"] == "4"
+    hub.stop()
+    assert [row[0] for row in database.fetch(SELECT)] == ["0", "1", "2", "3", "4"]
+    assert not database.path.with_name("messages.db-wal").exists()
 
 
 def test_clients_do_not_notice_a_database_that_is_gone(
@@ -245,13 +260,13 @@ def test_rebuild_replaces_what_others_wrote(old: Database, hub_factory: HubFacto
     done = run("verify", hub.config, *data)
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        f"simple: equal ({OLD_ROWS} rows, {OLD_ROWS} events)",
+        f"simple: equal ({FEW} rows, {FEW} events)",
         "  simple mirror: id-0 1 votes null≠99",
         "  simple mirror: id-7919 2 is missing",
-        f"simple mirror: 2 differences ({OLD_ROWS} rows, {OLD_ROWS} events)",
+        f"simple mirror: 2 differences ({FEW} rows, {FEW} events)",
     ]
     rebuilt = output("rebuild", hub.config, *data, "--mirror")
-    assert rebuilt == f"simple mirror: rebuilt from {OLD_ROWS} events\n"
+    assert rebuilt == f"simple mirror: rebuilt from {FEW} events\n"
     assert "simple mirror: equal" in proved(hub)
 
 

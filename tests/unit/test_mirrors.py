@@ -114,7 +114,7 @@ async def test_rows_that_do_not_fit_stop_the_start_before_any_is_imported(old: S
             await start(old, log)
         lines = caught.value.message.splitlines()
         assert lines[0].endswith("messages.db: 31 of 34 rows do not fit, so none was imported:")
-        assert lines[1] == "  row 4 (id 'x0'): votes: \"many\" is not a whole number"
+        assert lines[1] == "  row 4 (id 'x0'): votes: \"many\" is not a whole number (bad_value)"
         assert lines[-2:] == [
             "  and 11 more",
             "correct them, or leave them out with `import: skip`",

@@ -181,4 +181,4 @@ async def test_an_id_that_another_writer_took_meanwhile_is_named() -> None:
 
     loaded, [bad] = await load(Raced(CHANNEL), *ROWS)
     assert loaded == Loaded(stored=2, bad=1)
-    assert str(bad) == "row 3 (id 'a'): its id exists, written while the rows were loaded"
+    assert str(bad) == "row 3 (id 'a'): its id exists, written while the rows were loaded (exists)"

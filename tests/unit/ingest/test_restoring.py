@@ -94,8 +94,8 @@ async def test_a_dry_run_finds_the_same_and_writes_nothing(stream: MemoryStream)
     loaded, bad = await restore(stream, wrong, dry_run=True)
     assert (loaded, stream.length) == (Loaded(stored=6, bad=2), 0)
     assert bad == [
-        "row 7 (id 'c'): votes: \"many\" is not a whole number",
-        "row 8 (id 'nobody'): PUT of a row that does not exist then",
+        "row 7 (id 'c'): votes: \"many\" is not a whole number (bad_value)",
+        "row 8 (id 'nobody'): PUT of a row that does not exist then (bad_value)",
     ]
 
 
