@@ -23,8 +23,9 @@ from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.files import written
 from projections.listing import Listing, StoreListing
+from projections.past import Past, StorePast
 from projections.projector import catch_up
-from projections.remote import RemoteListing, fetch_copy, open_remote_rows
+from projections.remote import RemoteListing, RemotePast, fetch_copy, open_remote_rows
 from projections.row_batches import Rows, open_rows
 from projections.selection import conditions
 from projections.store import Store
@@ -187,6 +188,20 @@ async def copy_tables(config: Config, path: Path, progress: ShowProgress) -> Non
                     await catch_up(store, stream, on_progress)
             async with DatabaseCopies(store).copy() as copy:
                 await asyncio.to_thread(shutil.copyfile, copy, partial)
+
+
+@asynccontextmanager
+async def open_past(
+    config: Config, stream: EventStream, on_progress: OnProgress
+) -> AsyncIterator[Past]:
+    """Open the past of a table, with all events that the log holds now; as `open_current_rows`."""
+    last = (await stream.bounds()).last
+    if is_served(config.data):
+        yield RemotePast(config.data, stream.channel.name, at_least=last)
+        return
+    async with open_store(config, endpoints_of(config)) as store:
+        await catch_up(store, stream, on_progress)
+        yield StorePast(store, stream.channel.name)
 
 
 @asynccontextmanager

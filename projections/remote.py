@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 import pyarrow as pa
 
+from eventhub.audit.diff import Pair
+from eventhub.audit.history import Version
 from projections.listing import Listing, Row
 from projections.row_batches import Rows, of_stream
 from projections.store import Progress
@@ -47,6 +49,36 @@ class RemoteListing:
         """See `Listing`."""
         async for frame in self._reply.part():
             yield msgspec.json.decode(frame, type=list[Row])
+
+
+class RemotePast:
+    """The past of a table, for an audit."""
+
+    def __init__(self, folder: Path, channel: str, at_least: int) -> None:
+        self._folder = folder
+        self._channel = channel
+        self._at_least = at_least
+
+    async def versions(self, row_id: str) -> AsyncIterator[list[Version]]:
+        """See `Past`."""
+        request = Request(
+            want="versions", table=self._channel, at_least=self._at_least, row_id=row_id
+        )
+        async with asked(self._folder, request) as reply:
+            await reply.begin()
+            async for frame in reply.part():
+                yield msgspec.json.decode(frame, type=list[Version])
+
+    async def pairs(self, earlier: int, later: int) -> AsyncIterator[list[Pair]]:
+        """See `Past`."""
+        between = earlier, later
+        request = Request(
+            want="pairs", table=self._channel, at_least=self._at_least, between=between
+        )
+        async with asked(self._folder, request) as reply:
+            await reply.begin()
+            async for frame in reply.part():
+                yield msgspec.json.decode(frame, type=list[Pair])
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Tables server: answers requests on the tables socket of a hub, one at a time."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import structlog
 from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
 from projections.database_copy import DatabaseCopies
 from projections.listing import StoreListing
+from projections.past import StorePast
 from projections.row_batches import as_stream, open_rows
 from projections.selection import conditions
 from projections.store import Progress, Store
@@ -81,10 +83,17 @@ class TablesServer:
                 await self._give_copy(answer)
                 return
             await self._reach(request)
-            if request.want == "rows":
-                await self._give_rows(request, answer)
-            else:
-                await self._give_listing(request, answer)
+            match request.want:
+                case "rows":
+                    await self._give_rows(request, answer)
+                case "listing":
+                    await self._give_listing(request, answer)
+                case "versions":
+                    past = StorePast(self._store, request.table)
+                    await self._give_pages(request, past.versions(request.row_id), answer)
+                case "pairs":
+                    past = StorePast(self._store, request.table)
+                    await self._give_pages(request, past.pairs(*request.between), answer)
         except msgspec.DecodeError:
             await answer.refuse(
                 Rejected(
@@ -138,3 +147,12 @@ class TablesServer:
                 while part := await asyncio.to_thread(file.read, PART_BYTES):
                     await answer.put(part)
             await answer.put(b"")
+
+    async def _give_pages(
+        self, request: Request, pages: AsyncIterator[Sequence[object]], answer: Answer
+    ) -> None:
+        """Give pages of the past, in JSON."""
+        await answer.begin(self._store.progress(request.table))
+        async for page in pages:
+            await answer.put(msgspec.json.encode(page))
+        await answer.put(b"")

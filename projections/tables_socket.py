@@ -31,11 +31,15 @@ _LENGTH = struct.Struct("!I")
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The request of a command."""
 
-    want: Literal["listing", "rows", "copy"]
+    want: Literal["listing", "rows", "versions", "pairs", "copy"]
     table: str = ""
     """Of which table; a copy is of all."""
     where: str = ""
     """Conditions on the rows, as in a URL."""
+    row_id: str = ""
+    """Of versions: the row."""
+    between: tuple[int, int] = (0, 0)
+    """Of pairs: the sequences of the two states, the earlier one first."""
     at_least: int = 0
     """The sequence that the tables must include."""
 

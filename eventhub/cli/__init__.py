@@ -2,6 +2,7 @@
 
 - `serve`: run a hub, check its file, show its configuration
 - `data`: prove and rebuild the tables of a hub
+- `audit`: what happened to a row
 - `export`: the rows or events of a table as files; all tables as a DuckDB file
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
@@ -13,7 +14,7 @@ entry in `main`. A command imports what it needs when it runs: loading DuckDB an
 takes a second, which `eventhub post` should not cost.
 """
 
-from eventhub.cli import alerts, data, export, load, serve, tail, write
+from eventhub.cli import alerts, audit, data, export, load, serve, tail, write
 from eventhub.cli.group import Group
 
 main = Group(
@@ -25,6 +26,7 @@ main = Group(
         serve.show_config,
         data.rebuild_tables,
         data.verify_tables,
+        audit.show_history,
         export.export_table,
         export.snapshot,
         load.import_rows,

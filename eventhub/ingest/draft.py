@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from eventhub.audit.history import differ
 from eventhub.channel import Endpoint, checked_id
 from eventhub.columns import STAMP, Columns, hook_stamp
 from eventhub.errors import Conflict, EventHubError, Rejected
@@ -58,7 +59,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             case "PUT":
                 old = self._existing(old)
                 row = {**old, **{k: v for k, v in self.message.items() if k in columns}}
-                was = {k: old[k] for k in row if k in self.message and _differ(old[k], row[k])}
+                was = {k: old[k] for k in row if k in self.message and differ(old[k], row[k])}
                 return self._event(columns, row=row, was=was, last=last)
             case "DELETE":
                 return self._event(columns, was=self._existing(old), last=last)
@@ -207,11 +208,6 @@ class Drafting:
             self._second = second
             self._second_text = now.isoformat(timespec="seconds")[:_SECONDS]
         return f"{self._second_text}.{now.microsecond:06}"
-
-
-def _differ(old: Any, new: Any) -> bool:
-    """Compare two values: for Python 1, 1.0 and True are equal, in a JSON column they are not."""
-    return bool(old != new) or repr(old) != repr(new)
 
 
 def _as_json(message: dict[str, Any]) -> dict[str, Any]:
