@@ -37,6 +37,7 @@ CODES: dict[str, Code] = {
     ),
     "bad_id": Code(400, False, "`id` is missing, too long, or contains control characters."),
     "bad_value": Code(400, False, "A value does not fit its column; `column` names it."),
+    "bad_sql": Code(400, False, "The statement is not a single SELECT that can be run."),
     "bad_filter": Code(400, False, "An argument of the URL cannot be understood."),
     "too_costly": Code(400, False, "The rows cost too much to find: narrow the query."),
     "bad_position": Code(

@@ -25,13 +25,13 @@ from eventhub.alerts.rule import rules_of
 from eventhub.alerts.worker import AlertWorker
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint, endpoints_of
-from eventhub.config import Config
+from eventhub.config import Config, SqlEndpoint
 from eventhub.descriptors import raise_limit
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Admin, Condition
 from eventhub.gateway.controls import check_default
-from eventhub.gateway.gateway import Gateway
+from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.hosts import Hosts
@@ -40,8 +40,10 @@ from eventhub.identity.rule import Rule
 from eventhub.jetstream import JetStreamLog
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
+from eventhub.queries import Queries
 from eventhub.service import Service, run, stop_on_signals
 from eventhub.snapshots import TableFiles
+from eventhub.sql import sql_processes
 from eventhub.stream import EventStream
 from projections.archiver import Archiver
 from projections.backlog import OnProgress
@@ -83,6 +85,9 @@ def check(config: Config) -> None:
         check_default(endpoint)
         Rule(endpoint.config, folder)
         Hooks(endpoint.config, folder)
+    for entry in config.of_kind(SqlEndpoint):
+        check_origins(entry.origins, f"url: {entry.name}")
+        Rule(entry, folder)
     rules_of(config, endpoints_of(config))
     mirror_tables(endpoints_of(config))
 
@@ -215,17 +220,23 @@ class Parts:
             )
             services["archiver"] = _until_stopped(self._archiver.run)
         if "gateway" in roles and self._store is not None:
-            services["gateway"] = self._gateway(self._store, announce, progress)
+            queries = sql_processes(self._config, self._broker, channels_of(self._endpoints))
+            for name, process in queries.items():
+                services[f"queries {name}"] = process.run
+            services["gateway"] = self._gateway(self._store, queries, announce, progress)
         return services
 
     def _gateway(
-        self, store: Store, announce: Callable[[str], None], progress: Progress
+        self,
+        store: Store,
+        queries: Mapping[str, Queries],
+        announce: Callable[[str], None],
+        progress: Progress,
     ) -> Service:
         snapshots = DuckSnapshots(store, self._projectors.values())
         files = TableFiles(RECODERS, self.copies)
-        gateway = Gateway(
-            self._config, self._endpoints, self._feeds, snapshots, self._condition, files
-        )
+        sources = Sources(snapshots, files, queries)
+        gateway = Gateway(self._config, self._endpoints, self._feeds, sources, self._condition)
 
         async def serve_once_projected(stop: asyncio.Event) -> None:
             for name, stream in self._streams.items():

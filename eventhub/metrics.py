@@ -39,6 +39,16 @@ SLOW_READERS = Counter(
     "eventhub_slow_readers_cut_total",
     "Slow readers that were cut off because others waited for the space of their rows.",
 )
+QUERIES = Counter(
+    "eventhub_queries_total",
+    "SQL queries by outcome: `answered`, or the error's code.",
+    ["handler", "outcome"],
+)
+QUERY_PROCESSES = Counter(
+    "eventhub_query_processes_started_total",
+    "Processes that were started for SQL queries; more than one if queries were killed.",
+    ["handler"],
+)
 ALERTS = Counter("eventhub_alerts_total", "Alerts by outcome.", ["endpoint", "outcome"])
 TURNED_AWAY = Counter(
     "eventhub_connections_turned_away_total",

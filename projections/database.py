@@ -1,12 +1,14 @@
 """Database: how DuckDB opens its file, with which limits, and transactions that write."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 import structlog
+
+from eventhub.filters.sql import literal
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -28,13 +30,21 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 logger = structlog.get_logger(__name__)
 
 
-def open_database(path: Path) -> tuple[Connection, int]:
+def open_database(
+    path: Path, settings: Mapping[str, str | int] | None = None
+) -> tuple[Connection, int]:
     """Open a file, or create it; after that, no query can change a setting.
+
+    Args:
+        path: of the file.
+        settings: of DuckDB, by name, in place of the usual ones.
 
     Returns:
         The connection, and how many bytes of memory DuckDB may hold.
     """
     connection = duckdb.connect(path, config=_SETTINGS)
+    for name, value in (settings or {}).items():
+        connection.execute(f"SET GLOBAL {name} = {literal(str(value))}")
     memory_bytes = _limit_memory(connection)
     connection.execute("SET lock_configuration = true")
     return connection, memory_bytes

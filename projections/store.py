@@ -6,7 +6,7 @@ missing. Only one process can have the file open.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -44,9 +44,26 @@ logger = structlog.get_logger(__name__)
 class Store:
     """The tables of all channels in one file. `async with` opens and closes it."""
 
-    def __init__(self, path: Path, channels: Sequence[Channel]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        channels: Sequence[Channel],
+        *,
+        settings: Mapping[str, str | int] | None = None,
+        definitions: Sequence[str] = (),
+    ) -> None:
+        """Prepare; `open` opens the file.
+
+        Args:
+            path: of the file.
+            channels: whose tables it holds.
+            settings: of DuckDB, by name, in place of the usual ones.
+            definitions: statements that are run at every open, after the tables are prepared.
+        """
         check_names(channels)
         self.path = path
+        self._settings = settings
+        self._definitions = definitions
         self.tables = {channel.name: Tables(channel) for channel in channels}
         self._progress: dict[str, Progress] = {}
         self._text_bytes: dict[str, float] = {}
@@ -167,7 +184,7 @@ class Store:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._root, self.memory_bytes = open_database(self.path)
+        self._root, self.memory_bytes = open_database(self.path, self._settings)
         self._writer = self._root.cursor()
         self._writer.execute(OWN_TABLES)
         for name, tables in self.tables.items():
@@ -176,6 +193,8 @@ class Store:
             self._progress[name] = read_progress(self._writer, name)
             self._text_bytes[name] = text_bytes(self._writer, tables)
             logger.info("projection_opened", channel=name, tables=outcome)
+        for definition in self._definitions:
+            self._writer.execute(definition)
 
     def _finish(self) -> None:
         try:

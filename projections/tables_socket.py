@@ -129,7 +129,7 @@ async def asked(folder: Path, request: Request) -> AsyncIterator[Reply]:
     Raises:
         ConnectionError: no hub answers there.
     """
-    with _address(folder) as path:
+    with address_of(folder) as path:
         reader, writer = await asyncio.open_unix_connection(path)
     try:
         writer.write(msgspec.json.encode(request) + b"\n")
@@ -140,7 +140,7 @@ async def asked(folder: Path, request: Request) -> AsyncIterator[Reply]:
 
 def is_served(folder: Path) -> bool:
     """Tell whether a hub answers for the tables of a data folder."""
-    with socket.socket(socket.AF_UNIX) as probe, _address(folder) as address:
+    with socket.socket(socket.AF_UNIX) as probe, address_of(folder) as address:
         try:
             probe.connect(address)
         except OSError:
@@ -148,13 +148,13 @@ def is_served(folder: Path) -> bool:
         return True
 
 
-def bound(folder: Path) -> socket.socket:
+def bound(folder: Path, name: str = NAME) -> socket.socket:
     """Return a socket that listens in a folder; one that a killed hub left is replaced."""
     with suppress(FileNotFoundError):
-        (folder / NAME).unlink()
+        (folder / name).unlink()
     listening = socket.socket(socket.AF_UNIX)
     try:
-        with _address(folder) as address:
+        with address_of(folder, name) as address:
             before = os.umask(0o177)
             try:
                 listening.bind(address)
@@ -169,14 +169,14 @@ def bound(folder: Path) -> socket.socket:
 
 
 @contextmanager
-def _address(folder: Path) -> Iterator[str]:
-    """Return the path of the socket, short enough for the kernel: it takes 107 bytes."""
-    path = str(folder / NAME)
+def address_of(folder: Path, name: str = NAME) -> Iterator[str]:
+    """Return the path of a socket, short enough for the kernel: it takes 107 bytes."""
+    path = str(folder / name)
     if len(os.fsencode(path)) <= 107 or not Path("/proc/self/fd").is_dir():
         yield path
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{descriptor}/{NAME}"
+        yield f"/proc/self/fd/{descriptor}/{name}"
     finally:
         os.close(descriptor)

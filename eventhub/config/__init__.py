@@ -5,7 +5,14 @@ entries of `url:`, and `loader` puts them together.
 """
 
 from eventhub.config.access import networks_of
-from eventhub.config.handlers import Alert, Endpoint, FileEndpoint, MessageEndpoint
+from eventhub.config.handlers import (
+    Alert,
+    Endpoint,
+    FileEndpoint,
+    MessageEndpoint,
+    SqlEndpoint,
+    SqlLimits,
+)
 from eventhub.config.loader import ENVIRONMENT, load
 from eventhub.config.settings import (
     Admin,
@@ -41,6 +48,8 @@ __all__ = [
     "Proxy",
     "Server",
     "Session",
+    "SqlEndpoint",
+    "SqlLimits",
     "as_shown",
     "load",
     "networks_of",

@@ -63,16 +63,22 @@ class Bodies:
             Rejected: as `Content` raises; `too_large`; `bad_request`.
             Unavailable: `too_slow`; `busy`: too much is in progress.
         """
+        async with self.raw(request, client) as (content, raw):
+            if len(raw) <= THREAD_BYTES:
+                yield content.messages(raw, columns)
+            else:
+                yield await asyncio.to_thread(content.messages, raw, columns)
+
+    @asynccontextmanager
+    async def raw(self, request: web.Request, client: str) -> AsyncIterator[tuple[Content, bytes]]:
+        """Read the body of an admitted request, without its coding; as `messages`."""
         content = Content.of(request)
         with self._counted(client) as count:
             raw = await self._read(request, count)
-            if len(raw) <= THREAD_BYTES and not content.coding:
-                yield content.messages(raw, columns)
-            else:
-                if content.coding:
-                    raw = await asyncio.to_thread(content.inflate, raw, self._max_message)
-                    count.add(len(raw))
-                yield await asyncio.to_thread(content.messages, raw, columns)
+            if content.coding:
+                raw = await asyncio.to_thread(content.inflate, raw, self._max_message)
+                count.add(len(raw))
+            yield content, raw
 
     @contextmanager
     def _counted(self, client: str) -> Iterator["_Count"]:

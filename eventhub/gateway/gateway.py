@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from eventhub import deadlines
 from eventhub.background import Background, background
 from eventhub.channel import Endpoint
-from eventhub.config import Config
+from eventhub.config import Config, SqlEndpoint
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Misconfigured
@@ -24,6 +25,7 @@ from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
 from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.server import Runner
+from eventhub.gateway.sql import SqlRoute, add_sql_routes
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import setup_auth
@@ -31,7 +33,20 @@ from eventhub.identity.origin import check_origins
 from eventhub.identity.rule import Rule
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
+from eventhub.queries import Queries
 from eventhub.snapshots import Snapshots, TableFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the answers to reads come from."""
+
+    snapshots: Snapshots
+    """Of current rows."""
+    files: TableFiles
+    """Makes files of tables."""
+    queries: Mapping[str, Queries] = field(default_factory=dict)
+    """Answer SQL, by name of the SQLHandler."""
 
 
 class Gateway:
@@ -42,9 +57,8 @@ class Gateway:
         config: Config,
         endpoints: Sequence[Endpoint],
         feeds: Mapping[str, Feed],
-        snapshots: Snapshots,
+        sources: Sources,
         health: Health,
-        files: TableFiles,
     ) -> None:
         """Prepare the endpoints; `run` serves them.
 
@@ -52,23 +66,22 @@ class Gateway:
             config: the configuration.
             endpoints: the endpoints that it serves.
             feeds: by name of the channel; the caller runs them.
-            snapshots: source of current rows.
+            sources: where the answers to reads come from.
             health: reports how the rest of the hub is, for `/readyz`.
-            files: makes files of tables.
 
         Raises:
             Misconfigured: a hook, rule, origin or default argument of an endpoint is invalid.
         """
         self._config = config
         self._feeds = feeds
-        self._snapshots = snapshots
+        self._sources = sources
         self._health = health
-        self._files = files
         self._live = Live()
         self._app = web.Application()
         self._authenticator = setup_auth(self._app, config.auth, config.data)
         self._endpoints = endpoints
         self._parts = [self._compile(endpoint) for endpoint in endpoints]
+        self._sql = [self._compile_sql(entry) for entry in config.of_kind(SqlEndpoint)]
         self._is_stopping = False
         self._arrivals: Arrivals | None = None
         self.url = ""
@@ -79,6 +92,10 @@ class Gateway:
         check_default(endpoint)
         return endpoint, Rule(endpoint.config, folder), Hooks(endpoint.config, folder)
 
+    def _compile_sql(self, entry: SqlEndpoint) -> tuple[SqlEndpoint, Rule]:
+        check_origins(entry.origins, f"url: {entry.name}")
+        return entry, Rule(entry, self._config.path.parent)
+
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until `stop` is set; then close every connection so that its client reconnects.
 
@@ -88,33 +105,35 @@ class Gateway:
         with closing(Broadcast()) as broadcast:
             async with background() as tasks:
                 channels = {
-                    name: LiveChannel(feed, self._snapshots, broadcast, heartbeat, tasks)
+                    name: LiveChannel(feed, self._sources.snapshots, broadcast, heartbeat, tasks)
                     for name, feed in self._feeds.items()
                 }
                 for name, channel in channels.items():
                     tasks.start(channel.fanout.run(), name=f"fanout {name}")
-                runner = await self._listen(self._routes(channels, tasks), tasks)
+                runner = await self._listen(channels, tasks)
                 try:
                     ready()
                     await stop.wait()
                 finally:
                     await self._stop(runner)
 
-    def _routes(self, channels: Mapping[str, LiveChannel], tasks: Background) -> list[Route]:
+    def _shared(self, tasks: Background) -> Shared:
         server = self._config.server
-        shared = Shared(
+        return Shared(
             server=server,
             authenticator=self._authenticator,
             bodies=Bodies(server.max_message),
             turns=Turns(),
             large=LargeMessages(4 * server.max_message),
             tasks=tasks,
-            recoders=self._files.recoders,
+            recoders=self._sources.files.recoders,
         )
+
+    def _routes(self, channels: Mapping[str, LiveChannel], shared: Shared) -> list[Route]:
         routes = []
         for endpoint, rule, hooks in self._parts:
             channel = channels[endpoint.channel.name]
-            ingest = Ingest(endpoint, hooks, channel.stream, channel.settling, tasks.spawn)
+            ingest = Ingest(endpoint, hooks, channel.stream, channel.settling, shared.tasks.spawn)
             routes.append(
                 Route(
                     endpoint=endpoint,
@@ -127,10 +146,19 @@ class Gateway:
             )
         return routes
 
-    async def _listen(self, routes: Sequence[Route], tasks: Background) -> web.AppRunner:
-        server = self._config.server
+    def _sql_routes(self, shared: Shared) -> list[SqlRoute]:
+        found = self._sources.queries
+        return [SqlRoute(entry, rule, found[entry.name], shared) for entry, rule in self._sql]
+
+    async def _listen(
+        self, channels: Mapping[str, LiveChannel], tasks: Background
+    ) -> web.AppRunner:
+        server, shared = self._config.server, self._shared(tasks)
+        routes = self._routes(channels, shared)
         add_guard(self._app, server, self._authenticator.proxies)
-        add_routes(self._app, self._config, routes, self._live, self._condition, self._files.copies)
+        copies = self._sources.files.copies
+        add_routes(self._app, self._config, routes, self._live, self._condition, copies)
+        add_sql_routes(self._app, self._sql_routes(shared))
         runner = Runner(self._app, shutdown_timeout=deadlines.REQUESTS_SECONDS)
         await runner.setup()
         self._arrivals = Arrivals(

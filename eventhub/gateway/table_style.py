@@ -24,6 +24,12 @@ input:not([type]) {
   flex: 1 1 4rem; min-width: 0; font: inherit; padding: .35rem .5rem;
   border: 1px solid var(--edge); border-radius: .3rem
 }
+textarea {
+  width: 100%; font: .95rem/1.5 ui-monospace, monospace; padding: .5rem; margin-bottom: .7rem;
+  border: 1px solid var(--edge); border-radius: .3rem
+}
+textarea:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
+pre { margin: 0; padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere }
 label { padding: .35rem 0 }
 button { font: inherit; padding: .4rem 1.2rem; border-radius: .3rem; border: 1px solid var(--edge) }
 form p { margin: .75rem 0 }

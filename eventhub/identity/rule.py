@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from eventhub.config import MessageEndpoint
+from eventhub.config import MessageEndpoint, SqlEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.expressions import OPEN_NAMES, Expression, compile_expression
 from eventhub.handler import Handler, User
@@ -24,7 +24,7 @@ _NO_ACCESS: Final = "you do not have access to this endpoint"
 class Rule:
     """The `auth:` of one endpoint, compiled."""
 
-    def __init__(self, endpoint: MessageEndpoint, folder: Path) -> None:
+    def __init__(self, endpoint: MessageEndpoint | SqlEndpoint, folder: Path) -> None:
         """Compile the rule.
 
         Args:

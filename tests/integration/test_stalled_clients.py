@@ -11,7 +11,7 @@ import aiohttp, psutil
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
-from eventhub.gateway.gateway import Gateway
+from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.logs import configure
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import TableFiles
@@ -56,8 +56,8 @@ async def main(path):
     async with Store(path / "p", [CHAT]) as store, asyncio.TaskGroup() as group:
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
-        endpoints, files = [Endpoint(endpoint, CHAT)], TableFiles()
-        gateway = Gateway(config, endpoints, {"chat": feed}, snapshots, list, files)
+        endpoints, sources = [Endpoint(endpoint, CHAT)], Sources(snapshots, TableFiles())
+        gateway = Gateway(config, endpoints, {"chat": feed}, sources, list)
         following = group.create_task(feed.run())
         group.create_task(gateway.run(stop, ready.set))
         await ready.wait()

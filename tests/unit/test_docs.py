@@ -31,6 +31,8 @@ _LINK = re.compile(r"\]\((?!https?:)(?P<target>[^)\s]+)\)")
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`kwargs:` of a MessageHandler": config.MessageEndpoint,
     "`kwargs:` of a FileHandler": config.FileEndpoint,
+    "`kwargs:` of a SQLHandler": config.SqlEndpoint,
+    "`limits:`": config.SqlLimits,
     "`server:`": settings.Server,
     "`server: admin:`": settings.Admin,
     "`broker:`": settings.Broker,

@@ -5,21 +5,32 @@ A new handler is a module and a line in `HANDLERS`; its struct is added to `Endp
 
 from collections.abc import Callable
 
-from eventhub.config.handlers import files, message
+from eventhub.config.handlers import files, message, sql
 from eventhub.config.handlers.alert import Alert
 from eventhub.config.handlers.entry import Entry, UrlSection
 from eventhub.config.handlers.files import FileEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
+from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
 from eventhub.config.tree import Node, joined
 
-__all__ = ["Alert", "Endpoint", "FileEndpoint", "MessageEndpoint", "UrlSection", "read"]
+__all__ = [
+    "Alert",
+    "Endpoint",
+    "FileEndpoint",
+    "MessageEndpoint",
+    "SqlEndpoint",
+    "SqlLimits",
+    "UrlSection",
+    "read",
+]
 
-Endpoint = MessageEndpoint | FileEndpoint
+Endpoint = MessageEndpoint | FileEndpoint | SqlEndpoint
 """One entry of `url:`; the type tells its kind."""
 
 HANDLERS: dict[str, Callable[[Entry], Endpoint | None]] = {
     "MessageHandler": message.read,
     "FileHandler": files.read,
+    "SQLHandler": sql.read,
 }
 """The reader of each `handler:`; None if an entry cannot be served."""
 

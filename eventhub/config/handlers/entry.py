@@ -50,6 +50,8 @@ class UrlSection:
     """The files that `duckdb:` URLs name for the projection, with their nodes and dotted keys."""
     columns: dict[str, dict[str, Column]] = field(default_factory=dict)
     """The columns of all entries that were read, by table and name."""
+    restricted: dict[str, str] = field(default_factory=dict)
+    """Tables of which some entry does not show every row to everybody: the name of that entry."""
     checks: list[Callable[[], None]] = field(default_factory=list)
     """Checks that are possible only after every entry was read."""
     _owners: dict[tuple[str, str], str] = field(default_factory=dict)

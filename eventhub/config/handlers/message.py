@@ -9,15 +9,15 @@ from typing import Any, Literal
 import msgspec
 
 from eventhub.columns import Column, Columns
-from eventhub.config.access import check_rule, is_blank
-from eventhub.config.handlers import alert, columns
+from eventhub.config.access import check_rule
+from eventhub.config.handlers import alert, columns, guarding
 from eventhub.config.handlers.alert import Alert
-from eventhub.config.handlers.entry import Entry, UrlSection, headers, known_members, text
+from eventhub.config.handlers.entry import Entry, UrlSection, headers, text
+from eventhub.config.handlers.guarding import expression
 from eventhub.config.handlers.open_arguments import mistakes
 from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
-from eventhub.errors import Misconfigured
-from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
+from eventhub.expressions import OPEN_NAMES
 from eventhub.filters.arguments import Unknown
 from eventhub.methods import METHODS
 
@@ -26,8 +26,6 @@ ImportWord = Literal["stop", "skip"]
 
 _SQLITE = re.compile(r"sqlite(\+\w+)?:///(?=[^/:?])")
 """The beginning of an SQLite URL with a relative path, which starts at the YAML file's folder."""
-_AUTH_KEYS = ("membership", "condition")
-_GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
 
 
 class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHandler"):
@@ -113,6 +111,8 @@ def _check_open_later(
     """Check `open` once the columns of all entries with the same table are known."""
     of_table = entry.section.columns.setdefault(endpoint.table, {})
     of_table.update({column.name: column for column in endpoint.columns})
+    if endpoint.open or endpoint.auth:
+        entry.section.restricted[endpoint.table] = endpoint.name
     if endpoint.open and not has_problems:
         path = joined(entry.kwargs_path, "open")
         check = partial(_check_open, endpoint.open, of_table, given["open"], path, entry.findings)
@@ -157,20 +157,8 @@ def _database(node: Node, path: str, section: UrlSection) -> str | None:
     return None
 
 
-def _hook(node: Node, path: str, findings: Findings, names: tuple[str, ...] = MESSAGE_NAMES) -> str:
-    source = node.value
-    if not isinstance(source, str):
-        findings.unexpected(node, path, "a Python expression")
-        return ""
-    try:
-        compile_expression(source, names, folder=node.folder)
-    except Misconfigured as error:
-        findings.problem(node, path, error.message)
-    return source
-
-
 def _open(node: Node, path: str, findings: Findings) -> str:
-    return _hook(node, path, findings, OPEN_NAMES)
+    return expression(node, path, findings, OPEN_NAMES)
 
 
 def _message_default(node: Node, path: str, findings: Findings) -> dict[str, dict[str, Any]]:
@@ -191,26 +179,7 @@ def _message_default(node: Node, path: str, findings: Findings) -> dict[str, dic
 def _default_value(key: str, node: Node, path: str, findings: Findings) -> Any:
     if key.startswith("_"):
         findings.problem(node, path, f"{key} is a control, which cannot have a default")
-    return _hook(node, path, findings) if isinstance(node.value, str) else node.plain
-
-
-def _auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
-    if isinstance(node.value, dict):
-        members = known_members(node, path, findings, _AUTH_KEYS, _GRAMEX_AUTH)
-        condition = members.get("condition")
-        if condition is not None and not is_blank(condition):
-            source = condition.items.get("function", condition)
-            _hook(source, joined(path, "condition"), findings, OPEN_NAMES)
-        return {key: member.plain for key, member in members.items()}
-    value: bool = read_value(bool, node, path, findings)
-    return value
-
-
-def _origins(node: Node, path: str, findings: Findings) -> list[str]:
-    if isinstance(node.value, str):
-        return [node.value]
-    origins: list[str] = read_value(list[str], node, path, findings)
-    return origins
+    return expression(node, path, findings) if isinstance(node.value, str) else node.plain
 
 
 def _default(node: Node, path: str, findings: Findings) -> dict[str, list[str]]:
@@ -237,10 +206,10 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "columns": columns.read,
     "open": _open,
     "message_default": _message_default,
-    "prepare": _hook,
-    "modify": _hook,
-    "auth": _auth,
-    "origins": _origins,
+    "prepare": expression,
+    "modify": expression,
+    "auth": guarding.auth,
+    "origins": guarding.origins,
     "headers": headers,
     "default": _default,
     "unknown": _unknown,

@@ -14,7 +14,7 @@ from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition, Health
-from eventhub.gateway.gateway import Gateway
+from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.server import Runner
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import TableFiles
@@ -161,9 +161,8 @@ async def running(
         config,
         [Endpoint(entry, stream.channel)],
         {"chat": feed},
-        MemorySnapshots(stream),
+        Sources(MemorySnapshots(stream), TableFiles()),
         health,
-        TableFiles(),
     )
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
         following = group.create_task(feed.run())

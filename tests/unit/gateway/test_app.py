@@ -64,7 +64,7 @@ async def test_a_failure_is_logged_and_shows_the_client_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path) as hub:
-        snapshots: Snapshots = hub.gateway._snapshots
+        snapshots: Snapshots = hub.gateway._sources.snapshots
         monkeypatch.setattr(snapshots, "error", ValueError("a secret"))
         with capture_logs() as logs:
             async with hub.http.get(hub.url) as answer:

@@ -1,0 +1,49 @@
+"""Guarding: who may use an entry of `url:`: its rule, the origins of its pages, its expressions."""
+
+from typing import Any
+
+from eventhub.config.access import is_blank
+from eventhub.config.handlers.entry import known_members
+from eventhub.config.reading import read_value
+from eventhub.config.tree import Findings, Node, joined
+from eventhub.errors import Misconfigured
+from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
+
+_AUTH_KEYS = ("membership", "condition")
+_GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
+
+
+def expression(
+    node: Node, path: str, findings: Findings, names: tuple[str, ...] = MESSAGE_NAMES
+) -> str:
+    """Return the text of a Python expression, after compiling it."""
+    source = node.value
+    if not isinstance(source, str):
+        findings.unexpected(node, path, "a Python expression")
+        return ""
+    try:
+        compile_expression(source, names, folder=node.folder)
+    except Misconfigured as error:
+        findings.problem(node, path, error.message)
+    return source
+
+
+def auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
+    """Return `auth:`; `access.check_rule` reports a blank one."""
+    if isinstance(node.value, dict):
+        members = known_members(node, path, findings, _AUTH_KEYS, _GRAMEX_AUTH)
+        condition = members.get("condition")
+        if condition is not None and not is_blank(condition):
+            source = condition.items.get("function", condition)
+            expression(source, joined(path, "condition"), findings, OPEN_NAMES)
+        return {key: member.plain for key, member in members.items()}
+    value: bool = read_value(bool, node, path, findings)
+    return value
+
+
+def origins(node: Node, path: str, findings: Findings) -> list[str]:
+    """Return `origins:`; a single one needs no list."""
+    if isinstance(node.value, str):
+        return [node.value]
+    found: list[str] = read_value(list[str], node, path, findings)
+    return found

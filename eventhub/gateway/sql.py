@@ -1,0 +1,258 @@
+"""SQL: the endpoint of a SQLHandler. It asks the handler's process, and sends the file it gets.
+
+A file is made before its first byte is sent, so a client that reads slowly holds no transaction and
+no memory.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, Final, cast
+
+import msgspec
+from aiohttp import web
+
+from eventhub.channel import encode_token
+from eventhub.config import SqlEndpoint
+from eventhub.errors import EventHubError, Rejected
+from eventhub.event import POSITION_HEADER
+from eventhub.filters.arguments import Args, parse_query_string
+from eventhub.gateway import refusal
+from eventhub.gateway.body import expect
+from eventhub.gateway.conditional import check_single
+from eventhub.gateway.controls import CSVS, checked_choice
+from eventhub.gateway.disconnection import is_disconnected, while_connected
+from eventhub.gateway.route import Shared
+from eventhub.gateway.server import has_to_wait
+from eventhub.gateway.sql_page import PAGE_HEADERS, PAGE_ROWS, SqlPage
+from eventhub.gateway.throttle import BUSY_SECONDS
+from eventhub.handler import Handler
+from eventhub.identity.audit import audited
+from eventhub.identity.expiry import while_valid
+from eventhub.identity.origin import check_origin, cors_headers
+from eventhub.identity.proxies import client_of
+from eventhub.identity.rule import Rule
+from eventhub.queries import Answer, Format, Queries, Question
+
+ROWS_HEADER = "EventHub-Rows"
+TRUNCATED_HEADER = "EventHub-Truncated"
+FORMATS = ("json", "ndjson", "csv", "arrow", "parquet", "html")
+METHODS = "GET, HEAD, POST, OPTIONS"
+PIECE_BYTES = 256 << 10
+"""Of a file, read and sent at once."""
+_CONTENT: Final = {
+    "json": "application/json; charset=utf-8",
+    "ndjson": "application/x-ndjson; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+_CONTROLS: Final = ("_format", "_csv", "sql", "min_seq")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON body of a POST."""
+
+    sql: str
+    params: dict[str, Any] = {}
+    min_seq: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for."""
+
+    question: Question | None
+    """None: there is no statement."""
+    format: str
+    """Also `html`."""
+    args: Args
+    """Of the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRoute:
+    """One SQLHandler, ready to serve."""
+
+    entry: SqlEndpoint
+    rule: Rule
+    queries: Queries
+    shared: Shared
+
+    async def admit(self, request: web.Request, args: Args) -> Handler:
+        """Admit a request: check origin, identity and rule; errors as `Route.admit`."""
+        proxies = self.shared.authenticator.proxies
+        with audited(request, self.entry.name, proxies):
+            check_origin(request, self.entry.origins, proxies)
+            handler = await self.shared.authenticator.handler_of(request, args, self.entry.kwargs)
+            await self.rule.check(handler)
+        return handler
+
+    def client(self, request: web.Request, handler: Handler) -> str:
+        """Return whose limits apply to a request."""
+        user = handler.current_user
+        address = client_of(request, self.shared.authenticator.proxies)
+        return f"address {address}" if user is None else f"user {user.id}"
+
+    def headers(self, request: web.Request) -> dict[str, str]:
+        """Return the headers of every answer."""
+        cors = cors_headers(request, self.entry.origins, self.shared.authenticator.proxies)
+        return {"Cache-Control": "no-store", **self.entry.headers, **cors}
+
+
+def add_sql_routes(app: web.Application, routes: Iterable[SqlRoute]) -> None:
+    """Give an application the endpoints of SQLHandlers."""
+    for route in routes:
+        app.router.add_route("*", route.entry.pattern, _guarded(route), expect_handler=expect)
+
+
+def _guarded(route: SqlRoute) -> _Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await _dispatch(route, request)
+        except EventHubError as error:
+            if request.writer.output_size > 0:
+                raise  # an answer has begun
+            if has_to_wait(request, error):
+                await asyncio.sleep(BUSY_SECONDS)
+            refusal.count(error, request)
+            return refusal.answer(error, route.headers(request))
+        except ConnectionError:
+            if is_disconnected(request):
+                return web.Response()  # goes nowhere
+            raise
+
+    return handle
+
+
+async def _dispatch(route: SqlRoute, request: web.Request) -> web.StreamResponse:
+    check_single(request)
+    match request.method:
+        case "OPTIONS":
+            return web.Response(status=204, headers={"Allow": METHODS, **route.headers(request)})
+        case "GET" | "HEAD" | "POST":
+            return await _answer(route, request)
+        case _:
+            raise web.HTTPMethodNotAllowed(request.method, METHODS.split(", "))
+
+
+async def _answer(route: SqlRoute, request: web.Request) -> web.StreamResponse:
+    args = parse_query_string(request.url.raw_query_string)
+    handler = await route.admit(request, args)
+    client = route.client(request, handler)
+    async with while_connected(request), while_valid(handler.expires_at):
+        asked = await _asked(route, request, args, client)
+        if asked.format == "html":
+            return await _page(route, request, asked, client)
+        if asked.question is None:
+            text = "sql is missing: write ?sql=SELECT … or POST a statement"
+            raise Rejected("bad_request", text, column="sql")
+        answer = await route.queries.ask(asked.question, client)
+        return await _file(route, request, asked, answer)
+
+
+async def _asked(route: SqlRoute, request: web.Request, args: Args, client: str) -> Asked:
+    """Read the statement, its parameters and the controls, from the URL and the body."""
+    for name in args:
+        if name.startswith("_") and name not in _CONTROLS:
+            raise Rejected("bad_request", f"{name} has no effect on a query", column=name)
+        if len(args[name]) > 1:
+            raise Rejected("bad_request", f"{name} was given more than once", column=name)
+    given = {name: values[0] for name, values in args.items()}
+    body = Body(sql=given.get("sql", ""), min_seq=given.get("min_seq"))
+    if request.method == "POST":
+        if "sql" in given:
+            raise Rejected("bad_request", "a POST has its statement in its body", column="sql")
+        body = await _body(route, request, client)
+        body.min_seq = given.get("min_seq") if body.min_seq is None else body.min_seq
+    named = {name: value for name, value in given.items() if name not in _CONTROLS}
+    name = _format(request, given, has_statement=bool(body.sql))
+    if not body.sql.strip():
+        return Asked(None, name, args)
+    is_safe = checked_choice("_csv", given.get("_csv"), CSVS) == "safe"
+    encoded = "safe csv" if name == "csv" and is_safe else "ndjson" if name == "html" else name
+    question = Question(
+        sql=body.sql,
+        parameters={**named, **body.params},
+        format=cast("Format", encoded),
+        at_least=str(body.min_seq or request.headers.get(POSITION_HEADER, "")),
+    )
+    return Asked(question, name, args)
+
+
+def _format(request: web.Request, given: dict[str, str], *, has_statement: bool) -> str:
+    """Return the format; a browser that comes without a statement gets the page to write one."""
+    is_browser = "text/html" in request.headers.get("Accept", "")
+    if "_format" not in given and not has_statement and is_browser:
+        return "html"
+    return checked_choice("_format", given.get("_format"), FORMATS)
+
+
+async def _body(route: SqlRoute, request: web.Request, client: str) -> Body:
+    """Read a statement as text, or with its parameters as JSON, whatever the media type says."""
+    async with route.shared.bodies.raw(request, client) as (_, raw):
+        try:
+            if raw.lstrip().startswith(b"{"):
+                return msgspec.json.decode(raw, type=Body)
+            return Body(sql=raw.decode())
+        except msgspec.ValidationError as error:
+            raise Rejected("bad_request", f"the body: {error}") from None
+        except msgspec.DecodeError as error:
+            raise Rejected("bad_json", f"the body is not JSON: {error}") from None
+        except UnicodeDecodeError:
+            raise Rejected("bad_body", "the body is not UTF-8") from None
+
+
+async def _file(
+    route: SqlRoute, request: web.Request, asked: Asked, answer: Answer
+) -> web.StreamResponse:
+    name = encode_token(route.entry.name)
+    headers = route.headers(request) | {
+        POSITION_HEADER: answer.position,
+        ROWS_HEADER: str(answer.rows),
+        "Content-Type": _CONTENT[asked.format],
+        "Content-Length": str(answer.size),
+    }
+    if answer.truncated:
+        headers[TRUNCATED_HEADER] = "true"
+    if asked.format in ("arrow", "parquet", "csv"):
+        headers["Content-Disposition"] = f'attachment; filename="{name}.{asked.format}"'
+    with answer.file as file:
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        if request.method != "HEAD":
+            async for piece in _pieces(file):
+                await response.write(piece)
+        await response.write_eof()
+    return response
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+        yield piece
+
+
+async def _page(
+    route: SqlRoute, request: web.Request, asked: Asked, client: str
+) -> web.StreamResponse:
+    page = SqlPage(route.entry, asked.args)
+    headers = {**PAGE_HEADERS, **route.headers(request)}
+    status = 200
+    if asked.question is None:
+        text = page.render()
+    else:
+        question = replace(asked.question, rows=PAGE_ROWS)
+        try:
+            answer = await route.queries.ask(question, client)
+        except EventHubError as error:
+            refusal.count(error, request)
+            status, text = error.http_status, page.render_error(error)
+        else:
+            headers[POSITION_HEADER] = answer.position
+            with answer.file as file:
+                lines = await asyncio.to_thread(file.read)
+            text = await asyncio.to_thread(page.render_answer, answer, lines)
+    return web.Response(
+        body=text, status=status, content_type="text/html", charset="utf-8", headers=headers
+    )

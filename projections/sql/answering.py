@@ -1,0 +1,123 @@
+"""Answering: one statement in its read-only transaction, its rows in a file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+import duckdb
+import pyarrow as pa
+
+from eventhub.errors import Rejected, Unavailable
+from eventhub.event import Position
+from projections.progress import read_progress
+from projections.sql.encoding import distinct, writer_of
+from projections.sql.guard import check, shortened
+from projections.sql.messages import Query, Result
+
+BATCH_ROWS = 200
+"""Fetched at once: rows may have a megabyte each."""
+STEP_BYTES = 4 << 20
+"""What is fetched before it is written."""
+STEP_ROWS = 20_000
+MAX_BYTES = 1 << 30
+"""Of one answer; it is cut there, and says so."""
+
+
+def answer(
+    connection: duckdb.DuckDBPyConnection,
+    query: Query,
+    path: Path,
+    tables: Sequence[str],
+    macros: frozenset[str],
+) -> Result:
+    """Run a statement and write its rows, or what of them is below the limits.
+
+    Args:
+        connection: in a read-only transaction.
+        query: the statement.
+        path: of the file, which is made.
+        tables: whose progress is the position of the answer.
+        macros: as in `check`.
+
+    Raises:
+        Rejected: `bad_sql`, `bad_request`, `too_costly`.
+        Unavailable: DuckDB or the disk failed.
+        duckdb.InterruptException: as it says.
+    """
+    try:
+        position = _position(connection, tables)
+        check(connection, query.sql, query.parameters, macros)
+        with path.open("xb") as file:
+            return _write(connection, query, file, position)
+    except duckdb.InterruptException:
+        raise
+    except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError):
+        raise Rejected("too_costly", "the query needs more memory than it may have") from None
+    except duckdb.FatalException as error:
+        raise Unavailable(f"the tables cannot be read: {error}") from error
+    except duckdb.Error as error:
+        raise Rejected("bad_sql", shortened(error)) from None
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        if "INTERRUPT" in str(error):
+            raise duckdb.InterruptException(str(error)) from error
+        text = f"the result cannot be written as {query.format}: {shortened(error)}"
+        raise Rejected("bad_request", text, column="_format") from None
+    except OSError as error:
+        if "INTERRUPT" in str(error):
+            raise duckdb.InterruptException(str(error)) from error
+        raise Unavailable(f"the answer cannot be written: {error}") from error
+
+
+def _position(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> str:
+    positions = {}
+    for name in tables:
+        progress = read_progress(connection, name)
+        positions[name] = Position(progress.epoch, progress.watermark)
+    if len(positions) == 1:
+        return str(positions[tables[0]])
+    return ", ".join(f"{quote(name)}={position}" for name, position in positions.items())
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, query: Query, file: BinaryIO, position: str
+) -> Result:
+    found = connection.sql(query.sql, params=query.parameters or None)
+    if found is None:
+        raise Rejected("bad_sql", "only SELECT is possible")
+    kinds = [str(kind) for kind in found.types]
+    documents = frozenset(number for number, kind in enumerate(kinds) if kind == "JSON")
+    reader = found.to_arrow_reader(BATCH_ROWS)
+    names = distinct(reader.schema.names)
+    schema = pa.schema([f.with_name(n) for f, n in zip(reader.schema, names, strict=True)])
+    writer = writer_of(query.format, file, schema, documents)
+    rows, is_truncated = 0, False
+    for batch in _batches(reader, schema):
+        room = query.rows - rows
+        is_truncated = len(batch) > room or file.tell() > MAX_BYTES
+        kept = batch.slice(0, room)
+        if len(kept):
+            writer.write(kept)
+        rows += len(kept)
+        if is_truncated:
+            break
+    writer.close()
+    columns = list(zip(names, kinds, strict=True))
+    return Result(
+        rows=rows, size=file.tell(), columns=columns, position=position, truncated=is_truncated
+    )
+
+
+def _batches(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Gather batches, as many as are worth a step."""
+    waiting: list[pa.RecordBatch] = []
+    size = rows = 0
+    for batch in reader:
+        waiting.append(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+        size += batch.nbytes
+        rows += len(batch)
+        if size >= STEP_BYTES or rows >= STEP_ROWS:
+            yield pa.Table.from_batches(waiting)
+            waiting, size, rows = [], 0, 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)

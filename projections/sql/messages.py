@@ -1,0 +1,70 @@
+"""Messages: what the hub and the process of a SQLHandler say to each other, as lines of JSON."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from eventhub.columns import Column
+from eventhub.queries import Format
+
+SOCKET = "queries.sock"
+ANSWERS = "answers"
+"""The folder of answers, next to the socket."""
+MAX_LINE = 64 << 20
+"""Bytes of one line: a question has at most a message's."""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """A table to keep."""
+
+    name: str
+    columns: list[Column]
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the process gets to know, on its standard input."""
+
+    parent: int
+    """Process id of the hub, with which it ends."""
+    folder: str
+    tables: list[Table]
+    servers: list[str]
+    token: str | None = None
+    user: str | None = None
+    password: str | None = None
+    credentials: str | None = None
+    seconds: float
+    rows: int
+    memory_bytes: int
+    log_level: str = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A question, with the name of the file for its answer."""
+
+    sql: str
+    parameters: dict[str, Any]
+    format: Format
+    at_least: str
+    rows: int
+    file: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+    column: str | None = None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file holds, or why there is none."""
+
+    refused: Refusal | None = None
+    rows: int = 0
+    size: int = 0
+    columns: list[tuple[str, str]] = []
+    position: str = ""
+    truncated: bool = False

@@ -1,0 +1,225 @@
+"""Worker: the process of one SQLHandler. It follows the log by itself, and answers the hub.
+
+It holds the tables of its handler and nothing else, has a limit of its address space, gives way to
+the hub on a busy machine, and ends with it. The hub starts it with a `Setup` on standard input, and
+reads `ready` on standard output.
+"""
+
+import asyncio
+import ctypes
+import hashlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from eventhub import logs
+from eventhub.background import background
+from eventhub.channel import Channel
+from eventhub.columns import Columns
+from eventhub.errors import EventHubError, Misconfigured, Rejected
+from eventhub.jetstream import JetStreamLog
+from eventhub.stream import EventStream
+from projections.projector import Projector
+from projections.reader import Connection, Reader
+from projections.sql.answering import answer
+from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Refusal, Result, Setup
+from projections.sql.past import definitions, macro_name
+from projections.sql.positions import needed
+from projections.store import Store
+from projections.tables_socket import bound
+
+NICENESS = 10
+"""Gives way to the hub, which delivers messages, if both want a core."""
+HEADROOM_BYTES = 512 << 20
+"""Of address space above the limit of memory: stacks and arenas of threads, which are reserved."""
+AGAIN_SECONDS = 0.02
+"""Between two interruptions of a query: one that comes just before it begins has no effect."""
+LOCK_SECONDS = 5.0
+"""A file that a killed predecessor had open is free by then."""
+_PR_SET_PDEATHSIG = 1
+_M_ARENA_MAX = -8
+
+logger = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Answer until the hub ends this process, or itself."""
+    setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != setup.parent:
+        sys.exit("the hub is gone")
+    libc.mallopt(_M_ARENA_MAX, 2)  # each thread's own one would reserve 64 MiB of address space
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logs.configure(setup.log_level, setup.log_format)
+    with asyncio.Runner() as runner:
+        runner.run(_work(setup))
+
+
+async def _work(setup: Setup) -> None:
+    channels = [Channel(table.name, Columns(table.columns)) for table in setup.tables]
+    async with AsyncExitStack() as stack:
+        event_log = await stack.enter_async_context(
+            JetStreamLog.connect(
+                setup.servers,
+                token=setup.token,
+                login=(setup.user, setup.password),
+                credentials=setup.credentials,
+            )
+        )
+        streams = {channel.name: await event_log.open(channel) for channel in channels}
+        store = await _opened(setup, channels)
+        stack.push_async_callback(store.close)
+        tasks = await stack.enter_async_context(background())
+        projectors = {name: Projector(store, stream) for name, stream in streams.items()}
+        for name, projector in projectors.items():
+            tasks.start(projector.run(), name=f"projector {name}")
+            await projector.reach((await streams[name].bounds()).last, lambda _at, _last: None)
+        _limit_address_space(setup.memory_bytes + HEADROOM_BYTES)
+        worker = Worker(setup, store, streams, projectors)
+        server = await asyncio.start_unix_server(
+            worker.serve, sock=bound(Path(setup.folder), SOCKET), limit=MAX_LINE
+        )
+        print("ready", flush=True)  # noqa: T201 - the hub reads it
+        async with server:
+            await server.serve_forever()
+
+
+async def _opened(setup: Setup, channels: list[Channel]) -> Store:
+    """Open the tables; a file with others, or a damaged one, is made again."""
+    key = hashlib.blake2b("\0".join(sorted(c.name for c in channels)).encode(), digest_size=8)
+    path = Path(setup.folder) / f"tables-{key.hexdigest()}.duckdb"
+    _remove_others(Path(setup.folder), path.name)
+    settings: dict[str, str | int] = {
+        "memory_limit": f"{setup.memory_bytes // 2}B",
+        "max_temp_directory_size": f"{4 * setup.memory_bytes}B",
+        "TimeZone": "UTC",
+    }
+    give_up = asyncio.get_running_loop().time() + LOCK_SECONDS
+    while True:
+        store = Store(path, channels, settings=settings, definitions=definitions(channels))
+        try:
+            await store.open()
+        except Misconfigured as error:
+            if "lock" in error.message:
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            logger.warning("query_tables_remade", detail=error.message)
+            _remove_others(Path(setup.folder), "")
+            await store.open()
+        return store
+
+
+def _remove_others(folder: Path, kept: str) -> None:
+    """Remove the files of a folder but for one table file, and all answers."""
+    (folder / ANSWERS).mkdir(parents=True, exist_ok=True)
+    for path in [*folder.glob("tables-*"), *(folder / ANSWERS).iterdir()]:
+        if (not kept or not path.name.startswith(kept)) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _limit_address_space(more: int) -> None:
+    """Allow so many bytes more than are mapped now; beyond, allocations fail."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+class Worker:
+    """Answers questions, each on a connection of its own; the hub bounds how many there are."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        store: Store,
+        streams: Mapping[str, EventStream],
+        projectors: Mapping[str, Projector],
+    ) -> None:
+        self._setup = setup
+        self._store = store
+        self._streams = streams
+        self._projectors = projectors
+        channels = [stream.channel for stream in streams.values()]
+        self._macros = frozenset(macro_name(channel).lower() for channel in channels)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one question, unless the hub hangs up before."""
+        try:
+            query = msgspec.json.decode(await reader.readline(), type=Query)
+            result = await self._result(query, reader)
+            writer.write(msgspec.json.encode(result) + b"\n")
+            await writer.drain()
+        except (ConnectionError, msgspec.DecodeError):
+            pass  # the hub has hung up
+        finally:
+            writer.close()
+
+    async def _result(self, query: Query, reader: asyncio.StreamReader) -> Result:
+        """Return what the statement gave, once it has ended: the hub kills what does not end."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._setup.seconds
+        path = Path(self._setup.folder) / ANSWERS / Path(query.file).name
+        try:
+            await self._reach(query.at_least)
+        except EventHubError as error:
+            return _refused(error)
+        async with self._store.reader() as transaction, asyncio.TaskGroup() as group:
+            gone = group.create_task(_hang_up(reader))
+            step = group.create_task(self._step(transaction, query, path))
+            left = max(give_up - loop.time(), 0.0)
+            await asyncio.wait((step, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            is_late = not step.done()
+            while not step.done():
+                transaction.interrupt()
+                await asyncio.wait((step,), timeout=AGAIN_SECONDS)
+            gone.cancel()
+        result = step.result()
+        if is_late:
+            text = f"the query took more than {self._setup.seconds:g} s"
+            result = _refused(Rejected("too_costly", text))
+        if result.refused is not None:
+            path.unlink(missing_ok=True)
+        return result
+
+    async def _reach(self, at_least: str) -> None:
+        """Wait until the tables have seen the writes that a question names."""
+        wanted = await needed(at_least, self._streams)
+        for name, sequence in wanted.items():
+            await self._projectors[name].caught_up(sequence, self._setup.seconds)
+
+    async def _step(self, transaction: Reader, query: Query, path: Path) -> Result:
+        def run(connection: Connection) -> Result:
+            return answer(connection, query, path, list(self._streams), self._macros)
+
+        try:
+            return await self._store.read(transaction, run)
+        except EventHubError as error:
+            return _refused(error)
+        except Exception:  # whatever a statement has found, the next one gets its answer
+            logger.exception("query_failed")
+            return _refused(EventHubError("internal error"))
+
+
+async def _hang_up(reader: asyncio.StreamReader) -> None:
+    """Wait until the hub does not wait for the answer any more."""
+    with suppress(ConnectionError):
+        await reader.read(1)
+
+
+def _refused(error: EventHubError) -> Result:
+    column = error.column if isinstance(error, Rejected) else None
+    return Result(refused=Refusal(error.code, error.message, column))
+
+
+if __name__ == "__main__":
+    main()
