@@ -10,7 +10,7 @@ from aiohttp import WSMsgType
 from yarl import URL
 
 from eventhub.delivery.frames import SUBPROTOCOL
-from eventhub.errors import Close, EventHubError, Rejected, Unavailable
+from eventhub.errors import CODES, Close, EventHubError, Rejected, Unavailable
 from eventhub.event import POSITION_HEADER, Position
 
 ANSWER_SECONDS = 30.0
@@ -55,8 +55,13 @@ def _receipt(url: str, text: str) -> dict[str, Any]:
     error = answer["_error"]
     text = f"{error['code']}: {error['message']}"
     if error["retry"]:
-        raise Unavailable(text)
-    raise Rejected("refused", text)
+        raise Unavailable(text, code=_known(error["code"]))
+    raise Rejected(_known(error["code"]), text)
+
+
+def _known(code: str) -> str:
+    """Return a code of a hub that may be newer."""
+    return code if code in CODES else "refused"
 
 
 class Tail:
@@ -146,7 +151,7 @@ class Tail:
         frame: dict[str, Any] = msgspec.json.decode(text)
         if "_error" in frame:
             error = frame["_error"]
-            return Rejected("refused", f"{error['code']}: {error['message']}")
+            return Rejected(_known(error["code"]), f"{error['code']}: {error['message']}")
         if "_ready" in frame:
             self._reach(Position.parse(frame["_ready"]["position"]))
         elif "_tick" in frame:

@@ -7,7 +7,7 @@ import click
 
 from eventhub import __version__
 from eventhub.data_folder import UMASK
-from eventhub.errors import EventHubError, Misconfigured
+from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
 from eventhub.masking import Masks, without_credentials
 from eventhub.terminal import printable
 
@@ -27,7 +27,13 @@ class Group(click.Group):
             return super().invoke(ctx)
         except EventHubError as error:
             masks: Masks | None = ctx.obj
-            text = f"eventhub: {error}"
+            text = f"eventhub: {error}{_code_of(error)}"
             lines = (without_credentials(text) if masks is None else masks.mask(text)).split("\n")
             click.echo("\n".join(map(printable, lines)), err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
+
+
+def _code_of(error: EventHubError) -> str:
+    """Return the code of an error in brackets; nothing if it is known from its text or status."""
+    has_code = isinstance(error, Rejected | Unavailable) and error.code not in str(error)
+    return f" ({error.code})" if has_code else ""

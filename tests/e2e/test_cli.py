@@ -141,9 +141,9 @@ def test_a_url_that_nothing_answers_is_one_line_and_status_1() -> None:
     for each in done[:2]:
         assert f"{nobody} does not answer" in refused(1, each)
     for each in done[2:]:
-        assert refused(1, each) == "x is not the URL of an endpoint"
+        assert refused(1, each) == "x is not the URL of an endpoint (bad_request)"
     [done_wrongly] = run_all(("tail", "http://[x"))
-    assert refused(1, done_wrongly) == "http://[x is not the URL of an endpoint"
+    assert refused(1, done_wrongly) == "http://[x is not the URL of an endpoint (bad_request)"
 
 
 # --- serve

@@ -107,7 +107,7 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
     file = written(tmp_path, CONFIG)
     (tmp_path / "file").touch()
     wrong: dict[tuple[object, ...], str] = {
-        ("order", "--to", "x"): "has no table 'order': did you mean orders?",
+        ("order", "--to", "x"): "has no table 'order': did you mean orders? (bad_request)",
         ("orders", "--to", "x", "--where", "prise=3"): "did you mean price",
         ("orders", "--to", "x", "--events", "--since", "monday"): "--since: 'monday' is no time",
         ("orders", "--to", "x.csv", "--continue"): "--continue adds files to a folder",

@@ -182,12 +182,12 @@ def test_what_cannot_be_asked_for_is_said(tmp_path: Path) -> None:
     source = written(tmp_path, "item,n\ntea,1\n", "rows.csv")
     login = "postgresql://ann:secret@127.0.0.1:9/none"
     for words, said in {
-        ("order", source): "did you mean orders?",
+        ("order", source): "did you mean orders? (bad_request)",
         ("orders", source, "--map", "n"): "write COLUMN=FIELD",
         ("orders", source, "--map", "count=m"): "rows.csv has no 'm'",
         ("orders", source, "--map", "cuont=n"): "did you mean count?",
         ("orders", source, "--query", "SELECT 1"): "are for databases",
-        ("orders", f"sqlite:///{tmp_path}/none.db"): "unable to open database file",
+        ("orders", f"sqlite:///{tmp_path}/none.db"): "unable to open database file (unavailable)",
         ("orders", "oracle9://x"): "not a database's URL",
         ("orders", login): "cannot be read",
     }.items():

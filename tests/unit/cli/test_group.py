@@ -23,17 +23,20 @@ def run(error: Exception, masks: Masks | None = None) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "status", "code"),
     [
-        (Misconfigured("the file is wrong"), 2),
-        (Rejected("bad_value", "the value is wrong"), 1),
-        (Unavailable("try later"), 1),
+        (Misconfigured("the file is wrong"), 2, ""),
+        (Rejected("bad_value", "the value is wrong"), 1, " (bad_value)"),
+        (Rejected("bad_value", "bad_value: the value is wrong"), 1, ""),
+        (Unavailable("try later", code="busy"), 1, " (busy)"),
     ],
 )
-def test_an_error_is_one_line_and_a_status(error: EventHubError, status: int) -> None:
+def test_an_error_is_one_line_with_its_code_and_a_status(
+    error: EventHubError, status: int, code: str
+) -> None:
     done = run(error)
     assert (done.exit_code, done.stdout) == (status, "")
-    assert done.stderr == f"eventhub: {error}\n"
+    assert done.stderr == f"eventhub: {error}{code}\n"
 
 
 def test_an_unexpected_error_is_not_hidden() -> None:
