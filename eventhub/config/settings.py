@@ -118,13 +118,17 @@ class Session(Struct, frozen=True):
     secret: str | None = None
     """Default: a random one, kept in the data folder."""
     cookie: str | None = None
-    """Its name; by default `__Host-eventhub` over TLS, `eventhub` otherwise."""
+    """Its name; by default one that depends on the secret, with `__Host-` over TLS."""
     max_age: int = 31 * 86400
     """Seconds without use after which the session ends."""
     max_life: int = 90 * 86400
     """Seconds after which the session ends in any case."""
     secure: bool | None = None
     """Send the cookie over HTTPS only; default: if the request came by HTTPS."""
+    samesite: Literal["lax", "strict", "none"] = "lax"
+    """From which sites' pages it is sent; `none`: from all, and over HTTPS only."""
+    partitioned: bool | None = None
+    """Keep one cookie for each site that embeds the hub; default: with `samesite: none`."""
 
 
 class Auth(Struct, frozen=True):

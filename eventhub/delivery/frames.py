@@ -25,10 +25,8 @@ SUBPROTOCOL = "eventhub.v1.json"
 _ENCODE = msgspec.json.Encoder().encode
 PING = b"\x89\x00"
 """An empty ping (RFC 6455 section 5.5.2)."""
-SSE_PING = b"3\r\n:\n\n\r\n"
+SSE_PING = b":\n\n"
 """A comment, which keeps proxies from closing a silent stream."""
-SSE_END = b"0\r\n\r\n"
-"""The last chunk of a chunked body (RFC 9112 section 7.1)."""
 
 
 class Form(Enum):
@@ -77,10 +75,9 @@ def pong(payload: bytes) -> bytes:
 
 
 def sse_event(payload: bytes, position: Position | None) -> bytes:
-    """Return one event as one chunk of a chunked body (RFC 9112 section 7.1)."""
+    """Return one event of a stream."""
     head = b"" if position is None else b"id: %s\n" % str(position).encode()
-    body = b"%sdata: %s\n\n" % (head, payload)
-    return b"%x\r\n%s\r\n" % (len(body), body)
+    return b"%sdata: %s\n\n" % (head, payload)
 
 
 def wire(form: Form, payload: bytes, position: Position | None) -> bytes:

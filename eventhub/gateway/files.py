@@ -1,10 +1,12 @@
 """Files: the static files of a `FileHandler`, without those that are private."""
 
 import asyncio
+import mimetypes
 import os
 import re
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -20,6 +22,19 @@ _TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE
 """In a path as it was sent: an encoded separator or step up, which no page needs."""
 _COMPRESSED: Final = (".gz", ".br")
 """aiohttp sends such a file instead of the one next to it, if the browser accepts it."""
+_UTF8: Final = ("application/javascript", "application/xml", "application/manifest+json")
+"""Text whose type does not begin with `text/`."""
+_TYPES: Final = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".md": "text/markdown",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+}
+"""Types of files that the system may not know, by which browsers decide whether to use a file."""
 _HEADERS: Final = CIMultiDict({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})
 
 
@@ -39,6 +54,9 @@ class Files:
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer with a file, or with 404, whether the file is private or does not exist.
 
+        A folder without a slash at its end is redirected to the name with it: otherwise relative
+        links in its default file would lead to the folder above.
+
         Browsers revalidate each time (it costs a 304), so that no page mixes old and new files.
         """
         if self._is_embedded_elsewhere(request):
@@ -51,7 +69,19 @@ class Files:
             path = await asyncio.to_thread(self._find, below)
         if path is None:
             raise web.HTTPNotFound
-        return web.FileResponse(path, headers=self._headers)
+        if below and not below.endswith("/") and path.name != below.rpartition("/")[2]:
+            folder = await asyncio.to_thread((self._root / below).is_dir)
+            if folder:
+                return self._to_folder(request, below)
+        headers = self._headers.copy()
+        headers.setdefault("Content-Type", content_type(path.name))
+        return web.FileResponse(path, headers=headers)
+
+    def _to_folder(self, request: web.Request, below: str) -> web.Response:
+        name = quote(below.rpartition("/")[2], safe="")
+        query = request.rel_url.raw_query_string
+        location = f"./{name}/?{query}" if query else f"./{name}/"
+        return web.Response(status=301, headers={**self._headers, "Location": location})
 
     def _is_embedded_elsewhere(self, request: web.Request) -> bool:
         """Return whether another site's page embeds a file; browsers refuse frames themselves."""
@@ -83,3 +113,14 @@ class Files:
         sent = (path, *(each for each in beside if each.is_file()))
         root = self._root if self._root.is_dir() else self._root.parent
         return not any(self._private.holds(each, root) for each in sent)
+
+
+def content_type(name: str) -> str:
+    """Return the type of a file by its name; text is UTF-8, as nearly all text is today."""
+    suffix = os.path.splitext(name)[1].lower()
+    guessed, coding = mimetypes.guess_type(name)
+    if coding is not None:  # not text, but text that is packed
+        guessed = f"application/{coding}"
+    kind = _TYPES.get(suffix) or guessed or "application/octet-stream"
+    is_text = kind.startswith("text/") or kind in _UTF8
+    return f"{kind}; charset=utf-8" if is_text else kind

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from eventhub import deadlines, metrics
 from eventhub.delivery import frames as protocol
@@ -135,10 +135,10 @@ class Live:
 
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a stream of server-sent events."""
-        if request.version < HttpVersion11:
-            raise Rejected("bad_request", "server-sent events need HTTP/1.1")
         visit = await route.admit(request, since=request.headers.get("Last-Event-ID"))
         view, start = await _reading(route, visit, Form.SSE)
+        if not start.reason:  # it may have been cut before the first position
+            start = replace(start, reason="start")
         if request.method == "HEAD":
             return web.Response(headers=route.cors(request), content_type="text/event-stream")
         client = route.client(request, visit)

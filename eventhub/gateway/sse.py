@@ -1,5 +1,10 @@
-"""SSE: one stream of server-sent events (WHATWG HTML). The client can only listen."""
+"""SSE: one stream of server-sent events (WHATWG HTML). The client can only listen.
 
+The answer ends with its connection, and has neither a length nor chunks: proxies that speak
+HTTP/1.0 to the hub, as nginx does by default, understand it as any other client does.
+"""
+
+import secrets
 from typing import Self
 
 from aiohttp import web
@@ -13,6 +18,15 @@ from eventhub.gateway.connection import Connection
 
 MAX_UNASKED_BYTES = 64 << 10
 """Bytes that a client may send, although it has nothing to send, before it is disconnected."""
+_RETRY_MILLISECONDS = range(1000, 4000)
+"""From these a client gets its pause before it connects again. They differ, so that the clients of
+a hub that restarts do not all come back at the same moment."""
+
+
+class _Stream(web.StreamResponse):
+    """An answer that aiohttp does not cut into chunks."""
+
+    _length_check = False
 
 
 class SseConnection(Connection):
@@ -27,8 +41,8 @@ class SseConnection(Connection):
 
     @classmethod
     async def open(cls, request: web.Request, server: Server, headers: dict[str, str]) -> Self:
-        """Send the headers. The hub frames chunks itself: one encoding serves all streams."""
-        response = web.StreamResponse(
+        """Send the headers, and after how many milliseconds to connect again."""
+        response = _Stream(
             headers={
                 **headers,
                 "Content-Type": "text/event-stream",
@@ -36,9 +50,10 @@ class SseConnection(Connection):
                 "X-Accel-Buffering": "no",
             }
         )
-        response.enable_chunked_encoding()
+        response.force_close()
         await response.prepare(request)
-        await response.write(b":\n\n")  # aiohttp sends headers with the first bytes
+        pause = secrets.choice(_RETRY_MILLISECONDS)
+        await response.write(b"retry: %d\n\n" % pause)  # aiohttp sends the headers with it
         return cls(request, server.stalled_after)
 
     def ping(self) -> None:
@@ -51,17 +66,17 @@ class SseConnection(Connection):
         try:
             await super().drain()
         except Stalled:
-            self.close_after(protocol.SSE_END)
+            self.close_after(b"")
             raise
 
     async def fail(self, error: EventHubError) -> None:
         """Send the client the reason, and end the stream."""
         self.push(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
-        self.close_after(protocol.SSE_END)
+        self.close_after(b"")
 
     async def close(self, _: Close) -> None:
         """End the stream; the browser connects again and resumes."""
-        self.close_after(protocol.SSE_END)
+        self.close_after(b"")
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport."""

@@ -21,13 +21,16 @@ _AUTHORITY = r"(?P<host>\[[0-9a-f:.]+\]|(?:\*\.)?[^\s/?#@:*\[\]]+)(?::(?P<port>[
 _HOST = re.compile(_AUTHORITY)
 _ORIGIN = re.compile(rf"(?P<scheme>[a-z][a-z0-9+.-]*)://{_AUTHORITY}")
 _PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+    # The last line: what EventSource and fetch libraries add by themselves.
     "Access-Control-Allow-Headers": (
-        "content-type, authorization, idempotency-key, if-match, last-event-id"
+        "content-type, content-encoding, authorization, idempotency-key, last-event-id,"
+        " if-match, if-none-match, if-modified-since, range,"
+        " cache-control, pragma, x-requested-with"
     ),
     "Access-Control-Max-Age": "600",  # seconds for which a browser still believes a removed origin
 }
-_EXPOSED = {"Access-Control-Expose-Headers": POSITION_HEADER}
+_EXPOSED = {"Access-Control-Expose-Headers": f"{POSITION_HEADER}, ETag, Retry-After"}
 
 
 class Origin(NamedTuple):

@@ -5,6 +5,7 @@ to plain responses, never to a WebSocket upgrade or a stream, whose headers are 
 handler returns. This module adds it when headers are about to be sent.
 """
 
+import hashlib
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +30,7 @@ KEY_FILE = "session.key"
 Saver = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 StorageOf = Callable[[web.Request], EncryptedCookieStorage]
 NAME = "eventhub"
-"""Default name of the cookie."""
+"""Beginning of the default name of the cookie."""
 _SESSION = web.RequestKey("session", CookieSession)
 _HAD_COOKIE = web.RequestKey("had_cookie", bool)
 """Whether the request came with a valid cookie of the session."""
@@ -49,33 +50,59 @@ def setup_sessions(
         proxies: the proxies that are trusted for a client's address and scheme.
 
     Raises:
-        Misconfigured: the secret is empty, or the stored one cannot be read or made.
+        Misconfigured: the secret is empty, or the stored one cannot be read or made; the cookie
+            would not be accepted by a browser.
     """
+    if session.secure is False and (session.samesite == "none" or session.partitioned):
+        raise Misconfigured(
+            "auth: session: browsers accept `samesite: none` and `partitioned: true` over HTTPS"
+            " only: leave out `secure: false`"
+        )
     text = load_secret(folder / KEY_FILE) if session.secret is None else session.secret
     key = cookie_key(text)
     storages = {is_secure: _storage(key, session, is_secure) for is_secure in (False, True)}
 
     def storage_of(request: web.Request) -> EncryptedCookieStorage:
-        is_secure = proxies.by_tls(request) if session.secure is None else session.secure
+        is_secure = session.secure
+        if is_secure is None:
+            is_secure = _is_for_other_sites(session) or proxies.by_tls(request)
         return storages[is_secure]
 
     app.middlewares.append(_opener(storage_of, session, proxies))
-    app.on_response_prepare.append(_saver(storage_of))
+    app.on_response_prepare.append(_saver(storage_of, is_partitioned=_is_partitioned(session)))
 
 
-def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieStorage:
-    """Return what reads and writes the cookie of requests by TLS, or by plain HTTP.
+def _is_for_other_sites(session: Session) -> bool:
+    return session.samesite == "none" or _is_partitioned(session)
+
+
+def _is_partitioned(session: Session) -> bool:
+    if session.partitioned is None:  # browsers increasingly drop other cookies of embedded pages
+        return session.samesite == "none"
+    return session.partitioned
+
+
+def cookie_name(key: bytes, *, is_secure: bool) -> str:
+    """Return the default name of the cookie.
+
+    Cookies do not depend on the port, so hubs on one host would replace each other's cookie if they
+    had one name. Hubs with the same secret share it.
 
     Browsers accept a `__Host-` cookie from this host only, and by HTTPS only (RFC 6265bis).
     """
-    default = f"__Host-{NAME}" if is_secure else NAME
+    name = f"{NAME}-{hashlib.sha256(key).hexdigest()[:8]}"
+    return f"__Host-{name}" if is_secure else name
+
+
+def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieStorage:
+    """Return what reads and writes the cookie of requests by TLS, or by plain HTTP."""
     return _Storage(
         key,
-        cookie_name=session.cookie or default,
+        cookie_name=session.cookie or cookie_name(key, is_secure=is_secure),
         max_age=session.max_age,
         secure=is_secure,
         httponly=True,
-        samesite="Lax",
+        samesite=session.samesite.capitalize(),
     )
 
 
@@ -174,7 +201,7 @@ def _now() -> int:
     return int(wall_clock())
 
 
-def _saver(storage_of: StorageOf) -> Saver:
+def _saver(storage_of: StorageOf, *, is_partitioned: bool) -> Saver:
     async def save_session(request: web.Request, response: web.StreamResponse) -> None:
         session = request.get(_SESSION)
         if session is None or not session._changed:
@@ -182,8 +209,9 @@ def _saver(storage_of: StorageOf) -> Saver:
         storage = storage_of(request)
         await storage.save_session(request, response, session)
         # aiohttp turned `response.cookies` into headers before it sent this signal.
-        morsel = response.cookies[storage.cookie_name]
-        response.headers.add("Set-Cookie", morsel.OutputString())
+        text = response.cookies[storage.cookie_name].OutputString()
+        # Not a value that `http.cookies` knows before Python 3.14.
+        response.headers.add("Set-Cookie", f"{text}; Partitioned" if is_partitioned else text)
 
     return save_session
 

@@ -14,7 +14,7 @@ from tests.e2e.test_tail import tail
 
 CONFIG = """
 log: {format: json}
-auth: {jwt: {secret: 0123456789abcdef0123456789abcdef}}
+auth: {jwt: {secret: 0123456789abcdef0123456789abcdef}, session: {cookie: eventhub}}
 url:
   open:
     pattern: /open

@@ -230,7 +230,7 @@ async def test_a_session_begins_with_the_upgrade_and_outlives_a_restart(
                 client = Client(socket)
                 reply = await client.write({})
                 ids.append(client.table[reply["id"]]["body"])
-            assert [cookie.key for cookie in jar] == ["eventhub"]
+            assert [cookie.key[:9] for cookie in jar] == ["eventhub-"]
             assert await asyncio.to_thread(hub.stop) == 0
             await asyncio.to_thread(hub.start)
         async with session.post(f"{hub.url}/notes", json={}) as answer:

@@ -205,7 +205,7 @@ async def test_the_cookie_is_secure_where_the_request_came_by_tls(
     async with site.client.get(site.url + "/who", headers=headers) as response:
         sent = response.headers["Set-Cookie"]
         first = (await response.json())["session"]
-    assert sent.startswith("__Host-eventhub=" if secure else "eventhub=")
+    assert sent.startswith("__Host-eventhub-" if secure else "eventhub-")
     assert ("Secure" in sent) is secure
     assert "Path=/" in sent
     assert "Domain" not in sent
@@ -232,6 +232,25 @@ async def test_scripts_and_other_sites_do_not_get_the_cookie(serve: Serve, secur
     assert ("Secure" in attributes) is secure
 
 
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        (Session(samesite="strict"), "Path=/; SameSite=Strict"),
+        (Session(samesite="none"), "Path=/; SameSite=None; Secure; Partitioned"),
+        (Session(samesite="none", partitioned=False), "Path=/; SameSite=None; Secure"),
+        (Session(partitioned=True), "Path=/; SameSite=Lax; Secure; Partitioned"),
+    ],
+)
+async def test_pages_in_frames_of_other_sites_get_the_cookie_if_configured(
+    serve: Serve, session: Session, expected: str
+) -> None:
+    site = await serve(Auth(session=session))
+    async with site.client.get(site.url + "/who") as response:
+        _, *sent = response.headers["Set-Cookie"].split("; ")
+    kept = [each for each in sent if not each.lower().startswith(("expires", "max-age"))]
+    assert sorted(kept) == sorted(["HttpOnly", *expected.split("; ")])
+
+
 def sealed(content: object, secret: str, *, age: int = 0) -> str:
     """A cookie as a program that knows the secret makes it."""
     key = base64.urlsafe_b64encode(cookie_key(secret))
@@ -244,7 +263,7 @@ def login(age: int = 0) -> dict[str, Any]:
     return {"created": int(time.time()) - age, "session": {"id": "s1", "user": user}}
 
 
-OURS = Auth(session=Session(secret="correct horse battery staple", max_age=3600))
+OURS = Auth(session=Session(secret="correct horse battery staple", cookie="eventhub", max_age=3600))
 
 
 async def test_a_login_in_the_cookie_is_accepted(serve: Serve) -> None:
@@ -290,7 +309,7 @@ async def test_a_forged_or_expired_cookie_starts_a_new_session(serve: Serve, coo
 
 
 async def test_a_cookie_that_is_not_text_starts_a_new_session(serve: Serve) -> None:
-    site = await serve()
+    site = await serve(OURS)
     answer = await site.raw(b"Host: h", b"Cookie: eventhub=\xff\xfe\x80")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"Set-Cookie: eventhub=" in answer
@@ -731,12 +750,15 @@ async def test_a_listed_page_may_read_answers_and_preflight_writes(serve: Serve)
     plain = await cors(site, "https://a.example")
     assert plain["Access-Control-Allow-Origin"] == "https://a.example"
     assert plain["Access-Control-Allow-Credentials"] == "true"
-    assert plain["Access-Control-Expose-Headers"] == "EventHub-Position"
+    assert plain["Access-Control-Expose-Headers"] == "EventHub-Position, ETag, Retry-After"
     assert plain["Vary"] == "Origin"
     asked = await cors(site, "https://a.example", "OPTIONS")
-    assert asked["Access-Control-Allow-Methods"] == "GET, POST, PUT, DELETE"
-    for header in ("content-type", "authorization", "idempotency-key", "if-match", "last-event-id"):
-        assert header in asked["Access-Control-Allow-Headers"]
+    assert asked["Access-Control-Allow-Methods"] == "GET, HEAD, POST, PUT, PATCH, DELETE"
+    allowed = asked["Access-Control-Allow-Headers"].split(", ")
+    own = {"idempotency-key", "if-match", "if-none-match", "last-event-id"}
+    assert {"content-type", "authorization", *own} <= set(allowed)
+    # EventSource and fetch libraries send these by themselves.
+    assert {"cache-control", "pragma", "x-requested-with"} <= set(allowed)
 
 
 async def test_other_pages_get_no_cors_headers(serve: Serve) -> None:

@@ -127,7 +127,6 @@ async def test_configured_headers_replace_those_of_the_hub(site: Site) -> None:
     [
         ("/s/page.html", "page.html"),
         ("/s/", "index.html"),
-        ("/s/sub", "sub/index.html"),
         ("/s/sub/", "sub/index.html"),
         ("/s/sub/../page.html", "page.html"),
         ("/s/page.html?x=../..", "page.html"),
@@ -136,7 +135,7 @@ async def test_configured_headers_replace_those_of_the_hub(site: Site) -> None:
         ("/s/inside.html", "page.html"),
         ("/s/./page.html", "page.html"),
         ("/s/core/app.old/page.html", "page.html"),
-        ("/s/core/app.old", "page.html"),
+        ("/s/core/app.old/", "page.html"),
         ("/s/core/", "page.html"),
         ("/one", "page.html"),
         ("/sub/", "page.html"),
@@ -147,6 +146,58 @@ async def test_public_files_are_served(site: Site, path: str, name: str) -> None
     assert status == 200
     assert answer.endswith(f"\r\n\r\n<{name}>".encode())
     assert b"nosniff" in answer
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/s/sub", "./sub/"),
+        ("/s/sub?x=%2F..", "./sub/?x=%2F.."),
+        ("/s/core/app.old", "./app.old/"),
+        ("/s/a:b", "./a%3Ab/"),
+    ],
+)
+async def test_a_folder_is_redirected_to_its_name_with_a_slash(
+    site: Site, root: Path, path: str, location: str
+) -> None:
+    """Relative links in its page would lead to the folder above."""
+    (root / "a:b").mkdir()
+    (root / "a:b" / "index.html").write_text("")
+    status, answer = await site.get(path)
+    assert status == 301
+    assert f"\r\nLocation: {location}\r\n".encode() in answer
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((f"a.{kind}", f"text/{kind}; charset=utf-8") for kind in ("html", "css", "csv")),
+        ("a.txt", "text/plain; charset=utf-8"),
+        ("a.md", "text/markdown; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("A.MJS", "text/javascript; charset=utf-8"),
+        ("a.webmanifest", "application/manifest+json; charset=utf-8"),
+        ("a.json", "application/json"),
+        ("a.wasm", "application/wasm"),
+        ("a.svg", "image/svg+xml"),
+        ("a.png", "image/png"),
+        ("a.csv.gz", "application/gzip"),
+        ("a", "application/octet-stream"),
+    ],
+)
+async def test_text_is_utf8_and_scripts_have_a_type_that_browsers_run(
+    site: Site, root: Path, name: str, kind: str
+) -> None:
+    (root / name).write_text("ä")
+    status, answer = await site.get(f"/s/{name}")
+    assert (status, f"\r\nContent-Type: {kind}\r\n".encode() in answer) == (200, True)
+
+
+async def test_a_file_that_has_not_changed_is_not_sent_again(site: Site) -> None:
+    _, answer = await site.get("/s/page.html")
+    [tag] = [line for line in answer.split(b"\r\n") if line.startswith(b"Etag: ")]
+    status, again = await site.get("/s/page.html", f"If-None-Match: {tag[6:].decode()}")
+    assert (status, again.partition(b"\r\n\r\n")[2]) == (304, b"")
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,20 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from eventhub.config import Session
 from eventhub.errors import Misconfigured
-from eventhub.identity.sessions import KEY_FILE, cookie_key, load_secret, setup_sessions
+from eventhub.identity.sessions import (
+    KEY_FILE,
+    cookie_key,
+    cookie_name,
+    load_secret,
+    setup_sessions,
+)
 
 
 def test_an_empty_secret_stops_the_hub() -> None:
@@ -22,6 +29,21 @@ def test_an_empty_secret_stops_the_hub() -> None:
 def test_gateways_with_one_secret_read_each_others_cookies() -> None:
     assert cookie_key("any text ✓") == cookie_key("any text ✓") != cookie_key("another")
     assert len(cookie_key("x")) == 32
+
+
+def test_hubs_on_one_host_have_cookies_of_their_own_unless_they_share_a_secret() -> None:
+    one, other = cookie_key("one"), cookie_key("other")
+    assert cookie_name(one, is_secure=False) == cookie_name(cookie_key("one"), is_secure=False)
+    assert cookie_name(one, is_secure=False) != cookie_name(other, is_secure=False)
+    assert cookie_name(one, is_secure=True).startswith("__Host-eventhub-")
+
+
+@pytest.mark.parametrize("wrong", [{"samesite": "none"}, {"partitioned": True}])
+def test_a_cookie_that_no_browser_would_accept_stops_the_hub(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(Misconfigured, match="HTTPS only"):
+        setup_sessions(web.Application(), Session(secure=False, **wrong), tmp_path)
 
 
 def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
