@@ -41,7 +41,7 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.queries import Queries
-from eventhub.service import Service, run, stop_on_signals
+from eventhub.service import Service, run, stop_on_signals, unless_stopped
 from eventhub.snapshots import TableFiles
 from eventhub.sql import sql_processes
 from eventhub.stream import EventStream
@@ -126,7 +126,10 @@ async def serve(
             if store is not None:
                 await _empty_tables_of_lost_logs(store, streams.values())
             mirrors = mirror_tables(endpoints) if "projector" in roles else {}
-            await take_over_all(mirrors, endpoints, event_log, streams, progress)
+            if not await unless_stopped(
+                take_over_all(mirrors, endpoints, event_log, streams, progress), stop
+            ):
+                return
             feeds = [Feed(stream, (await stream.bounds()).last) for stream in streams.values()]
             parts = Parts(config, endpoints, broker, event_log, feeds, store)
             parts.mirror(mirrors, roles)

@@ -6,7 +6,7 @@ that is done is recorded in the log and, with the first transaction of the mirro
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, aclosing, suppress
 from typing import Any, Final
 
 import structlog
@@ -173,7 +173,8 @@ class _Takeover:
             while chunk := await asyncio.to_thread(next, rows, None):
                 yield chunk
         finally:
-            await asyncio.to_thread(rows.close)
+            with suppress(ValueError):  # cut off while a thread reads
+                await asyncio.to_thread(rows.close)
 
 
 def _refusal(table: str, count: int, bad: Sequence[BadRow]) -> str:

@@ -6,8 +6,9 @@ resumes from what it has stored itself. Draining is a courtesy to clients.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 
@@ -49,6 +50,16 @@ async def run(services: dict[str, Service], stop: asyncio.Event, drain_seconds: 
         for task in late:
             logger.warning("drain_cut_short", service=task.get_name(), after_seconds=drain_seconds)
             task.cancel()
+
+
+async def unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
+    """Run work that may be cut off anywhere, and return whether it was done before a stop."""
+    async with asyncio.TaskGroup() as group:
+        working, stopping = group.create_task(work), group.create_task(stop.wait())
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        working.cancel()
+        stopping.cancel()
+    return not working.cancelled()
 
 
 async def _work(service: Service, stop: asyncio.Event) -> None:

@@ -104,9 +104,9 @@ def test_a_hub_starts_with_the_rows_of_the_older_system_and_only_once(
     )
 
 
-@pytest.mark.parametrize("share", [0.1, 0.6])
-def test_an_import_that_is_killed_goes_on(
-    tmp_path: Path, hub_factory: HubFactory, share: float
+@pytest.mark.parametrize(("end", "share"), [("kill", 0.1), ("kill", 0.6), ("stop", 0.3)])
+def test_an_import_that_is_cut_off_goes_on(
+    tmp_path: Path, hub_factory: HubFactory, end: str, share: float
 ) -> None:
     database = Sqlite(tmp_path / "messages.db")
     hub = hub_factory(CONFIG.format(url=database.url))
@@ -117,7 +117,7 @@ def test_an_import_that_is_killed_goes_on(
     hub.launch()
     # An event has about 400 bytes on disk.
     until(lambda: size_of(hub.folder / "data" / "jetstream") > share * OLD_ROWS * 400)
-    hub.kill()
+    getattr(hub, end)()
     hub.start()
     assert rows(f"{hub.url}/simple") == AS_ROWS
     hub.stop()

@@ -9,7 +9,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from eventhub.service import ServiceEnded, run
+from eventhub.service import ServiceEnded, run, unless_stopped
 
 Stop = asyncio.Event
 
@@ -118,3 +118,32 @@ def test_a_signal_drains_a_process_and_a_second_one_does_not_cut_it_short(
         output, _ = process.communicate(timeout=10)
         assert (output, process.returncode) == (b"drained\nleft\n", 0)
         assert time.monotonic() - before < 4
+
+
+async def test_work_that_is_done_before_a_stop_says_so() -> None:
+    stop = Stop()
+    assert await unless_stopped(asyncio.sleep(0), stop)
+
+
+async def test_work_is_cut_off_by_a_stop() -> None:
+    stop, ended = Stop(), list[str]()
+
+    async def work() -> None:
+        stop.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cut off")
+
+    assert not await unless_stopped(work(), stop)
+    assert ended == ["cut off"]
+
+
+async def test_work_that_fails_before_a_stop_raises_its_error() -> None:
+    async def work() -> None:
+        raise OSError("no disk")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await unless_stopped(work(), Stop())
+    [error] = caught.value.exceptions
+    assert str(error) == "no disk"
