@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from eventhub.audit.history import Page
 from eventhub.columns import Column
 from eventhub.filters.query import Query
 
@@ -84,7 +85,7 @@ class TableFiles:
 
 
 class Snapshots(Protocol):
-    """The source of current rows."""
+    """The source of rows, and of their past."""
 
     def read(
         self,
@@ -109,4 +110,21 @@ class Snapshots(Protocol):
         Raises:
             Rejected: `too_costly`: the query would take too long.
             Unavailable: the projection did not reach `at_least` in time.
+        """
+
+    async def versions(
+        self, channel: str, row_id: str, *, after: int, up_to: int, client: Hashable = None
+    ) -> Page:
+        """Return the versions of a row after a sequence, up to another.
+
+        Args:
+            channel: the name of the channel.
+            row_id: of the row, which need not exist.
+            after: 0, or the sequence of the last version of the page before.
+            up_to: the last sequence that counts; the tables reach it first.
+            client: the client that it is for: clients take turns.
+
+        Raises:
+            Unavailable: the projection did not reach `up_to` in time, or cannot be read;
+                `too_many_reads`.
         """

@@ -4,12 +4,12 @@ Both come from the history, which has no index: `id` is the only column that is 
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from eventhub.audit.diff import Pair
-from eventhub.audit.history import Version
+from eventhub.audit.history import Page, Version
 from projections.pages import row_json
 from projections.store import Connection, Store
 from projections.tables import Tables
@@ -22,13 +22,6 @@ PAIRS = 100
 """Rows that are compared at once."""
 MAX_SEQUENCE: Final = 2**63 - 1
 _TIME = "strftime(_time, '%Y-%m-%dT%H:%M:%S.%f') || 'Z'"
-
-
-class Page(NamedTuple):
-    """Some versions of a row, in their order."""
-
-    versions: list[Version]
-    is_last: bool
 
 
 class Past(Protocol):

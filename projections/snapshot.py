@@ -9,12 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from eventhub.audit.history import Page
 from eventhub.background import background
 from eventhub.errors import Unavailable
 from eventhub.filters.query import Query
 from eventhub.metrics import SNAPSHOTS
 from eventhub.slots import Slots
 from eventhub.snapshots import Render, Snapshot
+from projections.past import page_of
 from projections.price import QUICK_ROWS, Question, Sizes, price_of
 from projections.projector import Projector
 from projections.room import Holding, Room
@@ -32,6 +34,8 @@ WAIT_SECONDS = 10.0
 """A read waits this long for the projection to reach its sequence, then for its slot."""
 LARGE_WAIT_SECONDS = 40.0
 """A read of many rows, or one that searches many, waits this long for room, then for its slot."""
+FEW_EVENTS = 5_000_000
+"""To search so many for one row takes a tenth of a second at most."""
 FEW_ROWS = 20
 """A client without room may still read this many rows; no more are fetched at once."""
 SMALL_SLOTS = 2
@@ -91,6 +95,19 @@ class DuckSnapshots:
             finally:
                 # Not awaited, because removing a large file takes a while.
                 _ = asyncio.get_running_loop().run_in_executor(None, _end, spool, holding)
+
+    async def versions(
+        self, channel: str, row_id: str, *, after: int, up_to: int, client: Hashable = None
+    ) -> Page:
+        """Return versions of a row; see `Snapshots`."""
+        await self._projectors[channel].caught_up(up_to, WAIT_SECONDS)
+        slots = self._small if up_to <= FEW_EVENTS else self._large
+        async with slots.take(client, WAIT_SECONDS):
+            tables = self._store.tables[channel]
+            page = await page_of(self._store, tables, row_id, after=after, up_to=up_to)
+        if self._store.progress(channel).head < up_to:
+            raise Unavailable("the projection is being rebuilt")
+        return page
 
     async def _begin(
         self, snapshot: TableSnapshot, question: Question, held: AsyncExitStack, client: Hashable

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from eventhub.audit.history import Page
 from eventhub.background import background
 from eventhub.channel import Channel
 from eventhub.delivery.broadcast import Broadcast, Sink
@@ -262,6 +263,11 @@ class MemorySnapshots:
             )
         finally:
             self.closed += 1
+
+    async def versions(
+        self, channel: str, row_id: str, *, after: int, up_to: int, client: Hashable = None
+    ) -> Page:
+        raise NotImplementedError
 
 
 def _rows(events: list[StoredEvent], query: Query, *, sequenced: bool) -> list[bytes]:

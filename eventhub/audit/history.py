@@ -1,7 +1,7 @@
 """History: the versions of one row, as the events that made them."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,13 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     row: dict[str, Any] | None
     """In the form of an event's row; None after a DELETE."""
+
+
+class Page(NamedTuple):
+    """Some versions of a row, in their order."""
+
+    versions: list[Version]
+    is_last: bool
 
 
 def events_of(

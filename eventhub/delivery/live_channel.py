@@ -52,6 +52,7 @@ class LiveChannel:
         self.receipts = Receipts(feed.stream, after=feed.head)
         self.settling = Settling(feed.stream, self.rows, self.receipts)
         self.fanout = Fanout(feed, heartbeat, broadcast)
+        self.snapshots = snapshots
         self.replays = Replays(snapshots, feed, tasks)
         self.bounds = LogBounds(feed.stream)
         self.live_filters = LiveFilters()

@@ -31,6 +31,8 @@ CONTROLS = (
     "_as_of",
     "_speed",
     "_wait",
+    "_history",
+    "_id",
     "_replay",
     "_format",
     "_bigint",

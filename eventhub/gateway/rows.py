@@ -11,7 +11,7 @@ from eventhub.delivery.past import sequence_as_of
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
-from eventhub.gateway import refusal
+from eventhub.gateway import history, refusal
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.conditional import precondition_of
 from eventhub.gateway.controls import (
@@ -38,6 +38,8 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     Both include every write that was answered before.
     """
     visit = await route.admit(request)
+    if visit.control("_history") is not None:
+        return await history.get(route, request, visit, _headers(route, request))
     if visit.control("_since") is not None:
         return await changes.get(route, request, visit, _headers(route, request))
     view = route.view(visit, Form.BARE)

@@ -1,0 +1,150 @@
+"""`_history` gives every version of a row over HTTP, and none that its reader may not see."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from tests.e2e.client import request
+from tests.e2e.hub import Hub
+
+COLUMNS = 'columns: {topic: TEXT, n: INTEGER, exact: "DECIMAL(20, 2)"}'
+CONFIG = f"""
+url:
+  notes: {{pattern: /notes, handler: MessageHandler, kwargs: {{{COLUMNS}}}}}
+  mine:
+    pattern: /mine
+    handler: MessageHandler
+    kwargs:
+      table: notes
+      {COLUMNS}
+      open: 'args.update({{"topic": ["mine"]}})'
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """One hub for all tests of this file; each has rows of its own."""
+    folder: Path = tmp_path_factory.mktemp("hub")
+    (folder / "eventhub.yaml").write_text(CONFIG)
+    hub = Hub(folder / "eventhub.yaml", folder, [])
+    hub.start()
+    yield hub
+    hub.kill()
+
+
+async def write(hub: Hub, method: str, row_id: str, **values: Any) -> int:
+    message = {"_method": method, "id": row_id, **values}
+    status, answer = await request("POST", f"{hub.url}/notes", json=message)
+    assert status < 300, answer
+    return int(answer["_seq"])
+
+
+async def text_of(url: str) -> tuple[str, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.text(), answer.headers["EventHub-Position"]
+
+
+async def versions(hub: Hub, row_id: str, endpoint: str = "notes", more: str = "") -> list[Any]:
+    text, _ = await text_of(f"{hub.url}/{endpoint}?id={row_id}&_history{more}")
+    return list(json.loads(text))
+
+
+async def test_every_version_says_what_changed_from_what_to_what(hub: Hub) -> None:
+    row_id = uuid4().hex
+    sequences = [
+        await write(hub, "POST", row_id, topic="a", exact=12345678901234567.25),
+        await write(hub, "PUT", row_id, topic="b"),
+        await write(hub, "DELETE", row_id),
+        await write(hub, "POST", row_id, n=2),
+    ]
+    text, position = await text_of(f"{hub.url}/notes?_id={row_id}&_history")
+    found = json.loads(text)
+    assert found == await versions(hub, row_id)
+    assert position.endswith(f".{sequences[-1]}")
+    assert [each["_seq"] for each in found] == sequences
+    assert [each["_method"] for each in found] == ["POST", "PUT", "DELETE", "POST"]
+    assert {(each["id"], each["_endpoint"], each["_user"]) for each in found} == {
+        (row_id, "notes", None)
+    }
+    assert [each["was"] and each["was"].get("topic") for each in found] == [None, "a", "b", None]
+    assert [each["row"] and each["row"]["topic"] for each in found] == ["a", "b", None, None]
+    lines = (await text_of(f"{hub.url}/notes?id={row_id}&_history&_format=ndjson"))[0]
+    assert [json.loads(line) for line in lines.splitlines()] == found
+    table, _ = await text_of(f"{hub.url}/notes?id={row_id}&_history&_format=csv")
+    changes = list(csv.DictReader(io.StringIO(table)))
+    [change] = [each for each in changes if each["_method"] == "PUT"]
+    assert (change["column"], change["from"], change["to"]) == ("topic", "a", "b")
+    picked = await versions(hub, row_id, more="&_c=n")
+    assert [each["row"] and list(each["row"]) for each in picked] == [["n"], ["n"], None, ["n"]]
+
+
+async def test_a_reader_learns_nothing_of_versions_beyond_the_restriction(hub: Hub) -> None:
+    """Those on its border look as if the row was created, or deleted, there."""
+    row_id = uuid4().hex
+    await write(hub, "POST", row_id, topic="secret", n=1)
+    await write(hub, "PUT", row_id, n=2)
+    entered = await write(hub, "PUT", row_id, topic="mine", n=3)
+    seen = await write(hub, "PUT", row_id, n=4)
+    left = await write(hub, "PUT", row_id, topic="secret", n=5)
+    await write(hub, "PUT", row_id, n=6)
+    await write(hub, "DELETE", row_id)
+    found = await versions(hub, row_id, "mine")
+    assert [(each["_seq"], each["_method"]) for each in found] == [
+        (entered, "POST"),
+        (seen, "PUT"),
+        (left, "DELETE"),
+    ]
+    assert "secret" not in json.dumps(found)
+    assert [each["row"] and each["row"]["n"] for each in found] == [3, 4, None]
+    assert [each["was"] and each["was"]["n"] for each in found] == [None, 3, 4]
+    hidden = uuid4().hex
+    await write(hub, "POST", hidden, topic="secret")
+    assert await versions(hub, hidden, "mine") == await versions(hub, "never", "mine") == []
+    for form in ("csv", "ndjson"):
+        url = f"{hub.url}/mine?id={row_id}&_history&_format={form}"
+        assert "secret" not in (await text_of(url))[0]
+    assert "secret" not in json.dumps(await versions(hub, row_id, "mine", "&topic=secret"))
+    assert await versions(hub, row_id, "mine", "&n=1") == []
+
+
+async def test_many_large_versions_come_in_pages(hub: Hub) -> None:
+    """More of them, and more bytes, than one page holds; none is lost between two."""
+    row_id = uuid4().hex
+    first = await write(hub, "POST", row_id, n=-1)
+    changes = [
+        {"_method": "PUT", "id": row_id, "n": n, "topic": "x" * (n % 7) * 1000} for n in range(1200)
+    ]
+    answers: list[Any] = []
+    for some in (changes[start : start + 200] for start in range(0, 1200, 200)):
+        status, receipts = await request("POST", f"{hub.url}/notes", json=some)
+        assert status == 200, receipts
+        answers += receipts
+    found = await versions(hub, row_id)
+    assert [each["_seq"] for each in found] == [first, *(each["_seq"] for each in answers)]
+    assert [each["was"]["n"] for each in found[1:]] == [-1, *range(1199)]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("_history", "add id=ID, once"),
+        ("_history&id=a&id=b", "add id=ID, once"),
+        ("_history&id=a&_id=a", "add id=ID, once"),
+        ("_history=false&id=a", "_history takes no value"),
+        ("_history&id=a&_limit=3", "_limit has no effect on a GET with _history"),
+        ("_history&id=a&_format=parquet", "_format must be one of json, ndjson, csv"),
+        ("_id=a", "_id has no effect on a GET of rows"),
+    ],
+)
+async def test_what_names_no_row_is_refused(hub: Hub, query: str, says: str) -> None:
+    status, answer = await request("GET", f"{hub.url}/notes?{query}")
+    assert status == 400
+    assert says in answer["_error"]["message"]
