@@ -55,7 +55,7 @@ class Visit:
     @property
     def sender(self) -> Sender:
         """The client, as ingest knows it."""
-        return Sender(self.handler, self.owner)
+        return Sender(self.handler, self.owner, self.restriction)
 
     @property
     def expires_at(self) -> float | None:

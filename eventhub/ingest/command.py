@@ -19,9 +19,11 @@ from eventhub.methods import METHODS, Method
 _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """Numbers the writes of this process; with its random part, no other process uses the ids."""
-CONTROLS = ("_method", "_key", "_if_seq", "_ref", "_alert")
+CONTROLS = ("_method", "_key", "_if_seq", "_revert", "_ref", "_alert")
 """Controls of a message. Further ones that Gramex pages send are dropped; any other is an error."""
 _METHODS: dict[str, Method] = {method: method for method in METHODS}
+IF_SEQ = "the sequence of the row's last event"
+REVERT = "the sequence of the event after which the row was as it shall be again"
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
@@ -64,6 +66,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     precondition: Precondition | None = None
     """What the HTTP headers require, besides `if_sequence`."""
     alert: bool = True
+    revert: int | None = None
+    """The sequence of the event that made the version to restore; 0 for no row."""
+    restored: dict[str, Any] | None = None
+    """The row of that version, once it is known; empty for a DELETE. No hook changes it."""
 
     @property
     def needs_no_row(self) -> bool:
@@ -102,16 +108,23 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if len(message) <= len(raw) and unknown != "ignore":  # otherwise `raw` has no control
             _check_controls(raw)
         key = raw.get("_key")
+        if_sequence = _sequence("_if_seq", raw.get("_if_seq"), IF_SEQ)
+        revert = _sequence("_revert", raw.get("_revert"), REVERT)
+        meaning: dict[str, Any] = message
+        if revert is not None:
+            _check_revert(message, if_sequence)
+            meaning = {**message, "_revert": revert}
         return cls(
             method=known,
             message=message,
             write=f"{_PROCESS}{next(_WRITES):x}" if key is None else write_id(key, owner),
             is_keyed=key is not None,
-            digest="" if key is None else digest_of(known, message),
+            digest="" if key is None else digest_of(known, meaning),
             earlier=write_id(key) if key is not None and owner.is_new else None,
-            if_sequence=_if_sequence(raw.get("_if_seq")),
+            if_sequence=if_sequence,
             precondition=precondition,
             alert=not words.is_false(raw.get("_alert")),
+            revert=revert,
         )
 
 
@@ -128,12 +141,21 @@ def _method(name: object) -> Method:
     raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
 
 
-def _if_sequence(value: object) -> int | None:
+def _check_revert(message: dict[str, Any], if_sequence: int | None) -> None:
+    if if_sequence is None:
+        text = "_revert needs _if_seq, the sequence of the row's last event that you know of"
+        raise Rejected("bad_control", text, column="_revert")
+    if message["_method"] == "DELETE" or message.keys() - {"_method", "id"}:
+        text = "a message with _revert has an id and no values, and is no DELETE"
+        raise Rejected("bad_control", text, column="_revert")
+
+
+def _sequence(name: str, value: object, meaning: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, str):
         with suppress(ValueError):
             value = numbers.whole(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Rejected("bad_control", "_if_seq must be the sequence of the row's last event")
+        raise Rejected("bad_control", f"{name} must be {meaning}")
     return value

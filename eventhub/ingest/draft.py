@@ -149,6 +149,8 @@ class Drafting:
         if STAMP in message:
             message[STAMP] = hook_stamp(message[STAMP])
         message = self._converted(message)
+        if command.restored is not None:
+            message |= {**command.restored, "id": command.message["id"]}
         checked_id(message.get("id"))  # checked before `modify`, which may have side effects
         broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
         message, broadcast = _as_json(message), broadcast and _as_json(broadcast)

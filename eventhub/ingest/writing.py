@@ -17,11 +17,13 @@ from eventhub import metrics
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
 from eventhub.errors import Conflict, EventHubError, Expired, Rejected
+from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.handler import Handler
 from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command, Precondition
 from eventhub.ingest.draft import Draft, Drafting
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
+from eventhub.ingest.reverting import restoring
 from eventhub.ingest.settling import Settling
 from eventhub.ingest.slices import SLICE_SECONDS, Slices
 from eventhub.logs import limited
@@ -50,6 +52,8 @@ class Sender(NamedTuple):
     handler: Handler
     owner: Owner = NOBODY
     """Owner of its idempotency keys."""
+    sees: Filter = EVERYTHING
+    """Which rows it may read."""
 
 
 class _Unsettled(NamedTuple):
@@ -197,6 +201,8 @@ class Ingest:
     ) -> Draft | EventHubError:
         try:
             command = self._command(message, sender, method, precondition)
+            if command.revert is not None:
+                command = await restoring(command, self._stream, sender.sees)
             return await self._drafting.draft(command, sender.handler)
         except EventHubError as error:
             return error
