@@ -48,7 +48,7 @@ CODES: dict[str, Code] = {
     "refused": Code(400, False, "A hook of the endpoint refused the message; its text says why."),
     "unauthorized": Code(401, False, "The endpoint requires a login."),
     "forbidden": Code(403, False, "This user, or a page of this origin, has no access."),
-    "not_found": Code(404, False, "PUT or DELETE of an id that does not exist."),
+    "not_found": Code(404, False, "There is no such row, or `_revert` names no event of it."),
     "unknown_path": Code(404, False, "No endpoint, page or file is at this path."),
     "method_not_allowed": Code(
         405, False, "The path does not support this method; see the header `Allow`."
@@ -59,7 +59,7 @@ CODES: dict[str, Code] = {
     ),
     "exists": Code(409, False, "POST of an id that already exists."),
     "gone": Code(410, False, "Changes since this position are not available: read the rows again."),
-    "conflict": Code(412, False, "The row has changed since `_if_seq` or `If-Match`."),
+    "conflict": Code(412, False, "The row is not as `_if_seq`, `If-Match` or `_revert` needs it."),
     "too_large": Code(413, False, "The message is larger than `server.max_message`."),
     "url_too_long": Code(414, False, "The URL is longer than 64 KiB."),
     "bad_type": Code(415, False, "The body's type, charset or compression is not supported."),

@@ -2,7 +2,7 @@
 
 - `serve`: run a hub, check its file, show its configuration
 - `data`: prove and rebuild the tables of a hub
-- `audit`: what happened to a row
+- `audit`: what happened to a row, what differs between two states, back to an older version
 - `export`: the rows or events of a table as files; all tables as a DuckDB file
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
@@ -27,6 +27,8 @@ main = Group(
         data.rebuild_tables,
         data.verify_tables,
         audit.show_history,
+        audit.show_diff,
+        audit.revert_row,
         export.export_table,
         export.snapshot,
         load.import_rows,

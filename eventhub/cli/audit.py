@@ -1,4 +1,4 @@
-"""Audit: what happened to a row."""
+"""Audit: what happened to a row, what differs between two states, and back to an older version."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +53,96 @@ async def _history(config: Config, table: str, row_id: str, output: "_Output") -
     output.end()
 
 
+@click.command("diff")
+@FILE
+@click.argument("table")
+@click.argument("earlier", metavar="FROM")
+@click.argument("later", metavar="TO")
+@JSON
+@DATA
+def show_diff(
+    file: Path, table: str, earlier: str, later: str, as_json: bool, data: Path | None
+) -> None:
+    """Show how the rows of TABLE differ between two of its states.
+
+    FROM and TO are values of `_as_of`: a sequence, a position or a time. The hub may be running.
+    """
+    output = _Output(as_json=as_json)
+    run(_diff(load_config(file, data=data), table, earlier, later, output))
+
+
+async def _diff(config: Config, table: str, earlier: str, later: str, output: "_Output") -> None:
+    from eventhub import opening
+    from eventhub.audit.diff import row_change
+    from eventhub.delivery.past import sequence_as_of
+    from eventhub.filters.query import parse
+
+    channel = opening.channel_of(config, table)
+    spelling = parse({}, channel.columns).spelling
+    async with opening.open_log(config) as event_log:
+        stream = await event_log.open(channel)
+        bounds = await stream.bounds()
+        first = await sequence_as_of(earlier, stream, bounds, name="FROM")
+        last = await sequence_as_of(later, stream, bounds, name="TO")
+        if first > last:
+            text = f"FROM is after TO: the states after events {first} and {last}"
+            raise Rejected("bad_request", text)
+        with progress_bar(f"project {table}") as on_progress:
+            async with opening.open_past(config, stream, on_progress) as past:
+                async for page in past.pairs(first, last):
+                    for change in filter(None, map(row_change, page)):
+                        found = msgspec.structs.asdict(change)
+                        output.add(spelling.spell_record(found), _change_lines)
+    output.end()
+
+
+@click.command("revert")
+@FILE
+@click.argument("table")
+@click.argument("row_id", metavar="ID")
+@click.argument("sequence", metavar="SEQ", type=click.IntRange(min=0))
+@click.option(
+    "--if-seq", type=click.IntRange(min=0), help="Only if this is still the row's last event."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the new version as JSON.")
+@DATA
+def revert_row(  # noqa: PLR0913 - one for each argument
+    file: Path,
+    table: str,
+    row_id: str,
+    sequence: int,
+    if_seq: int | None,
+    as_json: bool,
+    data: Path | None,
+) -> None:
+    """Restore the row ID of TABLE as it was after its event SEQ; 0 deletes it.
+
+    One event is added, and none is removed. No hook runs and no alert fires. The hub may be
+    running.
+    """
+    config = load_config(file, data=data)
+    version = run(_revert(config, table, row_id, sequence, if_seq))
+    if as_json:
+        click.echo(printable(msgspec.json.encode(version).decode()))
+    else:
+        for line in _version_lines(version):
+            click.echo(printable(line))
+
+
+async def _revert(
+    config: Config, table: str, row_id: str, sequence: int, seen: int | None
+) -> dict[str, Any]:
+    from eventhub import opening
+    from eventhub.delivery.versions import version_of
+    from eventhub.filters.query import parse
+    from eventhub.ingest.reverting import revert
+
+    channel = opening.channel_of(config, table)
+    async with opening.open_log(config) as event_log:
+        stored = await revert(await event_log.open(channel), row_id, sequence, seen)
+    return version_of(stored, parse({}, channel.columns)) or {}
+
+
 class _Output:
     """Prints objects as they come: as text, or as the elements of one JSON array."""
 
@@ -78,6 +168,11 @@ def _version_lines(version: Mapping[str, Any]) -> list[str]:
     user = "" if version["_user"] is None else f" by {version['_user']}"
     head = f"{version['_seq']} {version['_time']} {version['_method']}{user}"
     return [f"{head} through {version['_endpoint']}", *_value_lines(version["row"], version["was"])]
+
+
+def _change_lines(change: Mapping[str, Any]) -> list[str]:
+    """Return `CHANGE ID`, and a line for each value that differs."""
+    return [f"{change['change']} {change['id']}", *_value_lines(change["row"], change["was"])]
 
 
 def _value_lines(row: Mapping[str, Any] | None, was: Mapping[str, Any] | None) -> list[str]:

@@ -211,7 +211,7 @@ async def _reading(
     if view.history or "_since" in visit.asked:
         text = "_as_of reads rows as they were: leave out _since and _replay"
         raise Rejected("bad_request", text, column="_as_of")
-    sequence = await sequence_as_of(as_of, route.channel)
+    sequence = await sequence_as_of(as_of, route.channel.stream, await route.channel.bounds.read())
     view = view.after(sequence)
     if since is not None and speed is not None:  # an event stream that was cut goes on
         return view, replace(await start_of(since, view, route.channel), speed=speed)

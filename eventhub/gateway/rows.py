@@ -50,7 +50,8 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     check_options(visit.asked, name)
     as_of = visit.control("_as_of")
     if as_of is not None:
-        view = view.after(await sequence_as_of(as_of, route.channel))
+        bounds = await route.channel.bounds.read()
+        view = view.after(await sequence_as_of(as_of, route.channel.stream, bounds))
     if name not in JSON_FORMATS:
         view = view.asking(view.query.with_numbers())
     client = route.client(request, visit)

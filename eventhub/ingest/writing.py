@@ -53,7 +53,6 @@ class Sender(NamedTuple):
     owner: Owner = NOBODY
     """Owner of its idempotency keys."""
     sees: Filter = EVERYTHING
-    """Which rows it may read."""
 
 
 class _Unsettled(NamedTuple):
