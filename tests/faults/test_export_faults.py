@@ -20,6 +20,7 @@ from eventhub.jetstream import JetStreamLog
 from tests.e2e.command import DEADLINE_SECONDS, EVENTHUB, GOOD, run, written
 from tests.faults.conftest import SmallDisk
 
+pytestmark = pytest.mark.timeout(240)
 EVENTS = 250_000
 """Two and a half steps."""
 

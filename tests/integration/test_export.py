@@ -19,7 +19,7 @@ from eventhub.columns import Column, Columns, Digits, Kind
 from eventhub.errors import Misconfigured, Rejected, Unavailable
 from eventhub.event import SealedEvent
 from eventhub.memory import MemoryStream
-from projections import export, projector
+from projections import backlog, export
 from projections.export import export_events, export_events_to_file
 from projections.manifest import Scope, claimed, load
 from tests.projecting import Change, history, write
@@ -186,7 +186,7 @@ async def test_a_step_that_was_not_finished_is_done_again(
     stream: MemoryStream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "STEP_EVENTS", 1)
-    monkeypatch.setattr(projector, "BATCH_EVENTS", 1)
+    monkeypatch.setattr(backlog, "BATCH_EVENTS", 1)
     cut = CutStream(stream, after=2)
     with pytest.raises(Unavailable):
         await export_events(cut, scope(), tmp_path, told)
