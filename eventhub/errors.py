@@ -59,8 +59,11 @@ CODES: dict[str, Code] = {
     ),
     "exists": Code(409, False, "POST of an id that already exists."),
     "gone": Code(410, False, "Changes since this position are not available: read the rows again."),
-    "conflict": Code(412, False, "The row is not as `_if_seq`, `If-Match` or `_revert` needs it."),
+    "conflict": Code(
+        412, False, "The row or file is not as `_if_seq`, `If-Match` or `_revert` needs it."
+    ),
     "too_large": Code(413, False, "The message is larger than `server.max_message`."),
+    "bad_range": Code(416, False, "`Range` begins after the end of the file."),
     "url_too_long": Code(414, False, "The URL is longer than 64 KiB."),
     "bad_type": Code(415, False, "The body's type, charset or compression is not supported."),
     "upgrade_required": Code(426, False, "The WebSocket's version is not 13."),

@@ -80,7 +80,7 @@ class TableFiles:
     """What makes files of tables."""
 
     recoders: Mapping[str, Recode] = field(default_factory=dict)
-    """By the value of `_format`."""
+    """By the value of `_format`; `arrow_file` makes a file that may be read in any order."""
     copies: Copies | None = None
 
 

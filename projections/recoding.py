@@ -4,8 +4,9 @@ What comes in is typed by the columns, so that numbers keep all of their digits.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from projections.columnar import type_of
 
 GROUP_ROWS = 64_000
 GROUP_BYTES = 16 << 20
-"""Of a row group of Parquet: what one answer holds in memory, several times over."""
+"""Of a row group of Parquet, or a batch of an Arrow file: what one answer holds in memory, several
+times over."""
 _EXACT = (Kind.DECIMAL, Kind.JSON)
 """Their numbers have digits that a float does not hold."""
 _PARSED = (Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
@@ -82,13 +84,13 @@ class _Arrow:
         return self._sink.taken()
 
 
-class _Parquet:
-    """A Parquet file: rows are gathered to groups."""
+class _Grouped:
+    """A file with a footer: rows are gathered to groups, so that a column is in few places."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], open_file: Callable[..., Any]) -> None:
         self._rows = _Rows(columns)
         self._sink = _Sink()
-        self._file = parquet.ParquetWriter(self._sink, self._rows.schema, compression="zstd")
+        self._file = open_file(self._sink, self._rows.schema)
         self._waiting: list[pa.Table] = []
 
     def feed(self, lines: bytes) -> bytes:
@@ -107,8 +109,16 @@ class _Parquet:
 
     def _write(self) -> None:
         if self._waiting:
-            self._file.write_table(pa.concat_tables(self._waiting))
+            self._file.write_table(pa.concat_tables(self._waiting).combine_chunks())
             self._waiting = []
+
+
+def _parquet(columns: Sequence[Column]) -> _Grouped:
+    return _Grouped(columns, partial(parquet.ParquetWriter, compression="zstd"))
+
+
+def _arrow_file(columns: Sequence[Column]) -> _Grouped:
+    return _Grouped(columns, pa.ipc.new_file)
 
 
 class _Sink(io.RawIOBase):
@@ -139,5 +149,5 @@ class _Sink(io.RawIOBase):
         return b"".join(parts)
 
 
-RECODERS: dict[str, Recode] = {"arrow": _Arrow, "parquet": _Parquet}
-"""By the value of `_format`."""
+RECODERS: dict[str, Recode] = {"arrow": _Arrow, "arrow_file": _arrow_file, "parquet": _parquet}
+"""As in `TableFiles`."""

@@ -1,7 +1,8 @@
 """App: the aiohttp application. It dispatches URLs, and answers whatever a request raises."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -9,7 +10,7 @@ from aiohttp import web
 from eventhub import metrics
 from eventhub.config import Config, FileEndpoint
 from eventhub.errors import EventHubError, Rejected
-from eventhub.gateway import refusal, rows, snapshot_file
+from eventhub.gateway import refusal, row_files, rows, snapshot_file
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
@@ -48,12 +49,47 @@ def add_routes(
     app.router.add_get("/metrics", _metrics(admin))
     if copies is not None:
         app.router.add_get(snapshot_file.PATH, snapshot_file.snapshot_file(admin, copies))
-    for route in routes:
-        pattern, handler = route.endpoint.config.pattern, _guarded(route, live)
-        app.router.add_route("*", pattern, handler, expect_handler=expect)
     private = PrivateFiles(config)
-    for endpoint in config.of_kind(FileEndpoint):
-        _add_files(app, Files(endpoint, private), endpoint.pattern)
+    files = {each.pattern: Files(each, private) for each in config.of_kind(FileEndpoint)}
+    taken = {endpoint.pattern for endpoint in config.endpoints}
+    for route in routes:
+        pattern = route.endpoint.config.pattern
+        handler = _guarded(route, partial(_dispatch, route, live))
+        app.router.add_route("*", pattern, handler, expect_handler=expect)
+        for suffix in row_files.SUFFIXES:
+            path = f"{pattern}.{suffix}"
+            if path not in taken and not pattern.endswith("/"):
+                _add_row_files(app, route, suffix, path, files)
+    for pattern, each in files.items():
+        _add_files(app, each, pattern)
+
+
+def _add_row_files(
+    app: web.Application, route: Route, suffix: str, path: str, files: Mapping[str, Files]
+) -> None:
+    """Add the file of an endpoint's rows; a file of a `FileHandler` at this path goes first."""
+    folders = (each for each in files if each.endswith("/") and path.startswith(each))
+    folder = max(folders, key=len, default=None)
+
+    async def get(request: web.Request) -> web.StreamResponse:
+        check_single(request)
+        if request.method == "OPTIONS":
+            headers = {"Allow": ", ".join(row_files.METHODS), **route.cors(request)}
+            return web.Response(status=204, headers=headers)
+        if request.method not in row_files.METHODS:
+            raise web.HTTPMethodNotAllowed(request.method, row_files.METHODS)
+        return await row_files.get(route, suffix, request)
+
+    handler = _guarded(route, get)
+
+    async def choose(request: web.Request) -> web.StreamResponse:
+        if folder is not None:
+            below = path.removeprefix(folder)
+            if await files[folder].has(below):
+                return await files[folder].answer(request, below)
+        return await handler(request)
+
+    app.router.add_route("*", path, choose, expect_handler=expect)
 
 
 def _add_files(app: web.Application, files: Files, pattern: str) -> None:
@@ -103,10 +139,10 @@ def _metrics(admin: Admin) -> _Handler:
     return exposition
 
 
-def _guarded(route: Route, live: Live) -> _Handler:
+def _guarded(route: Route, dispatch: _Handler) -> _Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            return await _dispatch(route, live, request)
+            return await dispatch(request)
         except EventHubError as error:
             if request.writer.output_size > 0:
                 raise  # an answer has begun

@@ -52,6 +52,14 @@ class Files:
         self._private = private
 
     async def get(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the file that a request names below the pattern; see `answer`."""
+        return await self.answer(request, request.match_info.get("path", ""))
+
+    async def has(self, below: str) -> bool:
+        """Return whether there is a file at a path below the folder that may be read."""
+        return await asyncio.to_thread(self._find, below) is not None
+
+    async def answer(self, request: web.Request, below: str) -> web.StreamResponse:
         """Answer with a file, or with 404, whether the file is private or does not exist.
 
         A folder without a slash at its end is redirected to the name with it: otherwise relative
@@ -63,7 +71,6 @@ class Files:
             return refusal.answer(
                 Rejected("forbidden", "a page of another site may not embed this file")
             )
-        below = request.match_info.get("path", "")
         path = None
         if not _TRICK.search(request.raw_path.partition("?")[0]):
             path = await asyncio.to_thread(self._find, below)

@@ -21,6 +21,7 @@ from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.guard import add_guard
+from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
 from eventhub.gateway.route import Route, Shared
@@ -76,6 +77,7 @@ class Gateway:
         self._feeds = feeds
         self._sources = sources
         self._health = health
+        self._kept = KeptFiles(config.data)
         self._live = Live()
         self._app = web.Application()
         self._authenticator = setup_auth(self._app, config.auth, config.data)
@@ -127,6 +129,7 @@ class Gateway:
             large=LargeMessages(4 * server.max_message),
             tasks=tasks,
             recoders=self._sources.files.recoders,
+            kept=self._kept,
         )
 
     def _routes(self, channels: Mapping[str, LiveChannel], shared: Shared) -> list[Route]:
@@ -182,6 +185,7 @@ class Gateway:
             self._arrivals.close()
         await self._live.stop()
         await runner.cleanup()
+        await asyncio.to_thread(self._kept.close)
         limited.flush()
 
     def _condition(self) -> Condition:

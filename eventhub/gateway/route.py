@@ -21,6 +21,7 @@ from eventhub.filters.restriction import RestrictionError, restriction_of
 from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
+from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.turns import Turns
 from eventhub.handler import Handler
@@ -80,7 +81,8 @@ class Shared:
     tasks: Background
     """Owns the tasks that work for connections."""
     recoders: Mapping[str, Recode]
-    """By the value of `_format`."""
+    """By the value of `_format`, and `arrow_file`."""
+    kept: KeptFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

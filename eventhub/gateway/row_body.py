@@ -11,6 +11,7 @@ from eventhub.snapshots import Recoder
 
 _BINARY: Final = {
     "arrow": "application/vnd.apache.arrow.stream",
+    "arrow_file": "application/vnd.apache.arrow.file",
     "parquet": "application/vnd.apache.parquet",
 }
 

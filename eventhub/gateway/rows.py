@@ -39,46 +39,64 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     """
     visit = await route.admit(request)
     if visit.control("_history") is not None:
-        return await history.get(route, request, visit, _headers(route, request))
+        return await history.get(route, request, visit, headers_of(route, request))
     if visit.control("_since") is not None:
-        return await changes.get(route, request, visit, _headers(route, request))
+        return await changes.get(route, request, visit, headers_of(route, request))
     view = route.view(visit, Form.BARE)
     check_honoured(visit.asked, Surface.ROWS)
     if view.history:
         raise Rejected("bad_request", "to read the history, add _since=earliest", column="_replay")
     name = checked_choice("_format", visit.control("_format"), FORMATS)
     check_options(visit.asked, name)
-    as_of = visit.control("_as_of")
-    if as_of is not None:
-        bounds = await route.channel.bounds.read()
-        view = view.after(await sequence_as_of(as_of, route.channel.stream, bounds))
-    if name not in JSON_FORMATS:
-        view = view.asking(view.query.with_numbers())
+    view = await shape(route, visit, view, name)
     client = route.client(request, visit)
     async with while_connected(request), while_valid(visit.expires_at):
         if name == "html":
             return await _page(route, request, visit, view, client)
-        return await _rows(route, request, view, _body_of(route, visit, view, name), client)
+        body = body_of(route, view, variant_of(visit, name))
+        return await _rows(route, request, view, body, client)
 
 
-def _body_of(route: Route, visit: Visit, view: View, name: str) -> Body:
+async def shape(route: Route, visit: Visit, view: View, name: str) -> View:
+    """Return a view as a format shows it, of the past state that is asked for, if one is.
+
+    Raises:
+        Rejected: `bad_position`.
+    """
+    as_of = visit.control("_as_of")
+    if as_of is not None:
+        bounds = await route.channel.bounds.read()
+        view = view.after(await sequence_as_of(as_of, route.channel.stream, bounds))
+    return view if name in JSON_FORMATS else view.asking(view.query.with_numbers())
+
+
+def variant_of(visit: Visit, name: str) -> str:
+    """Return which kind of a format is asked for: CSV that is safe in a spreadsheet is one.
+
+    Raises:
+        Rejected: `bad_request`.
+    """
+    csv = checked_choice("_csv", visit.control("_csv"), CSVS)
+    return "safe csv" if (name, csv) == ("csv", "safe") else name
+
+
+def body_of(route: Route, view: View, variant: str) -> Body:
+    """Return what writes the rows of a view in a format."""
     columns = view.query.columns
-    if name in TEXT_FORMATS:
-        if checked_choice("_csv", visit.control("_csv"), CSVS) == "safe" and name == "csv":
-            name = "safe csv"
-        return TextBody(TEXT_FORMATS[name](columns))
+    if variant in TEXT_FORMATS:
+        return TextBody(TEXT_FORMATS[variant](columns))
     table = [route.endpoint.channel.columns[column] for column in columns]
-    return BinaryBody(name, route.shared.recoders[name](table), route.endpoint.channel.name)
+    return BinaryBody(variant, route.shared.recoders[variant](table), route.endpoint.channel.name)
 
 
 async def _rows(
     route: Route, request: web.Request, view: View, body: Body, client: str
 ) -> web.StreamResponse:
-    head = await _head(route, view)
+    head = await head_of(route, view)
     async with route.channel.replays.open(
         view, head, row_format=body.row_format, client=client
     ) as past:
-        response = web.StreamResponse(headers=_headers(route, request) | body.headers)
+        response = web.StreamResponse(headers=headers_of(route, request) | body.headers)
         response.headers[POSITION_HEADER] = str(view.position(past.sequence))
         await response.prepare(request)
         if request.method != "HEAD":
@@ -89,7 +107,7 @@ async def _rows(
     return response
 
 
-async def _head(route: Route, view: View) -> int:
+async def head_of(route: Route, view: View) -> int:
     """Return the sequence that the rows must include: the last one, or that of the past state."""
     if view.query.as_of is not None:
         return view.query.as_of
@@ -101,13 +119,13 @@ async def _page(
 ) -> web.Response:
     """Answer with some of the rows as a page, with its filter form."""
     page = TablePage(route.endpoint, view.query, request.url.raw_query_string)
-    head = await _head(route, view)
+    head = await head_of(route, view)
     view = view.asking(page.query)
     row_format = TextBody(ndjson(view.query.columns)).row_format
     async with route.channel.replays.open(view, head, row_format=row_format, client=client) as past:
         lines = b"".join([part async for part in past.parts()])
         position = str(view.position(past.sequence))
-    headers = {**PAGE_HEADERS, **_headers(route, request), POSITION_HEADER: position}
+    headers = {**PAGE_HEADERS, **headers_of(route, request), POSITION_HEADER: position}
     text = await asyncio.to_thread(page.render, lines)
     return web.Response(body=text, content_type="text/html", charset="utf-8", headers=headers)
 
@@ -154,11 +172,12 @@ def refused(error: EventHubError, route: Route, request: web.Request) -> web.Res
 
 
 def _refused(error: EventHubError, route: Route, request: web.Request) -> web.Response:
-    return refusal.answer(error, _headers(route, request))
+    return refusal.answer(error, headers_of(route, request))
 
 
-def _headers(route: Route, request: web.Request) -> dict[str, str]:
-    return {"Cache-Control": "no-store", **route.endpoint.config.headers, **route.cors(request)}
+def headers_of(route: Route, request: web.Request, cache: str = "no-store") -> dict[str, str]:
+    """Return the headers of an answer: those of its endpoint, and who else may read or keep it."""
+    return {"Cache-Control": cache, **route.endpoint.config.headers, **route.cors(request)}
 
 
 def _json(body: Any, status: int, route: Route, request: web.Request) -> web.Response:
@@ -166,7 +185,7 @@ def _json(body: Any, status: int, route: Route, request: web.Request) -> web.Res
         body=msgspec.json.encode(body),
         status=status,
         content_type="application/json",
-        headers=_headers(route, request),
+        headers=headers_of(route, request),
     )
 
 

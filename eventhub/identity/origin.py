@@ -25,12 +25,16 @@ _PREFLIGHT = {
     # The last line: what EventSource and fetch libraries add by themselves.
     "Access-Control-Allow-Headers": (
         "content-type, content-encoding, authorization, idempotency-key, last-event-id,"
-        " if-match, if-none-match, if-modified-since, range,"
+        " if-match, if-none-match, if-modified-since, if-range, range,"
         " cache-control, pragma, x-requested-with"
     ),
     "Access-Control-Max-Age": "600",  # seconds for which a browser still believes a removed origin
 }
-_EXPOSED = {"Access-Control-Expose-Headers": f"{POSITION_HEADER}, ETag, Retry-After"}
+_EXPOSED = {
+    "Access-Control-Expose-Headers": (
+        f"{POSITION_HEADER}, ETag, Retry-After, Accept-Ranges, Content-Range"
+    )
+}
 
 
 class Origin(NamedTuple):

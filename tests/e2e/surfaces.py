@@ -59,15 +59,19 @@ def _sse(*args: str, past: bool = False, more: Headers | None = None) -> Surface
     return read
 
 
+FILES = (".csv", ".ndjson")
+"""Formats that are a part of the path."""
+
+
 def _http(method: str, form: str = "json", body: Any = None, *, past: bool = False) -> Surface:
     async def ask(url: str, headers: Headers, query: str) -> Answer:
+        url += form if form in FILES else ""
         query = joined_args(as_of_now(), query) if past else query
         made = None if body is None else {**body, "id": uuid4().hex}
+        asked = joined(url, query) if form in FILES else joined(url, f"_format={form}", query)
         async with (
             aiohttp.ClientSession() as session,
-            session.request(
-                method, joined(url, f"_format={form}", query), headers=headers, json=made
-            ) as answer,
+            session.request(method, asked, headers=headers, json=made) as answer,
         ):
             text = await answer.text()
         return _refusal(text) if answer.status >= 400 else Answer(None, text)
@@ -89,6 +93,8 @@ READS: dict[str, Surface] = {
     "GET": _http("GET"),
     "GET ndjson": _http("GET", "ndjson"),
     "GET csv": _http("GET", "csv"),
+    "file": _http("GET", ".ndjson"),
+    "file, as of": _http("GET", ".csv", past=True),
     "GET, as of": _http("GET", past=True),
     "v1, as of": _websocket(past=True),
     "v1, played": _websocket("_speed=0", past=True),

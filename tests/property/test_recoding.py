@@ -35,7 +35,7 @@ ROWS = st.lists(st.tuples(*(st.none() | value for value in VALUES)), max_size=8)
 @given(
     rows=ROWS,
     cuts=st.lists(st.integers(1, 200), min_size=1),
-    form=st.sampled_from(["arrow", "parquet"]),
+    form=st.sampled_from(["arrow", "arrow_file", "parquet"]),
 )
 def test_a_table_is_the_same_however_its_rows_are_cut(
     rows: list[tuple[object, ...]], cuts: list[int], form: str
@@ -51,7 +51,12 @@ def test_a_table_is_the_same_however_its_rows_are_cut(
         parts.append(recoder.feed(lines[at : at + size]))
         at += size
     data = io.BytesIO(b"".join([*parts, recoder.finish()]))
-    table = parquet.read_table(data) if form == "parquet" else pa.ipc.open_stream(data).read_all()
+    read = {
+        "arrow": lambda: pa.ipc.open_stream(data).read_all(),
+        "arrow_file": lambda: pa.ipc.open_file(data).read_all(),
+        "parquet": lambda: parquet.read_table(data),
+    }
+    table = read[form]()
     found = [tuple(row.values()) for row in table.to_pylist()]
     assert [
         (*row[:5], None if row[5] is None else msgspec.json.decode(row[5])) for row in found
