@@ -1,6 +1,8 @@
 """Past: the versions of one row, and the rows that differ between two states of a table.
 
-Both come from the history, which has no index: `id` is the only column that is read of every event.
+Both come from the history, which has no index. To compare the ids of a million events takes 25 ms,
+to compare numbers 2 ms. So a row's lives are looked for where there are fewer ids: the row of each
+of them exists, or was deleted.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -42,7 +44,7 @@ class Past(Protocol):
 
 
 class StorePast:
-    """The past as a store has it that this process has open."""
+    """The past of a store that this process has open, up to its watermark at least."""
 
     def __init__(self, store: Store, channel: str) -> None:
         self._store = store
@@ -79,7 +81,7 @@ def _page(
 ) -> Page:
     connection.execute(
         f"SELECT _seq, {_TIME}, _method, _user, _endpoint, {_row(tables)}"  # noqa: S608 - quoted
-        f" FROM {tables.history} WHERE id = $id AND _seq > $after"
+        f" FROM {tables.history} WHERE _created_seq IN ({_lives(tables)}) AND _seq > $after"
         f" AND _seq <= coalesce($up_to, {MAX_SEQUENCE}) ORDER BY _seq LIMIT {PAGE_ROWS}",
         {"id": row_id, "after": after, "up_to": up_to},
     )
@@ -103,6 +105,14 @@ def _page(
         if len(rows) < _BLOCK_ROWS and len(found) < PAGE_ROWS:
             return Page(found, is_last=True)
     return Page(found, is_last=False)
+
+
+def _lives(tables: Tables) -> str:
+    """Return the SQL of the `_created_seq` of each life of the row `$id`."""
+    return (
+        f"SELECT _created_seq FROM {tables.current} WHERE id = $id UNION ALL"  # noqa: S608 - quoted
+        f" SELECT _created_seq FROM {tables.history} WHERE _method = 'DELETE' AND id = $id"
+    )
 
 
 _End = tuple[str, int | None, int | None]

@@ -36,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "slow": reading.slow,
     "projector": projecting.projector,
     "million": projecting.million,
+    "past": projecting.past,
     "fair": fair.fair,
 }
 PAGE = ROOT / "docs" / "performance.md"

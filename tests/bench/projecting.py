@@ -1,4 +1,4 @@
-"""Projecting measured: history and fold, a full rebuild, and a start with a million rows."""
+"""Projecting measured: history and fold, a rebuild, a start with a million rows, and the past."""
 
 import subprocess
 import sys
@@ -12,6 +12,8 @@ from tests.bench.figures import Figure, Limit, median_of
 from tests.bench.servers import hub_of, scratch
 
 EVENTS = 1_000_000
+ROWS = 200_000
+READS = 30
 SUSTAINED = 500_000
 FILLERS = 1_000
 REPETITIONS = 3
@@ -59,6 +61,26 @@ def million(scale: float) -> Iterator[Figure]:
             is_ceiling=True,
             more=f"after a stop; {at_once:.1f} s, and {killed:.1f} s after a kill, if all were"
             " written in the last ten minutes, for the server reads their write ids again",
+        )
+
+
+def past(scale: float) -> Iterator[Figure]:
+    """A past state, and one row's history, in CPU milliseconds."""
+    events, rows = int(EVENTS * scale), max(1, int(ROWS * scale))
+    with scratch() as folder, Child("past_work", folder=str(folder)) as child:
+        result = child.ask(events=events, rows=rows, size=MESSAGE_BYTES, repeat=READS)
+    for name, what, mark in (
+        ("state", "the first 100 rows of a past state", 150.0),
+        ("history", "the history of one row", 20.0),
+    ):
+        found = result[name]
+        yield Figure(
+            what=f"{what}, {EVENTS:,} events and {ROWS:,} rows",
+            value=found["cpu"],
+            unit="ms of CPU",
+            mark=mark,
+            is_ceiling=True,
+            more=f"{found['wall']:.1f} ms from the question to the answer, of {found['found']:.0f}",
         )
 
 

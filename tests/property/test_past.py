@@ -85,6 +85,7 @@ def test_histories_and_diffs_are_those_of_the_log(
     async def scenario(folder: str) -> None:
         async with Store(Path(folder) / "p", [EVERY_KIND]) as store:
             await store.append(EVERY_KIND.name, events)
+            await store.fold(EVERY_KIND.name)
             past = StorePast(store, EVERY_KIND.name)
             for row_id in IDS:
                 found = events_of(row_id, [v async for page in past.versions(row_id) for v in page])
