@@ -40,7 +40,6 @@ from eventhub.identity.rule import Rule
 from eventhub.jetstream import JetStreamLog
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
-from eventhub.queries import Queries
 from eventhub.service import Service, run, stop_on_signals, unless_stopped
 from eventhub.snapshots import TableFiles
 from eventhub.sql import sql_processes
@@ -53,6 +52,7 @@ from projections.mirror_table import MirrorTable
 from projections.projector import Projector, take_up
 from projections.recoding import RECODERS
 from projections.snapshot import DuckSnapshots
+from projections.sql.process import SqlProcess
 from projections.store import Store
 from projections.tables_server import TablesServer
 
@@ -135,7 +135,9 @@ async def serve(
             parts.mirror(mirrors, roles)
             services = await parts.services(roles, announce, progress)
             if store is not None:
-                services["tables"] = TablesServer(config.data, store, parts.copies).run
+                services["tables"] = TablesServer(
+                    config.data, store, parts.copies, parts.queries
+                ).run
             logger.info("serving", roles=list(roles), channels=list(streams))
             with _collecting_rarely():
                 await run(services, stop, config.server.drain)
@@ -186,6 +188,8 @@ class Parts:
         self._store = store
         self._projectors: dict[str, Projector] = {}
         self._mirrors: dict[str, Mirror] = {}
+        self.queries: dict[str, SqlProcess] = {}
+        """The processes of SQLHandlers, by name; `services` makes them."""
         self._archiver: Archiver | None = None
         self.copies: DatabaseCopies | None = None
         """Of the tables, if there are any."""
@@ -223,22 +227,21 @@ class Parts:
             )
             services["archiver"] = _until_stopped(self._archiver.run)
         if "gateway" in roles and self._store is not None:
-            queries = sql_processes(self._config, self._broker, channels_of(self._endpoints))
-            for name, process in queries.items():
+            self.queries = sql_processes(self._config, self._broker, channels_of(self._endpoints))
+            for name, process in self.queries.items():
                 services[f"queries {name}"] = process.run
-            services["gateway"] = self._gateway(self._store, queries, announce, progress)
+            services["gateway"] = self._gateway(self._store, announce, progress)
         return services
 
     def _gateway(
         self,
         store: Store,
-        queries: Mapping[str, Queries],
         announce: Callable[[str], None],
         progress: Progress,
     ) -> Service:
         snapshots = DuckSnapshots(store, self._projectors.values())
         files = TableFiles(RECODERS, self.copies)
-        sources = Sources(snapshots, files, queries)
+        sources = Sources(snapshots, files, self.queries)
         gateway = Gateway(self._config, self._endpoints, self._feeds, sources, self._condition)
 
         async def serve_once_projected(stop: asyncio.Event) -> None:

@@ -1,14 +1,29 @@
-"""SQL: the processes that answer the queries of a configuration's SQLHandlers."""
+"""SQL: who answers the queries of a configuration: processes of a hub, or a command itself."""
 
+import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from eventhub.broker import EmbeddedBroker
-from eventhub.channel import Channel
+from eventhub.channel import Channel, endpoints_of
 from eventhub.config import Config, SqlEndpoint
+from eventhub.data_folder import keep_private
+from eventhub.opening import ShowProgress, channels_of, copy_tables
+from eventhub.queries import Queries
+from projections.sql.local import LocalQueries
 from projections.sql.messages import Setup, Table
+from projections.sql.past import definitions
 from projections.sql.process import SqlProcess, folder_of
+from projections.sql.remote import RemoteQueries
+from projections.store import Store
+from projections.tables_socket import is_served
+
+START_SECONDS = 30.0
+"""A query may wait so long for a process that is starting, and for its turn as long as it runs."""
 
 
 def sql_processes(
@@ -54,3 +69,30 @@ def _setup(
         log_level=config.log.level,
         log_format=config.log.format,
     )
+
+
+@asynccontextmanager
+async def open_queries(config: Config, progress: ShowProgress) -> AsyncIterator[Queries]:
+    """Open the tables for the queries of a command: what the log holds now, or later.
+
+    A running hub with a SQLHandler answers; if it has several, the one with the most tables.
+    Otherwise the command has a copy of all tables, as they are now.
+
+    Raises:
+        Misconfigured, Unavailable: as `opening.copy_tables`.
+    """
+    handlers = config.of_kind(SqlEndpoint)
+    if handlers and is_served(config.data):
+        widest = max(handlers, key=lambda each: (each.tables == "all", len(each.tables)))
+        yield RemoteQueries(config.data, widest.name, 2 * widest.limits.seconds + START_SECONDS)
+        return
+    channels = channels_of(endpoints_of(config))
+    await asyncio.to_thread(keep_private, config.data)
+    with TemporaryDirectory(prefix=".query-", dir=config.data) as folder:
+        path = Path(folder) / "tables.duckdb"
+        await copy_tables(config, path, progress)
+        settings = {"TimeZone": "UTC"}
+        async with Store(
+            path, channels, settings=settings, definitions=definitions(channels)
+        ) as store:
+            yield LocalQueries(store, Path(folder))

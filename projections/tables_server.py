@@ -1,7 +1,7 @@
 """Tables server: answers requests on the tables socket of a hub, one at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,15 +9,18 @@ import msgspec
 import structlog
 
 from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
+from eventhub.queries import Queries
 from projections.database_copy import DatabaseCopies
 from projections.listing import StoreListing
 from projections.past import StorePast
 from projections.row_batches import as_stream, open_rows
 from projections.selection import conditions
 from projections.store import Progress, Store
-from projections.tables_socket import NAME, STALLED_SECONDS, Answer, Request, bound
+from projections.tables_socket import NAME, STALLED_SECONDS, Answer, Answered, Request, bound
 
 PART_BYTES = 1 << 20
+MAX_LINE = 4 << 20
+"""Bytes of a request: a statement and its parameters."""
 WAIT_SECONDS = 10.0
 """For the tables to reach the sequence that a request needs."""
 CHECK_SECONDS = 0.05
@@ -29,8 +32,15 @@ logger = structlog.get_logger(__name__)
 class TablesServer:
     """Answers on the socket of a data folder."""
 
-    def __init__(self, folder: Path, store: Store, copies: DatabaseCopies | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        copies: DatabaseCopies | None = None,
+        queries: Mapping[str, Queries] | None = None,
+    ) -> None:
         self._folder = folder
+        self._queries = queries or {}
         self._store = store
         self._copies = copies or DatabaseCopies(store)
         self._turn = asyncio.Lock()
@@ -57,7 +67,7 @@ class TablesServer:
                 answering.discard(task)
                 writer.close()
 
-        server = await asyncio.start_unix_server(answer, sock=listening)
+        server = await asyncio.start_unix_server(answer, sock=listening, limit=MAX_LINE)
         try:
             await stop.wait()
         finally:
@@ -71,29 +81,18 @@ class TablesServer:
         try:
             async with asyncio.timeout(STALLED_SECONDS):
                 line = await reader.readline()
-            async with self._turn:
-                await self._give(line, Answer(writer))
+            await self._give(line, Answer(writer))
         except (TimeoutError, ConnectionError, ValueError) as error:
             logger.info("answer_cut_short", reason=str(error) or type(error).__name__)
 
     async def _give(self, line: bytes, answer: Answer) -> None:
         try:
             request = msgspec.json.decode(line, type=Request)
-            if request.want == "copy":
-                await self._give_copy(answer)
+            if request.want == "query":
+                await self._give_query(request, answer)
                 return
-            await self._reach(request)
-            match request.want:
-                case "rows":
-                    await self._give_rows(request, answer)
-                case "listing":
-                    await self._give_listing(request, answer)
-                case "versions":
-                    past = StorePast(self._store, request.table)
-                    await self._give_pages(request, past.versions(request.row_id), answer)
-                case "pairs":
-                    past = StorePast(self._store, request.table)
-                    await self._give_pages(request, past.pairs(*request.between), answer)
+            async with self._turn:
+                await self._give_tables(request, answer)
         except msgspec.DecodeError:
             await answer.refuse(
                 Rejected(
@@ -104,6 +103,24 @@ class TablesServer:
         except EventHubError as error:
             logger.info("answer_refused", code=error.code, detail=error.message)
             await answer.refuse(error)
+
+    async def _give_tables(self, request: Request, answer: Answer) -> None:
+        if request.want == "copy":
+            await self._give_copy(answer)
+            return
+        await self._reach(request)
+        past = StorePast(self._store, request.table)
+        match request.want:
+            case "rows":
+                await self._give_rows(request, answer)
+            case "listing":
+                await self._give_listing(request, answer)
+            case "versions":
+                await self._give_pages(request, past.versions(request.row_id), answer)
+            case "pairs":
+                await self._give_pages(request, past.pairs(*request.between), answer)
+            case "query":
+                pass  # answered before: it waits for no turn
 
     async def _reach(self, request: Request) -> None:
         """Wait until the tables include the sequence that a request needs.
@@ -146,6 +163,22 @@ class TablesServer:
             with await asyncio.to_thread(path.open, "rb") as file:
                 while part := await asyncio.to_thread(file.read, PART_BYTES):
                     await answer.put(part)
+            await answer.put(b"")
+
+    async def _give_query(self, request: Request, answer: Answer) -> None:
+        """Ask a SQLHandler, whose process has limits of its own, and give the file it has made."""
+        if (handler := self._queries.get(request.handler)) is None:
+            text = f"the running hub has no SQLHandler {request.handler!r}: restart it"
+            raise Rejected("bad_request", text)
+        found = await handler.ask(request.question, "command")
+        with found.file as file:
+            await answer.begin(Progress())
+            answered = Answered(
+                found.size, found.rows, found.columns, found.position, found.truncated
+            )
+            await answer.put(msgspec.json.encode(answered))
+            while part := await asyncio.to_thread(file.read, PART_BYTES):
+                await answer.put(part)
             await answer.put(b"")
 
     async def _give_pages(

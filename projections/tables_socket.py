@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 
 from eventhub.errors import CODES, EventHubError, Rejected, Unavailable
+from eventhub.queries import Question
 from projections.store import Progress
 
 NAME = "tables.sock"
@@ -31,7 +32,7 @@ _LENGTH = struct.Struct("!I")
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The request of a command."""
 
-    want: Literal["listing", "rows", "versions", "pairs", "copy"]
+    want: Literal["listing", "rows", "versions", "pairs", "copy", "query"]
     table: str = ""
     """Of which table; a copy is of all."""
     where: str = ""
@@ -40,8 +41,21 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of versions: the row."""
     between: tuple[int, int] = (0, 0)
     """Of pairs: the sequences of the two states, the earlier one first."""
+    handler: str = ""
+    """Of a query: the SQLHandler that answers it."""
+    question: Question = Question(sql="")
     at_least: int = 0
     """The sequence that the tables must include."""
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """Before the file of a query's answer: what `queries.Answer` says of it."""
+
+    size: int
+    rows: int
+    columns: tuple[tuple[str, str], ...]
+    position: str
+    truncated: bool
 
 
 class _Refusal(msgspec.Struct, frozen=True):
@@ -101,6 +115,10 @@ class Reply:
                 raise Rejected(refused.code, refused.message)
             raise Unavailable(refused.message)
         return Progress(*begin.progress)
+
+    async def one(self) -> bytes:
+        """Return the next frame; errors as in `part`."""
+        return await self._get()
 
     async def part(self) -> AsyncIterator[bytes]:
         """Iterate over the frames of the next part.

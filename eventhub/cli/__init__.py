@@ -4,6 +4,7 @@
 - `data`: prove and rebuild the tables of a hub
 - `audit`: what happened to a row, what differs between two states, back to an older version
 - `export`: the rows or events of a table as files; all tables as a DuckDB file
+- `sql`: queries of the tables
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
 - `write`: send a message to a running hub
@@ -14,7 +15,7 @@ entry in `main`. A command imports what it needs when it runs: loading DuckDB an
 takes a second, which `eventhub post` should not cost.
 """
 
-from eventhub.cli import alerts, audit, data, export, load, serve, tail, write
+from eventhub.cli import alerts, audit, data, export, load, serve, sql, tail, write
 from eventhub.cli.group import Group
 
 main = Group(
@@ -32,6 +33,7 @@ main = Group(
         export.export_table,
         export.snapshot,
         load.import_rows,
+        sql.query,
         alerts.alerts,
         write.post,
         write.put,

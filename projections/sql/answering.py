@@ -8,8 +8,9 @@ from urllib.parse import quote
 import duckdb
 import pyarrow as pa
 
-from eventhub.errors import Rejected, Unavailable
+from eventhub.errors import CODES, Rejected, Unavailable
 from eventhub.event import Position
+from eventhub.queries import Answer
 from projections.progress import read_progress
 from projections.sql.encoding import distinct, writer_of
 from projections.sql.guard import check, shortened
@@ -121,3 +122,28 @@ def _batches(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Tab
             waiting, size, rows = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting)
+
+
+def opened(result: Result, path: Path) -> Answer:
+    """Open the file of a result; it has no name from then on.
+
+    Raises:
+        Rejected, Unavailable: what the result was refused with; the file is gone.
+    """
+    if (refused := result.refused) is not None:
+        if refused.code in CODES and not CODES[refused.code].retry:
+            raise Rejected(refused.code, refused.message, column=refused.column)
+        raise Unavailable(refused.message)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise Unavailable(f"the answer is gone: {error}: try again") from error
+    path.unlink()
+    return Answer(
+        file=file,
+        size=result.size,
+        rows=result.rows,
+        columns=tuple(result.columns),
+        position=result.position,
+        truncated=result.truncated,
+    )

@@ -29,15 +29,14 @@ def _definition(tables: Tables) -> str:
     columns = quoted_list(tables.current_names)
     return f"""
 CREATE OR REPLACE MACRO main.{quoted(name)}(moment) AS TABLE
-SELECT {columns} FROM (
-    SELECT * FROM {tables.history} WHERE _seq <= (
+SELECT {columns} FROM {tables.history} WHERE _method <> 'DELETE' AND _seq IN (
+    SELECT max(_seq) FROM {tables.history} WHERE _seq <= (
         SELECT CASE
             WHEN {position} <> '' THEN CAST({position} AS BIGINT)
             WHEN TRY_CAST({text} AS TIMESTAMPTZ) IS NULL THEN error({wrong})
             ELSE (SELECT coalesce(max(_seq), 0) FROM {tables.history}
                   WHERE _time <= TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')
         END
-    )
-    QUALIFY row_number() OVER (PARTITION BY id ORDER BY _seq DESC) = 1
-) WHERE _method <> 'DELETE'
+    ) GROUP BY id
+)
 """  # noqa: S608 - quoted

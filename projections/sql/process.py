@@ -18,10 +18,11 @@ import structlog
 from eventhub.background import Background, background
 from eventhub.channel import encode_token
 from eventhub.config import SqlEndpoint
-from eventhub.errors import CODES, EventHubError, Rejected, Unavailable
+from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.metrics import QUERIES, QUERY_PROCESSES
 from eventhub.queries import Answer, Question
 from eventhub.slots import Slots
+from projections.sql.answering import opened
 from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Result, Setup
 from projections.tables_socket import address_of
 
@@ -144,7 +145,7 @@ class SqlProcess:
         )
         line = await self._exchange(query)
         result = msgspec.json.decode(line, type=Result)
-        return await asyncio.to_thread(_answer, result, self._folder / ANSWERS / query.file)
+        return await asyncio.to_thread(opened, result, self._folder / ANSWERS / query.file)
 
     async def _exchange(self, query: Query) -> bytes:
         """Return the line that answers a query; kill the process if there is none in time."""
@@ -214,27 +215,6 @@ class SqlProcess:
         finally:
             writer.close()
             (self._folder / ANSWERS / file).unlink(missing_ok=True)
-
-
-def _answer(result: Result, path: Path) -> Answer:
-    """Return what the process has answered; the file has no name from now on."""
-    if (refused := result.refused) is not None:
-        if refused.code in CODES and not CODES[refused.code].retry:
-            raise Rejected(refused.code, refused.message, column=refused.column)
-        raise Unavailable(refused.message)
-    try:
-        file = path.open("rb")
-    except OSError:
-        raise _unavailable() from None
-    path.unlink()
-    return Answer(
-        file=file,
-        size=result.size,
-        rows=result.rows,
-        columns=tuple(result.columns),
-        position=result.position,
-        truncated=result.truncated,
-    )
 
 
 def _unavailable() -> Unavailable:

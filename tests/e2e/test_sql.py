@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -204,6 +205,29 @@ def test_a_mistake_is_an_error_with_a_code(hub: Hub, sql: str, code: str, words:
     given = refused(hub, sql)
     assert given[0] == code
     assert words in given[1]
+
+
+def test_a_million_rows_cost_the_hub_no_memory(hub: Hub) -> None:
+    sql = "SELECT i, 'row ' || i AS text FROM range(1000000) AS t(i)"
+    headers = {"X-User": "ann"}
+    ask(hub, "SELECT 1 AS one", path="/both", headers=headers)
+    before = peak_of(hub)
+    url = f"{hub.url}/both?{urlencode({'sql': sql, '_format': 'ndjson'})}"
+    size = 0
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        while piece := answer.read(1 << 20):
+            size += len(piece)
+    assert size > 25_000_000
+    assert peak_of(hub) - before < 10 << 20
+
+
+def peak_of(hub: Hub) -> int:
+    """Return the most bytes of memory that the hub's process has had."""
+    assert hub.process is not None
+    status = Path(f"/proc/{hub.process.pid}/status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) << 10
 
 
 def test_a_rule_guards_the_handler(hub: Hub) -> None:

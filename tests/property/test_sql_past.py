@@ -1,0 +1,63 @@
+"""`<table>_as_of(moment)` is the fold of the log up to that moment, at every sequence and time."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from projections.sql.past import definitions
+from projections.store import Connection, Store
+from tests.projecting import Change, history, rows_after
+
+CHAT = Channel('chat "x"', Columns([Column("votes", Kind.INTEGER), Column("te xt")]))
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["POST", "PUT", "DELETE"]),
+        st.sampled_from(["a", "b", "c"]),
+        st.fixed_dictionaries({"votes": st.none() | st.integers(-9, 9)}),
+    ),
+    max_size=30,
+)
+
+
+@given(CHANGES)
+async def test_the_past_is_the_fold_of_the_log_up_to_it(changes: list[Change]) -> None:
+    events = history(CHAT, changes)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tables.duckdb"
+        async with Store(
+            path, [CHAT], settings={"TimeZone": "UTC"}, definitions=definitions([CHAT])
+        ) as store:
+            await store.begin(CHAT.name, "e1")
+            await store.append(CHAT.name, events)
+            for sequence in range(len(events) + 2):
+                expected = [
+                    (row["id"], row["votes"], seq, created)
+                    for seq, created, row in rows_after(events[:sequence]).values()
+                ]
+                for moment in (
+                    str(sequence),
+                    f"'{sequence}'",
+                    f"'e1.{sequence}'",
+                    f"'2026-11-23T10:00:00.{sequence:06}Z'",
+                    f"'2026-11-23T12:00:00.{sequence:06}+02:00'",
+                    f"TIMESTAMP '2026-11-23 10:00:00.{sequence:06}'",
+                    f"TIMESTAMPTZ '2026-11-23 10:00:00.{sequence:06}+00'",
+                ):
+                    assert await read(store, moment) == expected, moment
+
+
+async def read(store: Store, moment: str) -> list[tuple[object, ...]]:
+    sql = (
+        f'SELECT id, votes, _seq, _created_seq FROM "chat ""x""_as_of"({moment})'
+        " ORDER BY _created_seq"
+    )
+
+    def step(connection: Connection) -> list[tuple[object, ...]]:
+        return connection.execute(sql).fetchall()
+
+    async with store.reader() as reader:
+        return await store.read(reader, step)
