@@ -99,8 +99,8 @@ def _merged(entry: MessageEndpoint, known: Channel) -> Columns:
     for column in entry.columns:
         if merged.setdefault(column.name, column) != column:
             raise Misconfigured(
-                f"url.{entry.name}: column {column.name} of table {entry.table} is declared"
-                " differently by another endpoint; make them equal"
+                f"url: {entry.name}: columns: {column.name}: declared"
+                f" differently for table {entry.table} by another endpoint; make them equal"
             )
     return Columns(merged.values())
 

@@ -7,11 +7,12 @@ expression is compiled, so a misspelt name stops the hub instead of failing for 
 
 import ast
 import builtins
+import difflib
 import importlib
 import inspect
 import symtable
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,7 +72,7 @@ def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | No
     scope: dict[str, Any] = {
         _LENGTH: _length,
         _AWAIT: _await_if_needed,
-        **_modules(tree, _free_names(wrapped) - {*names}),
+        **_modules(tree, _free_names(wrapped) - {*names}, names),
     }
     tree = ast.fix_missing_locations(_LengthAttribute().visit(tree))
     exec(compile(tree, _FILENAME, "exec"), scope)  # noqa: S102 - the code of the operator
@@ -131,9 +132,9 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
         yield from _tables(child)
 
 
-def _modules(tree: ast.AST, roots: set[str]) -> dict[str, ModuleType]:
+def _modules(tree: ast.AST, roots: set[str], names: tuple[str, ...]) -> dict[str, ModuleType]:
     """Import the modules at the beginning of dotted names in a tree, and their submodules."""
-    modules = {root: _import(root) for root in sorted(roots)}
+    modules = {root: _import(root, names) for root in sorted(roots)}
     for node in ast.walk(tree):
         dotted = _dotted_name(node)
         if len(dotted) > 1 and dotted[0] in modules:
@@ -155,21 +156,47 @@ def _resolve(value: Any, dotted: list[str]) -> None:
     for depth, part in enumerate(dotted[1:], start=1):
         if not isinstance(value, ModuleType):
             return
+        module = ".".join(dotted[:depth])
         if not hasattr(value, part) and hasattr(value, "__path__"):
-            _import(".".join(dotted[: depth + 1]))
+            _import_part(f"{module}.{part}")
         if not hasattr(value, part):
-            raise Misconfigured(f"module {'.'.join(dotted[:depth])} has no {part!r}")
+            hint = _did_you_mean(part, dir(value))
+            raise Misconfigured(f"module {module} has no {part!r}{hint}")
         value = getattr(value, part)
 
 
-def _import(name: str) -> ModuleType:
+def _import(name: str, names: tuple[str, ...]) -> ModuleType:
+    """Import a module; `names` are the arguments that a misspelt name may stand for."""
     try:
         return importlib.import_module(name)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            modules = {path.stem for entry in sys.path for path in Path(entry).glob("*.py")}
+            listed = f"one of {', '.join(names)}" if len(names) <= 5 else "a variable"
+            raise Misconfigured(
+                f"name {name!r} is not defined: it is neither {listed}, nor a"
+                " module that is installed or in the folder of the file"
+                + _did_you_mean(name, [*names, *sorted(modules)])
+            ) from error
         detail = f"{type(error).__name__}: {error}"
-        raise Misconfigured(
-            f"name {name!r} is not defined, and cannot be imported as a module: {detail}"
-        ) from error
+        raise Misconfigured(f"module {name} cannot be imported: {detail}") from error
+
+
+def _import_part(name: str) -> None:
+    """Import a module of a package, if there is one."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise Misconfigured(f"module {name} cannot be imported: {error}") from error
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise Misconfigured(f"module {name} cannot be imported: {detail}") from error
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class _LengthAttribute(ast.NodeTransformer):

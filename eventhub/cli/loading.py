@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from eventhub import logs
-from eventhub.config import Config, load
+from eventhub.config import Config, Findings, examine, load
 from eventhub.errors import Misconfigured
 from eventhub.masking import Masks
 
@@ -34,10 +34,21 @@ def load_config(file: Path, *, data: Path | None = None, **flags: Any) -> Config
         # Each line begins with FILE:LINE, as compilers print it, so that editors can jump there.
         click.echo(error.message, err=True)
         sys.exit(2)
+    _hide_secrets(config)
+    return config
+
+
+def examine_config(file: Path) -> tuple[Config, Findings]:
+    """Load a file as far as it can be read, and start logging as it says."""
+    config, findings = examine(file)
+    _hide_secrets(config)
+    return config, findings
+
+
+def _hide_secrets(config: Config) -> None:
     logs.configure(config.log.level, config.log.format, config.masks.mask)
     click.get_current_context().find_root().obj = config.masks
     sys.excepthook = _print_masked(config.masks)
-    return config
 
 
 def _print_masked(masks: Masks) -> Callable[..., None]:

@@ -1,5 +1,6 @@
 """Serve: run a hub, check its file, show its configuration."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from eventhub.cli.loading import DATA, FILE, load_config
+from eventhub.cli.loading import DATA, FILE, examine_config, load_config
 from eventhub.cli.progress import progress_bar
 from eventhub.cli.running import run
-from eventhub.config import MessageEndpoint, as_shown
+from eventhub.config import MessageEndpoint, as_shown, in_order
+from eventhub.errors import Misconfigured
+from eventhub.terminal import printable
 
 if TYPE_CHECKING:
     from eventhub.hub import Role
@@ -38,6 +41,7 @@ def serve(
     from eventhub import hub
 
     config = load_config(file, data=data, host=host, port=port)
+    hub.check_served(config)
     run(hub.serve(config, roles or hub.ROLES, _announce, progress_bar))
 
 
@@ -49,20 +53,39 @@ def _announce(url: str) -> None:
 @click.command()
 @FILE
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
-def check(file: Path, strict: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(file: Path, strict: bool, as_json: bool) -> None:
     """Check FILE: every key, type and expression."""
     from eventhub import hub
 
-    config = load_config(file)
-    hub.check(config)
-    if strict and config.warnings:
-        click.echo("\n".join(config.warnings), err=True)
+    config, findings = examine_config(file)
+    for error in hub.problems_of(config):
+        findings.raised(error)
+    if not findings.problems:
+        try:
+            hub.check_served(config)
+        except Misconfigured as error:
+            findings.raised(error)
+    problems, warnings = in_order(findings.problems), in_order(findings.warnings)
+    is_valid = not (problems or (strict and warnings))
+    tables = {each.pattern: each.table for each in config.of_kind(MessageEndpoint)}
+    if as_json:
+        found = [each.as_dict("error") for each in problems]
+        found += [each.as_dict("warning") for each in warnings]
+        click.echo(json.dumps({"valid": is_valid, "findings": found, "tables": tables}))
+    else:
+        for problem in problems:
+            click.echo(printable(str(problem)), err=True)
+        for warning in warnings:
+            click.echo(printable(f"warning: {warning}"), err=not is_valid)
+    if not is_valid:
         sys.exit(2)
-    for warning in config.warnings:
-        click.echo(f"warning: {warning}")
-    for endpoint in config.of_kind(MessageEndpoint):
-        click.echo(f"{endpoint.pattern}  table {endpoint.table}")
-    click.echo(f"{file} is fine")
+    if not as_json:
+        for pattern, table in tables.items():
+            click.echo(f"{pattern}  table {table}")
+        count = len(warnings)
+        more = f"can be served, with {count} warning{'s' * (count > 1)}" if count else "is fine"
+        click.echo(f"{file} {more}")
 
 
 @click.command("config")

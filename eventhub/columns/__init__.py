@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from eventhub.columns import lift, times, values
-from eventhub.columns.kinds import Digits, Kind, digits_of, kind_of
+from eventhub.columns.kinds import TYPES, Digits, Kind, digits_of, kind_of
 from eventhub.columns.numbers import INT64
 from eventhub.columns.spelling import Spelling
 from eventhub.errors import Rejected
@@ -23,6 +23,7 @@ __all__ = (
     "BUILT_IN",
     "INT64",
     "STAMP",
+    "TYPES",
     "Column",
     "Columns",
     "Digits",

@@ -43,6 +43,8 @@ _KINDS = {
     Kind.JSON: "JSON JSONB",
 }
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+TYPES = tuple(_KIND_OF)
+"""The names of types, without lengths."""
 _SQL_TYPE = re.compile(
     r"\s*([A-Z][A-Z0-9]*)(?:\s+PRECISION|\s+VARYING)?\s*(?:\(([\d\s,]*)\))?"
     r"\s*(WITH\s+TIME\s+ZONE|WITHOUT\s+TIME\s+ZONE)?\s*",

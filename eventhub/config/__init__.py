@@ -13,7 +13,7 @@ from eventhub.config.handlers import (
     SqlEndpoint,
     SqlLimits,
 )
-from eventhub.config.loader import ENVIRONMENT, load
+from eventhub.config.loader import ENVIRONMENT, examine, load
 from eventhub.config.settings import (
     Admin,
     Archive,
@@ -29,6 +29,7 @@ from eventhub.config.settings import (
     Session,
 )
 from eventhub.config.shown import as_shown
+from eventhub.config.tree import Findings, in_order
 
 __all__ = [
     "ENVIRONMENT",
@@ -41,6 +42,7 @@ __all__ = [
     "EmailService",
     "Endpoint",
     "FileEndpoint",
+    "Findings",
     "Jwt",
     "Logging",
     "MessageEndpoint",
@@ -51,6 +53,8 @@ __all__ = [
     "SqlEndpoint",
     "SqlLimits",
     "as_shown",
+    "examine",
+    "in_order",
     "load",
     "networks_of",
 ]

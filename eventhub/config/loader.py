@@ -73,6 +73,7 @@ _GRAMEX = frozenset(
 """Sections of Gramex 1.94 that EventHub does not have: each is skipped with a warning."""
 _GRAMEX_LOG = frozenset(["version", "handlers", "loggers", "formatters", "filters", "root"])
 
+_BROKER_SCHEMES = ("nats", "tls", "ws", "wss")
 _MAIL_HOSTS = {
     "yahoo": "smtp.mail.yahoo.com",
     "live": "smtp.live.com",
@@ -92,6 +93,23 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     data: Path | None = None,
 ) -> Config:
+    """Read a configuration as `examine` does.
+
+    Raises:
+        InvalidConfiguration: a line `FILE:LINE: KEYS: what is wrong` for each problem.
+    """
+    config, findings = examine(path, environ=environ, overrides=overrides, data=data)
+    findings.raise_if_any()
+    return config
+
+
+def examine(
+    path: Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    data: Path | None = None,
+) -> tuple[Config, Findings]:
     """Read a configuration file, its imports, and the files of its secrets.
 
     Expressions are compiled, so the modules that they use are imported.
@@ -102,21 +120,22 @@ def load(
         overrides: the values of flags by dotted key, such as `{"server.port": 80}`.
         data: the data folder; by default `EVENTHUB_DATA`, otherwise `data` next to the file.
 
-    Raises:
-        Misconfigured: a line `FILE:LINE: KEYS: what is wrong` for each problem.
+    Returns:
+        The configuration, and what was found wrong with it. If there are problems, the values that
+        have them are left out, so that the rest can be checked; such a configuration is not served.
     """
     environ = os.environ if environ is None else environ
     findings = Findings()
     tree = _without_gramex(yamlfile.read(path, environ, findings), findings)
     access.check_sections(tree.items.get("auth"), findings)
     tree = _override(tree, environ, overrides or {})
+    findings.root = tree
     access.check_settings(_section(tree, "auth"), findings)
     data = data or Path(environ.get("EVENTHUB_DATA") or path.parent / "data")
     config = _config(tree, path, data.resolve(), findings)
-    findings.raise_if_any()
     for secret in secrets_of(config):
         config.masks.add_secret(secret)
-    return config
+    return config, findings
 
 
 def _without_gramex(tree: Node, findings: Findings) -> Node:
@@ -157,32 +176,47 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     email = _email(_section(tree, "email"), findings)
     urls = UrlSection(findings, services=email)
     endpoints = handlers.read(_section(tree, "url"), urls)
+    _check_broker(_section(tree, "broker"), findings)
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
     archive = tree.items.get("archive")
     return Config(
         path=path.resolve(),
         data=data,
-        email=email,
+        email={name: service for name, service in email.items() if service is not None},
         archive=None if archive is None else _archive(archive, findings),
         endpoints=endpoints,
-        warnings=tuple(findings.warnings),
+        warnings=tuple(map(str, findings.warnings)),
         masks=findings.masks,
         sources=tuple(dict.fromkeys(findings.sources)),
-        **sections,
+        **{key: section for key, section in sections.items() if section is not None},
     )
+
+
+def _check_broker(section: Node, findings: Findings) -> None:
+    """Report URLs of `broker:` that no NATS server can have."""
+    node = section.items.get("url")
+    given = [] if node is None else node.plain if isinstance(node.plain, list) else [node.plain]
+    for url in given:
+        scheme, separator, _ = str(url).partition("://")
+        if node is not None and separator and scheme not in _BROKER_SCHEMES:
+            known = ", ".join(f"{scheme}://" for scheme in _BROKER_SCHEMES)
+            text = f"{scheme}:// is not the URL of a NATS server; it begins with one of {known}"
+            findings.problem(node, "broker.url", text)
 
 
 def _section(tree: Node, key: str) -> Node:
     return tree.items.get(key, replace(tree, value=None))
 
 
-def _email(section: Node, findings: Findings) -> dict[str, EmailService]:
-    services = {}
+def _email(section: Node, findings: Findings) -> dict[str, EmailService | None]:
+    """Return the services; None in place of one that has problems."""
+    services: dict[str, EmailService | None] = {}
     for name, node in findings.mapping(section, "email").items():
         path = joined("email", name)
         service = read_struct(EmailService, _as_smtp(node), path, findings)
         if service is not None and service.type in ("smtp", "smtps") and not service.host:
             findings.problem(node, path, f"host is missing; type {service.type} needs one")
+            service = None
         services[name] = service
     return services
 

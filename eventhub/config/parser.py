@@ -1,17 +1,45 @@
 """Parser: YAML text as a tree with line numbers, by the rules of the safe loader."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from eventhub.config.tree import Findings, Node
-from eventhub.errors import Misconfigured
+from eventhub.config.tree import Findings, Node, joined
 
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {_TAG + name for name in ("str", "timestamp", "value")}
 """A date stays text: columns convert it, and filters compare it."""
+_PLAIN_WORDS = {
+    "expected <block end>, but found '<block mapping start>'": (
+        "the indentation of this line fits no line above; align it with the keys that belong to it"
+    ),
+    "expected <block end>, but found '<scalar>'": (
+        "text continues after a value that has ended; put the whole value in quotes"
+    ),
+    "expected <block end>, but found '-'": (
+        "a list begins here in the middle of a mapping; align it with the lines above"
+    ),
+    "expected <block end>, but found '?'": "a key cannot begin here; align it with the keys above",
+    "found character '\\t' that cannot start any token": (
+        "a tab cannot indent a line; replace it with blanks"
+    ),
+    "mapping values are not allowed here": (
+        "a colon with a blank begins a value here; put text that contains one in quotes, and check"
+        " the indentation"
+    ),
+    "could not find expected ':'": "a key has no colon after it",
+    "found unexpected end of stream": "a quote or bracket that was opened is never closed",
+    "expected ',' or ']'": "a list that began with [ has neither a comma nor ] before this line",
+    "expected ',' or '}'": "a mapping that began with { has neither a comma nor } before this line",
+    "expected the node content, but found '-'": "a list cannot begin in this place",
+    "expected the node content, but found '<stream end>'": "the file ends before a value",
+}
+"""What messages of the YAML library mean, by how they begin, for those that people meet most."""
+_SURPRISES = re.compile(r"(?i:y|yes|n|no|on|off)|[-+]?(0\d+|\d[\d_]*[:_][\d:_.]+)")
+"""Scalars that YAML 1.1 reads as a truth value or a number, where people often mean text."""
 _SCALAR_TAGS = {_TAG + name for name in ("null", "bool", "int", "float")}
 
 
@@ -26,48 +54,67 @@ class Parser:
         self._open: set[yaml.Node] = set()
         """Nodes that are being parsed: an alias to one of them would never end."""
 
-    def parse(self) -> Node:
-        """Return the root, a mapping.
+    def parse(self) -> Node | None:
+        """Return the root, a mapping; None, after a problem, if the file is not valid YAML.
 
         Raises:
-            Misconfigured: the file cannot be read, or is not valid YAML.
+            OSError: the file cannot be read.
         """
         try:
             node = yaml.compose(
                 self._findings.text_of(self._path, "utf-8-sig"), Loader=yaml.SafeLoader
             )
-        except (OSError, UnicodeError) as error:
-            raise Misconfigured(f"{self._path}: cannot read the file: {error}") from error
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n")
+            byte = error.object[error.start]
+            text = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+            self._invalid(line, text)
+            return None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            where = f"{self._path}:{mark.line + 1}" if mark else str(self._path)
-            raise Misconfigured(f"{where}: invalid YAML: {error.problem}") from error
+            self._invalid(mark.line if mark else 0, f"invalid YAML: {_in_words(error)}")
+            return None
+        except yaml.reader.ReaderError as error:
+            before = self._path.read_text("utf-8-sig")[: error.position]
+            text = f"invalid YAML: character U+{ord(error.character):04X} is not allowed"
+            self._invalid(before.count("\n"), text)
+            return None
         except yaml.YAMLError as error:
-            raise Misconfigured(f"{self._path}: invalid YAML: {error}") from error
+            self._invalid(0, f"invalid YAML: {error}")
+            return None
         root = Node({}, f"{self._path}:1", self._folder)
         if node is None:
             return root
-        return replace(root, value=self._findings.mapping(self._tree(node), ""))
+        return replace(root, value=self._findings.mapping(self._tree(node, ""), ""))
 
-    def _tree(self, node: yaml.Node) -> Node:
+    def _invalid(self, line: int, text: str) -> None:
+        self._findings.problem(Node(None, f"{self._path}:{line + 1}", self._folder), "", text)
+
+    def _tree(self, node: yaml.Node, path: str) -> Node:
+        """Return a node of the library, below these dotted keys, as one of ours."""
         tree = Node(None, self._place(node), self._folder)
         if node in self._open:
             self._findings.problem(
-                tree, "", "this alias refers to a value that contains it; remove it"
+                tree, path, "this alias refers to a value that contains it; remove it"
             )
             return tree
         self._open.add(node)
         match node:
             case yaml.MappingNode():
-                tree = replace(tree, value=self._members(node))
+                tree = replace(tree, value=self._members(node, path))
             case yaml.SequenceNode():
-                tree = replace(tree, value=[self._tree(item) for item in node.value])
+                tree = replace(tree, value=self._items(node, path))
             case _:
-                tree = replace(tree, value=self._scalar(node))
+                tree = replace(tree, value=self._scalar(node, path))
+                if _SURPRISES.fullmatch(node.value) and not isinstance(tree.value, str):
+                    tree = replace(tree, word=node.value)
         self._open.remove(node)
         return tree
 
-    def _members(self, node: yaml.MappingNode) -> dict[str, Node]:
+    def _items(self, node: yaml.SequenceNode, path: str) -> list[Node]:
+        return [self._tree(item, f"{path}[{i}]") for i, item in enumerate(node.value)]
+
+    def _members(self, node: yaml.MappingNode, path: str) -> dict[str, Node]:
         """Return the members; those inherited by `<<` come first, and its own override them."""
         inherited: dict[str, Node] = {}
         own: dict[str, Node] = {}
@@ -75,28 +122,29 @@ class Parser:
             place = self._place(key)
             if key.tag == _TAG + "merge":
                 for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    inherited = {**self._tree(source).items, **inherited}
+                    inherited = {**self._tree(source, path).items, **inherited}
                 continue
-            member = replace(self._tree(value), place=place)
+            where = joined(path, key.value) if isinstance(key, yaml.ScalarNode) else path
+            member = replace(self._tree(value, where), place=place)
             if not isinstance(key, yaml.ScalarNode):
-                self._findings.problem(member, "", "a key must be text, a number, true or false")
+                self._findings.problem(member, path, "a key must be text, a number, true or false")
             elif key.value in own:
-                own[key.value] = self._merged(key.value, own[key.value], member)
+                own[key.value] = self._merged(key.value, own[key.value], member, where)
             else:
                 own[key.value] = member
         return {**inherited, **own}
 
-    def _merged(self, key: str, first: Node, second: Node) -> Node:
+    def _merged(self, key: str, first: Node, second: Node, path: str) -> Node:
         """Return the value of a key that occurs twice: only a section may have two parts."""
         is_section = len(self._open) == 1 and first.items and second.items
         if is_section and not first.items.keys() & second.items.keys():
             text = f"section {key!r} occurs twice, first at {first.place}; both parts are used"
-            self._findings.warn(second, "", text)
+            self._findings.warn(second, path, text)
             return replace(first, value=first.items | second.items)
-        self._findings.problem(second, "", f"key {key!r} occurs twice, first at {first.place}")
+        self._findings.problem(second, path, f"key {key!r} occurs twice, first at {first.place}")
         return first
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _scalar(self, node: yaml.Node, path: str) -> Any:
         if node.tag in _TEXT_TAGS:
             return node.value
         try:
@@ -106,9 +154,20 @@ class Parser:
             pass
         tree = Node(None, self._place(node), self._folder)
         self._findings.problem(
-            tree, "", f"cannot read {node.value!r} as {node.tag.removeprefix(_TAG)}"
+            tree, path, f"cannot read {node.value!r} as {node.tag.removeprefix(_TAG)}"
         )
         return None
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self._path}:{node.start_mark.line + 1}"
+
+
+def _in_words(error: yaml.MarkedYAMLError) -> str:
+    """Return the problem, and the line of what it is a part of, if that is another one."""
+    problem = error.problem or str(error)
+    plain = (words for begin, words in _PLAIN_WORDS.items() if problem.startswith(begin))
+    problem = next(plain, problem)
+    begun, found = error.context_mark, error.problem_mark
+    if begun is None or found is None or begun.line == found.line:
+        return problem
+    return f"{problem} (part of what begins in line {begun.line + 1})"

@@ -57,7 +57,7 @@ def read_value(type_: Any, node: Node, path: str, findings: Findings) -> Any:
     try:
         return msgspec.convert(node.plain, type_, strict=False)
     except msgspec.ValidationError:
-        findings.unexpected(node, path, _meaning(type_))
+        findings.unexpected(node, path, _meaning(type_), _words(type_))
 
 
 def _struct_in(type_: Any) -> type[msgspec.Struct] | None:
@@ -72,7 +72,7 @@ def _meaning(type_: Any) -> str:
     arguments = get_args(type_)
     match get_origin(type_):
         case origin if origin is Annotated:
-            return f"{_meaning(arguments[0])} of {_bounds(arguments[1])}"
+            return f"{_meaning(arguments[0])} {_bounds(arguments[1])}"
         case origin if origin is Literal:
             values = ", ".join(map(str, arguments))
             return f"one of {values}" if len(arguments) > 1 else values
@@ -86,9 +86,21 @@ def _meaning(type_: Any) -> str:
             return _MEANINGS.get(type_, "a mapping")
 
 
+def _words(type_: Any) -> list[str]:
+    """Return the words that a field allows; nothing if it allows any text."""
+    arguments = get_args(type_)
+    if get_origin(type_) is Literal:
+        return [word for word in arguments if isinstance(word, str)]
+    return [word for argument in arguments for word in _words(argument)]
+
+
 def _bounds(meta: msgspec.Meta) -> str:
+    if meta.ge is not None and meta.le is not None:
+        return f"from {meta.ge} to {meta.le}"
     bounds = {word: getattr(meta, name) for name, word in _BOUNDS.items()}
-    return " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
+    return "of " + " and ".join(
+        f"{word} {bound}" for word, bound in bounds.items() if bound is not None
+    )
 
 
 def _with_files(node: Node, path: str, findings: Findings) -> dict[str, Node]:
@@ -110,7 +122,8 @@ def _content(node: Node, path: str, findings: Findings) -> Node:
     try:
         text = findings.text_of(node.folder / str(node.value))
     except (OSError, UnicodeError) as error:
-        findings.problem(node, path, f"cannot read the file: {error}")
+        reason = error.strerror if isinstance(error, OSError) else error
+        findings.problem(node, path, f"cannot read the file: {reason}")
         return replace(node, value="")
     secret = text.rstrip("\r\n")
     findings.masks.add_secret(secret)

@@ -1,7 +1,7 @@
 """Settings: the sections of a configuration as frozen structs, and the whole of it: `Config`."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from eventhub.config.reading import Struct
 from eventhub.masking import Masks
 
 E = TypeVar("E", bound=Endpoint)
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class Admin(Struct, frozen=True):
@@ -23,7 +24,7 @@ class Server(Struct, frozen=True):
     """`server:`: where the hub listens, and the limits of a client."""
 
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: Port = 8080
     """0 picks a free port."""
     max_message: int = 1 << 20
     """Bytes of one message; a message above four times this size closes the connection."""
@@ -80,7 +81,7 @@ class EmailService(Struct, frozen=True):
 
     type: Literal["smtp", "smtps", "gmail", "stub"] = "smtp"
     host: str | None = None
-    port: int | None = None
+    port: Port | None = None
     tls: bool | None = None
     """STARTTLS for `smtp`; default: true for gmail, otherwise unless the server is on loopback."""
     email: str | None = None

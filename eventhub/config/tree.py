@@ -5,7 +5,6 @@ reports all of them.
 """
 
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,8 @@ class Node:
     """`FILE:LINE` of its key, or the name of the variable or flag that set the value."""
     folder: Path
     """The folder of its file: relative paths start there."""
+    word: str = ""
+    """How a truth value or number is written in the file, if that looks like text, as `NO`."""
 
     @property
     def plain(self) -> Any:
@@ -40,14 +41,52 @@ class Node:
         return self.value if isinstance(self.value, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with one value; as text it is the line `FILE:LINE: KEYS: what is wrong`."""
+
+    place: str
+    """`FILE:LINE`, or the name of the variable or flag that set the value."""
+    keys: str
+    """The dotted keys that lead to the value."""
+    text: str
+    near: str | None = None
+    """The known name that is nearest to the one in the file."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.keys, self.text) if part)
+
+    @property
+    def position(self) -> tuple[str, int]:
+        """The file and the line, which begins at 1; 0 if the value is not from a file."""
+        file, _, line = self.place.rpartition(":")
+        return (file, int(line)) if file and line.isdecimal() else (self.place, 0)
+
+    def as_dict(self, severity: str) -> dict[str, Any]:
+        """Return the finding as an object of `eventhub check --json`."""
+        file, line = self.position
+        where = {"file": file, "line": line or None, "keys": self.keys}
+        return {"severity": severity, **where, "message": self.text, "nearest": self.near}
+
+
+class InvalidConfiguration(Misconfigured):
+    """A configuration with problems; the message has a line for each of them."""
+
+    def __init__(self, problems: Iterable[Finding]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
 @dataclass(slots=True)
 class Findings:
-    """The problems and warnings of one configuration, each a line."""
+    """The problems and warnings of one configuration."""
 
-    problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
     masks: Masks = field(default_factory=Masks)
     """The secrets that were read so far."""
+    root: Node = Node(None, "", Path())
+    """The whole tree, once it is read."""
     sources: list[Path] = field(default_factory=list)
     """Every file that was read, so that none of them is ever served."""
 
@@ -63,26 +102,77 @@ class Findings:
 
     def problem(self, node: Node, path: str, text: str) -> None:
         """Add an error about a node; `path` is the dotted keys that lead to it."""
-        self.problems.append(self._line(node, path, text))
+        self.problems.append(self._finding(node, path, text))
+
+    def raised(self, error: Misconfigured) -> None:
+        """Add an error of the code that compiles rules, hooks and templates.
+
+        Its message begins with the keys, as `url: chat: origins: …`; they are followed from the
+        root as far as they are keys of the file.
+        """
+        node, keys, text = self.root, "", error.message
+        while True:
+            key, _, rest = text.partition(": ")
+            inner = node.items.get("kwargs") if keys.startswith("url.") else None
+            if inner is not None and key not in node.items and key in inner.items:
+                node, keys = inner, joined(keys, "kwargs")
+            if not rest or key not in node.items:
+                break
+            node, keys, text = node.items[key], joined(keys, key), rest
+        self.problem(node, keys, text)
 
     def warn(self, node: Node, path: str, text: str) -> None:
         """Add a warning about a node; `path` is the dotted keys that lead to it."""
-        self.warnings.append(self._line(node, path, text))
+        self.warnings.append(self._finding(node, path, text))
 
-    def unexpected(self, node: Node, path: str, expected: str) -> None:
-        """Add the error of a value that is not what was expected; secrets are left out."""
-        given = "" if _holds_secret(path) else f", not {_shown(node.plain)}"
+    def unexpected(self, node: Node, path: str, expected: str, known: Iterable[str] = ()) -> None:
+        """Add the error of a value that is not what was expected; secrets are left out.
+
+        Args:
+            node: the value.
+            path: the dotted keys that lead to it.
+            expected: what was expected.
+            known: the words that are possible; the nearest one is added.
+        """
+        known, is_hidden = list(known), _holds_secret(path)
+        given = "" if is_hidden else f", not {_shown(node)}"
         is_unquoted = expected.startswith("text") and isinstance(node.value, int | float)
         hint = "; put it in quotes" if is_unquoted else ""
-        self.problem(node, path, f"expected {expected}{given}{hint}")
+        words = node.plain if isinstance(node.value, list) else [node.plain]
+        wrong = next((str(word) for word in words if word not in known), "")
+        near = None if is_hidden else nearest(wrong, known)
+        self.misspelt(node, path, f"expected {expected}{given}{hint}", near)
 
-    def unknown(self, node: Node, path: str, key: str, known: Iterable[str]) -> None:
-        """Add the error of an unknown key, with the nearest known one."""
-        near = difflib.get_close_matches(key, list(known), n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+    def misspelt(self, node: Node, path: str, text: str, near: str | None) -> None:
+        """Add the error of a name that is not known, with the nearest one, if there is any."""
+        finding = self._finding(node, path, text + _did_you_mean(near))
+        self.problems.append(replace(finding, near=near))
+
+    def ambiguous(self, node: Node, path: str) -> None:
+        """Report words such as `NO`, which YAML reads as false, where text may be meant."""
+        for each in node.value if isinstance(node.value, list) else node.items.values():
+            self.ambiguous(each, path)
+        if node.word:
+            text = f"YAML reads {node.word} without quotes as {_shown(replace(node, word=''))}"
+            self.problem(node, path, f"{text}; if it is text, put it in quotes")
+
+    def is_sound(self, path: str) -> bool:
+        """Tell whether no problem was found at or below these keys."""
+        path = self.masks.mask_error(path)
+        return not any(
+            problem.keys.startswith(path)
+            and problem.keys[len(path) : len(path) + 1] in ("", ".", "[")
+            for problem in self.problems
+        )
+
+    def unknown(
+        self, node: Node, path: str, key: str, known: Iterable[str], hint: str = ""
+    ) -> None:
+        """Add the error of an unknown key, with a hint, or otherwise the nearest known one."""
+        near = None if hint else nearest(key, known)
+        text = f"unknown key {key!r}{hint or _did_you_mean(near)}"
         # A key is not a value: it is shown even where values are hidden.
-        line = (node.place, self.masks.mask_error(path), f"unknown key {key!r}{hint}")
-        self.problems.append(": ".join(part for part in line if part))
+        self.problems.append(Finding(node.place, self.masks.mask_error(path), text, near))
 
     def mapping(self, node: Node, path: str) -> dict[str, Node]:
         """Return the members of a mapping; any other value, except an empty one, is an error."""
@@ -91,15 +181,30 @@ class Findings:
         return node.items
 
     def raise_if_any(self) -> None:
-        """Raise `Misconfigured` with all problems, a line each, in the order of the file."""
+        """Raise `InvalidConfiguration` with all problems, in the order of the file."""
         if self.problems:
-            raise Misconfigured("\n".join(sorted(self.problems, key=_file_and_line)))
+            raise InvalidConfiguration(in_order(self.problems))
 
-    def _line(self, node: Node, path: str, text: str) -> str:
+    def _finding(self, node: Node, path: str, text: str) -> Finding:
         if _holds_secret(path):
             text = without_texts(text)
-        hide = self.masks.mask_error
-        return ": ".join(part for part in (node.place, hide(path), hide(text)) if part)
+        return Finding(node.place, self.masks.mask_error(path), self.masks.mask_error(text))
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings in the order of their files and lines."""
+    return sorted(findings, key=lambda finding: finding.position)
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known word that a misspelt one was probably meant to be, in any case."""
+    names = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), names, n=1, cutoff=cutoff)
+    return names[found[0]] if found else None
+
+
+def _did_you_mean(near: str | None) -> str:
+    return "" if near is None else f" (did you mean {near!r}?)"
 
 
 def _holds_secret(path: str) -> bool:
@@ -107,20 +212,15 @@ def _holds_secret(path: str) -> bool:
     return "headers" in keys or is_secret_name(keys[-1])
 
 
-def _shown(value: Any) -> str:
-    match value:
+def _shown(node: Node) -> str:
+    match node.plain:
         case None:
             return "null"
-        case bool():
-            return str(value).lower()
-        case _:
-            return repr(value)
-
-
-def _file_and_line(problem: str) -> tuple[str, int]:
-    """Return the file and line that a problem begins with."""
-    found = re.match(r"(.*?):(\d+): ", problem)
-    return (found[1], int(found[2])) if found else ("", 0)
+        case bool() as value:
+            shown = str(value).lower()
+        case value:
+            shown = repr(value)
+    return f"{node.word} (which YAML reads as {shown})" if node.word else shown
 
 
 def joined(path: str, key: str) -> str:

@@ -25,10 +25,11 @@ _PLACES = ("YAMLPATH", "YAMLURL")
 def read(path: Path, environ: Mapping[str, str], findings: Findings) -> Node:
     """Return a file with its imports merged into it and all variables replaced.
 
-    Raises:
-        Misconfigured: a file cannot be read, or is not valid YAML; other problems are then unknown.
+    A file that cannot be read, or is not valid YAML, is a problem; the rest is read nevertheless.
     """
-    return _File(path, environ, findings, {}, ()).read()
+    root = Node({}, f"{path}:1", path.parent.resolve())
+    file = _File(path, environ, findings, {}, ())
+    return file.read(replace(root, place=str(path)), "") or root
 
 
 class _File:
@@ -51,15 +52,32 @@ class _File:
         self._folder = path.parent.resolve()
         self.variables: dict[str, str] = {}
 
-    def read(self) -> Node:
-        """Return the tree; afterwards `variables` holds those of the file and of its imports."""
-        root = Parser(self._path, self._findings).parse()
+    def read(self, named: Node, keys: str) -> Node | None:
+        """Return the tree; afterwards `variables` holds those of the file and of its imports.
+
+        Args:
+            named: the node that names the file, for the error if it cannot be read.
+            keys: the dotted keys that lead to it.
+
+        Returns:
+            The tree, or None, after a problem, if the file cannot be read.
+        """
+        try:
+            root = Parser(self._path, self._findings).parse()
+        except OSError as error:
+            name = f" {self._path}" if keys else ""
+            text = f"cannot read the file{name}: {error.strerror or error}"
+            self._findings.problem(named, keys, text)
+            return None
+        if root is None:
+            return None
         self._define(root.items.get("variables"))
         root = decide_conditions(root, self._scope, self._findings)
         imported = []
-        for path, variables in self._imports(root.items.get("import")):
+        for path, variables, node, keys in self._imports(root.items.get("import")):
             file = _File(path, self._environ, self._findings, variables, self._chain)
-            imported.append(file.read())
+            if (other := file.read(node, keys)) is not None:
+                imported.append(other)
             self.variables = {**file.variables, **self.variables}
         tree = self._substitute(root, "")
         for other in imported:
@@ -88,8 +106,8 @@ class _File:
             value = self._substitute(node, path).value
             self.variables[name] = "" if value is None else str(value)
 
-    def _imports(self, section: Node | None) -> Iterator[tuple[Path, dict[str, str]]]:
-        """Yield the files to import, each with the variables that are passed to it."""
+    def _imports(self, section: Node | None) -> Iterator[tuple[Path, dict[str, str], Node, str]]:
+        """Yield each file to import, the variables for it, the node that names it, and its keys."""
         given = {**self.variables, **self._given}
         for path, entry in import_entries(section):
             target = entry.items.get("path", entry)
@@ -105,13 +123,16 @@ class _File:
                 continue
             extra = variables_for_import(self._substitute(entry, path), path, self._findings)
             for file in self._matching(target, path):
-                yield file, {**given, **extra}
+                yield file, {**given, **extra}, entry, path
 
     def _matching(self, node: Node, path: str) -> list[Path]:
         """Return the files of a path or pattern; a pattern leaves out the files that import it."""
         pattern = str(self._path.parent / node.value)
         if _PATTERN.search(node.value) and not Path(pattern).exists():
             found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+            if not found:
+                text = f"no file matches {node.value!r}; nothing is imported"
+                self._findings.warn(node, path, text)
             return [file for file in found if file.resolve() not in self._chain]
         if Path(pattern).resolve() in self._chain:
             self._findings.problem(node, path, f"{node.value} imports itself")

@@ -104,10 +104,11 @@ async def test_module_next_to_the_file_does_not_replace_an_installed_one(tmp_pat
         ("x = 1", "not a Python expression"),
         ("import os", "not a Python expression"),
         ("(yield msg)", "'yield' outside function"),
-        ("mesage['a']", "name 'mesage' is not defined, and cannot be imported as a module: Mod"),
+        ("mesage['a']", "name 'mesage' is not defined: it is neither one of msg, nor a module"),
         ("[other for x in msg]", "'other'"),
-        ("os.path.jion('a')", "module os.path has no 'jion'"),
-        ("xml.etree.Nothing.x", "xml.etree.Nothing"),
+        ("os.path.jion('a')", "module os.path has no 'jion' (did you mean 'join'?)"),
+        ("mgs['a']", "(did you mean 'msg'?)"),
+        ("xml.etree.Nothing.x", "module xml.etree has no 'Nothing'"),
     ],
 )
 def test_invalid_expression_is_refused_when_it_is_compiled(source: str, message: str) -> None:

@@ -39,7 +39,8 @@ def check(text: str, folder: Path) -> None:
     """Load and check a file; a mistake may be found by either."""
     file = folder / "eventhub.yaml"
     file.write_text(text)
-    hub.check(config.load(file, environ={}))
+    for error in hub.problems_of(config.load(file, environ={})):
+        raise error
 
 
 def test_a_good_file_is_accepted(tmp_path: Path) -> None:

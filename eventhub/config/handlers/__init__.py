@@ -4,6 +4,7 @@ A new handler is a module and a line in `HANDLERS`; its struct is added to `Endp
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from eventhub.config.handlers import files, message, sql
 from eventhub.config.handlers.alert import Alert
@@ -11,7 +12,7 @@ from eventhub.config.handlers.entry import Entry, UrlSection
 from eventhub.config.handlers.files import FileEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
 from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
-from eventhub.config.tree import Node, joined
+from eventhub.config.tree import Node, joined, nearest
 
 __all__ = [
     "Alert",
@@ -27,12 +28,31 @@ __all__ = [
 Endpoint = MessageEndpoint | FileEndpoint | SqlEndpoint
 """One entry of `url:`; the type tells its kind."""
 
-HANDLERS: dict[str, Callable[[Entry], Endpoint | None]] = {
-    "MessageHandler": message.read,
-    "FileHandler": files.read,
-    "SQLHandler": sql.read,
+
+class Handler(NamedTuple):
+    """One kind of entry."""
+
+    read: Callable[[Entry], Endpoint | None]
+    """Returns None if an entry cannot be served."""
+    keys: frozenset[str]
+    """The keys of its `kwargs:`."""
+
+
+HANDLERS: dict[str, Handler] = {
+    "MessageHandler": Handler(message.read, message.KEYS),
+    "FileHandler": Handler(files.read, files.KEYS),
+    "SQLHandler": Handler(sql.read, sql.KEYS),
 }
-"""The reader of each `handler:`; None if an entry cannot be served."""
+"""The kinds of entries, by their `handler:`."""
+_GRAMEX = frozenset(
+    f"{name}Handler"
+    for name in (
+        *("Capture", "Drive", "FacebookGraph", "Filter", "Form", "Function", "JSON", "Logout"),
+        *("ML", "Model", "OpenAPI", "PPTX", "Process", "Proxy", "TwitterREST", "Upload"),
+        "WebSocket",
+    )
+)
+"""Handlers of Gramex with names so like those of EventHub that they could be taken for mistakes."""
 
 
 def read(node: Node, section: UrlSection) -> tuple[Endpoint, ...]:
@@ -52,11 +72,15 @@ def _endpoint(name: str, node: Node, path: str, section: UrlSection) -> Endpoint
     findings = section.findings
     named = findings.mapping(node, path).get("handler")
     if named is None:
-        findings.problem(node, path, "handler is missing")
+        findings.problem(node, path, f"handler is missing; write one of {', '.join(HANDLERS)}")
         return None
     handler = str(named.plain).removeprefix("gramex.handlers.")
+    near = None if "." in handler or handler in _GRAMEX else nearest(handler, HANDLERS, cutoff=0.8)
+    if handler not in HANDLERS and near is not None:
+        findings.misspelt(named, joined(path, "handler"), f"unknown handler {handler!r}", near)
+        return None
     if handler not in HANDLERS:
         findings.warn(named, path, f"handler {handler} is not supported; the entry is skipped")
         return None
-    entry = Entry.of(name, node, path, section)
-    return HANDLERS[handler](entry) if entry is not None else None
+    entry = Entry.of(name, node, path, section, HANDLERS[handler].keys)
+    return HANDLERS[handler].read(entry) if entry is not None else None

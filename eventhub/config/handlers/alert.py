@@ -1,14 +1,14 @@
 """`alert:` of a MessageHandler: the mails that its messages send."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
 import msgspec
 
 from eventhub.config.reading import Struct, read_struct
-from eventhub.config.tree import Findings, Node
+from eventhub.config.tree import Findings, Node, nearest
 from eventhub.methods import Method
 
 _GRAMEX = frozenset(["data", "each", "notify", "schedule", "user"])
@@ -44,14 +44,14 @@ class Alert(Struct, frozen=True):
     suppressible: bool = True
 
 
-def read(node: Node, path: str, findings: Findings, services: Collection[str]) -> Alert | None:
+def read(node: Node, path: str, findings: Findings, services: Mapping[str, object]) -> Alert | None:
     """Return the alert, or None if it has problems.
 
     Args:
         node: the mapping.
         path: the dotted keys that lead to it.
         findings: where problems are reported.
-        services: the names under `email:`.
+        services: what is under `email:`; None for a service that has problems.
     """
     members = {}
     for key, member in findings.mapping(node, path).items():
@@ -66,9 +66,14 @@ def read(node: Node, path: str, findings: Findings, services: Collection[str]) -
         findings.warn(node, path, "no service is defined under email; mails are only logged")
     elif alert and alert.service is not None and alert.service not in services:
         known = ", ".join(services)
-        findings.problem(
-            node, path, f"no service {alert.service!r} under email; known services: {known}"
+        findings.misspelt(
+            node.items["service"],
+            f"{path}.service",
+            f"no service {alert.service!r} under email; known services: {known}",
+            nearest(alert.service, services),
         )
+    if alert and alert.service and services.get(alert.service) is None:
+        return msgspec.structs.replace(alert, service=None)  # so that its templates are checked
     return alert
 
 

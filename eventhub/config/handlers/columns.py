@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from eventhub.columns import BUILT_IN, Column, Digits, Kind, digits_of, kind_of
+from eventhub.columns import BUILT_IN, TYPES, Column, Digits, Kind, digits_of, kind_of
 from eventhub.config.handlers.entry import known_members
 from eventhub.config.reading import read_value
-from eventhub.config.tree import Findings, Node, joined
+from eventhub.config.tree import Findings, Node, joined, nearest
 from eventhub.errors import EventHubError, Misconfigured
 
 _KEYS = ("type", "nullable", "default")
@@ -16,7 +16,9 @@ def read(node: Node, path: str, findings: Findings) -> tuple[Column, ...]:
     """Return the declared columns, without the built-in ones."""
     columns = []
     names = {name: name for name in BUILT_IN}
-    for name, member in findings.mapping(node, path).items():
+    if not isinstance(node.value, dict):
+        findings.unexpected(node, path, "a type for each column, as {body: TEXT, points: INTEGER}")
+    for name, member in node.items.items():
         column = _column(name, member, joined(path, name), findings)
         if name in BUILT_IN:
             if column is not None and column.kind is not Kind.TEXT:
@@ -51,10 +53,14 @@ def _column(name: str, node: Node, path: str, findings: Findings) -> Column | No
     column = Column(name, kind, nullable=bool(nullable), digits=digits)
     if "default" not in given:
         return column
+    if kind is Kind.TEXT:
+        findings.ambiguous(given["default"], joined(path, "default"))
     try:
         return replace(column, default=column.convert(given["default"].plain))
     except EventHubError as error:
-        findings.problem(given["default"], joined(path, "default"), error.message)
+        findings.problem(
+            given["default"], joined(path, "default"), error.message.removeprefix(f"{name}: ")
+        )
         return None
 
 
@@ -62,5 +68,6 @@ def _kind(node: Node, path: str, findings: Findings) -> tuple[Kind | None, Digit
     try:
         return kind_of(str(node.plain)), digits_of(str(node.plain))
     except Misconfigured as error:
-        findings.problem(node, path, error.message)
+        near = nearest(str(node.plain).partition("(")[0], TYPES)
+        findings.misspelt(node, path, error.message, near)
         return None, None

@@ -1,10 +1,10 @@
 """Entry: what the entries of `url:` have in common, whatever their handler."""
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from eventhub.columns import Column
 from eventhub.config.tree import Findings, Node, joined
@@ -44,8 +44,8 @@ class UrlSection:
     """What the entries of `url:` share while they are read."""
 
     findings: Findings
-    services: Collection[str] = ()
-    """The names under `email:`, for alerts."""
+    services: Mapping[str, object] = field(default_factory=dict)
+    """What is under `email:`, for alerts; None for a service that has problems."""
     projections: list[tuple[Node, str, Path]] = field(default_factory=list)
     """The files that `duckdb:` URLs name for the projection, with their nodes and dotted keys."""
     columns: dict[str, dict[str, Column]] = field(default_factory=dict)
@@ -75,8 +75,24 @@ class Entry:
     section: UrlSection
 
     @classmethod
-    def of(cls, name: str, node: Node, path: str, section: UrlSection) -> Self | None:
-        """Return the entry at a node, or None if it has no pattern, which is a problem."""
+    def of(
+        cls, name: str, node: Node, path: str, section: UrlSection, keys: Collection[str]
+    ) -> Self | None:
+        """Return the entry at a node, or None if it has no pattern, which is a problem.
+
+        Args:
+            name: its key in `url:`.
+            node: the mapping.
+            path: the dotted keys that lead to it.
+            section: what the entries share.
+            keys: the keys of its `kwargs:`, which are often written at the wrong depth.
+        """
+        for key in node.items.keys() & {*keys} - {*_ENTRY_KEYS}:
+            hint = " here; it belongs below `kwargs:`, indented by two more blanks"
+            section.findings.unknown(node.items[key], path, key, (), hint)
+        node = replace(
+            node, value={k: v for k, v in node.items.items() if k in _ENTRY_KEYS or k not in keys}
+        )
         members = known_members(node, path, section.findings, _ENTRY_KEYS, _GRAMEX_ENTRY)
         if "pattern" not in members:
             section.findings.problem(node, path, "pattern is missing")
@@ -97,6 +113,18 @@ class Entry:
     def members(self, keys: Iterable[str]) -> dict[str, Node]:
         """Return the members of `kwargs:` with one of these keys that have a value."""
         return known_members(self.kwargs, self.kwargs_path, self.findings, keys, _GRAMEX_KWARGS)
+
+    def read(
+        self, given: dict[str, Node], readers: Mapping[str, Callable[[Node, str, Findings], Any]]
+    ) -> dict[str, Any]:
+        """Return the values of keys of `kwargs:`, without those that have problems."""
+        values = {}
+        for key in readers.keys() & given.keys():
+            path = joined(self.kwargs_path, key)
+            value = readers[key](given[key], path, self.findings)
+            if self.findings.is_sound(path):
+                values[key] = value
+        return values
 
     def url_path(self, *, may_be_folder: bool) -> str:
         """Return the pattern as a path that no other entry has; repeated slashes count as one."""
@@ -144,6 +172,7 @@ def headers(node: Node, path: str, findings: Findings) -> dict[str, str]:
 
 def text(node: Node, path: str, findings: Findings) -> str:
     """Return a scalar as text; null is empty text."""
+    findings.ambiguous(node, path)
     match node.value:
         case None:
             return ""

@@ -8,6 +8,8 @@ from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import joined
 
 _TEXTS = ("path", "default_filename")
+KEYS = frozenset((*_TEXTS, "auth", "headers"))
+"""The keys of `kwargs:`."""
 
 
 class FileEndpoint(Struct, frozen=True, tag_field="handler", tag="FileHandler"):
@@ -23,7 +25,7 @@ class FileEndpoint(Struct, frozen=True, tag_field="handler", tag="FileHandler"):
 def read(entry: Entry) -> FileEndpoint | None:
     """Return the endpoint, or None if it cannot be served."""
     path, findings = entry.kwargs_path, entry.findings
-    kwargs = entry.members((*_TEXTS, "auth", "headers"))
+    kwargs = entry.members(KEYS)
     if "auth" in entry.kwargs.items:
         check_rule(entry.kwargs.items["auth"], joined(path, "auth"), findings)
     if "auth" in kwargs and kwargs["auth"].value is not False:

@@ -14,9 +14,13 @@ _GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
 
 
 def expression(
-    node: Node, path: str, findings: Findings, names: tuple[str, ...] = MESSAGE_NAMES
+    node: Node,
+    path: str,
+    findings: Findings,
+    names: tuple[str, ...] = MESSAGE_NAMES,
+    hint: str = "",
 ) -> str:
-    """Return the text of a Python expression, after compiling it."""
+    """Return the text of a Python expression, after compiling it; a hint is added to errors."""
     source = node.value
     if not isinstance(source, str):
         findings.unexpected(node, path, "a Python expression")
@@ -24,7 +28,7 @@ def expression(
     try:
         compile_expression(source, names, folder=node.folder)
     except Misconfigured as error:
-        findings.problem(node, path, error.message)
+        findings.problem(node, path, error.message + hint)
     return source
 
 
@@ -32,6 +36,8 @@ def auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
     """Return `auth:`; `access.check_rule` reports a blank one."""
     if isinstance(node.value, dict):
         members = known_members(node, path, findings, _AUTH_KEYS, _GRAMEX_AUTH)
+        if "membership" in members:
+            findings.ambiguous(members["membership"], joined(path, "membership"))
         condition = members.get("condition")
         if condition is not None and not is_blank(condition):
             source = condition.items.get("function", condition)

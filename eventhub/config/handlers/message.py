@@ -60,16 +60,11 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
 
 def read(entry: Entry) -> MessageEndpoint:
     """Return the endpoint; its problems are in the findings."""
-    before = len(entry.findings.problems)
     url_path = entry.url_path(may_be_folder=False)
     path = entry.kwargs_path
-    given = entry.members((*_READERS, "url", "import", "alert"))
+    given = entry.members(KEYS)
     _check_not_blank(entry)
-    values = {
-        key: reader(given[key], joined(path, key), entry.findings)
-        for key, reader in _READERS.items()
-        if key in given
-    }
+    values = entry.read(given, _READERS)
     if "table" not in values:
         values["table"] = re.sub(r"[^A-Za-z0-9_]", "_", entry.name).lstrip("_")
         # A table is shared only on purpose: a/b and a_b do not become one by accident.
@@ -85,8 +80,11 @@ def read(entry: Entry) -> MessageEndpoint:
         where = joined(path, "import")
         values["import_"] = read_value(ImportWord, given["import"], where, entry.findings)
     kwargs = entry.kwargs.plain or {}
+    if not entry.findings.is_sound(joined(path, "columns")):
+        # These name columns: with some columns left out, they would be reported without cause.
+        values = {key: value for key, value in values.items() if key not in _NAME_COLUMNS}
     endpoint = MessageEndpoint(name=entry.name, pattern=url_path, kwargs=kwargs, **values)
-    _check_open_later(entry, endpoint, given, has_problems=len(entry.findings.problems) > before)
+    _check_open_later(entry, endpoint, given)
     return endpoint
 
 
@@ -105,15 +103,13 @@ def _check_not_blank(entry: Entry) -> None:
 # --- What an `open` restricts --------------------------------------------------------------------
 
 
-def _check_open_later(
-    entry: Entry, endpoint: MessageEndpoint, given: dict[str, Node], *, has_problems: bool
-) -> None:
+def _check_open_later(entry: Entry, endpoint: MessageEndpoint, given: dict[str, Node]) -> None:
     """Check `open` once the columns of all entries with the same table are known."""
     of_table = entry.section.columns.setdefault(endpoint.table, {})
     of_table.update({column.name: column for column in endpoint.columns})
     if endpoint.open or endpoint.auth:
         entry.section.restricted[endpoint.table] = endpoint.name
-    if endpoint.open and not has_problems:
+    if endpoint.open:
         path = joined(entry.kwargs_path, "open")
         check = partial(_check_open, endpoint.open, of_table, given["open"], path, entry.findings)
         entry.section.checks.append(check)
@@ -176,10 +172,16 @@ def _message_default(node: Node, path: str, findings: Findings) -> dict[str, dic
     return defaults
 
 
+_QUOTES = "; text needs quotes of its own inside those of YAML, as \"'text'\""
+
+
 def _default_value(key: str, node: Node, path: str, findings: Findings) -> Any:
+    findings.ambiguous(node, path)
     if key.startswith("_"):
         findings.problem(node, path, f"{key} is a control, which cannot have a default")
-    return expression(node, path, findings) if isinstance(node.value, str) else node.plain
+    if not isinstance(node.value, str):
+        return node.plain
+    return expression(node, path, findings, hint=_QUOTES)
 
 
 def _default(node: Node, path: str, findings: Findings) -> dict[str, list[str]]:
@@ -216,3 +218,6 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "timestamps": _timestamps,
 }
 """The reader of each key of `kwargs:`, except `url` and `alert`, which need other sections too."""
+KEYS = frozenset((*_READERS, "url", "import", "alert"))
+"""The keys of `kwargs:`."""
+_NAME_COLUMNS = frozenset(("open", "default", "alert"))

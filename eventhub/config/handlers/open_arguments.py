@@ -12,8 +12,11 @@ from typing import Any, Final
 from eventhub.columns import Columns
 from eventhub.filters.restriction import RestrictionError, check_key, checked_values, restriction_of
 
+_USERS: Final = ("handler.current_user", "handler_current_user")
 _UNKNOWN: Final = object()
 """A value that is known only when the expression runs."""
+_TEXT: Final = object()
+"""A value that is known to be text and not the list that it must be."""
 
 
 def mistakes(source: str, columns: Columns) -> Iterator[RestrictionError]:
@@ -22,6 +25,8 @@ def mistakes(source: str, columns: Columns) -> Iterator[RestrictionError]:
         try:
             if value is _UNKNOWN:
                 check_key(key, columns)
+            elif value is _TEXT:
+                yield RestrictionError(key, "it is text and must be a list; write [ ] around it")
             else:
                 restriction_of({key: checked_values(key, value)}, columns)
         except TypeError as error:
@@ -104,6 +109,14 @@ def _pair(given: list[ast.expr], *, is_final: bool = True) -> Iterator[tuple[str
 
 
 def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.JoinedStr() | ast.Call(func=ast.Name("str")):
+            return _TEXT
+        case (
+            ast.Attribute(value=user, attr="id")
+            | ast.Subscript(value=user, slice=ast.Constant("id"))
+        ) if ast.unparse(user) in _USERS:
+            return _TEXT
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

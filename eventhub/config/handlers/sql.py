@@ -60,13 +60,7 @@ def read(entry: Entry) -> SqlEndpoint:
     if "auth" in entry.kwargs.items:
         check_rule(entry.kwargs.items["auth"], joined(path, "auth"), findings)
     given = entry.members(_READERS)
-    values = {
-        key: reader(given[key], joined(path, key), findings)
-        for key, reader in _READERS.items()
-        if key in given
-    }
-    if values.get("limits", ...) is None:
-        del values["limits"]  # its problems are reported
+    values = entry.read(given, _READERS)
     endpoint = SqlEndpoint(
         name=entry.name,
         pattern=entry.url_path(may_be_folder=False),
@@ -131,3 +125,5 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "limits": _limits,
 }
 """The reader of each key of `kwargs:`."""
+KEYS = frozenset(_READERS)
+"""The keys of `kwargs:`."""

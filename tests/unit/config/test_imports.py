@@ -41,9 +41,9 @@ def test_key_with_a_condition_counts_only_if_it_holds(folder: Folder) -> None:
         ),
         (
             "import:\n  a if gramex_x.y: none.yaml",
-            "hub.yaml:2: import.a if gramex_x.y: name 'gramex_x' is not defined, and cannot be"
-            " imported as a module: ModuleNotFoundError: No module named 'gramex_x'; nothing is"
-            " imported",
+            "hub.yaml:2: import.a if gramex_x.y: name 'gramex_x' is not defined: it is neither one"
+            " of YAMLURL, YAMLPATH, nor a module that is installed or in the folder of the file;"
+            " nothing is imported",
         ),
         (
             "import:\n  a: {path: one/chat.yaml, KWARGS: {title: Admin}}",

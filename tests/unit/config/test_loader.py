@@ -50,7 +50,9 @@ def test_every_documented_variable_overrides_its_setting(folder: Folder) -> None
 
 def test_invalid_value_of_the_environment_is_reported_with_its_variable(folder: Folder) -> None:
     (problem,) = folder.problems("", {"EVENTHUB_PORT": "http"})
-    assert problem == "EVENTHUB_PORT: server.port: expected a whole number, not 'http'"
+    assert (
+        problem == "EVENTHUB_PORT: server.port: expected a whole number from 0 to 65535, not 'http'"
+    )
 
 
 def test_data_folder_of_the_flag_overrides_that_of_the_environment(folder: Folder) -> None:

@@ -3,6 +3,8 @@
 import pytest
 
 from eventhub.columns import Column, Kind
+from eventhub.config import load
+from eventhub.errors import Misconfigured
 from tests.unit.config.folder import CHAT, Folder, endpoint, messages
 
 
@@ -42,18 +44,20 @@ def test_section_in_two_parts_is_merged_with_a_warning(folder: Folder) -> None:
     folder.write("two/chat.yaml", CHAT.format(name="two", who="them", port=2))
     text = "import: {a: one/chat.yaml}\nimport: {b: two/chat.yaml}\n"
     assert [each.name for each in messages(folder.load(text))] == ["one", "two"]
-    assert folder.warnings(text) == [
-        "hub.yaml:2: section 'import' occurs twice, first at hub.yaml:1; both parts are used"
-    ]
+    (warning,) = folder.warnings(text)
+    assert warning == (
+        "hub.yaml:2: import: section 'import' occurs twice, first at hub.yaml:1;"
+        " both parts are used"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("url:\n  a: 1\n  a: 2", "hub.yaml:3: key 'a' occurs twice, first at hub.yaml:2"),
+        ("url:\n  a: 1\n  a: 2", "hub.yaml:3: url.a: key 'a' occurs twice, first at hub.yaml:2"),
         (
             "log:\n  level: info\nlog:\n  level: info",
-            "hub.yaml:3: key 'log' occurs twice, first at hub.yaml:1",
+            "hub.yaml:3: log: key 'log' occurs twice, first at hub.yaml:1",
         ),
         ("url: [", "hub.yaml:1: invalid YAML: "),
     ],
@@ -65,13 +69,21 @@ def test_invalid_yaml_is_reported_with_its_line(folder: Folder, text: str, probl
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("url: !!python/name:os.system ''", "cannot read '' as python/name:os.system"),
-        ("log: !!int many", "cannot read 'many' as int"),
-        ("url: &a [*a]", "this alias refers to a value that contains it; remove it"),
-        ("url: {[a]: 1}", "a key must be text, a number, true or false"),
+        ("url: !!python/name:os.system ''", "url: cannot read '' as python/name:os.system"),
+        ("log: !!int many", "log: cannot read 'many' as int"),
+        ("url: &a [*a]", "url[0]: this alias refers to a value that contains it; remove it"),
+        ("url: {[a]: 1}", "url: a key must be text, a number, true or false"),
     ],
 )
 def test_value_that_the_safe_loader_refuses_is_reported(
     folder: Folder, text: str, problem: str
 ) -> None:
     assert f"hub.yaml:1: {problem}" in folder.problems(text)
+
+
+def test_file_in_another_encoding_is_reported_with_the_line_of_the_byte(folder: Folder) -> None:
+    file = folder.write("hub.yaml", "url: {}\n")
+    file.write_bytes(b"url: {}\n\n# caf\xe9\n")
+    with pytest.raises(Misconfigured) as caught:
+        load(file, environ={})
+    assert caught.value.message == f"{file}:3: byte 0xe9 is not UTF-8; save the file as UTF-8"

@@ -46,12 +46,18 @@ def test_invalid_file_of_a_secret_is_reported(folder: Folder, text: str, problem
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("server: {port: many}", "server.port: expected a whole number, not 'many'"),
-        ("server: {port: }", "server.port: expected a whole number, not null"),
+        (
+            "server: {port: many}",
+            "server.port: expected a whole number from 0 to 65535, not 'many'",
+        ),
+        ("server: {port: }", "server.port: expected a whole number from 0 to 65535, not null"),
         ("server: {drain: [1]}", "server.drain: expected a number, not [1]"),
         ("server: {hosts: a}", "server.hosts: expected a list of text, not 'a'"),
         ("server: {admin: {token: 1234}}", "server.admin.token: expected text; put it in quotes"),
-        ("server: {host: on}", "server.host: expected text, not true; put it in quotes"),
+        (
+            "server: {host: on}",
+            "server.host: expected text, not on (which YAML reads as true); put it in quotes",
+        ),
         (
             "broker: {url: 1}",
             "broker.url: expected text or a list of text, not 1; put it in quotes",
@@ -95,7 +101,10 @@ class Limits(Struct, frozen=True):
         ({"rate": 2}, "limits.rate: expected a number of more than 0 and at most 1, not 2"),
         ({"names": 1}, "limits.names: expected a mapping of names to a whole number, not 1"),
         ({"inner": 1}, "limits.inner: expected a mapping, not 1"),
-        ({"inner": {"port": []}}, "limits.inner.port: expected a whole number, not []"),
+        (
+            {"inner": {"port": []}},
+            "limits.inner.port: expected a whole number from 0 to 65535, not []",
+        ),
     ],
 )
 def test_bounds_and_nested_types_are_part_of_what_was_expected(
@@ -103,7 +112,7 @@ def test_bounds_and_nested_types_are_part_of_what_was_expected(
 ) -> None:
     findings = Findings()
     assert read_struct(Limits, node(value, tmp_path), "limits", findings) is None
-    assert findings.problems == [f"hub.yaml:1: {problem}"]
+    assert [str(each) for each in findings.problems] == [f"hub.yaml:1: {problem}"]
 
 
 def node(value: Any, folder: Path) -> Node:

@@ -64,7 +64,7 @@ def test_modules_next_to_an_imported_file_are_found(folder: Folder) -> None:
     ("text", "problem"),
     [
         ("import: hub.yaml", "hub.yaml:1: import: hub.yaml imports itself"),
-        ("import: none.yaml", "none.yaml: cannot read the file"),
+        ("import: none.yaml", "hub.yaml:1: import: cannot read the file none.yaml"),
         ("import: {a: 1}", "hub.yaml:1: import.a: expected a path, or {path: ..., VARIABLE: text}"),
     ],
 )

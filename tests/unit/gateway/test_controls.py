@@ -15,7 +15,8 @@ def check(folder: Path, default: str, *, unknown: str = "") -> None:
     file.write_text(
         f"url: {{notes: {{pattern: /notes, handler: MessageHandler, kwargs: {kwargs}}}}}"
     )
-    hub.check(config.load(file, environ={}))
+    for error in hub.problems_of(config.load(file, environ={})):
+        raise error
 
 
 @pytest.mark.parametrize(

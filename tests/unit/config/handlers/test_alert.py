@@ -9,8 +9,8 @@ def test_unknown_mail_service_of_an_alert_is_refused(folder: Folder) -> None:
     email = "email: {office: {type: stub}}\n"
     (problem,) = folder.problems(email + endpoint("alert: {service: offce}"))
     assert (
-        problem == "hub.yaml:7: url.chat.kwargs.alert: no service 'offce' under email;"
-        " known services: office"
+        problem == "hub.yaml:7: url.chat.kwargs.alert.service: no service 'offce' under email;"
+        " known services: office (did you mean 'office'?)"
     )
     assert folder.load(email + endpoint("alert: {service: office}")).warnings == ()
     (warning,) = folder.warnings(endpoint("alert: {to: a@b}"))

@@ -33,7 +33,7 @@ def test_column_is_a_type_or_a_mapping(folder: Folder) -> None:
         ("columns: {a: BLOB}", "6: columns.a: unknown column type 'BLOB'"),
         (
             "columns:\n  a: {type: INTEGER, default: x}",
-            '7: columns.a.default: a: "x" is not a whole number',
+            '7: columns.a.default: "x" is not a whole number',
         ),
         (
             "columns: {a: {tpe: TEXT}}",

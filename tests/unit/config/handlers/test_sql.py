@@ -31,7 +31,7 @@ def test_one_table_needs_no_list(folder: Folder) -> None:
         ("limits: {memory: 1GB}", "expected at least 256MiB"),
         ("limits: {memory: 100MiB}", "expected at least 256MiB"),
         ("limits: {seconds: 0}", "expected a number of more than 0"),
-        ("limits: {concurrent: 7}", "at most 6"),
+        ("limits: {concurrent: 7}", "from 1 to 6"),
         ("limits: {second: 3}", "second"),
         ("auth: {}", "auth is blank"),
         ("open: 'True'", "open"),
