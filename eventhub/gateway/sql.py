@@ -36,6 +36,7 @@ from eventhub.queries import Answer, Format, Queries, Question
 
 ROWS_HEADER = "EventHub-Rows"
 TRUNCATED_HEADER = "EventHub-Truncated"
+_EXPOSE = "Access-Control-Expose-Headers"
 FORMATS = ("json", "ndjson", "csv", "arrow", "parquet", "html")
 METHODS = "GET, HEAD, POST, OPTIONS"
 PIECE_BYTES = 256 << 10
@@ -97,7 +98,9 @@ class SqlRoute:
 
     def headers(self, request: web.Request) -> dict[str, str]:
         """Return the headers of every answer."""
-        cors = cors_headers(request, self.entry.origins, self.shared.authenticator.proxies)
+        cors = dict(cors_headers(request, self.entry.origins, self.shared.authenticator.proxies))
+        if _EXPOSE in cors:
+            cors[_EXPOSE] += f", {ROWS_HEADER}, {TRUNCATED_HEADER}"
         return {"Cache-Control": "no-store", **self.entry.headers, **cors}
 
 

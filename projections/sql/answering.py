@@ -1,5 +1,6 @@
 """Answering: one statement in its read-only transaction, its rows in a file."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,8 @@ BATCH_ROWS = 200
 STEP_BYTES = 4 << 20
 """What is fetched before it is written."""
 STEP_ROWS = 20_000
+RESERVED_BYTES = 256 << 20
+"""Left free on the disk."""
 MAX_BYTES = 1 << 30
 """Of one answer; it is cut there, and says so."""
 
@@ -94,6 +97,7 @@ def _write(
     writer = writer_of(query.format, file, schema, documents)
     rows, is_truncated = 0, False
     for batch in _batches(reader, schema):
+        _check_room(file)
         room = query.rows - rows
         is_truncated = len(batch) > room or file.tell() > MAX_BYTES
         kept = batch.slice(0, room)
@@ -107,6 +111,13 @@ def _write(
     return Result(
         rows=rows, size=file.tell(), columns=columns, position=position, truncated=is_truncated
     )
+
+
+def _check_room(file: BinaryIO) -> None:
+    """Leave room for the log and the tables: an answer must not stop the hub."""
+    disk = os.fstatvfs(file.fileno())
+    if disk.f_bavail * disk.f_frsize < RESERVED_BYTES:
+        raise Unavailable("the disk has no room for the answer")
 
 
 def _batches(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
 from projections.projector import Projector
 from projections.reader import Connection, Reader
-from projections.sql.answering import answer
+from projections.sql.answering import RESERVED_BYTES, answer
 from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Refusal, Result, Setup
 from projections.sql.past import definitions, macro_name
 from projections.sql.positions import needed
@@ -100,7 +101,7 @@ async def _opened(setup: Setup, channels: list[Channel]) -> Store:
     _remove_others(Path(setup.folder), path.name)
     settings: dict[str, str | int] = {
         "memory_limit": f"{setup.memory_bytes // 2}B",
-        "max_temp_directory_size": f"{4 * setup.memory_bytes}B",
+        "max_temp_directory_size": f"{_room_to_spill(setup)}B",
         "TimeZone": "UTC",
     }
     give_up = asyncio.get_running_loop().time() + LOCK_SECONDS
@@ -118,6 +119,12 @@ async def _opened(setup: Setup, channels: list[Channel]) -> Store:
             _remove_others(Path(setup.folder), "")
             await store.open()
         return store
+
+
+def _room_to_spill(setup: Setup) -> int:
+    """Return the bytes of disk that sorting and grouping may take, and leave the hub as much."""
+    free = shutil.disk_usage(setup.folder).free - RESERVED_BYTES
+    return min(4 * setup.memory_bytes, max(free // 2, 0))
 
 
 def _remove_others(folder: Path, kept: str) -> None:

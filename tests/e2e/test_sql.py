@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -33,16 +35,24 @@ url:
   ask:
     pattern: /ask
     handler: SQLHandler
-    kwargs: {tables: notes, limits: {seconds: 3, rows: 50000, memory: 512MiB, concurrent: 2}}
+    kwargs:
+      tables: notes
+      origins: https://app.example.org
+      limits: {seconds: 3, rows: 50000, memory: 512MiB, concurrent: 2}
   both:
     pattern: /both
     handler: SQLHandler
     kwargs: {tables: all, auth: true}
+  shared:
+    pattern: /shared
+    handler: SQLHandler
+    kwargs: {tables: notes, auth: true, limits: {seconds: 2, concurrent: 2}}
 auth:
   proxy: {header: X-User, trusted: [127.0.0.1]}
 """
 UNSTOPPABLE = "SELECT length(lpad('x', 2000000000, 'y'))"
 """DuckDB does not interrupt a single call of a function: this one takes more than a minute."""
+ENDLESS = "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT max(i) FROM r"
 DEADLINE_SECONDS = 30
 
 
@@ -230,6 +240,12 @@ def peak_of(hub: Hub) -> int:
     return int(found[1]) << 10
 
 
+def test_only_pages_of_listed_origins_may_ask(hub: Hub) -> None:
+    _, headers = ask(hub, "SELECT 1 AS one", headers={"Origin": "https://app.example.org"})
+    assert "EventHub-Truncated" in headers["Access-Control-Expose-Headers"]
+    assert refused(hub, "SELECT 1", headers={"Origin": "https://evil.example"})[0] == "forbidden"
+
+
 def test_a_rule_guards_the_handler(hub: Hub) -> None:
     assert refused(hub, "SELECT 1", path="/both")[0] == "unauthorized"
     assert ask(hub, "SELECT x FROM secret WHERE id = 's'", path="/both", headers={"X-User": "ann"})
@@ -246,9 +262,54 @@ def test_a_query_without_end_is_killed_and_others_are_told_to_try_again(hub: Hub
     assert len(rows(hub, "FROM notes WHERE id IN ('a', 'b')")) == 2
 
 
+def test_a_kill_makes_queries_of_other_users_try_again(hub: Hub) -> None:
+    ann = {"path": "/shared", "headers": {"X-User": "ann"}}
+    bob = {"path": "/shared", "headers": {"X-User": "bob"}}
+    ask(hub, "SELECT 1 AS one", **bob)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as threads:
+        killed = threads.submit(refused, hub, UNSTOPPABLE, **ann)
+        codes = []
+        while not killed.done():
+            codes.append(refused(hub, ENDLESS, **bob)[0])
+        assert killed.result()[0] == "too_costly"
+    assert "unavailable" in codes
+    assert ask(hub, "SELECT 1 AS one", **bob)  # type: ignore[arg-type]
+
+
+def test_a_process_that_dies_is_started_again(hub: Hub) -> None:
+    ask(hub, "SELECT 1 AS one")
+    pids = [int(pid) for pid in re.findall(r'"ask", "pid": (\d+)', hub.stderr())]
+    os.kill(pids[-1], signal.SIGKILL)
+    give_up = time.monotonic() + DEADLINE_SECONDS
+    while (code := code_of(hub, "FROM notes")) == "unavailable":
+        assert time.monotonic() < give_up
+    assert code == ""
+    assert len(rows(hub, "FROM notes WHERE id IN ('a', 'b')")) == 2
+    assert "query_process_ended" in hub.stderr()
+
+
+def code_of(hub: Hub, statement: str) -> str:
+    """Return the code of the error that a statement gets; empty if it is answered."""
+    try:
+        ask(hub, statement)
+    except urllib.error.HTTPError as error:
+        with error:
+            return str(json.load(error)["_error"]["code"])
+    return ""
+
+
+def test_a_query_whose_client_leaves_frees_its_slot(hub: Hub) -> None:
+    url = f"{hub.url}/ask?{urlencode({'sql': ENDLESS})}"
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            urllib.request.urlopen(url, timeout=0.3)
+    before = time.monotonic()
+    ask(hub, "SELECT 1 AS one")
+    assert time.monotonic() - before < 2  # three deadlines would be nine seconds
+
+
 def test_a_query_ends_at_its_deadline(hub: Hub) -> None:
-    sql = "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT max(i) FROM r"
-    code, message = refused(hub, sql)
+    code, message = refused(hub, ENDLESS)
     assert (code, message) == ("too_costly", "the query took more than 3 s")
 
 
@@ -286,11 +347,24 @@ def test_the_process_ends_with_a_hub_that_is_killed(
     hub.start()
     post(f"{hub.url}/notes", id="a", n=1)
     assert rows_after(hub, 1) == [{"n": 1}]
-    hub.kill()
+    assert hub.process is not None
+    os.kill(hub.process.pid, signal.SIGKILL)  # alone, without the processes that it has started
+    hub.process.wait(DEADLINE_SECONDS)
+    give_up = time.monotonic() + DEADLINE_SECONDS
+    for pid in re.findall(r'"pid": (\d+), "event": "query_process_ready"', hub.stderr()):
+        while is_running(int(pid)):
+            assert time.monotonic() < give_up
     hub.start()
     post(f"{hub.url}/notes", id="b", n=2)
     assert rows_after(hub, 2) == [{"n": 2}]
-    hub.stop()
+    assert hub.stop() == 0
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def rows_after(hub: Hub, sequence: int) -> Any:
