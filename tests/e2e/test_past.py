@@ -115,7 +115,8 @@ async def streamed(url: str) -> list[Frame]:
         async for frame in stream:
             if "_ready" in frame:
                 break
-            frames.append(frame)
+            if "_resume" not in frame:
+                frames.append(frame)
     return frames
 
 
