@@ -61,7 +61,7 @@ def test_a_history_says_what_changed_from_what_to_what(hub: Hub, hub_runs: bool)
 
 def test_a_row_that_never_was_is_refused(hub: Hub) -> None:
     done = run("history", hub.config, "orders", "nope", "--data", hub.folder / "data")
-    assert refused(1, done) == "orders never had a row with id 'nope'"
+    assert "orders never had a row with id 'nope'" in refused(1, done)
 
 
 @pytest.mark.parametrize("hub_runs", [True, False])
