@@ -10,7 +10,7 @@ from aiohttp import web
 from eventhub import metrics
 from eventhub.config import Config, FileEndpoint
 from eventhub.errors import EventHubError, Rejected
-from eventhub.gateway import refusal, row_files, rows, snapshot_file
+from eventhub.gateway import refusal, row, row_files, rows, snapshot_file
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
@@ -20,7 +20,7 @@ from eventhub.gateway.files import Files
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.private import PrivateFiles
-from eventhub.gateway.route import Route
+from eventhub.gateway.route import ROW_ID, Route
 from eventhub.gateway.server import ALL_METHODS, has_to_wait
 from eventhub.gateway.throttle import BUSY_SECONDS
 from eventhub.snapshots import Copies
@@ -56,20 +56,20 @@ def add_routes(
         pattern = route.endpoint.config.pattern
         handler = _guarded(route, partial(_dispatch, route, live))
         app.router.add_route("*", pattern, handler, expect_handler=expect)
+        below = f"{pattern.removesuffix('/')}/"
+        handler = _after_files(handler, below, files)
+        app.router.add_route("*", f"{below}{{{ROW_ID}:[^/]+}}", handler, expect_handler=expect)
         for suffix in row_files.SUFFIXES:
             path = f"{pattern}.{suffix}"
             if path not in taken and not pattern.endswith("/"):
-                _add_row_files(app, route, suffix, path, files)
+                handler = _after_files(_row_files(route, suffix), path, files)
+                app.router.add_route("*", path, handler, expect_handler=expect)
     for pattern, each in files.items():
         _add_files(app, each, pattern)
 
 
-def _add_row_files(
-    app: web.Application, route: Route, suffix: str, path: str, files: Mapping[str, Files]
-) -> None:
-    """Add the file of an endpoint's rows; a file of a `FileHandler` at this path goes first."""
-    folders = (each for each in files if each.endswith("/") and path.startswith(each))
-    folder = max(folders, key=len, default=None)
+def _row_files(route: Route, suffix: str) -> _Handler:
+    """Return the handler of the file of an endpoint's rows."""
 
     async def get(request: web.Request) -> web.StreamResponse:
         check_single(request)
@@ -80,16 +80,30 @@ def _add_row_files(
             raise web.HTTPMethodNotAllowed(request.method, row_files.METHODS)
         return await row_files.get(route, suffix, request)
 
-    handler = _guarded(route, get)
+    return _guarded(route, get)
+
+
+def _after_files(handler: _Handler, path: str, files: Mapping[str, Files]) -> _Handler:
+    """Return a handler that looks for a file first: nothing that users write hides one.
+
+    Args:
+        handler: answers if there is no public file.
+        path: the beginning of the paths that it is for.
+        files: by pattern.
+    """
+    folders = (each for each in files if each.endswith("/") and path.startswith(each))
+    folder = max(folders, key=len, default=None)
+    if folder is None:
+        return handler
 
     async def choose(request: web.Request) -> web.StreamResponse:
-        if folder is not None:
-            below = path.removeprefix(folder)
+        if request.method in ("GET", "HEAD"):
+            below = request.path.removeprefix(folder)
             if await files[folder].has(below):
                 return await files[folder].answer(request, below)
         return await handler(request)
 
-    app.router.add_route("*", path, choose, expect_handler=expect)
+    return choose
 
 
 def _add_files(app: web.Application, files: Files, pattern: str) -> None:
@@ -164,16 +178,22 @@ def _guarded(route: Route, dispatch: _Handler) -> _Handler:
 
 async def _dispatch(route: Route, live: Live, request: web.Request) -> web.StreamResponse:
     check_single(request)
+    is_row = ROW_ID in request.match_info
+    methods = row.METHODS if is_row else ALL_METHODS
     match request.method:
         case "OPTIONS":
-            return web.Response(status=204, headers={"Allow": ALL_METHODS, **route.cors(request)})
+            return web.Response(status=204, headers={"Allow": methods, **route.cors(request)})
         case "GET" if wants_websocket(request):
             return await live.websocket(route, request)
         case "GET" | "HEAD" if "text/event-stream" in request.headers.get("Accept", ""):
             return await live.sse(route, request)
+        case "GET" | "HEAD" if is_row and "_since" not in request.query:
+            return await row.get(route, request)
         case "GET" | "HEAD":
             return await rows.get(route, request, live.changes)
-        case "POST" | "PUT" | "DELETE":
+        case "PUT" | "PATCH" | "DELETE":
+            return await rows.write(route, request)
+        case "POST" if not is_row:
             return await rows.write(route, request)
         case _:
-            raise web.HTTPMethodNotAllowed(request.method, ALL_METHODS.split(", "))
+            raise web.HTTPMethodNotAllowed(request.method, methods.split(", "))

@@ -18,6 +18,7 @@ from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, wait_seconds
 from eventhub.gateway.disconnection import while_connected
+from eventhub.gateway.encodings import accepted_format
 from eventhub.gateway.route import Route, Visit
 from eventhub.identity.expiry import while_valid
 
@@ -115,6 +116,8 @@ class Changes:
         check_honoured(visit.asked, Surface.CHANGES)
         # A format among the endpoint's defaults is for its rows.
         asked = visit.control("_format") if "_format" in visit.asked else None
+        if asked is None and accepted_format(request.headers.get("Accept", "")) == "ndjson":
+            asked = "ndjson"
         form = checked_choice("_format", asked, FORMATS)
         seconds = wait_seconds(visit.control("_wait"))
         answer, client = _Answer(), route.client(request, visit)

@@ -27,6 +27,7 @@ class Surface(Enum):
 
     ROWS = "a GET of rows"
     HISTORY = "a GET with _history"
+    ROW = "a GET of one row"
     CHANGES = "a GET with _since"
     LIVE = "a WebSocket or an event stream"
     FILE = "a file: its name says the format"
@@ -37,6 +38,7 @@ _HONOURED = {
     Surface.ROWS: _SHAPES | {"_replay", "_format", "_bigint", "_csv", "_as_of"},
     Surface.HISTORY: {"_history", "_id", "_c", "_format", "_bigint", "_csv"},
     Surface.FILE: _SHAPES | {"_replay", "_bigint", "_csv", "_as_of"},
+    Surface.ROW: {"_c", "_bigint", "_as_of"},
     Surface.CHANGES: {"_c", "_replay", "_since", "_wait", "_format", "_bigint"},
     Surface.LIVE: _SHAPES | {"_replay", "_since", "_format", "_bigint", "_as_of", "_speed"},
 }

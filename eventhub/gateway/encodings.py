@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,33 @@ class Encoding:
 MakeEncoding = Callable[[tuple[str, ...]], Encoding]
 """Returns the encoding of rows with these columns."""
 _SEPARATOR = b",\n"
+MEDIA_TYPES = {
+    "application/json": "json",
+    "application/x-ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "text/csv": "csv",
+    "text/html": "html",
+    "application/vnd.apache.arrow.stream": "arrow",
+    "application/vnd.apache.parquet": "parquet",
+}
+"""What a client names in `Accept`, and the value of `_format`."""
+_QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", re.IGNORECASE)
+
+
+def accepted_format(accept: str) -> str | None:
+    """Return the format that an `Accept` header prefers (RFC 9110 section 12.5.1).
+
+    None if a wildcard comes first, or nothing that is known: then the endpoint decides.
+    """
+    best, best_quality = None, 0.0
+    for text in accept.split(","):
+        name, _, parameters = text.partition(";")
+        found = _QUALITY.search(f";{parameters}")
+        quality = float(found[1]) if found else 1.0
+        name = name.strip().lower()
+        if quality > best_quality and (name in MEDIA_TYPES or name in ("*/*", "application/*")):
+            best, best_quality = MEDIA_TYPES.get(name), quality
+    return best
 
 
 def json_array(_columns: tuple[str, ...]) -> Encoding:

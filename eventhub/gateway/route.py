@@ -13,7 +13,7 @@ from eventhub.config import Server
 from eventhub.delivery.frames import Form
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.view import View
-from eventhub.errors import EventHubError
+from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import Args, parse_query_string
 from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import parse
@@ -36,6 +36,9 @@ from eventhub.ingest.receipts import NOBODY, Owner, Receipt
 from eventhub.ingest.writing import Ingest, Sender
 from eventhub.logs import limited
 from eventhub.snapshots import Recode
+
+ROW_ID = "id"
+"""The part of a path that names one row of the endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,10 @@ class Route:
         check_origin(request, entry.origins, self.shared.authenticator.proxies)
         args = parse_query_string(request.url.raw_query_string)
         asked = frozenset(args)
+        if row_id := request.match_info.get(ROW_ID):
+            if ROW_ID in args:
+                raise Rejected("bad_filter", "the path names the row: leave out id", column=ROW_ID)
+            args[ROW_ID] = [row_id]
         if since:
             args["_since"] = [since]
         for name, values in entry.default.items():

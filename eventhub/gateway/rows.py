@@ -25,11 +25,14 @@ from eventhub.gateway.controls import (
     checked_choice,
 )
 from eventhub.gateway.disconnection import while_connected
-from eventhub.gateway.encodings import TEXT_FORMATS, ndjson
-from eventhub.gateway.route import Route, Visit, answer
+from eventhub.gateway.encodings import TEXT_FORMATS, accepted_format, ndjson
+from eventhub.gateway.route import ROW_ID, Route, Visit, answer
 from eventhub.gateway.row_body import BinaryBody, Body, TextBody
 from eventhub.gateway.table_page import PAGE_HEADERS, TablePage
 from eventhub.identity.expiry import while_valid
+
+JSON_PATCH = "application/json-patch+json"
+"""Its array would be taken for messages (RFC 6902)."""
 
 
 async def get(route: Route, request: web.Request, changes: Changes) -> web.StreamResponse:
@@ -46,7 +49,7 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     check_honoured(visit.asked, Surface.ROWS)
     if view.history:
         raise Rejected("bad_request", "to read the history, add _since=earliest", column="_replay")
-    name = checked_choice("_format", visit.control("_format"), FORMATS)
+    name = _format_of(visit, request)
     check_options(visit.asked, name)
     view = await shape(route, visit, view, name)
     client = route.client(request, visit)
@@ -55,6 +58,17 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
             return await _page(route, request, visit, view, client)
         body = body_of(route, view, variant_of(visit, name))
         return await _rows(route, request, view, body, client)
+
+
+def _format_of(visit: Visit, request: web.Request) -> str:
+    """Return the format of an answer: of the URL, of `Accept`, or the endpoint's default.
+
+    A URL with an option of some formats means one of these, whatever a browser accepts.
+    """
+    chosen = visit.control("_format")
+    if not {"_format", "_bigint", "_csv"} & visit.asked:
+        chosen = accepted_format(request.headers.get("Accept", "")) or chosen
+    return checked_choice("_format", chosen, FORMATS)
 
 
 async def shape(route: Route, visit: Visit, view: View, name: str) -> View:
@@ -133,20 +147,26 @@ async def _page(
 async def write(route: Route, request: web.Request) -> web.StreamResponse:
     """Store the messages of the body; answer one with its receipt, an array with an array."""
     visit = await route.admit(request)
+    if request.content_type == JSON_PATCH:
+        text = "JSON Patch is not supported: send the columns to change, with their values"
+        raise Rejected("bad_type", text)
     if request.method != "DELETE" or request.body_exists:  # otherwise the URL is the message
         check_writer(visit.asked)
     precondition = precondition_of(request)
     columns = route.endpoint.channel.columns
     async with route.shared.bodies.messages(request, columns, route.client(request, visit)) as body:
+        if body.is_array and ROW_ID in request.match_info:
+            raise Rejected("bad_body", "the path names one row: send one message, not an array")
         if body.is_array and (precondition or "Idempotency-Key" in request.headers):
             text = (
                 "Idempotency-Key and conditions in headers apply to a single message:"
                 " put _key and _if_seq into each message of an array"
             )
             raise Rejected("bad_control", text)
-        messages = [_with_key(message, request) for message in body.messages]
+        messages = [_of_request(message, request) for message in body.messages]
+        method = "PUT" if request.method == "PATCH" else request.method
         writing = route.ingest.write(
-            messages, visit.sender, method=request.method, precondition=precondition
+            messages, visit.sender, method=method, precondition=precondition
         )
         outcomes = [outcome async for outcome in writing]
     if body.is_array:
@@ -158,11 +178,22 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
     return _json(answer(first), status, route, request)
 
 
-def _with_key(message: Any, request: web.Request) -> Any:
-    """Return a message with the `Idempotency-Key` of the request as its `_key`."""
-    if isinstance(message, dict) and "Idempotency-Key" in request.headers:
-        return {**message, "_key": request.headers["Idempotency-Key"]}
-    return message
+def _of_request(message: Any, request: web.Request) -> Any:
+    """Return a message with what its request says: the `Idempotency-Key`, and the path's `id`.
+
+    Raises:
+        Rejected: `bad_id`: the message is of another row than the path.
+    """
+    if not isinstance(message, dict):
+        return message
+    if "Idempotency-Key" in request.headers:
+        message = {**message, "_key": request.headers["Idempotency-Key"]}
+    row_id = request.match_info.get(ROW_ID)
+    if row_id is None:
+        return message
+    if str(message.get("id", row_id)) != row_id:
+        raise Rejected("bad_id", "the path names another row than the message: leave out id")
+    return {**message, "id": row_id}
 
 
 def refused(error: EventHubError, route: Route, request: web.Request) -> web.Response:
@@ -177,7 +208,9 @@ def _refused(error: EventHubError, route: Route, request: web.Request) -> web.Re
 
 def headers_of(route: Route, request: web.Request, cache: str = "no-store") -> dict[str, str]:
     """Return the headers of an answer: those of its endpoint, and who else may read or keep it."""
-    return {"Cache-Control": cache, **route.endpoint.config.headers, **route.cors(request)}
+    cors = route.cors(request)
+    vary = {"Vary": ", ".join(["Accept", *filter(None, [cors.get("Vary")])])}
+    return {"Cache-Control": cache, **cors, **vary, **route.endpoint.config.headers}
 
 
 def _json(body: Any, status: int, route: Route, request: web.Request) -> web.Response:

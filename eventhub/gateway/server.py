@@ -18,7 +18,7 @@ logger = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 60.0
 """How long a connection is kept open after an answer."""
-ALL_METHODS = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """The methods of an endpoint."""
 FREE_BODY_BYTES = 64 << 10
 """Size up to which a body costs little to refuse, unless it is compressed."""
