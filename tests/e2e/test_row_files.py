@@ -255,8 +255,10 @@ def test_the_url_of_a_past_state_stays_the_same_file(hub: Hub) -> None:
 
 def test_a_restriction_holds_for_the_file_and_its_parts(hub: Hub) -> None:
     post(f"{hub.url}/few", body="hidden", n=3)
+    post(f"{hub.url}/few", body="shown", n=2)
     tag = ask(hub, "/few.ndjson").headers["ETag"]
     whole = ask(hub, "/site/few.ndjson")
+    assert b"shown" in whole.body
     assert b"hidden" not in whole.body
     for headers in ({"If_Range": tag}, {}):
         part = ask(hub, "/site/few.ndjson", Range="bytes=0-999999", **headers)
