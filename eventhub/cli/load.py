@@ -18,7 +18,7 @@ from eventhub.terminal import printable
 if TYPE_CHECKING:
     from eventhub.ingest.loading import BadRow, Loaded
     from eventhub.stream import EventStream
-    from projections.load import Source
+    from projections.source import Source
 
 SHOWN_ROWS: Final = 20
 """Rows that do not fit that are printed; the others are counted."""
@@ -66,7 +66,8 @@ def _opened(
     renamed: tuple[str, ...],
 ) -> "Source":
     from eventhub import opening
-    from projections.load import open_database, open_path
+    from projections.load_database import open_database
+    from projections.load_files import open_path
 
     columns = opening.channel_of(config, table).columns
     is_database = "://" in source

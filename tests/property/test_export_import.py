@@ -17,7 +17,7 @@ from eventhub.ingest.restoring import Restorer
 from eventhub.memory import MemoryStream
 from projections.export import export_events_to_file
 from projections.formats import FORMATS
-from projections.load import open_path
+from projections.load_files import open_path
 from projections.manifest import Scope
 from tests.projecting import EVERY_KIND, Change, history, write
 from tests.property.test_projection import CHANGES
