@@ -16,30 +16,20 @@ from contextlib import (
     contextmanager,
     suppress,
 )
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import structlog
 
-from eventhub.alerts.rule import rules_of
 from eventhub.alerts.worker import AlertWorker
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint, endpoints_of
-from eventhub.config import Config, MessageEndpoint, SqlEndpoint
+from eventhub.config import Config
 from eventhub.descriptors import raise_limit
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.feed import Feed
-from eventhub.gateway.admin import Admin, Condition
-from eventhub.gateway.controls import check_default
+from eventhub.gateway.admin import Condition
 from eventhub.gateway.gateway import Gateway, Sources
-from eventhub.hooks import Hooks
-from eventhub.identity.authenticator import Authenticator
-from eventhub.identity.hosts import Hosts
-from eventhub.identity.origin import check_origins
-from eventhub.identity.rule import Rule
 from eventhub.jetstream import JetStreamLog
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
@@ -71,54 +61,6 @@ PROGRESS_SECONDS = 0.25
 """Between two reports of progress."""
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
 """Shows the progress of the named work until the context ends."""
-
-
-def problems_of(config: Config) -> Iterator[Misconfigured]:
-    """Compile every rule, hook and template of a configuration; yield an error for each mistake."""
-    for check in _checks(config):
-        try:
-            check()
-        except Misconfigured as error:
-            yield error
-
-
-def _checks(config: Config) -> Iterator[Callable[[], object]]:
-    """Yield checks that are independent of each other."""
-    folder = config.path.parent
-    yield partial(Authenticator, config.auth)
-    yield partial(Admin, config.server)
-    yield partial(Hosts, config.server)
-    guarded: list[MessageEndpoint | SqlEndpoint] = [*config.of_kind(MessageEndpoint)]
-    for entry in [*guarded, *config.of_kind(SqlEndpoint)]:
-        for origin in entry.origins:
-            yield partial(check_origins, [origin], f"url: {entry.name}")
-        yield partial(Rule, entry, folder)
-    try:
-        endpoints = endpoints_of(config)
-    except Misconfigured as error:
-        yield partial(_raise, error)
-        return
-    for endpoint in endpoints:
-        for name, values in endpoint.config.default.items():
-            alone = msgspec.structs.replace(endpoint.config, default={name: values})
-            yield partial(check_default, replace(endpoint, config=alone))
-        yield partial(Hooks, endpoint.config, folder)
-        yield partial(rules_of, config, [endpoint])
-    yield partial(mirror_tables, endpoints)
-
-
-def _raise(error: Misconfigured) -> None:
-    raise error
-
-
-def check_served(config: Config) -> None:
-    """Check that there is something to serve.
-
-    Raises:
-        Misconfigured: the file has no entry that EventHub can serve.
-    """
-    if not config.endpoints:
-        raise Misconfigured("url: nothing to serve: add an entry with a pattern and a handler")
 
 
 async def serve(

@@ -39,9 +39,10 @@ def serve(
 ) -> None:
     """Serve the endpoints of FILE."""
     from eventhub import hub
+    from eventhub.problems import check_served
 
     config = load_config(file, data=data, host=host, port=port)
-    hub.check_served(config)
+    check_served(config)
     run(hub.serve(config, roles or hub.ROLES, _announce, progress_bar))
 
 
@@ -56,14 +57,14 @@ def _announce(url: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(file: Path, strict: bool, as_json: bool) -> None:
     """Check FILE: every key, type and expression."""
-    from eventhub import hub
+    from eventhub.problems import check_served, problems_of
 
     config, findings = examine_config(file)
-    for error in hub.problems_of(config):
+    for error in problems_of(config):
         findings.raised(error)
     if not findings.problems:
         try:
-            hub.check_served(config)
+            check_served(config)
         except Misconfigured as error:
             findings.raised(error)
     problems, warnings = in_order(findings.problems), in_order(findings.warnings)

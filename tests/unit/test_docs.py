@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from eventhub import config, hub, metrics
+from eventhub import config, metrics, problems
 from eventhub.cli import main
 from eventhub.config import settings
 from eventhub.errors import CLOSE_MEANINGS, CODES
@@ -146,7 +146,7 @@ def test_yaml_in_the_docs_is_right(info: str, text: str, folder: Path) -> None:
     file = folder / "eventhub.yaml"
     file.write_text(text, "utf-8")
     loaded = config.load(file, environ={})
-    assert not list(hub.problems_of(loaded))
+    assert not list(problems.problems_of(loaded))
     assert info == "yaml fragment" or loaded.endpoints
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventhub import config, hub
+from eventhub import config, problems
 from eventhub.errors import Misconfigured
 
 
@@ -15,7 +15,7 @@ def check(folder: Path, default: str, *, unknown: str = "") -> None:
     file.write_text(
         f"url: {{notes: {{pattern: /notes, handler: MessageHandler, kwargs: {kwargs}}}}}"
     )
-    for error in hub.problems_of(config.load(file, environ={})):
+    for error in problems.problems_of(config.load(file, environ={})):
         raise error
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventhub import config, hub
+from eventhub import config, problems
 from eventhub.errors import Misconfigured
 
 MISTAKES = {
@@ -39,7 +39,7 @@ def check(text: str, folder: Path) -> None:
     """Load and check a file; a mistake may be found by either."""
     file = folder / "eventhub.yaml"
     file.write_text(text)
-    for error in hub.problems_of(config.load(file, environ={})):
+    for error in problems.problems_of(config.load(file, environ={})):
         raise error
 
 
