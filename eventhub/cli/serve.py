@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import yaml
 from eventhub.cli.loading import DATA, FILE, examine_config, load_config
 from eventhub.cli.progress import progress_bar
 from eventhub.cli.running import run
-from eventhub.config import MessageEndpoint, as_shown, in_order
+from eventhub.config import Config, MessageEndpoint, SqlEndpoint, as_shown, in_order
 from eventhub.errors import Misconfigured
 from eventhub.terminal import printable
 
@@ -84,9 +85,17 @@ def check(file: Path, strict: bool, as_json: bool) -> None:
     if not as_json:
         for pattern, table in tables.items():
             click.echo(f"{pattern}  table {table}")
+        click.echo("".join(_queried(config)), nl=False)
         count = len(warnings)
         more = f"can be served, with {count} warning{'s' * (count > 1)}" if count else "is fine"
         click.echo(f"{file} {more}")
+
+
+def _queried(config: Config) -> Iterator[str]:
+    """Yield a line for each SQLHandler."""
+    for entry in config.of_kind(SqlEndpoint):
+        tables = "all tables" if entry.tables == "all" else ", ".join(entry.tables)
+        yield f"{entry.pattern}  SQL of {tables}\n"
 
 
 @click.command("config")

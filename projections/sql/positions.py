@@ -12,8 +12,7 @@ async def needed(text: str, streams: Mapping[str, EventStream]) -> dict[str, int
     """Return the sequences that tables must have seen, by table.
 
     Args:
-        text: a sequence, if there is one table; or positions, as answers have them, with or without
-            their tables.
+        text: `TABLE=5`, `TABLE=EPOCH.5` or `EPOCH.5`, with commas between; `5` of the only table.
         streams: the logs of the tables.
 
     Raises:
@@ -32,18 +31,21 @@ async def needed(text: str, streams: Mapping[str, EventStream]) -> dict[str, int
 
 
 def _one(part: str, streams: Mapping[str, EventStream]) -> tuple[str, int]:
-    if part.isascii() and part.isdigit() and len(part) < 19:
-        if len(streams) > 1:
-            raise _bad(f"{part} may be of any of {', '.join(streams)}: give the whole position")
-        return next(iter(streams)), int(part)
     given, _, text = part.rpartition("=")
+    name = unquote(given)
+    if given and name not in streams:
+        raise _bad(f"there is no table {name!r}, but {', '.join(streams)}")
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        if not given and len(streams) > 1:
+            raise _bad(f"{text} may be of any of {', '.join(streams)}: write TABLE={text}")
+        return name or next(iter(streams)), int(text)
     try:
         position = Position.parse(text)
     except ValueError:
         raise _bad(f"{part!r} is not a position") from None
-    for name, stream in streams.items():
-        if stream.epoch == position.epoch and (not given or unquote(given) == name):
-            return name, position.sequence
+    for table, stream in streams.items():
+        if stream.epoch == position.epoch and (not given or table == name):
+            return table, position.sequence
     raise _bad(f"{part!r} is not a position of {' or '.join(streams)}")
 
 

@@ -28,6 +28,23 @@ def test_check_names_each_endpoint_and_its_table(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("tables", "named"), [("", "all tables"), ("kwargs: {tables: [notes]}", "notes")]
+)
+def test_check_names_what_can_be_queried(file: Path, tables: str, named: str) -> None:
+    file.write_text(f"{GOOD}  sql: {{pattern: /sql, handler: SQLHandler, {tables}}}\n")
+    done = CliRunner().invoke(main, ["check", str(file)])
+    assert f"\n/sql  SQL of {named}\n" in done.stdout
+
+
+def test_check_compiles_the_rule_of_a_sql_handler(file: Path) -> None:
+    sql = "sql: {pattern: /sql, handler: SQLHandler, kwargs: {auth: {condition: no_such.check()}}}"
+    file.write_text(f"{GOOD}  {sql}\n")
+    done = CliRunner().invoke(main, ["check", str(file)])
+    assert done.exit_code != 0
+    assert "no_such" in done.output
+
+
+@pytest.mark.parametrize(
     ("more", "named"),
     [
         ("auth: {condition: 'no_such_module.check()'}", "no_such_module"),

@@ -28,13 +28,15 @@ async def test_a_position_names_its_table_by_its_epoch() -> None:
     both = await streams("chat", "a,b=c")
     assert await needed("e1.2", both) == {"a,b=c": 2}
     assert await needed("chat=e0.1, a%2Cb%3Dc=e1.2", both) == {"chat": 1, "a,b=c": 2}
+    assert await needed("chat=2, a%2Cb%3Dc=1", both) == {"chat": 2, "a,b=c": 1}
     assert await needed("e0.1,e0.2", both) == {"chat": 2}
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("3", "may be of any of chat, tasks"),
+        ("3", "may be of any of chat, tasks: write TABLE=3"),
+        ("chats=1", "no table 'chats', but chat, tasks"),
         ("e0.3", "after the end of the log of chat, which is 2"),
         ("e2.1", "not a position of chat or tasks"),
         ("tasks=e0.1", "not a position"),
