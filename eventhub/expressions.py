@@ -33,10 +33,14 @@ _AWAIT = "__await"
 class Expression:
     """A compiled expression; call it with a value for each of its names."""
 
-    __slots__ = ("source", "start")
+    __slots__ = ("may_read_session", "source", "start")
 
-    def __init__(self, source: str, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, source: str, function: Callable[..., Any], *, may_read_session: bool = False
+    ) -> None:
         self.source = source
+        self.may_read_session = may_read_session
+        """It reads `handler.session`, or hands the handler to other code."""
         self.start = function
         """Called like the expression; returns its value, or an awaitable if it is a coroutine."""
 
@@ -69,6 +73,7 @@ def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | No
     if not _has_await(wrapped):
         body = f"def expression({', '.join(names)}):\n return {wrapped}"
     tree = ast.parse(body)
+    may_read_session = _may_read_session(tree)
     scope: dict[str, Any] = {
         _LENGTH: _length,
         _AWAIT: _await_if_needed,
@@ -76,7 +81,18 @@ def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | No
     }
     tree = ast.fix_missing_locations(_LengthAttribute().visit(tree))
     exec(compile(tree, _FILENAME, "exec"), scope)  # noqa: S102 - the code of the operator
-    return Expression(source, scope["expression"])
+    return Expression(source, scope["expression"], may_read_session=may_read_session)
+
+
+def _may_read_session(tree: ast.AST) -> bool:
+    """Return whether `handler` is used in another way than to read another attribute of it."""
+    others = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr != "session"
+    }
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return any(name.id == "handler" and id(name) not in others for name in names)
 
 
 def _check_syntax(source: str, wrapped: str) -> None:

@@ -68,6 +68,13 @@ class Hooks:
         configured = (self._defaults.get("POST"), self._prepare, self._modify)
         return any(configured)
 
+    @property
+    def may_read_session(self) -> bool:
+        """Whether a hook may read `handler.session`."""
+        defaults = (value for values in self._defaults.values() for value in values.values())
+        configured = (self._open, self._prepare, self._modify, *defaults)
+        return any(isinstance(one, Expression) and one.may_read_session for one in configured)
+
     async def open(self, handler: Handler) -> Args:
         """Run `open:`, which may change `handler.args` or refuse the connection.
 

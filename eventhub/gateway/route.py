@@ -31,7 +31,7 @@ from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
 from eventhub.identity.rule import Rule
-from eventhub.identity.sessions import session_owner
+from eventhub.identity.sessions import keep_session, session_owner
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
 from eventhub.ingest.writing import Ingest, Sender
 from eventhub.logs import limited
@@ -126,6 +126,8 @@ class Route:
             args["_since"] = [since]
         for name, values in entry.default.items():
             args.setdefault(name, list(values))
+        if self.hooks.may_read_session or self.rule.may_read_session:
+            keep_session(request)
         handler = await self.shared.authenticator.handler_of(request, args, entry.kwargs)
         await self.rule.check(handler)
         restriction, keys = self._restriction(await self.hooks.open(handler))

@@ -64,6 +64,11 @@ class Rule:
         if self._condition and not await self._holds(self._condition, handler):
             raise Rejected("forbidden", _NO_ACCESS)
 
+    @property
+    def may_read_session(self) -> bool:
+        """Whether the condition may read `handler.session`."""
+        return self._condition is not None and self._condition.may_read_session
+
     async def _holds(self, condition: Expression, handler: Handler) -> bool:
         values = {"handler": handler, "handler_current_user": handler.current_user}
         try:

@@ -34,6 +34,10 @@ NAME = "eventhub"
 _SESSION = web.RequestKey("session", CookieSession)
 _HAD_COOKIE = web.RequestKey("had_cookie", bool)
 """Whether the request came with a valid cookie of the session."""
+_IS_WANTED = web.RequestKey("session_is_wanted", bool)
+"""Whether a hook reads the session."""
+_FRESH = frozenset(("id", "born"))
+"""What a new session holds before anybody has put something into it."""
 _SALT = b"eventhub session cookie"
 """Fixed, so that all gateways with the same secret read each other's cookies."""
 
@@ -109,6 +113,22 @@ def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieSt
 def session_of(request: web.Request) -> CookieSession:
     """Return the session of a request. Changes are stored until the headers are sent."""
     return request[_SESSION]
+
+
+def keep_session(request: web.Request) -> None:
+    """Send the cookie whatever the client looks like: a hook reads the session."""
+    request[_IS_WANTED] = True
+
+
+def _may_keep(request: web.Request, session: CookieSession) -> bool:
+    """Return whether a client is sent its cookie.
+
+    A program sends neither `Origin` nor `Cookie`, and would drop it. A browser gets it with the
+    first request that has an `Origin`: a WebSocket, or a write.
+    """
+    if not session.new or session.keys() != _FRESH or _IS_WANTED in request:
+        return True
+    return "Origin" in request.headers or "Cookie" in request.headers
 
 
 def session_owner(request: web.Request) -> Owner:
@@ -204,7 +224,7 @@ def _now() -> int:
 def _saver(storage_of: StorageOf, *, is_partitioned: bool) -> Saver:
     async def save_session(request: web.Request, response: web.StreamResponse) -> None:
         session = request.get(_SESSION)
-        if session is None or not session._changed:
+        if session is None or not session._changed or not _may_keep(request, session):
             return
         storage = storage_of(request)
         await storage.save_session(request, response, session)

@@ -43,7 +43,10 @@ async def write(
 
 
 async def cookie(hub: Hub) -> str:
-    async with aiohttp.ClientSession() as session, session.get(f"{hub.url}/notes") as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{hub.url}/notes", headers={"Cookie": "theme=dark"}) as answer,
+    ):
         [cookie] = answer.cookies.values()
         return f"{cookie.key}={cookie.value}"
 

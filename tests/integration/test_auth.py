@@ -44,7 +44,10 @@ class Site:
     def __init__(self, port: int) -> None:
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}"
-        self.client = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        # With a cookie of somebody else, as browsers have them.
+        headers = {"Cookie": "theme=dark"}
+        jar = aiohttp.CookieJar(unsafe=True)
+        self.client = aiohttp.ClientSession(cookie_jar=jar, headers=headers)
 
     async def who(self, **headers: str) -> Any:
         """The user's attributes, None, or the code of the error."""
@@ -163,6 +166,13 @@ async def test_every_first_answer_sets_the_cookie(serve: Serve, first: str) -> N
             assert len(response.headers.getall("Set-Cookie")) == 1
     async with site.client.get(site.url + "/who") as response:
         assert "Set-Cookie" not in response.headers
+
+
+async def test_a_program_that_keeps_no_cookies_is_sent_none(serve: Serve) -> None:
+    site = await serve()
+    assert b"Set-Cookie" not in await site.raw(b"Host: h")
+    origin = f"Origin: {site.url}".encode()
+    assert b"Set-Cookie" in await site.raw(f"Host: {site.host}".encode(), origin)
 
 
 async def test_websockets_and_pages_of_one_browser_share_the_session(serve: Serve) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventhub.errors import Misconfigured
-from eventhub.expressions import compile_expression
+from eventhub.expressions import OPEN_NAMES, compile_expression
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +128,19 @@ def test_expression_that_python_cannot_even_tokenize_is_refused() -> None:
         compile_expression("msg\0", ("msg",), folder=None)
     with pytest.raises(Misconfigured, match="not a Python expression"):
         compile_expression("(" * 10_000 + ")" * 10_000, ("msg",), folder=None)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("handler.session['id']", True),
+        ("print(handler)", True),
+        ("(lambda h: h.session)(handler)", True),
+        ("handler.args", False),
+        ("handler.current_user.id if handler.current_user else handler.request.path", False),
+        ("args", False),
+    ],
+)
+def test_whether_an_expression_may_read_the_session(source: str, expected: bool) -> None:
+    compiled = compile_expression(source, OPEN_NAMES, folder=None)
+    assert compiled.may_read_session is expected
