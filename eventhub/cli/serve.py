@@ -12,7 +12,16 @@ import yaml
 from eventhub.cli.loading import DATA, FILE, examine_config, load_config
 from eventhub.cli.progress import progress_bar
 from eventhub.cli.running import run
-from eventhub.config import Config, MessageEndpoint, SqlEndpoint, as_shown, in_order
+from eventhub.config import (
+    Config,
+    Finding,
+    Findings,
+    MessageEndpoint,
+    SqlEndpoint,
+    as_shown,
+    in_order,
+    json_schema,
+)
 from eventhub.errors import Misconfigured
 from eventhub.terminal import printable
 
@@ -58,29 +67,18 @@ def _announce(url: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(file: Path, strict: bool, as_json: bool) -> None:
     """Check FILE: every key, type and expression."""
-    from eventhub.problems import check_served, problems_of
-
-    config, findings = examine_config(file)
-    for error in problems_of(config):
-        findings.raised(error)
-    if not findings.problems:
-        try:
-            check_served(config)
-        except Misconfigured as error:
-            findings.raised(error)
+    config, findings = _examine(file)
     problems, warnings = in_order(findings.problems), in_order(findings.warnings)
-    is_valid = not (problems or (strict and warnings))
+    if strict:
+        problems, warnings = in_order([*problems, *warnings]), []
     tables = {each.pattern: each.table for each in config.of_kind(MessageEndpoint)}
     if as_json:
         found = [each.as_dict("error") for each in problems]
         found += [each.as_dict("warning") for each in warnings]
-        click.echo(json.dumps({"valid": is_valid, "findings": found, "tables": tables}))
+        click.echo(json.dumps({"valid": not problems, "findings": found, "tables": tables}))
     else:
-        for problem in problems:
-            click.echo(printable(str(problem)), err=True)
-        for warning in warnings:
-            click.echo(printable(f"warning: {warning}"), err=not is_valid)
-    if not is_valid:
+        _print_findings(problems, warnings)
+    if problems:
         sys.exit(2)
     if not as_json:
         for pattern, table in tables.items():
@@ -91,6 +89,29 @@ def check(file: Path, strict: bool, as_json: bool) -> None:
         click.echo(f"{file} {more}")
 
 
+def _examine(file: Path) -> tuple[Config, Findings]:
+    """Read a file, and compile all of it that could be read."""
+    from eventhub.problems import check_served, problems_of
+
+    config, findings = examine_config(file)
+    for error in problems_of(config):
+        findings.raised(error)
+    if not findings.problems:
+        try:
+            check_served(config)
+        except Misconfigured as error:
+            findings.raised(error)
+    return config, findings
+
+
+def _print_findings(problems: list[Finding], warnings: list[Finding]) -> None:
+    """Print a line for each finding, on standard error if there are problems."""
+    for problem in problems:
+        click.echo(printable(str(problem)), err=True)
+    for warning in warnings:
+        click.echo(printable(f"warning: {warning}"), err=bool(problems))
+
+
 def _queried(config: Config) -> Iterator[str]:
     """Yield a line for each SQLHandler."""
     for entry in config.of_kind(SqlEndpoint):
@@ -99,9 +120,15 @@ def _queried(config: Config) -> Iterator[str]:
 
 
 @click.command("config")
-@FILE
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @DATA
-def show_config(file: Path, data: Path | None) -> None:
+@click.option("--schema", is_flag=True, help="Print a JSON Schema of files, for editors.")
+def show_config(file: Path | None, data: Path | None, schema: bool) -> None:
     """Print the effective configuration, with secrets masked."""
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if file is None:
+        raise click.UsageError("Missing argument 'FILE'.")
     shown = as_shown(load_config(file, data=data))
     click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)

@@ -14,6 +14,7 @@ from eventhub.config.handlers import (
     SqlLimits,
 )
 from eventhub.config.loader import ENVIRONMENT, examine, load
+from eventhub.config.schema import json_schema
 from eventhub.config.settings import (
     Admin,
     Archive,
@@ -29,7 +30,7 @@ from eventhub.config.settings import (
     Session,
 )
 from eventhub.config.shown import as_shown
-from eventhub.config.tree import Findings, in_order
+from eventhub.config.tree import Finding, Findings, in_order
 
 __all__ = [
     "ENVIRONMENT",
@@ -42,6 +43,7 @@ __all__ = [
     "EmailService",
     "Endpoint",
     "FileEndpoint",
+    "Finding",
     "Findings",
     "Jwt",
     "Logging",
@@ -55,6 +57,7 @@ __all__ = [
     "as_shown",
     "examine",
     "in_order",
+    "json_schema",
     "load",
     "networks_of",
 ]

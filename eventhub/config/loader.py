@@ -39,16 +39,16 @@ ENVIRONMENT: dict[str, str] = {
 }
 """The setting that each environment variable overrides; `data` is the folder of all data."""
 
-_SECTIONS: dict[str, type[msgspec.Struct]] = {
+SECTIONS: dict[str, type[msgspec.Struct]] = {
     "server": Server,
     "broker": Broker,
     "projection": Projection,
     "auth": Auth,
     "log": Logging,
 }
-_KNOWN = ("url", "variables", "import", "email", "archive", *_SECTIONS)
+_KNOWN = ("url", "variables", "import", "email", "archive", *SECTIONS)
 _PERIOD = re.compile(r"[1-9][0-9]{0,4}[smhd]", re.ASCII)
-_GRAMEX = frozenset(
+GRAMEX_SECTIONS = frozenset(
     [
         "alert",
         "app",
@@ -142,7 +142,7 @@ def _without_gramex(tree: Node, findings: Findings) -> Node:
     """Return the tree with the sections that EventHub has."""
     kept = {}
     for key, node in tree.items.items():
-        if key in _GRAMEX or (key == "log" and _GRAMEX_LOG & node.items.keys()):
+        if key in GRAMEX_SECTIONS or (key == "log" and _GRAMEX_LOG & node.items.keys()):
             findings.warn(node, key, "this section of Gramex has no effect in EventHub")
         elif key in _KNOWN:
             kept[key] = node
@@ -171,7 +171,7 @@ def _branch(setting: str, value: Any, place: str, tree: Node) -> Node:
 
 def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     sections = {
-        key: read_struct(cls, _section(tree, key), key, findings) for key, cls in _SECTIONS.items()
+        key: read_struct(cls, _section(tree, key), key, findings) for key, cls in SECTIONS.items()
     }
     email = _email(_section(tree, "email"), findings)
     urls = UrlSection(findings, services=email)

@@ -85,7 +85,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     commands = [("check", missing), ("serve", missing), ("verify", missing), ("serve", binary)]
     for (_, file), done in zip(commands, run_all(*commands), strict=True):
-        assert refused(2, done).startswith(f"{file}: cannot read the file")
+        problem = ":1: byte 0xff is not UTF-8" if file is binary else ": cannot read the file"
+        assert refused(2, done).startswith(f"{file}{problem}")
 
 
 # --- post, put, delete
