@@ -196,6 +196,8 @@ def _opener(storage_of: StorageOf, config: Session, proxies: Proxies) -> Middlew
     @web.middleware
     async def open_session(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         storage = storage_of(request)
+        if config.samesite == "none":  # for pages in frames, which begin with a plain GET
+            keep_session(request)
         session = await storage.load_session(request)
         if session.new and storage.cookie_name in request.cookies:
             note_cookie(request, proxies)

@@ -173,6 +173,8 @@ async def test_a_program_that_keeps_no_cookies_is_sent_none(serve: Serve) -> Non
     assert b"Set-Cookie" not in await site.raw(b"Host: h")
     origin = f"Origin: {site.url}".encode()
     assert b"Set-Cookie" in await site.raw(f"Host: {site.host}".encode(), origin)
+    framed = await serve(Auth(session=Session(samesite="none")))
+    assert b"Set-Cookie" in await framed.raw(b"Host: h")
 
 
 async def test_websockets_and_pages_of_one_browser_share_the_session(serve: Serve) -> None:
