@@ -65,7 +65,7 @@ class Recoder(Protocol):
     """Makes of rows a file in another format, bit by bit. It computes: call it in a thread."""
 
     def feed(self, lines: bytes) -> bytes:
-        """Take some bytes of rows, a JSON object a line; return what can be told of them so far."""
+        """Take some bytes of rows, a JSON object a line; return the bytes that are final so far."""
 
     def finish(self) -> bytes:
         """Return the end of the file, once all rows were taken."""

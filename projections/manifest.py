@@ -136,7 +136,7 @@ def take_up(folder: Path, scope: Scope, epoch: str, last: int, *, again: bool) -
         raise Rejected(
             "bad_request",
             f"{folder} was exported at {found.position}, which this log is not at or beyond: it was"
-            " made anew since, or put back from an older copy; export to a new folder",
+            " created again since, or put back from an older copy; export to a new folder",
         )
     if found.complete and not again:
         raise Rejected(

@@ -1,7 +1,7 @@
 """Mirror: follow a channel's log into the table of another database, over every failure.
 
-It reads the log at its own pace, in a thread of its own, so that a database that is slow, full or
-gone keeps nobody waiting. The checkpoint in that database says where it goes on.
+It reads the log at its own pace and in its own thread, so no client waits for a database that is
+slow, full or unreachable. The checkpoint in that database says where to continue.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ BATCH_EVENTS: Final = 1_000
 """Of one transaction."""
 WAITING_EVENTS: Final = 4_000
 WAITING_BYTES: Final = 16 << 20
-"""Reading pauses when so much waits."""
+"""Reading pauses while this much waits."""
 GATHER_SECONDS: Final = 0.25
-"""Between two transactions, unless a whole batch waits: a second is soon enough for readers."""
+"""Between two transactions, unless a whole batch waits. Readers of the table expect a second."""
 REST: Final = 3.0
-"""Times as long as a transaction took, the thread rests: it shares the interpreter with the event
-loop, which serves the clients."""
+"""How long the thread rests after a transaction, as a multiple of what the transaction took: it
+shares the interpreter with the event loop, which serves the clients."""
 RETRY_SECONDS: Final = (0.5, 30.0)
-"""First and longest pause after a failure; it doubles between."""
+"""First and longest pause after a failure; in between it doubles."""
 FINISH_SECONDS: Final = 3.0
-"""How long a hub that stops waits for what has arrived: the next start goes on with the rest."""
+"""How long a stopping hub waits for events that have arrived; the next start stores the rest."""
 LOOK_SECONDS: Final = 1.0
-"""Between two looks at the end of the log."""
+"""Between two checks of the end of the log."""
 
 T = TypeVar("T")
 logger = structlog.get_logger(__name__)
@@ -49,18 +49,18 @@ class Mirror:
     def __init__(
         self, table: MirrorTable, stream: EventStream, follow: Follow | None = None
     ) -> None:
-        """Get ready.
+        """Prepare; `serve` starts.
 
         Args:
             table: in the other database.
             stream: the channel's log.
-            follow: where its events are read; as `stream.follow_sealed`, and this if not given.
+            follow: reads its events; `stream.follow_sealed` if None.
         """
         self.table = table
         self.head = 0
         """The last event that the database has, as far as is known."""
         self.failure: EventHubError | None = None
-        """Why it stands still; None while it works."""
+        """Why it makes no progress; None while it does."""
         self._stream = stream
         self._follow = follow or stream.follow_sealed
         self._last = 0
@@ -78,7 +78,7 @@ class Mirror:
 
     @property
     def note(self) -> str:
-        """How it is, for operators; empty if it has everything."""
+        """Its state in words, for operators; empty if it has everything."""
         if not self.behind and self.failure is None:
             return ""
         events = "1 event" if self.behind == 1 else f"{self.behind} events"
@@ -86,7 +86,7 @@ class Mirror:
         return f"the mirror of {self.table.channel.name} is {events} behind{why}"
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Mirror until the event is set; then finish what has arrived, if the database lets it."""
+        """Mirror until the event is set; then store what has arrived, if possible."""
         async with background() as tasks:
             tasks.start(self.run(), name=f"mirror {self.table.channel.name}")
             await stop.wait()

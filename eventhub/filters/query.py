@@ -46,7 +46,7 @@ class Query:
     hidden: frozenset[str] = frozenset()
     """Names to leave out, whether columns or not: everything else is sent."""
     spelling: Spelling = AS_STORED
-    """How what is told goes out."""
+    """How values are written for the reader."""
     restriction: Filter = EVERYTHING
     """What the endpoint's `open` allows the reader to see; `filter` includes it."""
     as_of: int | None = None
@@ -64,13 +64,13 @@ class Query:
         return replace(self, filter=both, restriction=restriction)
 
     def with_texts(self, columns: Columns) -> "Query":
-        """Return the same query, with numbers that a double does not hold told as text."""
+        """Return the same query, with numbers that a double cannot hold written as text."""
         numbers = (Kind.INTEGER, Kind.DECIMAL)
         wide = frozenset(column.name for column in columns if column.kind in numbers)
         return replace(self, spelling=replace(self.spelling, wide=wide))
 
     def with_numbers(self) -> "Query":
-        """Return the same query, with all numbers told as numbers."""
+        """Return the same query, with all numbers written as numbers."""
         return replace(self, spelling=replace(self.spelling, wide=frozenset()))
 
     @property

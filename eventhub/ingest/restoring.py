@@ -1,8 +1,8 @@
 """Restoring: exported events as events of an empty log, in their order, with all that they held.
 
-Sequences are given anew, and are the same if the export has all events from the first on. A restore
-that was cut off goes on: the log may hold the beginning of what is restored, and nothing else. No
-event of a restore is alerted.
+Events get new sequences, which are the same if the export has all events from the first on. A
+restore that was cut off can be continued: the log may hold the beginning of what is restored, and
+nothing else. Restored events send no alerts.
 """
 
 import asyncio

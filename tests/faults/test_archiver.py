@@ -116,7 +116,7 @@ def test_an_archive_of_another_log_is_left_alone(start_hub: HubStarter, tmp_path
     before = (to / "notes" / "manifest.json").read_bytes()
     second = start_hub(config(to), tmp_path / "second")
     post(f"{second.url}/notes", id="second")
-    eventually(lambda: "made anew since" in second.stderr())
+    eventually(lambda: "created again since" in second.stderr())
     assert (to / "notes" / "manifest.json").read_bytes() == before
 
 

@@ -279,7 +279,7 @@ async def test_a_folder_is_of_one_export_of_one_log(stream: MemoryStream, tmp_pa
     await export_events(stream, scope(), tmp_path / "out", told)
     with pytest.raises(Rejected, match="format 'parquet', not 'csv'"):
         await export_events(stream, scope("csv"), tmp_path / "out", told)
-    with pytest.raises(Rejected, match="made anew"):
+    with pytest.raises(Rejected, match="created again"):
         await export_events(MemoryStream(CHAT), scope(), tmp_path / "out", told, again=True)
     with claimed(tmp_path / "out"), pytest.raises(Misconfigured, match="another export"):
         await export_events(stream, scope(), tmp_path / "out", told, again=True)
