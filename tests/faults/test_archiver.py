@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import duckdb
 import pytest
 
-from tests.e2e.command import post, rows, run, written
+from tests.e2e.command import GOOD, post, rows, run, written
 from tests.faults.conftest import HubStarter, SmallDisk
 
 DEADLINE_SECONDS = 40.0
@@ -137,7 +137,7 @@ def test_a_section_that_cannot_work_stops_the_start(
     assert said in done.stderr
 
 
-def test_an_archiver_without_an_archive_is_told_so(tmp_path: Path) -> None:
-    done = run("serve", written(tmp_path, "url: {}\n"), "--role", "archiver")
+def test_an_archiver_without_an_archive_is_refused(tmp_path: Path) -> None:
+    done = run("serve", written(tmp_path, GOOD), "--role", "archiver")
     assert done.returncode == 2
     assert "the file has no `archive:`" in done.stderr
