@@ -97,9 +97,9 @@ class SocketClient:
     def leave(self) -> None:
         self._raw.close()
 
-    async def skip_head(self) -> None:
-        """Read what precedes the first frame."""
-        while b"\r\n\r\n" not in self._received or not self._received.endswith(b"\n\r\n"):
+    async def skip_head(self, end: bytes) -> None:
+        """Read what precedes the first frame: the headers, and of a stream its first line."""
+        while not self._received.endswith(end):
             assert await self._read()
         self._received = b""
 
@@ -131,7 +131,7 @@ async def connected(kind: str) -> AsyncIterator[SocketClient]:
         await loop.sock_sendall(raw, REQUEST % kind.encode())
         connection = await opened
         client = SocketClient(connection, raw)
-        await client.skip_head()
+        await client.skip_head(b"\r\n\r\n" if kind == "websocket" else b"\n\n")
         yield client
     connection.abort()
     while not connection.is_lost:
