@@ -8,7 +8,7 @@ replaced, and the subscriptions move to the new one.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
@@ -24,6 +24,8 @@ from eventhub.jetstream.requests import Requests
 from eventhub.jetstream.subscription import LOST, Peer, Subscription
 from eventhub.metrics import BROKER_CONNECTED
 
+CANCEL_AGAIN_SECONDS = 0.1
+"""Between two cancellations of a connection that is not made in time."""
 DIAL_SECONDS = 5.0
 """How long one connection with its handshake may take; it usually takes 2 ms."""
 PING_SECONDS = 1
@@ -182,8 +184,9 @@ class Connection:
                 raise Misconfigured(f"the NATS server refuses the credentials: {error}")
 
         try:
-            async with asyncio.timeout(DIAL_SECONDS):
-                await client.connect(
+            await _within(
+                DIAL_SECONDS,
+                client.connect(
                     **self._options,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # only slept
@@ -192,7 +195,8 @@ class Connection:
                     error_cb=report,
                     disconnected_cb=self._on_disconnect,
                     reconnected_cb=self._on_reconnect,
-                )
+                ),
+            )
             connected = True
         except LOST as error:
             reason = client.last_error or error
@@ -257,3 +261,24 @@ class Connection:
         logger.info("broker_connected")
         for subscription in tuple(self._subscriptions):
             subscription.on_reconnect()
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    """Run something that ends by a deadline, even if it misses a cancellation.
+
+    nats-py connects in `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes
+    as its own work ends: then it would try to connect forever.
+
+    Raises:
+        TimeoutError: the deadline has passed.
+    """
+    task = asyncio.ensure_future(work)  # noqa: TID251 - it has ended when this returns
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+    if task.cancelled():
+        raise TimeoutError
+    task.result()
