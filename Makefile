@@ -10,7 +10,7 @@ demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:808
 	$(BIN)/eventhub serve docs/examples/chat/eventhub.yaml
 
 test: .venv/dev chromium postgres ## Set up, and run every test
-	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 8 minutes"
+	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 15 minutes"
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests
 	$(BIN)/python tests/packaging/coverage_floor.py
