@@ -8,6 +8,7 @@ is only a position: at most `MAX_UNSENT_BYTES` and one turn's events wait in its
 import asyncio
 from collections.abc import Hashable
 from contextlib import suppress
+from itertools import accumulate
 
 import structlog
 
@@ -27,6 +28,8 @@ logger = structlog.get_logger(__name__)
 
 SLOT_SECONDS = 300.0
 """How long a subscriber may wait for its slot to read the log."""
+PLAYED_BYTES = 64 << 10
+"""A playback keeps this much of the log in memory while it waits, however slow it is."""
 QUIET_SECONDS = 20.0
 """A playback sends a heartbeat at least this often while no event is due."""
 READ_SECONDS = 30.0
@@ -221,7 +224,8 @@ class Subscriber:
             events = self._channel.feed.recent(self.position)
             if events == []:
                 return
-            for stored in await self._read_log() if events is None else events:
+            events = _first(await self._read_log() if events is None else events)
+            for stored in events:
                 await self._until_due(stored, playback)
                 if data := self.view.frame(stored, {}):
                     self._outlet.push(data)
@@ -242,3 +246,9 @@ class Subscriber:
         if self.view.form.controlled:
             position = None if sequence is None else self.view.position(sequence)
             self._outlet.push(frames.wire(self.view.form, frames.encode(frame), position))
+
+
+def _first(events: list[StoredEvent]) -> list[StoredEvent]:
+    """Return the first events that a playback may keep: at least one."""
+    sizes = accumulate(stored.size for stored in events)
+    return events[: max(1, sum(size <= PLAYED_BYTES for size in sizes))]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from eventhub.delivery import subscriber
 from eventhub.delivery.playback import Playback
 from eventhub.event import StoredEvent
 from tests.builders import make_event
@@ -46,3 +47,11 @@ def test_events_whose_clock_went_back_are_due_at_once() -> None:
     playback = Playback(1.0, Clock())
     playback.delay(at(10))
     assert playback.delay(at(5)) < 0
+
+
+def test_a_playback_keeps_few_events_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand slow playbacks must not keep a thousand pieces of the log in memory."""
+    monkeypatch.setattr(subscriber, "PLAYED_BYTES", 25)
+    events = [StoredEvent(n, make_event(), b"x" * 10) for n in range(1, 6)]
+    assert subscriber._first(events) == events[:2]
+    assert subscriber._first([StoredEvent(1, make_event(), b"x" * 100)])
