@@ -94,6 +94,6 @@ def _row_id(visit: Visit) -> str:
         raise Rejected("bad_request", "_history takes no value", column="_history")
     given = [*visit.args.get("_id", ()), *visit.args.get("id", ())]
     if len(given) != 1:
-        text = "_history is of one row: add id=ID, once"
+        text = "_history shows the versions of one row: add one id=ID"
         raise Rejected("bad_request", text, column="_history")
     return str(given[0])

@@ -23,7 +23,7 @@ CONTROLS = ("_method", "_key", "_if_seq", "_revert", "_ref", "_alert")
 """Controls of a message. Further ones that Gramex pages send are dropped; any other is an error."""
 _METHODS: dict[str, Method] = {method: method for method in METHODS}
 IF_SEQ = "the sequence of the row's last event"
-REVERT = "the sequence of the event after which the row was as it shall be again"
+REVERT = "a sequence: the row becomes what it was after that event"
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
