@@ -135,9 +135,9 @@ async def test_many_large_versions_come_in_pages(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("_history", "add id=ID, once"),
-        ("_history&id=a&id=b", "add id=ID, once"),
-        ("_history&id=a&_id=a", "add id=ID, once"),
+        ("_history", "add one id=ID"),
+        ("_history&id=a&id=b", "add one id=ID"),
+        ("_history&id=a&_id=a", "add one id=ID"),
         ("_history=false&id=a", "_history takes no value"),
         ("_history&id=a&_limit=3", "_limit has no effect on a GET with _history"),
         ("_history&id=a&_format=parquet", "_format must be one of json, ndjson, csv"),
