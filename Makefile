@@ -16,8 +16,8 @@ test: .venv/dev chromium postgres ## Set up, and run every test
 	$(BIN)/python tests/packaging/coverage_floor.py
 
 quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in under a minute
-	@echo "quick: unit, contract and property tests, with few examples of each property; about 45 s"
-	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 2 --dist loadgroup tests/unit tests/contract tests/property
+	@echo "quick: unit, contract and property tests, with few examples of each property; about 55 s"
+	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 3 --dist loadgroup tests/unit tests/contract tests/property
 
 wheel: .venv/dev ## Build the wheel, and try it with every supported Python on this machine
 	$(BIN)/python tests/packaging/try_wheel.py
