@@ -11,6 +11,9 @@ from eventhub.masking import Masks
 
 E = TypeVar("E", bound=Endpoint)
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Age = Annotated[int, msgspec.Meta(ge=1, le=3650 * 86400)]
+"""Seconds, of something that lasts."""
 
 
 class Admin(Struct, frozen=True):
@@ -26,15 +29,15 @@ class Server(Struct, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     """0 picks a free port."""
-    max_message: int = 1 << 20
+    max_message: Annotated[int, msgspec.Meta(ge=1, le=64 << 20)] = 1 << 20
     """Bytes of one message; a message above four times this size closes the connection."""
-    stalled_after: float = 60.0
+    stalled_after: Seconds = 60.0
     """Seconds after which a client that takes none of its waiting data is closed."""
-    heartbeat: float = 25.0
+    heartbeat: Seconds = 25.0
     """Seconds of silence before a ping; below the 30 or 60 s after which proxies close."""
-    max_connections_per_address: int | None = None
+    max_connections_per_address: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] | None = None
     """Default: a quarter of what the system allows, with loopback exempt."""
-    drain: float = 10.0
+    drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     """Seconds that a stop waits for unfinished work."""
     hosts: list[str] | None = None
     """Names that the hub answers to; default: on loopback those of loopback, otherwise any."""
@@ -49,7 +52,7 @@ class Broker(Struct, frozen=True):
     user: str | None = None
     password: str | None = None
     credentials: str | None = None
-    replicas: int | None = None
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] | None = None
 
 
 class Projection(Struct, frozen=True):
@@ -81,7 +84,7 @@ class EmailService(Struct, frozen=True):
 
     type: Literal["smtp", "smtps", "gmail", "stub"] = "smtp"
     host: str | None = None
-    port: Port | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
     tls: bool | None = None
     """STARTTLS for `smtp`; default: true for gmail, otherwise unless the server is on loopback."""
     email: str | None = None
@@ -101,7 +104,7 @@ class Jwt(Struct, frozen=True):
     user_claim: str = "sub"
     require_exp: bool = True
     """Refuse tokens that never expire."""
-    max_age: int = 30 * 86400
+    max_age: Age = 30 * 86400
     """Seconds that a token may be valid, and that its connection may last."""
 
 
@@ -120,9 +123,9 @@ class Session(Struct, frozen=True):
     """Default: a random one, kept in the data folder."""
     cookie: str | None = None
     """Its name; by default one that depends on the secret, with `__Host-` over TLS."""
-    max_age: int = 31 * 86400
+    max_age: Age = 31 * 86400
     """Seconds without use after which the session ends."""
-    max_life: int = 90 * 86400
+    max_life: Age = 90 * 86400
     """Seconds after which the session ends in any case."""
     secure: bool | None = None
     """Send the cookie over HTTPS only; default: if the request came by HTTPS."""

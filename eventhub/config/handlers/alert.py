@@ -35,9 +35,9 @@ class Alert(Struct, frozen=True):
     attachments: list[str] | str = []
     attachments_from: str | None = None
     """The folder of files that templates name; without it they cannot name any."""
-    max_recipients: Annotated[int, msgspec.Meta(ge=1)] = 100
+    max_recipients: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 100
     """The limit of one mail; above it the mail becomes a dead letter."""
-    max_per_hour: Annotated[int, msgspec.Meta(ge=1)] = 60
+    max_per_hour: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 60
     """The limit for one address; for all addresses it is ten times as much."""
     service: str | None = None
     condition: str | None = None

@@ -25,7 +25,7 @@ class SqlLimits(Struct, frozen=True):
 
     seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
     """Of one query, with its wait for writes; a second later its process is killed."""
-    rows: Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
+    rows: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 1_000_000
     """Of one answer; it is cut there, and says so."""
     memory: str = "1GiB"
     """Of all queries together."""

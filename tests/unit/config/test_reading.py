@@ -51,7 +51,9 @@ def test_invalid_file_of_a_secret_is_reported(folder: Folder, text: str, problem
             "server.port: expected a whole number from 0 to 65535, not 'many'",
         ),
         ("server: {port: }", "server.port: expected a whole number from 0 to 65535, not null"),
-        ("server: {drain: [1]}", "server.drain: expected a number, not [1]"),
+        ("server: {drain: [1]}", "server.drain: expected a number from 0 to 3600, not [1]"),
+        ("server: {drain: -1}", "server.drain: expected a number from 0 to 3600, not -1"),
+        ("server: {drain: .nan}", "server.drain: expected a number from 0 to 3600, not nan"),
         ("server: {hosts: a}", "server.hosts: expected a list of text, not 'a'"),
         ("server: {admin: {token: 1234}}", "server.admin.token: expected text; put it in quotes"),
         (

@@ -21,7 +21,7 @@ def test_limit_of_zero_mails_is_refused(folder: Folder) -> None:
     (problem,) = folder.problems(endpoint("alert: {max_per_hour: 0}"))
     assert problem == (
         "hub.yaml:6: url.chat.kwargs.alert.max_per_hour:"
-        " expected a whole number of at least 1, not 0"
+        " expected a whole number from 1 to 1000000, not 0"
     )
 
 
