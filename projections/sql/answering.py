@@ -14,7 +14,7 @@ from eventhub.event import Position
 from eventhub.queries import Answer
 from projections.progress import read_progress
 from projections.sql.encoding import distinct, writer_of
-from projections.sql.guard import check, shortened
+from projections.sql.guard import check, parse, shortened
 from projections.sql.messages import Query, Result
 
 BATCH_ROWS = 200
@@ -51,9 +51,10 @@ def answer(
     """
     try:
         position = _position(connection, tables)
-        check(connection, query.sql, query.parameters, macros)
+        statement = parse(connection, query.sql)
+        check(connection, statement, query.parameters, macros)
         with path.open("xb") as file:
-            return _write(connection, query, file, position)
+            return _write(connection, statement, query, file, position)
     except duckdb.InterruptException:
         raise
     except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError):
@@ -84,9 +85,13 @@ def _position(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> s
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, query: Query, file: BinaryIO, position: str
+    connection: duckdb.DuckDBPyConnection,
+    statement: duckdb.Statement,
+    query: Query,
+    file: BinaryIO,
+    position: str,
 ) -> Result:
-    found = connection.sql(query.sql, params=query.parameters or None)
+    found = connection.sql(statement, params=query.parameters or None)
     if found is None:
         raise Rejected("bad_sql", "only SELECT is possible")
     kinds = [str(kind) for kind in found.types]

@@ -1,8 +1,8 @@
 """Guard: which statements are run: a single SELECT that calls nothing outside of its tables.
 
-The statement is judged by the tree that DuckDB itself makes of it. This is the second line of
-defence: what the process does not hold, a statement that slips through cannot reach either, and its
-transaction is read-only.
+The statement is judged by the tree that DuckDB itself makes of it. The guard is not what contains a
+statement: one that slips through cannot reach what the process does not hold, cannot open a file or
+change a setting, and runs alone in a read-only transaction.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,40 +46,52 @@ _VIEWS: Final = frozenset(
 _SHOWS: Final = frozenset(('"tables"', "__show_tables_expanded"))
 
 
+def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    """Return the only statement of a text. What is judged is then what is run.
+
+    It is also a bound of its own: in a read-only transaction one statement writes nothing, but
+    after a COMMIT, the next one could.
+
+    Raises:
+        Rejected: `bad_sql`.
+    """
+    if len(sql) > MAX_LENGTH:
+        raise _bad(f"a statement has at most {MAX_LENGTH} characters")
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _bad(shortened(error)) from None
+    if len(statements) != 1:
+        raise _bad(f"expected one statement, got {len(statements)}")
+    return statements[0]
+
+
 def check(
     connection: duckdb.DuckDBPyConnection,
-    sql: str,
+    statement: duckdb.Statement,
     parameters: Mapping[str, Any],
     macros: frozenset[str] = frozenset(),
 ) -> None:
-    """Check that a text is one SELECT that may be run, with values for its parameters.
+    """Check that a statement is a SELECT that may be run, with values for its parameters.
 
     Args:
-        connection: that parses it.
-        sql: the text.
+        connection: that has parsed it.
+        statement: from `parse`.
         parameters: the values, by name.
         macros: further functions that may stand where tables stand, in lower case.
 
     Raises:
         Rejected: `bad_sql`; `bad_request`, naming the parameter.
     """
-    if len(sql) > MAX_LENGTH:
-        raise _bad(f"a statement has at most {MAX_LENGTH} characters")
     try:
-        statements = connection.extract_statements(sql)
-        kinds = [statement.type for statement in statements]
-        named = {name for statement in statements for name in statement.named_parameters}
-    except duckdb.Error as error:
-        raise _bad(shortened(error)) from None
+        kind, named = statement.type, statement.named_parameters
     except (ValueError, RuntimeError):  # of a kind that the binding does not know
         raise _bad("only SELECT is possible") from None
-    if len(kinds) != 1:
-        raise _bad(f"expected one statement, got {len(kinds)}")
-    if kinds[0] != duckdb.StatementType.SELECT:
-        raise _bad(f"only SELECT is possible, not {kinds[0].name}")
-    for fault in _faults(_tree(connection, sql), macros):
+    if kind != duckdb.StatementType.SELECT:
+        raise _bad(f"only SELECT is possible, not {kind.name}")
+    for fault in _faults(_tree(connection, statement.query), macros):
         raise _bad(fault)
-    _check_parameters(named, set(parameters))
+    _check_parameters(set(named), set(parameters))
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:

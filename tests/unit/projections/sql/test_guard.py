@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from eventhub.errors import Rejected
-from projections.sql.guard import MAX_LENGTH, check
+from projections.sql.guard import MAX_LENGTH, check, parse
 
 MACROS = frozenset(["chat_as_of"])
 
@@ -29,7 +29,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     ],
 )
 def test_a_select_passes(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    check(connection, sql, {}, MACROS)
+    check(connection, parse(connection, sql), {}, MACROS)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_anything_else_is_refused(
     connection: duckdb.DuckDBPyConnection, sql: str, words: str
 ) -> None:
     with pytest.raises(Rejected, match=words) as caught:
-        check(connection, sql, {}, MACROS)
+        check(connection, parse(connection, sql), {}, MACROS)
     assert caught.value.code == "bad_sql"
 
 
@@ -61,7 +61,7 @@ def test_anything_else_is_refused(
 def test_a_parameter_that_is_missing_or_left_over_is_named(
     connection: duckdb.DuckDBPyConnection, given: dict[str, int], column: str
 ) -> None:
-    check(connection, "SELECT $a + $b", {"a": 1, "b": 2})
+    check(connection, parse(connection, "SELECT $a + $b"), {"a": 1, "b": 2})
     with pytest.raises(Rejected) as caught:
-        check(connection, "SELECT $a + $b", given)
+        check(connection, parse(connection, "SELECT $a + $b"), given)
     assert (caught.value.code, caught.value.column) == ("bad_request", column)
