@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from eventhub.audit.history import Page
+from eventhub.audit.history import Page, Version
 from eventhub.background import background
 from eventhub.channel import Channel
 from eventhub.delivery.broadcast import Broadcast, Sink
@@ -219,7 +219,7 @@ class Pipe:
 
 
 class MemorySnapshots:
-    """Snapshots of a stream as it is when they are opened, with two rows in each part."""
+    """Snapshots of a stream as it is when they are opened, with two rows in each part or page."""
 
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
@@ -267,7 +267,22 @@ class MemorySnapshots:
     async def versions(
         self, channel: str, row_id: str, *, after: int, up_to: int, client: Hashable = None
     ) -> Page:
-        raise NotImplementedError
+        assert channel == self._stream.channel.name
+        events = [self._stream.at(sequence) for sequence in range(after + 1, up_to + 1)]
+        found = [_version(stored) for stored in events if stored.event.id == row_id]
+        return Page(found[:2], is_last=len(found) <= 2)
+
+
+def _version(stored: StoredEvent) -> Version:
+    event = stored.event
+    return Version(
+        sequence=stored.sequence,
+        time=event.time,
+        method=event.method,
+        user=event.user,
+        endpoint=event.endpoint,
+        row=event.row,
+    )
 
 
 def _rows(events: list[StoredEvent], query: Query, *, sequenced: bool) -> list[bytes]:

@@ -139,13 +139,6 @@ def test_values_of_the_guide_are_read_unchanged(folder: Folder) -> None:
             "alert: {methods: GET}",
             "6: url.chat.kwargs.alert.methods: expected a list of POST, PUT, DELETE, not ['GET']",
         ),
-        ("auth: {memership: {}}", "6: url.chat.kwargs.auth: unknown key 'memership' (did you"),
-        (
-            "auth:\n  condition: nobody()",
-            "7: url.chat.kwargs.auth.condition: name 'nobody' is not defined",
-        ),
-        ("auth: maybe", "6: url.chat.kwargs.auth: expected true or false, not 'maybe'"),
-        ("origins: {a: b}", "6: url.chat.kwargs.origins: expected a list of text, not {'a': 'b'}"),
         ("default: {a: {b: c}}", "6: url.chat.kwargs.default.a: expected text, not {'b': 'c'}"),
         ("url: nothing", "6: url.chat.kwargs.url: 'nothing' is not the URL of a database"),
         (
@@ -175,13 +168,6 @@ def test_open_may_restrict_by_a_column_that_another_entry_of_the_table_declares(
         """
     )
     assert len(config.endpoints) == 2
-
-
-def test_condition_in_its_long_form_is_compiled(folder: Folder) -> None:
-    (reported,) = folder.problems(endpoint("auth:\n  condition: {function: nobody()}"))
-    assert reported.startswith(
-        "hub.yaml:7: url.chat.kwargs.auth.condition: name 'nobody' is not defined"
-    )
 
 
 @pytest.mark.parametrize("hook", ["open", "prepare"])
@@ -232,11 +218,6 @@ def test_every_key_of_a_message_handler_is_read(folder: Folder) -> None:
     assert served.origins == ["https://example.org"]
     assert served.headers == {"X-Number": "1"}
     assert served.default == {"_limit": ["10"], "topic": ["a", "b"], "flag": ["true"]}
-
-
-@pytest.mark.parametrize(("value", "auth"), [("true", True), ("false", False), ("$A", True)])
-def test_auth_may_be_a_truth_value_or_a_variable(folder: Folder, value: str, auth: bool) -> None:
-    assert messages(folder.load(endpoint(f"auth: {value}"), {"A": "true"}))[0].auth is auth
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,21 @@
+"""`python -m eventhub` is the command, by its name."""
+
+import runpy
+import sys
+
+import pytest
+
+from eventhub import __version__
+
+
+def test_the_package_runs_as_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["anything", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("eventhub", run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"eventhub, version {__version__}\n")
+
+
+def test_importing_it_runs_nothing() -> None:
+    assert "main" in runpy.run_module("eventhub.__main__", run_name="imported")
