@@ -3,30 +3,23 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
 import pytest
 
-import eventhub.jetstream.write
-import eventhub.jetstream.write_queue
 from eventhub.broker import EmbeddedBroker
-from eventhub.errors import Damaged, EventHubError, Unavailable
+from eventhub.errors import Damaged, EventHubError
 from eventhub.event import StoredEvent
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
 from tests.builders import channel, make_event
 from tests.faults.proxy import Proxy
+from tests.faults.test_writer import until
 
 APPENDERS = 12  # enough to make atomic batches
-
-
-async def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class Traffic:
@@ -273,63 +266,3 @@ async def test_a_permanently_lost_acknowledged_event_ends_the_follower(
             with pytest.raises(EventHubError, match="event 3 of EH_chat was acknowledged"):
                 await anext(batches)
     assert broker.pid != pid
-
-
-async def test_a_work_queue_survives_kills_of_its_broker(
-    broker: EmbeddedBroker, log: JetStreamLog
-) -> None:
-    stream = await log.open(channel())
-    await stream.enlist("mail")
-    async with stream.work("mail") as deliveries, asyncio.timeout(20):
-        for number in range(3):
-            await stream.append(make_event(id=f"r{number}"), expect=0)
-            delivery = await anext(deliveries)
-            assert delivery.stored.event.id == f"r{number}"
-            await delivery.ack()
-            await asyncio.sleep(0.3)  # the server keeps acknowledgements lazily
-            os.kill(broker.pid, signal.SIGKILL)
-
-
-async def test_without_a_broker_a_write_is_refused_and_not_stored_later(tmp_path: Path) -> None:
-    async with AsyncExitStack() as until_now:
-        broker = await until_now.enter_async_context(EmbeddedBroker(tmp_path))
-        async with JetStreamLog.connect(broker.url, token=broker.token) as log:
-            stream = await log.open(channel())
-            await until_now.aclose()
-            await until(lambda: not log.is_connected)
-            with pytest.raises(Unavailable) as refusal:
-                await stream.append(make_event(id="a"), expect=0)
-    assert refusal.value.code == "unavailable"
-    async with (
-        EmbeddedBroker(tmp_path) as broker,
-        JetStreamLog.connect(broker.url, token=broker.token) as log,
-    ):
-        assert (await (await log.open(channel())).bounds()).last == 0
-
-
-async def test_a_write_without_an_answer_has_an_unknown_outcome(
-    broker: EmbeddedBroker, log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eventhub.jetstream.write, "UNKNOWN_SECONDS", 0.5)
-    stream = await log.open(channel())
-    event = make_event(id="a")
-    os.kill(broker.pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(Unavailable) as refusal:
-            await stream.append(event, expect=0)
-    finally:
-        os.kill(broker.pid, signal.SIGCONT)
-    assert refusal.value.code == "unknown_outcome"
-    assert (await stream.append(event, expect=0)).sequence == 1
-    assert (await stream.bounds()).last == 1
-
-
-async def test_writers_wait_for_room_in_a_full_queue(
-    log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eventhub.jetstream.write_queue, "QUEUE_COUNT", 3)
-    stream = await log.open(channel())
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        events = [make_event(id=f"r{number}") for number in range(100)]
-        tasks = [group.create_task(stream.append(event, expect=0)) for event in events]
-    assert [task.result().sequence for task in tasks] == list(range(1, 101))

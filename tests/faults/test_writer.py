@@ -3,12 +3,17 @@
 import asyncio
 import os
 import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+import eventhub.jetstream.write
+import eventhub.jetstream.write_queue
 from eventhub.broker import EmbeddedBroker
-from eventhub.errors import EventHubError
+from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream import JetStreamLog
 from eventhub.jetstream.writer import AHEAD
 from eventhub.stream import Appended
@@ -60,3 +65,54 @@ async def test_batches_interrupted_by_a_kill_are_stored_once_and_in_order(
     for sender in range(SENDERS):
         mine = [row_id for row_id, _ in stored if row_id.startswith(f"{sender}.")]
         assert mine == sorted(mine, key=lambda row_id: int(row_id.partition(".")[2]))
+
+
+async def until(condition: Callable[[], object], *, seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_without_a_broker_a_write_is_refused_and_not_stored_later(tmp_path: Path) -> None:
+    async with AsyncExitStack() as until_now:
+        broker = await until_now.enter_async_context(EmbeddedBroker(tmp_path))
+        async with JetStreamLog.connect(broker.url, token=broker.token) as log:
+            stream = await log.open(channel())
+            await until_now.aclose()
+            await until(lambda: not log.is_connected)
+            with pytest.raises(Unavailable) as refusal:
+                await stream.append(make_event(id="a"), expect=0)
+    assert refusal.value.code == "unavailable"
+    async with (
+        EmbeddedBroker(tmp_path) as broker,
+        JetStreamLog.connect(broker.url, token=broker.token) as log,
+    ):
+        assert (await (await log.open(channel())).bounds()).last == 0
+
+
+async def test_a_write_without_an_answer_has_an_unknown_outcome(
+    broker: EmbeddedBroker, log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventhub.jetstream.write, "UNKNOWN_SECONDS", 0.5)
+    stream = await log.open(channel())
+    event = make_event(id="a")
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable) as refusal:
+            await stream.append(event, expect=0)
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    assert refusal.value.code == "unknown_outcome"
+    assert (await stream.append(event, expect=0)).sequence == 1
+    assert (await stream.bounds()).last == 1
+
+
+async def test_writers_wait_for_room_in_a_full_queue(
+    log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventhub.jetstream.write_queue, "QUEUE_COUNT", 3)
+    stream = await log.open(channel())
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        events = [make_event(id=f"r{number}") for number in range(100)]
+        tasks = [group.create_task(stream.append(event, expect=0)) for event in events]
+    assert [task.result().sequence for task in tasks] == list(range(1, 101))

@@ -239,7 +239,7 @@ import asyncio, sys
 from pathlib import Path
 from eventhub.logs import configure
 from projections.store import Store
-from tests.integration.test_projection import CHAT, EVENTS
+from tests.integration.test_projector import CHAT, EVENTS
 
 configure("warning", "json")
 
@@ -314,7 +314,7 @@ from pathlib import Path
 import projections.projector
 from eventhub.logs import configure
 from projections.store import Store
-from tests.integration.test_projection import CHAT, EVENTS, MemoryStream, running, write
+from tests.integration.test_projector import CHAT, EVENTS, MemoryStream, running, write
 
 configure("warning", "json")
 projections.projector.RETRY_SECONDS = (0.05, 0.1)

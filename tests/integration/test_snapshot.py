@@ -23,7 +23,7 @@ from projections.projector import Projector
 from projections.snapshot import LARGE_SLOTS, SMALL_SLOTS, DuckSnapshots
 from projections.store import Store
 from projections.table_snapshot import BLOCK_ROWS, CHUNK_BYTES, CHUNK_ROWS
-from tests.integration.test_projection import CHAT, OWN_CONNECTIONS, connections
+from tests.integration.test_projector import CHAT, OWN_CONNECTIONS, connections
 from tests.projecting import Change, Row, history, opened, query, read_all, rows_after
 
 POSTED = history(CHAT, [("POST", f"r{n}", {"votes": n}) for n in range(5000)])
@@ -343,7 +343,7 @@ from eventhub.memory import MemoryStream
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
-from tests.integration.test_projection import CHAT, connections
+from tests.integration.test_projector import CHAT, connections
 from tests.projecting import opened
 
 configure("warning", "json")
@@ -408,7 +408,7 @@ from projections import snapshot as module
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
-from tests.integration.test_projection import CHAT, OWN_CONNECTIONS, connections
+from tests.integration.test_projector import CHAT, OWN_CONNECTIONS, connections
 from tests.projecting import opened
 
 configure("warning", "json")

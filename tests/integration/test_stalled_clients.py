@@ -19,7 +19,7 @@ from eventhub.metrics import SNAPSHOTS
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
-from tests.integration.test_projection import CHAT
+from tests.integration.test_projector import CHAT
 
 configure("warning", "json")
 HANDSHAKE = (

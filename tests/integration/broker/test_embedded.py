@@ -1,13 +1,9 @@
 """A data folder has one broker: found by its owner, restarted if it dies, ended with its hub."""
 
-import asyncio
 import os
-import shutil
 import signal
 import stat
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import nats
@@ -19,50 +15,10 @@ import eventhub.broker.embedded
 import eventhub.broker.server
 import eventhub.broker.staging
 from eventhub.broker import EmbeddedBroker, running_broker
-from eventhub.broker.folder import held_lock
-from eventhub.broker.server import Server, write_configs
-from eventhub.broker.staging import MEMORY
 from eventhub.errors import Misconfigured
 from eventhub.jetstream import JetStreamLog
 from tests.builders import channel, make_event
-
-HUB = """
-import asyncio, sys
-from pathlib import Path
-from eventhub.broker import EmbeddedBroker
-
-async def main():
-    async with EmbeddedBroker(Path(sys.argv[1])) as broker:
-        print(broker.pid, flush=True)
-        await asyncio.sleep(60)
-
-asyncio.run(main())
-"""
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def staging_of(folder: Path) -> tuple[Path, Path]:
-    """Return the link to where batches are staged, and where that is."""
-    [batches] = folder.glob(f"jetstream/jetstream/*/streams/{channel().stream}/batches")
-    return batches, batches.resolve()
-
-
-def memory_of(pid: int) -> Path:
-    """Return the folder in memory of a hub."""
-    [memory] = MEMORY.glob(f"eventhub-{pid}-*")
-    return memory
+from tests.integration.broker.hubs import until
 
 
 def open_a_hole(folder: Path) -> None:
@@ -80,16 +36,6 @@ def is_mended(folder: Path) -> bool:
     return (6).to_bytes(8, "little") in block.read_bytes()
 
 
-async def start_hub(folder: Path) -> tuple[asyncio.subprocess.Process, int]:
-    """Start a hub's broker in another process; return that process and the broker's id."""
-    hub = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", HUB, str(folder), stdout=asyncio.subprocess.PIPE
-    )
-    assert hub.stdout is not None
-    async with asyncio.timeout(10):
-        return hub, int(await hub.stdout.readline())
-
-
 async def test_events_outlive_a_restart_of_the_hub(tmp_path: Path) -> None:
     epochs = set()
     for expect in (0, 1):
@@ -102,22 +48,6 @@ async def test_events_outlive_a_restart_of_the_hub(tmp_path: Path) -> None:
             await stream.append(make_event(id="a"), expect=expect)
             epochs.add(stream.epoch)
     assert len(epochs) == 1
-
-
-async def test_a_second_hub_on_the_folder_is_refused(broker: EmbeddedBroker) -> None:
-    with pytest.raises(Misconfigured, match=rf"{broker.folder} is in use by process {os.getpid()}"):
-        async with EmbeddedBroker(broker.folder):
-            pass
-    assert running_broker(broker.folder) is not None
-
-
-async def test_the_address_is_published_only_while_it_runs(tmp_path: Path) -> None:
-    assert running_broker(tmp_path) is None
-    async with EmbeddedBroker(tmp_path) as broker:
-        address = running_broker(tmp_path)
-        assert address is not None
-        assert (address.url, address.token) == (broker.url, broker.token)
-    assert running_broker(tmp_path) is None
 
 
 async def test_only_the_owner_may_read_the_token(broker: EmbeddedBroker) -> None:
@@ -148,34 +78,6 @@ async def test_a_killed_broker_restarts_at_the_same_address(broker: EmbeddedBrok
     assert running_broker(broker.folder) == address
 
 
-async def test_the_broker_dies_with_its_hub_and_frees_the_folder(tmp_path: Path) -> None:
-    hub, broker_pid = await start_hub(tmp_path)
-    hub.kill()
-    await hub.wait()
-    async with EmbeddedBroker(tmp_path) as broker:
-        assert broker.pid != broker_pid
-        assert not is_running(broker_pid)
-
-
-async def test_an_orphan_still_holds_the_folder(tmp_path: Path) -> None:
-    hub, broker_pid = await start_hub(tmp_path)
-    os.kill(broker_pid, signal.SIGSTOP)
-    hub.kill()
-    await hub.wait()
-    try:
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            successor = EmbeddedBroker(tmp_path)
-            entering = group.create_task(successor.__aenter__())
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await until(entering.done)
-            os.kill(broker_pid, signal.SIGCONT)
-        await successor.__aexit__(None, None, None)
-    finally:
-        if is_running(broker_pid):
-            os.kill(broker_pid, signal.SIGKILL)
-
-
 async def test_a_broker_that_cannot_start_gives_the_reason(tmp_path: Path) -> None:
     (tmp_path / "jetstream").write_text("in the way")
     with pytest.raises(Misconfigured, match="directory"):
@@ -184,98 +86,6 @@ async def test_a_broker_that_cannot_start_gives_the_reason(tmp_path: Path) -> No
     (tmp_path / "jetstream").unlink()
     async with EmbeddedBroker(tmp_path):
         assert running_broker(tmp_path) is not None
-
-
-async def test_a_server_that_does_not_get_ready_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eventhub.broker.server, "START_SECONDS", 0.2)
-    write_configs(tmp_path, "token")
-    async with held_lock(tmp_path) as lock:
-        server = await Server.spawn(tmp_path, port=-1, lock=lock, stores_nothing=False)
-        os.kill(server.pid, signal.SIGSTOP)
-        with pytest.raises(Misconfigured, match="did not start"):
-            await server.ready("token")
-        await server.kill()
-        assert await server.wait() == -signal.SIGKILL
-
-
-async def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(Misconfigured, match="data folder"):
-        async with EmbeddedBroker(tmp_path / "file"):
-            pass
-
-
-async def test_batches_are_staged_in_memory_and_leave_nothing_there(tmp_path: Path) -> None:
-    """Over a restart of the server too, which removes the links."""
-    async with (
-        EmbeddedBroker(tmp_path) as broker,
-        JetStreamLog.connect(broker.url, token=broker.token) as log,
-    ):
-        stream = await log.open(channel())
-        await broker.stage_in_memory()
-        batches, memory = staging_of(tmp_path)
-        assert memory.is_relative_to(MEMORY)
-        assert memory.parent.stat().st_mode & 0o077 == 0
-        killed = broker.pid
-        os.kill(killed, signal.SIGKILL)
-        await until(lambda: broker.pid != killed and batches.is_symlink())
-        async with asyncio.TaskGroup() as group:
-            for number in range(20):
-                group.create_task(stream.append(make_event(id=f"{number}"), expect=0))
-        assert list(memory.iterdir()) == []  # it was staged, and removed
-        assert batches.is_symlink()
-    assert not memory.parent.exists()
-    assert not batches.is_symlink()
-
-
-async def test_a_folder_in_memory_that_is_removed_is_created_again(
-    broker: EmbeddedBroker, log: JetStreamLog
-) -> None:
-    """As systemd does when the user logs out."""
-    stream = await log.open(channel())
-    await broker.stage_in_memory()
-    batches, memory = staging_of(broker.folder)
-    shutil.rmtree(memory.parent)
-    for turn in range(2):  # before and after it was noticed
-        async with asyncio.TaskGroup() as group:
-            for number in range(20):
-                group.create_task(stream.append(make_event(id=f"{turn}.{number}"), expect=0))
-        await until(lambda: batches.is_dir())
-    assert batches.readlink() != memory
-    assert (await stream.bounds()).last == 40
-
-
-async def test_leftovers_of_a_killed_hub_in_memory_are_removed_at_the_next_start(
-    tmp_path: Path,
-) -> None:
-    hub, pid = await start_hub(tmp_path)
-    left = memory_of(hub.pid)
-    hub.kill()
-    await hub.wait()
-    async with EmbeddedBroker(tmp_path):
-        assert not left.exists()
-    assert not is_running(pid)
-
-
-async def test_without_a_folder_in_memory_batches_are_staged_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eventhub.broker.staging, "MEMORY", tmp_path / "nowhere")
-    async with (
-        EmbeddedBroker(tmp_path / "data") as broker,
-        JetStreamLog.connect(broker.url, token=broker.token) as log,
-    ):
-        stream = await log.open(channel())
-        await broker.stage_in_memory()
-        async with asyncio.TaskGroup() as group:
-            for number in range(20):
-                group.create_task(stream.append(make_event(id=f"{number}"), expect=0))
-        batches, _ = staging_of(tmp_path / "data")
-        assert batches.is_dir()
-        assert not batches.is_symlink()
-        assert (await stream.bounds()).last == 20
 
 
 @pytest.mark.parametrize("is_killed", [False, True])

@@ -1,4 +1,4 @@
-"""Subscriptions and requests outlive a lost connection; only what was under way may be lost."""
+"""Requests outlive a lost connection; only what was under way may be lost."""
 
 import asyncio
 
@@ -8,53 +8,9 @@ from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.jetstream import connection as module
 from eventhub.jetstream.connection import Connection
-from eventhub.jetstream.parser import Message
 from tests.faults.proxy import Proxy
+from tests.integration.jetstream.listener import Listener
 from tests.integration.jetstream.writes import until
-
-
-class Listener:
-    """What a subscription was handed."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-        self.reconnects = 0
-
-    def on_messages(self, messages: list[Message]) -> None:
-        self.bodies += [message.data for message in messages]
-
-    def on_reconnect(self) -> None:
-        self.reconnects += 1
-
-
-async def test_a_subscription_goes_on_after_a_lost_connection_and_says_so(
-    connection: Connection, far: Connection, proxy: Proxy
-) -> None:
-    listener = Listener()
-    await far.subscribe("A.*", listener.on_messages, listener.on_reconnect)
-    await far.request("$JS.API.INFO")  # behind the subscription, in order
-    await connection.publish("A.1", b"before")
-    await until(lambda: listener.bodies)
-    proxy.abort()
-    await until(lambda: listener.reconnects)
-    await far.request("$JS.API.INFO")
-    await connection.publish("A.2", b"after")
-    await until(lambda: len(listener.bodies) == 2)
-    assert (listener.bodies, listener.reconnects) == ([b"before", b"after"], 1)
-
-
-async def test_a_drained_subscription_has_everything_that_was_sent_to_it(
-    connection: Connection,
-) -> None:
-    listener = Listener()
-    subscription = await connection.subscribe("A", listener.on_messages, listener.on_reconnect)
-    for number in range(100):
-        await connection.publish("A", b"%d" % number)
-    await connection.unsubscribe(subscription, drain=True)
-    assert listener.bodies == [b"%d" % number for number in range(100)]
-    await connection.publish("A", b"too late")
-    await connection.request("$JS.API.INFO")
-    assert len(listener.bodies) == 100
 
 
 async def test_a_request_waits_for_the_connection_to_come_back(
