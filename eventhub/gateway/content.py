@@ -16,7 +16,7 @@ from eventhub.errors import Rejected
 from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import form
 from eventhub.gateway.refusal import CODINGS
-from eventhub.ingest.decoding import parse_json
+from eventhub.ingest.decoding import parse_json, parse_lines
 
 MAX_RATIO = 100
 """Bytes that one byte may inflate to, beyond `FREE_BYTES`: text has 3 to 30."""
@@ -27,6 +27,7 @@ _CODINGS = {"identity": "", "x-gzip": "gzip"}
 """Other names of a coding."""
 _JSON_BEGINS = (b"{", b"[")
 _JSON = ("application/json", "text/json", "text/plain", "application/octet-stream", "")
+_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl")
 
 
 class Messages(NamedTuple):
@@ -121,10 +122,12 @@ class Content:
             raw = _as_utf8(raw, charset)
         if not raw and self.method == "DELETE":
             return _of_url(self.query)
+        exact = bool(columns.spelling.decimals)
+        if self.kind in _LINES:
+            return Messages(parse_lines(raw, exact=exact), is_array=True)
         start = raw.lstrip()[:1]
         if start not in _JSON_BEGINS and not self._may_be_json:
             raise Rejected("bad_type", f"send JSON or a form, not {self.kind[:60]}")
-        exact = bool(columns.spelling.decimals)
         return Messages(parse_json(raw, exact=exact), start == b"[")
 
     @property

@@ -1,5 +1,6 @@
 """Decoding: from the text of a frame or a body to JSON messages; nothing in them is checked yet."""
 
+import io
 import math
 import re
 from decimal import Decimal
@@ -58,6 +59,35 @@ def parse_json(text: bytes, *, exact: bool = False) -> list[Any]:
     if len(decoded) > MAX_MESSAGES:
         raise Rejected("too_large", f"an array may hold at most {MAX_MESSAGES:,} messages")
     return decoded
+
+
+def parse_lines(text: bytes, *, exact: bool = False) -> list[Any]:
+    """Return the messages of newline-delimited JSON: one a line, without the blank lines.
+
+    As in an array, no message is read if one of them cannot be.
+
+    Args:
+        text: the body.
+        exact: as `parse_json`.
+
+    Raises:
+        Rejected: `bad_json`, with the number of the line; `too_large` for more than `MAX_MESSAGES`
+            lines.
+    """
+    messages: list[Any] = []
+    for number, line in enumerate(io.BytesIO(text), 1):
+        if number > MAX_MESSAGES:
+            raise Rejected("too_large", f"a body may have at most {MAX_MESSAGES:,} lines")
+        if not line.strip():
+            continue
+        try:
+            parsed = parse_json(line, exact=exact)
+        except Rejected as error:
+            raise Rejected(error.code, f"line {number}: {error.message}") from None
+        if not line.lstrip().startswith(b"{"):
+            raise Rejected("bad_json", f"line {number}: each line must be one JSON object")
+        messages += parsed
+    return messages
 
 
 def _reason(error: Exception) -> str:

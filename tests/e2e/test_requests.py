@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from eventhub.gateway.conditional import SINGLE
@@ -343,6 +344,34 @@ async def test_repeated_fields_are_a_list_in_a_json_column(hub: Hub) -> None:
     body = part(own, value=row_id.encode()) + part(tags, value=b"1") + part(tags, value=b"2") + END
     assert ask(hub.url, with_body("PUT /rows HTTP/1.1", body, PARTS)).status == 200
     assert (await row_of(hub, row_id))["tags"] == ["1", "2"]
+
+
+NDJSON = "Content-Type: application/x-ndjson"
+
+
+@pytest.mark.parametrize("lines", [[NDJSON], [NDJSON, "Content-Encoding: gzip"]])
+async def test_each_line_of_ndjson_is_a_message_with_its_answer(hub: Hub, lines: list[str]) -> None:
+    ids = [uuid4().hex for _ in range(300)]
+    text = "".join(f'{{"id": "{row_id}", "n": {n}}}\n' for n, row_id in enumerate(ids)).encode()
+    text += b'\n{"n": "many"}\n'
+    body = gzipped(text) if len(lines) > 1 else text
+    answer = ask(hub.url, with_body("POST /rows HTTP/1.1", body, *lines))
+    outcomes = msgspec.json.decode(answer.body)
+    assert (answer.status, [each.get("id") for each in outcomes]) == (200, [*ids, None])
+    assert outcomes[-1]["_error"]["code"] == "bad_value"
+    assert (await row_of(hub, ids[299]))["n"] == 299
+
+
+@pytest.mark.parametrize("line", ["[]", "5", "{", '{"id": "x"} {"id": "y"}'])
+async def test_a_line_that_is_no_message_is_named_and_nothing_is_stored(
+    hub: Hub, line: str
+) -> None:
+    row_id = uuid4().hex
+    body = f'{{"id": "{row_id}"}}\n{line}\n'.encode()
+    answer = ask(hub.url, with_body("POST /rows HTTP/1.1", body, NDJSON))
+    assert (answer.status, answer.code) == (400, "bad_json")
+    assert b"line 2" in answer.body
+    assert await get(f"{hub.url}/rows", id=row_id) == []
 
 
 async def test_a_delete_takes_several_ids_from_the_url(hub: Hub) -> None:

@@ -38,6 +38,14 @@ def test_an_array_is_answered_message_by_message() -> None:
     assert not content().messages(b'{"topic": "a"}', COLUMNS).is_array
 
 
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonl; charset=utf-8"])
+def test_ndjson_is_answered_line_by_line(kind: str) -> None:
+    for raw in (b'{"topic": "a"}\n{"topic": "b"}\n', b'\xef\xbb\xbf{"topic": "a"}\n{"topic": "b"}'):
+        read = content(kind).messages(raw, COLUMNS)
+        assert (read.messages, read.is_array) == ([{"topic": "a"}, {"topic": "b"}], True)
+    assert content(kind).messages(b'{"topic": "a"}', COLUMNS).is_array
+
+
 def test_a_form_is_one_message() -> None:
     assert messages(b"topic=Help+me&votes=3", kind=FORM) == [{"topic": "Help me", "votes": "3"}]
 
