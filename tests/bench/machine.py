@@ -48,6 +48,14 @@ def cpu_seconds(pid: int) -> float:
     return sum(each.user + each.system for each in times)
 
 
+def own_cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds of one process so far, without its children, to the microsecond.
+
+    Linux has a clock for each process; this is the one that clock_getcpuclockid(3) names.
+    """
+    return time.clock_gettime((~pid << 3) | 2)
+
+
 def resident_bytes(pid: int) -> int:
     """Return the resident memory of one process, its children not included."""
     return int(psutil.Process(pid).memory_info().rss)

@@ -133,6 +133,15 @@ def bare_loop(size: int = MESSAGE_BYTES) -> Iterator[Server]:
 
 
 @contextmanager
+def bare_handler() -> Iterator[Server]:
+    """Run an aiohttp server that reads a message and answers it, and does nothing else."""
+    with scratch() as folder:
+        address = folder / "address"
+        with _process([sys.executable, "-m", "tests.bench.bare_handler", str(address)]) as it:
+            yield Server("bare", _when_written(address), it.pid)
+
+
+@contextmanager
 def _process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as process:
         try:
