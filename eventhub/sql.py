@@ -1,7 +1,6 @@
 """SQL: who answers the queries of a configuration: processes of a hub, or a command itself."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -55,7 +54,6 @@ def _setup(
     url = broker.url if broker is not None else given.url or ""
     limits = endpoint.limits
     return Setup(
-        parent=os.getpid(),
         folder=str(folder_of(config.data, endpoint.name).absolute()),
         tables=[Table(name, list(channels[name].columns)) for name in names],
         servers=[url] if isinstance(url, str) else url,

@@ -1,6 +1,5 @@
 """Database: how DuckDB opens its file, with which limits, and transactions that write."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import duckdb
 import structlog
 
+from eventhub.cores import half_of_cores
 from eventhub.filters.sql import literal
 
 Connection = duckdb.DuckDBPyConnection
@@ -24,8 +24,6 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     # A commit must not stop for a checkpoint: the store makes them itself, before this size.
     "checkpoint_threshold": "1GB",
-    # The other half of the cores is for the event loop, which a replay would delay.
-    "threads": max(1, len(os.sched_getaffinity(0)) // 2),
 }
 logger = structlog.get_logger(__name__)
 
@@ -42,7 +40,8 @@ def open_database(
     Returns:
         The connection, and how many bytes of memory DuckDB may hold.
     """
-    connection = duckdb.connect(path, config=_SETTINGS)
+    # The other half of the cores is for the event loop, which a replay would delay.
+    connection = duckdb.connect(path, config=_SETTINGS | {"threads": half_of_cores()})
     for name, value in (settings or {}).items():
         connection.execute(f"SET GLOBAL {name} = {literal(str(value))}")
     memory_bytes = _limit_memory(connection)

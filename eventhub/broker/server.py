@@ -8,7 +8,6 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 import sysconfig
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Self
 import msgspec
 import structlog
 
+from eventhub.broker.launch import close, launch
 from eventhub.errors import Misconfigured
 from eventhub.stream import MAX_PAYLOAD
 
@@ -35,19 +35,6 @@ STORE_BYTES = {False: 1 << 60, True: 1}
 space that is free at the start; beyond that the server would refuse writes, whatever room there is.
 """
 
-# Runs in the child: it arranges to die with the hub (PR_SET_PDEATHSIG is 1), then becomes the
-# server. A `preexec_fn` would run between fork and exec, where threads deadlock. The server gets
-# half of the cores: with all of them, its idle threads look for work on the core that the hub works
-# on. On two cores that was 5 to 10 % of all CPU, and as much of the throughput.
-_LAUNCH = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]): sys.exit("the hub is gone")
-ctypes.CDLL(None).prctl(29, ctypes.c_ulong(1_000_000), 0, 0, 0)
-os.environ.setdefault("GOMAXPROCS", str(max(1, len(os.sched_getaffinity(0)) // 2)))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
 logger = structlog.get_logger(__name__)
 
 
@@ -55,7 +42,7 @@ class Server:
     """A nats-server that was started."""
 
     def __init__(
-        self, folder: Path, process: asyncio.subprocess.Process, *, stores_nothing: bool
+        self, folder: Path, process: asyncio.subprocess.Process, pipe: int, *, stores_nothing: bool
     ) -> None:
         self.folder = folder
         self.stores_nothing = stores_nothing
@@ -63,6 +50,8 @@ class Server:
         self.was_ended = False
         """This process ended it, to replace it."""
         self._process = process
+        self._pipe = pipe
+        """Its writing end, or -1: see `launch`."""
         self._started = asyncio.get_running_loop().time()
 
     @classmethod
@@ -78,19 +67,12 @@ class Server:
         binary = await asyncio.to_thread(_find_binary)
         output = await asyncio.to_thread(_open_output, _output_path(folder))
         config = _config_path(folder, stores_nothing=stores_nothing)
+        command = (binary, "--config", str(config), "--port", str(port))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), binary),
-                *("--config", str(config), "--port", str(port)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(lock,),
-                start_new_session=True,  # Ctrl-C is for the hub, which then stops its broker
-            )
+            process, pipe = await launch(command, lock=lock, output=output)
         finally:
             os.close(output)
-        return cls(folder, process, stores_nothing=stores_nothing)
+        return cls(folder, process, pipe, stores_nothing=stores_nothing)
 
     @property
     def pid(self) -> int:
@@ -125,7 +107,10 @@ class Server:
 
     async def wait(self) -> int:
         """Return the exit status, once the server has ended."""
-        return await self._process.wait()
+        status = await self._process.wait()
+        pipe, self._pipe = self._pipe, -1
+        close(pipe)
+        return status
 
     async def terminate(self) -> None:
         """Stop the server; kill it after `STOP_SECONDS`."""
@@ -135,7 +120,7 @@ class Server:
             self._process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                await self._process.wait()
+                await self.wait()
         except TimeoutError:
             logger.error("broker_killed", pid=self.pid)  # noqa: TRY400 - the traceback is ours
             await self.kill()
@@ -145,7 +130,7 @@ class Server:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
-            await self._process.wait()
+            await self.wait()
 
     def memory_bytes(self) -> int:
         """Return the bytes of its memory; 0 if it has ended."""

@@ -19,10 +19,14 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from eventhub.broker.folder import is_alive
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it have random names, and mode 0700
 _NAME = re.compile(r"eventhub-(\d+)-.*")
+
+logger = structlog.get_logger(__name__)
 
 
 class Staging:
@@ -81,7 +85,8 @@ def _make_folder() -> Path | None:
     """Make a folder in memory; return None if that fails: then batches stay on the disk."""
     try:
         return Path(tempfile.mkdtemp(prefix=f"eventhub-{os.getpid()}-", dir=MEMORY))
-    except OSError:
+    except OSError as error:
+        logger.debug("staging_on_disk", error=str(error))
         return None
 
 
@@ -95,7 +100,7 @@ def _is_own_folder(path: Path) -> bool:
 
 def _remove_leftovers() -> None:
     """Remove the folders of this user's processes that have ended."""
-    for folder in MEMORY.iterdir():
+    for folder in MEMORY.glob("eventhub-*"):
         with suppress(OSError):
             match = _NAME.fullmatch(folder.name)
             if match and _is_own_folder(folder) and not is_alive(int(match[1])):

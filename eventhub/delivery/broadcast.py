@@ -143,6 +143,6 @@ class Broadcast:
             try:
                 self._writer = io_submit.Writer()
             except OSError as error:
-                logger.info("broadcast_without_aio", error=error.strerror)
+                logger.debug("broadcast_without_aio", error=error.strerror)
                 self._is_possible = False
         return self._writer

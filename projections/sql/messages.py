@@ -22,10 +22,8 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the process gets to know, on its standard input."""
+    """All that the process gets to know, on its standard input, at whose end it ends too."""
 
-    parent: int
-    """Process id of the hub, with which it ends."""
     folder: str
     tables: list[Table]
     servers: list[str]

@@ -13,6 +13,7 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -44,7 +45,6 @@ AGAIN_SECONDS = 0.02
 """Between two interruptions of a query: one that comes just before it begins has no effect."""
 LOCK_SECONDS = 5.0
 """A file that a killed predecessor had open is free by then."""
-_PR_SET_PDEATHSIG = 1
 _M_ARENA_MAX = -8
 
 logger = structlog.get_logger(__name__)
@@ -53,16 +53,21 @@ logger = structlog.get_logger(__name__)
 def main() -> None:
     """Answer until the hub ends this process, or itself."""
     setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != setup.parent:
-        sys.exit("the hub is gone")
-    libc.mallopt(_M_ARENA_MAX, 2)  # each thread's own one would reserve 64 MiB of address space
+    threading.Thread(target=_end_with_hub, daemon=True).start()
+    with suppress(AttributeError):  # of glibc: each thread's own one would reserve 64 MiB
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logs.configure(setup.log_level, setup.log_format)
     with asyncio.Runner() as runner:
         runner.run(_work(setup))
+
+
+def _end_with_hub() -> None:
+    """Wait until the hub, which writes nothing more, is gone; then end at once."""
+    while os.read(0, 1):  # not through `sys.stdin`, whose lock would stop the interpreter's exit
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def _work(setup: Setup) -> None:
