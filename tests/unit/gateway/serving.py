@@ -11,12 +11,13 @@ import msgspec
 from aiohttp import web
 
 from eventhub.channel import Endpoint
-from eventhub.config import Config, MessageEndpoint, Server
+from eventhub.config import Config, MessageEndpoint, Server, SqlEndpoint
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.server import Runner
 from eventhub.memory import MemoryStream
+from eventhub.queries import Queries
 from eventhub.snapshots import TableFiles
 from tests.bench.wire import masked
 from tests.builders import channel
@@ -145,15 +146,19 @@ def well() -> Condition:
 
 @asynccontextmanager
 async def running(
-    folder: Path, server: Server | None = None, health: Health = well, **endpoint: Any
+    folder: Path,
+    server: Server | None = None,
+    health: Health = well,
+    sql: tuple[SqlEndpoint, Queries] | None = None,
+    **endpoint: Any,
 ) -> AsyncIterator[Running]:
-    """Run a gateway with one endpoint, whose configuration may be changed."""
+    """Run a gateway with one endpoint, whose configuration may be changed, and perhaps SQL."""
     entry = MessageEndpoint(name="chat", pattern="/chat", table="chat", **endpoint)
     config = Config(
         path=folder / "eventhub.yaml",
         data=folder,
         server=server or Server(host="127.0.0.1", port=0),
-        endpoints=(entry,),
+        endpoints=(entry,) if sql is None else (entry, sql[0]),
     )
     stream, stop, ready = MemoryStream(channel()), asyncio.Event(), asyncio.Event()
     feed = Feed(stream, 0)
@@ -161,7 +166,9 @@ async def running(
         config,
         [Endpoint(entry, stream.channel)],
         {"chat": feed},
-        Sources(MemorySnapshots(stream), TableFiles()),
+        Sources(
+            MemorySnapshots(stream), TableFiles(), {} if sql is None else {sql[0].name: sql[1]}
+        ),
         health,
     )
     async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:

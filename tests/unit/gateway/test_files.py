@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from eventhub.config import Config, FileEndpoint, Projection
 from eventhub.gateway.admin import Condition
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.live import Live
-from eventhub.gateway.private import has_private_name
 
 OWN = {"cache-control": "private", "X-Own": "1"}
 
@@ -259,90 +256,6 @@ async def test_private_files_are_not_found(site: Site, path: str) -> None:
 )
 async def test_missing_files_are_not_found(site: Site, path: str) -> None:
     assert (await site.get(path))[0] == 404
-
-
-PRIVATE = [
-    *(
-        "hooks.py",
-        "hooks.PY",
-        "hooks.pyc",
-        "hooks.py.orig",
-        "hooks.py~",
-        "#hooks.py#",
-        "hooks.py_old",
-    ),
-    *(
-        "eventhub.YAML",
-        "eventhub.yaml.bak",
-        "eventhub.yaml~",
-        "eventhub.yaml.2026-11-30",
-        "a.yml.gz",
-    ),
-    *(
-        "eventhub.yaml (copy)",
-        "eventhub.yaml,v",
-        "eventhub.yaml.txt",
-        "eventhub.yaml1",
-        "a.yaml.swp",
-    ),
-    *("rows.db", "rows.db-wal", "rows.db-journal", "rows.db-shm", "rows.sqlite", "rows.sqlite3"),
-    *("rows-wal", "rows-journal", "rows-shm", "rows.duckdb.wal", "rows.DuckDB", "rows.db3"),
-    *("server.key", "server.pem", "site.p12", "prod.env", ".env", "jwt.secret", "users.htpasswd"),
-    *(
-        "id_rsa",
-        "credentials.json",
-        "secrets.txt",
-        "id_ed25519",
-        "nohup.out",
-        "core",
-        "core.1234",
-        "hub.log",
-        "nats.creds",
-        "a.old",
-    ),
-    *(
-        ".eventhub.yaml.swp",
-        ".htaccess",
-        ".git",
-        "~lock",
-        "eventhub.yaml.dpkg-old",
-        "a.orig",
-        "a.tmp",
-    ),
-]
-PAGES = [
-    *("index.html", "app.js", "app.min.js", "app.js.map", "style.css", "logo.svg", "a.b.c.png"),
-    *(
-        "pouch.db.js",
-        "keys.html",
-        "monkey",
-        "donkey.jpg",
-        "database.json",
-        "python.pyramid",
-        "x.dbf",
-    ),
-    *("read me.txt", "report.pdf", "archive.tar.gz", "tokens.html", "encore.mp3", "secretary.txt"),
-]
-
-
-@pytest.mark.parametrize("name", PRIVATE)
-def test_names_of_private_files_are_recognized(name: str) -> None:
-    assert has_private_name(name)
-    assert has_private_name(name.upper())
-    assert has_private_name(name.title())
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_names_of_public_files_are_recognized(name: str) -> None:
-    assert not has_private_name(name)
-
-
-@given(st.sampled_from(PRIVATE), st.from_regex(r"[~_#%,; ()0-9-][^/.]{0,20}", fullmatch=True))
-def test_a_copy_of_a_private_file_is_private_under_any_name(name: str, end: str) -> None:
-    assume(
-        "." in name.strip(".") and not name.startswith(("core", "nohup", "credentials", "secrets"))
-    )
-    assert has_private_name(name + end)
 
 
 async def test_an_unchanged_file_is_not_sent_again(site: Site) -> None:
