@@ -23,6 +23,12 @@ from projections.columnar import DOCUMENTS
 from projections.pages import instant_json, json_value
 
 CLOUD_EVENTS = "cloudevents"
+CLOUD_METHODS = {
+    "eventhub.row.created": "POST",
+    "eventhub.row.changed": "PUT",
+    "eventhub.row.deleted": "DELETE",
+}
+"""The method of an event, by the type of its CloudEvent."""
 ROW_GROUP = 64_000
 """Rows of a Parquet file that are read together, at most."""
 
@@ -145,27 +151,26 @@ def _cloud_event(origin: Origin) -> str:
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
     """
     row = _json_object({name: _json(origin, name) for name in origin.channel.columns.names})
-    types = "CASE _method WHEN 'POST' THEN 'created' WHEN 'PUT' THEN 'changed' ELSE 'deleted' END"
-    data = {
-        "row": f"CASE WHEN _method <> 'DELETE' THEN {row} END",
-        "was": "CAST(_was AS JSON)",
-        "message": "CAST(_message AS JSON)",
+    types = " ".join(f"WHEN '{method}' THEN '{type_}'" for type_, method in CLOUD_METHODS.items())
+    attributes = {
+        "specversion": "'1.0'",
+        "id": f"{literal(origin.epoch + '.')} || _seq",
+        "source": literal(f"/eventhub/{quote(origin.channel.name, safe='')}"),
+        "type": f"CASE _method {types} END",
+        "subject": "id",
+        "time": _json(origin, "_time"),
+        "datacontenttype": "'application/json'",
+        "sequence": "lpad(CAST(_seq AS VARCHAR), 20, '0')",
+        "userid": "_user",
+        "endpoint": "_endpoint",
     }
-    return _json_object(
-        {
-            "specversion": "'1.0'",
-            "id": f"{literal(origin.epoch + '.')} || _seq",
-            "source": literal(f"/eventhub/{quote(origin.channel.name, safe='')}"),
-            "type": f"'eventhub.row.' || {types}",
-            "subject": "id",
-            "time": _json(origin, "_time"),
-            "datacontenttype": "'application/json'",
-            "sequence": "lpad(CAST(_seq AS VARCHAR), 20, '0')",
-            "userid": "_user",
-            "endpoint": "_endpoint",
-            "data": _json_object(data),
-        }
-    )
+    documents = {"row": f"CASE WHEN _method <> 'DELETE' THEN {row} END"}
+    documents |= {name.removeprefix("_"): name for name in DOCUMENTS}
+    rest = {"write": "_write", "asked": "_asked", "alert": "_alert"}
+    # A JSON value inside of json_object would lose the digits that a double does not have.
+    texts = [f"""'"{name}":' || COALESCE({text}, 'null')""" for name, text in documents.items()]
+    members = " || ',' || ".join([*texts, f"substr({_json_object(rest)}, 2)"])
+    return f"""left({_json_object(attributes)}, -1) || ',"data":{{' || {members} || '}}'"""
 
 
 def _json_object(members: dict[str, str]) -> str:

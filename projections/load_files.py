@@ -1,9 +1,9 @@
-"""Load files: the rows of CSV, NDJSON, Parquet and Arrow files, and of exported folders."""
+"""Load files: the rows of CSV, NDJSON, Parquet and Arrow files, and of what was exported."""
 
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -12,6 +12,8 @@ from pyarrow import parquet
 
 from eventhub.columns import Columns, Kind
 from eventhub.errors import Rejected, Unavailable
+from projections.columnar import EVENT_OWN, EVENT_REST
+from projections.formats import CLOUD_METHODS
 from projections.manifest import load as load_manifest
 from projections.source import ARRAY_ROWS, Row, Source, check_fields, json_of
 
@@ -154,17 +156,77 @@ def _ndjson(path: Path, columns: Columns) -> tuple[list[str], Iterable[Row]]:
 
 def _row_of(line: bytes, number: int, exact: set[str]) -> Row:
     try:
-        raw = _RAW.decode(line)
-        return {
-            name: (_EXACT if name in exact else _JSON).decode(value) for name, value in raw.items()
-        }
+        return _exactly(_RAW.decode(line), exact)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise Rejected("bad_body", f"row {number}: not a JSON object: {error}") from error
+
+
+def _exactly(raw: dict[str, msgspec.Raw], exact: set[str]) -> Row:
+    return {name: (_EXACT if name in exact else _JSON).decode(value) for name, value in raw.items()}
+
+
+class _Data(msgspec.Struct):
+    """What an exported CloudEvent holds of an event of the hub."""
+
+    message: dict[str, Any]
+    write: str
+    row: dict[str, msgspec.Raw] | None = None
+    was: dict[str, Any] | None = None
+    broadcast: dict[str, Any] | None = None
+    asked: str | None = None
+    alert: bool | None = None
+
+
+class _CloudEvent(msgspec.Struct):
+    """An event that `projections.formats` wrote; others are not of a hub."""
+
+    specversion: Literal["1.0"]
+    type: str
+    subject: str
+    time: str
+    sequence: str
+    data: _Data
+    userid: str | None = None
+    endpoint: str | None = None
+
+
+def _cloud_events(path: Path, columns: Columns) -> tuple[list[str], Iterable[Row]]:
+    """Read a JSON array; it is mapped, so that only the current event is decoded in memory."""
+    exact = {column.name for column in columns if column.kind is Kind.DECIMAL}
+
+    def rows() -> Iterator[Row]:
+        with pa.memory_map(str(path)) as mapped:
+            events = _ARRAY.decode(mapped.read_buffer())
+            for number, raw in enumerate(events, 1):
+                yield _event_of(raw, number, exact)
+
+    return [*columns.names, *EVENT_OWN, *EVENT_REST], rows()
+
+
+def _event_of(raw: msgspec.Raw, number: int, exact: set[str]) -> Row:
+    try:
+        event = _CLOUD_EVENT.decode(raw)
+        data, row = event.data, _exactly(event.data.row or {}, exact)
+        own = {
+            "id": event.subject,
+            "_seq": int(event.sequence),
+            "_time": event.time,
+            "_method": CLOUD_METHODS[event.type],
+            "_user": event.userid,
+            "_endpoint": event.endpoint,
+        }
+    except (msgspec.DecodeError, UnicodeError, ValueError, KeyError) as error:
+        message = f"event {number}: not a CloudEvent of an export: {error}"
+        raise Rejected("bad_body", message) from error
+    rest = {f"_{name}": getattr(data, name) for name in _Data.__struct_fields__ if name != "row"}
+    return {**row, **own, **rest}
 
 
 _RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EXACT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_CLOUD_EVENT = msgspec.json.Decoder(_CloudEvent)
 _READERS: dict[str, _Read] = {
     ".csv": _csv,
     ".ndjson": _ndjson,
@@ -172,4 +234,5 @@ _READERS: dict[str, _Read] = {
     ".parquet": _parquet,
     ".arrow": _arrow,
     ".feather": _arrow,
+    ".json": _cloud_events,
 }

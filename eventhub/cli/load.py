@@ -45,8 +45,8 @@ def import_rows(  # noqa: PLR0913 - one for each option
     skip: bool,
     data: Path | None,
 ) -> None:
-    """Import the rows of SOURCE into TABLE of FILE: a CSV, NDJSON, Parquet or Arrow file, a folder
-    that was exported, or the URL of a database.
+    """Import the rows of SOURCE into TABLE of FILE: a CSV, NDJSON, Parquet or Arrow file, a file or
+    folder that was exported, or the URL of a database.
 
     Exported events become the same events in an empty table. To import something again imports
     nothing twice. The hub may be running.

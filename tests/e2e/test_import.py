@@ -203,7 +203,7 @@ def test_what_cannot_be_asked_for_is_said(tmp_path: Path) -> None:
 HISTORY = "_replay=log&_since=earliest"
 
 
-@pytest.mark.parametrize("form", ["parquet", "arrow", "ndjson", "csv"])
+@pytest.mark.parametrize("form", ["parquet", "arrow", "ndjson", "csv", "cloudevents"])
 async def test_exported_events_become_an_equal_log(
     hub: Hub, hub_factory: HubFactory, tmp_path: Path, form: str
 ) -> None:

@@ -44,6 +44,14 @@ def test_blank_lines_of_ndjson_are_no_rows(tmp_path: Path) -> None:
         ("rows.csv", "id,id\n1,2\n", "bad_body", "two fields have the name 'id'"),
         ("rows.parquet", "no parquet", "bad_body", "rows.parquet cannot be read"),
         ("rows.xlsx", "", "bad_request", "only .csv, .ndjson"),
+        (
+            "cut.json",
+            '[{"specversion":"1.0"',
+            "bad_body",
+            "cut.json cannot be read: Input data was",
+        ),
+        ("rows.json", '[{"id":"a"}]', "bad_body", "event 1: not a CloudEvent of an export"),
+        ("empty.json", "", "bad_body", "empty.json cannot be read"),
     ],
 )
 def test_a_file_that_is_not_what_it_seems_is_refused(
