@@ -23,7 +23,8 @@ class Question:
     at_least: str = ""
     """The writes that the tables must have seen: positions as in an answer, or a sequence."""
     rows: int | None = None
-    """At most so many rows, if that is less than the handler's limit."""
+    """At most so many rows, if that is less than the handler's limit; with 0 the statement is not
+    run, and the answer has its columns alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

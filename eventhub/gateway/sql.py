@@ -7,7 +7,7 @@ no memory.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, Final, cast
+from typing import Annotated, Any, BinaryIO, Final, cast
 
 import msgspec
 from aiohttp import web
@@ -58,6 +58,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     sql: str
     params: dict[str, Any] = {}
     min_seq: int | str | None = None
+    rows: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ async def _asked(route: SqlRoute, request: web.Request, args: Args, client: str)
         parameters={**named, **body.params},
         format=cast("Format", encoded),
         at_least=str(body.min_seq or request.headers.get(POSITION_HEADER, "")),
+        rows=body.rows,
     )
     return Asked(question, name, args)
 

@@ -91,7 +91,8 @@ def _write(
     file: BinaryIO,
     position: str,
 ) -> Result:
-    found = connection.sql(statement, params=query.parameters or None)
+    text = _described(statement) if query.rows == 0 else statement
+    found = connection.sql(text, params=query.parameters or None)
     if found is None:
         raise Rejected("bad_sql", "only SELECT is possible")
     kinds = [str(kind) for kind in found.types]
@@ -116,6 +117,16 @@ def _write(
     return Result(
         rows=rows, size=file.tell(), columns=columns, position=position, truncated=is_truncated
     )
+
+
+def _described(statement: duckdb.Statement) -> str:
+    """Return a statement that has the columns of another one, and costs nothing."""
+    text = statement.query.encode()
+    for offset, kind in duckdb.tokenize(statement.query):
+        if kind == duckdb.token_type.operator and text[offset:].startswith(b";"):
+            text = text[:offset]
+            break
+    return f"SELECT * FROM (\n{text.decode()}\n) LIMIT 0"  # noqa: S608 - it was checked
 
 
 def _check_room(file: BinaryIO) -> None:

@@ -15,6 +15,8 @@ from pyarrow import parquet
 
 from eventhub.queries import Format
 
+MESSAGE_BYTES = 4 << 20
+"""Of a batch in an Arrow stream: readers over gRPC take at most 16 MiB at once."""
 GROUP_ROWS = 64_000
 GROUP_BYTES = 16 << 20
 """Of a row group of Parquet."""
@@ -99,7 +101,8 @@ class _Arrow:
         self._stream = pa.ipc.new_stream(file, schema)
 
     def write(self, batch: pa.Table) -> None:
-        self._stream.write_table(batch)
+        rows = len(batch) * MESSAGE_BYTES // max(batch.nbytes, 1)
+        self._stream.write_table(batch.combine_chunks(), max(rows, 1))
 
     def close(self) -> None:
         self._stream.close()

@@ -164,6 +164,16 @@ def test_an_answer_is_cut_at_the_limit_and_says_so(hub: Hub) -> None:
     assert (headers["EventHub-Rows"], headers.get("EventHub-Truncated")) == ("50000", None)
 
 
+def test_a_post_limits_its_rows_or_asks_for_the_columns_alone(hub: Hub) -> None:
+    body, headers = ask(hub, {"sql": "FROM range(10)", "rows": 3}, _format="ndjson")
+    assert (len(body.splitlines()), headers["EventHub-Truncated"]) == (3, "true")
+    unknown = {"sql": "SELECT n + $n AS n FROM notes", "params": {"n": None}, "rows": 0}
+    schema = pa.ipc.open_stream(ask(hub, unknown, _format="arrow")[0]).schema
+    assert schema.names == ["n"]
+    assert refused(hub, {"sql": "FROM nope", "rows": 0})[0] == "bad_sql"
+    assert refused(hub, {"sql": "SELECT 1", "rows": -1})[0] == "bad_request"
+
+
 def test_a_query_sees_the_write_whose_position_it_names(hub: Hub) -> None:
     for number in range(20):
         seq = post(f"{hub.url}/secret", id=f"w{number}", x="y")["_seq"]

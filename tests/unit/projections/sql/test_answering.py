@@ -57,6 +57,24 @@ async def test_rows_are_cut_exactly_at_the_limit(
     assert (result.rows, result.truncated) == (min(limit, 10), is_truncated)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 AS a, error('it was run') AS b",
+        "; SELECT 1 AS a, 'é;' AS b; -- the end",
+        "SELECT 1 AS a, 'x' AS b /* ; */ -- the end",
+        "FROM (SELECT 1 AS a, 'x' AS b) ORDER BY a LIMIT 5 ;;",
+        "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM r) SELECT a, 'x' AS b FROM r",
+    ],
+)
+async def test_without_rows_a_statement_is_not_run_and_has_its_columns(
+    store: Store, tmp_path: Path, sql: str
+) -> None:
+    result = await run(store, tmp_path / "answer", sql, rows=0)
+    assert [name for name, _ in result.columns] == ["a", "b"]
+    assert (result.rows, result.truncated) == (0, False)
+
+
 async def test_the_position_of_several_tables_names_each(store: Store, tmp_path: Path) -> None:
     result = await run(store, tmp_path / "answer", "SELECT 1", tables=["chat", "b, c"])
     assert result.position == "chat=e1.0, b%2C%20c=e2.0"

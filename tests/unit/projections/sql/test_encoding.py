@@ -97,6 +97,15 @@ def test_an_empty_result_is_a_whole_file_in_every_format() -> None:
     assert len(pyarrow.parquet.read_table(io.BytesIO(written("parquet", empty)))) == 0
 
 
+def test_arrow_comes_in_few_batches_of_which_none_is_large() -> None:
+    small = pa.concat_tables(pa.table({"n": list(range(i, i + 200))}) for i in range(0, 2000, 200))
+    large = pa.table({"n": range(40), "text": ["x" * (1 << 20)] * 40})
+    assert len(pa.ipc.open_stream(written("arrow", small)).read_all().to_batches()) == 1
+    batches = pa.ipc.open_stream(written("arrow", large)).read_all().to_batches()
+    assert max(batch.nbytes for batch in batches) <= 4 << 20
+    assert [n for batch in batches for n in batch["n"].to_pylist()] == list(range(40))
+
+
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
