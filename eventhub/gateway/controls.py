@@ -64,13 +64,13 @@ def check_options(asked: Iterable[str], chosen: str) -> None:
 
 
 def check_writer(asked: Iterable[str]) -> None:
-    """Refuse controls in the URL of a message: they belong in the message.
+    """Refuse controls in the URL of a message, but `_upsert`: they belong in the message.
 
     Raises:
         Rejected: `bad_control`, naming the control.
     """
     for name in asked:
-        if name.startswith("_") and name not in GRAMEX_CONTROLS:
+        if name.startswith("_") and name != "_upsert" and name not in GRAMEX_CONTROLS:
             message = f"{name} has no effect in the URL of a write: put it into the message"
             raise Rejected("bad_control", message, column=name)
 

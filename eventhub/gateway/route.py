@@ -32,8 +32,9 @@ from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
 from eventhub.identity.rule import Rule
 from eventhub.identity.sessions import keep_session, session_owner
+from eventhub.ingest.command import Sender
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
-from eventhub.ingest.writing import Ingest, Sender
+from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.snapshots import Recode
 

@@ -163,7 +163,8 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
                 " put _key and _if_seq into each message of an array"
             )
             raise Rejected("bad_control", text)
-        messages = [_of_request(message, request) for message in body.messages]
+        upsert = {"_upsert": visit.control("_upsert") or "true"} if "_upsert" in visit.asked else {}
+        messages = [_of_request(message, request, upsert) for message in body.messages]
         method = "PUT" if request.method == "PATCH" else request.method
         writing = route.ingest.write(
             messages, visit.sender, method=method, precondition=precondition
@@ -174,18 +175,22 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
     first = outcomes[0]
     if isinstance(first, EventHubError):
         return _refused(first, route, request)
-    status = 201 if _method(messages[0], request) == "POST" and not first.duplicate else 200
+    created = first.created
+    if created is None:
+        created = _method(messages[0], request) == "POST"
+    status = 201 if created and not first.duplicate else 200
     return _json(answer(first), status, route, request)
 
 
-def _of_request(message: Any, request: web.Request) -> Any:
-    """Return a message with what its request says: the `Idempotency-Key`, and the path's `id`.
+def _of_request(message: Any, request: web.Request, upsert: dict[str, str]) -> Any:
+    """Return a message with what its request says: `_upsert`, its `Idempotency-Key`, and an `id`.
 
     Raises:
         Rejected: `bad_id`: the message is of another row than the path.
     """
     if not isinstance(message, dict):
         return message
+    message = {**upsert, **message} if upsert else message
     if "Idempotency-Key" in request.headers:
         message = {**message, "_key": request.headers["Idempotency-Key"]}
     row_id = request.match_info.get(ROW_ID)

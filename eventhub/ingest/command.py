@@ -6,25 +6,36 @@ Nothing here depends on the endpoint that it was sent to, or on the log.
 import secrets
 from contextlib import suppress
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from eventhub.columns import numbers, words
 from eventhub.errors import Rejected
 from eventhub.filters.arguments import GRAMEX_CONTROLS, Unknown, nearest, shown
+from eventhub.filters.conditions import EVERYTHING, Filter
+from eventhub.handler import Handler
 from eventhub.ingest.receipts import NOBODY, Owner, digest_of, write_id
 from eventhub.methods import METHODS, Method
 
 _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """Numbers the writes of this process; with its random part, no other process uses the ids."""
-CONTROLS = ("_method", "_key", "_if_seq", "_revert", "_ref", "_alert")
+CONTROLS = ("_method", "_key", "_if_seq", "_upsert", "_revert", "_ref", "_alert")
 """Controls of a message. Further ones that Gramex pages send are dropped; any other is an error."""
 _METHODS: dict[str, Method] = {method: method for method in METHODS}
 IF_SEQ = "the sequence of the row's last event"
 REVERT = "a sequence: the row becomes what it was after that event"
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
+
+
+class Sender(NamedTuple):
+    """The client that a message came from."""
+
+    handler: Handler
+    owner: Owner = NOBODY
+    """Owner of its idempotency keys."""
+    sees: Filter = EVERYTHING
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -66,6 +77,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     precondition: Precondition | None = None
     """What the HTTP headers require, besides `if_sequence`."""
     alert: bool = True
+    upsert: bool = False
+    """It changes its row, or creates it if there is none; `method` is decided by that."""
     revert: int | None = None
     """The sequence of the event that made the version to restore; 0 for no row."""
     restored: dict[str, Any] | None = None
@@ -74,7 +87,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def needs_no_row(self) -> bool:
         """Tell whether it is a POST that expects nothing: it depends on no row of the log."""
-        if self.method != "POST" or self.earlier:
+        if self.method != "POST" or self.earlier or self.upsert:
             return False
         return self.if_sequence is None and self.precondition is None
 
@@ -110,10 +123,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         key = raw.get("_key")
         if_sequence = _sequence("_if_seq", raw.get("_if_seq"), IF_SEQ)
         revert = _sequence("_revert", raw.get("_revert"), REVERT)
+        upsert = _upsert(raw.get("_upsert"))
         meaning: dict[str, Any] = message
         if revert is not None:
             _check_revert(message, if_sequence)
             meaning = {**message, "_revert": revert}
+        if upsert:
+            _check_upsert(known, revert)
+            meaning = {**message, "_upsert": True}
         return cls(
             method=known,
             message=message,
@@ -124,6 +141,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if_sequence=if_sequence,
             precondition=precondition,
             alert=not words.is_false(raw.get("_alert")),
+            upsert=upsert,
             revert=revert,
         )
 
@@ -148,6 +166,21 @@ def _check_revert(message: dict[str, Any], if_sequence: int | None) -> None:
     if message["_method"] == "DELETE" or message.keys() - {"_method", "id"}:
         text = "a message with _revert has an id and no values, and is no DELETE"
         raise Rejected("bad_control", text, column="_revert")
+
+
+def _upsert(value: object) -> bool:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = words.boolean(value)
+    if value is not None and not isinstance(value, bool | int | float):
+        raise Rejected("bad_control", "_upsert must be true or false", column="_upsert")
+    return bool(value)
+
+
+def _check_upsert(method: Method, revert: int | None) -> None:
+    if method == "DELETE" or revert is not None:
+        text = "_upsert creates or changes a row: leave it out of a DELETE, and next to _revert"
+        raise Rejected("bad_control", text, column="_upsert")
 
 
 def _sequence(name: str, value: object, meaning: str) -> int | None:

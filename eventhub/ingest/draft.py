@@ -19,6 +19,7 @@ from eventhub.filters.arguments import nearest, shown
 from eventhub.handler import Handler
 from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command
+from eventhub.ingest.receipts import Receipt
 from eventhub.logs import limited
 
 _SECONDS = len("2026-11-23T10:00:00")  # without a zone
@@ -63,6 +64,11 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 return self._event(columns, row=row, was=was, last=last)
             case "DELETE":
                 return self._event(columns, was=self._existing(old), last=last)
+
+    def receipt(self, event: Event, sequence: int, *, duplicate: bool) -> Receipt:
+        """Return the receipt for the event that this message has become."""
+        created = event.method == "POST" if self.command.upsert else None
+        return Receipt(event.id, sequence, duplicate, self.ignored, created)
 
     def check_same_write(self, first: Event) -> None:
         """Check that an earlier event with the same key came from the same message.

@@ -36,6 +36,8 @@ class Receipt(NamedTuple):
     duplicate: bool
     ignored: tuple[str, ...] = ()
     """Keys of the message that are no columns: broadcast, but no part of the row."""
+    created: bool | None = None
+    """Whether an upsert created its row; None for any other message."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the receipt as the JSON object for a client."""
@@ -44,6 +46,8 @@ class Receipt(NamedTuple):
             "_seq": self.sequence,
             "duplicate": self.duplicate,
         }
+        if self.created is not None:
+            reply["created"] = self.created
         return {**reply, "ignored": self.ignored} if self.ignored else reply
 
 

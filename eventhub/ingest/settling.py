@@ -33,6 +33,11 @@ class Settling:
         """Tell whether a row changed lately, as far as this process knows."""
         return self._rows.recent(row_id) is not None
 
+    async def has_row(self, row_id: str) -> bool:
+        """Tell whether a row exists, as far as this process knows; errors as `store`."""
+        last = self._rows.recent(row_id) or await self._last(row_id)
+        return last is not None and last.event.row is not None
+
     async def store(self, draft: Draft, *, reads_row: bool) -> Receipt:
         """Store a draft and return its receipt, or that of its first attempt.
 
@@ -71,7 +76,7 @@ class Settling:
         first = None if receipt is None else await self._stream.get(receipt.sequence)
         if first is None or first.event.asked != draft.command.digest:
             return None
-        return Receipt(first.event.id, first.sequence, True, draft.ignored)
+        return draft.receipt(first.event, first.sequence, duplicate=True)
 
     async def _append(self, draft: Draft, last: StoredEvent | None) -> Receipt:
         event = draft.event_after(last, self._channel.columns)
@@ -80,7 +85,7 @@ class Settling:
         if duplicate:
             return await self.receipt_of(draft, sequence)
         self._rows.note([StoredEvent(sequence, event)])
-        return Receipt(draft.id, sequence, duplicate, draft.ignored)
+        return draft.receipt(event, sequence, duplicate=False)
 
     async def receipt_of(self, draft: Draft, sequence: int) -> Receipt:
         """Return the receipt of a draft whose write id is that of a stored event.
@@ -98,7 +103,7 @@ class Settling:
         self._rows.note([first])
         # If only the acknowledgement of this draft was lost, the event has the draft's time.
         is_repeated = first.event.time != draft.time
-        return Receipt(first.event.id, sequence, is_repeated, draft.ignored)
+        return draft.receipt(first.event, sequence, duplicate=is_repeated)
 
     async def _last(self, row_id: str) -> StoredEvent | None:
         try:

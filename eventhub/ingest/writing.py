@@ -17,15 +17,15 @@ from eventhub import metrics
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
 from eventhub.errors import Conflict, EventHubError, Expired, Rejected
-from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.handler import Handler
 from eventhub.hooks import Hooks
-from eventhub.ingest.command import Command, Precondition
+from eventhub.ingest.command import Command, Precondition, Sender
 from eventhub.ingest.draft import Draft, Drafting
-from eventhub.ingest.receipts import NOBODY, Owner, Receipt
+from eventhub.ingest.receipts import Receipt
 from eventhub.ingest.reverting import restoring
 from eventhub.ingest.settling import Settling
 from eventhub.ingest.slices import SLICE_SECONDS, Slices
+from eventhub.ingest.upserting import Upserting
 from eventhub.logs import limited
 from eventhub.methods import METHODS
 from eventhub.stream import Appended, EventStream, WrongSequence
@@ -44,15 +44,6 @@ OnOutcome = Callable[[Outcome], None]
 """Called once with the outcome of a message, by the event loop; must not raise or wait."""
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Starts a task whose owner ends it."""
-
-
-class Sender(NamedTuple):
-    """The client that a message came from."""
-
-    handler: Handler
-    owner: Owner = NOBODY
-    """Owner of its idempotency keys."""
-    sees: Filter = EVERYTHING
 
 
 class _Unsettled(NamedTuple):
@@ -93,6 +84,7 @@ class Ingest:
         self._spawn = spawn
         self._now = now
         self._drafting = Drafting(endpoint, hooks, now)
+        self._upserting = Upserting(settling, self._drafting)
         self._slices = Slices()
         self._suspects: WeakSet[Handler] = WeakSet()
         """Senders that named an existing id before: their rows are read before the append."""
@@ -161,7 +153,7 @@ class Ingest:
                 is_suspect = self._is_suspect(draft, sender)
                 while started:  # the draft may depend on the rows that these store
                     yield await self._finish(started.popleft())
-                outcome = await self._settle(draft, reads_row=is_suspect)
+                outcome = await self._settle(draft, is_suspect, upserter=sender.handler)
                 if is_suspect and isinstance(outcome, Receipt):
                     self._suspects.discard(sender.handler)
                 refused += isinstance(outcome, Rejected)
@@ -202,6 +194,8 @@ class Ingest:
             command = self._command(message, sender, method, precondition)
             if command.revert is not None:
                 command = await restoring(command, self._stream, sender.sees)
+            elif command.upsert:
+                command = await self._upserting.decided(command)
             return await self._drafting.draft(command, sender.handler)
         except EventHubError as error:
             return error
@@ -278,9 +272,13 @@ class Ingest:
     async def _settle_later(self, unsettled: _Unsettled, on_outcome: OnOutcome) -> None:
         on_outcome(await self._settle(*unsettled))
 
-    async def _settle(self, draft: Draft, reads_row: bool, stored_at: int = 0) -> Outcome:
+    async def _settle(
+        self, draft: Draft, reads_row: bool, stored_at: int = 0, upserter: Handler | None = None
+    ) -> Outcome:
         try:
-            if stored_at:
+            if draft.command.upsert and upserter is not None:
+                draft, receipt = await self._upserting.store(draft, upserter)
+            elif stored_at:
                 receipt = await self._settling.receipt_of(draft, stored_at)
             else:
                 receipt = await self._settling.store(draft, reads_row=reads_row)

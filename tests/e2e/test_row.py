@@ -100,6 +100,47 @@ async def test_a_reader_gets_a_row_again_only_after_it_changed(hub: Hub) -> None
     assert (status, refused["_error"]["code"]) == (412, "conflict")
 
 
+async def test_an_upsert_creates_a_row_at_its_path_or_changes_it(hub: Hub) -> None:
+    url = f"{hub.url}/notes"
+    async with connect(f"{url}?id=up&_since=now") as live:
+        await live.replay()
+        for body, status, created in (("1", 201, True), ("2", 200, False)):
+            got = await answer("PUT", f"{url}/up?_upsert", json={"body": body})
+            assert (got[0], got[2]["created"]) == (status, created)
+        await live.send({"id": "up", "n": 3, "_upsert": True, "_ref": 1})
+        frames = [await live.receive() for _ in range(4)]
+        assert [each["_method"] for each in frames if "_method" in each] == ["POST", "PUT", "PUT"]
+        assert [each["created"] for each in frames if "_ack" in each] == [False]
+    assert (await get(url, id="up"))[0]["body"] == "2"
+    status, _, outcomes = await answer(
+        "POST", f"{url}?_upsert", json=[{"id": "up", "n": 4}, {"id": "up2"}, {"n": 1}]
+    )
+    assert status == 200
+    assert [each.get("created") for each in outcomes] == [False, True, None]
+    assert outcomes[2]["_error"]["code"] == "bad_id"
+    conditional = {"If-None-Match": "*"}
+    assert (await answer("PUT", f"{url}/up?_upsert", json={}, headers=conditional))[0] == 412
+    assert (await answer("PUT", f"{url}/up3?_upsert=no", json={}))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("DELETE", "/notes?id=up&_upsert", "bad_control"),
+        ("DELETE", "/notes/up?_upsert", "bad_control"),
+        ("PUT", "/notes/up?_upsert=maybe", "bad_control"),
+        ("GET", "/notes?_upsert", "bad_filter"),
+        ("GET", "/notes/up?_upsert", "bad_filter"),
+    ],
+)
+async def test_an_upsert_where_it_means_nothing_is_refused(
+    hub: Hub, method: str, path: str, code: str
+) -> None:
+    body = {"json": {"body": "x"}} if method == "PUT" else {}
+    status, _, refused = await answer(method, hub.url + path, **body)
+    assert (status, refused["_error"]["code"]) == (400, code)
+
+
 async def test_a_patch_changes_what_it_names_and_a_delete_needs_no_body(hub: Hub) -> None:
     url = f"{hub.url}/notes"
     post(url, id="p", body="1", n=1)

@@ -39,6 +39,11 @@ from eventhub.ingest.command import Command
         ({"_KEY": 1}, "bad_control"),
         ({"_seq": 1}, "bad_control"),
         ({"__": 1}, "bad_control"),
+        ({"_upsert": "maybe"}, "bad_control"),
+        ({"_upsert": []}, "bad_control"),
+        ({"_upsert": True, "_method": "DELETE"}, "bad_control"),
+        ({"_upsert": True, "id": "1", "_revert": 1, "_if_seq": 1}, "bad_control"),
+        ({"_upsert": False, "_method": "POST"}, None),
     ],
 )
 def test_controls_are_read_or_refused(raw: object, code: str | None) -> None:
@@ -91,3 +96,11 @@ def test_writes_without_a_key_are_all_different() -> None:
     assert first.write != second.write
     assert not first.is_keyed
     assert not first.write.startswith("k")
+
+
+@pytest.mark.parametrize(
+    ("value", "upsert"),
+    [(True, True), ("yes", True), ("1", True), (1, True), (None, False), ("no", False), (0, False)],
+)
+def test_an_upsert_is_true_or_false_in_any_word(value: object, upsert: bool) -> None:
+    assert Command.parse({"id": "1", "_upsert": value}).upsert is upsert
