@@ -74,6 +74,9 @@ CODES: dict[str, Code] = {
     "too_many_reads": Code(
         429, True, "This user, this address, or all clients together read too much at once."
     ),
+    "too_many_logins": Code(
+        429, True, "Too many logins of this account or address failed: see `Retry-After`."
+    ),
     "slow_reader": Code(
         429, True, "The client read rows too slowly while other readers waited: read them again."
     ),

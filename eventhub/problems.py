@@ -8,7 +8,7 @@ import msgspec
 
 from eventhub.alerts.rule import rules_of
 from eventhub.channel import endpoints_of
-from eventhub.config import Config, MessageEndpoint, SqlEndpoint
+from eventhub.config import Config, FileEndpoint, MessageEndpoint, SqlEndpoint
 from eventhub.errors import Misconfigured
 from eventhub.gateway.admin import Admin
 from eventhub.gateway.controls import check_default
@@ -40,6 +40,8 @@ def _checks(config: Config) -> Iterator[Callable[[], object]]:
         for origin in entry.origins:
             yield partial(check_origins, [origin], f"url: {entry.name}")
         yield partial(Rule, entry, folder)
+    for files in config.of_kind(FileEndpoint):
+        yield partial(Rule, files, folder)
     try:
         endpoints = endpoints_of(config)
     except Misconfigured as error:

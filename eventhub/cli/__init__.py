@@ -7,6 +7,7 @@
 - `sql`: queries of the tables
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
+- `password`: the hash of a password
 - `write`: send a message to a running hub
 - `tail`: follow an endpoint of a running hub
 
@@ -15,7 +16,7 @@ entry in `main`. A command imports what it needs when it runs: loading DuckDB an
 takes a second, which `eventhub post` should not cost.
 """
 
-from eventhub.cli import alerts, audit, data, export, load, serve, sql, tail, write
+from eventhub.cli import alerts, audit, data, export, load, password, serve, sql, tail, write
 from eventhub.cli.group import Group
 
 main = Group(
@@ -35,6 +36,7 @@ main = Group(
         load.import_rows,
         sql.query,
         alerts.alerts,
+        password.hash_of,
         write.post,
         write.put,
         write.delete,

@@ -6,13 +6,17 @@ entries of `url:`, and `loader` puts them together.
 
 from eventhub.config.access import networks_of
 from eventhub.config.handlers import (
+    Account,
     Alert,
     Endpoint,
     FileEndpoint,
+    LogoutEndpoint,
     MessageEndpoint,
+    SimpleAuthEndpoint,
     SqlEndpoint,
     SqlLimits,
 )
+from eventhub.config.handlers.login import is_own_path
 from eventhub.config.loader import ENVIRONMENT, examine, load
 from eventhub.config.schema import json_schema
 from eventhub.config.settings import (
@@ -34,6 +38,7 @@ from eventhub.config.tree import Finding, Findings, in_order
 
 __all__ = [
     "ENVIRONMENT",
+    "Account",
     "Admin",
     "Alert",
     "Archive",
@@ -47,16 +52,19 @@ __all__ = [
     "Findings",
     "Jwt",
     "Logging",
+    "LogoutEndpoint",
     "MessageEndpoint",
     "Projection",
     "Proxy",
     "Server",
     "Session",
+    "SimpleAuthEndpoint",
     "SqlEndpoint",
     "SqlLimits",
     "as_shown",
     "examine",
     "in_order",
+    "is_own_path",
     "json_schema",
     "load",
     "networks_of",

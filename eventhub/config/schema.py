@@ -8,13 +8,22 @@ from typing import Any
 import msgspec
 
 from eventhub.columns import TYPES
-from eventhub.config.handlers import HANDLERS, Alert, FileEndpoint, MessageEndpoint, SqlEndpoint
+from eventhub.config.handlers import (
+    HANDLERS,
+    Alert,
+    FileEndpoint,
+    LogoutEndpoint,
+    MessageEndpoint,
+    SimpleAuthEndpoint,
+    SqlEndpoint,
+)
 from eventhub.config.loader import GRAMEX_SECTIONS, SECTIONS
 from eventhub.config.reading import IN_FILES
 from eventhub.config.settings import Archive, EmailService
 
 _ENDPOINTS = {
-    each.__struct_config__.tag: each for each in (MessageEndpoint, FileEndpoint, SqlEndpoint)
+    each.__struct_config__.tag: each
+    for each in (MessageEndpoint, FileEndpoint, SqlEndpoint, SimpleAuthEndpoint, LogoutEndpoint)
 }
 _VARIABLE = {"type": "string", "pattern": r"\$"}
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -33,6 +42,8 @@ _COLUMN = {
 }
 _AS_WRITTEN: dict[str, Any] = {
     "columns": {"type": "object", "additionalProperties": _COLUMN},
+    "credentials": {"type": "object", "additionalProperties": {"type": ["string", "object"]}},
+    "users_file": {"type": "string"},
     "message_default": {"type": "object", "additionalProperties": {"type": "object"}},
     "url": {"type": "string"},
     "path": {"type": "string"},

@@ -174,7 +174,7 @@ class _File:
             masks.add_variable(name, scope[name])
             return HIDDEN if scope[name] else ""
 
-        if "$" not in text:
+        if "$" not in text or text.startswith("$argon2"):  # a hash has dollar signs of its own
             return text
         masks = self._findings.masks
         full = _VARIABLE.sub(value, text)

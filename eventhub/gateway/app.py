@@ -1,36 +1,30 @@
 """App: the aiohttp application. It dispatches URLs, and answers whatever a request raises."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
-import structlog
 from aiohttp import web
 
 from eventhub import metrics
 from eventhub.config import Config, FileEndpoint
 from eventhub.errors import EventHubError, Rejected
-from eventhub.gateway import refusal, row, row_files, rows, snapshot_file
+from eventhub.gateway import refusal, row, row_files, rows
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
+from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
-from eventhub.gateway.disconnection import is_disconnected
-from eventhub.gateway.files import Files
+from eventhub.gateway.files import Admit, Files
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import ROW_ID, Route
-from eventhub.gateway.server import ALL_METHODS, has_to_wait
-from eventhub.gateway.throttle import BUSY_SECONDS
-from eventhub.snapshots import Copies
-
-logger = structlog.get_logger(__name__)
+from eventhub.gateway.server import ALL_METHODS
 
 STALLS = 2
 """Times `server.stalled_after` until the kernel closes a connection that takes nothing. A WebSocket
 gets a close code after one."""
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def add_routes(
@@ -39,18 +33,28 @@ def add_routes(
     routes: Sequence[Route],
     live: Live,
     health: Health,
-    copies: Copies | None = None,
+    admits: Mapping[str, Admit] = MappingProxyType({}),
 ) -> None:
-    """Give an application the endpoints, the static files and the hub's own pages."""
+    """Give an application the endpoints, the static files and the hub's own pages.
+
+    Args:
+        app: not yet started.
+        config: the configuration.
+        routes: its endpoints.
+        live: their live connections.
+        health: how the hub is.
+        admits: the rules of the FileHandlers that have one, by name.
+    """
     app.on_response_prepare.append(_deadline(STALLS * config.server.stalled_after))
     app.router.add_get("/healthz", _alive)
     admin = Admin(config.server)
     app.router.add_get("/readyz", _readiness(health, admin))
     app.router.add_get("/metrics", _metrics(admin))
-    if copies is not None:
-        app.router.add_get(snapshot_file.PATH, snapshot_file.snapshot_file(admin, copies))
     private = PrivateFiles(config)
-    files = {each.pattern: Files(each, private) for each in config.of_kind(FileEndpoint)}
+    files = {
+        each.pattern: Files(each, private, admits.get(each.name))
+        for each in config.of_kind(FileEndpoint)
+    }
     taken = {endpoint.pattern for endpoint in config.endpoints}
     for route in routes:
         pattern = route.endpoint.config.pattern
@@ -68,7 +72,7 @@ def add_routes(
         _add_files(app, each, pattern)
 
 
-def _row_files(route: Route, suffix: str) -> _Handler:
+def _row_files(route: Route, suffix: str) -> HttpHandler:
     """Return the handler of the file of an endpoint's rows."""
 
     async def get(request: web.Request) -> web.StreamResponse:
@@ -83,7 +87,7 @@ def _row_files(route: Route, suffix: str) -> _Handler:
     return _guarded(route, get)
 
 
-def _after_files(handler: _Handler, path: str, files: Mapping[str, Files]) -> _Handler:
+def _after_files(handler: HttpHandler, path: str, files: Mapping[str, Files]) -> HttpHandler:
     """Return a handler that looks for a file first: nothing that users write hides one.
 
     Args:
@@ -108,9 +112,15 @@ def _after_files(handler: _Handler, path: str, files: Mapping[str, Files]) -> _H
 
 def _add_files(app: web.Application, files: Files, pattern: str) -> None:
     """Add a `FileHandler`; a pattern that ends in `/` serves everything below it."""
-    app.router.add_get(pattern, files.get)
+    handler = answered(files.name, files.get, _refuse_file)
+    app.router.add_get(pattern, handler)
     if pattern.endswith("/"):
-        app.router.add_get(pattern + "{path:.+}", files.get)
+        app.router.add_get(pattern + "{path:.+}", handler)
+
+
+def _refuse_file(error: EventHubError, request: web.Request) -> web.StreamResponse:
+    refusal.count(error, request)
+    return refusal.answer(error)
 
 
 def _deadline(seconds: float) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
@@ -127,7 +137,7 @@ async def _alive(request: web.Request) -> web.Response:
     return web.Response(text="alive\n")
 
 
-def _readiness(health: Health, admin: Admin) -> _Handler:
+def _readiness(health: Health, admin: Admin) -> HttpHandler:
     async def readyz(request: web.Request) -> web.Response:
         problems, notes = health()
         lines = problems or ["ready"]
@@ -141,7 +151,7 @@ def _readiness(health: Health, admin: Admin) -> _Handler:
     return readyz
 
 
-def _metrics(admin: Admin) -> _Handler:
+def _metrics(admin: Admin) -> HttpHandler:
     async def exposition(request: web.Request) -> web.Response:
         if not admin.is_operator(request):
             return refusal.answer(Rejected("forbidden", OPERATORS_ONLY))
@@ -153,27 +163,11 @@ def _metrics(admin: Admin) -> _Handler:
     return exposition
 
 
-def _guarded(route: Route, dispatch: _Handler) -> _Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await dispatch(request)
-        except EventHubError as error:
-            if request.writer.output_size > 0:
-                raise  # an answer has begun
-            if has_to_wait(request, error):
-                await asyncio.sleep(BUSY_SECONDS)
-            return rows.refused(error, route, request)
-        except web.HTTPException:
-            raise
-        except Exception as error:  # the client gets an error object, whatever went wrong
-            if isinstance(error, ConnectionError) and is_disconnected(request):
-                return web.Response()  # goes nowhere
-            if request.writer.output_size > 0:
-                raise
-            logger.exception("request_failed", endpoint=route.endpoint.name)
-            return rows.refused(EventHubError("internal error"), route, request)
+def _guarded(route: Route, dispatch: HttpHandler) -> HttpHandler:
+    def refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
+        return rows.refused(error, route, request)
 
-    return handle
+    return answered(route.endpoint.name, dispatch, refuse)
 
 
 async def _dispatch(route: Route, live: Live, request: web.Request) -> web.StreamResponse:

@@ -4,6 +4,7 @@ import asyncio
 import mimetypes
 import os
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -13,10 +14,15 @@ from multidict import CIMultiDict
 
 from eventhub.config import FileEndpoint
 from eventhub.errors import Rejected
+from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import refusal
 from eventhub.gateway.guard import OWN_FRAMES
 from eventhub.gateway.private import PrivateFiles, has_private_name
+from eventhub.identity.audit import audited
+from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import is_embedding
+from eventhub.identity.rule import Rule
+from eventhub.identity.sessions import keep_session
 
 _TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE)
 """In a path as it was sent: an encoded separator or step up, which no page needs."""
@@ -37,11 +43,40 @@ _TYPES: Final = {
 """Types of files that the system may not know, by which browsers decide whether to use a file."""
 _HEADERS: Final = CIMultiDict({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})
 
+Admit = Callable[[web.Request], Awaitable[None]]
+"""Checks who sent a request; raises `Rejected` for those who may not have the answer."""
+
+
+def admission(endpoint: FileEndpoint, rule: Rule, authenticator: Authenticator) -> Admit:
+    """Return what checks the rule of a `FileHandler`."""
+
+    async def admit(request: web.Request) -> None:
+        with audited(request, endpoint.name, authenticator.proxies):
+            args = parse_query_string(request.url.raw_query_string)
+            if rule.may_read_session:
+                keep_session(request)
+            await rule.check(await authenticator.handler_of(request, args, {}))
+
+    return admit
+
 
 class Files:
     """One `FileHandler`: a file, or a folder with a default file in each of its folders."""
 
-    def __init__(self, endpoint: FileEndpoint, private: PrivateFiles) -> None:
+    def __init__(
+        self, endpoint: FileEndpoint, private: PrivateFiles, admit: Admit | None = None
+    ) -> None:
+        """Get ready.
+
+        Args:
+            endpoint: what the file says.
+            private: the files that are never served.
+            admit: its rule; None if it has none.
+        """
+        if endpoint.auth and admit is None:
+            raise ValueError(f"{endpoint.name} has a rule, and nothing checks it")
+        self.name = endpoint.name
+        self._admit = admit
         self._root = endpoint.path.resolve()
         """A file, or the folder."""
         self._default = endpoint.default_filename
@@ -49,6 +84,8 @@ class Files:
         self._headers.update(endpoint.headers)
         if not {"content-security-policy", "x-frame-options"} & {h.lower() for h in self._headers}:
             self._headers["Content-Security-Policy"] = OWN_FRAMES
+        if admit is not None:  # a cache that many users share must not keep it
+            self._headers["Cache-Control"] = "private, no-cache"
         self._private = private
 
     async def get(self, request: web.Request) -> web.StreamResponse:
@@ -66,7 +103,12 @@ class Files:
         links in its default file would lead to the folder above.
 
         Browsers revalidate each time (it costs a 304), so that no page mixes old and new files.
+
+        Raises:
+            Rejected: `unauthorized` or `forbidden`, by the rule of the entry.
         """
+        if self._admit is not None:
+            await self._admit(request)
         if self._is_embedded_elsewhere(request):
             return refusal.answer(
                 Rejected("forbidden", "a page of another site may not embed this file")

@@ -10,20 +10,23 @@ from aiohttp import web
 from eventhub import deadlines
 from eventhub.background import Background, background
 from eventhub.channel import Endpoint
-from eventhub.config import Config, SqlEndpoint
+from eventhub.config import Config, FileEndpoint, SqlEndpoint
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
+from eventhub.gateway import snapshot_file
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import check_default
+from eventhub.gateway.files import admission
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
+from eventhub.gateway.login import add_login_routes
 from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.server import Runner
 from eventhub.gateway.sql import SqlRoute, add_sql_routes
@@ -31,7 +34,7 @@ from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import setup_auth
 from eventhub.identity.origin import check_origins
-from eventhub.identity.rule import Rule
+from eventhub.identity.rule import Guarded, Rule
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.queries import Queries
@@ -83,20 +86,28 @@ class Gateway:
         self._authenticator = setup_auth(self._app, config.auth, config.data)
         self._endpoints = endpoints
         self._parts = [self._compile(endpoint) for endpoint in endpoints]
+        self._admits = {
+            entry.name: admission(entry, self._rule(entry), self._authenticator)
+            for entry in config.of_kind(FileEndpoint)
+            if entry.auth
+        }
         self._sql = [self._compile_sql(entry) for entry in config.of_kind(SqlEndpoint)]
         self._is_stopping = False
         self._arrivals: Arrivals | None = None
         self.url = ""
 
     def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
-        folder = self._config.path.parent
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
         check_default(endpoint)
-        return endpoint, Rule(endpoint.config, folder), Hooks(endpoint.config, folder)
+        hooks = Hooks(endpoint.config, self._config.path.parent)
+        return endpoint, self._rule(endpoint.config), hooks
 
     def _compile_sql(self, entry: SqlEndpoint) -> tuple[SqlEndpoint, Rule]:
         check_origins(entry.origins, f"url: {entry.name}")
-        return entry, Rule(entry, self._config.path.parent)
+        return entry, self._rule(entry)
+
+    def _rule(self, entry: Guarded) -> Rule:
+        return Rule(entry, self._config.path.parent)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until `stop` is set; then close every connection so that its client reconnects.
@@ -159,8 +170,10 @@ class Gateway:
         server, shared = self._config.server, self._shared(tasks)
         routes = self._routes(channels, shared)
         add_guard(self._app, server, self._authenticator.proxies)
-        copies = self._sources.files.copies
-        add_routes(self._app, self._config, routes, self._live, self._condition, copies)
+        add_login_routes(self._app, self._config, self._authenticator.proxies)
+        if (copies := self._sources.files.copies) is not None:
+            snapshot_file.add_route(self._app, server, copies)
+        add_routes(self._app, self._config, routes, self._live, self._condition, self._admits)
         add_sql_routes(self._app, self._sql_routes(shared))
         runner = Runner(self._app, shutdown_timeout=deadlines.REQUESTS_SECONDS)
         await runner.setup()

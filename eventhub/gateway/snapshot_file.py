@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from eventhub.config import Server
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin
@@ -15,6 +16,11 @@ from eventhub.snapshots import Copies
 
 PATH = "/-/snapshot.duckdb"
 PART_BYTES = 256 << 10
+
+
+def add_route(app: web.Application, server: Server, copies: Copies) -> None:
+    """Give an application the file of all tables."""
+    app.router.add_get(PATH, snapshot_file(Admin(server), copies))
 
 
 def snapshot_file(

@@ -5,8 +5,9 @@ no memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, BinaryIO, Final, cast
 
 import msgspec
@@ -18,14 +19,13 @@ from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.filters.arguments import Args, parse_query_string
 from eventhub.gateway import refusal
+from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.controls import CSVS, checked_choice
-from eventhub.gateway.disconnection import is_disconnected, while_connected
+from eventhub.gateway.disconnection import while_connected
 from eventhub.gateway.route import Shared
-from eventhub.gateway.server import has_to_wait
 from eventhub.gateway.sql_page import PAGE_HEADERS, PAGE_ROWS, SqlPage
-from eventhub.gateway.throttle import BUSY_SECONDS
 from eventhub.handler import Handler
 from eventhub.identity.audit import audited
 from eventhub.identity.expiry import while_valid
@@ -49,7 +49,6 @@ _CONTENT: Final = {
     "parquet": "application/vnd.apache.parquet",
 }
 _CONTROLS: Final = ("_format", "_csv", "sql", "min_seq")
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -111,23 +110,12 @@ def add_sql_routes(app: web.Application, routes: Iterable[SqlRoute]) -> None:
         app.router.add_route("*", route.entry.pattern, _guarded(route), expect_handler=expect)
 
 
-def _guarded(route: SqlRoute) -> _Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await _dispatch(route, request)
-        except EventHubError as error:
-            if request.writer.output_size > 0:
-                raise  # an answer has begun
-            if has_to_wait(request, error):
-                await asyncio.sleep(BUSY_SECONDS)
-            refusal.count(error, request)
-            return refusal.answer(error, route.headers(request))
-        except ConnectionError:
-            if is_disconnected(request):
-                return web.Response()  # goes nowhere
-            raise
+def _guarded(route: SqlRoute) -> HttpHandler:
+    def refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
+        refusal.count(error, request)
+        return refusal.answer(error, route.headers(request))
 
-    return handle
+    return answered(route.entry.name, partial(_dispatch, route), refuse)
 
 
 async def _dispatch(route: SqlRoute, request: web.Request) -> web.StreamResponse:

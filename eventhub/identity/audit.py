@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import structlog
 from aiohttp import web
 
 from eventhub.errors import EventHubError
 from eventhub.identity.proxies import MAX_TEXT, Proxies, client_of
 from eventhub.logs import limited
+
+logger = structlog.get_logger(__name__)
 
 _CODES: Final = ("unauthorized", "forbidden")
 
@@ -33,6 +36,22 @@ def note_refusal(
         facts["origin"] = origin[:MAX_TEXT]
     by = client_of(request, proxies)
     limited.warning("access_refused", by=by, reason=error.code, **facts)
+
+
+def note_login(request: web.Request, user: str, outcome: str, proxies: Proxies) -> None:
+    """Log that a user `logged_in` or `logged_out`, or that a login as this user failed.
+
+    Args:
+        request: how it was tried.
+        user: the account; empty if there is none of that name, which may be a mistyped password.
+        outcome: `logged_in`, `logged_out` or `login_failed`.
+        proxies: the proxies that are trusted for a client's address.
+    """
+    by = client_of(request, proxies)
+    if outcome == "login_failed":
+        limited.warning(outcome, by=by, user=user, path=request.path)
+    else:
+        logger.info(outcome, by=by, user=user, path=request.path)
 
 
 def note_cookie(request: web.Request, proxies: Proxies) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from eventhub.config import MessageEndpoint, SqlEndpoint
+from eventhub.config import FileEndpoint, MessageEndpoint, SqlEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.expressions import OPEN_NAMES, Expression, compile_expression
 from eventhub.handler import Handler, User
 from eventhub.hooks import HOOK_SECONDS
 from eventhub.logs import limited
 
+Guarded = MessageEndpoint | FileEndpoint | SqlEndpoint
+"""The kinds of entries that have a rule."""
 Membership = Mapping[str, tuple[Any, ...]]
 """Attribute of the user → the values that grant access."""
 _NO_ACCESS: Final = "you do not have access to this endpoint"
@@ -24,7 +26,7 @@ _NO_ACCESS: Final = "you do not have access to this endpoint"
 class Rule:
     """The `auth:` of one endpoint, compiled."""
 
-    def __init__(self, endpoint: MessageEndpoint | SqlEndpoint, folder: Path) -> None:
+    def __init__(self, endpoint: Guarded, folder: Path) -> None:
         """Compile the rule.
 
         Args:

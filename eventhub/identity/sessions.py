@@ -154,6 +154,37 @@ def user_attributes(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return user if isinstance(user, dict) else None
 
 
+def log_in(request: web.Request, user: Mapping[str, Any]) -> None:
+    """Begin a new session, with a user, who has `id`.
+
+    Its own id is new too: one that somebody planted in the browser before is worthless.
+    """
+    session = session_of(request)
+    session.invalidate()
+    session.update(id=secrets.token_urlsafe(16), born=_now(), user=dict(user))
+    keep_session(request)
+
+
+def log_out(request: web.Request) -> None:
+    """Begin a new session without a user."""
+    session = session_of(request)
+    session.invalidate()
+    session.update(id=secrets.token_urlsafe(16), born=_now())
+    keep_session(request)
+
+
+def form_token(request: web.Request) -> str:
+    """Return what a form of this hub sends back, so that no other site can send it.
+
+    It depends on the session alone, so that it fits in every tab.
+    """
+    session = session_of(request)
+    if "form" not in session:
+        session["form"] = secrets.token_urlsafe(16)
+    keep_session(request)
+    return str(session["form"])
+
+
 def cookie_key(secret: str) -> bytes:
     """Derive the 32-byte key of the cookies from a secret, which may be any text.
 

@@ -6,26 +6,30 @@ A new handler is a module and a line in `HANDLERS`; its struct is added to `Endp
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eventhub.config.handlers import files, message, sql
+from eventhub.config.handlers import files, login, message, sql
 from eventhub.config.handlers.alert import Alert
 from eventhub.config.handlers.entry import Entry, UrlSection
 from eventhub.config.handlers.files import FileEndpoint
+from eventhub.config.handlers.login import Account, LogoutEndpoint, SimpleAuthEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
 from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
 from eventhub.config.tree import Node, joined, nearest
 
 __all__ = [
+    "Account",
     "Alert",
     "Endpoint",
     "FileEndpoint",
+    "LogoutEndpoint",
     "MessageEndpoint",
+    "SimpleAuthEndpoint",
     "SqlEndpoint",
     "SqlLimits",
     "UrlSection",
     "read",
 ]
 
-Endpoint = MessageEndpoint | FileEndpoint | SqlEndpoint
+Endpoint = MessageEndpoint | FileEndpoint | SqlEndpoint | SimpleAuthEndpoint | LogoutEndpoint
 """One entry of `url:`; the type tells its kind."""
 
 
@@ -42,12 +46,14 @@ HANDLERS: dict[str, Handler] = {
     "MessageHandler": Handler(message.read, message.KEYS),
     "FileHandler": Handler(files.read, files.KEYS),
     "SQLHandler": Handler(sql.read, sql.KEYS),
+    "SimpleAuth": Handler(login.read_simple_auth, login.SIMPLE_AUTH_KEYS),
+    "LogoutHandler": Handler(login.read_logout, login.LOGOUT_KEYS),
 }
 """The kinds of entries, by their `handler:`."""
 _GRAMEX = frozenset(
     f"{name}Handler"
     for name in (
-        *("Capture", "Drive", "FacebookGraph", "Filter", "Form", "Function", "JSON", "Logout"),
+        *("Capture", "Drive", "FacebookGraph", "Filter", "Form", "Function", "JSON"),
         *("ML", "Model", "OpenAPI", "PPTX", "Process", "Proxy", "TwitterREST", "Upload"),
         "WebSocket",
     )

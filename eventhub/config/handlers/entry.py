@@ -110,9 +110,15 @@ class Entry:
         """Dotted keys that lead to `kwargs:`."""
         return joined(self.path, "kwargs")
 
-    def members(self, keys: Iterable[str]) -> dict[str, Node]:
-        """Return the members of `kwargs:` with one of these keys that have a value."""
-        return known_members(self.kwargs, self.kwargs_path, self.findings, keys, _GRAMEX_KWARGS)
+    def members(self, keys: Iterable[str], gramex: frozenset[str] = frozenset()) -> dict[str, Node]:
+        """Return the members of `kwargs:` with one of these keys that have a value.
+
+        Args:
+            keys: the known keys.
+            gramex: keys that only this handler of Gramex has; each is a warning.
+        """
+        gramex |= _GRAMEX_KWARGS
+        return known_members(self.kwargs, self.kwargs_path, self.findings, keys, gramex)
 
     def read(
         self, given: dict[str, Node], readers: Mapping[str, Callable[[Node, str, Findings], Any]]

@@ -1,8 +1,10 @@
 """`handler: FileHandler`: static files."""
 
 from pathlib import Path
+from typing import Any
 
 from eventhub.config.access import check_rule
+from eventhub.config.handlers import guarding
 from eventhub.config.handlers.entry import Entry, headers
 from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import joined
@@ -20,6 +22,7 @@ class FileEndpoint(Struct, frozen=True, tag_field="handler", tag="FileHandler"):
     path: Path
     default_filename: str = "index.html"
     headers: dict[str, str] = {}
+    auth: bool | dict[str, Any] | None = None
 
 
 def read(entry: Entry) -> FileEndpoint | None:
@@ -28,21 +31,17 @@ def read(entry: Entry) -> FileEndpoint | None:
     kwargs = entry.members(KEYS)
     if "auth" in entry.kwargs.items:
         check_rule(entry.kwargs.items["auth"], joined(path, "auth"), findings)
-    if "auth" in kwargs and kwargs["auth"].value is not False:
-        # Served without its rule, it would be open to everybody.
-        findings.warn(
-            kwargs["auth"], entry.path, "a FileHandler cannot check auth; the entry is skipped"
-        )
-        return None
     if "path" not in kwargs:
         findings.problem(entry.kwargs, path, "path is missing")
         return None
-    values = {
+    values: dict[str, Any] = {
         key: read_value(str, kwargs[key], joined(path, key), findings)
         for key in _TEXTS
         if key in kwargs
     }
     values["path"] = entry.kwargs.folder / (values["path"] or "")
+    if "auth" in kwargs:
+        values["auth"] = guarding.auth(kwargs["auth"], joined(path, "auth"), findings)
     if "headers" in kwargs:
         values["headers"] = headers(kwargs["headers"], joined(path, "headers"), findings)
     url_path = entry.url_path(may_be_folder=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from eventhub.gateway import app as app_module
+from eventhub.gateway import answering
 from eventhub.gateway.admin import Condition
 from eventhub.snapshots import Snapshots
 from tests.unit.gateway.serving import V1, connected, running
@@ -75,7 +75,7 @@ async def test_a_failure_is_logged_and_shows_the_client_nothing(
 async def test_an_answer_to_a_client_that_is_refused_too_often_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_module, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(answering, "BUSY_SECONDS", 0.2)
     async with running(tmp_path, auth=True) as hub:
         assert hub.gateway._arrivals is not None
         key = hub.gateway._arrivals.refused.key("127.0.0.1", b"GET /chat HTTP/1.1")

@@ -1,4 +1,4 @@
-"""A FileHandler serves a folder to everybody, or is not served at all."""
+"""A FileHandler serves a folder, to those whom its rule lets in."""
 
 import pytest
 
@@ -30,12 +30,15 @@ def test_wildcard_at_the_end_of_a_pattern_is_its_folder(
     assert len(config.warnings) == 1
 
 
-def test_files_behind_auth_are_skipped_and_not_open_to_everybody(folder: Folder) -> None:
+def test_files_have_the_rule_of_the_file(folder: Folder) -> None:
     config = folder.load(
         "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: ., auth: true}}}"
     )
-    assert config.endpoints == ()
-    assert "a FileHandler cannot check auth" in config.warnings[0]
+    assert config.of_kind(FileEndpoint)[0].auth is True
+    (problem,) = folder.problems(
+        "url: {a: {pattern: /a, handler: FileHandler, kwargs: {path: ., auth: }}}"
+    )
+    assert "auth is blank" in problem
 
 
 def test_file_handler_without_a_path_is_refused(folder: Folder) -> None:

@@ -1,0 +1,60 @@
+"""A password fits its own account only, whatever its letters are made of."""
+
+import asyncio
+
+import pytest
+
+from eventhub.config import Account
+from eventhub.errors import Unavailable
+from eventhub.identity.passwords import WAITING, Passwords, hash_password, is_hash
+
+CHEAP = (
+    "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$dyoDvyrTESVkA2gzPvPQvu2RqXzmOcuwFhFKQyc1y4c"
+)
+"""Another tool's form of hash, with less work."""
+
+
+@pytest.fixture(scope="module")
+def stored() -> str:
+    """Return the hash of a password, whose second letter is composed."""
+    return hash_password("Gr\u00fc\u00dfe 123")
+
+
+async def test_a_hash_fits_its_password_in_either_form_of_its_letters(stored: str) -> None:
+    passwords = Passwords({"ann": Account(password=stored, attributes={"role": "admin"})})
+    for typed in ("Gr\u00fc\u00dfe 123", "Gru\u0308\u00dfe 123"):
+        assert await passwords.user_of("ann", typed) == {"id": "ann", "role": "admin"}
+    for wrong in ("gr\u00fc\u00dfe 123", "", stored, "Gr\u00fc\u00dfe 123 ", "\ud800"):
+        assert await passwords.user_of("ann", wrong) is None
+
+
+async def test_a_password_fits_no_other_account(stored: str) -> None:
+    accounts = {"ann": Account(password=stored), "bob": Account(password="plain text 1")}
+    passwords = Passwords(accounts)
+    assert await passwords.user_of("bob", "plain text 1") == {"id": "bob"}
+    for name, typed in (("bob", "Gr\u00fc\u00dfe 123"), ("eve", "plain text 1"), ("eve", "")):
+        assert await passwords.user_of(name, typed) is None
+
+
+async def test_logins_beyond_a_bound_are_asked_to_come_back(stored: str) -> None:
+    passwords = Passwords({"ann": Account(password=CHEAP)})
+    results = await asyncio.gather(
+        *(passwords.user_of("ann", "x") for _ in range(WAITING + 5)), return_exceptions=True
+    )
+    refused = [each for each in results if isinstance(each, Unavailable)]
+    assert [each.code for each in refused] == ["busy"] * 5
+    assert await passwords.user_of("ann", "x") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (CHEAP, True),
+        ("secret", False),
+        (CHEAP.replace("m=8", "m=4194304"), False),
+        (CHEAP.replace("t=1", "t=99"), False),
+        (CHEAP.replace("argon2id", "argon2i"), False),
+    ],
+)
+def test_only_hashes_of_bearable_cost_are_taken(text: str, is_one: bool) -> None:
+    assert is_hash(text) is is_one
