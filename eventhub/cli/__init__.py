@@ -1,5 +1,6 @@
 """Command line: reads arguments, calls the code that does the work, prints the result for people.
 
+- `start`: a chat to try, and a file to begin with
 - `serve`: run a hub, check its file, show its configuration
 - `data`: prove and rebuild the tables of a hub
 - `audit`: what happened to a row, what differs between two states, back to an older version
@@ -16,13 +17,15 @@ entry in `main`. A command imports what it needs when it runs: loading DuckDB an
 takes a second, which `eventhub post` should not cost.
 """
 
-from eventhub.cli import alerts, audit, data, export, load, password, serve, sql, tail, write
+from eventhub.cli import alerts, audit, data, export, load, password, serve, sql, start, tail, write
 from eventhub.cli.group import Group
 
 main = Group(
     "eventhub",
     help="EventHub: live messages between users, durable, filtered, auditable.",
     commands=[
+        start.demo,
+        start.init,
         serve.serve,
         serve.check,
         serve.show_config,

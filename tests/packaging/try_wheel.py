@@ -1,31 +1,33 @@
-"""Build the wheel, install it into an empty environment of each Python, and serve from a folder.
+"""Build the wheel, install it into an empty environment of each Python, and take the first steps.
 
-The folder holds nothing but a YAML file. Pythons that this machine does not have are named, and
-left out. Run by `make wheel`.
+In an empty folder, `eventhub init` writes a file that is then served, and `eventhub demo` serves
+its chat. Pythons that this machine does not have are named, and left out. Run by `make wheel`.
 """
 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.11", "3.12", "3.13")
 READY_SECONDS = 30.0
-YAML = """
-url:
-  notes:
-    pattern: /notes
-    handler: MessageHandler
-    kwargs: {columns: {body: TEXT}}
-"""
+FILES = (
+    "eventhub/py.typed",
+    "projections/py.typed",
+    "licenses/LICENSE",
+    "eventhub/examples/chat/page/index.html",
+    "eventhub/examples/start/eventhub.yaml",
+)
 READY = re.compile(r"^EventHub ready on (http://\S+)$", re.MULTILINE)
 
 
@@ -51,13 +53,14 @@ def built(folder: Path) -> Path:
 
 
 def check_contents(wheel: Path) -> None:
-    """The package is typed, licensed, and holds no tests."""
+    """The package is typed, licensed, and holds the examples, but no tests and no data."""
     listed = subprocess.run(
         [sys.executable, "-m", "zipfile", "-l", wheel], check=True, capture_output=True, text=True
     ).stdout
-    for name in ("eventhub/py.typed", "projections/py.typed", "licenses/LICENSE"):
+    for name in FILES:
         assert name in listed, name
-    assert "tests/" not in listed
+    for name in ("tests/", "data/"):
+        assert name not in listed, name
 
 
 def pythons() -> Iterator[tuple[str, Path | None]]:
@@ -65,6 +68,7 @@ def pythons() -> Iterator[tuple[str, Path | None]]:
     homes = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for version in VERSIONS:
         candidates = [*homes.glob(f"{version}.*/bin/python"), Path(f"/usr/bin/python{version}")]
+        candidates += map(Path, filter(None, [shutil.which(f"python{version}")]))
         yield version, next((path for path in candidates if is_version(path, version)), None)
 
 
@@ -77,24 +81,36 @@ def is_version(path: Path, version: str) -> bool:
 
 
 def try_with(python: Path, wheel: Path, folder: Path) -> None:
-    """Install the wheel with the pinned packages, and post and read a message."""
+    """Install the wheel with the pinned packages, and take the first steps."""
     subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
     own = folder / "venv" / "bin"
     pip(own / "python", "install", "--require-hashes", "-r", ROOT / "requirements.txt")
     pip(own / "python", "install", "--no-deps", wheel)
     place = folder / "empty"
     place.mkdir()
-    (place / "eventhub.yaml").write_text(YAML)
+    subprocess.run([own / "eventhub", "init"], cwd=place, check=True, stdout=subprocess.DEVNULL)
+    with running(own / "eventhub", "serve", "eventhub.yaml", place=place) as url:
+        message = b'{"topic": "Help", "body": "x"}'
+        with urlopen(Request(f"{url}/messages", message, method="POST"), timeout=10) as answer:
+            assert answer.status == 201
+        with urlopen(f"{url}/messages?topic=Help", timeout=10) as answer:
+            assert [row["body"] for row in json.load(answer)] == ["x"]
+    with (
+        running(own / "eventhub", "demo", place=place) as url,
+        urlopen(f"{url}/", timeout=10) as answer,
+    ):
+        assert b"EventHub chat" in answer.read()
+
+
+@contextmanager
+def running(program: Path, *words: str, place: Path) -> Iterator[str]:
+    """Yield the URL of a hub that must stop without an error."""
     output = place / "output.txt"
     with output.open("wb") as out:
-        command = [str(own / "eventhub"), "serve", "eventhub.yaml", "--port", "0"]
+        command = [str(program), *words, "--port", "0"]
         hub = subprocess.Popen(command, cwd=place, stdout=out, stderr=subprocess.STDOUT)
     try:
-        url = f"{ready(hub, output)}/notes"
-        with urlopen(Request(url, b'{"body": "x"}', method="POST"), timeout=10) as answer:
-            assert answer.status == 201
-        with urlopen(url, timeout=10) as answer:
-            assert [row["body"] for row in json.load(answer)] == ["x"]
+        yield ready(hub, output)
     finally:
         hub.send_signal(signal.SIGTERM)
         assert hub.wait(30) == 0, output.read_text()

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from eventhub import config, metrics, problems
@@ -148,6 +149,15 @@ def test_yaml_in_the_docs_is_right(info: str, text: str, folder: Path) -> None:
     loaded = config.load(file, environ={})
     assert not list(problems.problems_of(loaded))
     assert info == "yaml fragment" or loaded.endpoints
+
+
+def test_the_readmes_file_is_what_init_writes() -> None:
+    printed = re.search(
+        r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.M | re.S
+    )
+    assert printed
+    written = ROOT / "docs" / "examples" / "start" / "eventhub.yaml"
+    assert yaml.safe_load(printed[1]) == yaml.safe_load(written.read_text("utf-8"))
 
 
 @pytest.mark.parametrize(("info", "text"), blocks("python"))
