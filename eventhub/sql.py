@@ -54,6 +54,7 @@ def _setup(
     url = broker.url if broker is not None else given.url or ""
     limits = endpoint.limits
     return Setup(
+        name=endpoint.name,
         folder=str(folder_of(config.data, endpoint.name).absolute()),
         tables=[Table(name, list(channels[name].columns)) for name in names],
         servers=[url] if isinstance(url, str) else url,

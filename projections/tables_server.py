@@ -10,13 +10,14 @@ import structlog
 
 from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
 from eventhub.queries import Queries
+from eventhub.unix_socket import bound
 from projections.database_copy import DatabaseCopies
 from projections.listing import StoreListing
 from projections.past import StorePast
 from projections.row_batches import as_stream, open_rows
 from projections.selection import conditions
 from projections.store import Progress, Store
-from projections.tables_socket import NAME, STALLED_SECONDS, Answer, Answered, Request, bound
+from projections.tables_socket import NAME, STALLED_SECONDS, Answer, Answered, Request
 
 PART_BYTES = 1 << 20
 MAX_LINE = 4 << 20
@@ -52,7 +53,7 @@ class TablesServer:
             Misconfigured: the socket cannot be created.
         """
         try:
-            listening = bound(self._folder)
+            listening = bound(self._folder, NAME)
         except OSError as error:
             raise Misconfigured(f"{self._folder / NAME}: cannot listen: {error}") from error
         answering: set[asyncio.Task[None]] = set()

@@ -9,11 +9,10 @@ frame; an answer that ends without one was cut off.
 """
 
 import asyncio
-import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +20,7 @@ import msgspec
 
 from eventhub.errors import CODES, EventHubError, Rejected, Unavailable
 from eventhub.queries import Question
+from eventhub.unix_socket import address_of
 from projections.store import Progress
 
 NAME = "tables.sock"
@@ -147,7 +147,7 @@ async def asked(folder: Path, request: Request) -> AsyncIterator[Reply]:
     Raises:
         ConnectionError: no hub answers there.
     """
-    with address_of(folder) as path:
+    with address_of(folder, NAME) as path:
         reader, writer = await asyncio.open_unix_connection(path)
     try:
         writer.write(msgspec.json.encode(request) + b"\n")
@@ -158,43 +158,9 @@ async def asked(folder: Path, request: Request) -> AsyncIterator[Reply]:
 
 def is_served(folder: Path) -> bool:
     """Tell whether a hub answers for the tables of a data folder."""
-    with socket.socket(socket.AF_UNIX) as probe, address_of(folder) as address:
+    with socket.socket(socket.AF_UNIX) as probe, address_of(folder, NAME) as address:
         try:
             probe.connect(address)
         except OSError:
             return False
         return True
-
-
-def bound(folder: Path, name: str = NAME) -> socket.socket:
-    """Return a socket that listens in a folder; one that a killed hub left is replaced."""
-    with suppress(FileNotFoundError):
-        (folder / name).unlink()
-    listening = socket.socket(socket.AF_UNIX)
-    try:
-        with address_of(folder, name) as address:
-            before = os.umask(0o177)
-            try:
-                listening.bind(address)
-            finally:
-                os.umask(before)
-        listening.listen()
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
-@contextmanager
-def address_of(folder: Path, name: str = NAME) -> Iterator[str]:
-    """Return the path of a socket, short enough for the kernel: it takes 107 bytes."""
-    path = str(folder / name)
-    if len(os.fsencode(path)) <= 107 or not Path("/proc/self/fd").is_dir():
-        yield path
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{name}"
-    finally:
-        os.close(descriptor)

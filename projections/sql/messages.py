@@ -24,6 +24,8 @@ class Table(msgspec.Struct, frozen=True):
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """All that the process gets to know, on its standard input, at whose end it ends too."""
 
+    name: str
+    """Of the handler."""
     folder: str
     tables: list[Table]
     servers: list[str]

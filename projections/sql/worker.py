@@ -6,14 +6,8 @@ reads `ready` on standard output.
 """
 
 import asyncio
-import ctypes
 import hashlib
-import os
-import resource
 import shutil
-import signal
-import sys
-import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -23,11 +17,13 @@ import structlog
 
 from eventhub import logs
 from eventhub.background import background
-from eventhub.channel import Channel
+from eventhub.channel import Channel, encode_token
 from eventhub.columns import Columns
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
+from eventhub.unix_socket import bound
+from projections.child import begin, limit_address_space, say
 from projections.projector import Projector
 from projections.reader import Connection, Reader
 from projections.sql.answering import RESERVED_BYTES, answer
@@ -35,39 +31,24 @@ from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Refusal, 
 from projections.sql.past import definitions, macro_name
 from projections.sql.positions import needed
 from projections.store import Store
-from projections.tables_socket import bound
 
-NICENESS = 10
-"""Gives way to the hub, which delivers messages, if both want a core."""
 HEADROOM_BYTES = 512 << 20
 """Of address space above the limit of memory: stacks and arenas of threads, which are reserved."""
 AGAIN_SECONDS = 0.02
 """Between two interruptions of a query: one that comes just before it begins has no effect."""
+_SCHEMAS = frozenset(("main", "temp", "system", "pg_catalog", "information_schema"))
 LOCK_SECONDS = 5.0
 """A file that a killed predecessor had open is free by then."""
-_M_ARENA_MAX = -8
 
 logger = structlog.get_logger(__name__)
 
 
 def main() -> None:
     """Answer until the hub ends this process, or itself."""
-    setup = msgspec.json.decode(sys.stdin.buffer.readline(), type=Setup)
-    threading.Thread(target=_end_with_hub, daemon=True).start()
-    with suppress(AttributeError):  # of glibc: each thread's own one would reserve 64 MiB
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
-    os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    setup = begin(Setup)
     logs.configure(setup.log_level, setup.log_format)
     with asyncio.Runner() as runner:
         runner.run(_work(setup))
-
-
-def _end_with_hub() -> None:
-    """Wait until the hub, which writes nothing more, is gone; then end at once."""
-    while os.read(0, 1):  # not through `sys.stdin`, whose lock would stop the interpreter's exit
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def _work(setup: Setup) -> None:
@@ -89,21 +70,24 @@ async def _work(setup: Setup) -> None:
         for name, projector in projectors.items():
             tasks.start(projector.run(), name=f"projector {name}")
             await projector.reach((await streams[name].bounds()).last, lambda _at, _last: None)
-        _limit_address_space(setup.memory_bytes + HEADROOM_BYTES)
+        limit_address_space(setup.memory_bytes + HEADROOM_BYTES)
         worker = Worker(setup, store, streams, projectors)
         server = await asyncio.start_unix_server(
             worker.serve, sock=bound(Path(setup.folder), SOCKET), limit=MAX_LINE
         )
-        print("ready", flush=True)  # noqa: T201 - the hub reads it
+        say("ready")
         async with server:
             await server.serve_forever()
 
 
 async def _opened(setup: Setup, channels: list[Channel]) -> Store:
-    """Open the tables; a file with others, or a damaged one, is made again."""
+    """Open the tables; a file with others, or a damaged one, is made again.
+
+    The name of the file is that of the catalogue, as in `FROM catalogue.main.chat`.
+    """
     key = hashlib.blake2b("\0".join(sorted(c.name for c in channels)).encode(), digest_size=8)
-    path = Path(setup.folder) / f"tables-{key.hexdigest()}.duckdb"
-    _remove_others(Path(setup.folder), path.name)
+    path = Path(setup.folder) / f"tables-{key.hexdigest()}" / f"{_catalogue(setup.name)}.duckdb"
+    _remove_others(path.parent)
     settings: dict[str, str | int] = {
         "memory_limit": f"{setup.memory_bytes // 2}B",
         "max_temp_directory_size": f"{_room_to_spill(setup)}B",
@@ -121,7 +105,8 @@ async def _opened(setup: Setup, channels: list[Channel]) -> Store:
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
             logger.warning("query_tables_remade", detail=error.message)
-            _remove_others(Path(setup.folder), "")
+            shutil.rmtree(path.parent)
+            path.parent.mkdir()
             await store.open()
         return store
 
@@ -132,19 +117,21 @@ def _room_to_spill(setup: Setup) -> int:
     return min(4 * setup.memory_bytes, max(free // 2, 0))
 
 
-def _remove_others(folder: Path, kept: str) -> None:
-    """Remove the files of a folder but for one table file, and all answers."""
-    (folder / ANSWERS).mkdir(parents=True, exist_ok=True)
-    for path in [*folder.glob("tables-*"), *(folder / ANSWERS).iterdir()]:
-        if (not kept or not path.name.startswith(kept)) and path.is_file():
+def _catalogue(name: str) -> str:
+    """Return the name of the catalogue of a handler, which must be no schema's."""
+    return f"{name}_sql" if name.lower() in _SCHEMAS else encode_token(name)
+
+
+def _remove_others(kept: Path) -> None:
+    """Remove the tables of a folder but for those in one folder below it, and all answers."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for path in kept.parent.glob("tables-*"):
+        if path.is_file():
             path.unlink(missing_ok=True)
-
-
-def _limit_address_space(more: int) -> None:
-    """Allow so many bytes more than are mapped now; beyond, allocations fail."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + more
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        elif path != kept:
+            shutil.rmtree(path)
+    shutil.rmtree(kept.parent / ANSWERS, ignore_errors=True)
+    (kept.parent / ANSWERS).mkdir()
 
 
 class Worker:

@@ -116,6 +116,7 @@ def test_current_rows_history_and_past_are_queried(hub: Hub) -> None:
         {"_seq": 1, "_method": "POST", "n": 5},
         {"_seq": 2, "_method": "PUT", "n": 6},
     ]
+    assert len(rows(hub, "FROM ask.main.notes")) == len(rows(hub, 'FROM "ask".notes')) == 2
     assert rows(hub, "SELECT id, n FROM notes_as_of(1)") == [{"id": "a", "n": 5}]
     moment = "(SELECT max(_time) FROM notes_history WHERE _seq = 2)"
     assert rows(hub, f"SELECT id, n FROM notes_as_of({moment})") == [{"id": "a", "n": 6}]
