@@ -3,11 +3,15 @@
 The gateway asks and `projections/sql/` answers; neither imports the other.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal, Protocol
+from urllib.parse import quote, unquote
 
-Format = Literal["json", "ndjson", "csv", "safe csv", "arrow", "parquet"]
+from eventhub.event import Position
+
+Format = Literal["json", "ndjson", "csv", "safe csv", "arrow", "arrow_file", "parquet"]
+"""`arrow` is a stream, and `arrow_file` a file that may be read in any order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +63,27 @@ class Queries(Protocol):
             Unavailable: the process that answers was killed, is starting, or does not have the
                 writes yet; `too_many_reads`.
         """
+
+
+def positions_text(positions: Mapping[str, Position]) -> str:
+    """Return the positions of tables as `Answer.position` has them."""
+    if len(positions) == 1:
+        return str(*positions.values())
+    return ", ".join(f"{quote(name)}={position}" for name, position in positions.items())
+
+
+def positions_in(text: str, tables: Iterable[str]) -> dict[str, Position]:
+    """Return the positions in the text of `positions_text`, by table.
+
+    Args:
+        text: as in `Answer.position`.
+        tables: all of them; only with more than one are they named in the text.
+
+    Raises:
+        ValueError: the text is not one of positions.
+    """
+    first, *others = tables
+    if not others:
+        return {first: Position.parse(text)}
+    pairs = (part.rpartition("=") for part in text.split(", "))
+    return {unquote(name): Position.parse(position) for name, _, position in pairs}

@@ -1,6 +1,6 @@
 """App: the aiohttp application. It dispatches URLs, and answers whatever a request raises."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import partial
 from types import MappingProxyType
 
@@ -9,18 +9,20 @@ from aiohttp import web
 from eventhub import metrics
 from eventhub.config import Config, FileEndpoint
 from eventhub.errors import EventHubError, Rejected
-from eventhub.gateway import refusal, row, row_files, rows
+from eventhub.gateway import file_answer, refusal, row, row_files, rows, sql
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
 from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
+from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.files import Admit, Files
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import ROW_ID, Route
 from eventhub.gateway.server import ALL_METHODS
+from eventhub.gateway.sql_route import SqlRoute
 
 STALLS = 2
 """Times `server.stalled_after` until the kernel closes a connection that takes nothing. A WebSocket
@@ -30,7 +32,7 @@ gets a close code after one."""
 def add_routes(
     app: web.Application,
     config: Config,
-    routes: Sequence[Route],
+    routes: Sequence[Route | SqlRoute],
     live: Live,
     health: Health,
     admits: Mapping[str, Admit] = MappingProxyType({}),
@@ -57,19 +59,44 @@ def add_routes(
     }
     taken = {endpoint.pattern for endpoint in config.endpoints}
     for route in routes:
-        pattern = route.endpoint.config.pattern
-        handler = _guarded(route, partial(_dispatch, route, live))
+        if isinstance(route, SqlRoute):
+            answers = {suffix: sql.handler_of_file(route, suffix) for suffix in SUFFIXES}
+            pattern, handler = route.entry.pattern, sql.handler_of(route)
+        else:
+            answers = {suffix: _row_files(route, suffix) for suffix in SUFFIXES}
+            pattern = route.endpoint.config.pattern
+            handler = _guarded(route, partial(_dispatch, route, live))
+            below = f"{pattern.removesuffix('/')}/"
+            row_path = f"{below}{{{ROW_ID}:[^/]+}}"
+            of_row = _after_files(handler, below, files)
+            app.router.add_route("*", row_path, of_row, expect_handler=expect)
         app.router.add_route("*", pattern, handler, expect_handler=expect)
-        below = f"{pattern.removesuffix('/')}/"
-        handler = _after_files(handler, below, files)
-        app.router.add_route("*", f"{below}{{{ROW_ID}:[^/]+}}", handler, expect_handler=expect)
-        for suffix in row_files.SUFFIXES:
-            path = f"{pattern}.{suffix}"
-            if path not in taken and not pattern.endswith("/"):
-                handler = _after_files(_row_files(route, suffix), path, files)
-                app.router.add_route("*", path, handler, expect_handler=expect)
+        _add_answers(app, pattern, answers, taken, files)
     for pattern, each in files.items():
         _add_files(app, each, pattern)
+
+
+def _add_answers(
+    app: web.Application,
+    pattern: str,
+    answers: Mapping[str, HttpHandler],
+    taken: Set[str],
+    files: Mapping[str, Files],
+) -> None:
+    """Add the files of an endpoint's answers, unless another endpoint or a file has the path.
+
+    Args:
+        app: gets the routes.
+        pattern: of the endpoint.
+        answers: by suffix.
+        taken: the patterns of all endpoints.
+        files: by pattern.
+    """
+    for suffix, handler in answers.items():
+        path = f"{pattern}.{suffix}"
+        if path not in taken and not pattern.endswith("/"):
+            handler = _after_files(handler, path, files)
+            app.router.add_route("*", path, handler, expect_handler=expect)
 
 
 def _row_files(route: Route, suffix: str) -> HttpHandler:
@@ -78,10 +105,9 @@ def _row_files(route: Route, suffix: str) -> HttpHandler:
     async def get(request: web.Request) -> web.StreamResponse:
         check_single(request)
         if request.method == "OPTIONS":
-            headers = {"Allow": ", ".join(row_files.METHODS), **route.cors(request)}
-            return web.Response(status=204, headers=headers)
-        if request.method not in row_files.METHODS:
-            raise web.HTTPMethodNotAllowed(request.method, row_files.METHODS)
+            return file_answer.options(route.cors(request))
+        if request.method not in file_answer.METHODS:
+            raise web.HTTPMethodNotAllowed(request.method, file_answer.METHODS)
         return await row_files.get(route, suffix, request)
 
     return _guarded(route, get)

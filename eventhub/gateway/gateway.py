@@ -29,7 +29,7 @@ from eventhub.gateway.live import Live
 from eventhub.gateway.login import add_login_routes
 from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.server import Runner
-from eventhub.gateway.sql import SqlRoute, add_sql_routes
+from eventhub.gateway.sql_route import SqlRoute
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import setup_auth
@@ -160,21 +160,26 @@ class Gateway:
             )
         return routes
 
-    def _sql_routes(self, shared: Shared) -> list[SqlRoute]:
-        found = self._sources.queries
-        return [SqlRoute(entry, rule, found[entry.name], shared) for entry, rule in self._sql]
+    def _sql_routes(self, channels: Mapping[str, LiveChannel], shared: Shared) -> list[SqlRoute]:
+        routes = []
+        for entry, rule in self._sql:
+            names = list(channels) if entry.tables == "all" else entry.tables
+            tables = {name: channels[name] for name in names}
+            queries = self._sources.queries[entry.name]
+            routes.append(SqlRoute(entry, rule, queries, tables, shared))
+        return routes
 
     async def _listen(
         self, channels: Mapping[str, LiveChannel], tasks: Background
     ) -> web.AppRunner:
         server, shared = self._config.server, self._shared(tasks)
-        routes = self._routes(channels, shared)
+        routes: list[Route | SqlRoute] = [*self._routes(channels, shared)]
+        routes += self._sql_routes(channels, shared)
         add_guard(self._app, server, self._authenticator.proxies)
         add_login_routes(self._app, self._config, self._authenticator.proxies)
         if (copies := self._sources.files.copies) is not None:
             snapshot_file.add_route(self._app, server, copies)
         add_routes(self._app, self._config, routes, self._live, self._condition, self._admits)
-        add_sql_routes(self._app, self._sql_routes(shared))
         runner = Runner(self._app, shutdown_timeout=deadlines.REQUESTS_SECONDS)
         await runner.setup()
         self._arrivals = Arrivals(

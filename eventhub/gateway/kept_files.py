@@ -1,22 +1,19 @@
 """Kept files: answers that are kept a while, so that a client can read them piece by piece.
 
-A file has no name: it disappears with the process, however that ends. It is kept for a minute after
-it was last read. A client that opens too many files loses its own oldest ones, never those of other
-clients.
+A file is kept for a minute after it was last read. A client that opens too many files loses its own
+oldest ones, never those of other clients.
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Hashable, Iterable, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
+from math import inf
 from pathlib import Path
-from tempfile import TemporaryFile
-from threading import Lock
 from typing import BinaryIO, Final
 
 from eventhub.errors import Rejected, Unavailable
-from eventhub.event import Position
+from eventhub.gateway.kept_file import KeptFile, State
 
 KEPT_SECONDS: Final = 60.0
 """After its last reader has left, or after it was made."""
@@ -25,76 +22,6 @@ MAKE_SECONDS: Final = 120.0
 EACH_FILES, ALL_FILES = 20, 200
 EACH_BYTES, ALL_BYTES = 1 << 30, 4 << 30
 """What one client, and all clients together, may have in files."""
-RESERVED_BYTES: Final = 256 << 20
-"""Left free on the disk for the log and the tables."""
-PART_BYTES: Final = 256 << 10
-"""Read at once."""
-
-
-class KeptFile:
-    """The bytes of one answer, complete, with an entity tag that no other answer has."""
-
-    def __init__(self, key: Hashable, client: str, folder: Path) -> None:
-        self.key = key
-        self.client = client
-        """The client whose limits it counts toward: the one that asked first."""
-        self.openers = {client}
-        """The clients whose newest file of this key it is."""
-        self.position: Position
-        self.tag = ""
-        self.size = 0
-        self.readers = 0
-        self.is_kept = True
-        self.timer: asyncio.TimerHandle | None = None
-        self._folder = folder
-        self._file: BinaryIO | None = None
-        self._is_closed = False
-        self._lock = Lock()
-
-    def append(self, data: bytes) -> None:
-        """Append bytes. Blocking; raises OSError or `Unavailable` if the disk is full."""
-        with self._lock:  # a thread may still write when the client has left
-            if self._is_closed:
-                raise Unavailable("the file was removed")
-            if self._file is None:
-                self._file = TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115 - until `close`
-            disk = os.fstatvfs(self._file.fileno())
-            if disk.f_bavail * disk.f_frsize < RESERVED_BYTES + len(data):
-                raise Unavailable("the disk has no room for the file")
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-            self.size += len(data)
-
-    async def parts(self, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Iterate over the bytes from an offset up to another.
-
-        Raises:
-            Unavailable: the disk fails.
-        """
-        while start < stop:
-            try:
-                part = await asyncio.to_thread(self._read, start, min(PART_BYTES, stop - start))
-            except OSError as error:
-                raise Unavailable(f"the rest of the file cannot be read: {error}") from error
-            start += len(part)
-            yield part
-
-    def _read(self, start: int, length: int) -> bytes:
-        with self._lock:
-            if self._file is None or self._is_closed:
-                raise OSError("it was removed")
-            data = os.pread(self._file.fileno(), length, start)
-        if not data:
-            raise OSError("it was cut short")
-        return data
-
-    def close(self) -> None:
-        """Remove the file. Blocking."""
-        with self._lock:
-            self._is_closed = True
-            if self._file is not None:
-                self._file.close()
 
 
 class KeptFiles:
@@ -111,9 +38,9 @@ class KeptFiles:
         self._turns: dict[Hashable, tuple[asyncio.Lock, set[object]]] = {}
         self._numbers = count(1)
 
-    def tag_prefix(self, key: Hashable, position: Position) -> str:
+    def tag_prefix(self, key: Hashable, position: str) -> str:
         """Return what the entity tags of all files of a key and position begin with."""
-        return f"{position}-{hash(key) & (1 << 64) - 1:016x}-"
+        return f"{position.replace(' ', '')}-{hash(key) & (1 << 64) - 1:016x}-"
 
     def tagged(self, key: Hashable, tags: Iterable[str]) -> KeptFile | None:
         """Return the file of a key that has one of these entity tags."""
@@ -124,9 +51,12 @@ class KeptFiles:
         """Return the file of a key that a client opened last."""
         return next((file for file in self._of(key) if client in file.openers), None)
 
-    def at(self, key: Hashable, sequence: int) -> KeptFile | None:
-        """Return a file of a key that includes all up to a sequence."""
-        return next((f for f in self._of(key) if f.position.sequence >= sequence), None)
+    def at(self, key: Hashable, sequences: Sequence[int], max_age: float = inf) -> KeptFile | None:
+        """Return the newest file of a key, if it covers some sequences and is not too old."""
+        file = next(self._of(key), None)
+        if file is None or not file.state.covers(sequences):
+            return None
+        return file if asyncio.get_running_loop().time() - file.made_at <= max_age else None
 
     def _of(self, key: Hashable) -> Iterator[KeptFile]:
         """Iterate over the complete files of a key, the newest first."""
@@ -140,20 +70,31 @@ class KeptFiles:
 
     @asynccontextmanager
     async def turn(self, key: Hashable) -> AsyncIterator[None]:
-        """Let one client at a time make a file of a key; the others find it there."""
+        """Let one client at a time make a file of a key; the others find it there.
+
+        Raises:
+            Unavailable: others take too long.
+        """
         lock, waiting = self._turns.setdefault(key, (asyncio.Lock(), set()))
         me = object()
         waiting.add(me)
         try:
-            async with lock:
+            try:
+                async with asyncio.timeout(2 * MAKE_SECONDS):
+                    await lock.acquire()
+            except TimeoutError:
+                raise Unavailable("other clients wait for this file: try again later") from None
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             waiting.discard(me)
             if not waiting:
                 del self._turns[key]
 
     async def make(
-        self, key: Hashable, client: str, position: Position, parts: AsyncIterator[bytes]
+        self, key: Hashable, client: str, state: State, parts: AsyncIterator[bytes]
     ) -> KeptFile:
         """Return a new file with these bytes.
 
@@ -177,10 +118,37 @@ class KeptFiles:
             if isinstance(error, OSError) and not isinstance(error, ConnectionError):
                 raise Unavailable(f"the file cannot be written: {error}") from error
             raise
-        file.position = position
-        file.tag = f"{self.tag_prefix(key, position)}{next(self._numbers):x}"
-        self._wait(file)
+        self._complete(file, state)
         return file
+
+    def keep(
+        self,
+        key: Hashable,
+        client: str,
+        state: State,
+        file: BinaryIO,
+        size: int,
+        headers: Mapping[str, str],
+    ) -> KeptFile:
+        """Keep a complete file that has no name any more; errors as `make`, after closing it."""
+        kept = KeptFile(key, client, self._folder)
+        kept.headers.update(headers)
+        self._files.append(kept)
+        try:
+            self._make_room(kept, size)
+        except BaseException:
+            file.close()
+            self._drop(kept)
+            raise
+        kept.adopt(file, size)
+        self._complete(kept, state)
+        return kept
+
+    def _complete(self, file: KeptFile, state: State) -> None:
+        file.state = state
+        file.tag = f"{self.tag_prefix(file.key, state.position)}{next(self._numbers):x}"
+        file.made_at = asyncio.get_running_loop().time()
+        self._wait(file)
 
     @contextmanager
     def reading(self, file: KeptFile) -> Iterator[None]:

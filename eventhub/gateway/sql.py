@@ -5,7 +5,7 @@ no memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, BinaryIO, Final, cast
@@ -14,29 +14,25 @@ import msgspec
 from aiohttp import web
 
 from eventhub.channel import encode_token
-from eventhub.config import SqlEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.filters.arguments import Args, parse_query_string
-from eventhub.gateway import refusal
+from eventhub.gateway import file_answer, refusal, sql_files
 from eventhub.gateway.answering import HttpHandler, answered
-from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.controls import CSVS, checked_choice
 from eventhub.gateway.disconnection import while_connected
-from eventhub.gateway.route import Shared
 from eventhub.gateway.sql_page import PAGE_HEADERS, PAGE_ROWS, SqlPage
-from eventhub.handler import Handler
-from eventhub.identity.audit import audited
+from eventhub.gateway.sql_route import (
+    ROWS_HEADER,
+    TRUNCATED_HEADER,
+    SqlRoute,
+    arguments,
+    missing,
+)
 from eventhub.identity.expiry import while_valid
-from eventhub.identity.origin import check_origin, cors_headers
-from eventhub.identity.proxies import client_of
-from eventhub.identity.rule import Rule
-from eventhub.queries import Answer, Format, Queries, Question
+from eventhub.queries import Answer, Format, Question
 
-ROWS_HEADER = "EventHub-Rows"
-TRUNCATED_HEADER = "EventHub-Truncated"
-_EXPOSE = "Access-Control-Expose-Headers"
 FORMATS = ("json", "ndjson", "csv", "arrow", "parquet", "html")
 METHODS = "GET, HEAD, POST, OPTIONS"
 PIECE_BYTES = 256 << 10
@@ -72,50 +68,31 @@ class Asked:
     """Of the URL."""
 
 
-@dataclass(frozen=True, slots=True)
-class SqlRoute:
-    """One SQLHandler, ready to serve."""
-
-    entry: SqlEndpoint
-    rule: Rule
-    queries: Queries
-    shared: Shared
-
-    async def admit(self, request: web.Request, args: Args) -> Handler:
-        """Admit a request: check origin, identity and rule; errors as `Route.admit`."""
-        proxies = self.shared.authenticator.proxies
-        with audited(request, self.entry.name, proxies):
-            check_origin(request, self.entry.origins, proxies)
-            handler = await self.shared.authenticator.handler_of(request, args, self.entry.kwargs)
-            await self.rule.check(handler)
-        return handler
-
-    def client(self, request: web.Request, handler: Handler) -> str:
-        """Return whose limits apply to a request."""
-        user = handler.current_user
-        address = client_of(request, self.shared.authenticator.proxies)
-        return f"address {address}" if user is None else f"user {user.id}"
-
-    def headers(self, request: web.Request) -> dict[str, str]:
-        """Return the headers of every answer."""
-        cors = dict(cors_headers(request, self.entry.origins, self.shared.authenticator.proxies))
-        if _EXPOSE in cors:
-            cors[_EXPOSE] += f", {ROWS_HEADER}, {TRUNCATED_HEADER}"
-        return {"Cache-Control": "no-store", **self.entry.headers, **cors}
+def handler_of(route: SqlRoute) -> HttpHandler:
+    """Return the handler of a SQLHandler's path."""
+    return _guarded(route, partial(_dispatch, route))
 
 
-def add_sql_routes(app: web.Application, routes: Iterable[SqlRoute]) -> None:
-    """Give an application the endpoints of SQLHandlers."""
-    for route in routes:
-        app.router.add_route("*", route.entry.pattern, _guarded(route), expect_handler=expect)
+def handler_of_file(route: SqlRoute, suffix: str) -> HttpHandler:
+    """Return the handler of the file of an answer; a suffix is one of `SUFFIXES`."""
+    return _guarded(route, partial(_get_file, route, suffix))
 
 
-def _guarded(route: SqlRoute) -> HttpHandler:
+async def _get_file(route: SqlRoute, suffix: str, request: web.Request) -> web.StreamResponse:
+    check_single(request)
+    if request.method == "OPTIONS":
+        return file_answer.options(route.headers(request))
+    if request.method not in file_answer.METHODS:
+        raise web.HTTPMethodNotAllowed(request.method, file_answer.METHODS)
+    return await sql_files.get(route, suffix, request)
+
+
+def _guarded(route: SqlRoute, dispatch: HttpHandler) -> HttpHandler:
     def refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
         refusal.count(error, request)
         return refusal.answer(error, route.headers(request))
 
-    return answered(route.entry.name, partial(_dispatch, route), refuse)
+    return answered(route.entry.name, dispatch, refuse)
 
 
 async def _dispatch(route: SqlRoute, request: web.Request) -> web.StreamResponse:
@@ -138,20 +115,14 @@ async def _answer(route: SqlRoute, request: web.Request) -> web.StreamResponse:
         if asked.format == "html":
             return await _page(route, request, asked, client)
         if asked.question is None:
-            text = "sql is missing: write ?sql=SELECT … or POST a statement"
-            raise Rejected("bad_request", text, column="sql")
+            raise missing()
         answer = await route.queries.ask(asked.question, client)
         return await _file(route, request, asked, answer)
 
 
 async def _asked(route: SqlRoute, request: web.Request, args: Args, client: str) -> Asked:
     """Read the statement, its parameters and the controls, from the URL and the body."""
-    for name in args:
-        if name.startswith("_") and name not in _CONTROLS:
-            raise Rejected("bad_request", f"{name} has no effect on a query", column=name)
-        if len(args[name]) > 1:
-            raise Rejected("bad_request", f"{name} was given more than once", column=name)
-    given = {name: values[0] for name, values in args.items()}
+    given = arguments(args, _CONTROLS, "a query")
     body = Body(sql=given.get("sql", ""), min_seq=given.get("min_seq"))
     if request.method == "POST":
         if "sql" in given:

@@ -4,14 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 import duckdb
 import pyarrow as pa
 
 from eventhub.errors import CODES, Rejected, Unavailable
 from eventhub.event import Position
-from eventhub.queries import Answer
+from eventhub.queries import Answer, positions_text
 from projections.progress import read_progress
 from projections.sql.encoding import distinct, writer_of
 from projections.sql.guard import check, parse, shortened
@@ -79,9 +78,7 @@ def _position(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> s
     for name in tables:
         progress = read_progress(connection, name)
         positions[name] = Position(progress.epoch, progress.watermark)
-    if len(positions) == 1:
-        return str(positions[tables[0]])
-    return ", ".join(f"{quote(name)}={position}" for name, position in positions.items())
+    return positions_text(positions)
 
 
 def _write(

@@ -19,7 +19,7 @@ MESSAGE_BYTES = 4 << 20
 """Of a batch in an Arrow stream: readers over gRPC take at most 16 MiB at once."""
 GROUP_ROWS = 64_000
 GROUP_BYTES = 16 << 20
-"""Of a row group of Parquet."""
+"""Of a row group of Parquet, or a batch of an Arrow file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula."""
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -108,11 +108,11 @@ class _Arrow:
         self._stream.close()
 
 
-class _Parquet:
-    """A Parquet file, with row groups."""
+class _Grouped:
+    """A file with a footer, a Parquet or an Arrow one: rows are gathered to groups."""
 
-    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
-        self._writer = parquet.ParquetWriter(file, schema, compression="zstd")
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
         self._waiting: list[pa.Table] = []
 
     def write(self, batch: pa.Table) -> None:
@@ -127,7 +127,7 @@ class _Parquet:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting))
+            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks())
             self._waiting = []
 
 
@@ -152,8 +152,10 @@ def writer_of(name: Format, file: BinaryIO, schema: pa.Schema, documents: frozen
             return _Csv(file, schema, documents, is_safe=name == "safe csv")
         case "arrow":
             return _Arrow(file, schema)
+        case "arrow_file":
+            return _Grouped(pa.ipc.new_file(file, schema))
         case "parquet":
-            return _Parquet(file, schema)
+            return _Grouped(parquet.ParquetWriter(file, schema, compression="zstd"))
 
 
 def distinct(names: Iterable[str]) -> list[str]:

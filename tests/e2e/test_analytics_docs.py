@@ -49,9 +49,10 @@ def test_the_examples_work_as_printed(hub_factory: HubFactory, tmp_path: Path) -
     [config] = blocks("yaml")
     hub = hub_factory(config)
     write(hub)
-    pandas_block, polars_block, moment, _ = blocks("python")
+    pandas_block, polars_block, query, moment, _ = blocks("python")
     assert run(pandas_block, hub)[1:] == ["Cup    1", "Tea    5", "Name: count, dtype: int64", "1"]
     assert run(polars_block, hub) == ["5"]
+    assert run(query, hub) == ["1"]
     assert run(moment, hub) == ["3"]
     # DuckDB's httpfs cannot be installed everywhere: its query runs on a copy of the file.
     [sql] = blocks("sql")

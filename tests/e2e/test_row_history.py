@@ -1,5 +1,6 @@
 """`_history` gives every version of a row over HTTP, and none that its reader may not see."""
 
+import asyncio
 import csv
 import io
 import json
@@ -9,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import polars
 import pytest
 
 from tests.e2e.client import request
@@ -140,7 +142,7 @@ async def test_many_large_versions_come_in_pages(hub: Hub) -> None:
         ("_history&id=a&_id=a", "add one id=ID"),
         ("_history=false&id=a", "_history takes no value"),
         ("_history&id=a&_limit=3", "_limit has no effect on a GET with _history"),
-        ("_history&id=a&_format=parquet", "_format must be one of json, ndjson, csv"),
+        ("_history&id=a&_format=html", "_format must be one of json, ndjson, csv, arrow, parquet"),
         ("_id=a", "_id has no effect on a GET of rows"),
     ],
 )
@@ -148,3 +150,67 @@ async def test_what_names_no_row_is_refused(hub: Hub, query: str, says: str) -> 
     status, answer = await request("GET", f"{hub.url}/notes?{query}")
     assert status == 400
     assert says in answer["_error"]["message"]
+
+
+async def test_versions_are_a_file_that_tools_open_by_its_url(hub: Hub) -> None:
+    row_id = uuid4().hex
+    last = 0
+    for method, n in (("POST", 1), ("PUT", -2), ("DELETE", None)):
+        last = await write(hub, method, row_id, **({} if n is None else {"topic": "mine", "n": n}))
+    url = f"{hub.url}/notes.{{}}?id={row_id}&_history&_c=topic&_c=n"
+    expected = [
+        (1, "topic", None, "mine"),
+        (1, "n", None, "1"),
+        (2, "n", "1", "-2"),
+        (3, "topic", "mine", None),
+        (3, "n", "-2", None),
+    ]
+    frames = await asyncio.to_thread(
+        lambda: [
+            polars.scan_parquet(url.format("parquet")).collect(),
+            polars.scan_ipc(url.format("arrow")).collect(),
+            polars.read_csv(
+                url.format("csv"), schema_overrides={"from": polars.String, "to": polars.String}
+            ),
+        ]
+    )
+    for frame in frames:
+        rows = frame.select("_seq", "column", "from", "to").rows()
+        assert [(seq - last + 3, *rest) for seq, *rest in rows] == expected
+    assert str(frames[0].schema["_time"]) == "Datetime(time_unit='us', time_zone='UTC')"
+    async with aiohttp.ClientSession() as session, session.get(url.format("ndjson")) as answer:
+        assert [json.loads(line) for line in (await answer.text()).splitlines()] == await versions(
+            hub, row_id, more="&_c=topic&_c=n"
+        )
+        tag = answer.headers["ETag"]
+        assert answer.headers["EventHub-Position"].endswith(f".{last}")
+    part, headers = {"Range": "bytes=1-7"}, {"If-None-Match": tag}
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url.format("ndjson"), headers=part) as answer:
+            assert (answer.status, await answer.read()) == (206, b'"_seq":')
+        async with session.get(url.format("ndjson"), headers=headers) as answer:
+            assert answer.status == 304
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/notes.csv?_history", "bad_request"),
+        ("/notes.csv?_history&id=a&_format=csv", "bad_filter"),
+        ("/notes.csv?_history&id=a&_limit=3", "bad_filter"),
+        ("/notes.parquet?_history&id=a&_csv=safe", "bad_filter"),
+    ],
+)
+async def test_what_is_no_file_of_versions_is_refused(hub: Hub, path: str, code: str) -> None:
+    status, answer = await request("GET", hub.url + path)
+    assert (status, answer["_error"]["code"]) == (400, code)
+
+
+async def test_a_file_of_versions_shows_none_that_its_reader_may_not_see(hub: Hub) -> None:
+    row_id = uuid4().hex
+    await write(hub, "POST", row_id, topic="hidden")
+    await write(hub, "PUT", row_id, topic="mine")
+    text, _ = await text_of(f"{hub.url}/mine.ndjson?id={row_id}&_history")
+    assert text == (await text_of(f"{hub.url}/mine?id={row_id}&_history&_format=ndjson"))[0]
+    assert "mine" in text
+    assert "hidden" not in text

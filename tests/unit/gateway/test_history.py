@@ -66,7 +66,7 @@ async def test_csv_has_a_line_for_each_value_that_changed(hub: Running) -> None:
         ("_history", "add one id=ID"),
         ("_history&id=a&id=b", "add one id=ID"),
         ("_history=yes&id=a", "_history takes no value"),
-        ("_history&id=a&_format=parquet", "_format"),
+        ("_history&id=a&_format=html", "_format"),
         ("_history&id=a&_limit=1", "_limit"),
     ],
 )

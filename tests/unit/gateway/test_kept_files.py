@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from eventhub.errors import Rejected, Unavailable
-from eventhub.event import Position
+from eventhub.gateway import kept_file
 from eventhub.gateway import kept_files as module
-from eventhub.gateway.kept_files import KeptFile, KeptFiles
+from eventhub.gateway.kept_file import KeptFile, State
+from eventhub.gateway.kept_files import KeptFiles
 
-POSITION = Position("epoch", 7)
+STATE = State("epoch.7", (7,))
 
 
 @pytest.fixture
@@ -29,7 +30,9 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 async def make(
     kept: KeptFiles, key: str, *parts: bytes, client: str = "ann", sequence: int = 7
 ) -> KeptFile:
-    return await kept.make(key, client, Position("epoch", sequence), pieces(*(parts or (b"abc",))))
+    return await kept.make(
+        key, client, State(f"epoch.{sequence}", (sequence,)), pieces(*(parts or (b"abc",)))
+    )
 
 
 async def read(file: KeptFile, start: int = 0, stop: int | None = None) -> bytes:
@@ -49,7 +52,7 @@ async def test_a_file_has_the_bytes_of_its_parts(kept: KeptFiles, tmp_path: Path
 
 
 async def test_equal_keys_and_positions_have_tags_that_begin_alike(kept: KeptFiles) -> None:
-    prefix = kept.tag_prefix("a", POSITION)
+    prefix = kept.tag_prefix("a", STATE.position)
     one, two = await make(kept, "a"), await make(kept, "a")
     later, other = await make(kept, "a", sequence=8), await make(kept, "b")
     assert len({file.tag for file in (one, two, later, other)}) == 4
@@ -63,7 +66,7 @@ async def test_each_client_goes_on_in_the_file_that_it_opened(kept: KeptFiles) -
     old = await make(kept, "a", client="ann", sequence=7)
     new = await make(kept, "a", client="bob", sequence=9)
     assert (kept.opened_by("ann", "a"), kept.opened_by("bob", "a")) == (old, new)
-    assert (kept.at("a", 9), kept.at("a", 10)) == (new, None)
+    assert (kept.at("a", (9,)), kept.at("a", (10,))) == (new, None)
     kept.open(new, "ann")
     assert kept.opened_by("ann", "a") is new
     assert kept.opened_by("eve", "a") is None
@@ -129,7 +132,7 @@ async def test_a_file_that_fails_leaves_no_bytes(
     monkeypatch.setattr(module, "ALL_BYTES", 3)
     for _ in range(2):
         with pytest.raises(Unavailable, match="does not answer"):
-            await kept.make("a", "ann", POSITION, failing())
+            await kept.make("a", "ann", STATE, failing())
     await make(kept, "a", b"abc", client="bob")
 
 
@@ -142,11 +145,11 @@ async def test_a_file_that_takes_too_long_is_given_up(
 
     monkeypatch.setattr(module, "MAKE_SECONDS", 0.05)
     with pytest.raises(Unavailable, match="narrow the query"):
-        await kept.make("a", "ann", POSITION, endless())
+        await kept.make("a", "ann", STATE, endless())
 
 
 async def test_room_is_left_on_the_disk(kept: KeptFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RESERVED_BYTES", 1 << 62)
+    monkeypatch.setattr(kept_file, "RESERVED_BYTES", 1 << 62)
     with pytest.raises(Unavailable, match="no room"):
         await make(kept, "a")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eventhub.gateway import kept_files
+from eventhub.gateway import kept_file, kept_files
 from tests.unit.gateway.serving import Running, running
 
 
@@ -69,7 +69,7 @@ async def test_a_full_disk_is_an_error_that_a_client_may_retry(
     async with running(tmp_path) as hub:
         await post(hub, "a")
         with monkeypatch.context() as patch:
-            patch.setattr(kept_files, "RESERVED_BYTES", 1 << 62)
+            patch.setattr(kept_file, "RESERVED_BYTES", 1 << 62)
             status, _, body = await read(hub)
             assert (status, b'"retry":true' in body) == (503, True)
         assert (await read(hub))[0] == 200
