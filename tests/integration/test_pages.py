@@ -15,9 +15,8 @@ from projections.pages import SHARES, pages
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
-from tests.integration.test_projector import CHAT
-from tests.integration.test_snapshot import fill
 from tests.projecting import history, opened, query, read_all
+from tests.snapshotting import CHAT, fill
 
 ROWS = 100_000
 MEMORY_BYTES = 64 << 20

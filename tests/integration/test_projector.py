@@ -14,8 +14,6 @@ import duckdb
 import pytest
 
 import projections.projector
-from eventhub.channel import Channel
-from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Unavailable
 from eventhub.event import StoredEvent
 from eventhub.memory import MemoryStream
@@ -23,8 +21,11 @@ from projections.projector import Projector, rebuild
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from tests.projecting import Change, history, opened, proved, query, read_all, rows_after, write
-
-CHAT = Channel("chat", Columns([Column("votes", Kind.INTEGER), Column("text")]))
+from tests.snapshotting import (
+    CHAT,
+    OWN_CONNECTIONS,
+    connections,
+)
 
 
 def changes(count: int, rows: int, seed: int = 7) -> list[Change]:
@@ -40,8 +41,6 @@ def changes(count: int, rows: int, seed: int = 7) -> list[Change]:
     ]
 
 
-OWN_CONNECTIONS = 3
-"""Connections of a store with one reader: the root, the writer's and the reader's."""
 EVENTS = history(CHAT, changes(6000, 300))
 
 
@@ -137,20 +136,6 @@ async def test_a_reader_that_leaves_in_the_middle_frees_everything(tmp_path: Pat
         assert await connections(store) == OWN_CONNECTIONS
 
 
-def count_connections(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return how many connections DuckDB has."""
-    [(count,)] = connection.execute("SELECT * FROM duckdb_connection_count()").fetchall()
-    return int(count)
-
-
-async def connections(store: Store) -> int:
-    """Return how many connections DuckDB has, once the releases that are under way are done."""
-    async with asyncio.timeout(5), store.reader() as reader:
-        while (count := await store.read(reader, count_connections)) > OWN_CONNECTIONS:
-            await asyncio.sleep(0.01)
-    return count
-
-
 async def test_a_sequence_that_does_not_arrive_is_an_error_in_time(tmp_path: Path) -> None:
     async with (
         Store(tmp_path / "p", [CHAT]) as store,
@@ -239,7 +224,8 @@ import asyncio, sys
 from pathlib import Path
 from eventhub.logs import configure
 from projections.store import Store
-from tests.integration.test_projector import CHAT, EVENTS
+from tests.integration.test_projector import EVENTS
+from tests.snapshotting import CHAT
 
 configure("warning", "json")
 
@@ -314,7 +300,8 @@ from pathlib import Path
 import projections.projector
 from eventhub.logs import configure
 from projections.store import Store
-from tests.integration.test_projector import CHAT, EVENTS, MemoryStream, running, write
+from tests.integration.test_projector import EVENTS, MemoryStream, running, write
+from tests.snapshotting import CHAT
 
 configure("warning", "json")
 projections.projector.RETRY_SECONDS = (0.05, 0.1)

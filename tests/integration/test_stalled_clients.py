@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.integration.test_snapshot import fill, run
+from tests.snapshotting import fill, run
 
 SCRIPT = """
 import asyncio, socket, sys
@@ -19,7 +19,7 @@ from eventhub.metrics import SNAPSHOTS
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
-from tests.integration.test_projector import CHAT
+from tests.snapshotting import CHAT
 
 configure("warning", "json")
 HANDSHAKE = (

@@ -242,11 +242,3 @@ async def test_tables_in_use_are_read_through_the_hub_that_has_them(tmp_path: Pa
         assert (await proved(store, stream))[1] == found
     assert (report.different, found[0].sequence, found[0].held) == (1, AT, "forged")
     assert not is_served(folder)
-
-
-async def test_a_socket_that_a_killed_hub_left_is_replaced(tmp_path: Path) -> None:
-    async with Store(tmp_path / "p", [CHAT]) as store:
-        (tmp_path / "tables.sock").touch()
-        assert not is_served(tmp_path)
-        async with served(store, tmp_path):
-            assert is_served(tmp_path)
