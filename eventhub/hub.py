@@ -16,6 +16,7 @@ from contextlib import (
     contextmanager,
     suppress,
 )
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,9 @@ from eventhub.descriptors import raise_limit
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition
+from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
+from eventhub.gateway.sockets import Sockets
 from eventhub.jetstream import JetStreamLog
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
@@ -64,13 +67,18 @@ Progress = Callable[[str], AbstractContextManager[OnProgress]]
 
 
 async def serve(
-    config: Config, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
+    config: Config,
+    roles: Sequence[Role],
+    sockets: Sockets | None,
+    announce: Callable[[str], None],
+    progress: Progress,
 ) -> None:
     """Run a hub until SIGTERM or SIGINT.
 
     Args:
         config: what to serve.
         roles: which parts of a hub this process runs.
+        sockets: on which the gateway listens; None without that role.
         announce: called with the URL once the gateway accepts requests.
         progress: shows how far the projection is while it catches up before that.
 
@@ -85,33 +93,54 @@ async def serve(
         logger.warning("configuration", note=warning)
     with stop_on_signals() as stop:
         async with AsyncExitStack() as stack:
-            broker = await stack.enter_async_context(open_broker(config))
-            event_log = await stack.enter_async_context(connect(config, broker))
-            store = None
-            if "gateway" in roles or "projector" in roles:  # alerts need no tables
-                store = await stack.enter_async_context(open_store(config, endpoints))
-            channels = channels_of(endpoints)
-            streams = {channel.name: await event_log.open(channel) for channel in channels}
-            if broker is not None:
-                await broker.stage_in_memory()
-            if store is not None:
-                await _empty_tables_of_lost_logs(store, streams.values())
+            front = None
+            if sockets is not None:
+                front = await stack.enter_async_context(Front.open(sockets, config))
+            opened = await _open(config, endpoints, roles, stack)
             mirrors = mirror_tables(endpoints) if "projector" in roles else {}
             if not await unless_stopped(
-                take_over_all(mirrors, endpoints, event_log, streams, progress), stop
+                take_over_all(mirrors, endpoints, opened.log, opened.streams, progress), stop
             ):
                 return
-            feeds = [Feed(stream, (await stream.bounds()).last) for stream in streams.values()]
-            parts = Parts(config, endpoints, broker, event_log, feeds, store)
+            parts = Parts(config, endpoints, opened)
+            await parts.prepare()
             parts.mirror(mirrors, roles)
-            services = await parts.services(roles, announce, progress)
-            if store is not None:
-                services["tables"] = TablesServer(
-                    config.data, store, parts.copies, parts.queries
-                ).run
-            logger.info("serving", roles=list(roles), channels=list(streams))
+            services = await parts.services(roles, front, announce, progress)
+            if opened.store is not None:
+                tables = TablesServer(config.data, opened.store, parts.copies, parts.queries)
+                services["tables"] = tables.run
+            logger.info("serving", roles=list(roles), channels=list(opened.streams))
             with _collecting_rarely():
                 await run(services, stop, config.server.drain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a process holds open."""
+
+    broker: EmbeddedBroker | None
+    log: JetStreamLog
+    streams: Mapping[str, EventStream]
+    """By name of the channel."""
+    store: Store | None
+    """A process that only sends alerts needs no tables."""
+
+
+async def _open(
+    config: Config, endpoints: Sequence[Endpoint], roles: Sequence[Role], stack: AsyncExitStack
+) -> _Opened:
+    broker = await stack.enter_async_context(open_broker(config))
+    event_log = await stack.enter_async_context(connect(config, broker))
+    store = None
+    if "gateway" in roles or "projector" in roles:
+        store = await stack.enter_async_context(open_store(config, endpoints))
+    channels = channels_of(endpoints)
+    streams = {channel.name: await event_log.open(channel) for channel in channels}
+    if broker is not None:
+        await broker.stage_in_memory()
+    if store is not None:
+        await _empty_tables_of_lost_logs(store, streams.values())
+    return _Opened(broker, event_log, streams, store)
 
 
 async def _empty_tables_of_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:
@@ -145,18 +174,15 @@ class Parts:
         self,
         config: Config,
         endpoints: Sequence[Endpoint],
-        broker: EmbeddedBroker | None,
-        event_log: JetStreamLog,
-        feeds: Iterable[Feed],
-        store: Store | None,
+        opened: _Opened,
     ) -> None:
         self._config = config
         self._endpoints = endpoints
-        self._broker = broker
-        self._log = event_log
-        self._feeds = {feed.stream.channel.name: feed for feed in feeds}
-        self._streams = {name: feed.stream for name, feed in self._feeds.items()}
-        self._store = store
+        self._broker = opened.broker
+        self._log = opened.log
+        self._streams = opened.streams
+        self._store = opened.store
+        self._feeds: dict[str, Feed] = {}
         self._projectors: dict[str, Projector] = {}
         self._mirrors: dict[str, Mirror] = {}
         self.queries: dict[str, SqlProcess] = {}
@@ -164,6 +190,11 @@ class Parts:
         self._archiver: Archiver | None = None
         self.copies: DatabaseCopies | None = None
         """Of the tables, if there are any."""
+
+    async def prepare(self) -> None:
+        """Make a feed for each channel, from the end of its log on."""
+        for name, stream in self._streams.items():
+            self._feeds[name] = Feed(stream, (await stream.bounds()).last)
 
     def mirror(self, tables: Mapping[str, MirrorTable], roles: Sequence[Role]) -> None:
         """Keep tables in other databases, by name of the channel."""
@@ -173,7 +204,11 @@ class Parts:
             self._mirrors[name] = Mirror(table, feed.stream, follow)
 
     async def services(
-        self, roles: Sequence[Role], announce: Callable[[str], None], progress: Progress
+        self,
+        roles: Sequence[Role],
+        front: Front | None,
+        announce: Callable[[str], None],
+        progress: Progress,
     ) -> dict[str, Service]:
         """Return the services of some roles. A gateway has its own projection."""
         services: dict[str, Service] = {}
@@ -197,16 +232,17 @@ class Parts:
                 self._streams.values(), Path(archive.to), archive.every_seconds
             )
             services["archiver"] = _until_stopped(self._archiver.run)
-        if "gateway" in roles and self._store is not None:
+        if front is not None and self._store is not None:
             self.queries = sql_processes(self._config, self._broker, channels_of(self._endpoints))
             for name, process in self.queries.items():
                 services[f"queries {name}"] = process.run
-            services["gateway"] = self._gateway(self._store, announce, progress)
+            services["gateway"] = self._gateway(self._store, front, announce, progress)
         return services
 
     def _gateway(
         self,
         store: Store,
+        front: Front,
         announce: Callable[[str], None],
         progress: Progress,
     ) -> Service:
@@ -219,7 +255,7 @@ class Parts:
             for name, stream in self._streams.items():
                 with progress(f"project {name}") as on_progress:
                     await _catch_up(self._projectors[name], stream, on_progress)
-            await gateway.run(stop, lambda: announce(gateway.url))
+            await gateway.run(front, stop, lambda: announce(front.url))
 
         return serve_once_projected
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
+from eventhub.cli.hosting import ROLES, run_hub
 from eventhub.cli.loading import DATA, FILE, examine_config, load_config
-from eventhub.cli.progress import progress_bar
-from eventhub.cli.running import run
 from eventhub.config import (
     Config,
     Finding,
@@ -27,9 +26,6 @@ from eventhub.terminal import printable
 
 if TYPE_CHECKING:
     from eventhub.hub import Role
-
-ROLES = ("gateway", "projector", "alerts", "archiver")
-"""Those of `hub.ROLES`, which takes long to import."""
 
 
 @click.command()
@@ -48,12 +44,7 @@ def serve(
     roles: "tuple[Role, ...]",
 ) -> None:
     """Serve the endpoints of FILE."""
-    from eventhub import hub
-    from eventhub.problems import check_served
-
-    config = load_config(file, data=data, host=host, port=port)
-    check_served(config)
-    run(hub.serve(config, roles or hub.ROLES, _announce, progress_bar))
+    run_hub(load_config(file, data=data, host=host, port=port), roles or ROLES, _announce)
 
 
 def _announce(url: str) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
+from eventhub.cli.hosting import ROLES, run_hub
 from eventhub.cli.loading import load_config
-from eventhub.cli.progress import progress_bar
-from eventhub.cli.running import run
 from eventhub.errors import Misconfigured
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -26,9 +25,6 @@ _LEFT_OUT = {"data", "__pycache__"}
 @click.option("--open", "opens", is_flag=True, help="Open the chat in a browser.")
 def demo(folder: Path, host: str | None, port: int | None, opens: bool) -> None:
     """Serve a chat from FOLDER [eventhub-demo], which is made if it is not there."""
-    from eventhub import hub
-    from eventhub.problems import check_served
-
     file = folder / "eventhub.yaml"
     if not file.exists():
         if folder.exists() and any(folder.iterdir()):
@@ -44,9 +40,7 @@ def demo(folder: Path, host: str | None, port: int | None, opens: bool) -> None:
         if opens:  # in a thread: some browsers return only when they are closed
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    config = load_config(file, host=host, port=port)
-    check_served(config)
-    run(hub.serve(config, hub.ROLES, announce, progress_bar))
+    run_hub(load_config(file, host=host, port=port), ROLES, announce)
 
 
 @click.command()

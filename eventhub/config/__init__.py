@@ -4,7 +4,7 @@
 entries of `url:`, and `loader` puts them together.
 """
 
-from eventhub.config.access import networks_of
+from eventhub.config.access import UNIX, networks_of, trusts_unix
 from eventhub.config.handlers import (
     Account,
     Alert,
@@ -20,6 +20,7 @@ from eventhub.config.handlers.login import is_own_path
 from eventhub.config.loader import ENVIRONMENT, examine, load
 from eventhub.config.schema import json_schema
 from eventhub.config.settings import (
+    UNIX_PREFIX,
     Admin,
     Archive,
     Auth,
@@ -38,6 +39,8 @@ from eventhub.config.tree import Finding, Findings, in_order
 
 __all__ = [
     "ENVIRONMENT",
+    "UNIX",
+    "UNIX_PREFIX",
     "Account",
     "Admin",
     "Alert",
@@ -68,4 +71,5 @@ __all__ = [
     "json_schema",
     "load",
     "networks_of",
+    "trusts_unix",
 ]

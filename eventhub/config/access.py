@@ -14,6 +14,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ANY: Final = "any"
 """In `trusted:`, stands for every address."""
+UNIX: Final = "unix"
+"""In `trusted:` and as an address, whoever came over the Unix socket."""
 _EVERY: Final[tuple[Network, ...]] = (
     ipaddress.ip_network("0.0.0.0/0"),
     ipaddress.ip_network("::/0"),
@@ -125,12 +127,18 @@ def networks_of(trusted: Iterable[str]) -> tuple[Network, ...]:
     """Return the networks of `trusted:`; IPv4 networks that are mapped into IPv6 become IPv4.
 
     Raises:
-        ValueError: an entry is neither an address, nor a network, nor `any`.
+        ValueError: an entry is neither an address, nor a network, nor `any` or `unix`.
     """
     trusted = [trusted] if isinstance(trusted, str) else list(trusted)
     if ANY in trusted:
         return _EVERY
+    trusted = [text for text in trusted if text != UNIX]
     return tuple(_unmap(ipaddress.ip_network(text, strict=False)) for text in trusted)
+
+
+def trusts_unix(trusted: Iterable[str]) -> bool:
+    """Tell whether whoever uses the Unix socket is trusted."""
+    return not {ANY, UNIX}.isdisjoint([trusted] if isinstance(trusted, str) else trusted)
 
 
 def _unmap(network: Network) -> Network:

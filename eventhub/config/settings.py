@@ -16,6 +16,10 @@ Age = Annotated[int, msgspec.Meta(ge=1, le=3650 * 86400)]
 """Seconds, of something that lasts."""
 
 
+UNIX_PREFIX = "unix:"
+"""Of a `server.host` that is a Unix socket: its absolute path follows."""
+
+
 class Admin(Struct, frozen=True):
     """`server: {admin: ...}`: who may see metrics and health, besides programs on this machine."""
 
@@ -28,7 +32,9 @@ class Server(Struct, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 8080
-    """0 picks a free port."""
+    """0 picks a free port; without meaning for a Unix socket."""
+    socket_access: Literal["owner", "group", "everyone"] = "group"
+    """Who may connect to a Unix socket."""
     max_message: Annotated[int, msgspec.Meta(ge=1, le=64 << 20)] = 1 << 20
     """Bytes of one message; a message above four times this size closes the connection."""
     stalled_after: Seconds = 60.0

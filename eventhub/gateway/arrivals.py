@@ -13,8 +13,10 @@ from ipaddress import ip_address
 from typing import Any, Final, cast
 
 from eventhub import metrics
+from eventhub.config import UNIX
 from eventhub.gateway.listener import Listener
 from eventhub.gateway.server import HttpConnection
+from eventhub.gateway.sockets import Sockets
 from eventhub.gateway.throttle import (
     BODIES,
     BODIES_PER_SECOND,
@@ -79,15 +81,10 @@ class Arrivals:
         """What is wrong, for `/readyz`."""
         return self._listener.wrong
 
-    async def open(self, host: str, port: int) -> int:
-        """Accept connections; return the port.
-
-        Raises:
-            Misconfigured: the address cannot be used.
-        """
-        port = await self._listener.open(host, port)
+    def open(self, sockets: Sockets) -> None:
+        """Accept connections from bound sockets."""
+        self._listener.open(sockets)
         self._check()
-        return port
 
     def close(self) -> None:
         """Accept no more connections; those that are open stay."""
@@ -107,7 +104,7 @@ class Arrivals:
         self._spawn(self._connect(connection, Arrival(self, address)))
 
     def _is_exempt(self, address: str) -> bool:
-        if self._proxies.trusts(address):
+        if address == UNIX or self._proxies.trusts(address):
             return True
         return not self._is_limit_configured and ip_address(address.partition("%")[0]).is_loopback
 

@@ -7,28 +7,25 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from eventhub import deadlines
 from eventhub.background import Background, background
 from eventhub.channel import Endpoint
 from eventhub.config import Config, FileEndpoint, SqlEndpoint
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
-from eventhub.errors import Misconfigured
 from eventhub.feed import Feed
 from eventhub.gateway import snapshot_file
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.app import add_routes
-from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.files import admission
+from eventhub.gateway.front import Front
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
 from eventhub.gateway.login import add_login_routes
 from eventhub.gateway.route import Route, Shared
-from eventhub.gateway.server import Runner
 from eventhub.gateway.sql_route import SqlRoute
 from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
@@ -93,8 +90,7 @@ class Gateway:
         }
         self._sql = [self._compile_sql(entry) for entry in config.of_kind(SqlEndpoint)]
         self._is_stopping = False
-        self._arrivals: Arrivals | None = None
-        self.url = ""
+        self._front: Front | None = None
 
     def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
@@ -109,12 +105,16 @@ class Gateway:
     def _rule(self, entry: Guarded) -> Rule:
         return Rule(entry, self._config.path.parent)
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    async def run(self, front: Front, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until `stop` is set; then close every connection so that its client reconnects.
 
-        `ready` is called once connections are accepted, at `url`.
+        Args:
+            front: the server; it is closed at the end.
+            stop: ends it.
+            ready: called once requests are answered.
         """
         heartbeat = self._config.server.heartbeat
+        self._front = front
         with closing(Broadcast()) as broadcast:
             async with background() as tasks:
                 channels = {
@@ -123,12 +123,13 @@ class Gateway:
                 }
                 for name, channel in channels.items():
                     tasks.start(channel.fanout.run(), name=f"fanout {name}")
-                runner = await self._listen(channels, tasks)
+                self._add_routes(channels, tasks)
                 try:
+                    front.serve(self._app)
                     ready()
                     await stop.wait()
                 finally:
-                    await self._stop(runner)
+                    await self._stop(front)
 
     def _shared(self, tasks: Background) -> Shared:
         server = self._config.server
@@ -169,40 +170,21 @@ class Gateway:
             routes.append(SqlRoute(entry, rule, queries, tables, shared))
         return routes
 
-    async def _listen(
-        self, channels: Mapping[str, LiveChannel], tasks: Background
-    ) -> web.AppRunner:
-        server, shared = self._config.server, self._shared(tasks)
+    def _add_routes(self, channels: Mapping[str, LiveChannel], tasks: Background) -> None:
+        shared = self._shared(tasks)
         routes: list[Route | SqlRoute] = [*self._routes(channels, shared)]
         routes += self._sql_routes(channels, shared)
-        add_guard(self._app, server, self._authenticator.proxies)
+        add_guard(self._app, self._config.server, self._authenticator.proxies)
         add_login_routes(self._app, self._config, self._authenticator.proxies)
         if (copies := self._sources.files.copies) is not None:
-            snapshot_file.add_route(self._app, server, copies)
+            snapshot_file.add_route(self._app, self._config.server, copies)
         add_routes(self._app, self._config, routes, self._live, self._condition, self._admits)
-        runner = Runner(self._app, shutdown_timeout=deadlines.REQUESTS_SECONDS)
-        await runner.setup()
-        self._arrivals = Arrivals(
-            runner.connection,
-            tasks.spawn,
-            self._authenticator.proxies,
-            server.max_connections_per_address,
-        )
-        try:
-            port = await self._arrivals.open(server.host, server.port)
-        except Misconfigured:
-            await runner.cleanup()
-            raise
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        self.url = f"http://{host}:{port}"
-        return runner
 
-    async def _stop(self, runner: web.AppRunner) -> None:
+    async def _stop(self, front: Front) -> None:
         self._is_stopping = True
-        if self._arrivals is not None:
-            self._arrivals.close()
+        front.refuse()
         await self._live.stop()
-        await runner.cleanup()
+        await front.close()
         await asyncio.to_thread(self._kept.close)
         limited.flush()
 
@@ -210,5 +192,5 @@ class Gateway:
         if self._is_stopping:
             return Condition(["stopping"], [])
         problems, notes = self._health()
-        arrivals = [] if self._arrivals is None else self._arrivals.wrong
-        return Condition(problems + arrivals, notes)
+        wrong = [] if self._front is None else self._front.wrong
+        return Condition(problems + wrong, notes)

@@ -9,6 +9,7 @@ from aiohttp import HttpVersion11, web
 
 from eventhub.delivery.frames import SUBPROTOCOL
 from eventhub.errors import Rejected
+from eventhub.identity.proxies import peer_of
 from eventhub.logs import limited
 
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -54,7 +55,7 @@ def _check_subprotocols(request: web.BaseRequest) -> None:
         raise Rejected("bad_request", "Sec-WebSocket-Protocol must be a list of names")
     if offered and SUBPROTOCOL not in offered:
         names = ", ".join(offered)[:_SHOWN]
-        limited.warning("subprotocol_unknown", by=request.remote or "unknown", offered=names)
+        limited.warning("subprotocol_unknown", by=peer_of(request), offered=names)
 
 
 def _list(request: web.BaseRequest, name: str, *, lower: bool = True) -> list[str]:

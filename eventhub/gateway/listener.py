@@ -13,12 +13,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from eventhub import metrics
+from eventhub.config import UNIX
 from eventhub.descriptors import most_descriptors
-from eventhub.errors import Misconfigured
+from eventhub.gateway.sockets import Sockets
 from eventhub.logs import limited
 
-BACKLOG: Final = 1024
-"""Connections that wait in the kernel's queue."""
 ACCEPTED_AT_ONCE: Final = 8
 """Connections that are accepted in one turn of the event loop."""
 
@@ -40,7 +39,7 @@ class Listener:
         self._limit = most_descriptors()
         self.most = self._limit - reserve_of(self._limit)
         """Descriptors that connections may use."""
-        self._sockets: list[socket.socket] = []
+        self._bound: Sockets | None = None
         self.is_paused = False
         """Too few descriptors are left to accept connections."""
 
@@ -50,32 +49,16 @@ class Listener:
         line = f"of {self._limit} descriptors only the reserve is left: no connection is accepted"
         return [line] if self.is_paused else []
 
-    async def open(self, host: str, port: int) -> int:
-        """Listen; return the port.
-
-        Raises:
-            Misconfigured: the address cannot be used.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            known = await loop.getaddrinfo(
-                host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            for family, *_, address in dict.fromkeys(known):
-                listening = _bound(family, (address[0], port, *address[2:]))
-                self._sockets.append(listening)
-                port = listening.getsockname()[1]
-        except OSError as error:
-            self._close_sockets()
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise Misconfigured(f"cannot listen on {host}:{port}: {reason}") from error
+    def open(self, sockets: Sockets) -> None:
+        """Accept connections; the sockets are this listener's from now on."""
+        self._bound = sockets
         self._accept_more(on=True)
-        return port
 
     def close(self) -> None:
         """Accept no more; accepted connections stay open. Idempotent."""
         self._accept_more(on=False)
-        self._close_sockets()
+        if self._bound is not None:
+            self._bound.close()
 
     def resume(self) -> None:
         """Accept again after a pause, if there are descriptors."""
@@ -85,10 +68,9 @@ class Listener:
             metrics.DOOR_SHUT.set(0)
             limited.warning("door_open", by="descriptors", limit=self._limit)
 
-    def _close_sockets(self) -> None:
-        for listening in self._sockets:
-            listening.close()
-        self._sockets.clear()
+    @property
+    def _sockets(self) -> list[socket.socket]:
+        return [] if self._bound is None else self._bound.all
 
     def _accept_more(self, *, on: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -112,7 +94,7 @@ class Listener:
                 connection.close()
                 self._pause()
                 return
-            self._on_accepted(connection, str(peer[0]))
+            self._on_accepted(connection, _address_of(connection, peer))
 
     def _pause(self) -> None:
         if not self.is_paused:
@@ -131,16 +113,6 @@ class Listener:
         return False
 
 
-def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.setblocking(False)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-    except OSError:
-        listening.close()
-        raise
-    return listening
+def _address_of(connection: socket.socket, peer: Any) -> str:
+    """Return the address of a peer; one on a Unix socket may have any name that it likes."""
+    return UNIX if connection.family == socket.AF_UNIX else str(peer[0])

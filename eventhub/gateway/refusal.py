@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import (
 
 from eventhub import metrics
 from eventhub.errors import EventHubError, Rejected
+from eventhub.identity.proxies import peer_of
 from eventhub.logs import limited
 
 MAX_LINE = 64 << 10
@@ -115,7 +116,7 @@ def count(error: EventHubError, request: web.BaseRequest) -> None:
     if error.code not in _NOT_LOGGED:
         limited.warning(
             "request_refused",
-            by=request.remote or "unknown",
+            by=peer_of(request),
             reason=error.code,
             detail=error.message[:_SHOWN],
             method=request.method,

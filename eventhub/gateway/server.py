@@ -28,7 +28,8 @@ _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Runner(web.AppRunner):
     """Runs an application whose clients never see a page of the HTTP library.
 
-    Bodies come to handlers as they were sent: `body` inflates them, with a limit.
+    Bodies come to handlers as they were sent: `body` inflates them, with a limit. Another
+    application can take the place of the first; connections stay open.
     """
 
     def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
@@ -42,6 +43,23 @@ class Runner(web.AppRunner):
             max_field_size=refusal.MAX_HEADER,
             max_headers=refusal.MAX_HEADERS,
         )
+        self._first = self._current = app
+
+    def use(self, app: web.Application) -> None:
+        """Answer requests with another application, from now on; it has no startup of its own."""
+        app.freeze()
+        self._current = app
+
+    @property
+    def is_waiting(self) -> bool:
+        """No other application has taken the place of the first."""
+        return self._current is self._first
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request with the application of the moment."""
+        assert isinstance(request, web.Request)  # noqa: S101 - the first application makes it
+        assert isinstance(request, web.Request)  # noqa: S101 - the first application made it
+        return await self._current._handle(request)
 
     def connection(self) -> "HttpConnection":
         """Return the protocol of a new connection."""
@@ -49,7 +67,7 @@ class Runner(web.AppRunner):
         return self.server()
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server())
+        return _Server(await super()._make_server(), self.answer)
 
 
 def has_to_wait(request: web.BaseRequest, error: EventHubError) -> bool:
@@ -72,10 +90,8 @@ def has_to_wait(request: web.BaseRequest, error: EventHubError) -> bool:
 class _Server(web.Server):
     """Makes an `HttpConnection` for each connection."""
 
-    def __init__(self, made: web.Server) -> None:
-        super().__init__(
-            _answering(made.request_handler), request_factory=made.request_factory, **made._kwargs
-        )
+    def __init__(self, made: web.Server, answer: _Handler) -> None:
+        super().__init__(_answering(answer), request_factory=made.request_factory, **made._kwargs)
 
     def __call__(self) -> "HttpConnection":
         return HttpConnection(self, loop=self._loop, **self._kwargs)

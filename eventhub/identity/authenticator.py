@@ -15,7 +15,7 @@ from eventhub.config import Auth, Proxy
 from eventhub.errors import Rejected
 from eventhub.handler import Handler, RequestInfo, User
 from eventhub.identity.bearer import Tokens, hide_token, token_of
-from eventhub.identity.proxies import NO_PROXIES, Proxies
+from eventhub.identity.proxies import peer_of, proxies_of
 from eventhub.identity.sessions import end_of, session_of, setup_sessions, user_attributes
 
 logger = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class Authenticator:
         self._user_claim = auth.jwt.user_claim if auth.jwt else ""
         self._proxy = auth.proxy
         self._session = auth.session
-        self.proxies = Proxies(auth.proxy.trusted) if auth.proxy else NO_PROXIES
+        self.proxies = proxies_of(auth)
         """The proxies whose `X-Forwarded-*` headers are trusted."""
         self._has_warned = False
 
@@ -89,7 +89,9 @@ class Authenticator:
             expires_at=login.expires_at,
             session=dict(session_of(request)),
             args=args,
-            request=RequestInfo(headers=request.headers, remote=request.remote, path=request.path),
+            request=RequestInfo(
+                headers=request.headers, remote=peer_of(request), path=request.path
+            ),
             kwargs=kwargs,
         )
 
@@ -104,7 +106,7 @@ class Authenticator:
 
     def _warn(self, request: web.Request, header: str) -> None:
         if not self._has_warned:  # once, because clients decide how often it happens
-            logger.warning("proxy_header_ignored", header=header, peer=request.remote)
+            logger.warning("proxy_header_ignored", header=header, peer=peer_of(request))
             self._has_warned = True
 
 

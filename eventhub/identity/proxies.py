@@ -1,12 +1,13 @@
 """Proxies: which reverse proxies are trusted, and what they say about a request."""
 
 import ipaddress
+import socket
 from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
 
-from eventhub.config import networks_of
+from eventhub.config import UNIX, Auth, networks_of, trusts_unix
 from eventhub.errors import Misconfigured
 
 MAX_TEXT: Final = 200
@@ -14,23 +15,28 @@ MAX_TEXT: Final = 200
 
 
 class Proxies:
-    """The reverse proxies whose headers are trusted, by the address of the TCP peer."""
+    """The reverse proxies whose headers are trusted, by the address of the peer."""
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         try:
             self._networks = networks_of(trusted)
+            self._trusts_unix = trusts_unix(trusted)
         except ValueError as error:
             raise Misconfigured(f"auth: proxy: trusted: {error}") from None
 
     def sent(self, request: web.Request) -> bool:
         """Return whether the connection is from a trusted proxy."""
+        if _is_by_unix_socket(request):
+            return self._trusts_unix
         peer = request.transport and request.transport.get_extra_info("peername")
-        if not isinstance(peer, tuple):  # closed already, or a socket without an address
+        if not isinstance(peer, tuple):  # closed already
             return False
         return self.trusts(peer[0])
 
     def trusts(self, text: str) -> bool:
         """Return whether an address belongs to a trusted proxy."""
+        if text == UNIX:
+            return self._trusts_unix
         address = ipaddress.ip_address(text.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address):
             address = address.ipv4_mapped or address
@@ -47,6 +53,21 @@ class Proxies:
 NO_PROXIES = Proxies()
 
 
+def proxies_of(auth: Auth) -> Proxies:
+    """Return the proxies that a configuration trusts."""
+    return Proxies(auth.proxy.trusted) if auth.proxy else NO_PROXIES
+
+
+def _is_by_unix_socket(request: web.BaseRequest) -> bool:
+    raw = None if request.transport is None else request.transport.get_extra_info("socket")
+    return raw is not None and raw.family == socket.AF_UNIX
+
+
+def peer_of(request: web.BaseRequest) -> str:
+    """Return the address of a connection's other end."""
+    return UNIX if _is_by_unix_socket(request) else request.remote or "unknown"
+
+
 def forwarded(request: web.Request, header: str, proxies: Proxies) -> str | None:
     """Return what a trusted proxy wrote into an `X-Forwarded-*` header; None without one."""
     sent = request.headers.getall(header, [])
@@ -61,4 +82,4 @@ def client_of(request: web.Request, proxies: Proxies) -> str:
     values = request.headers.getall("X-Forwarded-For", [])
     if values and proxies.sent(request):
         return values[-1].rpartition(",")[2].strip()[:MAX_TEXT]
-    return request.remote or "unknown"
+    return peer_of(request)

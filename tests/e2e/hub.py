@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-READY = re.compile(r"^EventHub ready on (http://\S+?:(\d+))$", re.MULTILINE)
+READY = re.compile(r"^EventHub ready on (http://\S+?:(\d+)|unix:\S+)$", re.MULTILINE)
 DEADLINE_SECONDS = 20.0
 """For a hub to take traffic, and for it to stop. A slow, shared machine needs seconds."""
 
@@ -69,7 +69,7 @@ class Hub:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:
             if match := READY.search(self._out.read_text(errors="replace")):
-                return match[1], match[2]
+                return match[1], match[2] or "0"
             if self.process is not None and self.process.poll() is not None:
                 pytest.fail(f"the hub ended with {self.process.returncode}:\n{self.stderr()}")
             time.sleep(0.02)

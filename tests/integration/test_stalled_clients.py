@@ -11,7 +11,9 @@ import aiohttp, psutil
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
+from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
+from eventhub.gateway.sockets import Sockets
 from eventhub.logs import configure
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import TableFiles
@@ -53,17 +55,18 @@ async def main(path):
     endpoint = MessageEndpoint(name="chat", pattern="/chat", table="chat")
     server = Server(host="127.0.0.1", port=0)
     config = Config(path=path / "e.yaml", data=path, server=server, endpoints=(endpoint,))
-    async with Store(path / "p", [CHAT]) as store, asyncio.TaskGroup() as group:
+    front = Front.open(Sockets.bound(server), config)
+    async with Store(path / "p", [CHAT]) as store, front as door, asyncio.TaskGroup() as group:
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
         endpoints, sources = [Endpoint(endpoint, CHAT)], Sources(snapshots, TableFiles())
         gateway = Gateway(config, endpoints, {"chat": feed}, sources, list)
         following = group.create_task(feed.run())
-        group.create_task(gateway.run(stop, ready.set))
+        group.create_task(gateway.run(door, stop, ready.set))
         await ready.wait()
-        port = int(gateway.url.rpartition(":")[2])
+        port = int(door.url.rpartition(":")[2])
         clients = await stalled(port, 1)
-        async with aiohttp.ClientSession() as session, session.get(gateway.url + "/chat") as rows:
+        async with aiohttp.ClientSession() as session, session.get(door.url + "/chat") as rows:
             size = 0
             async for piece in rows.content.iter_any():
                 size += len(piece)

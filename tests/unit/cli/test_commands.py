@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from eventhub import hub
-from eventhub.cli import main, serve
+from eventhub.cli import hosting, main
 
 HEAVY = ("aiohttp", "duckdb", "jinja2", "nats", "pyarrow")
 
@@ -17,7 +17,7 @@ def test_a_command_does_not_load_the_parts_of_a_hub() -> None:
 
 
 def test_the_roles_of_the_command_are_those_of_the_hub() -> None:
-    assert serve.ROLES == hub.ROLES
+    assert hosting.ROLES == hub.ROLES
 
 
 def test_every_command_has_a_help_text() -> None:

@@ -14,8 +14,10 @@ from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server, SqlEndpoint
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition, Health
+from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.server import Runner
+from eventhub.gateway.sockets import Sockets
 from eventhub.memory import MemoryStream
 from eventhub.queries import Queries
 from eventhub.snapshots import TableFiles
@@ -114,11 +116,13 @@ class Running:
     def __init__(
         self,
         gateway: Gateway,
+        front: Front,
         stream: MemoryStream,
         http: aiohttp.ClientSession,
         stop: asyncio.Event,
     ) -> None:
         self.gateway = gateway
+        self.front = front
         self.stream = stream
         self.http = http
         self.stop = stop
@@ -127,11 +131,11 @@ class Running:
     @property
     def url(self) -> str:
         """Of the endpoint."""
-        return f"{self.gateway.url}/chat"
+        return f"{self.front.url}/chat"
 
     @property
     def port(self) -> int:
-        return int(self.gateway.url.rpartition(":")[2])
+        return int(self.front.url.rpartition(":")[2])
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows after each event that was stored, in order."""
@@ -171,12 +175,16 @@ async def running(
         ),
         health,
     )
-    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+    async with (
+        aiohttp.ClientSession() as http,
+        Front.open(Sockets.bound(config.server), config) as front,
+        asyncio.TaskGroup() as group,
+    ):
         following = group.create_task(feed.run())
-        group.create_task(gateway.run(stop, ready.set))
+        group.create_task(gateway.run(front, stop, ready.set))
         try:
             await ready.wait()
-            yield Running(gateway, stream, http, stop)
+            yield Running(gateway, front, stream, http, stop)
         finally:
             stop.set()
             following.cancel()

@@ -16,7 +16,7 @@ FORWARDED = {"X-Forwarded-For": "203.0.113.9"}
 async def test_readyz_lists_problems_and_notes_for_operators_only(tmp_path: Path) -> None:
     condition = Condition([], ["a note"])
     async with running(tmp_path, health=lambda: condition) as hub:
-        url = hub.gateway.url + "/readyz"
+        url = hub.front.url + "/readyz"
 
         async def read(headers: dict[str, str] | None = None) -> tuple[int, str]:
             async with hub.http.get(url, headers=headers) as answer:
@@ -27,14 +27,14 @@ async def test_readyz_lists_problems_and_notes_for_operators_only(tmp_path: Path
         condition = Condition(["the disk is full"], ["a note"])
         assert await read() == (503, "the disk is full\na note\n")
         assert await read(FORWARDED) == (503, "not ready\n")
-        async with hub.http.get(hub.gateway.url + "/healthz") as answer:
+        async with hub.http.get(hub.front.url + "/healthz") as answer:
             assert (answer.status, await answer.text()) == (200, "alive\n")
 
 
 async def test_metrics_are_for_operators(tmp_path: Path) -> None:
     async with running(tmp_path) as hub:
         for headers, status in (({}, 200), (FORWARDED, 403)):
-            async with hub.http.get(hub.gateway.url + "/metrics", headers=headers) as answer:
+            async with hub.http.get(hub.front.url + "/metrics", headers=headers) as answer:
                 assert answer.status == status
                 assert ("# TYPE" in await answer.text()) is (status == 200)
 
@@ -77,8 +77,8 @@ async def test_an_answer_to_a_client_that_is_refused_too_often_waits(
 ) -> None:
     monkeypatch.setattr(answering, "BUSY_SECONDS", 0.2)
     async with running(tmp_path, auth=True) as hub:
-        assert hub.gateway._arrivals is not None
-        key = hub.gateway._arrivals.refused.key("127.0.0.1", b"GET /chat HTTP/1.1")
+        assert hub.front._arrivals is not None
+        key = hub.front._arrivals.refused.key("127.0.0.1", b"GET /chat HTTP/1.1")
         async with connected(hub.port) as client:
             for attempt in range(2):
                 client.writer.write(b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -86,5 +86,5 @@ async def test_an_answer_to_a_client_that_is_refused_too_often_waits(
                 await client._reader.readuntil(b"}")
                 await client._reader.readuntil(b"}")
                 if attempt == 0:
-                    while not hub.gateway._arrivals.refused.note(key):
+                    while not hub.front._arrivals.refused.note(key):
                         pass

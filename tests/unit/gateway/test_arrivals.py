@@ -7,9 +7,11 @@ import pytest
 from aiohttp import web
 
 from eventhub.background import background
+from eventhub.config import Server
 from eventhub.gateway import arrivals as arrivals_module
 from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.server import Runner
+from eventhub.gateway.sockets import Sockets
 from eventhub.gateway.throttle import BUSY
 from eventhub.identity.proxies import Proxies
 from tests.subscribing import eventually
@@ -57,7 +59,9 @@ async def site(most_of_address: int | None) -> AsyncIterator[Site]:
     await runner.setup()
     async with background() as tasks:
         arrivals = Arrivals(runner.connection, tasks.spawn, Proxies(), most_of_address)
-        made = Site(arrivals, await arrivals.open("127.0.0.1", 0))
+        sockets = Sockets.bound(Server(host="127.0.0.1", port=0))
+        arrivals.open(sockets)
+        made = Site(arrivals, int(sockets.url.rpartition(":")[2]))
         yield made
         arrivals.close()
         await runner.cleanup()

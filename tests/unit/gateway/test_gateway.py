@@ -46,7 +46,7 @@ async def test_a_port_in_use_stops_the_start(tmp_path: Path) -> None:
 
 async def test_an_ipv6_address_is_bracketed_in_the_url(tmp_path: Path) -> None:
     async with running(tmp_path, Server(host="::1", port=0)) as hub:
-        assert hub.gateway.url.startswith("http://[::1]:")
+        assert hub.front.url.startswith("http://[::1]:")
         async with hub.http.get(hub.url) as answer:
             assert answer.status == 200
 

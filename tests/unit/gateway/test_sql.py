@@ -39,7 +39,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 def url(hub: Running) -> str:
-    return f"{hub.gateway.url}/sql"
+    return f"{hub.front.url}/sql"
 
 
 SUM = "SELECT sum(votes)::BIGINT AS n FROM chat WHERE votes >= $least"

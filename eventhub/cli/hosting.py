@@ -1,0 +1,40 @@
+"""Hosting: runs a hub as the process of a command."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from eventhub.cli.progress import progress_bar
+from eventhub.cli.running import run
+from eventhub.config import Config
+
+if TYPE_CHECKING:
+    from eventhub.hub import Role
+
+ROLES: "tuple[Role, ...]" = ("gateway", "projector", "alerts", "archiver")
+"""Those of `hub.ROLES`, which takes long to import."""
+
+
+def run_hub(config: Config, roles: "Sequence[Role]", announce: Callable[[str], None]) -> None:
+    """Run a hub until a signal stops it.
+
+    Args:
+        config: what it serves.
+        roles: the parts that it runs.
+        announce: called with its URL once it is ready.
+
+    Raises:
+        EventHubError: it cannot start, or it failed.
+    """
+    from eventhub.gateway.sockets import Sockets
+
+    with ExitStack() as stack:
+        sockets = None
+        if "gateway" in roles:
+            # Before the rest of the hub is even loaded: an address in use is said at once.
+            sockets = stack.enter_context(closing(Sockets.bound(config.server)))
+        from eventhub import hub
+        from eventhub.problems import check_served
+
+        check_served(config)
+        run(hub.serve(config, roles, sockets, announce, progress_bar))
