@@ -16,6 +16,7 @@ from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.hosts import Hosts
 from eventhub.identity.origin import check_origins
+from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Rule
 from eventhub.mirrors import mirror_tables
 
@@ -52,6 +53,7 @@ def _checks(config: Config) -> Iterator[Callable[[], object]]:
             alone = msgspec.structs.replace(endpoint.config, default={name: values})
             yield partial(check_default, replace(endpoint, config=alone))
         yield partial(Hooks, endpoint.config, folder)
+        yield partial(RowRules, endpoint.config, endpoint.channel.columns, folder)
         yield partial(rules_of, config, [endpoint])
     yield partial(mirror_tables, endpoints)
 

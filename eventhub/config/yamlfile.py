@@ -156,6 +156,10 @@ class _File:
 
     def _text(self, text: str, node: Node, path: str) -> str:
         scope = self._scope
+        if "user" not in self.variables and "user" not in self._given:
+            scope.pop(
+                "user", None
+            )  # in rules, `$user.id` is the user, whatever the environment has
 
         def value(match: re.Match[str]) -> str:
             name = match["bare"] or match["braced"]

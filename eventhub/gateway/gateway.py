@@ -31,6 +31,7 @@ from eventhub.gateway.turns import Turns
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import setup_auth
 from eventhub.identity.origin import check_origins
+from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Guarded, Rule
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
@@ -92,11 +93,12 @@ class Gateway:
         self._is_stopping = False
         self._front: Front | None = None
 
-    def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, Hooks]:
+    def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, RowRules, Hooks]:
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
         check_default(endpoint)
-        hooks = Hooks(endpoint.config, self._config.path.parent)
-        return endpoint, self._rule(endpoint.config), hooks
+        folder = self._config.path.parent
+        rows = RowRules(endpoint.config, endpoint.channel.columns, folder)
+        return endpoint, self._rule(endpoint.config), rows, Hooks(endpoint.config, folder)
 
     def _compile_sql(self, entry: SqlEndpoint) -> tuple[SqlEndpoint, Rule]:
         check_origins(entry.origins, f"url: {entry.name}")
@@ -146,13 +148,14 @@ class Gateway:
 
     def _routes(self, channels: Mapping[str, LiveChannel], shared: Shared) -> list[Route]:
         routes = []
-        for endpoint, rule, hooks in self._parts:
+        for endpoint, rule, row_rules, hooks in self._parts:
             channel = channels[endpoint.channel.name]
             ingest = Ingest(endpoint, hooks, channel.stream, channel.settling, shared.tasks.spawn)
             routes.append(
                 Route(
                     endpoint=endpoint,
                     rule=rule,
+                    row_rules=row_rules,
                     hooks=hooks,
                     ingest=ingest,
                     channel=channel,

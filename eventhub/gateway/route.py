@@ -15,7 +15,7 @@ from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import Args, parse_query_string
-from eventhub.filters.conditions import EVERYTHING, Filter
+from eventhub.filters.conditions import Filter
 from eventhub.filters.query import parse
 from eventhub.filters.restriction import RestrictionError, restriction_of
 from eventhub.filters.weight import check_filter
@@ -30,9 +30,11 @@ from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
+from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Rule
 from eventhub.identity.sessions import keep_session, session_owner
 from eventhub.ingest.command import Sender
+from eventhub.ingest.permission import UNLIMITED, Permission
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
@@ -52,15 +54,15 @@ class Visit:
     that restrict."""
     asked: frozenset[str] = frozenset()
     """The keys that the client itself sent."""
-    restriction: Filter = EVERYTHING
-    """Rows that the endpoint's `open` lets the client see."""
+    permission: Permission = UNLIMITED
+    """What the endpoint's `open` and `rules` let the client see and do."""
     owner: Owner = NOBODY
     """Owner of the idempotency keys in its messages."""
 
     @property
     def sender(self) -> Sender:
         """The client, as ingest knows it."""
-        return Sender(self.handler, self.owner, self.restriction)
+        return Sender(self.handler, self.owner, self.permission)
 
     @property
     def expires_at(self) -> float | None:
@@ -95,6 +97,7 @@ class Route:
 
     endpoint: Endpoint
     rule: Rule
+    row_rules: RowRules
     hooks: Hooks
     ingest: Ingest
     channel: LiveChannel
@@ -127,15 +130,16 @@ class Route:
             args["_since"] = [since]
         for name, values in entry.default.items():
             args.setdefault(name, list(values))
-        if self.hooks.may_read_session or self.rule.may_read_session:
+        if any(part.may_read_session for part in (self.hooks, self.rule, self.row_rules)):
             keep_session(request)
         handler = await self.shared.authenticator.handler_of(request, args, entry.kwargs)
         await self.rule.check(handler)
         restriction, keys = self._restriction(await self.hooks.open(handler))
+        permission = self.row_rules.permission(handler, restriction)
         left = {name: values for name, values in handler.args.items() if name not in keys}
         user = handler.current_user
         owner = session_owner(request) if user is None else Owner(user.id)
-        return Visit(handler, left, asked, restriction, owner)
+        return Visit(handler, left, asked, permission, owner)
 
     def _restriction(self, chosen: Args) -> tuple[Filter, frozenset[str]]:
         try:
@@ -170,7 +174,7 @@ class Route:
             Rejected: `bad_filter` or `bad_request`.
         """
         query = parse(visit.args, self.endpoint.channel.columns, self.endpoint.config.unknown)
-        query = query.within(visit.restriction)
+        query = query.within(visit.permission.sees)
         check_filter(query.filter)
         if checked_choice("_bigint", visit.control("_bigint"), BIGINTS) == "string":
             query = query.with_texts(self.endpoint.channel.columns)

@@ -114,10 +114,10 @@ def _condition(given: object, where: str, folder: Path) -> Expression:
 
 
 def _is_member(user: User, membership: Membership) -> bool:
-    return all(_matches(_attribute(user, key), values) for key, values in membership.items())
+    return all(_matches(attribute_of(user, key), values) for key, values in membership.items())
 
 
-def _attribute(user: User, key: str) -> Any:
+def attribute_of(user: User, key: str) -> Any:
     """Return an attribute; dots name a part of it, unless a claim has that whole name."""
     if (value := user.get(key)) is not None:
         return value

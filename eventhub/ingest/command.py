@@ -13,8 +13,8 @@ import msgspec
 from eventhub.columns import numbers, words
 from eventhub.errors import Rejected
 from eventhub.filters.arguments import GRAMEX_CONTROLS, Unknown, nearest, shown
-from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.handler import Handler
+from eventhub.ingest.permission import UNLIMITED, Permission
 from eventhub.ingest.receipts import NOBODY, Owner, digest_of, write_id
 from eventhub.methods import METHODS, Method
 
@@ -35,7 +35,7 @@ class Sender(NamedTuple):
     handler: Handler
     owner: Owner = NOBODY
     """Owner of its idempotency keys."""
-    sees: Filter = EVERYTHING
+    permission: Permission = UNLIMITED
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -16,9 +16,9 @@ from eventhub.columns import STAMP, Columns, hook_stamp
 from eventhub.errors import Conflict, EventHubError, Rejected
 from eventhub.event import Event, StoredEvent
 from eventhub.filters.arguments import nearest, shown
-from eventhub.handler import Handler
 from eventhub.hooks import Hooks
-from eventhub.ingest.command import Command
+from eventhub.ingest.command import Command, Sender
+from eventhub.ingest.permission import ID_TAKEN, UNLIMITED, Permission
 from eventhub.ingest.receipts import Receipt
 from eventhub.logs import limited
 
@@ -38,13 +38,28 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     broadcast: dict[str, Any] | None
     ignored: tuple[str, ...] = ()
     """Keys that are no columns, for the receipt."""
+    permission: Permission = UNLIMITED
+    """Of the sender."""
 
     def event_after(self, last: StoredEvent | None, columns: Columns) -> Event:
         """Return the event that this message becomes after the row's last event.
 
         Raises:
             Conflict: `exists`, `not_found` or `conflict`.
+            Rejected: `forbidden`: the rules of the endpoint do not allow it, or the id is that of a
+                row that the sender may not see.
         """
+        if self.permission is UNLIMITED:
+            return self._event_after(last, columns)
+        seen = self.permission.seen(last, columns)
+        is_hidden = last is not None and seen is None and last.event.row is not None
+        if is_hidden and (self.command.method == "POST" or self.command.upsert):
+            raise Rejected("forbidden", ID_TAKEN, column="id")
+        event = self._event_after(seen, columns)
+        self.permission.check(event)
+        return event
+
+    def _event_after(self, last: StoredEvent | None, columns: Columns) -> Event:
         expected = self.command.if_sequence
         if expected is not None and expected != (last.sequence if last else 0):
             raise Conflict("conflict", f"row {self.id!r} has changed since event {expected}")
@@ -127,19 +142,19 @@ class Drafting:
         self._second: tuple[int, ...] = ()
         self._second_text = ""
 
-    def draft_plain(self, command: Command, handler: Handler) -> Draft:
+    def draft_plain(self, command: Command, sender: Sender) -> Draft:
         """Return the draft of a POST that no hook changes.
 
         Raises:
             Rejected: a value does not fit its column, or the endpoint refuses a key.
         """
         now, message = self._utc(), command.message.copy()
-        self._hooks.set_built_in(message, handler, now)
+        self._hooks.set_built_in(message, sender.handler, now)
         del message["_method"]
         message = self._converted(self._columns.with_defaults(message))
-        return self._as_draft(command, message, None, handler, now)
+        return self._as_draft(command, message, None, sender, now)
 
-    async def draft(self, command: Command, handler: Handler) -> Draft:
+    async def draft(self, command: Command, sender: Sender) -> Draft:
         """Run the hooks and return the draft.
 
         Raises:
@@ -147,6 +162,7 @@ class Drafting:
             EventHubError: `internal`: a hook failed.
         """
         hooks, now, message = self._hooks, self._utc(), command.message.copy()
+        handler = sender.handler
         await hooks.defaults(message, handler, now)
         await hooks.prepare(message, handler)
         message["_method"] = command.method
@@ -160,7 +176,7 @@ class Drafting:
         checked_id(message.get("id"))  # checked before `modify`, which may have side effects
         broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
         message, broadcast = _as_json(message), broadcast and _as_json(broadcast)
-        return self._as_draft(command, message, broadcast, handler, now)
+        return self._as_draft(command, message, broadcast, sender, now)
 
     def _converted(self, message: dict[str, Any]) -> dict[str, Any]:
         """Convert the values; text columns accept true and false, an id does not."""
@@ -173,10 +189,10 @@ class Drafting:
         command: Command,
         message: dict[str, Any],
         broadcast: dict[str, Any] | None,
-        handler: Handler,
+        sender: Sender,
         now: str,
     ) -> Draft:
-        user = handler.current_user
+        user = sender.handler.current_user
         ignored = self._ignored(command.message, message)
         return Draft(
             command=command,
@@ -187,6 +203,7 @@ class Drafting:
             message=message,
             broadcast=broadcast,
             ignored=ignored,
+            permission=sender.permission,
         )
 
     def _ignored(self, sent: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:

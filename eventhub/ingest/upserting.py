@@ -10,8 +10,7 @@ import msgspec
 
 from eventhub.channel import checked_id
 from eventhub.errors import Conflict, Rejected, Unavailable
-from eventhub.handler import Handler
-from eventhub.ingest.command import Command
+from eventhub.ingest.command import Command, Sender
 from eventhub.ingest.draft import Draft, Drafting
 from eventhub.ingest.receipts import Receipt
 from eventhub.ingest.settling import Settling
@@ -43,7 +42,7 @@ class Upserting:
         message = {**command.message, "_method": method}
         return msgspec.structs.replace(command, method=method, message=message)
 
-    async def store(self, draft: Draft, handler: Handler) -> tuple[Draft, Receipt]:
+    async def store(self, draft: Draft, sender: Sender) -> tuple[Draft, Receipt]:
         """Store a draft of a decided command; return what was stored, and its receipt.
 
         Raises:
@@ -57,5 +56,5 @@ class Upserting:
                 if error.code not in ("exists", "not_found"):
                     raise
             command = await self._decided(draft.command, draft.id)  # a hook may choose the id
-            draft = await self._drafting.draft(command, handler)
+            draft = await self._drafting.draft(command, sender)
         raise Unavailable(f"other writers create and delete row {draft.id!r} all the time")

@@ -108,7 +108,7 @@ class Ingest:
         if not command.needs_no_row:
             return False
         try:
-            draft = self._drafting.draft_plain(command, sender.handler)
+            draft = self._drafting.draft_plain(command, sender)
         except EventHubError as refusal:
             on_outcome(_counted(refusal))
             return True
@@ -153,7 +153,7 @@ class Ingest:
                 is_suspect = self._is_suspect(draft, sender)
                 while started:  # the draft may depend on the rows that these store
                     yield await self._finish(started.popleft())
-                outcome = await self._settle(draft, is_suspect, upserter=sender.handler)
+                outcome = await self._settle(draft, is_suspect, upserter=sender)
                 if is_suspect and isinstance(outcome, Receipt):
                     self._suspects.discard(sender.handler)
                 refused += isinstance(outcome, Rejected)
@@ -193,10 +193,10 @@ class Ingest:
         try:
             command = self._command(message, sender, method, precondition)
             if command.revert is not None:
-                command = await restoring(command, self._stream, sender.sees)
+                command = await restoring(command, self._stream, sender.permission.sees)
             elif command.upsert:
                 command = await self._upserting.decided(command)
-            return await self._drafting.draft(command, sender.handler)
+            return await self._drafting.draft(command, sender)
         except EventHubError as error:
             return error
         except Exception:  # the sender gets an error, and the next message is served
@@ -273,7 +273,7 @@ class Ingest:
         on_outcome(await self._settle(*unsettled))
 
     async def _settle(
-        self, draft: Draft, reads_row: bool, stored_at: int = 0, upserter: Handler | None = None
+        self, draft: Draft, reads_row: bool, stored_at: int = 0, upserter: Sender | None = None
     ) -> Outcome:
         try:
             if draft.command.upsert and upserter is not None:

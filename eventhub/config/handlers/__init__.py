@@ -12,6 +12,7 @@ from eventhub.config.handlers.entry import Entry, UrlSection
 from eventhub.config.handlers.files import FileEndpoint
 from eventhub.config.handlers.login import Account, LogoutEndpoint, SimpleAuthEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
+from eventhub.config.handlers.rules import Rules
 from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
 from eventhub.config.tree import Node, joined, nearest
 
@@ -22,6 +23,7 @@ __all__ = [
     "FileEndpoint",
     "LogoutEndpoint",
     "MessageEndpoint",
+    "Rules",
     "SimpleAuthEndpoint",
     "SqlEndpoint",
     "SqlLimits",

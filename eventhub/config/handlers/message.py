@@ -10,11 +10,12 @@ import msgspec
 
 from eventhub.columns import Column, Columns
 from eventhub.config.access import check_rule
-from eventhub.config.handlers import alert, columns, guarding
+from eventhub.config.handlers import alert, columns, guarding, rules
 from eventhub.config.handlers.alert import Alert
 from eventhub.config.handlers.entry import Entry, UrlSection, headers, text
 from eventhub.config.handlers.guarding import expression
 from eventhub.config.handlers.open_arguments import mistakes
+from eventhub.config.handlers.rules import Rules
 from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.expressions import OPEN_NAMES
@@ -47,6 +48,7 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     modify: str | None = None
     alert: Alert | None = None
     auth: bool | dict[str, Any] | None = None
+    rules: Rules | None = None
     origins: list[str] = []
     headers: dict[str, str] = {}
     default: Mapping[str, list[str]] = {}
@@ -94,6 +96,8 @@ def _check_not_blank(entry: Entry) -> None:
         path = joined(entry.kwargs_path, key)
         if key == "auth":
             check_rule(member, path, entry.findings)
+        elif key == "rules" and member.value is None:
+            entry.findings.problem(member, path, rules.BLANK)
         elif key in ("open", "prepare") and member.value is None:
             entry.findings.problem(
                 member, path, f"{key} is blank; write an expression, or remove it"
@@ -107,7 +111,7 @@ def _check_open_later(entry: Entry, endpoint: MessageEndpoint, given: dict[str, 
     """Check `open` once the columns of all entries with the same table are known."""
     of_table = entry.section.columns.setdefault(endpoint.table, {})
     of_table.update({column.name: column for column in endpoint.columns})
-    if endpoint.open or endpoint.auth:
+    if endpoint.open or endpoint.auth or endpoint.rules:
         entry.section.restricted[endpoint.table] = endpoint.name
     if endpoint.open:
         path = joined(entry.kwargs_path, "open")
@@ -211,6 +215,7 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "prepare": expression,
     "modify": expression,
     "auth": guarding.auth,
+    "rules": rules.read,
     "origins": guarding.origins,
     "headers": headers,
     "default": _default,

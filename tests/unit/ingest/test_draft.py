@@ -16,7 +16,7 @@ from eventhub.errors import Conflict, Rejected
 from eventhub.event import Event, StoredEvent
 from eventhub.handler import Handler, User
 from eventhub.hooks import Hooks
-from eventhub.ingest.command import Command, Precondition
+from eventhub.ingest.command import Command, Precondition, Sender
 from eventhub.ingest.draft import Draft, Drafting
 from eventhub.methods import METHODS
 from tests.builders import make_event
@@ -36,7 +36,7 @@ def drafting(**settings: Any) -> Drafting:
 
 
 async def draft(raw: dict[str, Any], **settings: Any) -> Draft:
-    return await drafting(**settings).draft(Command.parse(raw), SOMEBODY)
+    return await drafting(**settings).draft(Command.parse(raw), Sender(SOMEBODY))
 
 
 def draft_of(method: str, message: dict[str, Any], **settings: Any) -> Draft:
@@ -121,8 +121,8 @@ def test_a_precondition_is_checked_against_the_last_event_before_all_else(
 
 async def test_a_plain_draft_is_the_draft_that_hooks_would_have_made() -> None:
     command = Command.parse({"text": "a", "data": [1], "extra": 1, "id": "x"})
-    plain = drafting().draft_plain(command, SOMEBODY)
-    assert plain == await drafting().draft(command, SOMEBODY)
+    plain = drafting().draft_plain(command, Sender(SOMEBODY))
+    assert plain == await drafting().draft(command, Sender(SOMEBODY))
     assert (plain.user, plain.ignored) == ("ann", ("extra",))
     assert "_method" not in plain.message
 
@@ -143,7 +143,7 @@ def test_a_draft_has_the_utc_time_of_its_own_clock(times: list[datetime]) -> Non
     clock = iter(times)
     config = MessageEndpoint(name="front", pattern="/chat", table="chat")
     made = Drafting(Endpoint(config, CHANNEL), Hooks(config, Path()), lambda: next(clock))
-    drafts = [made.draft_plain(Command.parse({"text": "a"}), SOMEBODY) for _ in times]
+    drafts = [made.draft_plain(Command.parse({"text": "a"}), Sender(SOMEBODY)) for _ in times]
     assert [draft.time for draft in drafts] == [text.replace("+00:00", "Z") for text in expected]
 
 
