@@ -107,7 +107,9 @@ async def serve(
             parts.mirror(mirrors, roles)
             services = await parts.services(roles, front, announce, progress)
             if opened.store is not None:
-                tables = TablesServer(config.data, opened.store, parts.copies, parts.queries)
+                tables = TablesServer(
+                    config.data, opened.store, parts.copies, parts.queries, parts.projectors
+                )
                 services["tables"] = tables.run
             logger.info("serving", roles=list(roles), channels=list(opened.streams))
             with _collecting_rarely():
@@ -183,7 +185,7 @@ class Parts:
         self._streams = opened.streams
         self._store = opened.store
         self._feeds: dict[str, Feed] = {}
-        self._projectors: dict[str, Projector] = {}
+        self.projectors: dict[str, Projector] = {}
         self._mirrors: dict[str, Mirror] = {}
         self.queries: dict[str, SqlProcess] = {}
         """The processes of SQLHandlers, by name; `services` makes them."""
@@ -217,10 +219,10 @@ class Parts:
                 services[f"feed {name}"] = _until_stopped(feed.run)
             if self._store is not None:
                 follow = feed.follow if "gateway" in roles else feed.stream.follow_sealed
-                self._projectors[name] = projector = Projector(self._store, feed.stream, follow)
+                self.projectors[name] = projector = Projector(self._store, feed.stream, follow)
                 services[f"projector {name}"] = _until_stopped(projector.run)
         if self._store is not None:
-            self.copies = DatabaseCopies(self._store, self._projectors.values())
+            self.copies = DatabaseCopies(self._store, self.projectors.values())
         for name, mirror in self._mirrors.items():
             services[f"mirror {name}"] = mirror.serve
         worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
@@ -246,7 +248,7 @@ class Parts:
         announce: Callable[[str], None],
         progress: Progress,
     ) -> Service:
-        snapshots = DuckSnapshots(store, self._projectors.values())
+        snapshots = DuckSnapshots(store, self.projectors.values())
         files = TableFiles(RECODERS, self.copies)
         sources = Sources(snapshots, files, self.queries)
         gateway = Gateway(self._config, self._endpoints, self._feeds, sources, self._condition)
@@ -254,7 +256,7 @@ class Parts:
         async def serve_once_projected(stop: asyncio.Event) -> None:
             for name, stream in self._streams.items():
                 with progress(f"project {name}") as on_progress:
-                    await _catch_up(self._projectors[name], stream, on_progress)
+                    await _catch_up(self.projectors[name], stream, on_progress)
             await gateway.run(front, stop, lambda: announce(front.url))
 
         return serve_once_projected
@@ -263,7 +265,7 @@ class Parts:
         problems = [] if self._log.is_connected else ["the broker does not answer"]
         if self._broker is not None and self._broker.is_full:
             problems.append("the disk is full: writes are refused until there is room")
-        failing = (name for name, projector in self._projectors.items() if projector.is_failing)
+        failing = (name for name, projector in self.projectors.items() if projector.is_failing)
         problems += [f"the projection of {name} fails: see the log of the hub" for name in failing]
         notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
         notes += self._archiver.notes if self._archiver is not None else []

@@ -28,6 +28,9 @@ FOLD_SECONDS = 1.0
 FOLD_EVENTS = 100_000
 """Events are stored and folded after this time, or this many of them, or when a reader waits. A
 batch of one costs DuckDB as much as one of a hundred, so single batches would keep a core busy."""
+FEW_EVENTS = 1_000
+FEW_SECONDS = 5.0
+"""Fewer events may wait this long: a reader stores and folds them in some milliseconds."""
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause after a failure; in between it doubles."""
 PROGRESS_SECONDS = 0.25
@@ -41,18 +44,28 @@ logger = structlog.get_logger(__name__)
 class Projector:
     """Keeps the tables of one channel up to date. `run` does the work."""
 
-    def __init__(self, store: Store, stream: EventStream, follow: Follow | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        stream: EventStream,
+        follow: Follow | None = None,
+        *,
+        few_seconds: float = FEW_SECONDS,
+    ) -> None:
         """Prepare; `run` starts.
 
         Args:
             store: holds the tables of the channel.
             stream: of the channel.
             follow: reads the events; `stream.follow_sealed` if None.
+            few_seconds: how long few events may wait; `FOLD_SECONDS` if readers take the tables as
+                they are.
         """
         self.channel = stream.channel.name
         self._store = store
         self._stream = stream
         self._follow = follow or stream.follow_sealed
+        self._few_seconds = few_seconds
         self._waiting: list[SealedEvent] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -140,7 +153,9 @@ class Projector:
             # Only the payload is kept: a decoded event is several times as large.
             self._waiting += [SealedEvent(event.sequence, event.payload) for event in batch]
             self._waiting_bytes += size_of(batch)
-            if len(self._waiting) == len(batch) or self._is_due_now():
+            # A new batch changes what `_due_in` returns when it is the first, or makes few many.
+            few = len(self._waiting) - len(batch)
+            if few == 0 or few < FEW_EVENTS <= len(self._waiting) or self._is_due_now():
                 self._wake.set()
             while self._waiting_bytes >= WAITING_BYTES:
                 self._room.clear()
@@ -172,10 +187,16 @@ class Projector:
             return 0.0
         if self.watermark == self._arrived:
             return None
-        return max(0.0, self._folded_at + FOLD_SECONDS - time.monotonic())
+        return max(0.0, self._fold_at - time.monotonic())
 
     def _is_due_now(self) -> bool:
         return is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(self._arrived)
+
+    @property
+    def _fold_at(self) -> float:
+        """When the events that have arrived are folded, whether a reader waits or not."""
+        unfolded = len(self._waiting) + self.head - self.watermark
+        return self._folded_at + (self._few_seconds if unfolded < FEW_EVENTS else FOLD_SECONDS)
 
     @property
     def _arrived(self) -> int:
@@ -202,7 +223,7 @@ class Projector:
             return False
         return (
             unfolded >= FOLD_EVENTS
-            or time.monotonic() - self._folded_at >= FOLD_SECONDS
+            or time.monotonic() >= self._fold_at
             or self._has_reader(self.head)
         )
 

@@ -14,6 +14,7 @@ from eventhub.unix_socket import bound
 from projections.database_copy import DatabaseCopies
 from projections.listing import StoreListing
 from projections.past import StorePast
+from projections.projector import Projector
 from projections.row_batches import as_stream, open_rows
 from projections.selection import conditions
 from projections.store import Progress, Store
@@ -24,8 +25,6 @@ MAX_LINE = 4 << 20
 """Bytes of a request: a statement and its parameters."""
 WAIT_SECONDS = 10.0
 """For the tables to reach the sequence that a request needs."""
-CHECK_SECONDS = 0.05
-"""Between two checks of their progress."""
 
 logger = structlog.get_logger(__name__)
 
@@ -39,8 +38,19 @@ class TablesServer:
         store: Store,
         copies: DatabaseCopies | None = None,
         queries: Mapping[str, Queries] | None = None,
+        projectors: Mapping[str, Projector] | None = None,
     ) -> None:
+        """Prepare; `run` answers.
+
+        Args:
+            folder: of the data.
+            store: the tables.
+            copies: of the store.
+            queries: what answers SQL, by handler.
+            projectors: those that write to the store now, by channel.
+        """
         self._folder = folder
+        self._projectors = projectors or {}
         self._queries = queries or {}
         self._store = store
         self._copies = copies or DatabaseCopies(store)
@@ -132,11 +142,12 @@ class TablesServer:
         """
         if request.table not in self._store.tables:
             raise Rejected("bad_request", f"the running hub has no table {request.table!r}")
-        give_up = asyncio.get_running_loop().time() + WAIT_SECONDS
-        while (at := self._store.progress(request.table).watermark) < request.at_least:
-            if asyncio.get_running_loop().time() > give_up:
-                raise Unavailable(f"the tables are at {at}, not {request.at_least}: try again")
-            await asyncio.sleep(CHECK_SECONDS)
+        projector = self._projectors.get(request.table)
+        if projector is not None:
+            await projector.caught_up(request.at_least, WAIT_SECONDS)
+        at = self._store.progress(request.table).watermark
+        if at < request.at_least:
+            raise Unavailable(f"the tables are at {at}, not {request.at_least}: try again")
 
     async def _give_listing(self, request: Request, answer: Answer) -> None:
         """Send chunks of the history, then of the current rows, as JSON."""

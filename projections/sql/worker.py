@@ -24,7 +24,7 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
 from eventhub.unix_socket import bound
 from projections.child import begin, limit_address_space, say
-from projections.projector import Projector
+from projections.projector import FOLD_SECONDS, Projector
 from projections.reader import Connection, Reader
 from projections.sql.answering import RESERVED_BYTES, answer
 from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Refusal, Result, Setup
@@ -66,7 +66,10 @@ async def _work(setup: Setup) -> None:
         store = await _opened(setup, channels)
         stack.push_async_callback(store.close)
         tasks = await stack.enter_async_context(background())
-        projectors = {name: Projector(store, stream) for name, stream in streams.items()}
+        projectors = {
+            name: Projector(store, stream, few_seconds=FOLD_SECONDS)
+            for name, stream in streams.items()
+        }
         for name, projector in projectors.items():
             tasks.start(projector.run(), name=f"projector {name}")
             await projector.reach((await streams[name].bounds()).last, lambda _at, _last: None)

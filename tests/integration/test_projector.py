@@ -14,10 +14,11 @@ import duckdb
 import pytest
 
 import projections.projector
+from eventhub.background import background
 from eventhub.errors import Unavailable
 from eventhub.event import StoredEvent
 from eventhub.memory import MemoryStream
-from projections.projector import Projector, rebuild
+from projections.projector import FEW_EVENTS, FEW_SECONDS, Projector, rebuild
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from tests.projecting import Change, history, opened, proved, query, read_all, rows_after, write
@@ -45,9 +46,11 @@ EVENTS = history(CHAT, changes(6000, 300))
 
 
 @asynccontextmanager
-async def running(store: Store, stream: MemoryStream) -> AsyncIterator[Projector]:
+async def running(
+    store: Store, stream: MemoryStream, few_seconds: float = FEW_SECONDS
+) -> AsyncIterator[Projector]:
     """Run a projector during the test."""
-    projector = Projector(store, stream)
+    projector = Projector(store, stream, few_seconds=few_seconds)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(projector.run())
         try:
@@ -143,6 +146,44 @@ async def test_a_sequence_that_does_not_arrive_is_an_error_in_time(tmp_path: Pat
     ):
         with pytest.raises(Unavailable, match="is at 0, not at 5"):
             await projector.caught_up(5, 0.05)
+
+
+async def test_few_events_are_folded_as_soon_as_a_reader_waits(tmp_path: Path) -> None:
+    stream = MemoryStream(CHAT)
+    events = history(CHAT, [("POST", f"r{n}", {}) for n in range(3)])
+    async with (
+        Store(tmp_path / "p", [CHAT]) as store,
+        running(store, stream, few_seconds=3600) as projector,
+    ):
+        await write(stream, events[:1])
+        await projector.caught_up(1, 10)
+        await write(stream, events[1:])
+        await projector.caught_up(3, 10)
+
+
+async def test_few_events_that_become_many_are_folded_without_a_reader(tmp_path: Path) -> None:
+    stream = MemoryStream(CHAT)
+    events = history(CHAT, [("POST", f"r{n}", {}) for n in range(FEW_EVENTS + 1)])
+
+    async def one_few_and_the_last() -> AsyncIterator[list[StoredEvent]]:
+        for batch in (events[:1], events[1:-1], events[-1:]):
+            yield batch
+            for _ in range(20):  # the projector decides how long to wait
+                await asyncio.sleep(0)
+        await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def follow(after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+        assert after == 0
+        yield one_few_and_the_last()
+
+    await write(stream, events)
+    async with Store(tmp_path / "p", [CHAT]) as store, background() as tasks:
+        projector = Projector(store, stream, follow, few_seconds=3600)
+        tasks.start(projector.run(), name="projector")
+        async with asyncio.timeout(10):
+            while projector.watermark < len(events):
+                await asyncio.sleep(0.01)
 
 
 async def test_a_restored_older_log_starts_the_projection_over(tmp_path: Path) -> None:

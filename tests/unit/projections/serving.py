@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from eventhub.queries import Queries
+from projections.projector import Projector
 from projections.store import Store
 from projections.tables_server import TablesServer
 from projections.tables_socket import is_served
@@ -32,12 +33,16 @@ async def filled(folder: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def served(
-    folder: Path, store: Store, queries: Mapping[str, Queries] | None = None
+    folder: Path,
+    store: Store,
+    queries: Mapping[str, Queries] | None = None,
+    projectors: Mapping[str, Projector] | None = None,
 ) -> AsyncIterator[None]:
     """Serve a store on the socket of a folder."""
     stop = asyncio.Event()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        group.create_task(TablesServer(folder, store, queries=queries).run(stop))
+        server = TablesServer(folder, store, queries=queries, projectors=projectors)
+        group.create_task(server.run(stop))
         while not is_served(folder):
             await asyncio.sleep(0)
         try:

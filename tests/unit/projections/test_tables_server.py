@@ -8,13 +8,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from eventhub.background import background
 from eventhub.errors import Misconfigured, Rejected
+from eventhub.memory import MemoryStream
 from eventhub.queries import Answer, Question
 from projections import tables_server as module
-from projections.remote import RemoteListing
+from projections.projector import Projector
+from projections.remote import RemoteListing, RemotePast
+from projections.store import Store
 from projections.tables_server import TablesServer
 from projections.tables_socket import NAME, Request, asked, is_served
-from tests.unit.projections.serving import filled, served
+from tests.projecting import write
+from tests.unit.projections.serving import CHAT, EVENTS, filled, served
 
 
 async def test_the_socket_is_the_users_alone_and_gone_after_the_end(tmp_path: Path) -> None:
@@ -77,6 +82,20 @@ async def test_a_stop_ends_what_is_being_answered(tmp_path: Path) -> None:
             await endless.asked.wait()
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_command_gets_events_that_are_not_in_the_tables_yet(tmp_path: Path) -> None:
+    stream = MemoryStream(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store, background() as tasks:
+        projector = Projector(store, stream, few_seconds=3600)
+        tasks.start(projector.run(), name="projector")
+        await write(stream, EVENTS[:1])
+        await projector.caught_up(1, 10)
+        async with served(tmp_path, store, projectors={"chat": projector}):
+            await write(stream, EVENTS[1:])
+            past = RemotePast(tmp_path, "chat", at_least=len(EVENTS))
+            found = [version.sequence async for part in past.versions("r1") for version in part]
+    assert found == [2, 6]
 
 
 async def test_a_folder_without_a_place_for_the_socket_is_named(tmp_path: Path) -> None:
