@@ -21,8 +21,19 @@ class Peer:
     """One nats-py client, and the parser that hands on its messages."""
 
     def __init__(self) -> None:
-        self.client = Client()
+        self.client = _Client()
         self.parser = BatchParser.install(self.client)
+
+
+class _Client(Client):
+    """Leaves its messages to the parser."""
+
+    async def _read_loop(self) -> None:
+        """Start with each new connection; its handshake is over."""
+        reader = getattr(self._transport, "_io_reader", None)
+        if isinstance(self._ps, BatchParser) and reader is not None:  # else it is a WebSocket
+            self._ps.take_over(reader)
+        await super()._read_loop()
 
 
 class Subscription:

@@ -1,5 +1,6 @@
 """The parser hands on what nats-py's own parser hands on, however the bytes are cut."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -88,6 +89,51 @@ async def test_the_same_messages_in_the_same_order(
         await parser.parse(data[position : position + size])
         position += size
     assert [_plain(each) for each in ours.handed_on] == [_plain(each) for each in theirs.handed_on]
+
+
+@given(MESSAGES, st.lists(st.integers(1, 60), min_size=1, max_size=20), st.integers(1, 30))
+async def test_messages_that_are_parsed_on_arrival_come_in_the_same_order(
+    messages: list[tuple[Any, ...]], cuts: list[int], read_size: int
+) -> None:
+    theirs, ours = Recorder(), Recorder()
+    parser = BatchParser.install(ours)
+    parser.handlers |= {sid: recording(ours.handed_on, sid) for sid in (1, 2)}
+    reader = asyncio.StreamReader()
+
+    async def read_as_nats_py_does() -> None:
+        while not reader.at_eof():
+            await parser.parse(await reader.read(read_size))
+
+    data = wire(messages)
+    await Parser(theirs).parse(data)
+    position = len(data) // 3
+    reader.feed_data(data[:position])  # it came before the handshake was over
+    parser.take_over(reader)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read_as_nats_py_does())
+        while position < len(data):
+            size = cuts[position % len(cuts)]
+            reader.feed_data(data[position : position + size])
+            for _ in range(size % 4):
+                await asyncio.sleep(0)
+            position += size
+        reader.feed_eof()
+    assert [_plain(each) for each in ours.handed_on] == [_plain(each) for each in theirs.handed_on]
+
+
+async def test_a_message_needs_no_reading_task() -> None:
+    client, reader = Recorder(), asyncio.StreamReader()
+    parser = BatchParser.install(client)
+    parser.handlers[1] = recording(client.handed_on, 1)
+    parser.take_over(reader)
+    reader.feed_data(b"MSG a 1 2\r\nhi\r\nMSG a 1 2\r\nh")
+    assert client.handed_on == [(1, "a", "", None, b"hi")]
+    reader.feed_data(b"o\r\nPING\r\nMSG a 1 2\r\nhe\r\n")
+    assert client.handed_on[1:] == [(1, "a", "", None, b"ho")]
+    await parser.parse(await reader.read(100))
+    assert client.handed_on[2:] == [("PING",), (1, "a", "", None, b"he")]
+    reader.feed_data(b"MSG a 1 2\r\nhu\r\n")
+    assert client.handed_on[4:] == [(1, "a", "", None, b"hu")]
 
 
 def _plain(handed_on: tuple[Any, ...]) -> tuple[Any, ...]:
