@@ -58,7 +58,10 @@ class Publisher:
         self._connection = connection
         self._inbox: Subscription | None = None
         self._numbers = count()
-        self._waiting: dict[str, tuple[OnAck, asyncio.TimerHandle]] = {}  # by reply subject
+        self._waiting: dict[str, tuple[OnAck, float]] = {}
+        """By reply subject: the caller, and the deadline on the clock of the loop; oldest first."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Of the deadlines; one for all, because hardly any passes."""
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -87,8 +90,10 @@ class Publisher:
         """Return a new reply subject; what comes there goes to `on_ack`."""
         assert self._inbox is not None  # noqa: S101 - callers have checked `is_ready`
         reply = f"{self._inbox.subject[:-1]}{next(self._numbers)}"
-        expiry = self._loop.call_later(ACK_SECONDS, self._pass_on, reply, None)
-        self._waiting[reply] = on_ack, expiry
+        deadline = self._loop.time() + ACK_SECONDS
+        self._waiting[reply] = on_ack, deadline
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._expire)
         return reply
 
     def send(self, writes: Sequence[Write], commands: bytes, replies: Sequence[str]) -> None:
@@ -121,13 +126,23 @@ class Publisher:
         for reply in tuple(self._waiting):
             self._pass_on(reply, None)
 
+    def _expire(self) -> None:
+        """Give up the replies whose deadline has passed, and wait for the next one."""
+        now = self._loop.time()
+        late = [reply for reply, (_, deadline) in self._waiting.items() if deadline <= now]
+        for reply in late:
+            self._pass_on(reply, None)
+        self._timer = None
+        for _, deadline in self._waiting.values():
+            self._timer = self._loop.call_at(deadline, self._expire)
+            break
+
     def _pass_on(self, reply: str, ack: Ack | None) -> None:
         """Hand a reply to its caller; a second one, or one that is too late, is dropped."""
         waiting = self._waiting.pop(reply, None)
         if waiting is None:
             return
-        on_ack, expiry = waiting
-        expiry.cancel()
+        on_ack, _ = waiting
         if ack is not None and ack.error is None:
             self.note_stored(ack.seq)
         on_ack(ack)

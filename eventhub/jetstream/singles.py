@@ -5,8 +5,9 @@ its id (`Nats-Msg-Id`), so it may be sent again when its outcome is unknown.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -26,6 +27,20 @@ _NO_ROOM = 10023  # "insufficient resources": a full disk, or a limit of the acc
 logger = structlog.get_logger(__name__)
 
 
+class Unsettled(NamedTuple):
+    """A write that an attempt did not store, as far as is known."""
+
+    write: Write
+    ack: Ack | None
+    """The reply to this attempt; None if it did not come."""
+    was_sent: bool
+    """An earlier attempt may have stored it."""
+
+
+OnReplies = Callable[[Sequence[Write], Sequence[Unsettled]], None]
+"""Called once with the writes of an attempt, and those of them that are not settled."""
+
+
 class Singles:
     """Stores writes of one stream, each as a message of its own."""
 
@@ -35,45 +50,60 @@ class Singles:
         self._stream = stream
         self._now = asyncio.get_running_loop().time
 
-    async def store(self, writes: Sequence[Write]) -> None:
-        """Store writes; return when each has its outcome."""
+    def send(self, writes: Sequence[Write], on_replies: OnReplies) -> None:
+        """Publish writes together, and settle each that is stored as soon as its reply comes.
+
+        Args:
+            writes: not settled; the publisher is ready.
+            on_replies: called once every reply has come, or its deadline has passed.
+        """
+        left: list[Unsettled] = []
+        missing = len(writes)
+
+        def on_ack(write: Write, was_sent: bool, ack: Ack | None) -> None:
+            nonlocal missing
+            missing -= 1
+            if ack is not None and ack.error is None:
+                write.settle(Appended(ack.seq, ack.duplicate))
+            else:
+                left.append(Unsettled(write, ack, was_sent))
+            if not missing:
+                on_replies(writes, left)
+
+        expect = self._publisher.expect
+        replies = [expect(partial(on_ack, write, write.sent)) for write in writes]
+        commands = b"".join(map(Write.command, writes, replies))
+        self._publisher.send(writes, commands, replies)
+
+    async def store(self, writes: Sequence[Write], tried: Sequence[Unsettled] = ()) -> None:
+        """Store writes; return when each has its outcome.
+
+        Args:
+            writes: settled ones are left alone.
+            tried: what `send` has left of them; the others were not sent by it.
+        """
+        for each in tried:
+            await self._settle(each)
         left = [write for write in writes if not write.is_settled]
         while left:
             deadline = min(write.give_up for write in left)
             if await self._publisher.ready(deadline):
-                left = await self._try(left)
+                for each in await self._try(left):
+                    await self._settle(each)
             left = self._still_wanted(left)
             if left:
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _try(self, writes: Sequence[Write]) -> list[Write]:
-        """Publish writes, and settle those whose outcome is known then; return the others."""
-        were_sent = [write.sent for write in writes]
-        acks = await self._publish(writes)
-        return [
-            write
-            for write, ack, was_sent in zip(writes, acks, were_sent, strict=True)
-            if not await self._settle(write, ack, was_sent=was_sent)
-        ]
+    async def _try(self, writes: Sequence[Write]) -> Sequence[Unsettled]:
+        """Publish writes; return those that are not settled when all replies have come."""
+        replied: asyncio.Future[Sequence[Unsettled]] = asyncio.get_running_loop().create_future()
 
-    async def _publish(self, writes: Sequence[Write]) -> list[Ack | None]:
-        """Publish writes together, and return the reply to each; None for one that did not come."""
-        acks: list[Ack | None] = [None] * len(writes)
-        left, all_came = len(writes), asyncio.Event()
+        def on_replies(_: Sequence[Write], left: Sequence[Unsettled]) -> None:
+            if not replied.done():  # the hub may be stopping
+                replied.set_result(left)
 
-        def on_ack(index: int, ack: Ack | None) -> None:
-            nonlocal left
-            acks[index] = ack
-            left -= 1
-            if not left:
-                all_came.set()
-
-        replies = [self._publisher.expect(partial(on_ack, index)) for index in range(len(writes))]
-        pairs = zip(writes, replies, strict=True)
-        commands = b"".join(write.command(reply) for write, reply in pairs)
-        self._publisher.send(writes, commands, replies)
-        await all_came.wait()  # the publisher has a deadline for each
-        return acks
+        self.send(writes, on_replies)
+        return await replied  # the publisher has a deadline for each
 
     def _still_wanted(self, writes: Sequence[Write]) -> list[Write]:
         """Give up the writes whose time is over, and return those that a caller waits for."""
@@ -83,49 +113,40 @@ class Singles:
                 write.abandon()
         return [write for write in writes if not write.is_settled]
 
-    async def _settle(self, write: Write, ack: Ack | None, *, was_sent: bool) -> bool:
-        """Settle a write if its outcome is known; return whether it is.
-
-        Args:
-            write: the write.
-            ack: the reply to this attempt.
-            was_sent: an earlier attempt may have stored it.
-        """
+    async def _settle(self, unsettled: Unsettled) -> None:
+        """Settle a write whose reply says more than that it is stored, if its outcome is known."""
+        write, ack, was_sent = unsettled
         if ack is None:
-            return False
-        if ack.error is None:
-            write.settle(Appended(ack.seq, ack.duplicate))
-            return True
+            return
         if ack.number == _WRONG_SEQUENCE:
             # A single server checks the expected sequence before it looks for the id, so a write
             # that is stored already looks like a conflict. With replicas the id comes first.
             conflict = WrongSequence("the row has another last event")
-            return await self._settle_unless_stored(write, conflict)
+            await self._settle_unless_stored(write, conflict)
+            return
         logger.warning("append_refused", subject=write.subject, reason=ack.error)
         write.sent = was_sent
         if ack.number != _NO_ROOM:
-            return False
+            return
         refusal = Unavailable("the event log has no room; nothing was stored")
         if was_sent:
-            return await self._settle_unless_stored(write, refusal)
-        write.settle(refusal)
-        return True
+            await self._settle_unless_stored(write, refusal)
+        else:
+            write.settle(refusal)
 
-    async def _settle_unless_stored(self, write: Write, refusal: EventHubError) -> bool:
+    async def _settle_unless_stored(self, write: Write, refusal: EventHubError) -> None:
         """Settle a write as refused, or as a duplicate if an earlier attempt stored it.
 
         If one did, the event is the row's first after the one that the write expected. The server
         could be asked for the id alone, in a message that expects an impossible last id, but with
-        replicas that message stops the stream for good (ADR-52).
-
-        Returns:
-            False if the broker does not answer; the write stays as it is.
+        replicas that message stops the stream for good (ADR-52). If the broker does not answer,
+        the write stays unsettled.
         """
         query = {"seq": write.expect + 1, "next_by_subj": write.subject}
         try:
             next_event = await api.direct_get(self._connection, self._stream, query)
         except Unavailable:
-            return False
+            return
         headers = (next_event.headers or {}) if next_event is not None else {}
         if headers.get("Nats-Msg-Id") == write.write_id:
             sequence = int(headers["Nats-Sequence"])
@@ -133,4 +154,3 @@ class Singles:
             write.settle(Appended(sequence, duplicate=True))
         else:
             write.settle(refusal)
-        return True

@@ -80,6 +80,11 @@ class WriteQueue:
         self._writes.append(write)
         self._bytes += len(write.payload)
 
+    @property
+    def may_grow(self) -> bool:
+        """Tell whether `gather` would wait."""
+        return self._latest > SINGLES and len(self._writes) < self._latest
+
     async def gather(self) -> None:
         """Wait for more writes, as long as more come, up to the size of the round before.
 

@@ -13,7 +13,7 @@ from eventhub.errors import Unavailable
 from eventhub.jetstream.batches import Batches
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.publisher import Publisher
-from eventhub.jetstream.singles import Singles
+from eventhub.jetstream.singles import Singles, Unsettled
 from eventhub.jetstream.write import Write
 from eventhub.jetstream.write_queue import SINGLES, WriteQueue
 
@@ -21,6 +21,9 @@ AHEAD = 192
 """Waiting writes that are sent while a batch is under way; 128 or 256 are no faster."""
 MOST_UNDER_WAY = 4
 """Batches at once; the server stores one after the other."""
+
+Attempt = tuple[Sequence[Write], Sequence[Unsettled]]
+"""A round that was sent, and what is known of its writes that may not be stored."""
 
 
 class Writer:
@@ -32,9 +35,15 @@ class Writer:
         self._publisher = Publisher(connection)
         self._singles = Singles(self._publisher, connection, stream)
         self._batches = Batches(self._publisher, self._release, self._on_doubt)
-        self._doubtful: deque[Sequence[Write]] = deque()  # of batches; stored before anything else
+        self._doubtful: deque[Attempt] = deque()  # stored before anything else
+        self._single: Sequence[Write] = ()
+        """The round that is published one by one."""
+        self._is_waiting = False
+        """`run` stores something, or waits for what a round needs."""
+        self._is_called = False
         self._wake = asyncio.Event()
         self._closed = False
+        self._loop = asyncio.get_running_loop()
 
     @property
     def newest(self) -> int:
@@ -56,35 +65,74 @@ class Writer:
             write.settle(Unavailable("the event log is closed; nothing was stored"))
             return
         self._queue.put(write)
-        if not self._batches:
-            self._wake.set()
+        self._begin_soon()
         if len(self._queue) % AHEAD == 0:
             self._send_ahead()
 
     async def run(self) -> None:
-        """Store what is queued, round after round, until cancelled."""
-        writes: Sequence[Write] = []
+        """Store what cannot be sent at once, until cancelled."""
+        attempt: Attempt = (), ()
         try:
             while True:
-                if self._doubtful:
-                    writes = self._doubtful.popleft()
-                elif self._queue and not self._batches:
+                await self._wake.wait()
+                self._wake.clear()
+                self._is_waiting = True
+                while self._doubtful:
+                    attempt = self._doubtful.popleft()
+                    await self._singles.store(*attempt)
+                    self._queue.release(attempt[0])
+                if self._queue and not self._is_busy:
                     await self._queue.gather()
-                    writes = self._queue.take()
-                    if await self._is_worth_a_batch(writes):
-                        self._batches.send(writes)
-                        continue
-                else:  # while batches are under way, the next round gathers
-                    self._wake.clear()
-                    await self._wake.wait()
-                    continue
-                await self._singles.store(writes)
-                self._release(writes)
+                    attempt = self._queue.take(), ()
+                    if await self._is_worth_a_batch(attempt[0]):
+                        self._batches.send(attempt[0])
+                    else:
+                        await self._singles.store(*attempt)
+                        self._queue.release(attempt[0])
+                self._is_waiting = False
+                self._begin_soon()
         finally:
             self._closed = True
-            for group in (writes, *self._batches, *self._doubtful, self._queue):
+            doubtful = (writes for writes, _ in (attempt, *self._doubtful))
+            for group in (*doubtful, self._single, *self._batches, self._queue):
                 for write in group:
                     write.abandon()
+
+    def _begin_soon(self) -> None:
+        """Start the next round once the loop has taken everything that comes with this write."""
+        if not (self._is_called or self._is_busy or self._is_waiting):
+            self._is_called = True
+            self._loop.call_soon(self._begin)
+
+    @property
+    def _is_busy(self) -> bool:
+        """A round is under way; the next one gathers."""
+        return bool(self._batches or self._single)
+
+    def _begin(self) -> None:
+        """Send the next round, or leave that to `run` if something has to be waited for."""
+        self._is_called = False
+        if self._is_busy or self._is_waiting or self._closed:
+            return
+        if self._doubtful or self._queue.may_grow or not self._publisher.is_ready:
+            if self._doubtful or self._queue:
+                self._wake.set()
+            return
+        writes = self._queue.take()
+        if self._atomic and len(writes) > SINGLES:
+            self._batches.send(writes)
+        elif writes:
+            self._single = writes
+            self._singles.send(writes, self._on_replies)
+        elif self._queue:  # no caller waits for those that were taken
+            self._begin_soon()
+
+    def _on_replies(self, writes: Sequence[Write], left: Sequence[Unsettled]) -> None:
+        self._single = ()
+        if left:
+            self._on_doubt(writes, left)
+        else:
+            self._release(writes)
 
     async def _is_worth_a_batch(self, writes: Sequence[Write]) -> bool:
         """Tell whether a round goes out as one batch; wait for the connection if it does."""
@@ -104,9 +152,9 @@ class Writer:
         self._queue.release(writes)
         if len(self._queue) >= AHEAD:
             self._send_ahead()
-        if self._queue and not self._batches:
-            self._wake.set()
+        if self._queue:
+            self._begin_soon()
 
-    def _on_doubt(self, writes: Sequence[Write]) -> None:
-        self._doubtful.append(writes)
+    def _on_doubt(self, writes: Sequence[Write], left: Sequence[Unsettled] = ()) -> None:
+        self._doubtful.append((writes, left))
         self._wake.set()
