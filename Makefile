@@ -2,14 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo quick test wheel check fix bench chromium postgres pins
+.PHONY: help demo quick test wheel check fix bench chromium databases pins
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
 
 demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:8080
 	$(BIN)/eventhub serve docs/examples/chat/eventhub.yaml
 
-test: .venv/dev chromium postgres ## Set up, and run every test
+test: .venv/dev chromium databases ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 15 minutes"
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests
@@ -56,10 +56,11 @@ chromium: # The browser's tests are skipped, and say so, where it is not and can
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 	  || echo "chromium is not installed: the tests in a browser are skipped"
 
-postgres: # The same for the tests of mirrors in PostgreSQL; its servers run in folders of the tests.
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; } \
-	  || echo "postgresql is not installed: the tests of mirrors in it are skipped"
+databases: # The same for the tests of mirrors in PostgreSQL and MariaDB; they run in folders of the tests.
+	@{ ls /usr/lib/postgresql/*/bin/initdb && ls /usr/sbin/mariadbd; } >/dev/null 2>&1 || { test "$$(id -u)" = 0 \
+	  && command -v apt-get >/dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql mariadb-server >/dev/null; } \
+	  || echo "postgresql or mariadb-server is not installed: the tests of mirrors in it are skipped"
 
 pins: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate \

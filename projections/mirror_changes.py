@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from eventhub.event import Sealed
 from eventhub.methods import Method
-from projections.mirror_columns import Values
+from projections.mirror_values import Values
 
 CHUNK_IDS: Final = 500
 """Ids named in one statement."""

@@ -1,5 +1,6 @@
 """Mirror engine: the connection to the database that a `url:` names, and what its errors mean."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from sqlite3 import Error as SQLiteError
@@ -37,6 +38,13 @@ _DRIVERS: Final = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+_MYSQL_REASONS: Final = {
+    **dict.fromkeys((1040, 1044, 1045, 1049, 1053, 1129, 1130, 1203, 1927), "unreachable"),
+    **dict.fromkeys((1021, 1114), "full"),
+    **dict.fromkeys((1205, 1213), "locked"),
+    **dict.fromkeys((1644, 3819, 4025), "refused"),  # by a trigger, or a CHECK
+}
+"""By the numbers of the server's errors; PyMySQL has one class for most of them."""
 _KEEP_ALIVE: Final = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -75,7 +83,8 @@ def open_engine(url: str) -> sa.Engine:
         arguments = {"timeout": LOCK_SECONDS}
     elif dialect in MYSQL:
         arguments |= {"read_timeout": STATEMENT_SECONDS, "write_timeout": STATEMENT_SECONDS}
-        arguments |= {"charset": "utf8mb4"}
+        arguments |= {"charset": "utf8mb4", "init_command": _mysql_session()}
+        arguments |= {"sql_mode": "STRICT_ALL_TABLES"}  # a value that is too long is an error
     else:
         # A pooler between hub and database may give each transaction another connection.
         arguments |= {**_KEEP_ALIVE, "prepare_threshold": None}
@@ -103,6 +112,21 @@ def _prepare(engine: sa.Engine) -> None:
         sa.event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.name == "postgresql":
         sa.event.listen(engine, "connect", _prepare_postgresql)
+
+
+def _mysql_session() -> str:
+    waits = ("innodb_lock_wait_timeout", "lock_wait_timeout")
+    limits = ", ".join(f"{name} = {LOCK_SECONDS}" for name in waits)
+    return f"SET SESSION time_zone = '+00:00', {limits}"
+
+
+def interrupt(connection: Any) -> None:
+    """End the statement that runs on a driver's connection, from any thread."""
+    end = getattr(connection, "interrupt", None) or getattr(connection, "cancel", None)
+    if end is not None:
+        end()
+    elif connection is not None:
+        connection._sock.shutdown(socket.SHUT_RDWR)  # PyMySQL has no other way
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -140,23 +164,38 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _reason(error: sa.exc.SQLAlchemyError) -> str:
-    text = _text(error).lower()
-    state = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+    text, orig = _text(error).lower(), getattr(error, "orig", None)
+    state = str(getattr(orig, "sqlstate", None) or "")
+    number = _mysql_number(orig)
+    if number in _MYSQL_REASONS:
+        return _MYSQL_REASONS[number]
     if state == "53100" or "is full" in text or "no space left" in text:
         return "full"
-    if state in ("55P03", "57014") or "is locked" in text or "lock wait timeout" in text:
+    if state in ("55P03", "57014") or "is locked" in text:
         return "locked"
     if isinstance(error, sa.exc.IntegrityError | sa.exc.DataError):
         return "refused"
-    if isinstance(getattr(error, "orig", None), SQLiteError):
+    if isinstance(orig, SQLiteError):
         return "unreachable" if "unable to open" in text else "failed"
     is_lost = isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+    if number is not None:  # PyMySQL's own errors have 2000 and more, or 0
+        is_lost = is_lost and not 0 < number < 2000
     if is_lost and (not state or state[:2] in ("08", "28", "3D", "53", "57")):
         return "unreachable"
     return "failed"
 
 
+def _mysql_number(error: BaseException | None) -> int | None:
+    """Return the number of an error of MySQL or its driver; None of other databases."""
+    if error is None or type(error).__module__ != "pymysql.err":
+        return None
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
 def _text(error: sa.exc.SQLAlchemyError) -> str:
     """Return the first line of the database's message: others quote the statement, or values."""
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    orig = getattr(error, "orig", None)
+    # PyMySQL's errors are a number and a text.
+    shown = orig.args[1] if orig and _mysql_number(orig) and len(orig.args) > 1 else orig or error
+    lines = str(shown).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -11,23 +11,27 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from eventhub.channel import Channel
 from eventhub.columns import STAMP
 from eventhub.errors import Misconfigured
 from eventhub.event import Sealed
 from projections.mirror_changes import Folded, RowWriter
-from projections.mirror_columns import Values
-from projections.mirror_engine import READS, MirrorFailed, open_engine, translated
-from projections.mirror_schema import Schema
+from projections.mirror_columns import MYSQL, MYSQL_TEXT
+from projections.mirror_engine import READS, MirrorFailed, interrupt, open_engine, translated
+from projections.mirror_schema import TRANSACTIONS, Schema
+from projections.mirror_values import Values
 
+_NAME = sa.String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), *MYSQL)
 BOOK: Final = sa.Table(
     "eventhub_mirror",
     sa.MetaData(),
-    sa.Column("table_name", sa.String(255), primary_key=True),
-    sa.Column("epoch", sa.String(255), nullable=False),
+    sa.Column("table_name", _NAME, primary_key=True),
+    sa.Column("epoch", _NAME, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
-    sa.Column("columns", sa.Text, nullable=False),
+    sa.Column("columns", sa.Text().with_variant(MYSQL_TEXT, *MYSQL), nullable=False),
+    **TRANSACTIONS,
 )
 """How far each table is: the checkpoint, and the columns that its rows were written with."""
 CHUNK_ROWS: Final = 500
@@ -70,10 +74,8 @@ class MirrorTable:
 
     def interrupt(self) -> None:
         """End the statement that runs, from any thread, so that its thread ends soon."""
-        interrupt = getattr(self._raw, "interrupt", None) or getattr(self._raw, "cancel", None)
-        if interrupt is not None:
-            with suppress(Exception):  # it has just ended, or the database is gone
-                interrupt()
+        with suppress(Exception):  # it has just ended, or the database is gone
+            interrupt(self._raw)
 
     def close(self) -> None:
         """Close the connections."""

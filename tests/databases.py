@@ -1,4 +1,4 @@
-"""Databases of mirrors: SQLite and PostgreSQL, as other programs see them."""
+"""Databases of mirrors: SQLite, PostgreSQL and MariaDB, as other programs see them."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.postgres import Postgres, running_postgres
+from tests.database_server import DatabaseServer
+from tests.mariadb import MariaDB
+from tests.postgres import Postgres
 
 
 class Database(Protocol):
@@ -47,8 +49,8 @@ class Sqlite:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """A server for all tests of a process."""
-    with running_postgres() as postgres:
-        yield postgres
+    with Postgres.running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -58,10 +60,24 @@ def postgres(postgres_server: Postgres) -> Postgres:
     return postgres_server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    """A server for all tests of a process."""
+    with MariaDB.running() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariaDB) -> MariaDB:
+    """An empty database of it."""
+    mariadb_server.empty()
+    return mariadb_server
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """An empty database of each kind."""
     if request.param == "sqlite":
         return Sqlite(tmp_path / "messages.db")
-    found: Postgres = request.getfixturevalue("postgres")
+    found: DatabaseServer = request.getfixturevalue(request.param)
     return found

@@ -13,11 +13,12 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.database_server import DatabaseServer
 from tests.databases import Database, Sqlite
 from tests.e2e.command import output, post, refused, rows, run, written
 from tests.e2e.hub import Hub, HubFactory
 from tests.integration.alerts.sink import Sink
-from tests.postgres import Postgres, binaries
+from tests.postgres import Postgres
 
 CONFIG = """
 url:
@@ -35,8 +36,8 @@ OLD_ROWS = 10_000
 FEW = 100
 OLD_SQLITE = """CREATE TABLE simple (
     body TEXT, votes INTEGER, id TEXT NOT NULL, user TEXT, timestamp TEXT, PRIMARY KEY (id))"""
-OLD_POSTGRESQL = """CREATE TABLE simple (
-    body TEXT, votes BIGINT, id TEXT NOT NULL, "user" TEXT, "timestamp" TEXT, PRIMARY KEY (id))"""
+OLD_SERVER = """CREATE TABLE simple (
+    body TEXT, votes BIGINT, id VARCHAR(200), "user" TEXT, "timestamp" TEXT, PRIMARY KEY (id))"""
 INSERT = 'INSERT INTO simple (body, votes, id, "user", "timestamp") VALUES (%s, %s, %s, %s, %s)'
 SELECT = 'SELECT body, votes, id, "user", "timestamp" FROM simple'
 
@@ -54,7 +55,7 @@ AS_ROWS = [dict(zip(("body", "votes", "id", "user", "timestamp"), row, strict=Tr
 
 def fill(database: Database, count: int = OLD_ROWS) -> None:
     """Leave the table of the older system in a database."""
-    database.execute(OLD_SQLITE if isinstance(database, Sqlite) else OLD_POSTGRESQL)
+    database.execute(OLD_SQLITE if isinstance(database, Sqlite) else OLD_SERVER)
     database.execute(INSERT, OLD[:count])
 
 
@@ -106,24 +107,65 @@ def test_a_hub_starts_with_the_rows_of_the_older_system_and_only_once(
     )
 
 
-@pytest.mark.parametrize(("end", "share"), [("kill", 0.1), ("kill", 0.6), ("stop", 0.3)])
-def test_an_import_that_is_cut_off_goes_on(
-    tmp_path: Path, hub_factory: HubFactory, end: str, share: float
-) -> None:
-    database = Sqlite(tmp_path / "messages.db")
-    hub = hub_factory(CONFIG.format(url=database.url))
-    hub.kill()
+def launch_first_start(database: Database, hub: Hub, share: float) -> None:
+    """Launch a hub on the table of the older system, and return when it has imported a share."""
+    hub.stop()
     shutil.rmtree(hub.folder / "data")
-    database.path.unlink()
+    database.execute("DROP TABLE simple")
+    database.execute("DROP TABLE eventhub_mirror")
     fill(database)
     hub.launch()
     # An event has about 400 bytes on disk.
     until(lambda: size_of(hub.folder / "data" / "jetstream") > share * OLD_ROWS * 400)
-    getattr(hub, end)()
+
+
+def has_everything_once(database: Database, hub: Hub) -> None:
+    """Start a hub, and check that each row of the older system became one event, and one row."""
     hub.start()
     assert rows(f"{hub.url}/simple") == AS_ROWS
     hub.stop()
-    assert f"({OLD_ROWS} rows, {OLD_ROWS} events)" in proved(hub)
+    counts = f"({OLD_ROWS} rows, {OLD_ROWS} events)"
+    assert proved(hub) == f"simple: equal {counts}\nsimple mirror: equal {counts}\n"
+    assert mirrored(database) == sorted(OLD, key=lambda row: str(row[2]))
+
+
+@pytest.mark.parametrize(
+    ("database", "end", "share"),
+    [
+        ("sqlite", "kill", 0.1),
+        ("sqlite", "kill", 0.6),
+        ("sqlite", "stop", 0.3),
+        ("postgres", "kill", 0.1),
+        ("postgres", "kill", 0.6),
+        ("mariadb", "kill", 0.6),
+    ],
+    indirect=["database"],
+)
+def test_an_import_that_is_cut_off_goes_on(
+    database: Database, hub_factory: HubFactory, end: str, share: float
+) -> None:
+    hub = hub_factory(CONFIG.format(url=database.url))
+    launch_first_start(database, hub, share)
+    getattr(hub, end)()
+    has_everything_once(database, hub)
+
+
+@pytest.mark.parametrize("database", ["postgres", "mariadb"], indirect=True)
+def test_an_import_whose_database_is_killed_says_so_and_goes_on(
+    database: DatabaseServer, hub_factory: HubFactory
+) -> None:
+    hub = hub_factory(CONFIG.format(url=database.url))
+    launch_first_start(database, hub, 0.1)
+    database.kill()
+    try:
+        assert hub.process is not None
+        assert hub.process.wait(30) == 1
+        told = hub.stderr().splitlines()[-1]
+        assert told.startswith(f"eventhub: table simple in {database.url.partition(':')[0]}:hub: ")
+        assert told.endswith("(unreachable)")
+    finally:
+        database.start()
+    has_everything_once(database, hub)
 
 
 def size_of(folder: Path) -> int:
@@ -153,8 +195,6 @@ async def test_old_rows_send_no_mail(hub_factory: HubFactory, tmp_path: Path) ->
 
 def test_psql_sees_a_write_within_a_second(postgres: Postgres, hub_factory: HubFactory) -> None:
     hub = hub_factory(CONFIG.format(url=postgres.url))
-    programs = binaries()
-    assert programs is not None
     seconds = []
     for number in range(1, 6):  # the machine may pause in any one of them
         began = time.monotonic()
@@ -162,7 +202,7 @@ def test_psql_sees_a_write_within_a_second(postgres: Postgres, hub_factory: HubF
         until(lambda: len(postgres.fetch(SELECT)) == number)  # noqa: B023 - called at once
         seconds.append(time.monotonic() - began)
     assert min(seconds) < 1
-    query = [str(programs / "psql"), postgres.url, "-Atc", "SELECT max(body) FROM simple"]
+    query = [str(postgres.programs / "psql"), postgres.url, "-Atc", "SELECT max(body) FROM simple"]
     assert subprocess.run(query, check=True, capture_output=True).stdout == b"Hello 5\n"
 
 

@@ -1,4 +1,4 @@
-"""The mirror: what the log says is what another program reads, in SQLite and in PostgreSQL."""
+"""The mirror: what the log says is what another program reads, in every kind of database."""
 
 from tests.databases import Database
 from tests.mirroring import (

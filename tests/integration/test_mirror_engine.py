@@ -4,7 +4,8 @@ import sqlite3
 import sys
 import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,21 @@ from eventhub.errors import Misconfigured
 from projections import mirror_engine
 from projections.mirror_engine import MirrorFailed
 from projections.mirror_table import MirrorTable
+from tests.database_server import DatabaseServer
 from tests.databases import Sqlite
+from tests.mariadb import MariaDB
 from tests.postgres import Postgres
 from tests.projecting import history
 
 CHANNEL = Channel("simple", Columns([Column("body")]))
 EVENTS = history(CHANNEL, [("POST", "a", {"body": "x"})])
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    """An empty database of each kind of server."""
+    found: DatabaseServer = request.getfixturevalue(request.param)
+    return found
 
 
 def failure(url: str) -> MirrorFailed:
@@ -52,32 +62,71 @@ def test_an_sqlite_file_that_another_program_has_locked(
         assert failure(database.url).code == "locked"
 
 
-def test_a_database_that_does_not_exist(postgres: Postgres) -> None:
-    error = failure(postgres.url.replace("/hub", "/nowhere"))
+def test_a_database_that_does_not_exist(server: DatabaseServer) -> None:
+    error = failure(server.url.replace("/hub", "/nowhere"))
     assert error.code == "unreachable"
-    assert 'database "nowhere" does not exist' in error.message
+    assert "nowhere" in error.message
 
 
-def test_a_user_without_rights(postgres: Postgres) -> None:
+def test_a_server_that_does_not_run(server: DatabaseServer) -> None:
+    error = failure(server.url.replace(f":{server.port}", ":1"))
+    assert error.code == "unreachable"
+    assert "refused" in error.message
+
+
+def test_a_user_of_postgresql_without_rights(postgres: Postgres) -> None:
     postgres.execute("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN")
     postgres.execute("GRANT USAGE ON SCHEMA public TO guest")
     error = failure(postgres.url.replace("postgres@", "guest@"))
     assert error.message.endswith(": permission denied for schema public (failed)")
 
 
+def test_a_user_of_mariadb_without_rights(mariadb: MariaDB) -> None:
+    mariadb.execute("CREATE OR REPLACE USER guest; GRANT SELECT ON hub.* TO guest")
+    error = failure(mariadb.url.replace("root@", "guest@"))
+    assert "CREATE command denied to user 'guest'" in error.message
+    assert error.code == "failed"
+
+
+def test_a_row_that_a_trigger_of_mariadb_refuses(mariadb: MariaDB) -> None:
+    with closing(MirrorTable(CHANNEL, mariadb.url)) as table:
+        table.take_up("e1", 0)
+    signal = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not on Mondays'"
+    mariadb.execute(f"CREATE TRIGGER mondays BEFORE INSERT ON simple FOR EACH ROW {signal}")
+    error = failure(mariadb.url)
+    assert (error.code, "not on Mondays" in error.message) == ("refused", True)
+
+
+LOCKS = {
+    "PostgreSQL": ("BEGIN", "LOCK TABLE simple"),
+    "MariaDB": ("LOCK TABLES simple WRITE",),
+}
+WAITING = {
+    "PostgreSQL": "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+    "MariaDB": "SELECT 1 FROM information_schema.processlist WHERE state LIKE 'Waiting%lock'",
+}
+
+
+@contextmanager
+def locked(server: DatabaseServer) -> Iterator[None]:
+    with closing(server.connect()) as other, other.cursor() as cursor:
+        for statement in LOCKS[server.name]:
+            cursor.execute(statement)
+        yield
+
+
 def test_a_table_that_another_program_has_locked(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_engine, "LOCK_SECONDS", 1)
-    with closing(MirrorTable(CHANNEL, postgres.url)) as table:
+    with closing(MirrorTable(CHANNEL, server.url)) as table:
         table.take_up("e1", 0)
-    with postgres.connect() as other:
-        other.execute("BEGIN; LOCK TABLE simple")
-        assert failure(postgres.url).code == "locked"
+    with locked(server):
+        assert failure(server.url).code == "locked"
 
 
-def test_a_statement_that_waits_ends_when_the_hub_stops(postgres: Postgres) -> None:
-    table, errors = MirrorTable(CHANNEL, postgres.url), list[MirrorFailed]()
+def test_a_statement_that_waits_ends_when_the_hub_stops(server: DatabaseServer) -> None:
+    table, errors = MirrorTable(CHANNEL, server.url), list[MirrorFailed]()
     table.take_up("e1", 0)
 
     def apply() -> None:
@@ -85,16 +134,16 @@ def test_a_statement_that_waits_ends_when_the_hub_stops(postgres: Postgres) -> N
             table.apply("e1", 0, EVENTS)
         errors.append(caught.value)
 
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    with postgres.connect() as other:
-        other.execute("BEGIN; LOCK TABLE simple")
+    with locked(server):
         thread = threading.Thread(target=apply)
         thread.start()
-        while not postgres.fetch(waiting):
+        while not server.fetch(WAITING[server.name]):
             time.sleep(0.01)
         table.interrupt()
         thread.join(5)
-    assert [error.code for error in errors] == ["locked"]
+    assert [error.code for error in errors] == [
+        "locked" if server.name == "PostgreSQL" else "unreachable"
+    ]
     table.close()
 
 

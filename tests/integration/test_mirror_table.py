@@ -80,6 +80,23 @@ async def test_it_goes_on_where_it_was_and_begins_again_after_a_log_was_restored
     table.close()
 
 
+@pytest.mark.parametrize("made", [None, "CREATE TABLE simple (id VARCHAR(200) PRIMARY KEY)"])
+def test_ids_that_differ_in_case_or_spaces_are_rows_of_their_own(
+    database: Database, made: str | None
+) -> None:
+    if made is not None:
+        database.execute(made)
+    ids = ["a", "A", "a ", "ä", " a"]
+    changes: list[Change] = [("POST", row_id, {}) for row_id in ids]
+    changes += [("PUT", "A", {"body": "x"}), ("DELETE", "a", {})]
+    events, table = history(CHANNEL, changes), opened(database)
+    table.apply("e1", table.take_up("e1", 0), events[:5])
+    table.apply("e1", 5, events[5:])
+    found = sorted(database.fetch("SELECT id, body FROM simple"))
+    assert found == sorted((row_id, "x" if row_id == "A" else None) for row_id in ids[1:])
+    table.close()
+
+
 def test_names_may_be_anything(database: Database) -> None:
     names = ['we"ird', "a b", "order", "%s", "50%", "x:y", ":p", "p0", "_id"[1:], "ids", "row"]
     channel = Channel('odd "name" %', Columns([Column(name) for name in names]))

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventhub.channel import Channel
@@ -15,6 +15,7 @@ from eventhub.columns import Column, Columns, Digits, Kind
 from projections.mirror_table import MirrorTable
 from projections.verify import encoded
 from tests.databases import Sqlite
+from tests.mariadb import MariaDB
 from tests.postgres import Postgres
 from tests.projecting import Change, Row, history, rows_after
 from tests.values import values
@@ -78,6 +79,15 @@ def test_postgresql_holds_what_any_history_comes_to(postgres: Postgres) -> None:
     @given(CHANGES, BATCHES)
     def check_all(changes: list[Change], sizes: list[int]) -> None:
         check(postgres.url, changes, sizes)
+
+    check_all()
+
+
+def test_mariadb_holds_what_any_history_comes_to(mariadb: MariaDB) -> None:
+    @settings(max_examples=25, deadline=None)
+    @given(CHANGES, BATCHES)
+    def check_all(changes: list[Change], sizes: list[int]) -> None:
+        check(mariadb.url, changes, sizes)
 
     check_all()
 

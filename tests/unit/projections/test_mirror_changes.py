@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from projections.mirror_changes import CHUNK_IDS, Folded, RowWriter
-from projections.mirror_columns import Values
+from projections.mirror_values import Values
 from tests.projecting import Change, history
 
 CHANNEL = Channel("simple", Columns([Column("body"), Column("votes", Kind.INTEGER)]))

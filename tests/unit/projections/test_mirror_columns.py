@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-from eventhub.columns import Column, Columns, Digits, Kind
-from projections.mirror_columns import Values, misfit, type_of
+from eventhub.columns import Column, Digits, Kind
+from projections.mirror_columns import is_narrow, misfit, type_of
 
 PLAIN = {kind: Column("c", kind) for kind in Kind}
 SHORT = Column("c", Kind.DECIMAL, digits=Digits(12, 2))
@@ -15,7 +15,9 @@ DIALECTS: dict[str, sa.Dialect] = {
     "sqlite": sa.create_engine("sqlite://").dialect,
     "postgresql": postgresql.dialect(),  # type: ignore[no-untyped-call]
     "mysql": mysql.dialect(),
+    "mariadb": mysql.dialect(),
 }
+ID_UTF8 = mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_nopad_bin")
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,15 @@ def test_the_types_of_a_new_table_fit(column: Column, dialect: str) -> None:
         (PLAIN[Kind.INTEGER], "sqlite", sa.TEXT()),
         (PLAIN[Kind.REAL], "postgresql", sa.REAL()),
         (PLAIN[Kind.REAL], "mysql", mysql.FLOAT()),
+        (PLAIN[Kind.REAL], "mysql", mysql.DOUBLE(10, 2)),
+        (PLAIN[Kind.TEXT], "mysql", mysql.TEXT(charset="utf8mb4")),
+        (PLAIN[Kind.TEXT], "mysql", mysql.LONGTEXT(charset="latin1")),
+        (PLAIN[Kind.INTEGER], "mysql", mysql.INTEGER()),
+        (PLAIN[Kind.INTEGER], "mysql", mysql.BIGINT(unsigned=True)),
+        (PLAIN[Kind.TIMESTAMP], "mysql", mysql.DATETIME()),
+        (PLAIN[Kind.TIMESTAMP], "mysql", mysql.TIMESTAMP(fsp=6)),
+        (SHORT, "mysql", mysql.DECIMAL(11, 2)),
+        (Column("id"), "mysql", mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")),
         (PLAIN[Kind.DECIMAL], "sqlite", sa.NUMERIC(38, 10)),
         (PLAIN[Kind.DECIMAL], "postgresql", sa.DOUBLE()),
         (SHORT, "postgresql", sa.NUMERIC(12, 1)),
@@ -78,7 +89,8 @@ def test_a_type_that_would_lose_values_is_a_misfit(
     [
         (PLAIN[Kind.TEXT], "sqlite", sa.VARCHAR(20)),
         (PLAIN[Kind.TEXT], "postgresql", sa.VARCHAR()),
-        (Column("id"), "mysql", sa.VARCHAR(255)),
+        (Column("id"), "mysql", ID_UTF8),
+        (PLAIN[Kind.JSON], "mysql", mysql.MEDIUMTEXT(charset="utf8mb4")),
         (SHORT, "postgresql", sa.NUMERIC()),
         (SHORT, "postgresql", sa.NUMERIC(14, 4)),
         (SHORT, "sqlite", sa.NUMERIC()),
@@ -93,6 +105,19 @@ def test_a_type_of_another_program_may_be_wider(
     assert not misfit(column, found, dialect)
 
 
-def test_a_value_that_is_none_of_its_column_is_read_as_its_text() -> None:
-    values = Values(Columns([Column("n", Kind.INTEGER)]), "sqlite")
-    assert values.read(["many", "a", None, None])["n"] == "'many'"
+@pytest.mark.parametrize(
+    ("kind", "found", "narrow"),
+    [
+        (Kind.TEXT, mysql.VARCHAR(20), True),
+        (Kind.TIMESTAMP, mysql.TIMESTAMP(), True),
+        (Kind.INTEGER, mysql.BIGINT(unsigned=True), True),
+        (Kind.JSON, mysql.TEXT(), True),
+        (Kind.JSON, sa.JSON(), False),
+        (Kind.INTEGER, mysql.DOUBLE(), False),
+        (Kind.DATE, mysql.DATETIME(), False),
+    ],
+)
+def test_a_narrow_column_of_mysql_is_widened_and_one_of_another_sort_is_not(
+    kind: Kind, found: sa.types.TypeEngine[Any], narrow: bool
+) -> None:
+    assert is_narrow(PLAIN[kind], found, "mysql") is narrow
