@@ -25,7 +25,7 @@ from eventhub.background import Background, background
 RESTART_SECONDS = (0.0, 0.5, 2.0, 10.0)
 """Pauses before a process is started again; the last one repeats."""
 LASTING_SECONDS = 60.0
-"""A process that has run so long is started again without a pause."""
+"""A process that has run so long, or was killed on purpose, is started again without a pause."""
 STOP_SECONDS = 3.0
 NICENESS = 10
 """Gives way to the hub, which delivers messages, if both want a core."""
@@ -66,6 +66,8 @@ class Child:
         self._on_line = on_line
         self.process: Process | None = None
         """That runs now, ready or not."""
+        self.killed: Process | None = None
+        """The last one that `kill` has ended."""
         self.ready = asyncio.Event()
         self.tasks: Background | None = None
         """Owns what has to do with the process, while it is kept running."""
@@ -80,25 +82,29 @@ class Child:
             try:
                 while not stop.is_set():
                     started = loop.time()
-                    await self._run_one(tasks, stopping)
+                    process = await self._run_one(tasks, stopping)
                     if stop.is_set():
                         break
-                    deaths = 0 if loop.time() - started > LASTING_SECONDS else deaths + 1
-                    pause = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS)) - 1]
+                    if process is self.killed or loop.time() - started > LASTING_SECONDS:
+                        deaths = 0
+                        continue
+                    pause = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]
+                    deaths += 1
                     await asyncio.wait((stopping,), timeout=pause)
             finally:
                 self.tasks = None
 
     def kill(self, process: Process, reason: str) -> None:
-        """Kill a process, unless another one has taken its place."""
+        """Kill a process, unless another one has taken its place; the next one starts at once."""
         if process.returncode is None and process is self.process:
             event = f"{self._kind}_killed"
             logger.warning(event, **self._facts, reason=reason)
             self.ready.clear()
+            self.killed = process
             _kill(process)
 
-    async def _run_one(self, tasks: Background, stopping: asyncio.Task[None]) -> None:
-        """Run one process to its end, which `stopping` brings about."""
+    async def _run_one(self, tasks: Background, stopping: asyncio.Task[None]) -> Process:
+        """Run one process to its end, which `stopping` brings about; return it."""
         self.process = process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", self._module), stdin=PIPE, stdout=PIPE
         )
@@ -121,6 +127,7 @@ class Child:
             self.ready.clear()
             await _end(process)
             self.process = None
+        return process
 
     async def _watch(self, process: Process, output: asyncio.StreamReader) -> None:
         line = (await output.readline()).decode().strip()

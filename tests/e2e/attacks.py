@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from uuid import uuid4
 
 from tests.e2e.command import post
 from tests.e2e.hub import Hub
@@ -23,6 +24,8 @@ url:
     pattern: /sql
     handler: SQLHandler
     kwargs: {tables: chat, limits: {seconds: 1, memory: 256MiB, rows: 1000}}
+auth:
+  proxy: {header: X-User, trusted: [127.0.0.1]}
 """
 BAIT = "bait-7d1f"
 """In a file that no statement may read, and in a row of a table that no statement may reach."""
@@ -231,8 +234,9 @@ def check_unharmed(hub: Hub) -> None:
 
 
 def send(hub: Hub, statement: str) -> tuple[int, str]:
-    """Return status and text of an answer."""
-    request = urllib.request.Request(f"{hub.url}/sql", statement.encode())
+    """Return status and text of an answer; each attack is of another user."""
+    headers = {"X-User": uuid4().hex}
+    request = urllib.request.Request(f"{hub.url}/sql", statement.encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=ATTEMPT_SECONDS) as answer:
             return answer.status, answer.read().decode()

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -79,12 +80,16 @@ def ask(
     headers: Any = None,
     **args: str,
 ) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of the answer to a statement; without one, of a GET."""
+    """Return body and headers of the answer to a statement; without one, of a GET.
+
+    Each call is of another user: one whose queries end the process may have none for a while.
+    """
     body = None
     if statement is not None:
         body = (statement if isinstance(statement, str) else json.dumps(statement)).encode()
     url = f"{hub.url}{path}?{urlencode(args)}"
-    asked = urllib.request.Request(url, body, headers or {})
+    named = {"X-User": uuid4().hex} if headers is None else headers
+    asked = urllib.request.Request(url, body, named)
     with urllib.request.urlopen(asked, timeout=DEADLINE_SECONDS) as answer:
         return answer.read(), dict(answer.headers)
 
@@ -258,7 +263,7 @@ def test_only_pages_of_listed_origins_may_ask(hub: Hub) -> None:
 
 
 def test_a_rule_guards_the_handler(hub: Hub) -> None:
-    assert refused(hub, "SELECT 1", path="/both")[0] == "unauthorized"
+    assert refused(hub, "SELECT 1", path="/both", headers={})[0] == "unauthorized"
     assert ask(hub, "SELECT x FROM secret WHERE id = 's'", path="/both", headers={"X-User": "ann"})
 
 
@@ -297,6 +302,30 @@ def test_a_process_that_dies_is_started_again(hub: Hub) -> None:
     assert code == ""
     assert len(rows(hub, "FROM notes WHERE id IN ('a', 'b')")) == 2
     assert "query_process_ended" in hub.stderr()
+
+
+def test_a_user_who_ends_the_process_repeatedly_waits_and_others_are_served(hub: Hub) -> None:
+    cid = {"path": "/shared", "headers": {"X-User": "cid"}}
+    dan = {"path": "/shared", "headers": {"X-User": "dan"}}
+    assert refused(hub, UNSTOPPABLE, **cid)[0] == "too_costly"
+    assert ask(hub, "SELECT 1 AS one", **dan)  # type: ignore[arg-type]
+    pid = re.findall(r'"shared", "pid": (\d+)', hub.stderr())[-1]
+    before = ticks_of(pid)
+    with ThreadPoolExecutor(1) as threads:
+        crashed = threads.submit(refused, hub, ENDLESS, **cid)
+        while ticks_of(pid) < before + 10:
+            assert not crashed.done()
+        os.kill(int(pid), signal.SIGSEGV)
+        assert crashed.result()[0] == "unavailable"
+    code, message = refused(hub, "SELECT 1", **cid)
+    assert code == "too_many_reads"
+    assert "try again in" in message
+    assert ask(hub, "SELECT 1 AS one", **dan)  # type: ignore[arg-type]
+
+
+def ticks_of(pid: str) -> int:
+    """Return the clock ticks that a process has computed for."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11])
 
 
 def code_of(hub: Hub, statement: str) -> str:
