@@ -2,8 +2,8 @@
 
 from playwright.sync_api import Browser, expect
 
+from tests.e2e.gateway.test_login import CONFIG
 from tests.e2e.hub import HubFactory
-from tests.e2e.test_login_pages import CONFIG
 
 
 def test_people_log_in_and_out_in_a_browser_without_scripts(

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from tests.e2e.command import post, refused, run
 from tests.e2e.hub import DEADLINE_SECONDS, READY, HubFactory
 
-START = Path(__file__).parents[2] / "docs" / "examples" / "start"
+START = Path(__file__).parents[3] / "docs" / "examples" / "start"
 
 
 def init(folder: Path) -> None:

@@ -1,0 +1,69 @@
+"""Dead letters are listed and sent again, and alerts are tried out."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import (
+    DEADLINE_SECONDS,
+    GOOD,
+    output,
+    post,
+    run,
+    written,
+)
+from tests.e2e.hub import Hub, HubFactory
+from tests.integration.alerts.sink import served_sink
+
+
+def with_alerts(port: int) -> str:
+    alert = "      alert: {to: ann@example.org, subject: '{{ body }}'}\n"
+    email = f"email: {{sink: {{host: 127.0.0.1, port: {port}, email: hub@example.org}}}}\n"
+    return email + GOOD + alert
+
+
+@pytest.mark.parametrize("hub_runs", [True, False])
+def test_dead_letters_are_listed_and_sent_again(hub_factory: HubFactory, hub_runs: bool) -> None:
+    with served_sink() as sink:
+        sink.answers = ["554 no"]
+        hub = hub_factory(with_alerts(sink.port))
+        file, data = hub.folder / "eventhub.yaml", hub.folder / "data"
+        post(f"{hub.url}/notes", body="hello")
+        until_logged(hub, "alert_dead")
+        if not hub_runs:
+            hub.stop()
+        listed = run("alerts", "list", file, "--data", data)
+        assert listed.returncode == 0
+        letter, count = listed.stdout.splitlines()
+        assert count == "1 dead letters"
+        assert re.match(r"20\d\d-\d\d-\d\dT\S+  notes:1  row '[\w-]+'  ", letter)
+        assert letter.endswith("notes  1  ann@example.org  'hello'  554 no")
+        sink.answers = ["554 still no"]
+        refused = run("alerts", "retry", file, "--data", data)
+        assert (refused.returncode, refused.stdout.splitlines()[-1]) == (1, "0 sent, 1 still dead")
+        sent = run("alerts", "retry", file, "--data", data)
+        assert (sent.returncode, sent.stdout.splitlines()[-1]) == (0, "1 sent, 0 still dead")
+        assert run("alerts", "list", file, "--data", data).stdout == "0 dead letters\n"
+        assert [taken.mail["Subject"] for taken in sink.taken] == ["hello"]
+
+
+def test_alerts_can_be_tested(tmp_path: Path) -> None:
+    with served_sink() as sink:
+        file = written(tmp_path, with_alerts(sink.port))
+        assert "sent to bob@example.org" in output(
+            "alerts", "test", file, "--to", "bob@example.org"
+        )
+        assert sink.taken[0].recipients == ["bob@example.org"]
+        sink.answers = ["554 no"]
+        tried = run("alerts", "test", file)
+        assert (tried.returncode, tried.stdout.strip().endswith("554 no")) == (1, True)
+    assert output("alerts", "test", written(tmp_path, GOOD)) == "no endpoint has an alert\n"
+
+
+def until_logged(hub: Hub, event: str) -> None:
+    give_up = time.monotonic() + DEADLINE_SECONDS
+    while event not in hub.stderr():
+        assert time.monotonic() < give_up, f"{event} was never logged"
+        time.sleep(0.02)
