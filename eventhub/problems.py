@@ -12,6 +12,7 @@ from eventhub.config import Config, FileEndpoint, MessageEndpoint, SqlEndpoint
 from eventhub.errors import Misconfigured
 from eventhub.gateway.admin import Admin
 from eventhub.gateway.controls import check_default
+from eventhub.gateway.tls import Certificate
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.hosts import Hosts
@@ -36,6 +37,8 @@ def _checks(config: Config) -> Iterator[Callable[[], object]]:
     yield partial(Authenticator, config.auth)
     yield partial(Admin, config.server)
     yield partial(Hosts, config.server)
+    if config.server.tls is not None:
+        yield partial(Certificate, config.server.tls)
     guarded: list[MessageEndpoint | SqlEndpoint] = [*config.of_kind(MessageEndpoint)]
     for entry in [*guarded, *config.of_kind(SqlEndpoint)]:
         for origin in entry.origins:

@@ -34,6 +34,7 @@ from eventhub.config.settings import (
     Proxy,
     Server,
     Session,
+    Tls,
 )
 from eventhub.config.shown import as_shown
 from eventhub.config.tree import Finding, Findings, in_order
@@ -66,6 +67,7 @@ __all__ = [
     "SimpleAuthEndpoint",
     "SqlEndpoint",
     "SqlLimits",
+    "Tls",
     "as_shown",
     "examine",
     "in_order",

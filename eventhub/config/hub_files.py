@@ -59,6 +59,8 @@ def _files_of(config: Config) -> Iterator[Path]:
     yield from config.sources
     if config.auth.jwt is not None and (keys := config.auth.jwt.jwks) and "://" not in keys:
         yield Path(keys)
+    if config.server.tls is not None:
+        yield from (Path(config.server.tls.cert_file), Path(config.server.tls.key_file))
     if config.projection.path is not None:
         database = Path(config.projection.path)
         yield from (database.with_name(database.name + end) for end in ("", ".wal", ".tmp"))

@@ -182,6 +182,7 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     _check_host(_section(tree, "server"), findings)
     _check_broker(_section(tree, "broker"), findings)
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
+    sections["server"] = _server(_section(tree, "server"), sections["server"])
     archive = tree.items.get("archive")
     return Config(
         path=path.resolve(),
@@ -194,6 +195,19 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
         sources=tuple(dict.fromkeys(findings.sources)),
         **{key: section for key, section in sections.items() if section is not None},
     )
+
+
+def _server(section: Node, server: Server | None) -> Server | None:
+    """Return `server:` with the files of `tls:` as absolute paths."""
+    if server is None or server.tls is None:
+        return server
+    members = section.items["tls"].items
+    files = {
+        name: str((members[name].folder / getattr(server.tls, name)).absolute())
+        for name in ("cert_file", "key_file")
+    }
+    tls = msgspec.structs.replace(server.tls, **files)
+    return msgspec.structs.replace(server, tls=tls)
 
 
 def _check_host(section: Node, findings: Findings) -> None:

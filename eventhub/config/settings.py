@@ -27,6 +27,18 @@ class Admin(Struct, frozen=True):
     """A bearer token."""
 
 
+class Tls(Struct, frozen=True):
+    """`server: {tls: ...}`: the certificate with which the hub speaks HTTPS itself."""
+
+    cert_file: str
+    """The PEM file of the certificate and of those that signed it; beside the file that names it,
+    unless the path is absolute."""
+    key_file: str
+    """The PEM file of its key, not encrypted."""
+    hsts: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = 365 * 86400
+    """Seconds for which browsers use HTTPS only; 0 does not ask them to. Never for loopback."""
+
+
 class Server(Struct, frozen=True):
     """`server:`: where the hub listens, and the limits of a client."""
 
@@ -48,6 +60,7 @@ class Server(Struct, frozen=True):
     hosts: list[str] | None = None
     """Names that the hub answers to; default: on loopback those of loopback, otherwise any."""
     admin: Admin | None = None
+    tls: Tls | None = None
 
 
 class Broker(Struct, frozen=True):

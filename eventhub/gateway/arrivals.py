@@ -25,6 +25,7 @@ from eventhub.gateway.throttle import (
     Key,
     Throttle,
 )
+from eventhub.gateway.tls import HANDSHAKE_SECONDS, Certificate
 from eventhub.identity.proxies import Proxies
 from eventhub.logs import limited
 
@@ -50,6 +51,7 @@ class Arrivals:
         spawn: Spawn,
         proxies: Proxies,
         most_of_address: int | None,
+        certificate: Certificate | None = None,
     ) -> None:
         """Get ready; `open` accepts connections.
 
@@ -59,10 +61,12 @@ class Arrivals:
             proxies: addresses without a limit.
             most_of_address: connections of one address; None for a share of all descriptors, from
                 which loopback is exempt.
+            certificate: for TLS; None for plain HTTP.
         """
         self.serve = serve
         self._spawn = spawn
         self._proxies = proxies
+        self._certificate = certificate
         self._listener = Listener(self._on_accepted)
         self._is_limit_configured = most_of_address is not None
         self._most_of_address = most_of_address or max(1, self._listener.most // 4)
@@ -109,9 +113,18 @@ class Arrivals:
         return not self._is_limit_configured and ip_address(address.partition("%")[0]).is_loopback
 
     async def _connect(self, connection: socket.socket, arrival: "Arrival") -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: arrival, connection)
-        except OSError:  # the client has left already
+            if self._certificate is None:
+                await loop.connect_accepted_socket(lambda: arrival, connection)
+            else:
+                await loop.connect_accepted_socket(
+                    lambda: arrival,
+                    connection,
+                    ssl=await self._certificate.context(),
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                )
+        except OSError:  # the client has left already, or does not speak TLS
             connection.close()
             if arrival.transport is None:
                 self.on_closed(arrival.address)

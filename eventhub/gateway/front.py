@@ -20,6 +20,7 @@ from eventhub.gateway.arrivals import Arrivals, Spawn
 from eventhub.gateway.guard import add_headers
 from eventhub.gateway.server import Runner
 from eventhub.gateway.sockets import Sockets
+from eventhub.gateway.tls import Certificate
 from eventhub.identity.proxies import proxies_of
 
 STARTING_SECONDS: Final = 10.0
@@ -37,6 +38,8 @@ class Front:
         self._sockets = sockets
         self._config = config
         self._spawn = spawn
+        tls = config.server.tls
+        self._certificate = None if tls is None else Certificate(tls)
         self._arrivals: Arrivals | None = None
         self._is_serving = asyncio.Event()
         app = web.Application()
@@ -62,6 +65,7 @@ class Front:
             self._spawn,
             proxies_of(self._config.auth),
             self._config.server.max_connections_per_address,
+            self._certificate,
         )
         self._arrivals.open(self._sockets)
 

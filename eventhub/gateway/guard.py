@@ -9,7 +9,7 @@ from eventhub.config import Server
 from eventhub.errors import Rejected
 from eventhub.gateway import refusal
 from eventhub.identity.audit import note_refusal
-from eventhub.identity.hosts import Hosts
+from eventhub.identity.hosts import Hosts, is_loopback_name
 from eventhub.identity.proxies import Proxies
 
 SERVER = "EventHub"
@@ -42,11 +42,15 @@ def add_guard(app: web.Application, server: Server, proxies: Proxies) -> None:
         return await handler(request)
 
     app.middlewares.insert(0, guard)
-    app.on_response_prepare.append(_prepared)
+    hsts = "" if server.tls is None or server.tls.hsts == 0 else f"max-age={server.tls.hsts}"
 
+    async def prepared(request: web.Request, response: web.StreamResponse) -> None:
+        add_headers(response.headers)
+        # For loopback it would apply to every other program on the machine, too.
+        if hsts and request.secure and not is_loopback_name(request.host):
+            response.headers.setdefault("Strict-Transport-Security", hsts)
 
-async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
-    add_headers(response.headers)
+    app.on_response_prepare.append(prepared)
 
 
 def add_headers(headers: MutableMapping[str, str]) -> None:

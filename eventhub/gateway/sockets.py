@@ -33,7 +33,7 @@ class Sockets:
     def __init__(self, all_of_them: list[socket.socket], url: str) -> None:
         self.all = all_of_them
         self.url = url
-        """`http://HOST:PORT`, or `unix:PATH`."""
+        """`http://HOST:PORT`, or `https:` with TLS, or `unix:PATH`."""
         self._own: tuple[Path, os.stat_result] | None = None
         """The file of a Unix socket, as it was made."""
 
@@ -51,7 +51,8 @@ class Sockets:
         except OSError as error:
             raise _unusable(f"{server.host}:{server.port}", error) from error
         host = f"[{server.host}]" if ":" in server.host else server.host
-        return cls(found, f"http://{host}:{found[0].getsockname()[1]}")
+        scheme = "http" if server.tls is None else "https"
+        return cls(found, f"{scheme}://{host}:{found[0].getsockname()[1]}")
 
     @classmethod
     def _unix(cls, path: Path, server: Server) -> Self:

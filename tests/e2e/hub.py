@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-READY = re.compile(r"^EventHub ready on (http://\S+?:(\d+)|unix:\S+)$", re.MULTILINE)
+READY = re.compile(r"^EventHub ready on (https?://\S+?:(\d+)|unix:\S+)$", re.MULTILINE)
 DEADLINE_SECONDS = 20.0
 """For a hub to take traffic, and for it to stop. A slow, shared machine needs seconds."""
 
