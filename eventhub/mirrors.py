@@ -17,6 +17,8 @@ from eventhub.errors import Misconfigured
 from eventhub.ingest.loading import BadRow, Loaded, Loader, OnBadRow
 from eventhub.stream import EventStream, Log, Records
 from projections.backlog import read_to_end
+from projections.mirror import take_up
+from projections.mirror_engine import MirrorFailed
 from projections.mirror_table import MirrorTable
 
 RECORDS: Final = "mirrors"
@@ -110,17 +112,20 @@ class _Takeover:
         is_importing = recorded == self._importing
         last = (await self._stream.bounds()).last
         standing = await asyncio.to_thread(self._table.standing)
-        if standing.has_rows and standing.epoch != self._stream.epoch:
-            # The mirror of a log that is gone may be the last copy of its rows: an empty log takes
-            # them. A log with events of its own does not.
-            is_new = last == 0 or is_importing
-            if standing.epoch and not is_new:
-                raise self._table.foreign(standing)
+        # The mirror of a log that is gone may be the last copy of its rows: an empty log takes
+        # them. A log with events of its own does not.
+        is_old = not standing.epoch or last == 0 or is_importing
+        if standing.has_rows and standing.epoch != self._stream.epoch and is_old:
             await self._records.put(self._key, self._importing)
             bad = await self._import(skips=skips)
             await asyncio.to_thread(self._table.take_over, self._stream.epoch, keeps_copy=bool(bad))
             is_importing = True
-        head = await asyncio.to_thread(self._table.take_up, self._stream.epoch, last)
+        try:
+            head = await take_up(self._table, self._stream)
+        except MirrorFailed as error:
+            if error.code != "foreign":
+                raise
+            return  # the mirror says so for as long as it is, and the hub serves
         if is_importing:
             await self._write_again(head)
         await self._records.put(self._key, self._done)

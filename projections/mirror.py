@@ -19,7 +19,7 @@ from eventhub.event import Sealed, SealedEvent
 from eventhub.metrics import MIRROR_LAG
 from eventhub.stream import EventStream
 from projections.backlog import OnProgress
-from projections.mirror_table import MirrorTable
+from projections.mirror_table import MirrorTable, Standing
 from projections.projector import Follow
 
 BATCH_EVENTS: Final = 1_000
@@ -154,7 +154,7 @@ class Mirror:
 
     async def _mirror(self) -> None:
         epoch, last = self._stream.epoch, (await self._stream.bounds()).last
-        self.head = await self.call(self.table.take_up, epoch, last)
+        self.head = await take_up(self.table, self._stream, self.call)
         self._waiting, self._waiting_bytes = [], 0
         self._note(last)
         if self.head >= last:
@@ -208,6 +208,32 @@ class Mirror:
     def _note(self, last: int) -> None:
         self._last = max(self._last, last)
         MIRROR_LAG.labels(self.table.channel.name).set(self.behind)
+
+
+async def take_up(
+    table: MirrorTable, stream: EventStream, call: Callable[..., Any] = asyncio.to_thread
+) -> int:
+    """Make a mirror ready, and return the sequence of the last event that it has.
+
+    Args:
+        table: the mirror.
+        stream: the channel's log.
+        call: runs work on the table in a thread.
+
+    Raises:
+        MirrorFailed: `foreign`: its rows are of another log, or of a later state of this one, which
+            was restored from an older copy, and they may be the last copy; `columns`; or the
+            database cannot be used. Nothing was changed.
+        Unavailable: the log cannot be read.
+    """
+    standing: Standing = await call(table.standing)
+    if standing.epoch == stream.epoch and standing.head > 0:
+        stored = await stream.get(standing.head)
+        is_later = stored is None and standing.head > await stream.end()
+        if is_later or (stored is not None and stored.event.write != standing.write):
+            raise table.foreign(standing)
+    head: int = await call(table.take_up, stream.epoch)
+    return head
 
 
 def _first(failure: BaseException) -> BaseException:

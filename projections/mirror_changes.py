@@ -19,6 +19,7 @@ class _Change(msgspec.Struct, gc=False):
 
     method: Method
     id: str
+    write: str
     row: dict[str, Any] | None = None
 
 
@@ -35,8 +36,11 @@ class Folded:
         """Rows that were posted and are there now, in the order of their POSTs."""
         self.changed: dict[str, Mapping[str, Any]] = {}
         """Rows that were there before, and are now."""
+        self.write = ""
+        """Id of the write of the last event."""
         for sealed in batch:
             change = _DECODER.decode(sealed.payload)
+            self.write = change.write
             if change.method != "PUT":
                 self.renewed.add(change.id)
                 self.made.pop(change.id, None)

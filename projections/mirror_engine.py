@@ -24,7 +24,7 @@ REASONS: Final = {
     "full": "Its disk is full.",
     "locked": "Another program has locked the table for too long.",
     "columns": "The table has other columns than `columns:` says, or of other types.",
-    "foreign": "The table has rows that are not of this log.",
+    "foreign": "The table has rows that are not of this log, or of a later state of it.",
     "refused": "The database refused a row: a constraint or a trigger of its own.",
     "moved": "Another hub writes to the same table.",
     "failed": "Anything else; the text is the database's.",

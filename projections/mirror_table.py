@@ -30,10 +30,12 @@ BOOK: Final = sa.Table(
     sa.Column("table_name", _NAME, primary_key=True),
     sa.Column("epoch", _NAME, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("write", _NAME, nullable=False),
     sa.Column("columns", sa.Text().with_variant(MYSQL_TEXT, *MYSQL), nullable=False),
     **TRANSACTIONS,
 )
-"""How far each table is: the checkpoint, and the columns that its rows were written with."""
+"""How far each table is: the checkpoint, with the id of the write of the event there, by which
+another event at the same sequence is known; and the columns that the rows were written with."""
 CHUNK_ROWS: Final = 500
 """Rows read at once."""
 
@@ -46,6 +48,8 @@ class Standing(NamedTuple):
     head: int = 0
     """The last event that it has."""
     has_rows: bool = False
+    write: str = ""
+    """Of this event; empty before the first."""
 
 
 class MirrorTable:
@@ -95,13 +99,11 @@ class MirrorTable:
         with self._transaction() as connection:
             return self._standing(connection)
 
-    def take_up(self, epoch: str, last: int) -> int:
+    def take_up(self, epoch: str) -> int:
         """Make the table ready, and return the sequence of the last event that it has.
 
         Args:
             epoch: of the log.
-            last: the last event of the log: a table that has more is of a log that was restored
-                from an older copy, and begins again.
 
         Raises:
             MirrorFailed: `foreign` or `columns`; nothing was changed.
@@ -114,8 +116,7 @@ class MirrorTable:
                 self._claim(connection, epoch)
                 return 0
             described = self._described(connection)
-            is_stale = self._schema.match(connection, described)
-            if is_stale or standing.head > last:
+            if self._schema.match(connection, described):
                 self._empty(connection, epoch)
                 return 0
             if described != self._schema.described:
@@ -144,17 +145,18 @@ class MirrorTable:
 
     def _standing(self, connection: sa.Connection) -> Standing:
         BOOK.create(connection, checkfirst=True)
-        book = sa.select(BOOK.c.epoch, BOOK.c.seq).where(self._is_mine)
-        found = connection.execute(book).one_or_none()
-        epoch, head = ("", 0) if found is None else (found.epoch, found.seq)
+        book = sa.select(BOOK.c.epoch, BOOK.c.seq, BOOK.c.write).where(self._is_mine)
+        epoch, head, write = connection.execute(book).one_or_none() or ("", 0, "")
         if not sa.inspect(connection).has_table(self.channel.name):
             return Standing()  # dropped, if the book knows it
         first = connection.execute(sa.select(sa.literal(1)).select_from(self._table).limit(1))
-        return Standing(epoch, head, first.first() is not None)
+        return Standing(epoch, head, first.first() is not None, write)
 
     def foreign(self, standing: Standing) -> MirrorFailed:
         """Return the error of a table whose rows are not of the log."""
-        whose = "of another log" if standing.epoch else "that the log does not have"
+        whose = "that the log does not have"
+        if standing.epoch:
+            whose = "of another log, or of a later state of it"
         return MirrorFailed(
             "foreign",
             f"{self.name} has rows {whose}: name another table or database, or replace its rows by"
@@ -172,7 +174,7 @@ class MirrorTable:
         self._write_book(connection, epoch)
 
     def _write_book(self, connection: sa.Connection, epoch: str) -> None:
-        row = {"epoch": epoch, "seq": 0, "columns": self._schema.described}
+        row = {"epoch": epoch, "seq": 0, "write": "", "columns": self._schema.described}
         connection.execute(sa.delete(BOOK).where(self._is_mine))
         connection.execute(sa.insert(BOOK).values(table_name=self.channel.name, **row))
 
@@ -200,7 +202,8 @@ class MirrorTable:
         folded = Folded(batch)
         is_at_head = self._is_mine & (BOOK.c.epoch == epoch) & (BOOK.c.seq == head)
         with self._transaction() as connection:
-            moved = sa.update(BOOK).where(is_at_head).values(seq=batch[-1].sequence)
+            checkpoint = {"seq": batch[-1].sequence, "write": folded.write}
+            moved = sa.update(BOOK).where(is_at_head).values(checkpoint)
             if connection.execute(moved).rowcount != 1:
                 raise MirrorFailed("moved", f"{self.name} is not at event {head} any more")
             self._writer.write(connection, folded)

@@ -313,6 +313,37 @@ def test_rebuild_replaces_what_others_wrote(old: Database, hub_factory: HubFacto
     assert "simple mirror: equal" in proved(hub)
 
 
+@pytest.mark.parametrize("later", [1, 3])
+def test_a_log_restored_from_an_older_copy_leaves_the_mirror_and_says_so(
+    tmp_path: Path, hub_factory: HubFactory, later: int
+) -> None:
+    database = Sqlite(tmp_path / "messages.db")
+    hub = hub_factory(CONFIG.format(url=database.url))
+    data, copy = hub.folder / "data", tmp_path / "copy"
+    post(f"{hub.url}/simple", id="kept")
+    hub.stop()
+    shutil.copytree(data, copy)
+    hub.start()
+    for number in range(2):
+        post(f"{hub.url}/simple", id=f"lost-{number}")
+    hub.stop()
+    shutil.rmtree(data)
+    shutil.copytree(copy, data)
+    hub.start()
+    for number in range(later):
+        post(f"{hub.url}/simple", id=f"new-{number}")
+    assert len(rows(f"{hub.url}/simple")) == later + 1
+    until(lambda: "later state of it" in ready(hub))
+    assert ready(hub).startswith("ready\n")
+    assert "eventhub rebuild FILE --mirror" in ready(hub)
+    assert [row[2] for row in mirrored(database)] == ["kept", "lost-0", "lost-1"]
+    hub.stop()
+    output("rebuild", hub.config, "--data", data, "--mirror")
+    hub.start()
+    until(lambda: ready(hub) == "ready\n")
+    assert mirrored(database) == served(hub)
+
+
 def test_rebuild_of_mirrors_needs_one(tmp_path: Path) -> None:
     file = written(tmp_path, CONFIG.format(url="duckdb:///x.duckdb"))
     assert "there is no mirror" in refused(2, run("rebuild", file, "--mirror"))

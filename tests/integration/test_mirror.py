@@ -1,5 +1,11 @@
 """The mirror: what the log says is what another program reads, in every kind of database."""
 
+import pytest
+from msgspec.structs import replace
+
+from eventhub.memory import MemoryStream
+from projections.mirror import take_up
+from projections.mirror_table import Standing
 from tests.databases import Database
 from tests.mirroring import (
     CHANGES,
@@ -8,6 +14,7 @@ from tests.mirroring import (
     SELECT,
     mirror_all,
     mirrored,
+    opened,
     proved,
     until,
     written,
@@ -45,3 +52,35 @@ async def test_rows_of_another_log_are_left_alone_and_reported(database: Databas
         assert "eventhub rebuild FILE --mirror" in mirror.note
         assert mirror.note.startswith("the mirror of simple is 1 event behind: table simple in ")
     assert sorted(database.fetch(SELECT)) == ROWS
+
+
+async def test_it_goes_on_where_it_was(database: Database) -> None:
+    stream = await written(CHANNEL, *CHANGES)
+    await mirror_all(database, stream)
+    table = opened(database)
+    assert table.standing() == Standing(stream.epoch, 6, has_rows=True, write="w6")
+    assert await take_up(table, stream) == 6
+    table.close()
+
+
+@pytest.mark.parametrize("since", [0, 1, 2, 3])
+async def test_rows_of_a_later_state_of_a_restored_log_are_left_alone_and_reported(
+    database: Database, since: int
+) -> None:
+    """A log that was restored from an older copy may have other events by now, and as many."""
+    stream = await written(CHANNEL, *CHANGES)
+    await mirror_all(database, stream)
+    older = MemoryStream(CHANNEL)
+    older.epoch = stream.epoch
+    await write(older, history(CHANNEL, CHANGES[:4]))
+    for other in history(CHANNEL, [("POST", f"n{n}", {}) for n in range(since)]):
+        await older.append(replace(other.event, write=f"other{other.sequence}"), expect=0)
+    async with mirrored(database, older) as mirror:
+        await until(lambda: mirror.failure)
+        assert mirror.failure is not None
+        assert mirror.failure.code == "foreign"
+        assert "of a later state of it" in mirror.note
+        assert "eventhub rebuild FILE --mirror" in mirror.note
+        assert sorted(database.fetch(SELECT)) == ROWS
+        await mirror.rebuild(lambda _reached, _last: None)
+    assert (await proved(database, older))[0].is_equal

@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest) -> DatabaseServer:
 def failure(url: str) -> MirrorFailed:
     table = MirrorTable(CHANNEL, url)
     with pytest.raises(MirrorFailed) as caught:
-        table.apply("e1", table.take_up("e1", 0), EVENTS)
+        table.apply("e1", table.take_up("e1"), EVENTS)
     table.close()
     return caught.value
 
@@ -90,7 +90,7 @@ def test_a_user_of_mariadb_without_rights(mariadb: MariaDB) -> None:
 
 def test_a_row_that_a_trigger_of_mariadb_refuses(mariadb: MariaDB) -> None:
     with closing(MirrorTable(CHANNEL, mariadb.url)) as table:
-        table.take_up("e1", 0)
+        table.take_up("e1")
     signal = "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not on Mondays'"
     mariadb.execute(f"CREATE TRIGGER mondays BEFORE INSERT ON simple FOR EACH ROW {signal}")
     error = failure(mariadb.url)
@@ -120,14 +120,14 @@ def test_a_table_that_another_program_has_locked(
 ) -> None:
     monkeypatch.setattr(mirror_engine, "LOCK_SECONDS", 1)
     with closing(MirrorTable(CHANNEL, server.url)) as table:
-        table.take_up("e1", 0)
+        table.take_up("e1")
     with locked(server):
         assert failure(server.url).code == "locked"
 
 
 def test_a_statement_that_waits_ends_when_the_hub_stops(server: DatabaseServer) -> None:
     table, errors = MirrorTable(CHANNEL, server.url), list[MirrorFailed]()
-    table.take_up("e1", 0)
+    table.take_up("e1")
 
     def apply() -> None:
         with pytest.raises(MirrorFailed) as caught:

@@ -27,7 +27,7 @@ def test_a_table_with_other_columns_is_refused_and_unchanged(
     database.execute(f"CREATE TABLE simple ({made})")
     table = opened(database)
     with pytest.raises(MirrorFailed) as caught:
-        table.take_up("e1", 0)
+        table.take_up("e1")
     assert caught.value.code == "columns"
     assert fault in caught.value.message.replace("INTEGER(11)", "INTEGER")  # so MariaDB has it
     assert database.fetch("SELECT * FROM simple") == []
@@ -89,7 +89,7 @@ def test_a_table_of_mariadb_without_transactions_is_refused(mariadb: MariaDB) ->
     mariadb.execute("CREATE TABLE simple (id VARCHAR(200), body TEXT) ENGINE = MyISAM")
     table = opened(mariadb)
     with pytest.raises(MirrorFailed, match="run ALTER TABLE `simple` ENGINE = InnoDB") as caught:
-        table.take_up("e1", 0)
+        table.take_up("e1")
     assert caught.value.code == "columns"
     table.close()
 
@@ -117,7 +117,7 @@ def test_a_table_is_copied_beside_older_copies(database: Database) -> None:
 def test_an_empty_table_of_another_program_gets_what_it_lacks(database: Database) -> None:
     database.execute("CREATE TABLE simple (id TEXT, body TEXT)")
     table = opened(database)
-    assert table.take_up("e1", 0) == 0
+    assert table.take_up("e1") == 0
     table.apply("e1", 0, history(CHANNEL, CHANGES))
     assert sorted(database.fetch(SELECT)) == ROWS
     table.close()
@@ -141,7 +141,7 @@ async def test_changed_columns_come_to_what_the_log_is_lifted_to(
     changes: list[Change] = [("POST", "a", {"body": "x", "votes": 3}), ("POST", "b", {})]
     events = history(CHANNEL, changes)
     table = opened(database)
-    table.apply("e1", table.take_up("e1", 0), events)
+    table.apply("e1", table.take_up("e1"), events)
     table.close()
     later = MemoryStream(Channel("simple", Columns(columns)))
     later.epoch = "e1"

@@ -7,19 +7,18 @@ import pytest
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns
 from projections.mirror_engine import MirrorFailed
-from projections.mirror_table import Standing
 from tests.databases import Database, Sqlite
-from tests.mirroring import CHANGES, CHANNEL, ROWS, SELECT, mirror_all, opened, written
+from tests.mirroring import CHANGES, CHANNEL, ROWS, SELECT, opened
 from tests.projecting import Change, history
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 def test_batches_cut_anywhere_come_to_the_same_rows(database: Database, size: int) -> None:
     events, table = history(CHANNEL, CHANGES), opened(database)
-    head = table.take_up("e1", 0)
+    head = table.take_up("e1")
     for start in range(0, len(events), size):
         head = table.apply("e1", head, events[start : start + size])
-    assert table.take_up("e1", 6) == head == 6
+    assert table.take_up("e1") == head == 6
     assert sorted(database.fetch(SELECT)) == ROWS
     table.close()
 
@@ -29,7 +28,7 @@ def test_in_sqlite_rows_stay_in_the_order_in_which_they_were_made(tmp_path: Path
     database = Sqlite(tmp_path / "messages.db")
     table = opened(database)
     events = history(CHANNEL, [*CHANGES, ("PUT", "c", {"votes": 5}), ("PUT", "a", {"votes": 0})])
-    table.apply("e1", table.take_up("e1", 0), events[:3])
+    table.apply("e1", table.take_up("e1"), events[:3])
     table.apply("e1", 3, events[3:])
     assert [row[0] for row in database.fetch(SELECT)] == ["a", "c", "d"]
     table.close()
@@ -37,7 +36,7 @@ def test_in_sqlite_rows_stay_in_the_order_in_which_they_were_made(tmp_path: Path
 
 def test_a_batch_that_was_applied_is_refused_and_changes_nothing(database: Database) -> None:
     events, table = history(CHANNEL, CHANGES), opened(database)
-    table.apply("e1", table.take_up("e1", 0), events)
+    table.apply("e1", table.take_up("e1"), events)
     with pytest.raises(MirrorFailed, match="not at event 0 any more") as caught:
         table.apply("e1", 0, events)
     assert caught.value.code == "moved"
@@ -47,13 +46,13 @@ def test_a_batch_that_was_applied_is_refused_and_changes_nothing(database: Datab
 
 def test_a_batch_that_fails_halfway_leaves_rows_and_checkpoint(database: Database) -> None:
     events, table = history(CHANNEL, CHANGES), opened(database)
-    table.apply("e1", table.take_up("e1", 0), events[:2])
+    table.apply("e1", table.take_up("e1"), events[:2])
     database.execute("CREATE UNIQUE INDEX one_of_each ON simple (votes)")
     doubled = history(CHANNEL, [*CHANGES[:2], ("POST", "x", {"votes": 2**40})])
     with pytest.raises(MirrorFailed) as caught:
         table.apply("e1", 2, doubled[2:])
     assert caught.value.code == "refused"
-    assert table.take_up("e1", 6) == 2
+    assert table.take_up("e1") == 2
     assert len(database.fetch(SELECT)) == 2
     table.close()
 
@@ -62,21 +61,8 @@ async def test_a_row_whose_post_is_missing_from_the_log_is_made_by_its_put(
     database: Database,
 ) -> None:
     events, table = history(CHANNEL, CHANGES), opened(database)
-    table.apply("e1", table.take_up("e1", 0), events[1:])
+    table.apply("e1", table.take_up("e1"), events[1:])
     assert sorted(database.fetch(SELECT)) == ROWS
-    table.close()
-
-
-async def test_it_goes_on_where_it_was_and_begins_again_after_a_log_was_restored(
-    database: Database,
-) -> None:
-    stream = await written(CHANNEL, *CHANGES)
-    await mirror_all(database, stream)
-    table = opened(database)
-    assert table.standing() == Standing(stream.epoch, 6, True)
-    assert table.take_up(stream.epoch, 6) == 6
-    assert table.take_up(stream.epoch, 5) == 0
-    assert database.fetch(SELECT) == []
     table.close()
 
 
@@ -90,7 +76,7 @@ def test_ids_that_differ_in_case_or_spaces_are_rows_of_their_own(
     changes: list[Change] = [("POST", row_id, {}) for row_id in ids]
     changes += [("PUT", "A", {"body": "x"}), ("DELETE", "a", {})]
     events, table = history(CHANNEL, changes), opened(database)
-    table.apply("e1", table.take_up("e1", 0), events[:5])
+    table.apply("e1", table.take_up("e1"), events[:5])
     table.apply("e1", 5, events[5:])
     found = sorted(database.fetch("SELECT id, body FROM simple"))
     assert found == sorted((row_id, "x" if row_id == "A" else None) for row_id in ids[1:])
@@ -103,7 +89,7 @@ def test_names_may_be_anything(database: Database) -> None:
     row = {name: f"value of {name}" for name in names if name != "id"}
     changes: list[Change] = [("POST", "a", row), ("POST", "b", {}), ("PUT", "b", row)]
     events, table = history(channel, changes), opened(database, channel)
-    table.apply("e1", table.take_up("e1", 0), events[:2])
+    table.apply("e1", table.take_up("e1"), events[:2])
     table.apply("e1", 2, events[2:])
     with table.listing() as (standing, chunks):
         rows = [found for chunk in chunks for found in chunk]
