@@ -76,6 +76,12 @@ async def append(stream: MemoryStream, **raw: Any) -> int:
     return (await stream.append(event, expect=last.sequence if last else 0)).sequence
 
 
+async def append_every_tenth(stream: MemoryStream, count: int) -> None:
+    """Append rows of which every tenth has the text `a`, and the others `b`."""
+    for number in range(1, count + 1):
+        await append(stream, id=f"{number}", text="a" if number % 10 == 0 else "b")
+
+
 def tables(events: Iterable[StoredEvent], matches: Matches = lambda row: True) -> dict[int, Table]:
     """The slow, obvious oracle: the rows that match after each sequence, 0 included.
 

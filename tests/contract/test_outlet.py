@@ -222,15 +222,15 @@ async def test_a_broadcast_that_fills_an_outlet_calls_back(
 async def test_a_client_that_takes_nothing_is_reported_as_stalled(client: Client) -> None:
     fill(client.outlet)
     async with asyncio.TaskGroup() as group:
-        draining = group.create_task(stalled(client.outlet))
+        draining = group.create_task(ends(client.outlet, Stalled))
         await asyncio.sleep(0)
         client.stall()
     assert draining.result()
 
 
-async def stalled(outlet: Outlet) -> bool:
-    """Wait for room; return whether the outlet has given up its client."""
-    with suppress(Stalled):
+async def ends(outlet: Outlet, error: type[Exception]) -> bool:
+    """Wait for room; return whether there is none because of an error."""
+    with suppress(error):
         await outlet.drain()
         return False
     return True
@@ -239,20 +239,12 @@ async def stalled(outlet: Outlet) -> bool:
 async def test_draining_ends_when_the_client_has_left(client: Client) -> None:
     fill(client.outlet)
     async with asyncio.TaskGroup() as group:
-        draining = group.create_task(left(client.outlet))
+        draining = group.create_task(ends(client.outlet, ConnectionError))
         await asyncio.sleep(0)
         client.leave()
     assert draining.result()
     assert client.outlet.is_closing
     client.outlet.push(b"is ignored")
-
-
-async def left(outlet: Outlet) -> bool:
-    """Wait for room; return whether the client has left."""
-    with suppress(ConnectionError):
-        await outlet.drain()
-        return False
-    return True
 
 
 async def test_a_failure_reaches_the_client_and_is_the_last_that_it_gets(client: Client) -> None:

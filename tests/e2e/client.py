@@ -83,16 +83,21 @@ class Client:
             return
         else:
             self.sequence = frame.get("_seq", 0)
-            row = {key: value for key, value in frame.items() if not key.startswith("_")}
-            match frame.get("_method", "POST"):
-                case "POST":
-                    assert frame["id"] not in self.table, f"a second POST of {frame['id']}"
-                    self.table[frame["id"]] = row
-                case "PUT":
-                    self.table[frame["id"]].update(row)
-                case method:
-                    assert method == "DELETE"
-                    del self.table[frame["id"]]
+            apply_change(self.table, frame)
+
+
+def apply_change(table: dict[str, Frame], frame: Frame) -> None:
+    """Apply a row or a change to a client's table, rows by id."""
+    row = {key: value for key, value in frame.items() if not key.startswith("_")}
+    match frame.get("_method", "POST"):
+        case "POST":
+            assert frame["id"] not in table, f"a second POST of {frame['id']}"
+            table[frame["id"]] = row
+        case "PUT":
+            table[frame["id"]].update(row)
+        case method:
+            assert method == "DELETE"
+            del table[frame["id"]]
 
 
 @asynccontextmanager
@@ -114,6 +119,14 @@ async def get(url: str, **params: str) -> Any:
         body = await answer.read()
         assert answer.status == 200, body
         return msgspec.json.decode(body)
+
+
+async def write_row(url: str, method: str, row_id: str, **values: Any) -> int:
+    """Write to a row by a message that must be accepted; return the sequence of its event."""
+    message = {"_method": method, "id": row_id, **values}
+    status, answer = await request("POST", url, json=message)
+    assert status < 300, answer
+    return int(answer["_seq"])
 
 
 async def request(method: str, url: str, **kwargs: Any) -> tuple[int, Any]:

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,26 @@ class Hub:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(DEADLINE_SECONDS)
             pytest.fail(f"the hub did not end in {DEADLINE_SECONDS} s:\n{self.stderr()}")
+
+
+@contextmanager
+def running_hub(folder: Path, config: str, files: Mapping[str, str] | None = None) -> Iterator[Hub]:
+    """Run a hub for the length of a block: for fixtures that all tests of a file share.
+
+    Args:
+        folder: an empty one.
+        config: the text of its configuration.
+        files: the texts of files next to it, by their paths.
+    """
+    for name, text in {**(files or {}), "eventhub.yaml": config}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    hub = Hub(folder / "eventhub.yaml", folder, [])
+    hub.start()
+    try:
+        yield hub
+    finally:
+        hub.kill()
 
 
 HubFactory = Callable[..., Hub]

@@ -4,11 +4,10 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 from tests.e2e.test_hostile import slowest_answer
 from tests.e2e.wire import Answer, ask, connected, head, read_answer, with_body
 
@@ -31,12 +30,8 @@ SLOWEST_SECONDS = 0.5
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 def bomb() -> bytes:

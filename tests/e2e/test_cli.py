@@ -20,7 +20,7 @@ from tests.e2e.command import (
     run_all,
     written,
 )
-from tests.e2e.hub import Hub, HubFactory
+from tests.e2e.hub import Hub, HubFactory, running_hub
 
 THREE_MISTAKES = """
 url:
@@ -95,11 +95,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for the tests that only write."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    hub = Hub(written(folder, GOOD), folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), GOOD) as hub:
+        yield hub
 
 
 def test_writing_prints_receipts(hub: Hub) -> None:

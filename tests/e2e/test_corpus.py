@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from tests.e2e.client import V1, Client, Closed, Frame
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CORPUS = json.loads(
     (Path(__file__).parents[1] / "conformance/corpus.json").read_text(encoding="utf-8")
@@ -58,12 +58,8 @@ def message(row: dict[str, Any], method: str, *, is_empty: bool = False) -> dict
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(config(), encoding="utf-8")
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), config()) as hub:
+        yield hub
 
 
 @pytest.fixture

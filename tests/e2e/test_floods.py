@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from tests.bench.wire import connect as wire
 from tests.bench.wire import masked
 from tests.e2e.client import connect, request
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CONFIG = """
 server: {heartbeat: 600, stalled_after: 5}
@@ -34,12 +33,8 @@ CRUMB = masked(b"x", 0x00)
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 def pushed(url: str, frames: bytes, *, first: bytes = b"") -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.client import connect, request
 from tests.e2e.command import post
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CONFIG = """
 url:
@@ -49,17 +49,13 @@ EVIL = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    started = Hub(folder / "eventhub.yaml", folder, [])
-    started.start()
-    url = f"{started.url}/notes"
-    row = f'{{"id": "a", "n": {BIG}, "price": {HUGE}, "tags": {{"x": [1, null]}}, "done": true'
-    send(url, row + ', "due": "2026-12-24", "seen": "2026-12-24T10:00:00+01:00"}')
-    post(url, id="b", body=EVIL, n=-BIG)
-    post(url, id="c", body="=1+1", n=2**53, done=False)
-    yield started
-    started.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as started:
+        url = f"{started.url}/notes"
+        row = f'{{"id": "a", "n": {BIG}, "price": {HUGE}, "tags": {{"x": [1, null]}}, "done": true'
+        send(url, row + ', "due": "2026-12-24", "seen": "2026-12-24T10:00:00+01:00"}')
+        post(url, id="b", body=EVIL, n=-BIG)
+        post(url, id="c", body="=1+1", n=2**53, done=False)
+        yield started
 
 
 def send(url: str, body: str) -> None:

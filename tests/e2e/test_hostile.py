@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import aiohttp
@@ -12,7 +11,7 @@ import pytest
 from eventhub.broker import running_broker
 from eventhub.jetstream import JetStreamLog, api
 from tests.e2e.client import connect, get, request
-from tests.e2e.hub import Hub, HubFactory
+from tests.e2e.hub import Hub, HubFactory, running_hub
 
 CONFIG = """
 server: {heartbeat: 0.3}
@@ -27,12 +26,8 @@ url:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 async def slowest_answer(url: str, until: asyncio.Event) -> float:

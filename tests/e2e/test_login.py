@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ import jwt
 import pytest
 
 from tests.e2e.client import DEADLINE_SECONDS, V1, Closed, connect, request
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, WRITES, Headers, events
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -71,12 +70,8 @@ TOKENS: dict[str, tuple[Callable[[], Headers], tuple[str | None, ...]]] = {
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 @pytest.mark.parametrize("surface", [*READS, *WRITES])

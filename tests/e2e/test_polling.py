@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,8 +9,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.e2e.client import Frame, request
-from tests.e2e.hub import Hub, HubFactory
+from tests.e2e.client import Frame, apply_change, request
+from tests.e2e.hub import Hub, HubFactory, running_hub
 
 CONFIG = """
 server: {heartbeat: 0.1}
@@ -28,12 +27,8 @@ DEADLINE_SECONDS = 20.0
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file; `run` keeps their rows apart."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 class Poller:
@@ -63,16 +58,8 @@ class Poller:
         for frame in frames:
             assert frame["_seq"] > self.sequence, "told twice, or out of order"
             self.sequence = frame["_seq"]
-            row = {key: value for key, value in frame.items() if not key.startswith("_")}
-            match frame["_method"]:
-                case "POST":
-                    assert frame["id"] not in self.table
-                    self.table[frame["id"]] = row
-                case "PUT":
-                    self.table[frame["id"]].update(row)
-                case method:
-                    assert method == "DELETE"
-                    del self.table[frame["id"]]
+            assert "_method" in frame
+            apply_change(self.table, frame)
         return frames
 
 

@@ -5,14 +5,13 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 from tests.e2e.wire import Answer, ask, head, with_body
 
 CONFIG = """
@@ -124,14 +123,9 @@ def requests(draw: st.DrawFn) -> bytes:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    (folder / "pages").mkdir()
-    (folder / "pages" / "a.html").write_text("<p>page")
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    files = {"pages/a.html": "<p>page"}
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, files) as hub:
+        yield hub
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))

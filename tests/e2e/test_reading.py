@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.client import Client, Closed, connect, get, request
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CONFIG = """
 server: {heartbeat: 0.3, max_message: 20000}
@@ -36,12 +35,8 @@ url:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file; `run` keeps their rows apart."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 @pytest.fixture

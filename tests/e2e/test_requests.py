@@ -3,7 +3,6 @@
 import gzip
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -13,7 +12,7 @@ import pytest
 
 from eventhub.gateway.conditional import SINGLE
 from tests.e2e.client import connect, get, request
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 from tests.e2e.wire import ask, head, with_body
 
 CONFIG = """
@@ -47,15 +46,10 @@ def gzipped(data: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    (folder / "page.html").write_text("<p>page")
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    assert "Traceback" not in hub.stderr()
-    assert "request_failed" not in hub.stderr()
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, {"page.html": "<p>page"}) as hub:
+        yield hub
+        assert "Traceback" not in hub.stderr()
+        assert "request_failed" not in hub.stderr()
 
 
 def part(*lines: str, value: bytes = b"y") -> bytes:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.client import connect, request
 from tests.e2e.command import refused, run, written
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, WRITES, events
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -94,14 +94,9 @@ ME = login("me")
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file, with rows of two users in one table."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    (folder / "rules.py").write_text(RULES)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    asyncio.run(fill(hub))
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, {"rules.py": RULES}) as hub:
+        asyncio.run(fill(hub))
+        yield hub
 
 
 async def write(hub: Hub, method: str, **message: Any) -> None:

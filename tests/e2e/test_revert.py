@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.e2e.client import connect, request
-from tests.e2e.hub import Hub
+from tests.e2e.client import connect, request, write_row
+from tests.e2e.hub import Hub, running_hub
 
 COLUMNS = 'columns: {topic: TEXT, n: INTEGER, exact: "DECIMAL(20, 2)", data: JSON}'
 RULES = """
@@ -42,20 +41,12 @@ url:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file; each has rows of its own."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    (folder / "rules.py").write_text(RULES)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, {"rules.py": RULES}) as hub:
+        yield hub
 
 
 async def write(hub: Hub, method: str, row_id: str, **values: Any) -> int:
-    message = {"_method": method, "id": row_id, **values}
-    status, answer = await request("POST", f"{hub.url}/notes", json=message)
-    assert status < 300, answer
-    return int(answer["_seq"])
+    return await write_row(f"{hub.url}/notes", method, row_id, **values)
 
 
 async def revert(hub: Hub, endpoint: str = "notes", **message: Any) -> tuple[int, Any]:

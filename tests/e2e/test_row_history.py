@@ -5,7 +5,6 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +12,8 @@ import aiohttp
 import polars
 import pytest
 
-from tests.e2e.client import request
-from tests.e2e.hub import Hub
+from tests.e2e.client import request, write_row
+from tests.e2e.hub import Hub, running_hub
 
 COLUMNS = 'columns: {topic: TEXT, n: INTEGER, exact: "DECIMAL(20, 2)"}'
 CONFIG = f"""
@@ -33,19 +32,12 @@ url:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file; each has rows of its own."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 async def write(hub: Hub, method: str, row_id: str, **values: Any) -> int:
-    message = {"_method": method, "id": row_id, **values}
-    status, answer = await request("POST", f"{hub.url}/notes", json=message)
-    assert status < 300, answer
-    return int(answer["_seq"])
+    return await write_row(f"{hub.url}/notes", method, row_id, **values)
 
 
 async def text_of(url: str) -> tuple[str, str]:

@@ -3,14 +3,13 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
 from tests.e2e.client import Frame, connect, request
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, Headers
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -71,13 +70,9 @@ OF_NOTHING = ("recipient=bob", "recipient!=me", "body*=secret", "_sort=body", "_
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    asyncio.run(fill(hub))
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        asyncio.run(fill(hub))
+        yield hub
 
 
 async def fill(hub: Hub) -> None:

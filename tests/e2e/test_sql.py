@@ -20,7 +20,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.e2e.command import post
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CONFIG = """
 url:
@@ -59,17 +59,13 @@ DEADLINE_SECONDS = 30
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    started = Hub(folder / "eventhub.yaml", folder, [])
-    started.start()
-    tags = {"x": [1, None]}
-    post(f"{started.url}/notes", id="a", body="=1+1", n=5, price=1.5, tags=tags)
-    post(f"{started.url}/notes", _method="PUT", id="a", n=6)
-    post(f"{started.url}/notes", id="b", body="two", n=7, seen="2026-01-02T03:04:05+01:00")
-    post(f"{started.url}/secret", id="s", x="hidden")
-    yield started
-    started.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as started:
+        tags = {"x": [1, None]}
+        post(f"{started.url}/notes", id="a", body="=1+1", n=5, price=1.5, tags=tags)
+        post(f"{started.url}/notes", _method="PUT", id="a", n=6)
+        post(f"{started.url}/notes", id="b", body="two", n=7, seen="2026-01-02T03:04:05+01:00")
+        post(f"{started.url}/secret", id="s", x="hidden")
+        yield started
 
 
 def ask(

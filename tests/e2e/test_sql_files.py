@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 
 from tests.e2e.command import post
 from tests.e2e.counting import counting
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 ROWS = 20_000
 WIDE = f"""
@@ -63,14 +63,10 @@ class Answer(NamedTuple):
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    post(f"{hub.url}/notes", id="a", body="=1+1", n=6, price=1.5, seen="2026-01-02T03:04:05Z")
-    post(f"{hub.url}/notes", id="b", body="two", n=7, price=2)
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        post(f"{hub.url}/notes", id="a", body="=1+1", n=6, price=1.5, seen="2026-01-02T03:04:05Z")
+        post(f"{hub.url}/notes", id="b", body="two", n=7, price=2)
+        yield hub
 
 
 def path_of(sql: str, suffix: str = "parquet", handler: str = "ask", **args: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.command import post
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CONFIG = """
 url:
@@ -25,16 +25,12 @@ EVIL = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    started = Hub(folder / "eventhub.yaml", folder, [])
-    started.start()
-    url = f"{started.url}/notes"
-    post(url, id="a", n=30, price="123456789012345678901234567890.05", tags=[EVIL], done=True)
-    post(url, id="b", body=EVIL, n=-1)
-    post(url, id="c", body="last", n=20, done=False)
-    yield started
-    started.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as started:
+        url = f"{started.url}/notes"
+        post(url, id="a", n=30, price="123456789012345678901234567890.05", tags=[EVIL], done=True)
+        post(url, id="b", body=EVIL, n=-1)
+        post(url, id="c", body="last", n=20, done=False)
+        yield started
 
 
 def body_of(url: str) -> tuple[bytes, Any]:

@@ -1,7 +1,6 @@
 """No key of a URL is dropped silently if the answer would then have more than was asked for."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.e2e.client import Closed, connect, request
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CONFIG = """
 url:
@@ -34,12 +33,8 @@ SSE = {"Accept": "text/event-stream"}
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as hub:
+        yield hub
 
 
 async def refusals(url: str) -> list[tuple[str, str, str]]:

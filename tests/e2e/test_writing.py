@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.client import V1, Client, Closed, connect, get, request
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 
 CONFIG = """
 server: {max_message: 10000, stalled_after: 2}
@@ -65,13 +64,8 @@ def modify(msg):
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    (folder / "rules.py").write_text(RULES)
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, {"rules.py": RULES}) as hub:
+        yield hub
 
 
 @pytest.fixture

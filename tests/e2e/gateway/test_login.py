@@ -3,14 +3,13 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 from yarl import URL
 
 from tests.e2e.client import Closed, connect
-from tests.e2e.hub import Hub, HubFactory
+from tests.e2e.hub import Hub, HubFactory, running_hub
 
 CONFIG = """
 url:
@@ -40,14 +39,9 @@ FORM = re.compile(r'name="_xsrf" value="([^"]*)"')
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """One hub for all tests of this file."""
-    folder: Path = tmp_path_factory.mktemp("hub")
-    (folder / "eventhub.yaml").write_text(CONFIG)
-    (folder / "pages").mkdir()
-    (folder / "pages" / "index.html").write_text("<h1>Inside</h1>")
-    hub = Hub(folder / "eventhub.yaml", folder, [])
-    hub.start()
-    yield hub
-    hub.kill()
+    files = {"pages/index.html": "<h1>Inside</h1>"}
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, files) as hub:
+        yield hub
 
 
 class Person:

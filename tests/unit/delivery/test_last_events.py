@@ -20,7 +20,7 @@ from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
 from eventhub.stream import Bounds
 from tests.builders import channel
-from tests.subscribing import MemorySnapshots, append
+from tests.subscribing import MemorySnapshots, append_every_tenth
 
 LAST, OLDEST = 40, 10
 
@@ -49,9 +49,7 @@ class Counted(MemoryStream):
 async def stream() -> Counted:
     """A log in which every tenth event has the text `a`, the others `b`."""
     stream = Counted(channel())
-    for number in range(1, LAST + 1):
-        text = "a" if number % 10 == 0 else "b"
-        await append(stream, _method="POST", id=f"{number}", text=text)
+    await append_every_tenth(stream, LAST)
     return stream
 
 
