@@ -6,6 +6,7 @@ events, and from the log only if it is further behind than the ring reaches.
 """
 
 import asyncio
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,8 @@ TURN_BYTES = 256 << 10
 """Payload bytes of one turn: a full socket buffers at most this much more than it should."""
 PAUSE_SECONDS = 0.01
 """The longest pause between two turns. Events that come during it are handed out together."""
+QUICK_SECONDS = 0.0005
+"""A turn that takes less was written to few sockets: no pause follows it."""
 GATHER_SECONDS = 0.002
 """The longest wait for further events after the first. Those of a burst come one by one."""
 
@@ -102,7 +105,8 @@ class Feed:
             while True:
                 for turn in turns(await self._gathered(batches, min(cost / 4, GATHER_SECONDS))):
                     cost = await self._take_turn(turn)
-                    await asyncio.sleep(min(cost / 2, PAUSE_SECONDS))
+                    if cost:
+                        await asyncio.sleep(min(cost / 2, PAUSE_SECONDS))
 
     async def _gathered(
         self, batches: AsyncIterator[list[StoredEvent]], seconds: float
@@ -121,10 +125,12 @@ class Feed:
         return gathered
 
     async def _take_turn(self, turn: list[StoredEvent]) -> float:
-        """Hand out a turn, and return the seconds that it took."""
-        clock = asyncio.get_running_loop().time
+        """Hand out a turn, and return the seconds that it took; 0 if they are too few to count."""
+        clock = time.perf_counter  # the loop's own stands still during a turn of the loop
         began = clock()
         self.publish(turn)
+        if clock() - began < QUICK_SECONDS:
+            return 0.0
         await asyncio.sleep(0)  # the sockets are written to at the end of a turn of the loop
         return clock() - began
 
@@ -152,10 +158,13 @@ class Feed:
             TimeoutError: it was not handed out within `timeout` seconds.
         """
         async with asyncio.timeout(timeout):
-            while self.head < sequence:
-                waiter = asyncio.get_running_loop().create_future()
-                self._waiting.append((sequence, waiter))
-                await waiter
+            await self._reached(sequence)
+
+    async def _reached(self, sequence: int) -> None:
+        while self.head < sequence:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append((sequence, waiter))
+            await waiter
 
     @asynccontextmanager
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
@@ -173,7 +182,7 @@ class Feed:
                     yield events
                     position = events[-1].sequence
                 else:
-                    await self.reached(max(position, self.head) + 1, None)
+                    await self._reached(max(position, self.head) + 1)
             async with self.stream.follow_sealed(position) as log:
                 async for batch in log:
                     yield batch

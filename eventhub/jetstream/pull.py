@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from typing import Self
 
 import msgspec
@@ -84,6 +85,10 @@ class Pull:
         self._delivered = 0
         self._doubt = ""
         self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._silent_at = inf
+        """When nothing will have come for too long, on the clock of the loop; inf: no one waits."""
+        self._timer: asyncio.TimerHandle | None = None
         self._subscription: Subscription | None = None
 
     async def open(self) -> Self:
@@ -96,6 +101,8 @@ class Pull:
 
     async def close(self) -> None:
         """Stop listening. What the connection does not allow now, the server's limits do later."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._subscription is not None:
             await self._connection.unsubscribe(self._subscription, drain=self._overdue is None)
         with suppress(Unavailable):
@@ -116,12 +123,29 @@ class Pull:
             if self._doubt:
                 raise Doubt(self._doubt)
             self._changed.clear()
+            self._expect_a_sign()
             try:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
-                self.suspect("silence")
+                await self._changed.wait()
+            finally:
+                self._silent_at = inf
             await self._ask_for_more()
+
+    def _expect_a_sign(self) -> None:
+        """Suspect something if nothing comes for `SILENCE_SECONDS`.
+
+        The timer runs on from one message to the next: to stop and start it costs more than most
+        messages do otherwise.
+        """
+        self._silent_at = self._loop.time() + SILENCE_SECONDS
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._silent_at, self._check_silence)
+
+    def _check_silence(self) -> None:
+        self._timer = None
+        if self._loop.time() >= self._silent_at:
+            self.suspect("silence")
+        elif self._silent_at < inf:
+            self._timer = self._loop.call_at(self._silent_at, self._check_silence)
 
     async def _ask_for_more(self) -> None:
         wanted = self._count - self._under_way - len(self.messages)
