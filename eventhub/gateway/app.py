@@ -21,7 +21,7 @@ from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import ROW_ID, Route
-from eventhub.gateway.server import ALL_METHODS
+from eventhub.gateway.server import ALL_METHODS, HttpConnection
 from eventhub.gateway.sql_route import SqlRoute
 
 STALLS = 2
@@ -153,7 +153,9 @@ def _deadline(seconds: float) -> Callable[[web.Request, web.StreamResponse], Awa
     """Limit how long an answer that is not read may hold what it is made from."""
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
-        if request.transport is not None:
+        http = request.protocol
+        if isinstance(http, HttpConnection) and not http.has_deadline and request.transport:
+            http.has_deadline = True
             abandon_after(request.transport, seconds)
 
     return on_prepare

@@ -107,6 +107,9 @@ class HttpConnection(web.RequestHandler):
     on_wasted: Callable[[], bool] | None = None
     """Called when a body that took work is refused; returns whether this happens too often."""
 
+    has_deadline = False
+    """The kernel closes it if it takes nothing of an answer for too long."""
+
     @property
     def has_had_request(self) -> bool:
         """The head of its first request was received."""

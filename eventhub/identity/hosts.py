@@ -15,6 +15,7 @@ accepts a foreign name in requests that no browser can have sent to it directly:
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from aiohttp import web
@@ -28,6 +29,9 @@ _HOST: Final = re.compile(
 )
 _PROBES: Final = ("/healthz", "/readyz", "/metrics")
 """Orchestrators call these by address. They check the name themselves before they reveal facts."""
+REMEMBERED: Final = 64
+"""Texts of `Host` headers of which a hub remembers whether they name it: each client repeats its
+own in every request."""
 
 
 class _Host(NamedTuple):
@@ -84,6 +88,7 @@ class Hosts:
             raise Misconfigured("server: hosts: the list is empty: name a host, or leave it out")
         self._is_on_loopback = _is_loopback(server.host)
         self._proxies = proxies
+        self._is_ours = lru_cache(REMEMBERED)(self._is_our_name)
 
     def check(self, request: web.Request) -> None:
         """Check that a request was sent to a name of this hub.
@@ -101,7 +106,7 @@ class Hosts:
         if named is not None and self._names is not None and not self._is_ours(named):
             raise _refusal(named)
 
-    def _is_ours(self, text: str) -> bool:
+    def _is_our_name(self, text: str) -> bool:
         host = _Host.parse(text)
         if host is None:
             return False

@@ -163,6 +163,10 @@ class Drafting:
         """
         hooks, now, message = self._hooks, self._utc(), command.message.copy()
         handler = sender.handler
+        if command.needs_no_row and not hooks.changes_posts:
+            plain = self.draft_plain(command, sender)
+            if not plain.ignored:  # of a form, other keys need not be UTF-8
+                return plain
         await hooks.defaults(message, handler, now)
         await hooks.prepare(message, handler)
         message["_method"] = command.method
