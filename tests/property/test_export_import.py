@@ -19,6 +19,7 @@ from projections.export import export_events_to_file
 from projections.formats import FORMATS
 from projections.load_files import open_path
 from projections.manifest import Scope
+from tests.examples import examples
 from tests.projecting import EVERY_KIND, Change, history, write
 from tests.property.test_projection import CHANGES
 from tests.values import TEXT
@@ -34,7 +35,7 @@ def comparable(event: Event) -> str:
 
 
 @pytest.mark.parametrize("form", list(FORMATS))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(changes=CHANGES, user=st.none() | TEXT, extra=st.none() | st.dictionaries(TEXT, TEXT))
 def test_an_exported_log_is_imported_equal(
     form: str, changes: list[Change], user: str | None, extra: dict[str, Any] | None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from eventhub.columns import Column, Columns, Digits, Kind
 from eventhub.filters.query import parse
+from tests.examples import examples
 
 # Names that look like operators, need quoting, or are another column with an operator.
 KINDS = {
@@ -144,7 +145,7 @@ def found_by_sql(database: duckdb.DuckDBPyConnection, args: Mapping[str, Any]) -
 
 
 @settings(
-    max_examples=200,
+    max_examples=examples(200),
     deadline=None,  # and not too_slow: how fast a busy machine draws rows is not the claim
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -14,6 +14,7 @@ from eventhub.columns import Column, Columns, Kind
 from eventhub.filters.conditions import Operator
 from eventhub.filters.inside import value_at
 from eventhub.filters.query import parse
+from tests.examples import examples
 
 COLUMNS = Columns([Column("data", Kind.JSON), Column("data.x", Kind.INTEGER)])
 COMPARE = {"": eq, "!": ne, ">": gt, ">~": ge, "<": lt, "<~": le}
@@ -59,7 +60,7 @@ def store(database: duckdb.DuckDBPyConnection, table: list[Any]) -> None:
 
 
 @settings(
-    max_examples=300,
+    max_examples=examples(300),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -15,6 +15,7 @@ from eventhub.columns import Column, Columns, Digits, Kind
 from projections.mirror_table import MirrorTable
 from projections.verify import encoded
 from tests.databases import Sqlite
+from tests.examples import examples
 from tests.mariadb import MariaDB
 from tests.postgres import Postgres
 from tests.projecting import Change, Row, history, rows_after
@@ -84,7 +85,7 @@ def test_postgresql_holds_what_any_history_comes_to(postgres: Postgres) -> None:
 
 
 def test_mariadb_holds_what_any_history_comes_to(mariadb: MariaDB) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=examples(25), deadline=None)
     @given(CHANGES, BATCHES)
     def check_all(changes: list[Change], sizes: list[int]) -> None:
         check(mariadb.url, changes, sizes)

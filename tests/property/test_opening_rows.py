@@ -35,6 +35,7 @@ from eventhub.metrics import SNAPSHOTS
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
+from tests.examples import examples
 from tests.subscribing import Frame, Pipe, event_of, eventually, tables
 
 CHANNEL = Channel("chat", Columns([Column("text"), Column("votes", Kind.INTEGER)]))
@@ -147,7 +148,7 @@ def check(form: Form | None, frames: list[Frame], expected: list[dict[str, Any]]
     assert [list(frame) for frame in frames] == [list(row) for row in expected]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     before=st.lists(st.sampled_from(MESSAGES), max_size=8),
     between=st.lists(st.lists(st.sampled_from(MESSAGES), max_size=3), min_size=1, max_size=4),

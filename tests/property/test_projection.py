@@ -24,6 +24,7 @@ from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Connection, Store
 from projections.tables import Tables
+from tests.examples import examples
 from tests.projecting import EVERY_KIND, Change, Row, history, opened, read_all, rows_after
 from tests.values import TEXT, VALUES, values
 
@@ -46,7 +47,7 @@ async def snapshot_of(store: Store, channel: Channel) -> list[tuple[int, Row]]:
         return await read_all(snapshot)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.fixed_dictionaries({c.name: values(c) for c in DECLARED}), max_size=20))
 def test_the_json_of_a_row_is_the_row_exactly(rows: list[Row]) -> None:
     async def scenario(folder: str) -> None:
@@ -62,7 +63,9 @@ def test_the_json_of_a_row_is_the_row_exactly(rows: list[Row]) -> None:
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(CHANGES, st.sampled_from([1, 1 << 20, 1 << 30]), st.integers(1, 5), st.data())
 def test_any_batches_folds_and_pages_give_the_same_table(
@@ -98,7 +101,7 @@ def test_any_batches_folds_and_pages_give_the_same_table(
 PAIRS = [(old, new) for old in Kind for new in Kind if old is not new]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.sampled_from(PAIRS), min_size=4, max_size=8), st.data())
 def test_values_of_a_changed_type_are_the_same_in_the_table_and_in_the_events(
     pairs: list[tuple[Kind, Kind]], data: st.DataObject
@@ -257,7 +260,7 @@ FULL = st.fixed_dictionaries({column.name: values(column) for column in DECLARED
 
 
 @pytest.mark.parametrize("rows_as_parameters", [0, 1000])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     st.lists(st.tuples(st.just("POST") | st.just("PUT"), st.sampled_from("ab"), FULL), min_size=9),
     st.none() | TEXT,

@@ -18,6 +18,7 @@ from projections import table_snapshot
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
+from tests.examples import examples
 from tests.projecting import history, opened, rows_of
 
 CHAT = Channel("chat", Columns([]))
@@ -38,7 +39,9 @@ async def sequences(snapshot: Snapshot, pauses: list[float]) -> list[int]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     readers=st.lists(st.lists(PAUSES, min_size=1, max_size=3), min_size=1, max_size=3),

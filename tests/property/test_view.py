@@ -12,6 +12,7 @@ from eventhub.columns import Column, Columns, Kind
 from eventhub.delivery.view import Change, change_of, frame_of, record_of
 from eventhub.event import StoredEvent
 from eventhub.filters.query import Query, parse
+from tests.examples import examples
 from tests.subscribing import Frame, Matches, Table, apply, history, tables
 
 CHANNEL = Channel(
@@ -88,7 +89,7 @@ def exact(value: Any) -> str:
     return repr(value)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(events, filters, st.booleans())
 def test_the_table_of_a_client_is_the_filtered_table_at_every_step(
     events: list[StoredEvent], asked: list[tuple[str, str, Any]], is_v1: bool
@@ -102,7 +103,7 @@ def test_the_table_of_a_client_is_the_filtered_table_at_every_step(
         assert exact(sorted(held.items())) == exact(sorted(expected[stored.sequence].items()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(events, filters)
 def test_a_client_learns_nothing_of_a_row_that_does_not_match(
     events: list[StoredEvent], asked: list[tuple[str, str, Any]]
@@ -118,7 +119,7 @@ def test_a_client_learns_nothing_of_a_row_that_does_not_match(
                 assert each == {"_method": "DELETE", "id": stored.event.id}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(events, filters, picks)
 def test_picked_columns_are_all_that_is_sent_and_suffice(
     events: list[StoredEvent], asked: list[tuple[str, str, Any]], columns: list[str]
@@ -139,7 +140,7 @@ def test_picked_columns_are_all_that_is_sent_and_suffice(
         ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(events, filters, st.sampled_from([[], ["text"], ["data", "votes"]]))
 def test_history_has_each_event_whose_old_or_new_row_matches(
     events: list[StoredEvent], asked: list[tuple[str, str, Any]], columns: list[str]
@@ -165,7 +166,7 @@ def test_history_has_each_event_whose_old_or_new_row_matches(
         assert exact(found) == exact(expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(events, filters, filters)
 def test_history_reveals_nothing_of_a_row_outside_a_restriction(
     events: list[StoredEvent],

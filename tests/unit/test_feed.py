@@ -14,6 +14,7 @@ from eventhub.event import StoredEvent
 from eventhub.feed import PAUSE_SECONDS, TURN_EVENTS, Feed, Ring
 from eventhub.memory import MemoryStream
 from tests.builders import channel, make_event
+from tests.examples import examples
 from tests.subscribing import eventually, reading, turns
 
 
@@ -191,7 +192,7 @@ def sequences(events: list[StoredEvent] | None) -> list[int] | None:
     return None if events is None else [event.sequence for event in events]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     floor=st.integers(0, 3),
     gaps=st.lists(st.integers(1, 3), max_size=12),

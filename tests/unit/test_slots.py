@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from eventhub.errors import Unavailable
 from eventhub.slots import Slots
+from tests.examples import examples
 from tests.subscribing import turns
 
 
@@ -81,7 +82,7 @@ async def test_a_request_cancelled_as_a_slot_gets_free_does_not_block_the_next_o
             await next_one
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     steps=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.booleans())),
     count=st.integers(1, 3),

@@ -24,6 +24,7 @@ from eventhub.ingest.reverting import revert
 from eventhub.memory import MemoryStream
 from projections.past import StorePast
 from projections.store import Store
+from tests.examples import examples
 from tests.projecting import EVERY_KIND, Change, Row, history, query, write
 from tests.values import values
 
@@ -65,7 +66,9 @@ def exactly(value: object) -> str:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(CHANGES, st.integers(1, 3), st.sampled_from([1, 1 << 20]), st.data())
 def test_histories_and_diffs_are_those_of_the_log(
@@ -125,7 +128,7 @@ def differences(events: list[StoredEvent], earlier: int, later: int) -> dict[str
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(TOPIC_CHANGES)
 def test_a_version_shows_no_row_outside_the_restriction(changes: list[Change]) -> None:
     asked = query(TOPICS).within(MINE)
@@ -141,7 +144,7 @@ def test_a_version_shows_no_row_outside_the_restriction(changes: list[Change]) -
             assert record_of(stored, asked.filter, within=MINE).name.startswith("RECORD")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(CHANGES.filter(bool), st.data())
 def test_after_a_revert_the_row_is_what_it_was_and_no_other_changes(
     changes: list[Change], data: st.DataObject

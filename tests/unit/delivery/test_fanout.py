@@ -17,6 +17,7 @@ from eventhub.feed import TURN_EVENTS, Feed
 from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
 from tests.builders import channel
+from tests.examples import examples
 from tests.subscribing import (
     Frame,
     Pipe,
@@ -232,7 +233,7 @@ MESSAGES = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     messages=st.lists(st.sampled_from(MESSAGES), max_size=25),
     moves_of_members=st.lists(st.integers(0, len(FILTERS) - 1), max_size=25),

@@ -20,6 +20,7 @@ from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import Position, StoredEvent
 from eventhub.memory import MemoryStream
 from tests.builders import channel
+from tests.examples import examples
 from tests.subscribing import (
     Frame,
     Pipe,
@@ -82,7 +83,7 @@ STEPS = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     before=st.lists(st.sampled_from(MESSAGES), max_size=12),
     steps=st.lists(st.sampled_from(STEPS), max_size=40),

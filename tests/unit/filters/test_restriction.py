@@ -17,6 +17,7 @@ from eventhub.filters.query import Query, parse
 from eventhub.filters.restriction import RestrictionError, restriction_of
 from eventhub.handler import Handler, User
 from eventhub.hooks import Hooks
+from tests.examples import examples
 
 COLUMNS = Columns(
     [
@@ -206,7 +207,7 @@ names = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.dictionaries(names, st.lists(texts, min_size=1, max_size=3)), st.sampled_from(ONLY_MINE))
 async def test_a_restricted_client_sees_no_row_of_another_whatever_it_asks(
     args: Any, source: str

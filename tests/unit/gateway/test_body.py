@@ -80,7 +80,7 @@ def message(size: int) -> bytes:
 
 
 async def test_a_body_that_does_not_arrive_is_refused() -> None:
-    async with serving(Bodies(MAX, seconds=0.3)) as site:
+    async with serving(Bodies(MAX, seconds=0.1)) as site:
         answer = await site.send(b'{"body": ', length=100)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b'"too_slow"' in answer
@@ -88,15 +88,15 @@ async def test_a_body_that_does_not_arrive_is_refused() -> None:
 
 
 async def test_a_body_that_arrives_a_byte_at_a_time_is_refused() -> None:
-    async with serving(Bodies(MAX, seconds=0.3)) as site:
-        dribble: list[bytes | float] = [b" ", 0.05] * 60
+    async with serving(Bodies(MAX, seconds=0.1)) as site:
+        dribble: list[bytes | float] = [b" ", 0.02] * 25
         assert b'"too_slow"' in await site.send(*dribble, length=1000)
 
 
 async def test_a_large_body_has_more_time_while_it_arrives() -> None:
-    async with serving(Bodies(MAX, seconds=0.3)) as site:
+    async with serving(Bodies(MAX, seconds=0.1)) as site:
         body = message(3 * BYTES_A_SECOND)
-        answer = await site.send(body[: 2 * BYTES_A_SECOND], 1.0, body[2 * BYTES_A_SECOND :])
+        answer = await site.send(body[: 2 * BYTES_A_SECOND], 0.3, body[2 * BYTES_A_SECOND :])
         assert answer.startswith(b"HTTP/1.1 200")
 
 

@@ -11,6 +11,7 @@ from eventhub.errors import Unavailable
 from eventhub.jetstream import write_queue
 from eventhub.jetstream.write import Write
 from eventhub.jetstream.write_queue import WriteQueue
+from tests.examples import examples
 
 STEPS = st.lists(
     st.tuples(
@@ -35,7 +36,7 @@ def may_join(write: Write, taken: list[Write], rounds: list[list[Write]]) -> boo
     return write.subject not in [each.subject for each in under_way] and write.sender not in senders
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(STEPS)
 async def test_rounds_keep_the_order_and_share_no_row_or_sender(
     steps: list[tuple[str, int, str | None]],
