@@ -53,17 +53,23 @@ class Folded:
 class _Statement:
     """A statement for many rows, compiled once: SQLAlchemy's own way costs twice as much a row."""
 
-    def __init__(self, clause: sa.Executable, dialect: sa.Dialect) -> None:
+    def __init__(
+        self, clause: sa.Executable, dialect: sa.Dialect, parameters: Sequence[str]
+    ) -> None:
         assert isinstance(clause, sa.ClauseElement)  # noqa: S101 - all executables are
         compiled = clause.compile(dialect=dialect)
         assert isinstance(compiled, sa.Compiled)  # noqa: S101
         self._text = str(compiled)
-        self._order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        self._parameters = parameters
+        order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        assert order is None or list(order) == parameters  # noqa: S101 - as the clause has them
+        self._is_positional = order is not None
 
-    def run(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
-        """Run it for each row of parameters, by name, and return how many rows it met."""
-        order = self._order
-        values: Any = rows if order is None else [tuple(row[n] for n in order) for row in rows]
+    def run(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Run it for each row of parameters, and return how many rows it met."""
+        values: Any = rows
+        if not self._is_positional:
+            values = [dict(zip(self._parameters, row, strict=True)) for row in rows]
         return connection.exec_driver_sql(self._text, values).rowcount
 
 
@@ -72,15 +78,15 @@ class RowWriter:
 
     def __init__(self, table: sa.TableClause, values: Values, dialect: sa.Dialect) -> None:
         # No column begins with an underscore, so that no parameter has the name of one.
-        self._parameters = [f"_{number}" for number in range(len(table.c))]
+        names = [f"_{number}" for number in range(len(table.c))]
         marked: dict[str, Any] = {
-            column.name: sa.bindparam(parameter)
-            for column, parameter in zip(table.c, self._parameters, strict=True)
+            column.name: sa.bindparam(name) for column, name in zip(table.c, names, strict=True)
         }
         has_id = table.c.id == sa.bindparam("_id")
+        update = sa.update(table).where(has_id).values(marked)
         self._values = values
-        self._insert = _Statement(sa.insert(table).values(marked), dialect)
-        self._update = _Statement(sa.update(table).where(has_id).values(marked), dialect)
+        self._insert = _Statement(sa.insert(table).values(marked), dialect, names)
+        self._update = _Statement(update, dialect, [*names, "_id"])
         self._delete = sa.delete(table).where(table.c.id.in_(sa.bindparam("_ids", expanding=True)))
 
     def write(self, connection: sa.Connection, folded: Folded) -> None:
@@ -93,14 +99,11 @@ class RowWriter:
         for start in range(0, len(names), CHUNK_IDS):
             connection.execute(self._delete, {"_ids": names[start : start + CHUNK_IDS]})
         if folded.made:
-            self._insert.run(connection, [self._bound(row) for row in folded.made.values()])
+            self._insert.run(connection, [self._values.bound(row) for row in folded.made.values()])
 
     def _change(self, connection: sa.Connection, rows: Mapping[str, Mapping[str, Any]]) -> bool:
         """Update rows in place, and tell whether all of them were there."""
         if not rows:
             return True
-        changes = [{**self._bound(row), "_id": row_id} for row_id, row in rows.items()]
+        changes = [(*self._values.bound(row), row_id) for row_id, row in rows.items()]
         return self._update.run(connection, changes) == len(rows)
-
-    def _bound(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(zip(self._parameters, self._values.bound(row), strict=True))

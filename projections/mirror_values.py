@@ -29,9 +29,9 @@ class Values:
         self._bind = {c.name: bind for c in columns if (bind := self._binder(c))}
         self._keep = {c.name: keep for c in columns if (keep := self._keeper(c))}
 
-    def bound(self, row: Mapping[str, Any]) -> list[Any]:
+    def bound(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the values of an event's row as the driver takes them, in order."""
-        return list(_changed(row, self._columns.names, self._bind).values())
+        return tuple(_changed(row, self._columns.names, self._bind).values())
 
     def kept(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return an event's row as it is read back: a few values cannot be kept as they are."""

@@ -1,8 +1,9 @@
 """Builders for tests of mirrors: a table, its history, and what is proven of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
@@ -11,7 +12,8 @@ from projections.mirror import Mirror
 from projections.mirror_table import MirrorTable
 from projections.mirror_verify import verify_mirror
 from projections.verify import Difference, Report
-from tests.databases import Database
+from tests.database_server import DatabaseServer
+from tests.databases import Database, Sqlite
 from tests.projecting import Change, history, write
 
 CHANNEL = Channel("simple", Columns([Column("body"), Column("votes", Kind.INTEGER)]))
@@ -69,3 +71,24 @@ async def proved(database: Database, stream: MemoryStream) -> tuple[Report, list
     report = await verify_mirror(table, stream, found.append, lambda _reached, _last: None)
     table.close()
     return report, found
+
+
+LOCKS = {
+    "PostgreSQL": ("BEGIN", "LOCK TABLE simple"),
+    "MariaDB": ("LOCK TABLES simple WRITE",),
+}
+
+
+@contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Let another program lock the table for the length of a block."""
+    if isinstance(database, Sqlite):
+        with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            yield
+        return
+    assert isinstance(database, DatabaseServer)
+    with closing(database.connect()) as other, other.cursor() as cursor:
+        for statement in LOCKS[database.name]:
+            cursor.execute(statement)
+        yield

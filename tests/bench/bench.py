@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[0] = str(ROOT)  # this folder's names are not top-level ones
 
-from tests.bench import fair, fanout, projecting, reading, small, writing  # noqa: E402 - the path is set
+from tests.bench import fair, fanout, mirroring, projecting, reading, small, writing  # noqa: E402 - the path is set
 from tests.bench.figures import HEAD, Figure, summary, with_table  # noqa: E402
 from tests.bench.machine import described  # noqa: E402
 from tests.bench.servers import scratch  # noqa: E402
@@ -39,6 +39,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "million": projecting.million,
     "past": projecting.past,
     "fair": fair.fair,
+    "mirror": mirroring.mirror,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -18,6 +18,7 @@ from tests.databases import Database, Sqlite
 from tests.e2e.command import output, post, refused, rows, run, written
 from tests.e2e.hub import Hub, HubFactory
 from tests.integration.alerts.sink import Sink
+from tests.mirroring import locked
 from tests.postgres import Postgres
 
 CONFIG = """
@@ -281,6 +282,25 @@ def test_clients_do_not_notice_a_database_that_is_gone(
     lines = [json.loads(line) for line in hub.stderr().splitlines()]
     failed = [line for line in lines if line["event"] == "mirror_failed"]
     assert {line["code"] for line in failed} == {"unreachable"}
+
+
+def test_clients_do_not_notice_a_table_that_is_locked_all_the_time(
+    database: Database, hub_factory: HubFactory
+) -> None:
+    hub = hub_factory(CONFIG.format(url=database.url))
+    url = f"{hub.url}/simple"
+    post(url, body="before")
+    until(lambda: len(mirrored(database)) == 1)
+    with locked(database):
+        for number in range(1, 101):
+            post(url, body=f"{number}")
+            assert len(rows(url)) == number + 1
+        until(lambda: "the mirror of simple is 100 events behind" in ready(hub))
+        assert ready(hub).startswith("ready\n")
+        until(lambda: 'eventhub_mirror_lag_events{channel="simple"} 100.0' in page(hub, "metrics"))
+    until(lambda: ready(hub) == "ready\n", 60)
+    assert mirrored(database) == served(hub)
+    assert 'eventhub_mirror_lag_events{channel="simple"} 0.0' in page(hub, "metrics")
 
 
 def ready(hub: Hub) -> str:

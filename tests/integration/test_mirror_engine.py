@@ -1,11 +1,9 @@
 """What a database refuses is an error with a code, in the database's words, and soon."""
 
-import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from projections.mirror_table import MirrorTable
 from tests.database_server import DatabaseServer
 from tests.databases import Sqlite
 from tests.mariadb import MariaDB
+from tests.mirroring import locked
 from tests.postgres import Postgres
 from tests.projecting import history
 
@@ -57,8 +56,7 @@ def test_an_sqlite_file_that_another_program_has_locked(
 ) -> None:
     monkeypatch.setattr(mirror_engine, "LOCK_SECONDS", 0.1)
     database = Sqlite(tmp_path / "messages.db")
-    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with locked(database):
         assert failure(database.url).code == "locked"
 
 
@@ -97,22 +95,10 @@ def test_a_row_that_a_trigger_of_mariadb_refuses(mariadb: MariaDB) -> None:
     assert (error.code, "not on Mondays" in error.message) == ("refused", True)
 
 
-LOCKS = {
-    "PostgreSQL": ("BEGIN", "LOCK TABLE simple"),
-    "MariaDB": ("LOCK TABLES simple WRITE",),
-}
 WAITING = {
     "PostgreSQL": "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
     "MariaDB": "SELECT 1 FROM information_schema.processlist WHERE state LIKE 'Waiting%lock'",
 }
-
-
-@contextmanager
-def locked(server: DatabaseServer) -> Iterator[None]:
-    with closing(server.connect()) as other, other.cursor() as cursor:
-        for statement in LOCKS[server.name]:
-            cursor.execute(statement)
-        yield
 
 
 def test_a_table_that_another_program_has_locked(
