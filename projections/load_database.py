@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from eventhub.columns import Columns
 from eventhub.errors import Rejected, Unavailable
 from eventhub.masking import without_credentials
+from projections.mirror_engine import error_text
 from projections.source import ARRAY_ROWS, Row, Source, check_fields, json_of
 
 
@@ -66,8 +67,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _unreadable(place: str, error: sa.exc.SQLAlchemyError) -> Unavailable:
-    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-    return Unavailable(f"{place} cannot be read: {reason}")
+    return Unavailable(f"{place} cannot be read: {error_text(error)}")
 
 
 def _value(value: Any) -> Any:

@@ -160,11 +160,11 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        raise MirrorFailed(_reason(error), f"{what}: {_text(error)}") from error
+        raise MirrorFailed(_reason(error), f"{what}: {error_text(error)}") from error
 
 
 def _reason(error: sa.exc.SQLAlchemyError) -> str:
-    text, orig = _text(error).lower(), getattr(error, "orig", None)
+    text, orig = error_text(error).lower(), getattr(error, "orig", None)
     state = str(getattr(orig, "sqlstate", None) or "")
     number = _mysql_number(orig)
     if number in _MYSQL_REASONS:
@@ -192,7 +192,7 @@ def _mysql_number(error: BaseException | None) -> int | None:
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
-def _text(error: sa.exc.SQLAlchemyError) -> str:
+def error_text(error: sa.exc.SQLAlchemyError) -> str:
     """Return the first line of the database's message: others quote the statement, or values."""
     orig = getattr(error, "orig", None)
     # PyMySQL's errors are a number and a text.
