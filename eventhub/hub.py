@@ -1,86 +1,58 @@
-"""Hub: puts the parts of one process together, and runs them."""
+"""Hub: one process: opens what it needs, and runs its parts until it is stopped."""
 
-import asyncio
 import gc
-from collections.abc import (
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from contextlib import (
-    AbstractContextManager,
-    AsyncExitStack,
-    contextmanager,
-    suppress,
-)
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
 
 import structlog
 
-from eventhub.alerts.worker import AlertWorker
-from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.descriptors import raise_limit
-from eventhub.errors import Misconfigured, Unavailable
-from eventhub.feed import Feed
-from eventhub.gateway.admin import Condition
+from eventhub.errors import Misconfigured
 from eventhub.gateway.front import Front
-from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.sockets import Sockets
-from eventhub.jetstream import JetStreamLog
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
-from eventhub.service import Service, run, stop_on_signals, unless_stopped
-from eventhub.snapshots import TableFiles
-from eventhub.sql import sql_processes
+from eventhub.parts import Opened, Parts, Progress, Role
+from eventhub.reloading import Reloading
+from eventhub.service import Services, on_signals, unless_stopped
 from eventhub.stream import EventStream
-from projections.archiver import Archiver
-from projections.backlog import OnProgress
-from projections.database_copy import DatabaseCopies
-from projections.mirror import Mirror
-from projections.mirror_table import MirrorTable
-from projections.projector import Projector, take_up
-from projections.recoding import RECODERS
-from projections.snapshot import DuckSnapshots
-from projections.sql.process import SqlProcess
+from eventhub.supervisor import Supervisor
+from projections.projector import take_up
 from projections.store import Store
-from projections.tables_server import TablesServer
 
 logger = structlog.get_logger(__name__)
 
-Role = Literal["gateway", "projector", "alerts", "archiver"]
 ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts", "archiver")
-START_SECONDS = 600.0
-"""How long the projection may take to reach the end of the log before the start fails."""
 COLLECTOR_THRESHOLDS = (50_000, 50, 50)
 """Of the garbage collector: new objects before it runs, and runs before it examines older ones."""
-PROGRESS_SECONDS = 0.25
-"""Between two reports of progress."""
-Progress = Callable[[str], AbstractContextManager[OnProgress]]
-"""Shows the progress of the named work until the context ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who runs a hub: reads its configuration, and is told how it is."""
+
+    read: Callable[[], Config]
+    """Reads the configuration again, and checks it; it may take a while."""
+    announce: Callable[[str], None]
+    """Called with the URL once the gateway answers requests."""
+    progress: Progress
+    """Shows how far the projection is while it catches up before that."""
+    supervisor: Supervisor
 
 
 async def serve(
-    config: Config,
-    roles: Sequence[Role],
-    sockets: Sockets | None,
-    announce: Callable[[str], None],
-    progress: Progress,
+    config: Config, roles: Sequence[Role], sockets: Sockets | None, caller: Caller
 ) -> None:
-    """Run a hub until SIGTERM or SIGINT.
+    """Run a hub until SIGTERM or SIGINT; on SIGHUP, take over what was changed in its file.
 
     Args:
         config: what to serve.
         roles: which parts of a hub this process runs.
         sockets: on which the gateway listens; None without that role.
-        announce: called with the URL once the gateway accepts requests.
-        progress: shows how far the projection is while it catches up before that.
+        caller: who runs it.
 
     Raises:
         Misconfigured: the configuration is not valid, or does not work on this machine.
@@ -91,58 +63,52 @@ async def serve(
     raise_limit()
     for warning in config.warnings:
         logger.warning("configuration", note=warning)
-    with stop_on_signals() as stop:
+    with on_signals() as signals:
         async with AsyncExitStack() as stack:
-            front = None
-            if sockets is not None:
-                front = await stack.enter_async_context(Front.open(sockets, config))
-            opened = await _open(config, endpoints, roles, stack)
+            opened, streams = await _open(config, endpoints, roles, sockets, stack)
             mirrors = mirror_tables(endpoints) if "projector" in roles else {}
             if not await unless_stopped(
-                take_over_all(mirrors, endpoints, opened.log, opened.streams, progress), stop
+                take_over_all(mirrors, endpoints, opened.log, streams, caller.progress),
+                signals.stop,
             ):
                 return
-            parts = Parts(config, endpoints, opened)
-            await parts.prepare()
-            parts.mirror(mirrors, roles)
-            services = await parts.services(roles, front, announce, progress)
-            if opened.store is not None:
-                tables = TablesServer(
-                    config.data, opened.store, parts.copies, parts.queries, parts.projectors
-                )
-                services["tables"] = tables.run
-            logger.info("serving", roles=list(roles), channels=list(opened.streams))
+            parts = Parts(config, opened, roles)
+            url = "" if sockets is None else sockets.url
+            first = await parts.services(
+                streams, mirrors, lambda: caller.announce(url), caller.progress
+            )
+            services = Services(signals.stop)
+            reloading = Reloading(parts, services, caller.read, signals.reload, caller.supervisor)
+            first["reload"] = reloading.run
+            first["supervisor"] = lambda stop: caller.supervisor.watch(lambda: parts.is_alive, stop)
+            logger.info("serving", roles=list(roles), channels=list(streams))
             with _collecting_rarely():
-                await run(services, stop, config.server.drain)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What a process holds open."""
-
-    broker: EmbeddedBroker | None
-    log: JetStreamLog
-    streams: Mapping[str, EventStream]
-    """By name of the channel."""
-    store: Store | None
-    """A process that only sends alerts needs no tables."""
+                await services.run(first, lambda: parts.config.server.drain)
 
 
 async def _open(
-    config: Config, endpoints: Sequence[Endpoint], roles: Sequence[Role], stack: AsyncExitStack
-) -> _Opened:
+    config: Config,
+    endpoints: Sequence[Endpoint],
+    roles: Sequence[Role],
+    sockets: Sockets | None,
+    stack: AsyncExitStack,
+) -> tuple[Opened, dict[str, EventStream]]:
+    """Open what the roles need, until the end of the stack; and the streams, by channel."""
+    front = store = None
+    if sockets is not None:
+        front = await stack.enter_async_context(Front.open(sockets, config))
     broker = await stack.enter_async_context(open_broker(config))
     event_log = await stack.enter_async_context(connect(config, broker))
-    store = None
     if "gateway" in roles or "projector" in roles:
         store = await stack.enter_async_context(open_store(config, endpoints))
-    channels = channels_of(endpoints)
-    streams = {channel.name: await event_log.open(channel) for channel in channels}
+    streams: dict[str, EventStream] = {}
+    for channel in channels_of(endpoints):
+        streams[channel.name] = await event_log.open(channel)
     if broker is not None:
         await broker.stage_in_memory()
     if store is not None:
         await _empty_tables_of_lost_logs(store, streams.values())
-    return _Opened(broker, event_log, streams, store)
+    return Opened(broker, event_log, store, front), streams
 
 
 async def _empty_tables_of_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:
@@ -167,128 +133,3 @@ def _collecting_rarely() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()  # otherwise DuckDB's bindings report all of their objects as leaked
-
-
-class Parts:
-    """The parts of one process, of which its roles decide what runs."""
-
-    def __init__(
-        self,
-        config: Config,
-        endpoints: Sequence[Endpoint],
-        opened: _Opened,
-    ) -> None:
-        self._config = config
-        self._endpoints = endpoints
-        self._broker = opened.broker
-        self._log = opened.log
-        self._streams = opened.streams
-        self._store = opened.store
-        self._feeds: dict[str, Feed] = {}
-        self.projectors: dict[str, Projector] = {}
-        self._mirrors: dict[str, Mirror] = {}
-        self.queries: dict[str, SqlProcess] = {}
-        """The processes of SQLHandlers, by name; `services` makes them."""
-        self._archiver: Archiver | None = None
-        self.copies: DatabaseCopies | None = None
-        """Of the tables, if there are any."""
-
-    async def prepare(self) -> None:
-        """Make a feed for each channel, from the end of its log on."""
-        for name, stream in self._streams.items():
-            self._feeds[name] = Feed(stream, (await stream.bounds()).last)
-
-    def mirror(self, tables: Mapping[str, MirrorTable], roles: Sequence[Role]) -> None:
-        """Keep tables in other databases, by name of the channel."""
-        for name, table in tables.items():
-            feed = self._feeds[name]
-            follow = feed.follow if "gateway" in roles else None
-            self._mirrors[name] = Mirror(table, feed.stream, follow)
-
-    async def services(
-        self,
-        roles: Sequence[Role],
-        front: Front | None,
-        announce: Callable[[str], None],
-        progress: Progress,
-    ) -> dict[str, Service]:
-        """Return the services of some roles. A gateway has its own projection."""
-        services: dict[str, Service] = {}
-        for name, feed in self._feeds.items():
-            if "gateway" in roles:
-                services[f"feed {name}"] = _until_stopped(feed.run)
-            if self._store is not None:
-                follow = feed.follow if "gateway" in roles else feed.stream.follow_sealed
-                self.projectors[name] = projector = Projector(self._store, feed.stream, follow)
-                services[f"projector {name}"] = _until_stopped(projector.run)
-        if self._store is not None:
-            self.copies = DatabaseCopies(self._store, self.projectors.values())
-        for name, mirror in self._mirrors.items():
-            services[f"mirror {name}"] = mirror.serve
-        worker = AlertWorker(self._config, self._endpoints, self._log, self._streams)
-        await worker.prepare()
-        if "alerts" in roles:
-            services["alerts"] = worker.run
-        if "archiver" in roles and (archive := self._config.archive) is not None:
-            self._archiver = Archiver(
-                self._streams.values(), Path(archive.to), archive.every_seconds
-            )
-            services["archiver"] = _until_stopped(self._archiver.run)
-        if front is not None and self._store is not None:
-            self.queries = sql_processes(self._config, self._broker, channels_of(self._endpoints))
-            for name, process in self.queries.items():
-                services[f"queries {name}"] = process.run
-            services["gateway"] = self._gateway(self._store, front, announce, progress)
-        return services
-
-    def _gateway(
-        self,
-        store: Store,
-        front: Front,
-        announce: Callable[[str], None],
-        progress: Progress,
-    ) -> Service:
-        snapshots = DuckSnapshots(store, self.projectors.values())
-        files = TableFiles(RECODERS, self.copies)
-        sources = Sources(snapshots, files, self.queries)
-        gateway = Gateway(self._config, self._endpoints, self._feeds, sources, self._condition)
-
-        async def serve_once_projected(stop: asyncio.Event) -> None:
-            for name, stream in self._streams.items():
-                with progress(f"project {name}") as on_progress:
-                    await _catch_up(self.projectors[name], stream, on_progress)
-            await gateway.run(front, stop, lambda: announce(front.url))
-
-        return serve_once_projected
-
-    def _condition(self) -> Condition:
-        problems = [] if self._log.is_connected else ["the broker does not answer"]
-        if self._broker is not None and self._broker.is_full:
-            problems.append("the disk is full: writes are refused until there is room")
-        failing = (name for name, projector in self.projectors.items() if projector.is_failing)
-        problems += [f"the projection of {name} fails: see the log of the hub" for name in failing]
-        notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
-        notes += self._archiver.notes if self._archiver is not None else []
-        return Condition(problems, notes)
-
-
-async def _catch_up(projector: Projector, stream: EventStream, on_progress: OnProgress) -> None:
-    """Wait until the current table holds all events that the log holds now."""
-    last = (await stream.bounds()).last
-    async with asyncio.timeout(START_SECONDS):
-        while projector.watermark < last:
-            with suppress(Unavailable):
-                await projector.caught_up(last, PROGRESS_SECONDS)
-            on_progress(projector.watermark, last)
-
-
-def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> Service:
-    """Return a service that the stop cancels: a follower resumes from what it has stored."""
-
-    async def until_stopped(stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(work())
-            await stop.wait()
-            task.cancel()
-
-    return until_stopped

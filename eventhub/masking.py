@@ -124,6 +124,11 @@ class Masks:
         """Add the value of a variable that was used."""
         (self.secrets if is_secret_name(name) else self.values).add(value)
 
+    def add(self, other: "Masks") -> None:
+        """Add the secrets of another configuration."""
+        self.secrets |= other.secrets
+        self.values |= other.values
+
     def add_secret(self, value: str) -> None:
         """Add a secret."""
         self.secrets.add(value)

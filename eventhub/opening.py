@@ -8,6 +8,7 @@ from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
+    suppress,
 )
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from eventhub.broker import Address, EmbeddedBroker, running_broker
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.data_folder import keep_private
-from eventhub.errors import Misconfigured, Rejected
+from eventhub.errors import Misconfigured, Rejected, Unavailable
 from eventhub.filters.arguments import nearest, shown
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
@@ -24,13 +25,17 @@ from projections.database_copy import DatabaseCopies
 from projections.files import written
 from projections.listing import Listing, StoreListing
 from projections.past import Past, StorePast
-from projections.projector import catch_up
+from projections.projector import Projector, catch_up
 from projections.remote import RemoteListing, RemotePast, fetch_copy, open_remote_rows
 from projections.row_batches import Rows, open_rows
 from projections.selection import conditions
 from projections.store import Store
 from projections.tables_socket import Request, is_served
 
+START_SECONDS = 600.0
+"""How long the projection may take to reach the end of the log before the start fails."""
+PROGRESS_SECONDS = 0.25
+"""Between two reports of progress."""
 ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
 OpenListing = Callable[[str], AbstractAsyncContextManager[Listing]]
 """Opens the tables of a channel, as they are at one moment."""
@@ -252,3 +257,15 @@ async def open_proof(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
 
         event_log = await stack.enter_async_context(open_log(config))
         yield {c.name: await event_log.open(c) for c in channels_of(endpoints)}, listing
+
+
+async def wait_for_tables(
+    projector: Projector, stream: EventStream, on_progress: OnProgress
+) -> None:
+    """Wait until the current table holds all events that the log holds now."""
+    last = (await stream.bounds()).last
+    async with asyncio.timeout(START_SECONDS):
+        while projector.watermark < last:
+            with suppress(Unavailable):
+                await projector.caught_up(last, PROGRESS_SECONDS)
+            on_progress(projector.watermark, last)

@@ -8,7 +8,7 @@ import msgspec
 
 from eventhub.alerts.rule import rules_of
 from eventhub.channel import endpoints_of
-from eventhub.config import Config, FileEndpoint, MessageEndpoint, SqlEndpoint
+from eventhub.config import Config, FileEndpoint, Findings, MessageEndpoint, SqlEndpoint
 from eventhub.errors import Misconfigured
 from eventhub.gateway.admin import Admin
 from eventhub.gateway.controls import check_default
@@ -63,6 +63,17 @@ def _checks(config: Config) -> Iterator[Callable[[], object]]:
 
 def _raise(error: Misconfigured) -> None:
     raise error
+
+
+def add_problems(config: Config, findings: Findings) -> None:
+    """Add to the findings of a file what is wrong with all of it that could be read."""
+    for error in problems_of(config):
+        findings.raised(error)
+    if not findings.problems:
+        try:
+            check_served(config)
+        except Misconfigured as error:
+            findings.raised(error)
 
 
 def check_served(config: Config) -> None:

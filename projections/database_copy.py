@@ -7,7 +7,7 @@ copy name for each channel: the copy is a projection too, and a hub could go on 
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -37,15 +37,15 @@ _BATCH_ROWS: Final = 200
 class DatabaseCopies:
     """Makes copies of a store, one at a time."""
 
-    def __init__(self, store: Store, projectors: Iterable[Projector] = ()) -> None:
+    def __init__(self, store: Store, projectors: Collection[Projector] = ()) -> None:
         """Prepare; copies that a killed process left are removed.
 
         Args:
             store: what is copied.
-            projectors: those that write to it now.
+            projectors: those that write to it; others may be added to them later.
         """
         self._store = store
-        self._projectors = tuple(projectors)
+        self._projectors = projectors
         self._turn = asyncio.Lock()
         for left in store.path.parent.glob(f"{FOLDER}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -61,7 +61,7 @@ class DatabaseCopies:
         if self._turn.locked():
             raise Unavailable("another copy of the tables is being made: try again", code="busy")
         async with self._turn:
-            for projector in self._projectors:
+            for projector in tuple(self._projectors):
                 await projector.catch_up(WAIT_SECONDS)
             folder = await asyncio.to_thread(self._folder)
             try:

@@ -61,6 +61,10 @@ class DuckSnapshots:
         self._room = Room(EACH_BYTES, ALL_BYTES)
         self._shares = Shares()
 
+    def add(self, projector: Projector) -> None:
+        """Answer reads of one more channel."""
+        self._projectors[projector.channel] = projector
+
     @asynccontextmanager
     async def read(
         self,

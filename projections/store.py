@@ -96,6 +96,15 @@ class Store:
         except duckdb.Error as error:
             raise Misconfigured(f"{self.path}: {error}") from error
 
+    async def add(self, channel: Channel) -> None:
+        """Hold the tables of one more channel; its columns cannot change while the store is open.
+
+        Raises:
+            Misconfigured: a name cannot be used.
+        """
+        check_names([channel])
+        await _in(self._writing, self._add, Tables(channel))
+
     async def close(self, deadline_seconds: float = deadlines.TABLES_SECONDS) -> None:
         """Fold the stored events, checkpoint, and close the file.
 
@@ -187,14 +196,23 @@ class Store:
         self._root, self.memory_bytes = open_database(self.path, self._settings)
         self._writer = self._root.cursor()
         self._writer.execute(OWN_TABLES)
-        for name, tables in self.tables.items():
-            with transaction(self._writer):
-                outcome = prepare(self._writer, tables)
-            self._progress[name] = read_progress(self._writer, name)
-            self._text_bytes[name] = text_bytes(self._writer, tables)
-            logger.info("projection_opened", channel=name, tables=outcome)
+        for tables in self.tables.values():
+            self._prepare(tables)
         for definition in self._definitions:
             self._writer.execute(definition)
+
+    def _add(self, tables: Tables) -> None:
+        self._prepare(tables)
+        # Another thread may be iterating over those that there are.
+        self.tables = {**self.tables, tables.channel.name: tables}
+
+    def _prepare(self, tables: Tables) -> None:
+        name = tables.channel.name
+        with transaction(self._writer):
+            outcome = prepare(self._writer, tables)
+        self._progress[name] = read_progress(self._writer, name)
+        self._text_bytes[name] = text_bytes(self._writer, tables)
+        logger.info("projection_opened", channel=name, tables=outcome)
 
     def _finish(self) -> None:
         try:

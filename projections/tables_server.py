@@ -50,8 +50,9 @@ class TablesServer:
             projectors: those that write to the store now, by channel.
         """
         self._folder = folder
-        self._projectors = projectors or {}
-        self._queries = queries or {}
+        # Both may be empty now, and grow later.
+        self._projectors = {} if projectors is None else projectors
+        self._queries = {} if queries is None else queries
         self._store = store
         self._copies = copies or DatabaseCopies(store)
         self._turn = asyncio.Lock()

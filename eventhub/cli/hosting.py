@@ -6,22 +6,29 @@ from typing import TYPE_CHECKING
 
 from eventhub.cli.progress import progress_bar
 from eventhub.cli.running import run
-from eventhub.config import Config
+from eventhub.config import Config, notify_socket, watchdog_seconds
+from eventhub.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from eventhub.hub import Role
+    from eventhub.parts import Role
 
 ROLES: "tuple[Role, ...]" = ("gateway", "projector", "alerts", "archiver")
 """Those of `hub.ROLES`, which takes long to import."""
 
 
-def run_hub(config: Config, roles: "Sequence[Role]", announce: Callable[[str], None]) -> None:
+def run_hub(
+    config: Config,
+    roles: "Sequence[Role]",
+    announce: Callable[[str], None],
+    read: Callable[[], Config],
+) -> None:
     """Run a hub until a signal stops it.
 
     Args:
         config: what it serves.
         roles: the parts that it runs.
         announce: called with its URL once it is ready.
+        read: reads its configuration again.
 
     Raises:
         EventHubError: it cannot start, or it failed.
@@ -37,4 +44,6 @@ def run_hub(config: Config, roles: "Sequence[Role]", announce: Callable[[str], N
         from eventhub.problems import check_served
 
         check_served(config)
-        run(hub.serve(config, roles, sockets, announce, progress_bar))
+        supervisor = Supervisor(notify_socket(), watchdog_seconds())
+        caller = hub.Caller(read, announce, progress_bar, supervisor)
+        run(hub.serve(config, roles, sockets, caller))

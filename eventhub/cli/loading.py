@@ -27,15 +27,32 @@ def load_config(file: Path, *, data: Path | None = None, **flags: Any) -> Config
         data: the data folder, instead of the configured one.
         flags: keys of `server:` that override the file, such as `port`; None overrides nothing.
     """
-    overrides = {f"server.{key}": value for key, value in flags.items() if value is not None}
     try:
-        config = load(file, data=data, overrides=overrides)
+        config = load(file, data=data, overrides=_overrides(flags))
     except Misconfigured as error:
         # Each line begins with FILE:LINE, as compilers print it, so that editors can jump there.
         click.echo(error.message, err=True)
         sys.exit(2)
     _hide_secrets(config)
     return config
+
+
+def read_checked(file: Path, *, data: Path | None = None, **flags: Any) -> Config:
+    """Load a file again, and compile all of it, while a hub serves what it said before.
+
+    Raises:
+        InvalidConfiguration: with everything that is wrong.
+    """
+    from eventhub.problems import add_problems
+
+    config, findings = examine(file, data=data, overrides=_overrides(flags))
+    add_problems(config, findings)
+    findings.raise_if_any()
+    return config
+
+
+def _overrides(flags: dict[str, Any]) -> dict[str, Any]:
+    return {f"server.{key}": value for key, value in flags.items() if value is not None}
 
 
 def examine_config(file: Path) -> tuple[Config, Findings]:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 import yaml
 
 from eventhub.cli.hosting import ROLES, run_hub
-from eventhub.cli.loading import DATA, FILE, examine_config, load_config
+from eventhub.cli.loading import DATA, FILE, examine_config, load_config, read_checked
 from eventhub.config import (
     Config,
     Finding,
@@ -21,11 +22,10 @@ from eventhub.config import (
     in_order,
     json_schema,
 )
-from eventhub.errors import Misconfigured
 from eventhub.terminal import printable
 
 if TYPE_CHECKING:
-    from eventhub.hub import Role
+    from eventhub.parts import Role
 
 
 @click.command()
@@ -44,7 +44,10 @@ def serve(
     roles: "tuple[Role, ...]",
 ) -> None:
     """Serve the endpoints of FILE."""
-    run_hub(load_config(file, data=data, host=host, port=port), roles or ROLES, _announce)
+    flags = {"host": host, "port": port}
+    config = load_config(file, data=data, **flags)
+    read = partial(read_checked, file, data=data, **flags)
+    run_hub(config, roles or ROLES, _announce, read)
 
 
 def _announce(url: str) -> None:
@@ -82,16 +85,10 @@ def check(file: Path, strict: bool, as_json: bool) -> None:
 
 def _examine(file: Path) -> tuple[Config, Findings]:
     """Read a file, and compile all of it that could be read."""
-    from eventhub.problems import check_served, problems_of
+    from eventhub.problems import add_problems
 
     config, findings = examine_config(file)
-    for error in problems_of(config):
-        findings.raised(error)
-    if not findings.problems:
-        try:
-            check_served(config)
-        except Misconfigured as error:
-            findings.raised(error)
+    add_problems(config, findings)
     return config, findings
 
 

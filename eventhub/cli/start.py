@@ -4,12 +4,13 @@ import shutil
 import sys
 import threading
 import webbrowser
+from functools import partial
 from pathlib import Path
 
 import click
 
 from eventhub.cli.hosting import ROLES, run_hub
-from eventhub.cli.loading import load_config
+from eventhub.cli.loading import load_config, read_checked
 from eventhub.errors import Misconfigured
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -40,7 +41,8 @@ def demo(folder: Path, host: str | None, port: int | None, opens: bool) -> None:
         if opens:  # in a thread: some browsers return only when they are closed
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    run_hub(load_config(file, host=host, port=port), ROLES, announce)
+    config = load_config(file, host=host, port=port)
+    run_hub(config, ROLES, announce, partial(read_checked, file, host=host, port=port))
 
 
 @click.command()

@@ -37,7 +37,8 @@ from eventhub.config.settings import (
     Tls,
 )
 from eventhub.config.shown import as_shown
-from eventhub.config.tree import Finding, Findings, in_order
+from eventhub.config.supervision import notify_socket, watchdog_seconds
+from eventhub.config.tree import Finding, Findings, InvalidConfiguration, in_order
 
 __all__ = [
     "ENVIRONMENT",
@@ -55,6 +56,7 @@ __all__ = [
     "FileEndpoint",
     "Finding",
     "Findings",
+    "InvalidConfiguration",
     "Jwt",
     "Logging",
     "LogoutEndpoint",
@@ -75,5 +77,7 @@ __all__ = [
     "json_schema",
     "load",
     "networks_of",
+    "notify_socket",
     "trusts_unix",
+    "watchdog_seconds",
 ]

@@ -32,14 +32,14 @@ class Fanout:
         """
         self._feed = feed
         self._broadcast = broadcast
-        self._heartbeat = heartbeat
+        self.heartbeat = heartbeat
         self._groups = Groups()
         self._delivered = metrics.DELIVERED.labels(feed.stream.channel.name)
 
     async def run(self) -> None:
         """Send heartbeats to subscribers that get nothing else, until cancelled."""
         while True:
-            await asyncio.sleep(self._heartbeat)
+            await asyncio.sleep(self.heartbeat)
             for group in self._groups:
                 if group.is_quiet:
                     for member in tuple(group.members):

@@ -65,11 +65,9 @@ class Arrivals:
         """
         self.serve = serve
         self._spawn = spawn
-        self._proxies = proxies
         self._certificate = certificate
         self._listener = Listener(self._on_accepted)
-        self._is_limit_configured = most_of_address is not None
-        self._most_of_address = most_of_address or max(1, self._listener.most // 4)
+        self.limit(proxies, most_of_address)
         self._of_address: Counter[str] = Counter()
         self._silent: dict[Arrival, float] = {}
         """When each connection came that has sent nothing."""
@@ -79,6 +77,12 @@ class Arrivals:
         self._timer: asyncio.TimerHandle | None = None
         self.refused = Throttle()
         self.wasted = Throttle(BODIES, BODIES_PER_SECOND)
+
+    def limit(self, proxies: Proxies, most_of_address: int | None) -> None:
+        """Limit the connections that come from now on: see `__init__`."""
+        self._proxies = proxies
+        self._is_limit_configured = most_of_address is not None
+        self._most_of_address = most_of_address or max(1, self._listener.most // 4)
 
     @property
     def wrong(self) -> list[str]:

@@ -99,6 +99,10 @@ class Changes:
     def stop(self) -> None:
         """Answer every waiting poll with what there is; the clients poll again."""
         self._is_stopping = True
+        self.answer_all()
+
+    def answer_all(self) -> None:
+        """Answer every waiting poll with what there is."""
         for answer in self._waiting:
             answer.is_ready.set()
 

@@ -69,8 +69,11 @@ class Front:
         )
         self._arrivals.open(self._sockets)
 
-    def serve(self, app: web.Application) -> None:
-        """Answer requests with an application, from now on."""
+    def serve(self, app: web.Application, config: Config) -> None:
+        """Answer requests with the application of a configuration, from now on."""
+        if self._arrivals is not None:
+            most = config.server.max_connections_per_address
+            self._arrivals.limit(proxies_of(config.auth), most)
         self._runner.use(app)
         self._is_serving.set()
 

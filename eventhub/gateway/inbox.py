@@ -80,6 +80,10 @@ class Inbox:
         connection.on_text, connection.on_turn = self.receive, self.turn
         connection.on_end = self.end
 
+    def follow(self, route: Route) -> None:
+        """Store what is read from now on through this endpoint, which admits the same clients."""
+        self._route = route
+
     def receive(self, data: bytes) -> None:
         """Take the messages of one frame. Those of the frame before it have been submitted."""
         if self._is_ending:

@@ -1,7 +1,7 @@
 """Live: the WebSocket and the event stream of an endpoint, from admission to the end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,6 +34,8 @@ logger = structlog.get_logger(__name__)
 class _Session:
     """One open connection and what works for it."""
 
+    route: Route
+    """The endpoint as it is now, or as it was when the client was admitted in the same way."""
     connection: WebSocketConnection | SseConnection
     subscriber: Subscriber
     held: ExitStack
@@ -69,6 +71,21 @@ class _Session:
         except TimeoutError:  # the client takes nothing, not even the close frame
             self.connection.abort()
 
+    def follow(self, newer: Route) -> bool:
+        """Go on with the endpoint of another configuration, if it admits the client as before."""
+        if newer is not self.route:
+            if not newer.admits_like(self.route):
+                return False
+            self.route = newer
+            if self.inbox is not None:
+                self.inbox.follow(newer)
+        return True
+
+    async def dismiss(self) -> None:
+        """Send nothing more, and close; the client connects again, if it may."""
+        self.subscriber.stop()
+        await self.stop()
+
     def release(self) -> None:
         """Stop what works for the connection, which has ended."""
         self.subscriber.stop()
@@ -93,6 +110,8 @@ class Live:
 
     def __init__(self) -> None:
         self._sessions: set[_Session] = set()
+        self._routes: dict[str, Route] = {}
+        """The endpoints of today, by name."""
         self._is_stopping = False
         self.changes = Changes()
         """Polls, which wait for an answer as connections wait for frames."""
@@ -107,6 +126,26 @@ class Live:
         async with asyncio.TaskGroup() as group:
             for session in tuple(self._sessions):
                 group.create_task(session.stop())
+
+    def adopt(self, routes: Iterable[Route]) -> int:
+        """Go on with the endpoints of another configuration.
+
+        Connections whose endpoint is gone, or admits clients in another way, are closed, so that
+        their clients connect again. Polls are answered with what there is.
+
+        Returns:
+            How many connections are closed.
+        """
+        self._routes = {route.endpoint.name: route for route in routes}
+        self.changes.answer_all()
+        return sum(not self._goes_on(session) for session in tuple(self._sessions))
+
+    def _goes_on(self, session: _Session) -> bool:
+        newer = self._routes.get(session.route.endpoint.name)
+        if newer is not None and session.follow(newer):
+            return True
+        _ = session.route.shared.tasks.spawn(session.dismiss())
+        return False
 
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a WebSocket; once it is open, aiohttp has no part in it."""
@@ -148,7 +187,7 @@ class Live:
             connection = await SseConnection.open(request, route.shared.server, headers)
             subscriber = Subscriber(view, route.channel, connection, client)
             subscriber.start(start)
-            session = _Session(connection, subscriber, held.pop_all())
+            session = _Session(route, connection, subscriber, held.pop_all())
         await self._begin(route, visit, session)
         return web.Response()  # goes nowhere
 
@@ -171,6 +210,8 @@ class Live:
             session.watch(visit.expires_at, route.shared.tasks.spawn)
         if self._is_stopping:
             await session.stop()
+        else:
+            self._goes_on(session)  # the configuration may have changed while it was opened
 
 
 async def _shake_hands(route: Route, request: web.Request) -> WebSocketConnection:
@@ -193,7 +234,7 @@ async def _session(
         subscriber = Subscriber(view, route.channel, connection, client)
         subscriber.start(start)
         inbox = Inbox(route, visit, connection)
-        return _Session(connection, subscriber, held.pop_all(), inbox)
+        return _Session(route, connection, subscriber, held.pop_all(), inbox)
 
 
 async def _reading(

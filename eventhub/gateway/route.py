@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from eventhub.background import Background
 from eventhub.channel import Endpoint
 from eventhub.columns import STAMP
-from eventhub.config import Server
+from eventhub.config import MessageEndpoint, Server
 from eventhub.delivery.frames import Form
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.view import View
@@ -89,6 +90,8 @@ class Shared:
     recoders: Mapping[str, Recode]
     """By the value of `_format`, and `arrow_file`."""
     kept: KeptFiles
+    modules: int = 0
+    """The generation of the modules that expressions use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,17 @@ class Route:
     ingest: Ingest
     channel: LiveChannel
     shared: Shared
+
+    def admits_like(self, other: "Route") -> bool:
+        """Return whether another route admits the same clients, and shows them the same."""
+        mine, its = self.shared, other.shared
+        is_same_code = mine.modules == its.modules or not _calls_code(self.endpoint.config)
+        return (
+            is_same_code
+            and mine.authenticator.auth == its.authenticator.auth
+            and mine.server.hosts == its.server.hosts
+            and _admission(self.endpoint.config) == _admission(other.endpoint.config)
+        )
 
     async def admit(self, request: web.Request, *, since: str | None = None) -> Visit:
         """Admit a request: check origin, identity and rule, and run `open` on its arguments.
@@ -182,6 +196,23 @@ class Route:
             query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)
         return View(form, query, history=replay == "log", epoch=self.channel.stream.epoch)
+
+
+_ABOUT_WRITING = ("prepare", "modify", "message_default", "alert", "headers")
+"""Keys of an endpoint that decide neither who is admitted nor what clients see."""
+
+
+def _admission(entry: MessageEndpoint) -> MessageEndpoint:
+    """Return an endpoint with only that which admits clients, and decides what they see."""
+    kwargs = {key: value for key, value in entry.kwargs.items() if key not in _ABOUT_WRITING}
+    return msgspec.structs.replace(
+        entry, prepare=None, modify=None, message_default={}, alert=None, headers={}, kwargs=kwargs
+    )
+
+
+def _calls_code(entry: MessageEndpoint) -> bool:
+    """Return whether an expression decides who is admitted."""
+    return entry.open is not None or entry.rules is not None or isinstance(entry.auth, dict)
 
 
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:

@@ -47,6 +47,7 @@ class Authenticator:
     """Names the user of a request."""
 
     def __init__(self, auth: Auth) -> None:
+        self.auth = auth
         self._tokens = Tokens(auth.jwt) if auth.jwt else None
         self._user_claim = auth.jwt.user_claim if auth.jwt else ""
         self._proxy = auth.proxy

@@ -13,6 +13,7 @@ from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
 from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
+from eventhub.gateway.site import Site
 from eventhub.gateway.sockets import Sockets
 from eventhub.logs import configure
 from eventhub.memory import MemoryStream
@@ -60,7 +61,7 @@ async def main(path):
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
         endpoints, sources = [Endpoint(endpoint, CHAT)], Sources(snapshots, TableFiles())
-        gateway = Gateway(config, endpoints, {"chat": feed}, sources, list)
+        gateway = Gateway(Site(config, endpoints), {"chat": feed}, sources, list)
         following = group.create_task(feed.run())
         group.create_task(gateway.run(door, stop, ready.set))
         await ready.wait()

@@ -9,7 +9,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from eventhub.service import ServiceEnded, run, unless_stopped
+from eventhub.service import ServiceEnded, Services, run, unless_stopped
 
 Stop = asyncio.Event
 
@@ -88,7 +88,7 @@ async def test_a_service_that_returns_before_the_stop_is_a_failure() -> None:
 
 PROGRAM = """
 import asyncio
-from eventhub.service import run, stop_on_signals
+from eventhub.service import on_signals, run
 
 async def work(stop):
     print("working", flush=True)
@@ -97,8 +97,8 @@ async def work(stop):
     print("drained", flush=True)
 
 async def main():
-    with stop_on_signals() as stop:
-        await run({"work": work}, stop, 5)
+    with on_signals() as signals:
+        await run({"work": work}, signals.stop, 5)
     print("left", flush=True)
 
 asyncio.run(main())
@@ -147,3 +147,37 @@ async def test_work_that_fails_before_a_stop_raises_its_error() -> None:
         await unless_stopped(work(), Stop())
     [error] = caught.value.exceptions
     assert str(error) == "no disk"
+
+
+async def test_a_service_can_be_added_and_ended_while_others_go_on() -> None:
+    stop, first, later, last = Stop(), Steady(), Steady(), Steady()
+    services = Services(stop)
+
+    async def change() -> None:
+        services.start("later", later)
+        await asyncio.sleep(0)
+        await services.end("later")
+        await services.end("none of this name")
+        services.start("last", last)
+        await asyncio.sleep(0)
+        assert first.states == ["started"]
+        stop.set()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(services.run({"first": first}, lambda: 5))
+        await asyncio.sleep(0)
+        group.create_task(change())
+    assert [each.states for each in (first, later, last)] == [["started", "drained"]] * 3
+
+
+async def test_a_service_that_is_ended_and_does_not_drain_is_cut_off_by_the_stop() -> None:
+    stop, late = Stop(), Steady(holds=60)
+    services = Services(stop)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(services.run({"late": late}, lambda: 0.05))
+        await asyncio.sleep(0)
+        ending = group.create_task(services.end("late"))
+        await asyncio.sleep(0)
+        stop.set()
+    assert ending.done()
+    assert late.states == ["started", "cancelled"]

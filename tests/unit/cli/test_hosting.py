@@ -18,7 +18,8 @@ def test_an_address_in_use_is_named_and_nothing_was_started(tmp_path: Path) -> N
         port = taken.getsockname()[1]
         file.write_text(f"server: {{port: {port}}}\nurl: {{}}\n")
         announced: list[str] = []
+        config = load(file, environ={})
         with pytest.raises(EventHubError, match=str(port)):
-            run_hub(load(file, environ={}), ("gateway", "projector"), announced.append)
+            run_hub(config, ("gateway", "projector"), announced.append, lambda: config)
     assert announced == []
     assert not (tmp_path / "data").exists()

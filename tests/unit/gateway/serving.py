@@ -17,6 +17,7 @@ from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.server import Runner
+from eventhub.gateway.site import Site
 from eventhub.gateway.sockets import Sockets
 from eventhub.memory import MemoryStream
 from eventhub.queries import Queries
@@ -167,8 +168,7 @@ async def running(
     stream, stop, ready = MemoryStream(channel()), asyncio.Event(), asyncio.Event()
     feed = Feed(stream, 0)
     gateway = Gateway(
-        config,
-        [Endpoint(entry, stream.channel)],
+        Site(config, [Endpoint(entry, stream.channel)]),
         {"chat": feed},
         Sources(
             MemorySnapshots(stream), TableFiles(), {} if sql is None else {sql[0].name: sql[1]}

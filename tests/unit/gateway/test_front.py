@@ -51,7 +51,7 @@ async def test_before_there_is_an_application_only_probes_are_answered(front: Fr
         assert await get(front, "/healthz") == (200, "alive\n", None)
         assert await get(front, "/readyz") == (503, "not ready\n", None)
         assert not waiting.done()
-        front.serve(saying("at last"))
+        front.serve(saying("at last"), front._config)
         assert await waiting == (200, "at last", None)
 
 
@@ -88,7 +88,7 @@ async def test_an_open_connection_gets_the_next_answer_from_the_new_application(
 ) -> None:
     async with connected(port_of(front)) as client:
         for word in (b"one", b"two"):
-            front.serve(saying(word.decode()))
+            front.serve(saying(word.decode()), front._config)
             client.writer.write(GET + b"\r\n")
             assert b" 200 " in await client.head()
             assert await client._reader.readexactly(3) == word

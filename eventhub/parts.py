@@ -1,0 +1,292 @@
+"""Parts: what one process runs, by its roles, now and under another configuration."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from eventhub import logs
+from eventhub.alerts.worker import AlertWorker
+from eventhub.broker import EmbeddedBroker
+from eventhub.changes import changed_endpoints, mailing, queries_of
+from eventhub.channel import Channel, Endpoint, endpoints_of
+from eventhub.config import Config, SqlEndpoint
+from eventhub.feed import Feed
+from eventhub.gateway.admin import Condition
+from eventhub.gateway.front import Front
+from eventhub.gateway.gateway import Gateway, Sources
+from eventhub.gateway.site import Site
+from eventhub.jetstream import JetStreamLog
+from eventhub.opening import channels_of, wait_for_tables
+from eventhub.service import Service, Services, until_stopped
+from eventhub.snapshots import TableFiles
+from eventhub.sql import sql_processes
+from eventhub.stream import EventStream
+from projections.archiver import Archiver
+from projections.backlog import OnProgress
+from projections.database_copy import DatabaseCopies
+from projections.mirror import Mirror
+from projections.mirror_table import MirrorTable
+from projections.projector import Projector, take_up
+from projections.recoding import RECODERS
+from projections.snapshot import DuckSnapshots
+from projections.sql.process import SqlProcess
+from projections.store import Store
+from projections.tables_server import TablesServer
+
+logger = structlog.get_logger(__name__)
+
+Role = Literal["gateway", "projector", "alerts", "archiver"]
+Progress = Callable[[str], AbstractContextManager[OnProgress]]
+"""Shows the progress of the named work until the context ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a process holds open."""
+
+    broker: EmbeddedBroker | None
+    log: JetStreamLog
+    store: Store | None
+    """A process that only sends alerts needs no tables."""
+    front: Front | None
+    """The server of a gateway."""
+
+
+class Parts:
+    """The parts of one process, of which its roles decide what runs."""
+
+    def __init__(self, config: Config, opened: Opened, roles: Sequence[Role]) -> None:
+        self.config = config
+        """What is served."""
+        self._opened = opened
+        self._roles = roles
+        self._streams: dict[str, EventStream] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._projectors: dict[str, Projector] = {}
+        self._mirrors: dict[str, Mirror] = {}
+        self._queries: dict[str, SqlProcess] = {}
+        """The processes of SQLHandlers, by name."""
+        self._archiver: Archiver | None = None
+        self._gateway: Gateway | None = None
+        self._snapshots: DuckSnapshots | None = None
+        self._modules = 0
+        self.is_ready = asyncio.Event()
+        """Everything runs, and requests are answered."""
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The channels that are followed, by name; those without an endpoint of today, too."""
+        return {name: stream.channel for name, stream in self._streams.items()}
+
+    @property
+    def is_alive(self) -> bool:
+        """The embedded broker answers, if there is one."""
+        return self._opened.broker is None or self._opened.log.is_connected
+
+    async def services(
+        self,
+        streams: Mapping[str, EventStream],
+        mirrors: Mapping[str, MirrorTable],
+        announce: Callable[[], None],
+        progress: Progress,
+    ) -> dict[str, Service]:
+        """Return what runs first. A gateway has its own projection.
+
+        Args:
+            streams: of all channels, by name.
+            mirrors: tables in other databases, by name of the channel.
+            announce: called once requests are answered.
+            progress: shows how far the projection is while it catches up before that.
+        """
+        config, endpoints = self.config, endpoints_of(self.config)
+        services: dict[str, Service] = {}
+        for stream in streams.values():
+            services |= await self._follow(stream)
+        for name, table in mirrors.items():
+            follow = self._feeds[name].follow if "gateway" in self._roles else None
+            self._mirrors[name] = mirror = Mirror(table, streams[name], follow)
+            services[f"mirror {name}"] = mirror.serve
+        services |= await self._alerts(config, endpoints)
+        services |= self._archive(config)
+        copies = None
+        if self._opened.store is not None:
+            copies = DatabaseCopies(self._opened.store, self._projectors.values())
+            tables = TablesServer(
+                config.data, self._opened.store, copies, self._queries, self._projectors
+            )
+            services["tables"] = tables.run
+        if self._opened.front is None:
+            self.is_ready.set()
+        else:
+            services |= self._query_processes(config, endpoints)
+            site = Site(config, endpoints)
+            services["gateway"] = self._serving(site, copies, announce, progress)
+        return services
+
+    async def _follow(self, stream: EventStream) -> dict[str, Service]:
+        """Return what follows a channel."""
+        name, store = stream.channel.name, self._opened.store
+        services: dict[str, Service] = {}
+        feed = Feed(stream, (await stream.bounds()).last)
+        self._streams[name], self._feeds[name] = stream, feed
+        if "gateway" in self._roles:
+            services[f"feed {name}"] = until_stopped(feed.run)
+        if store is not None:
+            follow = feed.follow if "gateway" in self._roles else stream.follow_sealed
+            self._projectors[name] = projector = Projector(store, stream, follow)
+            services[f"projector {name}"] = until_stopped(projector.run)
+        return services
+
+    async def _alerts(self, config: Config, endpoints: Sequence[Endpoint]) -> dict[str, Service]:
+        worker = AlertWorker(config, endpoints, self._opened.log, self._streams)
+        await worker.prepare()
+        return {"alerts": worker.run} if "alerts" in self._roles else {}
+
+    def _archive(self, config: Config) -> dict[str, Service]:
+        self._archiver = None
+        if "archiver" not in self._roles or (archive := config.archive) is None:
+            return {}
+        streams = self._streams.values()
+        self._archiver = Archiver(streams, Path(archive.to), archive.every_seconds)
+        return {"archiver": until_stopped(self._archiver.run)}
+
+    def _query_processes(self, config: Config, endpoints: Sequence[Endpoint]) -> dict[str, Service]:
+        """Return the processes of SQLHandlers that do not run yet."""
+        made = sql_processes(config, self._opened.broker, channels_of(endpoints))
+        new = {name: process for name, process in made.items() if name not in self._queries}
+        self._queries |= new
+        return {f"queries {name}": process.run for name, process in new.items()}
+
+    def _serving(
+        self,
+        site: Site,
+        copies: DatabaseCopies | None,
+        announce: Callable[[], None],
+        progress: Progress,
+    ) -> Service:
+        store, front = self._opened.store, self._opened.front
+        assert store is not None  # noqa: S101 - a gateway has tables
+        assert front is not None  # noqa: S101 - it has a server
+        self._snapshots = DuckSnapshots(store, self._projectors.values())
+        sources = Sources(self._snapshots, TableFiles(RECODERS, copies), self._queries)
+        self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition)
+
+        def ready() -> None:
+            announce()
+            self.is_ready.set()
+
+        async def serve_once_projected(stop: asyncio.Event) -> None:
+            for name, stream in self._streams.items():
+                with progress(f"project {name}") as on_progress:
+                    await wait_for_tables(self._projectors[name], stream, on_progress)
+            await gateway.run(front, stop, ready)
+
+        return serve_once_projected
+
+    def _condition(self) -> Condition:
+        opened = self._opened
+        problems = [] if opened.log.is_connected else ["the broker does not answer"]
+        if opened.broker is not None and opened.broker.is_full:
+            problems.append("the disk is full: writes are refused until there is room")
+        failing = (name for name, projector in self._projectors.items() if projector.is_failing)
+        problems += [f"the projection of {name} fails: see the log of the hub" for name in failing]
+        notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
+        notes += self._archiver.notes if self._archiver is not None else []
+        return Condition(problems, notes)
+
+    # --- Another configuration --------------------------------------------------------------------
+
+    async def adopt(self, config: Config, modules: int, services: Services) -> dict[str, Any]:
+        """Serve another configuration, which needs no restart.
+
+        Channels are never ended: those without an endpoint are followed until the next restart.
+
+        Args:
+            config: the configuration.
+            modules: the generation of the modules that its expressions use.
+            services: what runs.
+
+        Returns:
+            What became of it, for the log.
+
+        Raises:
+            Misconfigured: it does not compile; nothing has changed.
+            Unavailable: the log of a new table cannot be opened now; nothing has changed.
+        """
+        before, tables, is_new = self.config, set(self._streams), modules != self._modules
+        endpoints = await self._with_channels(endpoints_of(config), services)
+        tables ^= set(self._streams)
+        site = Site(config, endpoints, modules)
+        alerts = await self._alerts(config, endpoints)
+        closed = await self._serve(site, endpoints, services, has_more_tables=bool(tables))
+        self.config, self._modules = config, modules
+        logs.configure(config.log.level, config.log.format, before.masks.mask)
+        if before.archive != config.archive or tables:
+            await _exchange(services, "archiver", self._archive(config))
+        if mailing(before) != mailing(config) or tables or is_new:
+            await _exchange(services, "alerts", alerts)
+        return {**changed_endpoints(before, config), "closed": closed}
+
+    async def _serve(
+        self,
+        site: Site,
+        endpoints: Sequence[Endpoint],
+        services: Services,
+        *,
+        has_more_tables: bool,
+    ) -> int:
+        """Serve a site, with the processes of its SQLHandlers; return the connections it closes."""
+        if self._gateway is None:
+            return 0
+        before = {entry.name: entry for entry in self.config.of_kind(SqlEndpoint)}
+        after = {entry.name: entry for entry in site.config.of_kind(SqlEndpoint)}
+        for name, entry in before.items():
+            sees_more = has_more_tables and entry.tables == "all"
+            if name in after and (sees_more or queries_of(entry) != queries_of(after[name])):
+                await self._end_queries(name, services)
+        for name, service in self._query_processes(site.config, endpoints).items():
+            services.start(name, service)
+        closed = self._gateway.adopt(site)
+        for name in before.keys() - after.keys():
+            await self._end_queries(name, services)
+        return closed
+
+    async def _end_queries(self, name: str, services: Services) -> None:
+        del self._queries[name]
+        await services.end(f"queries {name}")
+
+    async def _with_channels(
+        self, endpoints: Sequence[Endpoint], services: Services
+    ) -> list[Endpoint]:
+        """Return endpoints on the channels that are followed; those of new tables are added."""
+        for channel in channels_of(endpoints):
+            if channel.name not in self._streams:
+                await self._add(channel, services)
+        channels = self.channels
+        return [replace(each, channel=channels[each.channel.name]) for each in endpoints]
+
+    async def _add(self, channel: Channel, services: Services) -> None:
+        """Follow the channel of a new table, and wait until its tables hold what its log holds."""
+        store, stream = self._opened.store, await self._opened.log.open(channel)
+        if store is not None:
+            await store.add(channel)
+            await take_up(store, stream)
+        for name, service in (await self._follow(stream)).items():
+            services.start(name, service)
+        if self._snapshots is not None and self._gateway is not None:
+            projector = self._projectors[channel.name]
+            self._snapshots.add(projector)
+            self._gateway.add(self._feeds[channel.name])
+            await wait_for_tables(projector, stream, lambda _reached, _last: None)
+
+
+async def _exchange(services: Services, name: str, new: Mapping[str, Service]) -> None:
+    """End a service, and start another one in its place, if there is one."""
+    await services.end(name)
+    for each, service in new.items():
+        services.start(each, service)
