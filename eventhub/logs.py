@@ -29,16 +29,32 @@ _Cause = tuple[str, str]
 """An address or a user, and a reason."""
 OTHERS: Final[_Cause] = ("others", "")
 
+_ACCESS: Final = logging.getLogger("eventhub.access")
+_ACCESS.setLevel(logging.CRITICAL)
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
 """Omits local variables, which may hold messages and tokens."""
 
 
+access: Final = structlog.wrap_logger(
+    _ACCESS,
+    wrapper_class=structlog.make_filtering_bound_logger("info"),
+)
+"""Writes the lines of requests, at any level of the log."""
+
+
+def is_access_logged() -> bool:
+    """Return whether each request has a line."""
+    return _ACCESS.isEnabledFor(logging.INFO)
+
+
 def configure(
     level: str,
     form: Literal["auto", "json", "console"],
     mask: Callable[[str], str] = without_credentials,
+    *,
+    with_access: bool = False,
 ) -> None:
     """Send all log lines, including those of libraries, to standard error in one form.
 
@@ -46,6 +62,7 @@ def configure(
         level: the lowest level that is written.
         form: the form of a line; `auto` is `console` on a terminal, otherwise `json`.
         mask: removes secrets from a line.
+        with_access: whether each request has a line.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -75,6 +92,7 @@ def configure(
     # These libraries log each forged cookie and each unknown subprotocol, without a limit.
     logging.getLogger("aiohttp_session").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+    _ACCESS.setLevel(logging.INFO if with_access else logging.CRITICAL)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

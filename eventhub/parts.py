@@ -225,7 +225,8 @@ class Parts:
         alerts = await self._alerts(config, endpoints)
         closed = await self._serve(site, endpoints, services, has_more_tables=bool(tables))
         self.config, self._modules = config, modules
-        logs.configure(config.log.level, config.log.format, before.masks.mask)
+        log, mask = config.log, before.masks.mask
+        logs.configure(log.level, log.format, mask, with_access=log.access)
         if before.archive != config.archive or tables:
             await _exchange(services, "archiver", self._archive(config))
         if mailing(before) != mailing(config) or tables or is_new:

@@ -13,11 +13,12 @@
 - `tail`: follow an endpoint of a running hub
 
 No rules live here. A new command is a function in one of these modules, or in a new one, and one
-entry in `main`. A command imports what it needs when it runs: loading DuckDB and the rest of a hub
-takes a second, which `eventhub post` should not cost.
+entry in `main`, with examples in `examples`. A command imports what it needs when it runs: loading
+DuckDB and the rest of a hub takes a second, which `eventhub post` should not cost.
 """
 
 from eventhub.cli import alerts, audit, data, export, load, password, serve, sql, start, tail, write
+from eventhub.cli.examples import add_examples
 from eventhub.cli.group import Group
 
 main = Group(
@@ -47,3 +48,4 @@ main = Group(
     ],
 )
 """The `eventhub` command, with all of its subcommands."""
+add_examples(main)

@@ -16,8 +16,9 @@ class Group(click.Group):
     """The command that holds all others."""
 
     def __init__(self, name: str, **attributes: Any) -> None:
-        """Add `--version`; the attributes are those of a `click.Group`."""
-        super().__init__(name, **attributes)
+        """Add `--version`, `-h` and examples; the attributes are those of a `click.Group`."""
+        settings = {"help_option_names": ["-h", "--help"]}  # of all commands below it, too
+        super().__init__(name, context_settings=settings, **attributes)
         click.version_option(__version__)(self)
 
     def invoke(self, ctx: click.Context) -> Any:

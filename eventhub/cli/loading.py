@@ -63,7 +63,8 @@ def examine_config(file: Path) -> tuple[Config, Findings]:
 
 
 def _hide_secrets(config: Config) -> None:
-    logs.configure(config.log.level, config.log.format, config.masks.mask)
+    log = config.log
+    logs.configure(log.level, log.format, config.masks.mask, with_access=log.access)
     click.get_current_context().find_root().obj = config.masks
     sys.excepthook = _print_masked(config.masks)
 

@@ -168,6 +168,8 @@ class Logging(Struct, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
     """`auto`: console on a terminal, otherwise JSON."""
+    access: bool = False
+    """Write a line for each request, and for each connection at its end."""
 
 
 class Config(Struct, frozen=True):

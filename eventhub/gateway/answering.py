@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 
 from eventhub.errors import EventHubError
+from eventhub.gateway.access_log import ENDPOINT
 from eventhub.gateway.disconnection import is_disconnected
 from eventhub.gateway.server import has_to_wait
 from eventhub.gateway.throttle import BUSY_SECONDS
@@ -28,6 +29,7 @@ def answered(name: str, dispatch: HttpHandler, refuse: Refuse) -> HttpHandler:
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        request[ENDPOINT] = name
         try:
             return await dispatch(request)
         except EventHubError as error:

@@ -17,6 +17,7 @@ from aiohttp import web
 from eventhub.delivery.broadcast import Sink
 from eventhub.delivery.frames import Form
 from eventhub.delivery.outlet import MAX_UNSENT_BYTES, Stalled
+from eventhub.gateway.access_log import line_of
 from eventhub.gateway.server import HttpConnection
 
 KEEPALIVE_IDLE_SECONDS = 60
@@ -38,6 +39,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_access",
         "_drained",
         "_is_listening",
         "_is_shut",
@@ -58,6 +60,7 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError("the client is gone")
         self._transport = request.transport
         self._stalled_after = stalled_after
+        self._access = line_of(request)
         self._is_listening = True
         self._is_shut = False
         self._drained: asyncio.Future[None] | None = None
@@ -74,6 +77,11 @@ class Connection(asyncio.Protocol):
         self._on_closed = _take_over(request, self)
         self._transport.set_write_buffer_limits(MAX_UNSENT_BYTES)
         _keep_alive(self._transport)
+
+    @property
+    def outcome(self) -> dict[str, int]:
+        """How the connection ended, for its line in the log."""
+        return {"status": 200}
 
     @property
     def is_closing(self) -> bool:
@@ -144,6 +152,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake everything that waits, and report the end."""
         self.sink.leave()
+        if self._access is not None:
+            self._access.write(self._transport.get_extra_info("socket"), **self.outcome)
         self._wake()
         self.on_full = nothing  # otherwise this object and a subscriber keep each other alive
         self._on_closed()

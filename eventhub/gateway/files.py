@@ -16,6 +16,7 @@ from eventhub.config import FileEndpoint
 from eventhub.errors import Rejected
 from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import refusal
+from eventhub.gateway.access_log import ENDPOINT
 from eventhub.gateway.guard import OWN_FRAMES
 from eventhub.gateway.private import PrivateFiles, has_private_name
 from eventhub.identity.audit import audited
@@ -107,6 +108,7 @@ class Files:
         Raises:
             Rejected: `unauthorized` or `forbidden`, by the rule of the entry.
         """
+        request[ENDPOINT] = self.name
         if self._admit is not None:
             await self._admit(request)
         if self._is_embedded_elsewhere(request):

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler as HttpHandler
 from eventhub.config import Server
 from eventhub.errors import Rejected
 from eventhub.gateway import refusal
+from eventhub.gateway.access_log import note_client
 from eventhub.identity.audit import note_refusal
 from eventhub.identity.hosts import Hosts, is_loopback_name
 from eventhub.identity.proxies import Proxies
@@ -34,6 +35,7 @@ def add_guard(app: web.Application, server: Server, proxies: Proxies) -> None:
 
     @web.middleware
     async def guard(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+        note_client(request, proxies)
         try:
             hosts.check(request)
         except Rejected as error:

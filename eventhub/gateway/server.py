@@ -5,6 +5,7 @@ It relies on `Server.__call__`, `RequestHandler.handle_error` and `log_exception
 lacks them.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -12,6 +13,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
+from eventhub.gateway.access_log import AccessLogger
 from eventhub.gateway.guard import add_headers
 
 logger = structlog.get_logger(__name__)
@@ -35,7 +37,8 @@ class Runner(web.AppRunner):
     def __init__(self, app: web.Application, *, shutdown_timeout: float) -> None:
         super().__init__(
             app,
-            access_log=None,
+            access_log=logging.getLogger("eventhub.access"),
+            access_log_class=AccessLogger,
             shutdown_timeout=shutdown_timeout,
             auto_decompress=False,
             keepalive_timeout=IDLE_SECONDS,

@@ -20,6 +20,7 @@ from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.delivery.outlet import Stalled
 from eventhub.errors import Close, EventHubError, Expired, Rejected
+from eventhub.gateway.access_log import ABNORMAL
 from eventhub.gateway.connection import Connection, nothing
 from eventhub.gateway.incoming import Incoming
 from eventhub.gateway.large import LARGE_BYTES, LargeMessages, Permit
@@ -55,6 +56,7 @@ class WebSocketConnection(Connection):
     """One WebSocket; an `Outlet`. In its turn it hands what the client sends to `on_text`."""
 
     __slots__ = (
+        "_code",
         "_ended",
         "_incoming",
         "_is_handed",
@@ -71,6 +73,8 @@ class WebSocketConnection(Connection):
         self, request: web.Request, form: Form, server: Server, turns: Turns, large: LargeMessages
     ) -> None:
         self.form = form
+        self._code = ABNORMAL
+        """Of the close frame that was sent."""
         self.on_text: Callable[[bytes], None] = nothing
         """Called with each text message."""
         self.on_turn: Work = _no_more
@@ -103,6 +107,11 @@ class WebSocketConnection(Connection):
         await response.prepare(request)
         form = Form.V1 if response.ws_protocol == protocol.SUBPROTOCOL else Form.BARE
         return cls(request, form, server, turns, large)
+
+    @property
+    def outcome(self) -> dict[str, int]:
+        """See `Connection.outcome`."""
+        return {"status": 101, "code": int(self._code)}
 
     def start(self) -> None:
         """Read what the client sends."""
@@ -141,6 +150,7 @@ class WebSocketConnection(Connection):
             await super().drain()
         except Stalled:
             logger.info("client_stalled")
+            self._code = Close.STALLED
             self.close_after(protocol.close_frame(Close.STALLED))
             raise
 
@@ -152,6 +162,7 @@ class WebSocketConnection(Connection):
 
     async def close(self, code: Close) -> None:
         """Close with a code; return when the client has answered, or after a deadline."""
+        self._code = code
         self.push(protocol.close_frame(code, code.name.lower()))
         self.shut()
         self._ended = self._ended or asyncio.Event()
@@ -165,6 +176,7 @@ class WebSocketConnection(Connection):
     def leave(self, code: int = NORMAL) -> None:
         """Answer the client's close frame, or end a connection that breaks the protocol."""
         self._turn.end()
+        self._code = code
         self.close_after(protocol.close_frame(code))
 
     # --- Called by the transport ------------------------------------------------------------------

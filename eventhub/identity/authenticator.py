@@ -6,7 +6,7 @@ cookie. An invalid token is refused, and never falls back to another source.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -21,6 +21,10 @@ from eventhub.identity.sessions import end_of, session_of, setup_sessions, user_
 logger = structlog.get_logger(__name__)
 
 MAX_USER_ID = 200  # characters, as many as an id of a row may have
+
+
+USER: Final = web.RequestKey("user", str)
+"""The id of the user of a request, once it is known."""
 
 
 class Login(NamedTuple):
@@ -85,6 +89,8 @@ class Authenticator:
             Unavailable: as `login_of`.
         """
         login = await self.login_of(request)
+        if login.user is not None:
+            request[USER] = login.user.id
         return Handler(
             current_user=login.user,
             expires_at=login.expires_at,
