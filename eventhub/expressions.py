@@ -10,15 +10,16 @@ import builtins
 import difflib
 import importlib
 import inspect
+import linecache
 import symtable
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from eventhub.errors import Misconfigured
-from eventhub.masking import without_texts
+from eventhub.masking import without_literals, without_texts
 
 OPEN_NAMES = ("args", "handler", "handler_current_user")
 """The names that `open:` sees."""
@@ -26,8 +27,23 @@ MESSAGE_NAMES = ("msg", *OPEN_NAMES)
 """The names that `message_default:`, `prepare:` and `modify:` see."""
 
 _FILENAME = "<expression>"
+_SOURCE_LINE = 3
+"""Line of the source in the function that is made of it."""
 _LENGTH = "__length"
 _AWAIT = "__await"
+
+
+class Placed(str):
+    """The source of an expression that knows where it is written."""
+
+    __slots__ = ("place",)
+    place: str
+
+    def __new__(cls, source: str, place: str) -> Self:
+        """Make a source; `place` is `FILE:LINE` of its key."""
+        made = super().__new__(cls, source)
+        made.place = place
+        return made
 
 
 class Expression:
@@ -80,8 +96,32 @@ def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | No
         **_modules(tree, _free_names(wrapped) - {*names}, names),
     }
     tree = ast.fix_missing_locations(_LengthAttribute().visit(tree))
-    exec(compile(tree, _FILENAME, "exec"), scope)  # noqa: S102 - the code of the operator
+    filename = _located(tree, source)
+    exec(compile(tree, filename, "exec"), scope)  # noqa: S102 - the code of the operator
     return Expression(source, scope["expression"], may_read_session=may_read_session)
+
+
+def _located(tree: ast.AST, source: str) -> str:
+    """Give a tree the lines that it has in its file, for tracebacks; return the file's name.
+
+    Tracebacks show the lines as the expression has them, without texts that may be secrets.
+    """
+    file, _, line = source.place.rpartition(":") if isinstance(source, Placed) else ("", "", "")
+    if not line.isdecimal():
+        return _FILENAME
+    # A block (`|` or `>`) begins below its key, and is the only kind of text with line breaks.
+    first = int(line) + ("\n" in source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt | ast.expr | ast.arg | ast.keyword):
+            node.lineno = max(1, node.lineno + first - _SOURCE_LINE)
+            node.end_lineno = max(1, (node.end_lineno or 1) + first - _SOURCE_LINE)
+    shown = [f"{text}\n" for text in without_literals(source).splitlines()]
+    known = linecache.cache.get(file, ())
+    lines = [*known[2]] if len(known) == 4 else []
+    lines += ["\n"] * (first - 1 + len(shown) - len(lines))
+    lines[first - 1 : first - 1 + len(shown)] = shown
+    linecache.cache[file] = (len(lines), None, lines, file)  # None: it is never read from the disk
+    return file
 
 
 def _may_read_session(tree: ast.AST) -> bool:

@@ -7,10 +7,12 @@ import asyncio
 import logging
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Literal
+from types import TracebackType
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 
@@ -70,8 +72,17 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    if console:
+        shared[-1] = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
     final: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=_short_traceback,
+                pad_level=False,
+                pad_event_to=0,
+            )
+        ]
         if console
         else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
@@ -96,6 +107,21 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+
+
+def _short_traceback(sio: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """Write a traceback, of a failed hook from its expression on: what called it is the hub."""
+    kind, error, first = exc_info
+    frame = first
+    while frame is not None and not _is_expression(frame):
+        frame = frame.tb_next
+    lines = traceback.format_exception(kind, error, frame or first)
+    sio.write("".join(lines).rstrip("\n"))
+
+
+def _is_expression(frame: TracebackType) -> bool:
+    code = frame.tb_frame.f_code
+    return code.co_name == "expression" and not code.co_filename.endswith(".py")
 
 
 class Limited:

@@ -2,11 +2,8 @@
 
 import asyncio
 import os
-import pty
 import signal
-import sys
 import time
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -172,17 +169,3 @@ async def test_a_hub_asked_to_reload_before_it_is_ready_does_it_then(hub: Hub) -
     os.kill(hub.process.pid, signal.SIGHUP)
     await until(lambda: len(said(hub, "reloaded")) > before)
     assert await asyncio.to_thread(hub.stop) == 0
-
-
-def test_a_hub_whose_terminal_is_closed_stops(tmp_path: Path) -> None:
-    file = tmp_path / "eventhub.yaml"
-    file.write_text(CHAT)
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "eventhub", "serve", str(file), "--port=0"])
-    output = b""
-    while b"EventHub ready" not in output:
-        output += os.read(terminal, 1000)
-    os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0

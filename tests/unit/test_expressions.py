@@ -1,6 +1,8 @@
 """An expression sees its arguments, built-ins and modules; a misspelt name stops the hub."""
 
+import asyncio
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from eventhub.errors import Misconfigured
-from eventhub.expressions import OPEN_NAMES, compile_expression
+from eventhub.expressions import OPEN_NAMES, Placed, compile_expression
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +146,43 @@ def test_expression_that_python_cannot_even_tokenize_is_refused() -> None:
 def test_whether_an_expression_may_read_the_session(source: str, expected: bool) -> None:
     compiled = compile_expression(source, OPEN_NAMES, folder=None)
     assert compiled.may_read_session is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "failing"),
+    [
+        ("msg['a'] / 0", "hub.yaml:7", (7, "msg['a'] / 0")),
+        ("[\n  1,\n  msg['a'] / 0,\n]\n", "block.yaml:7", (10, "msg['a'] / 0,")),
+        ("1 / 0", "first.yaml:1", (1, "1 / 0")),
+        ("len(token='s3cret')", "secret.yaml:4", (4, "len(token='***')")),
+    ],
+)
+def test_traceback_of_an_expression_has_its_line_in_the_file(
+    source: str, place: str, failing: tuple[int, str]
+) -> None:
+    expression = compile_expression(Placed(source, place), ("msg",), folder=None)
+    with pytest.raises((ZeroDivisionError, TypeError)) as caught:
+        expression.start(msg={"a": 1})
+    (frame,) = [f for f in traceback.extract_tb(caught.tb) if f.filename.endswith(".yaml")]
+    assert (frame.lineno, frame.line) == failing
+    assert frame.filename == place.partition(":")[0]
+
+
+def test_awaiting_expression_has_its_line_too() -> None:
+    source = Placed("await asyncio.sleep(0) or 1 / 0", "later.yaml:5")
+    expression = compile_expression(source, (), folder=None)
+    with pytest.raises(ZeroDivisionError) as caught:
+        asyncio.run(expression())
+    (frame,) = [f for f in traceback.extract_tb(caught.tb) if f.filename == "later.yaml"]
+    assert (frame.lineno, frame.line) == (5, "await asyncio.sleep(0) or 1 / 0")
+
+
+def test_one_file_keeps_the_lines_of_all_of_its_expressions() -> None:
+    made = [
+        compile_expression(Placed(f"{n} / 0", f"many.yaml:{n}"), (), folder=None) for n in (9, 3)
+    ]
+    for expression, n in zip(made, (9, 3), strict=True):
+        with pytest.raises(ZeroDivisionError) as caught:
+            expression.start()
+        (frame,) = [f for f in traceback.extract_tb(caught.tb) if f.filename == "many.yaml"]
+        assert (frame.lineno, frame.line) == (n, f"{n} / 0")

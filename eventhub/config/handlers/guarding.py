@@ -1,5 +1,6 @@
 """Guarding: who may use an entry of `url:`: its rule, the origins of its pages, its expressions."""
 
+from dataclasses import replace
 from typing import Any
 
 from eventhub.config.access import is_blank
@@ -7,7 +8,7 @@ from eventhub.config.handlers.entry import known_members
 from eventhub.config.reading import read_value
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.errors import Misconfigured
-from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, compile_expression
+from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Placed, compile_expression
 
 _AUTH_KEYS = ("membership", "condition")
 _GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
@@ -29,7 +30,7 @@ def expression(
         compile_expression(source, names, folder=node.folder)
     except Misconfigured as error:
         findings.problem(node, path, error.message + hint)
-    return source
+    return Placed(source, node.place)
 
 
 def auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
@@ -41,7 +42,9 @@ def auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
         condition = members.get("condition")
         if condition is not None and not is_blank(condition):
             source = condition.items.get("function", condition)
-            expression(source, joined(path, "condition"), findings, OPEN_NAMES)
+            placed = expression(source, joined(path, "condition"), findings, OPEN_NAMES)
+            if source is condition:
+                members["condition"] = replace(condition, value=placed)
         return {key: member.plain for key, member in members.items()}
     value: bool = read_value(bool, node, path, findings)
     return value
