@@ -57,6 +57,8 @@ class Server(Struct, frozen=True):
     """Default: a quarter of what the system allows, with loopback exempt."""
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     """Seconds that a stop waits for unfinished work."""
+    compression: bool = True
+    """Compress large answers for clients that accept it."""
     hosts: list[str] | None = None
     """Names that the hub answers to; default: on loopback those of loopback, otherwise any."""
     admin: Admin | None = None

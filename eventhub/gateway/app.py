@@ -2,12 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from functools import partial
-from types import MappingProxyType
 
 from aiohttp import web
 
 from eventhub import metrics
-from eventhub.config import Config, FileEndpoint
+from eventhub.config import Config
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import file_answer, refusal, row, row_files, rows, sql
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
@@ -16,10 +15,9 @@ from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
 from eventhub.gateway.file_answer import SUFFIXES
-from eventhub.gateway.files import Admit, Files
+from eventhub.gateway.files import Files
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
-from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import ROW_ID, Route
 from eventhub.gateway.server import ALL_METHODS, HttpConnection
 from eventhub.gateway.sql_route import SqlRoute
@@ -35,7 +33,7 @@ def add_routes(
     routes: Sequence[Route | SqlRoute],
     live: Live,
     health: Health,
-    admits: Mapping[str, Admit] = MappingProxyType({}),
+    files: Mapping[str, Files],
 ) -> None:
     """Give an application the endpoints, the static files and the hub's own pages.
 
@@ -45,18 +43,13 @@ def add_routes(
         routes: its endpoints.
         live: their live connections.
         health: how the hub is.
-        admits: the rules of the FileHandlers that have one, by name.
+        files: the static files, by pattern.
     """
     app.on_response_prepare.append(_deadline(STALLS * config.server.stalled_after))
     app.router.add_get("/healthz", _alive)
     admin = Admin(config.server)
     app.router.add_get("/readyz", _readiness(health, admin))
     app.router.add_get("/metrics", _metrics(admin))
-    private = PrivateFiles(config)
-    files = {
-        each.pattern: Files(each, private, admits.get(each.name))
-        for each in config.of_kind(FileEndpoint)
-    }
     taken = {endpoint.pattern for endpoint in config.endpoints}
     for route in routes:
         if isinstance(route, SqlRoute):

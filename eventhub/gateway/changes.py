@@ -108,7 +108,7 @@ class Changes:
 
     async def get(
         self, route: Route, request: web.Request, visit: Visit, headers: dict[str, str]
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         """Answer with the events since a position that concern the client's view.
 
         Raises:
@@ -136,7 +136,8 @@ class Changes:
         if form == "json":
             content_type, lines = "application/json", b"[%s]" % lines[:-1].replace(b"\n", b",\n")
         headers = {**headers, POSITION_HEADER: str(view.position(subscriber.position))}
-        return web.Response(body=lines, content_type=content_type, headers=headers)
+        headers["Content-Type"] = content_type
+        return await route.shared.compression.send_whole(request, lines, headers)
 
     async def _collect(
         self, subscriber: Subscriber, answer: _Answer, start: Start, seconds: float

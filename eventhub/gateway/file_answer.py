@@ -13,6 +13,7 @@ from aiohttp import web
 from eventhub.errors import Conflict, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.gateway import refusal
+from eventhub.gateway.compression import Compression
 from eventhub.gateway.kept_file import KeptFile
 from eventhub.gateway.kept_files import KeptFiles
 
@@ -24,7 +25,7 @@ SUFFIXES: Final = {
     "ndjson": ("ndjson", "application/x-ndjson; charset=utf-8"),
 }
 """What follows the dot, with the format and the content type."""
-_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
+_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _SUFFIX: Final = "bytes=-"
 """The last bytes: a tool that begins with them reads a footer, and wants to see the current rows.
 Other ranges go on in the file that the client opened, by this or by a request without a range."""
@@ -58,13 +59,19 @@ def options(cors: dict[str, str]) -> web.Response:
 
 
 async def answer_file(
-    wanted: Wanted, kept: KeptFiles, request: web.Request, suffix: str, headers: dict[str, str]
+    wanted: Wanted,
+    kept: KeptFiles,
+    compression: Compression,
+    request: web.Request,
+    suffix: str,
+    headers: dict[str, str],
 ) -> web.StreamResponse:
     """Answer with the file, with a part of it, or with why there is none.
 
     Args:
         wanted: what the URL stands for.
         kept: where files are kept.
+        compression: of a file that is sent whole; then its tag is weak.
         request: whose conditions decide what is sent (RFC 9110 section 13.2.2).
         suffix: of the path; one of `SUFFIXES`.
         headers: of every answer.
@@ -73,9 +80,9 @@ async def answer_file(
         Rejected: as `Wanted.make`; `conflict`: the file that `If-Match` names is not kept.
         Unavailable: it cannot be made now.
     """
-    for tag in _tags(request, "If-None-Match"):
-        if wanted.is_current(tag):
-            return web.Response(status=304, headers={**headers, "ETag": f'"{tag}"'})
+    for tag in _TAG.findall(request.headers.get("If-None-Match", "")):
+        if wanted.is_current(tag.removeprefix("W/").strip('"')):
+            return web.Response(status=304, headers={**headers, "ETag": tag})
     text = request.headers.get("Range") if request.method == "GET" else None
     file = None
     if (match := _tags(request, "If-Match")) and match != ["*"]:
@@ -102,7 +109,10 @@ async def answer_file(
             "ETag": f'"{file.tag}"',
             POSITION_HEADER: file.state.position,
         }
-        return await _send(file, span, request, {**headers, **own, **file.headers})
+        headers = {**headers, **own, **file.headers}
+        if span is not None:
+            return await _send_part(file, *span, request, headers)
+        return await compression.send(request, file.parts(0, file.size), headers, size=file.size)
 
 
 async def _current(wanted: Wanted, kept: KeptFiles) -> KeptFile:
@@ -112,31 +122,31 @@ async def _current(wanted: Wanted, kept: KeptFiles) -> KeptFile:
     return file
 
 
-async def _send(
-    file: KeptFile, span: tuple[int, int] | None, request: web.Request, headers: dict[str, str]
+async def _send_part(
+    file: KeptFile, start: int, stop: int, request: web.Request, headers: dict[str, str]
 ) -> web.StreamResponse:
-    start, stop = span or (0, file.size)
-    response = web.StreamResponse(status=206 if span else 200, headers=headers)
-    if span:
-        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
+    response = web.StreamResponse(status=206, headers=headers)
+    response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
     response.content_length = stop - start
     await response.prepare(request)
-    if request.method != "HEAD":
-        async for part in file.parts(start, stop):
-            await response.write(part)
+    async for part in file.parts(start, stop):
+        await response.write(part)
     await response.write_eof()
     return response
 
 
 def _tags(request: web.Request, name: str) -> list[str]:
-    """Return the entity tags of a header, or `*`; none if it was not sent.
+    """Return the strong entity tags of a header, or `*`; none if it was not sent.
 
-    What is no tag counts as one that no file has.
+    What is no tag counts as one that no file has. So does a weak tag: it was of a compressed
+    answer, whose bytes differ.
     """
     if name not in request.headers:
         return []
     text = request.headers[name]
-    return ["*"] if text.strip() == "*" else _TAG.findall(text) or [""]
+    if text.strip() == "*":
+        return ["*"]
+    return [tag[1:-1] for tag in _TAG.findall(text) if tag.startswith('"')] or [""]
 
 
 def _span(text: str, size: int) -> tuple[int, int] | None:

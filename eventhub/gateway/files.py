@@ -17,8 +17,10 @@ from eventhub.errors import Rejected
 from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import refusal
 from eventhub.gateway.access_log import ENDPOINT
+from eventhub.gateway.compression import Compression
 from eventhub.gateway.guard import OWN_FRAMES
 from eventhub.gateway.private import PrivateFiles, has_private_name
+from eventhub.gateway.static_answer import StaticAnswer
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import is_embedding
@@ -42,7 +44,13 @@ _TYPES: Final = {
     ".avif": "image/avif",
 }
 """Types of files that the system may not know, by which browsers decide whether to use a file."""
-_HEADERS: Final = CIMultiDict({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})
+_HEADERS: Final = CIMultiDict(
+    {
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding",
+    }
+)
 
 Admit = Callable[[web.Request], Awaitable[None]]
 """Checks who sent a request; raises `Rejected` for those who may not have the answer."""
@@ -65,13 +73,18 @@ class Files:
     """One `FileHandler`: a file, or a folder with a default file in each of its folders."""
 
     def __init__(
-        self, endpoint: FileEndpoint, private: PrivateFiles, admit: Admit | None = None
+        self,
+        endpoint: FileEndpoint,
+        private: PrivateFiles,
+        compression: Compression,
+        admit: Admit | None = None,
     ) -> None:
         """Get ready.
 
         Args:
             endpoint: what the file says.
             private: the files that are never served.
+            compression: of text.
             admit: its rule; None if it has none.
         """
         if endpoint.auth and admit is None:
@@ -88,6 +101,7 @@ class Files:
         if admit is not None:  # a cache that many users share must not keep it
             self._headers["Cache-Control"] = "private, no-cache"
         self._private = private
+        self._compression = compression
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer with the file that a request names below the pattern; see `answer`."""
@@ -126,7 +140,7 @@ class Files:
                 return self._to_folder(request, below)
         headers = self._headers.copy()
         headers.setdefault("Content-Type", content_type(path.name))
-        return web.FileResponse(path, headers=headers)
+        return StaticAnswer(path, headers, self._compression)
 
     def _to_folder(self, request: web.Request, below: str) -> web.Response:
         name = quote(below.rpartition("/")[2], safe="")

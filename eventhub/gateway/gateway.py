@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from eventhub.background import Background, background
+from eventhub.config import FileEndpoint
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.feed import Feed
@@ -13,12 +14,15 @@ from eventhub.gateway import snapshot_file
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
+from eventhub.gateway.compression import Compression
+from eventhub.gateway.files import Files
 from eventhub.gateway.front import Front
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
 from eventhub.gateway.login import add_login_routes
+from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Shared
 from eventhub.gateway.site import Site
 from eventhub.gateway.turns import Turns
@@ -70,6 +74,7 @@ class Gateway:
         self._sources = sources
         self._health = health
         self._kept = KeptFiles(site.config.data)
+        self._compression = Compression()
         self._live = Live()
         self._is_stopping = False
         self._running: _Running | None = None
@@ -123,7 +128,9 @@ class Gateway:
         add_login_routes(site.app, config, site.authenticator.proxies)
         if (copies := self._sources.files.copies) is not None:
             snapshot_file.add_route(site.app, config.server, copies)
-        add_routes(site.app, config, [*routes, *queries], self._live, self._condition, site.admits)
+        self._compression.is_enabled = config.server.compression
+        files = self._files(site)
+        add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():
             channel.fanout.heartbeat = config.server.heartbeat
@@ -149,14 +156,24 @@ class Gateway:
             tasks=self._now.tasks,
             recoders=self._sources.files.recoders,
             kept=self._kept,
+            compression=self._compression,
             modules=site.modules,
         )
+
+    def _files(self, site: Site) -> dict[str, Files]:
+        """Return the static files, by pattern."""
+        private = PrivateFiles(site.config)
+        return {
+            each.pattern: Files(each, private, self._compression, site.admits.get(each.name))
+            for each in site.config.of_kind(FileEndpoint)
+        }
 
     async def _stop(self, front: Front) -> None:
         self._is_stopping = True
         front.refuse()
         await self._live.stop()
         await front.close()
+        self._compression.close()
         await asyncio.to_thread(self._kept.close)
         limited.flush()
 

@@ -13,6 +13,7 @@ from eventhub.delivery.versions import read_versions, version_of
 from eventhub.delivery.view import View
 from eventhub.errors import Rejected
 from eventhub.event import POSITION_HEADER, StoredEvent
+from eventhub.gateway.compression import chained
 from eventhub.gateway.controls import CSVS, Surface, check_honoured, check_options, checked_choice
 from eventhub.gateway.disconnection import while_connected
 from eventhub.gateway.encodings import TEXT_FORMATS
@@ -54,17 +55,8 @@ async def get(
         client = route.client(request, visit)
         async with aclosing(parts(route, view, row_id, name, head, client)) as found:
             first = await anext(found)  # before the status is sent: it may fail
-            response = web.StreamResponse(headers=headers | _body(route, name).headers)
-            response.headers[POSITION_HEADER] = str(view.position(head))
-            await response.prepare(request)
-            if request.method != "HEAD":
-                if first:
-                    await response.write(first)
-                async for part in found:
-                    if part:
-                        await response.write(part)
-            await response.write_eof()
-    return response
+            headers |= _body(route, name).headers | {POSITION_HEADER: str(view.position(head))}
+            return await route.shared.compression.send(request, chained(first, found), headers)
 
 
 async def parts(

@@ -21,6 +21,7 @@ from eventhub.filters.query import parse
 from eventhub.filters.restriction import RestrictionError, restriction_of
 from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
+from eventhub.gateway.compression import Compression
 from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
@@ -90,6 +91,7 @@ class Shared:
     recoders: Mapping[str, Recode]
     """By the value of `_format`, and `arrow_file`."""
     kept: KeptFiles
+    compression: Compression
     modules: int = 0
     """The generation of the modules that expressions use."""
 

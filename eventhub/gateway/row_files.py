@@ -79,7 +79,8 @@ async def get(route: Route, suffix: str, request: web.Request) -> web.StreamResp
     async with while_connected(request), while_valid(visit.expires_at):
         of_versions = visit.control("_history") is not None
         wanted = await (_versions if of_versions else _rows)(route, visit, suffix, request)
-        return await answer_file(wanted, route.shared.kept, request, suffix, headers)
+        shared = route.shared
+        return await answer_file(wanted, shared.kept, shared.compression, request, suffix, headers)
 
 
 async def _rows(route: Route, visit: Visit, suffix: str, request: web.Request) -> Wanted:

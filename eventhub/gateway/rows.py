@@ -110,15 +110,9 @@ async def _rows(
     async with route.channel.replays.open(
         view, head, row_format=body.row_format, client=client
     ) as past:
-        response = web.StreamResponse(headers=headers_of(route, request) | body.headers)
-        response.headers[POSITION_HEADER] = str(view.position(past.sequence))
-        await response.prepare(request)
-        if request.method != "HEAD":
-            async for part in body.parts(past.parts()):
-                if part:  # an empty chunk would end the answer
-                    await response.write(part)
-        await response.write_eof()
-    return response
+        headers = headers_of(route, request) | body.headers
+        headers[POSITION_HEADER] = str(view.position(past.sequence))
+        return await route.shared.compression.send(request, body.parts(past.parts()), headers)
 
 
 async def head_of(route: Route, view: View) -> int:
@@ -130,7 +124,7 @@ async def head_of(route: Route, view: View) -> int:
 
 async def _page(
     route: Route, request: web.Request, visit: Visit, view: View, client: str
-) -> web.Response:
+) -> web.StreamResponse:
     """Answer with some of the rows as a page, with its filter form."""
     page = TablePage(route.endpoint, view.query, request.url.raw_query_string)
     head = await head_of(route, view)
@@ -140,8 +134,9 @@ async def _page(
         lines = b"".join([part async for part in past.parts()])
         position = str(view.position(past.sequence))
     headers = {**PAGE_HEADERS, **headers_of(route, request), POSITION_HEADER: position}
+    headers["Content-Type"] = "text/html; charset=utf-8"
     text = await asyncio.to_thread(page.render, lines)
-    return web.Response(body=text, content_type="text/html", charset="utf-8", headers=headers)
+    return await route.shared.compression.send_whole(request, text, headers)
 
 
 async def write(route: Route, request: web.Request) -> web.StreamResponse:
@@ -214,7 +209,7 @@ def _refused(error: EventHubError, route: Route, request: web.Request) -> web.Re
 def headers_of(route: Route, request: web.Request, cache: str = "no-store") -> dict[str, str]:
     """Return the headers of an answer: those of its endpoint, and who else may read or keep it."""
     cors = route.cors(request)
-    vary = {"Vary": ", ".join(["Accept", *filter(None, [cors.get("Vary")])])}
+    vary = {"Vary": ", ".join(["Accept, Accept-Encoding", *filter(None, [cors.get("Vary")])])}
     return {"Cache-Control": cache, **cors, **vary, **route.endpoint.config.headers}
 
 

@@ -176,20 +176,14 @@ async def _file(
         POSITION_HEADER: answer.position,
         ROWS_HEADER: str(answer.rows),
         "Content-Type": _CONTENT[asked.format],
-        "Content-Length": str(answer.size),
     }
     if answer.truncated:
         headers[TRUNCATED_HEADER] = "true"
     if asked.format in ("arrow", "parquet", "csv"):
         headers["Content-Disposition"] = f'attachment; filename="{name}.{asked.format}"'
     with answer.file as file:
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        if request.method != "HEAD":
-            async for piece in _pieces(file):
-                await response.write(piece)
-        await response.write_eof()
-    return response
+        compression = route.shared.compression
+        return await compression.send(request, _pieces(file), headers, size=answer.size)
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
@@ -217,6 +211,5 @@ async def _page(
             with answer.file as file:
                 lines = await asyncio.to_thread(file.read)
             text = await asyncio.to_thread(page.render_answer, answer, lines)
-    return web.Response(
-        body=text, status=status, content_type="text/html", charset="utf-8", headers=headers
-    )
+    headers["Content-Type"] = "text/html; charset=utf-8"
+    return await route.shared.compression.send_whole(request, text, headers, status=status)

@@ -90,4 +90,5 @@ async def get(route: SqlRoute, suffix: str, request: web.Request) -> web.StreamR
         )
         sequences = tuple(head.sequence for head in heads.values())
         wanted = _Answer(route, question, route.client(request, visitor), key, sequences)
-        return await answer_file(wanted, route.shared.kept, request, suffix, headers)
+        shared = route.shared
+        return await answer_file(wanted, shared.kept, shared.compression, request, suffix, headers)

@@ -54,6 +54,7 @@ class SqlRoute:
         cors = dict(cors_headers(request, self.entry.origins, self.shared.authenticator.proxies))
         if _EXPOSE in cors:
             cors[_EXPOSE] += f", {ROWS_HEADER}, {TRUNCATED_HEADER}"
+        cors["Vary"] = ", ".join(["Accept, Accept-Encoding", *filter(None, [cors.get("Vary")])])
         return {"Cache-Control": "no-store", **self.entry.headers, **cors}
 
 

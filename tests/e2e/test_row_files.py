@@ -1,5 +1,6 @@
 """The rows of an endpoint are files that tools open by their URL, and read in parts."""
 
+import gzip
 import http.client
 import json
 import os
@@ -305,6 +306,26 @@ def test_an_endpoint_or_a_file_at_the_path_goes_first(hub: Hub) -> None:
     finally:
         (hub.folder / "site" / "few.csv").unlink()
     assert b"of the table" in ask(hub, "/site/few.csv").body
+
+
+def test_a_compressed_file_has_a_weak_tag_and_no_parts(hub: Hub) -> None:
+    plain = ask(hub, "/notes.csv")
+    packed = ask(hub, "/notes.csv", accept_encoding="gzip")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert packed.headers["ETag"] == f"W/{plain.headers['ETag']}"
+    assert packed.headers["Accept-Ranges"] is None
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    weak = packed.headers["ETag"]
+    again = ask(hub, "/notes.csv", accept_encoding="gzip", if_none_match=weak)
+    assert (again.status, again.headers["ETag"], again.body) == (304, weak, b"")
+    for condition, status in ((weak, 200), (plain.headers["ETag"], 206)):
+        part = ask(hub, "/notes.csv", accept_encoding="gzip", range="bytes=0-9", if_range=condition)
+        assert (part.status, part.headers["Content-Encoding"]) == (status, None)
+        assert part.body == plain.body[: 10 if status == 206 else None]
+    assert ask(hub, "/notes.csv", if_match=weak).status == 412
+    columns = ask(hub, "/notes.parquet", accept_encoding="gzip, zstd")
+    assert columns.headers["Content-Encoding"] is None
 
 
 def test_csv_that_is_safe_is_another_file(hub: Hub) -> None:

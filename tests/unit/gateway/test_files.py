@@ -11,7 +11,10 @@ from aiohttp import web
 from eventhub.config import Config, FileEndpoint, Projection
 from eventhub.gateway.admin import Condition
 from eventhub.gateway.app import add_routes
+from eventhub.gateway.compression import Compression
+from eventhub.gateway.files import Files
 from eventhub.gateway.live import Live
+from eventhub.gateway.private import PrivateFiles
 
 OWN = {"cache-control": "private", "X-Own": "1"}
 
@@ -104,12 +107,19 @@ async def site(root: Path) -> AsyncIterator[Site]:
         ),
     )
     app = web.Application()
-    add_routes(app, config, [], Live(), lambda: Condition(["the broker does not answer"], []))
+    compression = Compression()
+    health = Condition(["the broker does not answer"], [])
+    private = PrivateFiles(config)
+    files = {
+        each.pattern: Files(each, private, compression) for each in config.of_kind(FileEndpoint)
+    }
+    add_routes(app, config, [], Live(), lambda: health, files)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield Site(runner.addresses[0][1])
     await runner.cleanup()
+    compression.close()
 
 
 async def test_configured_headers_replace_those_of_the_hub(site: Site) -> None:
