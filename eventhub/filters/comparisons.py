@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from eventhub.columns import Columns, Kind
+from eventhub.columns import BUILT_IN, Columns, Kind
+from eventhub.columns.canonical import canonical
 from eventhub.columns.operands import equality_operand, match_operand, order_operand
 from eventhub.errors import Rejected
 from eventhub.filters.arguments import Stranger, Test, meaning_of, shown
@@ -64,22 +65,34 @@ def exact_condition(key: str, values: Iterable[str], columns: Columns) -> Condit
     column, operator = test.column, test.operator
     converted = []
     for text in values:
-        value = _asked(test, text)
+        value = _asked(test, text, exact=True)
         if not text.strip() or value != value:
             raise Rejected("bad_filter", f"{key}: {str(text)!r} is not a value", column=column.name)
         converted.append(value)
-    return _condition(test, operator, converted)
+    return _condition(test, operator, converted, exact=True)
 
 
-def _condition(test: Test, operator: Operator, values: Iterable[Any] = ()) -> Condition:
+def _is_exact(test: Test) -> bool:
+    """Return whether a column has keys and not words: two users may differ in their spelling."""
+    return test.column.name in BUILT_IN
+
+
+def _condition(
+    test: Test, operator: Operator, values: Iterable[Any] = (), *, exact: bool = False
+) -> Condition:
     column = test.column
     if test.path:
-        return InsideCondition(column.name, column.kind, operator, frozenset(values), test.path)
-    return Condition(column.name, column.kind, operator, _reduced(operator, list(values)))
+        given = frozenset(values)
+        return InsideCondition(column.name, column.kind, operator, given, exact, test.path)
+    given = _reduced(operator, list(values))
+    return Condition(column.name, column.kind, operator, given, exact or _is_exact(test))
 
 
-def _asked(test: Test, text: str) -> Any:
+def _asked(test: Test, text: str, *, exact: bool = False) -> Any:
     column, operator = test.column, test.operator
+    is_text = test.path or column.kind is Kind.TEXT
+    if is_text and operator not in ORDER and not (exact or _is_exact(test)):
+        text = canonical(text)
     if test.path:
         return match_operand(column, text, folded=operator in FOLDED)
     if column.kind is not Kind.TEXT:

@@ -1,19 +1,20 @@
 """Conditions: one filter as a predicate and as SQL, which agree on every row.
 
+Texts are equal, and contain each other, in their canonical form, unless a condition is `exact`.
 Numbers beyond 64 bits are compared exactly. NaN matches nothing, so `!=nan` keeps every row whose
 value is not NULL.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any
 
 from eventhub.columns import Kind
-from eventhub.filters.sql import contains, contains_folded, expansions_of, quoted
+from eventhub.columns.canonical import canonical, canonical_casefold, casefold, is_among
+from eventhub.filters.sql import canonical_sql, contains, contains_folded, expansions_of, quoted
 
 Predicate = Callable[[Mapping[str, Any]], bool]
 """Returns whether a row matches."""
@@ -63,9 +64,12 @@ class Condition:
     kind: Kind
     operator: Operator
     values: frozenset[Any] = frozenset()
-    """Converted: one bound if the operator is an order, case-folded if the operator folds.
+    """Converted: one bound if the operator is an order, case-folded if the operator folds, and
+    canonical unless the condition is exact.
 
     Empty if all of them were NaN: then no row matches."""
+    exact: bool = False
+    """Compare texts by code point: ids, users, and what the configuration allows."""
 
     @property
     def target(self) -> Hashable:
@@ -74,8 +78,11 @@ class Condition:
 
     @property
     def keys(self) -> frozenset[Any]:
-        """Of an equality: every value that a matching row can have there, and maybe more."""
-        return self.values
+        """Of an equality: every value that a matching row can have there, and maybe more.
+
+        Texts are in their canonical form.
+        """
+        return frozenset(canonical(v) if isinstance(v, str) else v for v in self.values)
 
     def predicate(self) -> Predicate:
         """Return the condition as a function of a row."""
@@ -89,10 +96,34 @@ class Condition:
         if self.operator in ORDER:
             (bound,) = self.values
             return _ordered(column, ORDER[self.operator][0], bound, _KEYS.get(self.kind))
+        negated = self.operator in NEGATED
         if self.operator in EQUALITY:
-            return _one_of(column, self.values, self.operator in NEGATED)
-        needles = tuple(self.values)
-        return _containing(column, needles, self.operator in NEGATED, self.operator in FOLDED)
+            if self.composed:
+                return _one_of_texts(column, self.values, self.composed, negated)
+            return _one_of(column, self.values, negated)
+        return _containing(column, tuple(self.values), negated, self.read)
+
+    @property
+    def composed(self) -> frozenset[str]:
+        """Of an equality: the values that a row may spell differently.
+
+        ASCII is spelled in one way. (A few symbols, such as the Kelvin sign, are canonically a
+        letter of ASCII, but nobody means them by it.)
+        """
+        if self.exact or self.kind not in (Kind.TEXT, Kind.JSON):
+            return frozenset()
+        return frozenset(value for value in self.values if not value.isascii())
+
+    @property
+    def read(self) -> Callable[[str], str]:
+        """Return how a row's text is read before it is searched."""
+        if self.operator in FOLDED:
+            return casefold if self.exact else canonical_casefold
+        return str if self.exact else canonical
+
+    def searched(self, text: str) -> str:
+        """Return the SQL of a row's text as it is searched; `text` is an SQL expression."""
+        return text if self.exact else canonical_sql(text)
 
     @property
     def expansions(self) -> int:
@@ -114,9 +145,13 @@ class Condition:
         negation = "NOT " if self.operator in NEGATED else ""
         if self.operator in EQUALITY:
             mark = _mark(self.kind, values[0])
-            return f"{name} {negation}IN ({', '.join([mark] * len(values))})", values
+            is_equal = f"{name} {{}}IN ({', '.join([mark] * len(values))})"
+            if not self.composed:
+                return is_equal.format(negation), values
+            composed, given = among(self.searched(name), self.composed)
+            return f"{negation}({is_equal.format('')} OR {composed})", [*values, *given]
         search = contains_folded if self.operator in FOLDED else contains
-        found = [search(name, value) for value in values]
+        found = [search(self.searched(name), value) for value in values]
         either = " OR ".join(text for text, _ in found)
         return f"{negation}({either})", [value for _, given in found for value in given]
 
@@ -164,6 +199,16 @@ def _one_of(column: str, values: frozenset[Any], negated: bool) -> Predicate:
     return lambda row: row.get(column) not in others
 
 
+def _one_of_texts(
+    column: str, values: frozenset[str], composed: frozenset[str], negated: bool
+) -> Predicate:
+    def matches(row: Mapping[str, Any]) -> bool:
+        text = row.get(column)
+        return text is not None and is_among(text, values, composed) is not negated
+
+    return matches
+
+
 def _ordered(
     column: str,
     compare: Callable[[Any, Any], bool],
@@ -185,17 +230,14 @@ def _ordered(
     return matches
 
 
-_casefold = lru_cache(maxsize=4)(str.casefold)
-"""The filters that a message is tested with fold the same texts, one after the other."""
-
-
-def _containing(column: str, needles: tuple[str, ...], negated: bool, folded: bool) -> Predicate:
+def _containing(
+    column: str, needles: tuple[str, ...], negated: bool, read: Callable[[str], str]
+) -> Predicate:
     def matches(row: Mapping[str, Any]) -> bool:
         text = row.get(column)
         if text is None:
             return False
-        if folded:
-            text = _casefold(text)
+        text = read(text)
         for needle in needles:
             if needle in text:
                 return not negated
@@ -234,6 +276,12 @@ def _order(name: str, kind: Kind, operator: Operator, bound: Any) -> tuple[str, 
         return (f"{name} IS NOT NULL" if compare(0, bound) else "FALSE"), []
     text = f"{bound:f}"
     return f"{name} {sign} {_mark(kind, text)}", [text]
+
+
+def among(name: str, values: Iterable[str]) -> tuple[str, list[str]]:
+    """Return SQL for whether a text is one of some values, and its parameters."""
+    given = sorted(values)
+    return f"{name} IN ({', '.join('?' * len(given))})", given
 
 
 def _mark(kind: Kind, value: Any) -> str:

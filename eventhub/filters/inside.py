@@ -1,9 +1,9 @@
 """Inside: conditions on values inside a JSON column, such as `data.org=x` or `data.a.0>=3`.
 
 A path is a JSON pointer (RFC 6901): keys of objects, and indexes of lists, from 0. The filter's
-value is text, and the type of the row's value decides how they are compared: text with the text, by
-code point; a number with the number that the text spells, if it spells one; `true` and `false` with
-these words. Objects and lists equal no text. Null and a missing value are both NULL.
+value is text, and the type of the row's value decides how they are compared: text with the text, as
+in a text column; a number with the number that the text spells, if it spells one; `true` and
+`false` with these words. Objects and lists equal no text. Null and a missing value are both NULL.
 
 Numbers are compared exactly: integers of 64 bits with all their digits, not as floats. DuckDB
 distinguishes the two (`json_type`), so each is compared with a bound of its own type.
@@ -17,6 +17,7 @@ from math import ceil, floor, inf, isinf
 from typing import Any
 
 from eventhub.columns import numbers
+from eventhub.columns.canonical import canonical, is_among
 from eventhub.filters.conditions import (
     FOLDED,
     MATCH,
@@ -26,6 +27,7 @@ from eventhub.filters.conditions import (
     Operator,
     Predicate,
 )
+from eventhub.filters.conditions import among as among_texts
 from eventhub.filters.sql import contains, contains_folded, quoted
 
 Path = tuple[str, ...]
@@ -53,7 +55,7 @@ class InsideCondition(Condition):
     def keys(self) -> frozenset[Any]:
         """See `Condition`."""
         words = {text == "true" for text in self.values & {"true", "false"}}
-        return self.values | self._numbers() | words
+        return frozenset(map(canonical, self.values)) | self._numbers() | words
 
     def predicate(self) -> Predicate:
         """See `Condition`."""
@@ -91,12 +93,12 @@ class InsideCondition(Condition):
             return lambda value: value is not None
         texts = self.values
         if self.operator in MATCH:
-            folded = self.operator in FOLDED
-            return lambda value: _contains_any(value, texts, folded)
+            read = self.read
+            return lambda value: _contains_any(value, texts, read)
         if self.operator in ORDER:
             return self._ordered()
-        among = self._numbers()
-        return lambda value: _is_one_of(value, texts, among)
+        composed, numbers_among = self.composed, self._numbers()
+        return lambda value: _is_one_of(value, texts, composed, numbers_among)
 
     def _ordered(self) -> Callable[[Any], bool]:
         compare, among = ORDER[self.operator][0], self._numbers()
@@ -120,8 +122,11 @@ class InsideCondition(Condition):
         text = f"json_extract_string({quoted(self.column)}, ?)"
         parts: list[tuple[str, Sql]] = []
         if self.operator in MATCH:
-            search = contains_folded if self.operator in FOLDED else contains
-            parts = [("= 'VARCHAR'", search(text, value)) for value in sorted(self.values)]
+            search, searched = (
+                (contains_folded if self.operator in FOLDED else contains),
+                (self.searched(text)),
+            )
+            parts = [("= 'VARCHAR'", search(searched, value)) for value in sorted(self.values)]
         elif self.operator in ORDER:
             sign = ORDER[self.operator][1]
             parts = [("= 'VARCHAR'", (f"{text} {sign} ?", [self._bound(self.values)]))]
@@ -129,15 +134,19 @@ class InsideCondition(Condition):
                 parts += _ordered_sql(text, self.operator, self._bound(among))
         else:
             texts, among = sorted(self.values), self._numbers()
-            parts = [("= 'VARCHAR'", (f"{text} IN ({_marks('?', texts)})", texts))]
+            parts = [("= 'VARCHAR'", among_texts(text, texts))]
+            if self.composed:
+                parts.append(("= 'VARCHAR'", among_texts(self.searched(text), self.composed)))
             wholes = sorted({int(n) for n in among if not isinf(n) and n == int(n)})
             floats = sorted({float(n) for n in among if float(n) == n})
             words = [word for word in texts if word in ("true", "false")]
             if words:
                 parts.append(("= 'BOOLEAN'", (f"{text} IN ({_marks('?', words)})", words)))
             parts += _numbers_sql(text, wholes, floats)
-        each = [(f"({kind} {type_} AND {sql})", [pointer, pointer, *given])
-                for type_, (sql, given) in parts]  # fmt: skip
+        each = [
+            (f"({kind} {type_} AND {sql})", [*[pointer] * (1 + sql.count(text)), *given])
+            for type_, (sql, given) in parts
+        ]
         either = " OR ".join(sql for sql, _ in each)
         return f"COALESCE({either}, FALSE)", [value for _, given in each for value in given]
 
@@ -146,8 +155,10 @@ def value_at(row: Mapping[str, Any], target: Hashable) -> Any:
     """Return a row's value at the target of a condition, comparable with the condition's `keys`."""
     if isinstance(target, tuple):
         value = _at(row.get(target[0]), target[1:])
-        return value if isinstance(value, str | bool) else _as_number(value)
-    return row.get(str(target))
+        value = value if isinstance(value, str | bool) else _as_number(value)
+    else:
+        value = row.get(str(target))
+    return canonical(value) if isinstance(value, str) else value
 
 
 # --- Values ------------------------------------------------------------------------------------
@@ -189,19 +200,24 @@ def _as_number(value: Any) -> int | float | None:
         return inf if value > 0 else -inf
 
 
-def _is_one_of(value: Any, texts: frozenset[str], among: frozenset[int | float]) -> bool:
+def _is_one_of(
+    value: Any,
+    texts: frozenset[str],
+    composed: frozenset[str],
+    among: frozenset[int | float],
+) -> bool:
     if isinstance(value, bool):
         return ("true" if value else "false") in texts
     if isinstance(value, str):
-        return value in texts
+        return is_among(value, texts, composed)
     number = _as_number(value)
     return number is not None and number in among
 
 
-def _contains_any(value: Any, needles: frozenset[str], folded: bool) -> bool:
+def _contains_any(value: Any, needles: frozenset[str], read: Callable[[str], str]) -> bool:
     if not isinstance(value, str):
         return False
-    text = value.casefold() if folded else value
+    text = read(value)
     return any(needle in text for needle in needles)
 
 

@@ -21,7 +21,7 @@ from eventhub.filters.arguments import (
 )
 from eventhub.filters.comparisons import conditions_of
 from eventhub.filters.conditions import EVERYTHING, Condition, Filter
-from eventhub.filters.sql import quoted
+from eventhub.filters.sql import canonical_sql, quoted
 
 _ALWAYS_SENT = ("_method", "_seq", "_time", "id")
 
@@ -105,7 +105,9 @@ class Query:
         """Return the ORDER BY terms; the table's `_created_seq` is the order of creation."""
         terms = []
         for name, descending in self.sort:
-            value = f"lower({quoted(name)})" if name in self.caseless else quoted(name)
+            value = quoted(name)
+            if name in self.caseless:
+                value = f"lower({canonical_sql(value)})"
             terms.append(f"{value} {'DESC NULLS LAST' if descending else 'ASC NULLS FIRST'}")
         return ", ".join([*terms, "_created_seq"])
 
@@ -155,8 +157,9 @@ def parse(
 def all_of(conditions: Iterable[Condition]) -> Filter:
     """Return the filter of some conditions, in its canonical order."""
 
-    def order(condition: Condition) -> tuple[str, str, list[str]]:
-        return condition.operator, repr(condition.target), sorted(map(repr, condition.values))
+    def order(condition: Condition) -> tuple[str, str, list[str], bool]:
+        values = sorted(map(repr, condition.values))
+        return condition.operator, repr(condition.target), values, condition.exact
 
     return Filter(tuple(sorted(set(conditions), key=order)))
 

@@ -11,6 +11,8 @@ expression does the same at a twelfth of the speed.)
 from collections.abc import Iterable
 from functools import cache
 
+from eventhub.columns.canonical import unsettled_pattern
+
 
 def quoted(name: str) -> str:
     """Return any text as an SQL identifier. Every identifier that is not a constant passes here."""
@@ -25,6 +27,18 @@ def quoted_list(names: Iterable[str]) -> str:
 def literal(text: str) -> str:
     """Return text as an SQL string, for the places that take no parameter."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def canonical_sql(name: str) -> str:
+    """Return SQL for the canonical form of a text; `name` is an SQL expression, and is repeated.
+
+    Most texts are in that form already. To find that out takes a tenth of the time.
+    """
+    return (
+        f"CASE WHEN strlen({name}) <> length({name})"
+        f" AND regexp_matches({name}, {literal(unsettled_pattern())})"
+        f" AND NOT contains({name}, chr(0)) THEN nfc_normalize({name}) ELSE {name} END"
+    )
 
 
 def contains(name: str, needle: str) -> tuple[str, list[str]]:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
+from unicodedata import normalize
 
 import duckdb
 import pytest
@@ -43,6 +44,8 @@ OPERATORS = {
 # Few letters, so that rows and filters meet; many whose case is not simple: those that fold to
 # two or three letters, to a letter of another block, or differently at the end of a word.
 LETTERS = "aAsSßẞſtTﬆffFﬃiIİıjǰJkKKσςΣé É%_.\\^[]()*+?\0\n🎉"  # noqa: RUF001
+# With accents of their own, in any order; those that are always two, and letters of Hangul.
+LETTERS += "e\u0301\u0323ǖ\u0308ΐạ́क़\u093c각\u1100\u1161\u11a8Ω"
 short_texts = st.text(LETTERS, max_size=6)
 texts = short_texts | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 edges = [2**31, 2**53 + 1, 2**63 - 1]
@@ -163,13 +166,45 @@ def test_predicate_and_sql_agree(
         assert found_by_sql(database, args) == expected, args
 
 
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    table=st.lists(texts, min_size=1, max_size=6),
+    asked=st.lists(texts, min_size=1, max_size=3),
+    operator=st.sampled_from([*EQUALITY, *MATCH]),
+    forms=st.tuples(*[st.sampled_from(["NFC", "NFD"])] * 4),
+)
+def test_texts_that_differ_in_their_form_only_are_one(
+    database: duckdb.DuckDBPyConnection,
+    table: list[str],
+    asked: list[str],
+    operator: str,
+    forms: tuple[str, ...],
+) -> None:
+    """Except for text with a NUL, which is compared as it is."""
+    table = [text.replace("\0", "") for text in table]
+    asked = [text.replace("\0", "") for text in asked]
+    nothing = dict.fromkeys(KINDS)
+    answers = []
+    for row_form, asked_form in (forms[:2], forms[2:]):
+        rows = [{**nothing, "text": normalize(row_form, text)} for text in table]  # type: ignore[arg-type]
+        store(database, [COLUMNS.convert(row) for row in rows])
+        wanted = [normalize(asked_form, text) for text in asked]  # type: ignore[arg-type]
+        answers.append(found_by_sql(database, {"text" + operator: wanted}))
+    assert answers[0] == answers[1]
+
+
 def test_names_sort_without_case(database: duckdb.DuckDBPyConnection) -> None:
-    names = ["Zoe", "bob", None, "Anna", "Éva", "anna", "éva", "Bob"]
+    names = ["Zoe", "bob", None, "Anna", "Éva", "anna", "e\u0301va", "Bob"]
     nothing = dict.fromkeys(KINDS)
     store(database, [COLUMNS.convert({**nothing, "text": name}) for name in names])
     for key, reverse in (("text*", False), ("-text*", True)):
         order = [names[n] for n in found_by_sql(database, {"_sort": [key]})]
-        ordered = sorted((name for name in names if name), key=str.lower, reverse=reverse)
+        given = (name for name in names if name)
+        ordered = sorted(given, key=lambda name: normalize("NFC", name).lower(), reverse=reverse)
         assert order == ([*ordered, None] if reverse else [None, *ordered])
 
 

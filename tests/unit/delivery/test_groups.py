@@ -1,6 +1,8 @@
 """Groups are found by what an event says, and leave nothing behind."""
 
 from dataclasses import dataclass
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -55,6 +57,19 @@ def test_members_with_equal_views_are_one_group() -> None:
     groups.discard(first)
     assert [set(group.members) for group in groups] == [{second}, {other}]
     assert (first in groups, second in groups) == (False, True)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_text_finds_the_groups_of_both_its_forms(form: Literal["NFC", "NFD"]) -> None:
+    groups, columns = Groups(), channel().columns
+    asked = [{"text": ["é", "x"]}, {"text": ["e\u0301"]}, {"id": ["é"]}, {"id": ["e\u0301"]}]
+    for args in asked:
+        groups.add(member(columns, args))
+    word = normalize(form, "é")
+    [event] = history([{"id": word, "text": word}], channel())
+    assert event.event.row is not None
+    asked_by = [group.view.query.filter for group in groups.candidates(event)]
+    assert sorted(each.matches(event.event.row) for each in asked_by) == [False, True, True, True]
 
 
 @pytest.mark.parametrize("args", FILTERS)

@@ -72,8 +72,10 @@ def test_sorting_by_an_unknown_column_is_refused(name: str) -> None:
 
 
 def test_text_may_be_sorted_without_case() -> None:
-    assert query("_sort=-topic*&_sort=count").order_by() == (
-        'lower("topic") DESC NULLS LAST, "count" ASC NULLS FIRST, _created_seq'
+    order = query("_sort=-topic*&_sort=count").order_by()
+    assert order.startswith("lower(CASE ")
+    assert order.endswith(
+        ' ELSE "topic" END) DESC NULLS LAST, "count" ASC NULLS FIRST, _created_seq'
     )
     assert query("_sort=topic&_sort=topic*") == query("_sort=topic")
     assert query("_sort=topic*") != query("_sort=topic")

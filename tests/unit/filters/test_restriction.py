@@ -231,3 +231,19 @@ async def test_a_restriction_may_be_inside_a_json_column() -> None:
     for wrong in ("args.update({'data.team': [' ']})", "args.update({'points.team': ['me']})"):
         with pytest.raises(RestrictionError):
             await opened(wrong, {})
+
+
+def test_a_restriction_and_keys_compare_code_points() -> None:
+    """Two users whose names differ only in how an accent is written are two users."""
+    restriction, _ = restriction_of({"recipient": ["e\u0301"]}, COLUMNS)
+    assert [restriction.matches({"recipient": name}) for name in ("e\u0301", "é")] == [True, False]
+    assert "nfc" not in restriction.sql()[0]
+    asked = parse({"recipient": ["e\u0301"]}, COLUMNS)
+    assert [asked.filter.matches({"recipient": name}) for name in ("e\u0301", "é")] == [True, True]
+    both = asked.within(restriction).filter
+    assert [both.matches({"recipient": name}) for name in ("e\u0301", "é")] == [True, False]
+    for key in ("id", "user", "id*", "user~"):
+        exact = parse({key: ["e\u0301"]}, COLUMNS).filter
+        name = key.rstrip("*~")
+        assert [exact.matches({name: value}) for value in ("e\u0301", "é")] == [True, False]
+        assert "nfc" not in exact.sql()[0]
