@@ -36,7 +36,7 @@ from eventhub.identity.sessions import (
 
 MAX_FORM: Final = 16 << 10
 """Bytes of a form."""
-METHODS: Final = "GET, HEAD, POST"
+METHODS: Final = "GET, HEAD, POST, OPTIONS"
 _WRONG: Final = "This user name and password do not belong together."
 _STALE: Final = "Please try again: this page was too old, or the browser did not send its cookie."
 _JSON: Final = "application/json"

@@ -1,7 +1,8 @@
 """Static answer: one static file, whole or in part, or that it has not changed.
 
 aiohttp decides on conditions and ranges, and sends `name.gz` or `name.br` if it is there. This adds
-what it leaves out: `q=0` in `Accept-Encoding`, entity tags in `If-Range`, and compression of text.
+what it leaves out: `q=0` in `Accept-Encoding`, tags in `If-Range`, other units in `Range`, and
+compression of text.
 It overrides three methods of the pinned aiohttp; tests/unit/gateway/test_static_answer.py fails if
 another version lacks them.
 """
@@ -9,9 +10,11 @@ another version lacks them.
 import asyncio
 import io
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from typing import Final
 
 from aiohttp import ETag, web
 from aiohttp.abc import AbstractStreamWriter
@@ -23,6 +26,8 @@ from eventhub.gateway.compression import (
     is_compressible,
     qualities_of,
 )
+
+_RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})", re.ASCII)
 
 
 class StaticAnswer(web.FileResponse):
@@ -56,10 +61,8 @@ class StaticAnswer(web.FileResponse):
         file_encoding: str | None,
     ) -> AbstractStreamWriter | None:
         tag = f"{st.st_mtime_ns:x}-{st.st_size:x}"
-        if request.headers.get("If-Range", "").strip().startswith(('"', "W/")) and (
-            request.headers["If-Range"].strip() != f'"{tag}"'
-        ):
-            request = request.clone(headers=_without_range(request))  # another version of the file
+        if "Range" in request.headers and not _is_honoured(request, tag):
+            request = request.clone(headers=_without_range(request))
         coding = None
         if file_encoding is None and st.st_size >= MIN_BYTES and is_compressible(self.headers):
             coding = self._packing.coding_of(request)
@@ -79,6 +82,17 @@ class StaticAnswer(web.FileResponse):
 
 def _has_weak(request: web.BaseRequest, value: str) -> bool:
     return any(tag.is_weak and tag.value == value for tag in request.if_none_match or ())
+
+
+def _is_honoured(request: web.BaseRequest, tag: str) -> bool:
+    """Return whether `Range` is one range of bytes (RFC 9110 section 14.2), of this version.
+
+    aiohttp knows dates in `If-Range`, but would take any tag for the current one.
+    """
+    if not _RANGE.fullmatch(request.headers["Range"].strip()):
+        return False
+    condition = request.headers.get("If-Range", "").strip()
+    return not condition.startswith(('"', "W/")) or condition == f'"{tag}"'
 
 
 def _without_range(request: web.BaseRequest) -> dict[str, str]:

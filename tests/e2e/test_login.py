@@ -158,7 +158,7 @@ async def test_an_unfinished_replay_ends(hub: Hub) -> None:
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.ws_connect(url, protocols=(V1,), max_msg_size=0) as socket,
-        session.get(url) as rows,
+        session.get(url, headers={"Accept-Encoding": "identity"}) as rows,
         session.get(url, headers={"Accept": "text/event-stream"}) as stream,
     ):
         await until_expired(hub, headers)

@@ -105,3 +105,14 @@ async def test_small_text_is_sent_as_it_is(site: Site) -> None:
     _, headers, body = await site.ask(Accept_Encoding="gzip")
     assert (headers.get("content-encoding"), body) == (None, TEXT[: MIN_BYTES - 1])
     assert headers["etag"].startswith('"')
+
+
+@pytest.mark.parametrize("wanted", ["lines=1-2", "bytes=", "bytes=-", "bytes=0-1,3-4", "bytes=x"])
+async def test_what_is_not_one_range_of_bytes_has_no_effect(site: Site, wanted: str) -> None:
+    status, _, body = await site.ask(Range=wanted)
+    assert (status, body) == (200, TEXT)
+
+
+async def test_a_range_after_the_end_is_refused(site: Site) -> None:
+    status, headers, _ = await site.ask(Range=f"bytes={len(TEXT)}-")
+    assert (status, headers["content-range"]) == (416, f"bytes */{len(TEXT)}")
