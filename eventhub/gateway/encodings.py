@@ -28,6 +28,8 @@ class Encoding:
 
 MakeEncoding = Callable[[tuple[str, ...]], Encoding]
 """Returns the encoding of rows with these columns."""
+SPREADSHEET = "csv for a spreadsheet"
+"""What pages call CSV that is safe there."""
 _SEPARATOR = b",\n"
 MEDIA_TYPES = {
     "application/json": "json",

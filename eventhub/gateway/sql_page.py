@@ -15,6 +15,7 @@ import msgspec
 from eventhub.config import SqlEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import Args
+from eventhub.gateway.encodings import SPREADSHEET
 from eventhub.gateway.table_page import PAGE_HEADERS
 from eventhub.gateway.table_style import STYLE
 from eventhub.queries import Answer
@@ -113,11 +114,13 @@ class SqlPage:
         return f'<p class="count" role="status">{rows} Position {escape(answer.position)}.</p>\n'
 
     def _downloads(self) -> str:
-        links = " ".join(f'<a href="{self._link(name)}">{name}</a>' for name in _FORMATS)
+        kinds = {name: {"_format": name} for name in _FORMATS}
+        kinds[SPREADSHEET] = {"_format": "csv", "_csv": "safe"}
+        links = " ".join(f'<a href="{self._link(args)}">{name}</a>' for name, args in kinds.items())
         return f'<nav aria-label="All of these rows as a file">All as {links}</nav>\n'
 
-    def _link(self, name: str) -> str:
-        args = {**self._args, "_format": name}
+    def _link(self, controls: dict[str, str]) -> str:
+        args = {**self._args, **controls}
         pairs = (f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in args.items())
         return escape("?" + "&".join(pairs))
 

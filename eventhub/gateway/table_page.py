@@ -18,6 +18,7 @@ from eventhub.channel import Endpoint
 from eventhub.columns import Column, Kind
 from eventhub.filters.arguments import Args, parse_query_string
 from eventhub.filters.query import Query
+from eventhub.gateway.encodings import SPREADSHEET
 from eventhub.gateway.table_style import STYLE
 
 PAGE_ROWS, MAX_PAGE_ROWS = 100, 1000
@@ -209,9 +210,11 @@ class TablePage:
         return f'<nav aria-label="Pages">{" ".join(links)}</nav>\n' if links else ""
 
     def _downloads(self) -> str:
+        every: Args = {"_offset": [], "_limit": []}
+        kinds: dict[str, Args] = {name: {"_format": [name]} for name in _FORMATS}
+        kinds[SPREADSHEET] = {"_format": ["csv"], "_csv": ["safe"]}
         links = " ".join(
-            f'<a href="{self._link({"_format": [name], "_offset": [], "_limit": []})}">{name}</a>'
-            for name in _FORMATS
+            f'<a href="{self._link({**every, **args})}">{name}</a>' for name, args in kinds.items()
         )
         return f'<nav aria-label="All of these rows as a file">All as {links}</nav>\n'
 

@@ -16,6 +16,9 @@ from eventhub.errors import Misconfigured, Rejected
 from eventhub.event import POSITION_HEADER
 from eventhub.identity.proxies import NO_PROXIES, Proxies, forwarded
 
+_ANYBODY = ("*", "null", "file://")
+"""Origins that are not of one page: cookies are never allowed for them. Files are `null` in
+browsers, and `file://` in some app shells."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = r"(?P<host>\[[0-9a-f:.]+\]|(?:\*\.)?[^\s/?#@:*\[\]]+)(?::(?P<port>[0-9]{1,5}))?"
 _HOST = re.compile(_AUTHORITY)
@@ -84,7 +87,7 @@ def check_origins(origins: Sequence[str], where: str) -> None:
         Misconfigured: an entry could never match.
     """
     for text in origins:
-        if text in ("*", "null"):
+        if text in _ANYBODY:
             continue
         origin = Origin.parse(text)
         if origin is None or "" in origin.host.removesuffix(".").split("."):
@@ -144,7 +147,8 @@ def cors_headers(
 ) -> dict[str, str]:
     """Return the headers that allow a named page to read the answer (Fetch standard, section 3.3).
 
-    Cookies are allowed only for an origin that is named, because `*` and `null` fit any page.
+    Cookies are allowed only for an origin that is named, because `*`, `null` and `file://` fit
+    many pages.
     """
     sent = request.headers.get("Origin")
     headers = {"Vary": "Origin"} if origins else {}
@@ -153,13 +157,13 @@ def cors_headers(
     if sent is None or _is_own(sent, request, proxies) or not _is_named(sent, origins):
         return headers
     headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    if _is_named(sent, [text for text in origins if text not in ("*", "null")]):
+    if _is_named(sent, [text for text in origins if text not in _ANYBODY]):
         headers |= {
             "Access-Control-Allow-Origin": sent,
             "Access-Control-Allow-Credentials": "true",
         }
     else:
-        headers["Access-Control-Allow-Origin"] = "*" if "*" in origins else "null"
+        headers["Access-Control-Allow-Origin"] = "*" if "*" in origins else sent
     return headers | (_PREFLIGHT if request.method == "OPTIONS" else _EXPOSED)
 
 
@@ -181,7 +185,7 @@ def _scheme_of(request: web.Request, proxies: Proxies) -> str | None:
 
 
 def _is_named(sent: str, origins: Sequence[str]) -> bool:
-    if "*" in origins or (sent == "null" and "null" in origins):
+    if "*" in origins or (sent in _ANYBODY and sent in origins):
         return True
     origin = Origin.parse(sent)
     if origin is None or "*" in origin.host:

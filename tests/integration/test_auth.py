@@ -730,7 +730,12 @@ async def test_two_origins_are_refused(serve: Serve) -> None:
         (["https://*.a.example"], "https://x.a.example", "https://evil-a.example"),
         (["https://*.a.example"], "https://b.a.example", "https://*.a.example"),
         (["capacitor://localhost"], "capacitor://localhost", "http://localhost"),
+        (["ionic://localhost"], "ionic://localhost", "capacitor://localhost"),
+        (["tauri://localhost"], "tauri://localhost", "https://tauri.localhost"),
         (["null"], "null", "https://a.example"),
+        (["null"], "null", "file://"),
+        (["file://"], "file://", "null"),
+        (["file://"], "file://", "file://a.example"),
         (["https://a.example"], "https://a.example", "null"),
     ],
 )

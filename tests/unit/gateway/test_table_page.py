@@ -71,6 +71,8 @@ def test_the_form_keeps_what_it_has_no_field_for() -> None:
 def test_downloads_are_of_all_rows() -> None:
     found = links(page("text=a&_limit=2&_offset=2").render(ROW))
     assert parse_query_string(found["csv"][1:]) == {"text": ["a"], "_format": ["csv"]}
+    safe = {"text": ["a"], "_format": ["csv"], "_csv": ["safe"]}
+    assert parse_query_string(found["csv for a spreadsheet"][1:]) == safe
 
 
 def test_nothing_that_a_client_or_a_row_says_becomes_markup() -> None:
