@@ -5,6 +5,7 @@ A transport hands over up to 256 KiB at once; cut in one go, that could be forty
 
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import Any, Final
 
 from aiohttp import WSCloseCode
@@ -15,6 +16,10 @@ from eventhub.errors import Close
 
 PIECE_BYTES: Final = 1 << 10
 """Cut at once: 170 of the smallest frames."""
+MANY_BYTES: Final = 4 << 10
+"""Cut at once where messages are not the smallest."""
+FEW_IN_PIECE: Final = 16
+"""Messages of a piece after which the next one may be larger."""
 MAX_PIECE_BYTES: Final = 16 << 10
 """Cut at once within a large message."""
 SMALL_PIECE_BYTES: Final = 256
@@ -53,7 +58,17 @@ class Incoming:
         max_bytes: of a message; above it there is an `error`.
     """
 
-    __slots__ = ("_at", "_max_bytes", "_piece", "_queue", "_reader", "_rest", "begun", "taken")
+    __slots__ = (
+        "_at",
+        "_max_bytes",
+        "_piece",
+        "_queue",
+        "_reader",
+        "_rest",
+        "begun",
+        "messages",
+        "taken",
+    )
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -61,6 +76,8 @@ class Incoming:
         """Bytes in all."""
         self.begun = 0
         """Bytes of the next message that were cut: since the last one was complete."""
+        self.messages: Collection[WSMessage] = ()
+        """What was cut; `next` takes it."""
         self._queue: _Queue | None = None
         self._reader: WebSocketReader | None = None
         self._rest = b""
@@ -77,14 +94,6 @@ class Incoming:
     def waiting(self) -> int:
         """Bytes that are not cut yet; `next` may have messages in addition."""
         return len(self._rest) - self._at
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether everything was cut and taken, without an error."""
-        queue = self._queue
-        if self._at < len(self._rest) or queue is None:
-            return self._at >= len(self._rest)
-        return not queue.messages and queue.error is None
 
     @property
     def error(self) -> int | None:
@@ -105,6 +114,7 @@ class Incoming:
         piece = self._rest[self._at : self._at + self._piece]
         if self._queue is None or self._reader is None:
             self._queue = _Queue()
+            self.messages = self._queue.messages
             self._reader = WebSocketReader(self._queue, self._max_bytes, False, False)
             if len(piece) > 1 and not piece[1] & MASKED:  # a client masks every frame or none
                 self._queue.error = WebSocketError(WSCloseCode.PROTOCOL_ERROR, "not masked")
@@ -114,9 +124,10 @@ class Incoming:
         began = time.thread_time() if is_measured else 0.0
         self._reader.feed_data(piece)
         self.begun += len(piece)
-        if self._queue.messages:
-            self._piece = PIECE_BYTES
-            if any(message.type in _WHOLE for message in self._queue.messages):
+        if messages := self._queue.messages:
+            is_few = len(messages) <= FEW_IN_PIECE
+            self._piece = min(2 * self._piece, MANY_BYTES) if is_few else PIECE_BYTES
+            if messages[-1].type in _WHOLE or any(each.type in _WHOLE for each in messages):
                 self.begun = 0
             return 0.0
         if not is_measured:

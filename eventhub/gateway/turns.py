@@ -162,7 +162,8 @@ class Turns:
 
     def request(self, turn: Turn) -> None:
         """See `Turn.request`."""
-        self._call()
+        if not self._is_called:
+            self._call()
         now = self.clock()
         has_time = now < self._ends and not (self._new or self._others)
         if not has_time or turn.work(self._round, now + ALONE_SECONDS):
@@ -183,11 +184,10 @@ class Turns:
         return min(max(debt / SHARE, self._paid_at - now), MAX_PAUSE_SECONDS)
 
     def _call(self) -> None:
-        """Start a round, unless one has started: it begins with the first that has work to do."""
-        if not self._is_called:
-            self._is_called = True
-            self._ends = self.clock() + ROUND_SECONDS
-            self.loop.call_soon(self._next)
+        """Start a round: it begins with the first that has work to do."""
+        self._is_called = True
+        self._ends = self.clock() + ROUND_SECONDS
+        self.loop.call_soon(self._next)
 
     def _next(self) -> None:
         self._is_called = False

@@ -218,7 +218,7 @@ class WebSocketConnection(Connection):
                 self._permit.give_back()
             if incoming.begun >= LARGE_BYTES and not self._permit.request():
                 return False
-            if incoming.is_empty or not self._step():
+            if not self._step():
                 self.listen(on=True)
                 return False
             if is_over():
@@ -227,14 +227,12 @@ class WebSocketConnection(Connection):
     def _step(self) -> bool:
         """Handle one message, or cut the next; return whether there was anything."""
         incoming = self._incoming
-        message = incoming.next()
-        if message is None and incoming.waiting and incoming.error is None:
+        if not incoming.messages and incoming.waiting and incoming.error is None:
             if seconds := incoming.cut():
                 self.charge(seconds)
-            message = incoming.next()
-            if message is None and incoming.error is None:
+            if not incoming.messages and incoming.error is None:
                 return True
-        if message is not None:
+        if (message := incoming.next()) is not None:
             is_whole = message.type in (WSMsgType.TEXT, WSMsgType.BINARY)
             self._is_handed = is_whole and len(message.data) >= LARGE_BYTES
             if self._is_handed:

@@ -126,9 +126,9 @@ def _may_keep(request: web.Request, session: CookieSession) -> bool:
     A program sends neither `Origin` nor `Cookie`, and would drop it. A browser gets it with the
     first request that has an `Origin`: a WebSocket, or a write.
     """
-    if not session.new or session.keys() != _FRESH or _IS_WANTED in request:
+    if "Origin" in request.headers or "Cookie" in request.headers or _IS_WANTED in request:
         return True
-    return "Origin" in request.headers or "Cookie" in request.headers
+    return not session.new or session._mapping.keys() != _FRESH
 
 
 def session_owner(request: web.Request) -> Owner:

@@ -4,6 +4,7 @@ Nothing here depends on the endpoint that it was sent to, or on the log.
 """
 
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from typing import Any, Literal, NamedTuple
@@ -26,6 +27,8 @@ CONTROLS = ("_method", "_key", "_if_seq", "_upsert", "_revert", "_ref", "_alert"
 _METHODS: dict[str, Method] = {method: method for method in METHODS}
 IF_SEQ = "the sequence of the row's last event"
 REVERT = "a sequence: the row becomes what it was after that event"
+_IDLE = frozenset(("_method", "_ref"))
+"""Controls that change nothing of how a message is stored once its method is known."""
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
@@ -116,10 +119,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if not isinstance(raw, dict):
             raise Rejected("bad_json", "a message is a JSON object")
         known = _method(raw.get("_method", method or "POST"))
-        message = {"_method": known}
-        message.update([item for item in raw.items() if item[0][:1] != "_"])
-        if len(message) <= len(raw) and unknown != "ignore":  # otherwise `raw` has no control
-            _check_controls(raw)
+        message: dict[str, Any] = {"_method": known, **raw}
+        controls = [name for name in raw if name[:1] == "_"]
+        for name in controls:
+            del message[name]
+        message["_method"] = known
+        if _IDLE.issuperset(controls):  # most messages
+            write = f"{_PROCESS}{next(_WRITES):x}"
+            return cls(method=known, message=message, write=write, precondition=precondition)
+        if unknown != "ignore":
+            _check_controls(controls)
         key = raw.get("_key")
         if_sequence = _sequence("_if_seq", raw.get("_if_seq"), IF_SEQ)
         revert = _sequence("_revert", raw.get("_revert"), REVERT)
@@ -146,8 +155,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-def _check_controls(raw: dict[str, Any]) -> None:
-    for name in [name for name in raw if name[:1] == "_"]:
+def _check_controls(names: Iterable[str]) -> None:
+    for name in names:
         if name not in _KNOWN:
             message = f"{shown(name)} is not a control of a message{nearest(name, CONTROLS)}"
             raise Rejected("bad_control", message, column=name)
