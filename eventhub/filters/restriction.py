@@ -12,7 +12,7 @@ from eventhub.columns import Columns
 from eventhub.errors import Rejected
 from eventhub.filters.arguments import CONTROLS, Args, Test, meaning_of, nearest, shown
 from eventhub.filters.comparisons import exact_condition, test_of
-from eventhub.filters.conditions import Filter
+from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import all_of
 
 
@@ -88,7 +88,7 @@ def restriction_of(chosen: Args, columns: Columns) -> tuple[Filter, frozenset[st
                     raise
                 raise RestrictionError(key, error.message) from error
             keys.append(key)
-    return all_of(conditions), frozenset(keys)
+    return all_of(conditions) if conditions else EVERYTHING, frozenset(keys)
 
 
 def check_key(key: str, columns: Columns) -> None:

@@ -61,7 +61,7 @@ def admission(endpoint: FileEndpoint, rule: Rule, authenticator: Authenticator) 
 
     async def admit(request: web.Request) -> None:
         with audited(request, endpoint.name, authenticator.proxies):
-            args = parse_query_string(request.url.raw_query_string)
+            args = parse_query_string(request.rel_url.raw_query_string)
             if rule.may_read_session:
                 keep_session(request)
             await rule.check(await authenticator.handler_of(request, args, {}))

@@ -5,7 +5,6 @@ A transport hands over up to 256 KiB at once; cut in one go, that could be forty
 
 import time
 from collections import deque
-from collections.abc import Collection
 from typing import Any, Final
 
 from aiohttp import WSCloseCode
@@ -66,8 +65,10 @@ class Incoming:
         "_reader",
         "_rest",
         "begun",
+        "error",
         "messages",
         "taken",
+        "waiting",
     )
 
     def __init__(self, max_bytes: int) -> None:
@@ -76,8 +77,12 @@ class Incoming:
         """Bytes in all."""
         self.begun = 0
         """Bytes of the next message that were cut: since the last one was complete."""
-        self.messages: Collection[WSMessage] = ()
+        self.messages: deque[WSMessage] | tuple[()] = ()
         """What was cut; `next` takes it."""
+        self.waiting = 0
+        """Bytes that are not cut yet."""
+        self.error: int | None = None
+        """Close code, if the client broke the protocol; nothing more can be cut."""
         self._queue: _Queue | None = None
         self._reader: WebSocketReader | None = None
         self._rest = b""
@@ -87,27 +92,13 @@ class Incoming:
     def take(self, data: bytes) -> None:
         """Take what was received; it is cut later."""
         self.taken += len(data)
-        self._rest = data if self._at >= len(self._rest) else self._rest[self._at :] + data
+        self._rest = self._rest[self._at :] + data if self.waiting else data
         self._at = 0
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that are not cut yet; `next` may have messages in addition."""
-        return len(self._rest) - self._at
-
-    @property
-    def error(self) -> int | None:
-        """Close code, if the client broke the protocol; nothing more can be cut."""
-        error = None if self._queue is None else self._queue.error
-        if error is None:
-            return None
-        return error.code if isinstance(error, WebSocketError) else Close.INTERNAL
+        self.waiting = len(self._rest)
 
     def next(self) -> WSMessage | None:
         """Return the next message that was cut."""
-        if self._queue is None or not self._queue.messages:
-            return None
-        return self._queue.messages.popleft()
+        return self.messages.popleft() if self.messages else None
 
     def cut(self) -> float:
         """Cut the next piece; return the seconds to charge for fragments of messages."""
@@ -117,13 +108,16 @@ class Incoming:
             self.messages = self._queue.messages
             self._reader = WebSocketReader(self._queue, self._max_bytes, False, False)
             if len(piece) > 1 and not piece[1] & MASKED:  # a client masks every frame or none
-                self._queue.error = WebSocketError(WSCloseCode.PROTOCOL_ERROR, "not masked")
+                self.error = WSCloseCode.PROTOCOL_ERROR
                 return 0.0
         self._at += len(piece)
+        self.waiting -= len(piece)
         is_measured = len(piece) > SMALL_PIECE_BYTES
         began = time.thread_time() if is_measured else 0.0
         self._reader.feed_data(piece)
         self.begun += len(piece)
+        if (error := self._queue.error) is not None:
+            self.error = error.code if isinstance(error, WebSocketError) else Close.INTERNAL
         if messages := self._queue.messages:
             is_few = len(messages) <= FEW_IN_PIECE
             self._piece = min(2 * self._piece, MANY_BYTES) if is_few else PIECE_BYTES

@@ -136,7 +136,7 @@ class Route:
     async def _admit(self, request: web.Request, since: str | None) -> Visit:
         entry = self.endpoint.config
         check_origin(request, entry.origins, self.shared.authenticator.proxies)
-        args = parse_query_string(request.url.raw_query_string)
+        args = parse_query_string(request.rel_url.raw_query_string)
         asked = frozenset(args)
         if row_id := request.match_info.get(ROW_ID):
             if ROW_ID in args:

@@ -126,7 +126,7 @@ async def _page(
     route: Route, request: web.Request, visit: Visit, view: View, client: str
 ) -> web.StreamResponse:
     """Answer with some of the rows as a page, with its filter form."""
-    page = TablePage(route.endpoint, view.query, request.url.raw_query_string)
+    page = TablePage(route.endpoint, view.query, request.rel_url.raw_query_string)
     head = await head_of(route, view)
     view = view.asking(page.query)
     row_format = TextBody(ndjson(view.query.columns)).row_format

@@ -107,7 +107,7 @@ async def _dispatch(route: SqlRoute, request: web.Request) -> web.StreamResponse
 
 
 async def _answer(route: SqlRoute, request: web.Request) -> web.StreamResponse:
-    args = parse_query_string(request.url.raw_query_string)
+    args = parse_query_string(request.rel_url.raw_query_string)
     handler = await route.admit(request, args)
     client = route.client(request, handler)
     async with while_connected(request), while_valid(handler.expires_at):

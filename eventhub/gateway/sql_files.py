@@ -69,7 +69,7 @@ async def get(route: SqlRoute, suffix: str, request: web.Request) -> web.StreamR
     Raises:
         Rejected, Unavailable: as `Queries.ask`, and as `answer_file`.
     """
-    args = parse_query_string(request.url.raw_query_string)
+    args = parse_query_string(request.rel_url.raw_query_string)
     visitor = await route.admit(request, args)
     given = arguments(args, _CONTROLS, "a file of an answer: its name says the format")
     check_options(given, suffix)

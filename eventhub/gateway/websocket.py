@@ -36,6 +36,9 @@ REFUSAL_SECONDS = 2e-4
 """Price of refusing a message: the most that it takes. Fixed, to be the same on any machine."""
 PING_SECONDS = 1e-5
 """Price of answering a ping."""
+READ_ON_BYTES = 4 << 10
+"""Bytes that may wait for their turn while the connection is read: to stop and start reading takes
+two system calls, and most connections that wait sent one small message."""
 PAUSE_POLL_SECONDS = 0.05
 """Between two checks whether a paused connection may continue with an array."""
 _CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
@@ -189,7 +192,7 @@ class WebSocketConnection(Connection):
             self.abort()
             return
         self._turn.request()
-        if self._incoming.waiting or self._turn.is_paused:
+        if self._turn.is_paused or self._incoming.waiting > READ_ON_BYTES:
             self.listen(on=False)
 
     def resume_writing(self) -> None:

@@ -16,7 +16,13 @@ from eventhub.errors import Rejected
 from eventhub.handler import Handler, RequestInfo, User
 from eventhub.identity.bearer import Tokens, hide_token, token_of
 from eventhub.identity.proxies import peer_of, proxies_of
-from eventhub.identity.sessions import end_of, session_of, setup_sessions, user_attributes
+from eventhub.identity.sessions import (
+    end_of,
+    session_of,
+    setup_sessions,
+    user_attributes,
+    values_of,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -94,7 +100,7 @@ class Authenticator:
         return Handler(
             current_user=login.user,
             expires_at=login.expires_at,
-            session=dict(session_of(request)),
+            session=values_of(request),
             args=args,
             request=RequestInfo(
                 headers=request.headers, remote=peer_of(request), path=request.path

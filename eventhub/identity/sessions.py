@@ -115,6 +115,11 @@ def session_of(request: web.Request) -> CookieSession:
     return request[_SESSION]
 
 
+def values_of(request: web.Request) -> dict[str, Any]:
+    """Return what the session of a request holds, as expressions see it."""
+    return session_of(request)._mapping.copy()
+
+
 def keep_session(request: web.Request) -> None:
     """Send the cookie whatever the client looks like: a hook reads the session."""
     request[_IS_WANTED] = True
