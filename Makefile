@@ -2,14 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo quick test wheel check fix bench chromium databases pins
+.PHONY: help demo quick test wheel check fix bench chromium databases proxies pins
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
 
 demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:8080
 	$(BIN)/eventhub serve docs/examples/chat/eventhub.yaml
 
-test: .venv/dev chromium databases ## Set up, and run every test
+test: .venv/dev chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 15 minutes"
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests
@@ -61,6 +61,12 @@ databases: # The same for the tests of mirrors in PostgreSQL and MariaDB; they r
 	  && command -v apt-get >/dev/null && apt-get update -qq \
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql mariadb-server >/dev/null; } \
 	  || echo "postgresql or mariadb-server is not installed: the tests of mirrors in it are skipped"
+
+proxies: # The same for the tests of docs/proxies.md; no service is started.
+	@for each in nginx haproxy caddy; do PATH=$$PATH:/usr/sbin command -v $$each >/dev/null || missing="$$missing $$each"; done; \
+	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	  && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; } \
+	  || echo "not installed:$$missing: the tests behind these proxies are skipped"
 
 pins: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate \

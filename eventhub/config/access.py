@@ -32,7 +32,7 @@ _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _SECTIONS: Final = {
     "jwt": "`secret`, `public_key` or `jwks`",
-    "proxy": "`header` and `trusted`",
+    "proxy": "`trusted`, and `header` if the proxy names the user",
     "session": "its settings",
 }
 _RULES: Final = (

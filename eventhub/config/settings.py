@@ -130,11 +130,12 @@ class Jwt(Struct, frozen=True):
 
 
 class Proxy(Struct, frozen=True):
-    """`auth: {proxy: ...}`: a reverse proxy that names the user in a header."""
+    """`auth: {proxy: ...}`: a reverse proxy whose headers are trusted."""
 
-    header: str
     trusted: list[str] | Literal["any"]
-    """Addresses or networks whose header is trusted; `any` trusts every client."""
+    """Addresses or networks whose headers are trusted; `any` trusts every client."""
+    header: str | None = None
+    """Names the user; without it the proxy names none."""
 
 
 class Session(Struct, frozen=True):

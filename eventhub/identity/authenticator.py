@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from aiohttp import web
 
-from eventhub.config import Auth, Proxy
+from eventhub.config import Auth
 from eventhub.errors import Rejected
 from eventhub.handler import Handler, RequestInfo, User
 from eventhub.identity.bearer import Tokens, hide_token, token_of
@@ -60,7 +60,7 @@ class Authenticator:
         self.auth = auth
         self._tokens = Tokens(auth.jwt) if auth.jwt else None
         self._user_claim = auth.jwt.user_claim if auth.jwt else ""
-        self._proxy = auth.proxy
+        self._user_header = auth.proxy.header if auth.proxy else None
         self._session = auth.session
         self.proxies = proxies_of(auth)
         """The proxies whose `X-Forwarded-*` headers are trusted."""
@@ -77,8 +77,9 @@ class Authenticator:
             claims = await self._tokens.claims(token)
             user = _user(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
             return Login(user, self._tokens.end_of(claims))
-        if self._proxy and (name := self._proxy_user(request, self._proxy)):
-            return Login(_user({}, name, self._proxy.header), None)
+        header = self._user_header
+        if header is not None and (name := self._proxy_user(request, header)):
+            return Login(_user({}, name, header), None)
         attributes = user_attributes(session_of(request))
         if attributes is None:
             return Login(None, None)
@@ -108,13 +109,13 @@ class Authenticator:
             kwargs=kwargs,
         )
 
-    def _proxy_user(self, request: web.Request, proxy: Proxy) -> str | None:
-        names = [value.strip() for value in request.headers.getall(proxy.header, [])]
+    def _proxy_user(self, request: web.Request, header: str) -> str | None:
+        names = [value.strip() for value in request.headers.getall(header, [])]
         if names and not self.proxies.sent(request):
-            self._warn(request, proxy.header)
+            self._warn(request, header)
             return None
         if len(names) > 1:  # a proxy that adds its header keeps the one that the client sent
-            raise Rejected("unauthorized", f"{proxy.header} was sent more than once")
+            raise Rejected("unauthorized", f"{header} was sent more than once")
         return names[0] if names else None
 
     def _warn(self, request: web.Request, header: str) -> None:
