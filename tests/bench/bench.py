@@ -4,6 +4,8 @@
     .venv/bin/python tests/bench/bench.py NAME...   only these
     ... --json            as JSON
     ... --docs            as a table, which docs/performance.md takes over
+    ... --compare OLD.json   and say which ratios fell since a run that was saved with --json
+    ... --runs 3          each three times, which makes a comparison finer
     ... --scale 0.02      with so much of everything, to see that it runs
     ... growth            how the cost grows, as plots in docs/images
 
@@ -20,7 +22,16 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[0] = str(ROOT)  # this folder's names are not top-level ones
 
-from tests.bench import fair, fanout, mirroring, projecting, reading, small, writing  # noqa: E402 - the path is set
+from tests.bench import (  # noqa: E402 - the path is set
+    compare,
+    fair,
+    fanout,
+    mirroring,
+    projecting,
+    reading,
+    small,
+    writing,
+)
 from tests.bench.figures import HEAD, Figure, summary, with_table  # noqa: E402
 from tests.bench.machine import described  # noqa: E402
 from tests.bench.servers import scratch  # noqa: E402
@@ -55,7 +66,9 @@ def main() -> None:
     with scratch() as folder:
         machine = {**described(folder), "scale": arguments.scale}
     report = _say_nothing if arguments.json else _print_row
-    figures = list(_measured(arguments.names or MEASUREMENTS, arguments.scale, report))
+    old = json.loads(arguments.compare.read_text())["figures"] if arguments.compare else None
+    names = [*(arguments.names or MEASUREMENTS)] * arguments.runs
+    figures = list(_measured(names, arguments.scale, report))
     above = summary(machine, [each.is_reached for each in figures])
     if arguments.json:
         print(json.dumps({**machine, "figures": [each.as_json() for each in figures]}, indent=2))
@@ -64,6 +77,10 @@ def main() -> None:
     if arguments.docs:
         table = "\n".join([HEAD, *(each.row() for each in figures)])
         PAGE.write_text(with_table(PAGE.read_text(), f"{above}\n\n{table}\n"))
+    if old is not None:
+        compared, unmatched = compare.changes(old, [each.as_json() for each in figures])
+        print(compare.report(compared, unmatched))
+        sys.exit(any(each.verdict == "fell" for each in compared))
 
 
 def _measured(
@@ -91,13 +108,17 @@ def _arguments() -> Any:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{known} [all but growth]")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--docs", action="store_true", help="write the table to the documentation")
+    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="say which ratios fell")
+    parser.add_argument("--runs", type=int, default=1, help="how often each is measured [1]")
     parser.add_argument("--scale", type=float, default=1.0, help="share of every size [1]")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - MEASUREMENTS.keys()
     if unknown and arguments.names != ["growth"]:
         parser.error(f"cannot measure {', '.join(sorted(unknown))}: there are {known}")
-    if arguments.docs and (arguments.names or arguments.scale != 1):
-        parser.error("--docs takes everything, at full size")
+    if arguments.docs and (arguments.names or arguments.scale != 1 or arguments.runs != 1):
+        parser.error("--docs takes everything, once, at full size")
+    if arguments.compare and arguments.json:
+        parser.error("--compare prints no JSON")
     return arguments
 
 
