@@ -83,4 +83,7 @@ def check_served(config: Config) -> None:
         Misconfigured: the file has no entry that EventHub can serve.
     """
     if not config.endpoints:
-        raise Misconfigured("url: nothing to serve: add an entry with a pattern and a handler")
+        raise Misconfigured(
+            "url: nothing to serve: add an entry with a pattern and a handler;"
+            " `eventhub init` writes an example"
+        )

@@ -232,7 +232,7 @@ class Templates:
         try:
             code = environment.compile(source, where, where)
         except jinja2.TemplateSyntaxError as error:
-            line = f"line {error.lineno}: {error.message}"
+            line = f"line {error.lineno}: {error.message} (Jinja2 template)"
             raise Misconfigured(f"{where}: {line}") from error
         template = jinja2.Template.from_code(environment, code, environment.make_globals(None))
         return Template(template, source, self._hidden)

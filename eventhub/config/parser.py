@@ -14,7 +14,7 @@ _TEXT_TAGS = {_TAG + name for name in ("str", "timestamp", "value")}
 """A date stays text: columns convert it, and filters compare it."""
 _PLAIN_WORDS = {
     "expected <block end>, but found '<block mapping start>'": (
-        "the indentation of this line fits no line above; align it with the keys that belong to it"
+        "this line is indented like no line above it; align it with the keys that it belongs to"
     ),
     "expected <block end>, but found '<scalar>'": (
         "text continues after a value that has ended; put the whole value in quotes"
@@ -24,18 +24,18 @@ _PLAIN_WORDS = {
     ),
     "expected <block end>, but found '?'": "a key cannot begin here; align it with the keys above",
     "found character '\\t' that cannot start any token": (
-        "a tab cannot indent a line; replace it with blanks"
+        "a tab cannot indent a line; replace it with spaces"
     ),
     "mapping values are not allowed here": (
-        "a colon with a blank begins a value here; put text that contains one in quotes, and check"
-        " the indentation"
+        "a colon followed by a space begins a value, and none can begin here; put text that"
+        " contains one in quotes, and check the indentation"
     ),
     "could not find expected ':'": "a key has no colon after it",
     "found unexpected end of stream": "a quote or bracket that was opened is never closed",
-    "expected ',' or ']'": "a list that began with [ has neither a comma nor ] before this line",
-    "expected ',' or '}'": "a mapping that began with { has neither a comma nor } before this line",
+    "expected ',' or ']'": "a list that begins with [ needs a comma or ] before this line",
+    "expected ',' or '}'": "a mapping that begins with { needs a comma or } before this line",
     "expected the node content, but found '-'": "a list cannot begin in this place",
-    "expected the node content, but found '<stream end>'": "the file ends before a value",
+    "expected the node content, but found '<stream end>'": "the file ends where a value should be",
 }
 """What messages of the YAML library mean, by how they begin, for those that people meet most."""
 _SURPRISES = re.compile(r"(?i:y|yes|n|no|on|off)|[-+]?(0\d+|\d[\d_]*[:_][\d:_.]+)")

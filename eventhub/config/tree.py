@@ -13,6 +13,9 @@ from typing import Any
 from eventhub.errors import Misconfigured
 from eventhub.masking import Masks, is_secret_name, without_texts
 
+MAX_LISTED = 12
+"""So many known keys are named to whom none of them is near."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -168,9 +171,12 @@ class Findings:
     def unknown(
         self, node: Node, path: str, key: str, known: Iterable[str], hint: str = ""
     ) -> None:
-        """Add the error of an unknown key, with a hint, or otherwise the nearest known one."""
+        """Add the error of an unknown key, with a hint, the nearest known one, or all of a few."""
+        known = tuple(known)
         near = None if hint else nearest(key, known)
-        text = f"unknown key {key!r}{hint or _did_you_mean(near)}"
+        names = sorted(known)
+        listed = "" if hint or near or len(names) > MAX_LISTED else f"; known: {', '.join(names)}"
+        text = f"unknown key {key!r}{hint or _did_you_mean(near)}{listed}"
         # A key is not a value: it is shown even where values are hidden.
         self.problems.append(Finding(node.place, self.masks.mask_error(path), text, near))
 

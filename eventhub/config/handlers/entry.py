@@ -88,7 +88,7 @@ class Entry:
             keys: the keys of its `kwargs:`, which are often written at the wrong depth.
         """
         for key in node.items.keys() & {*keys} - {*_ENTRY_KEYS}:
-            hint = " here; it belongs below `kwargs:`, indented by two more blanks"
+            hint = " here; it belongs below `kwargs:`, indented by two more spaces"
             section.findings.unknown(node.items[key], path, key, (), hint)
         node = replace(
             node, value={k: v for k, v in node.items.items() if k in _ENTRY_KEYS or k not in keys}
