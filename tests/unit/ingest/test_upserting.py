@@ -8,7 +8,7 @@ from eventhub.ingest.upserting import MAX_DECISIONS
 from eventhub.memory import MemoryStream
 from eventhub.stream import Appended
 from tests.builders import make_event
-from tests.unit.ingest.test_writing import CHANNEL, Writer
+from tests.unit.ingest.writer import CHANNEL, Writer
 
 
 class Contested(MemoryStream):
