@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from eventhub.channel import Channel, endpoints_of
 from eventhub.config import Config, MessageEndpoint, SqlEndpoint
 
-_SERVER = ("host", "port", "socket_access", "tls")
+_SERVER = ("host", "port", "flight_port", "socket_access", "tls")
 """Keys of `server:`: the address stays the one that was taken."""
 _SECTIONS = ("broker", "projection")
 

@@ -29,6 +29,7 @@ from eventhub.stream import EventStream
 from projections.archiver import Archiver
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
+from projections.flight.process import FlightProcess
 from projections.mirror import Mirror
 from projections.mirror_table import MirrorTable
 from projections.projector import Projector, take_up
@@ -71,6 +72,7 @@ class Parts:
         self._mirrors: dict[str, Mirror] = {}
         self._queries: dict[str, SqlProcess] = {}
         """The processes of SQLHandlers, by name."""
+        self._flight = FlightProcess(config)
         self._archiver: Archiver | None = None
         self._gateway: Gateway | None = None
         self._snapshots: DuckSnapshots | None = None
@@ -124,6 +126,7 @@ class Parts:
             self.is_ready.set()
         else:
             services |= self._query_processes(config, endpoints)
+            services |= self._flight.services()
             site = Site(config, endpoints)
             services["gateway"] = self._serving(site, copies, announce, progress)
         return services
@@ -184,6 +187,7 @@ class Parts:
             for name, stream in self._streams.items():
                 with progress(f"project {name}") as on_progress:
                     await wait_for_tables(self._projectors[name], stream, on_progress)
+            await self._flight.listening()
             await gateway.run(front, stop, ready)
 
         return serve_once_projected
@@ -225,6 +229,7 @@ class Parts:
         alerts = await self._alerts(config, endpoints)
         closed = await self._serve(site, endpoints, services, has_more_tables=bool(tables))
         self.config, self._modules = config, modules
+        self._flight.adopt(config)
         log, mask = config.log, before.masks.mask
         logs.configure(log.level, log.format, mask, with_access=log.access)
         if before.archive != config.archive or tables:

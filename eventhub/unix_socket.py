@@ -8,6 +8,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+FLIGHT_SOCKET: Final = "flight.sock"
+"""In the data folder: where the Flight process reaches the gateway."""
 
 
 def bound(folder: Path, name: str) -> socket.socket:

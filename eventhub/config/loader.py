@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from eventhub.config import access, handlers, yamlfile
+from eventhub.config import access, handlers, listening, yamlfile
 from eventhub.config.handlers import UrlSection
 from eventhub.config.reading import read_struct
 from eventhub.config.settings import (
-    UNIX_PREFIX,
     Archive,
     Auth,
     Broker,
@@ -74,8 +73,6 @@ GRAMEX_SECTIONS = frozenset(
 """Sections of Gramex 1.94 that EventHub does not have: each is skipped with a warning."""
 _GRAMEX_LOG = frozenset(["version", "handlers", "loggers", "formatters", "filters", "root"])
 
-MOST_SOCKET_PATH = 107
-"""Bytes of `sun_path` on Linux, without the zero at its end (unix(7))."""
 _BROKER_SCHEMES = ("nats", "tls", "ws", "wss")
 _MAIL_HOSTS = {
     "yahoo": "smtp.mail.yahoo.com",
@@ -179,10 +176,11 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     email = _email(_section(tree, "email"), findings)
     urls = UrlSection(findings, services=email)
     endpoints = handlers.read(_section(tree, "url"), urls)
-    _check_host(_section(tree, "server"), findings)
     _check_broker(_section(tree, "broker"), findings)
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
-    sections["server"] = _server(_section(tree, "server"), sections["server"])
+    given = _section(tree, "server")
+    listening.check(given, endpoints, findings)
+    sections["server"] = listening.with_files(given, sections["server"])
     archive = tree.items.get("archive")
     return Config(
         path=path.resolve(),
@@ -195,37 +193,6 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
         sources=tuple(dict.fromkeys(findings.sources)),
         **{key: section for key, section in sections.items() if section is not None},
     )
-
-
-def _server(section: Node, server: Server | None) -> Server | None:
-    """Return `server:` with the files of `tls:` as absolute paths."""
-    if server is None or server.tls is None:
-        return server
-    members = section.items["tls"].items
-    files = {
-        name: str((members[name].folder / getattr(server.tls, name)).absolute())
-        for name in ("cert_file", "key_file")
-    }
-    tls = msgspec.structs.replace(server.tls, **files)
-    return msgspec.structs.replace(server, tls=tls)
-
-
-def _check_host(section: Node, findings: Findings) -> None:
-    """Report a path that cannot be a Unix socket."""
-    node = section.items.get("host")
-    if node is None or not isinstance(node.value, str):
-        return
-    path = node.value.removeprefix(UNIX_PREFIX)
-    if path != node.value or path.startswith("/"):
-        if path == node.value:
-            text = f"to listen on a Unix socket, write {UNIX_PREFIX}{path}"
-        elif not path.startswith("/"):
-            text = f"the path of a Unix socket begins with /, as in {UNIX_PREFIX}$YAMLPATH/hub.sock"
-        elif len(path.encode()) > MOST_SOCKET_PATH:
-            text = f"the path of a Unix socket has at most {MOST_SOCKET_PATH} bytes"
-        else:
-            return
-        findings.problem(node, "server.host", text)
 
 
 def _check_broker(section: Node, findings: Findings) -> None:

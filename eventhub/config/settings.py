@@ -47,6 +47,8 @@ class Server(Struct, frozen=True):
     """0 picks a free port; without meaning for a Unix socket."""
     socket_access: Literal["owner", "group", "everyone"] = "group"
     """Who may connect to a Unix socket."""
+    flight_port: Port | None = None
+    """Where SQLHandlers serve Arrow Flight SQL; default: nowhere."""
     max_message: Annotated[int, msgspec.Meta(ge=1, le=64 << 20)] = 1 << 20
     """Bytes of one message; a message above four times this size closes the connection."""
     stalled_after: Seconds = 60.0

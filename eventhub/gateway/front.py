@@ -18,10 +18,11 @@ from eventhub.errors import Unavailable
 from eventhub.gateway import refusal
 from eventhub.gateway.arrivals import Arrivals, Spawn
 from eventhub.gateway.guard import add_headers
-from eventhub.gateway.server import Runner
+from eventhub.gateway.server import HttpConnection, Runner
 from eventhub.gateway.sockets import Sockets
 from eventhub.gateway.tls import Certificate
 from eventhub.identity.proxies import proxies_of
+from eventhub.unix_socket import FLIGHT_SOCKET, bound
 
 STARTING_SECONDS: Final = 10.0
 """How long a request waits for a hub that is starting."""
@@ -41,6 +42,7 @@ class Front:
         tls = config.server.tls
         self._certificate = None if tls is None else Certificate(tls)
         self._arrivals: Arrivals | None = None
+        self._flight: asyncio.Server | None = None
         self._is_serving = asyncio.Event()
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._wait)
@@ -69,6 +71,18 @@ class Front:
         )
         self._arrivals.open(self._sockets)
 
+    async def accept_flight(self) -> None:
+        """Accept connections of the hub's own Flight process, too."""
+
+        def connection() -> HttpConnection:
+            http = self._runner.connection()
+            http.is_of_flight = True
+            return http
+
+        listening = bound(self._config.data, FLIGHT_SOCKET)
+        loop = asyncio.get_running_loop()
+        self._flight = await loop.create_unix_server(connection, sock=listening)
+
     def serve(self, app: web.Application, config: Config) -> None:
         """Answer requests with the application of a configuration, from now on."""
         if self._arrivals is not None:
@@ -81,6 +95,8 @@ class Front:
         """Accept no more connections; those that are open stay. Idempotent."""
         if self._arrivals is not None:
             self._arrivals.close()
+        if self._flight is not None:
+            self._flight.close()
 
     async def close(self) -> None:
         """Accept no more, wait for the requests under way, and close all connections."""

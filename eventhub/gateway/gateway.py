@@ -24,6 +24,7 @@ from eventhub.gateway.live import Live
 from eventhub.gateway.login import add_login_routes
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Shared
+from eventhub.gateway.server import is_of_flight
 from eventhub.gateway.site import Site
 from eventhub.gateway.turns import Turns
 from eventhub.logs import limited
@@ -94,6 +95,8 @@ class Gateway:
                 for feed in self._feeds.values():
                     self.add(feed)
                 try:
+                    if self._site.config.server.flight_port is not None:
+                        await front.accept_flight()
                     self.adopt(self._site)
                     ready()
                     await stop.wait()
@@ -124,7 +127,7 @@ class Gateway:
         shared = self._shared(site)
         routes = site.routes(running.channels, shared)
         queries = site.sql_routes(self._sources.queries, running.channels, shared)
-        add_guard(site.app, config.server, site.authenticator.proxies)
+        add_guard(site.app, config.server, site.authenticator.proxies, is_of_flight)
         add_login_routes(site.app, config, site.authenticator.proxies)
         if (copies := self._sources.files.copies) is not None:
             snapshot_file.add_route(site.app, config.server, copies)

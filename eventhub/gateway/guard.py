@@ -1,6 +1,6 @@
 """Guard: the check before every request, and the headers of every answer."""
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler as HttpHandler
@@ -11,7 +11,7 @@ from eventhub.gateway import refusal
 from eventhub.gateway.access_log import note_client
 from eventhub.identity.audit import note_refusal
 from eventhub.identity.hosts import Hosts, is_loopback_name
-from eventhub.identity.proxies import Proxies
+from eventhub.identity.proxies import Proxies, take_client
 
 SERVER = "EventHub"
 """Without a version, which would reveal known vulnerabilities."""
@@ -25,8 +25,15 @@ _DEFAULTS = {
 }
 
 
-def add_guard(app: web.Application, server: Server, proxies: Proxies) -> None:
+def add_guard(
+    app: web.Application,
+    server: Server,
+    proxies: Proxies,
+    is_of_flight: Callable[[web.Request], bool],
+) -> None:
     """Make an application answer only to its own host names, and add security headers.
+
+    A request of the hub's own Flight process is one of the client whose address it sends.
 
     Raises:
         Misconfigured: `server.hosts` is invalid.
@@ -35,6 +42,10 @@ def add_guard(app: web.Application, server: Server, proxies: Proxies) -> None:
 
     @web.middleware
     async def guard(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+        if is_of_flight(request):
+            take_client(request, request.headers["X-Forwarded-For"])
+            note_client(request, proxies)
+            return await handler(request)
         note_client(request, proxies)
         try:
             hosts.check(request)

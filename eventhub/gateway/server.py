@@ -73,6 +73,12 @@ class Runner(web.AppRunner):
         return _Server(await super()._make_server(), self.answer)
 
 
+def is_of_flight(request: web.BaseRequest) -> bool:
+    """Return whether a request comes from the hub's own Flight process."""
+    http = request.protocol
+    return isinstance(http, HttpConnection) and http.is_of_flight
+
+
 def has_to_wait(request: web.BaseRequest, error: EventHubError) -> bool:
     """Count a refusal, and return whether its answer has to wait because there were too many.
 
@@ -103,6 +109,8 @@ class _Server(web.Server):
 class HttpConnection(web.RequestHandler):
     """One connection, as long as it speaks HTTP."""
 
+    is_of_flight = False
+    """It is that of the hub's own Flight process, which sends its clients' addresses."""
     on_closed: Callable[[], None] | None = None
     """Called once when the connection is closed, by whoever has its transport then."""
     on_refused: Callable[[], bool] | None = None

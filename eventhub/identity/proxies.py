@@ -12,6 +12,7 @@ from eventhub.errors import Misconfigured
 
 MAX_TEXT: Final = 200
 """Characters of what a client sent; it must not decide how long a line of the log is."""
+_CLIENT: Final = web.RequestKey("client", str)
 
 
 class Proxies:
@@ -26,6 +27,8 @@ class Proxies:
 
     def sent(self, request: web.Request) -> bool:
         """Return whether the connection is from a trusted proxy."""
+        if _CLIENT in request:
+            return False
         if _is_by_unix_socket(request):
             return self._trusts_unix
         peer = request.transport and request.transport.get_extra_info("peername")
@@ -63,8 +66,15 @@ def _is_by_unix_socket(request: web.BaseRequest) -> bool:
     return raw is not None and raw.family == socket.AF_UNIX
 
 
+def take_client(request: web.Request, address: str) -> None:
+    """Take a request of a process of the hub itself as that of the client in whose name it asks."""
+    request[_CLIENT] = address
+
+
 def peer_of(request: web.BaseRequest) -> str:
     """Return the address of a connection's other end."""
+    if _CLIENT in request:
+        return str(request[_CLIENT])
     return UNIX if _is_by_unix_socket(request) else request.remote or "unknown"
 
 

@@ -88,22 +88,3 @@ def test_duckdb_url_names_the_file_of_the_projection(folder: Folder) -> None:
 def test_smtp_service_without_a_host_is_refused(folder: Folder) -> None:
     (problem,) = folder.problems("email: {a: {type: smtp}}")
     assert problem == "hub.yaml:1: email.a: host is missing; type smtp needs one"
-
-
-@pytest.mark.parametrize(
-    ("host", "problem"),
-    [
-        ("/run/hub.sock", "to listen on a Unix socket, write unix:/run/hub.sock"),
-        (
-            "unix:hub.sock",
-            "the path of a Unix socket begins with /, as in unix:$YAMLPATH/hub.sock",
-        ),
-        ("unix:/" + 107 * "a", "the path of a Unix socket has at most 107 bytes"),
-    ],
-)
-def test_path_that_cannot_be_a_unix_socket_is_reported(
-    folder: Folder, host: str, problem: str
-) -> None:
-    (found,) = folder.problems(f"server: {{host: '{host}'}}")
-    assert found == f"hub.yaml:1: server.host: {problem}"
-    assert folder.load("server: {host: 'unix:/run/hub.sock'}").server.host == "unix:/run/hub.sock"
