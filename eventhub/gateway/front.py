@@ -97,6 +97,7 @@ class Front:
             self._arrivals.close()
         if self._flight is not None:
             self._flight.close()
+            (self._config.data / FLIGHT_SOCKET).unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Accept no more, wait for the requests under way, and close all connections."""

@@ -60,8 +60,6 @@ class Caller:
     address: str
     token: str | None = None
     """The header `Authorization`."""
-    handler: str | None = None
-    """The SQLHandler that the client has named."""
     position: str | None = None
     """The writes that the tables must have seen."""
 

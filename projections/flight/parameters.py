@@ -10,11 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, time, timedelta
 from decimal import Decimal
+from typing import Final
 
 import duckdb
 import pyarrow as pa
 
 from eventhub.errors import Rejected
+
+MAX_LENGTH: Final = 100_000
+"""Characters of a statement; the hub refuses a longer one."""
 
 
 def names_of(sql: str) -> tuple[str, ...]:
@@ -22,6 +26,8 @@ def names_of(sql: str) -> tuple[str, ...]:
 
     The statement is only parsed; one that cannot be has none, and is refused when it is run.
     """
+    if len(sql) > MAX_LENGTH:
+        return ()
     try:
         with duckdb.connect() as parser:
             statements = parser.extract_statements(sql)

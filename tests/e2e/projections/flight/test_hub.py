@@ -109,6 +109,22 @@ def test_nothing_is_written_and_no_attack_gets_further_than_by_http(hub: Hub) ->
         assert len(rows(connection, "FROM notes")) == 2
 
 
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("SELECT " + "(" * 40_000 + "1" + ")" * 40_000, "bad_sql"),
+        ("SELECT " + "1+" * 40_000 + "1", "bad_sql"),
+        ("SELECT 1" + " " * 100_000, "at most 100000 characters"),
+        ("SELECT 1 --" + "x" * (2 << 20), "too_large"),
+    ],
+)
+def test_a_statement_of_any_size_or_depth_is_refused(hub: Hub, sql: str, words: str) -> None:
+    pid = flight_pid(hub)
+    with connect(hub) as connection:
+        assert words in refused(connection, sql)
+    assert flight_pid(hub) == pid
+
+
 def test_queries_are_counted_as_those_by_http(hub: Hub) -> None:
     with connect(hub) as connection:
         before = answered(hub)

@@ -19,6 +19,7 @@ from projections.flight.parameters import names_of, values_of
         ("SELECT '$a', $$ $b $$", ()),
         ("SELECT FROM $a", ()),
         ("SELECT 1", ()),
+        ("SELECT $a" + " " * 100_000, ()),
     ],
 )
 def test_parameters_are_named_in_the_order_of_their_first_use(
