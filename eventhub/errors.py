@@ -41,7 +41,9 @@ CODES: dict[str, Code] = {
     "bad_filter": Code(400, False, "An argument of the URL cannot be understood."),
     "too_costly": Code(400, False, "The rows cost too much to find: narrow the query."),
     "bad_position": Code(
-        400, False, "`_since`, `_as_of` or `Last-Event-ID` names no state of this log."
+        400,
+        False,
+        "`_since`, `_as_of`, `Last-Event-ID`, or a moment in SQL, names no state of this log.",
     ),
     "bad_request": Code(400, False, "The request cannot be answered as asked."),
     "bad_body": Code(400, False, "The body is not what `Content-Type` or its encoding says."),

@@ -122,9 +122,9 @@ async def _show(
         else:
             _copy(answer, output)
     if answer.truncated:
-        kept = f"there are more rows than these {answer.rows}"
-        hint = "; --format csv has all" if is_table and output is None else ""
-        click.echo(f"eventhub: {kept}{hint}", err=True)
+        is_short = is_table and output is None and answer.rows == SHOWN_ROWS
+        hint = "--format csv has more" if is_short else "the limits of the SQLHandler cut the rest"
+        click.echo(f"eventhub: there are more rows than these {answer.rows}; {hint}", err=True)
 
 
 def _write(output: Path | None, data: bytes) -> None:

@@ -44,7 +44,7 @@ def answer(
         macros: as in `check`.
 
     Raises:
-        Rejected: `bad_sql`, `bad_request`, `too_costly`.
+        Rejected: `bad_sql`, `bad_request`, `too_costly`; `bad_position`: a moment of a macro.
         Unavailable: DuckDB or the disk failed.
         duckdb.InterruptException: as it says.
     """
@@ -61,7 +61,10 @@ def answer(
     except duckdb.FatalException as error:
         raise Unavailable(f"the tables cannot be read: {error}") from error
     except duckdb.Error as error:
-        raise Rejected("bad_sql", shortened(error)) from None
+        text = shortened(error)
+        said = text.removeprefix("Invalid Input Error: ")
+        is_moment = said.partition(":")[0].lower() in macros
+        raise Rejected(*(("bad_position", said) if is_moment else ("bad_sql", text))) from None
     except (pa.ArrowException, ValueError, OverflowError) as error:
         if "INTERRUPT" in str(error):
             raise duckdb.InterruptException(str(error)) from error

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[0] = str(ROOT)  # this folder's names are not top-level ones
 
 from tests.bench import (  # noqa: E402 - the path is set
+    analysts,
     compare,
     fair,
     fanout,
@@ -51,6 +52,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "past": projecting.past,
     "fair": fair.fair,
     "mirror": mirroring.mirror,
+    "analysts": analysts.analysts,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -38,7 +38,7 @@ def fair(scale: float) -> Iterator[Figure]:
     with fresh_hub(FAIR_CONFIG) as attacked, fresh_hub(FAIR_CONFIG) as control:
         urls = [server.url.removesuffix("/bench") for server in (attacked, control)]
         for url in urls:
-            _fill(url, int(ROWS * scale))
+            fill(url, int(ROWS * scale))
         for name in FLOODS:
             with (
                 Child("flooding", role="flood", url=urls[0], name=name) as flood,
@@ -73,10 +73,14 @@ def _pair(measured: list[dict[str, float]]) -> str:
     return f"{attacked} ms against {control} ms"
 
 
-def _fill(url: str, rows: int) -> None:
+def fill(url: str, rows: int) -> None:
+    """POST rows to the endpoint of a hub, in arrays of 2,000."""
     for first in range(0, max(1, rows), 2000):
         body = msgspec.json.encode(
-            [{"id": f"row{n}", "body": "some text " * 10} for n in range(first, first + 2000)]
+            [
+                {"id": f"row{n}", "n": n, "body": "some text " * 10}
+                for n in range(first, first + 2000)
+            ]
         )
         with urllib.request.urlopen(f"{url}/bench", body, 60) as measured:
             measured.read()

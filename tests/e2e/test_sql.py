@@ -125,7 +125,25 @@ def test_current_rows_history_and_past_are_queried(hub: Hub) -> None:
     position = headers["EventHub-Position"]
     assert position.endswith(".3")
     assert len(rows(hub, f"FROM notes_as_of('{position}')")) == 2
-    assert "takes a sequence" in refused(hub, "FROM notes_as_of('yesterday')")[1]
+    assert rows(hub, "FROM notes_as_of($moment)", moment=position)
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [
+        ("yesterday", "is not a sequence, a position or a time"),
+        ("99999", "there is no event 99999 yet: the last one is 3"),
+        ("abc.1", "abc.1 is a position of a log that no longer exists"),
+        ("9999-01-01", "is in the future"),
+    ],
+)
+def test_a_moment_that_is_no_state_of_the_table_is_refused(
+    hub: Hub, moment: str, words: str
+) -> None:
+    code, message = refused(hub, None, sql="FROM notes_as_of($moment)", moment=moment, min_seq="3")
+    assert code == "bad_position"
+    assert message.startswith("notes_as_of: ")
+    assert words in message
 
 
 def test_parameters_are_values_and_never_sql(hub: Hub) -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
+from eventhub.errors import Unavailable
 from projections.sql.past import definitions
 from projections.store import Connection, Store
 from tests.projecting import Change, history, rows_after
@@ -33,7 +35,7 @@ async def test_the_past_is_the_fold_of_the_log_up_to_it(changes: list[Change]) -
         ) as store:
             await store.begin(CHAT.name, "e1")
             await store.append(CHAT.name, events)
-            for sequence in range(len(events) + 2):
+            for sequence in range(len(events) + 1):
                 expected = [
                     (row["id"], row["votes"], seq, created)
                     for seq, created, row in rows_after(events[:sequence]).values()
@@ -42,12 +44,27 @@ async def test_the_past_is_the_fold_of_the_log_up_to_it(changes: list[Change]) -
                     str(sequence),
                     f"'{sequence}'",
                     f"'e1.{sequence}'",
-                    f"'2026-11-23T10:00:00.{sequence:06}Z'",
-                    f"'2026-11-23T12:00:00.{sequence:06}+02:00'",
-                    f"TIMESTAMP '2026-11-23 10:00:00.{sequence:06}'",
-                    f"TIMESTAMPTZ '2026-11-23 10:00:00.{sequence:06}+00'",
+                    *(times_of(sequence) if events else ()),
                 ):
                     assert await read(store, moment) == expected, moment
+            for moment, words in (
+                (str(len(events) + 1), f"no event {len(events) + 1} yet: the last one is"),
+                ("'e2.0'", "a log that no longer exists"),
+                ("'9999-01-01'", "is in the future"),
+                ("'soon'", "is not a sequence, a position or a time"),
+            ):
+                with pytest.raises(Unavailable, match=f'chat "x"_as_of: .*{words}'):
+                    await read(store, moment)
+
+
+def times_of(sequence: int) -> list[str]:
+    """Return ways to write the time of an event."""
+    return [
+        f"'2026-11-23T10:00:00.{sequence:06}Z'",
+        f"'2026-11-23T12:00:00.{sequence:06}+02:00'",
+        f"TIMESTAMP '2026-11-23 10:00:00.{sequence:06}'",
+        f"TIMESTAMPTZ '2026-11-23 10:00:00.{sequence:06}+00'",
+    ]
 
 
 async def read(store: Store, moment: str) -> list[tuple[object, ...]]:
