@@ -1,6 +1,7 @@
 """Rows: a table over plain HTTP. GET returns the rows of a filter; other methods send messages."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from eventhub.delivery.frames import Form
 from eventhub.delivery.past import sequence_as_of
 from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Rejected
-from eventhub.event import POSITION_HEADER
+from eventhub.event import POSITION_HEADER, Position
 from eventhub.gateway import history, refusal
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.conditional import precondition_of
@@ -30,6 +31,7 @@ from eventhub.gateway.route import ROW_ID, Route, Visit, answer
 from eventhub.gateway.row_body import BinaryBody, Body, TextBody
 from eventhub.gateway.table_page import PAGE_HEADERS, TablePage
 from eventhub.identity.expiry import while_valid
+from eventhub.ingest.receipts import Receipt
 
 JSON_PATCH = "application/json-patch+json"
 """Its array would be taken for messages (RFC 6902)."""
@@ -165,8 +167,9 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
             messages, visit.sender, method=method, precondition=precondition
         )
         outcomes = [outcome async for outcome in writing]
+    position = _position_of(outcomes, route)
     if body.is_array:
-        return _json([answer(each) for each in outcomes], 200, route, request)
+        return _json([answer(each) for each in outcomes], 200, position, route, request)
     first = outcomes[0]
     if isinstance(first, EventHubError):
         return _refused(first, route, request)
@@ -174,7 +177,7 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
     if created is None:
         created = _method(messages[0], request) == "POST"
     status = 201 if created and not first.duplicate else 200
-    return _json(answer(first), status, route, request)
+    return _json(answer(first), status, position, route, request)
 
 
 def _of_request(message: Any, request: web.Request, upsert: dict[str, str]) -> Any:
@@ -213,12 +216,22 @@ def headers_of(route: Route, request: web.Request, cache: str = "no-store") -> d
     return {"Cache-Control": cache, **cors, **vary, **route.endpoint.config.headers}
 
 
-def _json(body: Any, status: int, route: Route, request: web.Request) -> web.Response:
+def _position_of(outcomes: Sequence[Receipt | EventHubError], route: Route) -> dict[str, str]:
+    """Return the header with the position of the last event that was stored, if one was."""
+    stored = [each.sequence for each in outcomes if isinstance(each, Receipt)]
+    if not stored:
+        return {}
+    return {POSITION_HEADER: str(Position(route.channel.stream.epoch, max(stored)))}
+
+
+def _json(
+    body: Any, status: int, position: dict[str, str], route: Route, request: web.Request
+) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(body),
         status=status,
         content_type="application/json",
-        headers=headers_of(route, request),
+        headers={**headers_of(route, request), **position},
     )
 
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from eventhub.broker import EmbeddedBroker
 from tests.e2e.client import V1, Client, Closed, connect, get, request
+from tests.e2e.command import GOOD
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
 from tests.integration.alerts.sink import Sink
 
@@ -215,6 +217,13 @@ async def test_health_and_metrics_report_what_happened(hub_factory: HubFactory) 
 
 
 # --- Sessions
+
+
+def test_a_hub_without_sql_starts_no_process_but_its_broker(hub_factory: HubFactory) -> None:
+    hub = hub_factory(GOOD)
+    assert hub.process is not None
+    started = psutil.Process(hub.process.pid).children(recursive=True)
+    assert [each.name() for each in started] == ["nats-server"]
 
 
 async def test_a_session_begins_with_the_upgrade_and_outlives_a_restart(
