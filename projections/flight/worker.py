@@ -31,7 +31,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # before there are other threads
     setup = begin(Setup)
     logs.configure(setup.log_level, setup.log_format)
-    os.putenv("GRPC_VERBOSITY", "NONE")  # its lines have another format, and are said to the hub
+    os.putenv("GRPC_VERBOSITY", "NONE")  # its log lines have another format; errors are raised too
     traceback.format_exception = _only_kind  # type: ignore[assignment]
     try:
         server = _listening(setup)

@@ -1,12 +1,21 @@
 """The hub starts with Flight or not at all, and renews its certificate."""
 
+import signal
 import socket
 import time
 from pathlib import Path
 
 from adbc_driver_flightsql import DatabaseOptions
 
-from tests.e2e.flight import CONFIG, DEADLINE_SECONDS, connect, flight_pid, refused, rows
+from tests.e2e.flight import (
+    CONFIG,
+    DEADLINE_SECONDS,
+    connect,
+    flight_pid,
+    flight_port,
+    refused,
+    rows,
+)
 from tests.e2e.hub import Hub
 from tests.e2e.test_tls import make_certificate
 
@@ -42,6 +51,27 @@ def test_a_hub_with_tls_speaks_it_and_takes_a_renewed_certificate(tmp_path: Path
             assert time.monotonic() < give_up
         with connect(hub, **trusted(tmp_path)) as connection:
             assert rows(connection, "SELECT 1") == [(1,)]
+    finally:
+        hub.kill()
+
+
+def test_a_reload_serves_other_handlers_on_the_same_port(tmp_path: Path) -> None:
+    hub = Hub(tmp_path / "eventhub.yaml", tmp_path, [])
+    hub.config.write_text(CONFIG)
+    hub.start()
+    try:
+        port, pid = flight_port(hub), flight_pid(hub)
+        hub.config.write_text(CONFIG.replace("  ask:", "  query:"))
+        assert hub.process is not None
+        hub.process.send_signal(signal.SIGHUP)
+        give_up = time.monotonic() + DEADLINE_SECONDS
+        while flight_pid(hub) == pid:
+            assert time.monotonic() < give_up
+        assert flight_port(hub) == port
+        with connect(hub, "query") as connection:
+            assert rows(connection, "SELECT 1") == [(1,)]
+        with connect(hub, "ask") as connection:
+            assert "there is no SQLHandler 'ask'" in refused(connection, "SELECT 1")
     finally:
         hub.kill()
 
