@@ -162,7 +162,7 @@ class _Count:
         self.bytes += size
 
 
-async def expect(request: web.Request) -> None:
+async def expect(request: web.BaseRequest) -> None:
     """Check `Expect`; a client that waits for `100 Continue` gets it once it is admitted."""
     if request.headers.get("Expect", "").lower() not in ("", "100-continue"):
         raise web.HTTPExpectationFailed

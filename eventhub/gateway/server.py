@@ -14,6 +14,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.access_log import AccessLogger
+from eventhub.gateway.body import expect
 from eventhub.gateway.guard import add_headers
 
 logger = structlog.get_logger(__name__)
@@ -179,6 +180,7 @@ def _answering(handler: _Handler) -> _Handler:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         try:
             _check_version(request)
+            await expect(request)  # the library's own check cannot quote what is no UTF-8
             response = await handler(request)
         except web.HTTPException as raised:
             response = _answer_to(raised, request)
