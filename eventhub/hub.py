@@ -32,7 +32,7 @@ COLLECTOR_THRESHOLDS = (50_000, 50, 50)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who runs a hub: reads its configuration, and is told how it is."""
+    """Who runs a hub: reads its configuration, and is notified of its state."""
 
     read: Callable[[], Config]
     """Reads the configuration again, and checks it; it may take a while."""

@@ -33,7 +33,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The rows of a query, in a file that has no name any more: whoever gets it closes it."""
+    """The rows of a query, in a file that has no name any more: the receiver closes it."""
 
     file: BinaryIO
     size: int

@@ -1,4 +1,4 @@
-"""Reimporting: the Python modules beside a configuration, taken anew once a file has changed."""
+"""Reimporting: imports the Python modules next to a configuration again once a file has changed."""
 
 import importlib
 import sys
@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Final
 
 _OURS: Final = ("eventhub", "projections")
-"""Not to be imported twice, even where the configuration is beside them."""
+"""Not to be imported twice, even where the configuration is next to them."""
 
 
 class Modules:

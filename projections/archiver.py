@@ -1,7 +1,7 @@
 """Archiver: keeps an export of the events of all channels current, in a folder for each.
 
 It does what `eventhub export --events --continue` does, again and again. What it cannot write or
-read is logged and tried again; nobody waits for it.
+read is logged and tried again; no client waits for it.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Files: what an export writes: each is there whole, on disk, under its name, or is not there.
 
-It is written beside its place under a name that begins with a dot, synced, and then renamed.
+It is written next to its place under a name that begins with a dot, synced, and then renamed.
 """
 
 import os
@@ -16,7 +16,7 @@ PARTIAL = ".partial"
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Lend a path to write to; it becomes `path` if the block succeeds, and else is removed.
+    """Lend a path to write to; it becomes `path` if the block succeeds, and is removed otherwise.
 
     Raises:
         Unavailable: it cannot be written, as on a full disk; what was at `path` is still there.

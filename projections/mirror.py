@@ -124,7 +124,7 @@ class Mirror:
             MirrorFailed: the database cannot be used.
             Unavailable: the log cannot be read.
         """
-        self._rest = 0.0  # nobody else is served
+        self._rest = 0.0  # no other work waits
         await self.call(self.table.clear, self._stream.epoch)
         last = (await self._stream.bounds()).last
         async with background() as tasks:
@@ -137,7 +137,7 @@ class Mirror:
     async def _attempt(self) -> None:
         try:
             await self._mirror()
-        except* Exception as failures:  # whatever a driver raises, nobody else is stopped
+        except* Exception as failures:  # whatever a driver raises, no other service is stopped
             error = _first(failures)
             self.failure = error if isinstance(error, EventHubError) else EventHubError(repr(error))
             logger.error(  # noqa: TRY400 - the message of an error with a code says it all

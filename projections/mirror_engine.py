@@ -131,7 +131,7 @@ def interrupt(connection: Any) -> None:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin with `_begin_sqlite` alone
-    with suppress(SQLiteError):  # locked or read-only; whoever writes is told
+    with suppress(SQLiteError):  # locked or read-only: the next write reports it
         # Programs that read the file do not wait for the hub, nor the hub for them.
         connection.execute("PRAGMA journal_mode = WAL")
     # A power cut may take the last transactions back, with their checkpoint: the log has them.

@@ -32,7 +32,9 @@ SHOWN_ROWS: Final = 20
 @click.option("--query", help="Of a database: what to read [the table of the same name].")
 @click.option("--from", "from_table", metavar="NAME", help="Of a database: another table.")
 @click.option("--dry-run", is_flag=True, help="Check every row, and import none.")
-@click.option("--skip", is_flag=True, help="Leave out rows that do not fit; else none is imported.")
+@click.option(
+    "--skip", is_flag=True, help="Leave out rows that do not fit; otherwise none is imported."
+)
 @DATA
 def import_rows(  # noqa: PLR0913 - one for each option
     file: Path,

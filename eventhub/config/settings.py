@@ -89,7 +89,7 @@ class Archive(Struct, frozen=True):
     """`archive:`: an export of all events that is kept current."""
 
     to: str
-    """The folder; a relative one is beside the file that names it."""
+    """The folder; a relative one is next to the file that names it."""
     every: str = "1h"
     """How old it may be: a number and `s`, `m`, `h` or `d`."""
 

@@ -29,7 +29,7 @@ class Sink:
         raw = transport.get_extra_info("socket")
         is_plain = raw is not None and transport.get_extra_info("sslcontext") is None
         self.fd: int = raw.fileno() if is_plain else -1
-        """The descriptor of a socket that takes bytes unchanged, else -1."""
+        """The descriptor of a socket that takes bytes unchanged; -1 if there is none."""
         self.sinks: Sinks | None = None
         """The set that it belongs to."""
 

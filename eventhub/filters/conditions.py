@@ -108,7 +108,7 @@ class Condition:
         """Of an equality: the values that a row may spell differently.
 
         ASCII is spelled in one way. (A few symbols, such as the Kelvin sign, are canonically a
-        letter of ASCII, but nobody means them by it.)
+        letter of ASCII, but no user means them by it.)
         """
         if self.exact or self.kind not in (Kind.TEXT, Kind.JSON):
             return frozenset()

@@ -18,7 +18,7 @@ from eventhub.gateway.kept_file import KeptFile, State
 KEPT_SECONDS: Final = 60.0
 """After its last reader has left, or after it was made."""
 MAKE_SECONDS: Final = 120.0
-"""By then a file is complete, or its client is told to ask for less."""
+"""By then a file is complete, or its client gets an error that asks for a narrower query."""
 EACH_FILES, ALL_FILES = 20, 200
 EACH_BYTES, ALL_BYTES = 1 << 30, 4 << 30
 """What one client, and all clients together, may have in files."""

@@ -1,6 +1,6 @@
 """Site: what one configuration serves, compiled: its users, rules, hooks and queries.
 
-A hub that takes over a changed configuration compiles another site beside the one that it serves.
+A hub that takes over a changed configuration compiles another site next to the one that it serves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class Site:
             for entry in config.of_kind(FileEndpoint)
             if entry.auth
         }
-        """Of the FileHandlers that are not for everybody, by name."""
+        """Of the FileHandlers that are not open to every client, by name."""
         self._sql = [self._compile_sql(entry) for entry in config.of_kind(SqlEndpoint)]
 
     def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, RowRules, Hooks]:

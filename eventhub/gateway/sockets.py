@@ -60,7 +60,7 @@ class Sockets:
         try:
             _remove_stale(path)
             listening.setblocking(False)
-            umask = os.umask(0o077)  # nobody else may connect before the mode is set
+            umask = os.umask(0o077)  # no other user may connect before the mode is set
             try:
                 listening.bind(str(path))
             finally:
@@ -166,7 +166,7 @@ def _remove_stale(path: Path) -> None:
             path.unlink()
             return
         except BlockingIOError:
-            pass  # its queue is full: somebody listens
+            pass  # its queue is full: a process listens
     raise _unusable(f"{UNIX_PREFIX}{path}", OSError(errno.EADDRINUSE, ""))
 
 

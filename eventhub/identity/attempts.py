@@ -3,7 +3,7 @@
 Failures are counted for an account and for an address. Each failure beyond the free ones doubles
 the delay. A delay is told to the client at once, and the password is not looked at meanwhile: what
 is tried faster teaches nothing. Nobody is locked out for longer than a minute, because everybody
-can fail on somebody else's account.
+can fail on another user's account.
 """
 
 import time
@@ -61,7 +61,7 @@ class Attempts:
     def succeeded(self, account: str) -> None:
         """Forget the failures of an account: its owner has come.
 
-        Those of the address stay, or whoever has one account could try others for ever.
+        Those of the address stay: otherwise a client with one account could try others forever.
         """
         self._failures.pop(("account", account), None)
 

@@ -20,7 +20,7 @@ from eventhub.config import Account
 from eventhub.errors import Unavailable
 
 MAX_CHARACTERS: Final = 1000
-"""Of a password; a longer one fits nobody."""
+"""Of a password; a longer one fits no account."""
 AT_ONCE: Final = 2
 """Passwords that are checked at the same time."""
 WAITING: Final = 50

@@ -162,7 +162,7 @@ def user_attributes(session: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def log_in(request: web.Request, user: Mapping[str, Any]) -> None:
     """Begin a new session, with a user, who has `id`.
 
-    Its own id is new too: one that somebody planted in the browser before is worthless.
+    Its own id is new too: one that was planted in the browser before is worthless.
     """
     session = session_of(request)
     session.invalidate()

@@ -99,7 +99,7 @@ class Connection:
         return self._peer.client.max_payload
 
     def new_inbox(self) -> str:
-        """Return a subject for replies that nobody else uses."""
+        """Return a subject for replies that no other client uses."""
         return self._client.new_inbox()
 
     async def subscribe(

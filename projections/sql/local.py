@@ -1,4 +1,4 @@
-"""Local: queries of a store in this process, for a command of whoever owns its file."""
+"""Local: queries of a store in this process, for a command of the user who owns its file."""
 
 import asyncio
 from collections.abc import Hashable
@@ -13,7 +13,7 @@ from projections.sql.past import macro_name
 from projections.store import Store
 
 MAX_ROWS = 1 << 62
-"""There is no limit for one's own file."""
+"""A user's own file has no limit."""
 
 
 class LocalQueries:

@@ -1,8 +1,8 @@
 """Process: starts the process of a SQLHandler, asks it, kills it if it does not answer in time.
 
 A query that outlives its deadline by a second ends with its process, and a new one is started from
-the tables that the old one had stored. Other queries of that moment are told to try again. Whose
-queries do that repeatedly has to wait (`penalties`).
+the tables that the old one had stored. Other queries of that moment get an error that asks to try
+again. A client whose queries do that repeatedly has to wait (`penalties`).
 """
 
 import asyncio
@@ -164,7 +164,7 @@ class SqlProcess:
             ) from None
 
     async def _hang_up(self, run: _Run) -> None:
-        """Make sure that a query ends that nobody waits for any more: kill what does not."""
+        """Make sure that an abandoned query ends: kill its process if it does not."""
         last = b""
         try:
             # RuntimeError: uvloop says so of a transport that is closed.
