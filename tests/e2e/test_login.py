@@ -154,7 +154,7 @@ async def test_an_unfinished_replay_ends(hub: Hub) -> None:
         message = {"id": str(number), "body": "x" * 1_000_000}
         status, _ = await request("POST", f"{hub.url}/large", json=message, headers=bearer(exp=60))
         assert status == 201
-    headers, url = bearer(exp=3), f"{hub.url}/large"
+    headers, url = bearer(exp=6), f"{hub.url}/large"
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.ws_connect(url, protocols=(V1,), max_msg_size=0) as socket,
