@@ -75,7 +75,11 @@ def test_no_file_of_the_hub_is_served_under_any_name(hub: Hub) -> None:
     served = hub.folder / "also"
     served.mkdir()
     for number, path in enumerate(private):
-        os.link(path, served / f"hard{number}.html")
+        try:
+            os.link(path, served / f"hard{number}.html")
+        except FileNotFoundError:  # the broker or the database has just replaced it
+            assert path in written
+            continue
         (served / f"soft{number}.html").symlink_to(path)
         names = (
             str(path.relative_to(hub.folder)),
@@ -84,6 +88,7 @@ def test_no_file_of_the_hub_is_served_under_any_name(hub: Hub) -> None:
         )
         for name in names:
             assert answer(hub.url, f"/{name}") == absent, (name, path)
+    assert len(list(served.iterdir())) > 2 * len(PRIVATE) + 10
     assert answer(hub.url, "/index.html")[0] == "HTTP/1.1 200 OK"
 
 
