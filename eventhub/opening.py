@@ -37,8 +37,8 @@ START_SECONDS = 600.0
 PROGRESS_SECONDS = 0.25
 """Between two reports of progress."""
 ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
-OpenListing = Callable[[str], AbstractAsyncContextManager[Listing]]
-"""Opens the tables of a channel, as they are at one moment."""
+OpenListing = Callable[[str, int], AbstractAsyncContextManager[Listing]]
+"""Opens the tables of a channel as they are at one moment, with the events up to a sequence."""
 
 
 def channels_of(endpoints: Iterable[Endpoint]) -> list[Channel]:
@@ -247,12 +247,12 @@ async def open_proof(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
         listing: OpenListing
         if is_served(config.data):
 
-            def listing(channel: str) -> AbstractAsyncContextManager[Listing]:
-                return RemoteListing.open(config.data, channel)
+            def listing(channel: str, last: int) -> AbstractAsyncContextManager[Listing]:
+                return RemoteListing.open(config.data, channel, last)
         else:
             store = await stack.enter_async_context(open_store(config, endpoints))
 
-            def listing(channel: str) -> AbstractAsyncContextManager[Listing]:
+            def listing(channel: str, _last: int) -> AbstractAsyncContextManager[Listing]:
                 return StoreListing.open(store, channel)
 
         event_log = await stack.enter_async_context(open_log(config))

@@ -29,15 +29,22 @@ class RemoteListing:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: Path, channel: str) -> AsyncIterator[Listing]:
+    async def open(cls, folder: Path, channel: str, last: int = 0) -> AsyncIterator[Listing]:
         """Ask the hub that has a data folder for the tables of a channel.
+
+        Args:
+            folder: of the data.
+            channel: whose tables.
+            last: the sequence that they should include; if they do not reach it soon, they are
+                shown as they are, because a proof has to find out why.
 
         Raises:
             ConnectionError: no hub answers there.
             Rejected: the hub does not have the table.
             Unavailable: the hub is busy.
         """
-        async with asked(folder, Request(want="listing", table=channel)) as reply:
+        request = Request(want="listing", table=channel, at_least=last)
+        async with asked(folder, request) as reply:
             yield cls(reply, await reply.begin())
 
     async def history(self) -> AsyncIterator[list[Row]]:

@@ -86,7 +86,7 @@ async def _verify(config: Config, findings: "Findings") -> bool:
         for table in mirrors.values():
             stack.callback(table.close)
         for name, stream in streams.items():
-            async with open_listing(name) as listing:
+            async with open_listing(name, (await stream.bounds()).last) as listing:
                 with progress_bar(f"verify {name}") as on_progress:
                     report = await verify(listing, stream, findings.add, on_progress)
             findings.conclude(report, (await stream.bounds()).last)
