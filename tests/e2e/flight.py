@@ -68,8 +68,8 @@ def connect(hub: Hub, handler: str | None = "ask", headers: Any = None, **option
 
 
 def token(role: str, **claims: Any) -> dict[str, str]:
-    """Return the option for a bearer token."""
-    held = {"sub": "ann", "role": role, "exp": int(time.time()) + 600, **claims}
+    """Return the option for a bearer token; it may be made long before its test runs."""
+    held = {"sub": "ann", "role": role, "exp": int(time.time()) + 36_000, **claims}
     text = jwt.encode(held, SECRET, "HS256")
     return {DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {text}"}
 

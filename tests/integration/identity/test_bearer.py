@@ -156,6 +156,7 @@ async def test_a_browser_sends_its_token_as_a_subprotocol(
 ) -> None:
     """It is not echoed, nor shown to hooks, nor logged, whatever else is offered with it."""
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "aiohttp.websocket")  # a hub that was set up hides its warnings
     site = await serve(BY_SECRET)
     secret = token()
     seen = await site.websocket(V1, f"bearer.{secret}")
