@@ -87,7 +87,10 @@ def test_no_file_of_the_hub_is_served_under_any_name(hub: Hub) -> None:
             f"also/soft{number}.html",
         )
         for name in names:
-            assert answer(hub.url, f"/{name}") == absent, (name, path)
+            answered = answer(hub.url, f"/{name}")
+            if not path.exists() or not path.samefile(served / f"hard{number}.html"):
+                break  # the broker has replaced it, and what is served is nobody's file
+            assert answered == absent, (name, path)
     assert len(list(served.iterdir())) > 2 * len(PRIVATE) + 10
     assert answer(hub.url, "/index.html")[0] == "HTTP/1.1 200 OK"
 

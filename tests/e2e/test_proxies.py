@@ -37,10 +37,10 @@ class Here(AbstractResolver):
         """See `AbstractResolver`."""
 
 
-pytestmark = pytest.mark.filterwarnings(
-    # asyncio leaves the transport below TLS to the garbage collector if the server ends first
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,10 @@ from tests.e2e.client import DEADLINE_SECONDS, V1
 from tests.e2e.command import refused, run, written
 from tests.e2e.hub import Hub
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 CONFIG = """
 server: {tls: {cert_file: hub.pem, key_file: hub.key}}
 url:
