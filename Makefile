@@ -15,9 +15,9 @@ test: .venv/dev chromium databases proxies ## Set up, and run every test
 	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests
 	$(BIN)/python tests/packaging/coverage_floor.py
 
-quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in under a minute
-	@echo "quick: unit, contract and property tests, with few examples of each property; about 55 s"
-	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 3 --dist loadgroup tests/unit tests/contract tests/property
+quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in about a minute
+	@echo "quick: unit, contract and property tests, with few examples of each property; about a minute"
+	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 4 --dist loadgroup tests/unit tests/contract tests/property
 
 wheel: .venv/dev ## Build the wheel, and try it with every supported Python on this machine
 	$(BIN)/python tests/packaging/try_wheel.py
