@@ -74,9 +74,7 @@ class Authenticator:
             Unavailable: the issuer's keys cannot be fetched now.
         """
         if self._tokens and (token := token_of(request)) is not None:
-            claims = await self._tokens.claims(token)
-            user = _user(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
-            return Login(user, self._tokens.end_of(claims))
+            return await self._login_of_token(self._tokens, token)
         header = self._user_header
         if header is not None and (name := self._proxy_user(request, header)):
             return Login(_user({}, name, header), None)
@@ -85,6 +83,11 @@ class Authenticator:
             return Login(None, None)
         user = _user(attributes, attributes.get("id"), "session")
         return Login(user, end_of(session_of(request), self._session))
+
+    async def _login_of_token(self, tokens: Tokens, token: str) -> Login:
+        claims = await tokens.claims(token)
+        user = _user(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
+        return Login(user, tokens.end_of(claims))
 
     async def handler_of(
         self, request: web.Request, args: dict[str, list[str]], kwargs: Mapping[str, Any]
