@@ -143,7 +143,7 @@ def _without_gramex(tree: Node, findings: Findings) -> Node:
     kept = {}
     for key, node in tree.items.items():
         if key in GRAMEX_SECTIONS or (key == "log" and _GRAMEX_LOG & node.items.keys()):
-            findings.warn(node, key, "this section of Gramex has no effect in EventHub")
+            findings.skipped(node, key, "this section of Gramex has no effect in EventHub")
         elif key in _KNOWN:
             kept[key] = node
         else:

@@ -92,6 +92,8 @@ class Findings:
     """The whole tree, once it is read."""
     sources: list[Path] = field(default_factory=list)
     """Every file that was read, so that none of them is ever served."""
+    gramex: str = ""
+    """The place of a part that only Gramex serves; empty if the file has none."""
 
     def text_of(self, path: Path, encoding: str = "utf-8") -> str:
         """Read a file that is part of the configuration.
@@ -127,6 +129,11 @@ class Findings:
     def warn(self, node: Node, path: str, text: str) -> None:
         """Add a warning about a node; `path` is the dotted keys that lead to it."""
         self.warnings.append(self._finding(node, path, text))
+
+    def skipped(self, node: Node, path: str, text: str) -> None:
+        """Warn of a section, import or entry that is skipped, so that files of Gramex work."""
+        self.warn(node, path, text)
+        self.gramex = self.gramex or node.place or path
 
     def unexpected(self, node: Node, path: str, expected: str, known: Iterable[str] = ()) -> None:
         """Add the error of a value that is not what was expected; secrets are left out.

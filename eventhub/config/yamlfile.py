@@ -113,7 +113,7 @@ class _File:
             target = entry.items.get("path", entry)
             if missing := missing_gramex_variable(target, self._scope):
                 text = f"{missing} is a folder of Gramex and is not set; nothing is imported"
-                self._findings.warn(entry, path, text)
+                self._findings.skipped(entry, path, text)
                 continue
             target = self._substitute(target, path)
             if not isinstance(target.value, str):

@@ -103,6 +103,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         owner: Owner = NOBODY,
         unknown: Unknown | None = None,
         precondition: Precondition | None = None,
+        is_suppressible: bool = True,
     ) -> "Command":
         """Read the controls of a message.
 
@@ -112,6 +113,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             owner: of the key; the same key of another owner is another key.
             unknown: `ignore` drops unknown controls.
             precondition: of the transport.
+            is_suppressible: whether the message may suppress its alert.
 
         Raises:
             Rejected: `bad_json`, `bad_method` or `bad_control`.
@@ -129,6 +131,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return cls(method=known, message=message, write=write, precondition=precondition)
         if unknown != "ignore":
             _check_controls(controls)
+        alert = not words.is_false(raw.get("_alert"))
+        if not alert and not is_suppressible:
+            text = (
+                "this alert is not suppressible (suppressible: true of the endpoint): omit _alert"
+            )
+            raise Rejected("bad_control", text, column="_alert")
         key = raw.get("_key")
         if_sequence = _sequence("_if_seq", raw.get("_if_seq"), IF_SEQ)
         revert = _sequence("_revert", raw.get("_revert"), REVERT)
@@ -149,7 +157,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             earlier=write_id(key) if key is not None and owner.is_new else None,
             if_sequence=if_sequence,
             precondition=precondition,
-            alert=not words.is_false(raw.get("_alert")),
+            alert=alert,
             upsert=upsert,
             revert=revert,
         )

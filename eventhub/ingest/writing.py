@@ -84,6 +84,7 @@ class Ingest:
         self._spawn = spawn
         self._now = now
         self._drafting = Drafting(endpoint, hooks, now)
+        self._is_suppressible = not (alert := endpoint.config.alert) or alert.suppressible
         self._upserting = Upserting(settling, self._drafting)
         self._slices = Slices()
         self._suspects: WeakSet[Handler] = WeakSet()
@@ -181,6 +182,7 @@ class Ingest:
             owner=sender.owner,
             unknown=self._endpoint.config.unknown,
             precondition=precondition,
+            is_suppressible=self._is_suppressible,
         )
 
     async def _draft(

@@ -14,7 +14,7 @@ from eventhub.config.handlers.login import Account, LogoutEndpoint, SimpleAuthEn
 from eventhub.config.handlers.message import MessageEndpoint
 from eventhub.config.handlers.rules import Rules
 from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
-from eventhub.config.tree import Node, joined, nearest
+from eventhub.config.tree import Findings, Node, joined, nearest
 
 __all__ = [
     "Account",
@@ -69,26 +69,36 @@ def read(node: Node, section: UrlSection) -> tuple[Endpoint, ...]:
     An entry with an unknown handler is skipped with a warning, so that files of Gramex work; a
     mistake in any other entry is a problem.
     """
-    entries = section.findings.mapping(node, "url").items()
-    endpoints = [_endpoint(name, entry, joined("url", name), section) for name, entry in entries]
+    entries = []
+    for name, entry in section.findings.mapping(node, "url").items():
+        # All handlers are known first: one that is skipped makes this a file of Gramex.
+        path = joined("url", name)
+        if (handler := _handler(entry, path, section.findings)) is not None:
+            entries.append((name, entry, path, handler))
+    endpoints = [_endpoint(*entry, section) for entry in entries]
     for check in section.checks:
         check()
     return tuple(endpoint for endpoint in endpoints if endpoint is not None)
 
 
-def _endpoint(name: str, node: Node, path: str, section: UrlSection) -> Endpoint | None:
-    findings = section.findings
+def _handler(node: Node, path: str, findings: Findings) -> Handler | None:
     named = findings.mapping(node, path).get("handler")
     if named is None:
         findings.problem(node, path, f"handler is missing; write one of {', '.join(HANDLERS)}")
         return None
-    handler = str(named.plain).removeprefix("gramex.handlers.")
-    near = None if "." in handler or handler in _GRAMEX else nearest(handler, HANDLERS, cutoff=0.8)
-    if handler not in HANDLERS and near is not None:
-        findings.misspelt(named, joined(path, "handler"), f"unknown handler {handler!r}", near)
-        return None
-    if handler not in HANDLERS:
-        findings.warn(named, path, f"handler {handler} is not supported; the entry is skipped")
-        return None
-    entry = Entry.of(name, node, path, section, HANDLERS[handler].keys)
-    return HANDLERS[handler].read(entry) if entry is not None else None
+    name = str(named.plain).removeprefix("gramex.handlers.")
+    if name in HANDLERS:
+        return HANDLERS[name]
+    near = None if "." in name or name in _GRAMEX else nearest(name, HANDLERS, cutoff=0.8)
+    if near is not None:
+        findings.misspelt(named, joined(path, "handler"), f"unknown handler {name!r}", near)
+    else:
+        findings.skipped(named, path, f"handler {name} is not supported; the entry is skipped")
+    return None
+
+
+def _endpoint(
+    name: str, node: Node, path: str, handler: Handler, section: UrlSection
+) -> Endpoint | None:
+    entry = Entry.of(name, node, path, section, handler.keys)
+    return handler.read(entry) if entry is not None else None

@@ -12,6 +12,8 @@ from eventhub.config.tree import Findings, Node, nearest
 from eventhub.methods import Method
 
 _GRAMEX = frozenset(["data", "each", "notify", "schedule", "user"])
+_AS_IN_GRAMEX = "`_alert: false` suppresses this alert, because the file has a part of Gramex"
+_SAY_SO = "write suppressible: false to prevent that, or suppressible: true to keep it"
 
 
 class Alert(Struct, frozen=True):
@@ -41,7 +43,8 @@ class Alert(Struct, frozen=True):
     """The limit for one address; for all addresses it is ten times as much."""
     service: str | None = None
     condition: str | None = None
-    suppressible: bool = True
+    suppressible: bool = False
+    """Whether a message may suppress its alert. Without the key it may in files of Gramex."""
 
 
 def read(node: Node, path: str, findings: Findings, services: Mapping[str, object]) -> Alert | None:
@@ -73,7 +76,10 @@ def read(node: Node, path: str, findings: Findings, services: Mapping[str, objec
             nearest(alert.service, services),
         )
     if alert and alert.service and services.get(alert.service) is None:
-        return msgspec.structs.replace(alert, service=None)  # so that its templates are checked
+        alert = msgspec.structs.replace(alert, service=None)  # so that its templates are checked
+    if alert and findings.gramex and "suppressible" not in members:
+        findings.warn(node, path, f"{_AS_IN_GRAMEX} ({findings.gramex}); {_SAY_SO}")
+        return msgspec.structs.replace(alert, suppressible=True)
     return alert
 
 

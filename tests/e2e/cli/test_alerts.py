@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.client import request
 from tests.e2e.command import (
     DEADLINE_SECONDS,
     GOOD,
@@ -15,7 +16,7 @@ from tests.e2e.command import (
     written,
 )
 from tests.e2e.hub import Hub, HubFactory
-from tests.integration.alerts.sink import served_sink
+from tests.integration.alerts.sink import Sink, served_sink
 
 
 def with_alerts(port: int) -> str:
@@ -67,3 +68,26 @@ def until_logged(hub: Hub, event: str) -> None:
     while event not in hub.stderr():
         assert time.monotonic() < give_up, f"{event} was never logged"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("before", "alert", "status"),
+    [
+        ("", "", 400),
+        ("", "suppressible: true, ", 201),
+        ("schedule: {}\n", "", 201),
+        ("schedule: {}\n", "suppressible: false, ", 400),
+    ],
+)
+async def test_clients_suppress_alerts_where_the_file_says_so_or_is_of_gramex(
+    hub_factory: HubFactory, before: str, alert: str, status: int
+) -> None:
+    async with Sink.running() as sink:
+        text = with_alerts(sink.port).replace("{to:", "{" + alert + "to:")
+        hub = hub_factory(before + text)
+        url = f"{hub.url}/notes"
+        answer = await request("POST", url, json={"body": "quiet", "_alert": False})
+        assert answer[0] == status
+        assert status == 201 or answer[1]["_error"]["column"] == "_alert"
+        await request("POST", url, json={"body": "loud"})
+        assert [taken.mail["Subject"] for taken in await sink.has(1)] == ["loud"]

@@ -130,7 +130,10 @@ async def test_each_event_is_mailed_with_its_own_message_id(hub: Hub, sink: Sink
     }
 
 
-async def test_events_that_do_not_fire_cause_no_mail(hub: Hub, sink: Sink) -> None:
+async def test_events_that_do_not_fire_cause_no_mail(
+    log: JetStreamLog, sink: Sink, tmp_path: Path
+) -> None:
+    hub = await make_hub(log, tmp_path, {"main": sink}, make_endpoint(**ALERT, suppressible=True))
     async with hub.working():
         await hub.post("suppressed", alert=False)
         await hub.post("of another endpoint", endpoint="other")

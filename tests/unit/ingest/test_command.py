@@ -65,6 +65,15 @@ def test_only_the_method_of_the_controls_stays_in_the_message() -> None:
     assert command.write == Command.parse({"_key": "7"}).write
 
 
+@pytest.mark.parametrize("value", [False, 0, "no", "off"])
+def test_an_alert_that_is_not_suppressible_cannot_be_suppressed(value: object) -> None:
+    with pytest.raises(Rejected) as caught:
+        Command.parse({"_alert": value}, unknown="ignore", is_suppressible=False)
+    assert (caught.value.code, caught.value.column) == ("bad_control", "_alert")
+    assert "suppressible: true" in caught.value.message
+    assert Command.parse({"_alert": True}, is_suppressible=False).alert
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [("_methd", "_method"), ("_KEY", "_key"), ("_ifseq", "_if_seq"), ("_alerts", "_alert")],

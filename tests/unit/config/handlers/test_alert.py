@@ -39,3 +39,39 @@ def test_key_of_an_alert_of_gramex_is_a_warning_and_a_blank_key_is_absent(folder
     assert (served.alert.subject, served.alert.to) == (None, "a@b.example")
     (warning,) = folder.warnings(text)
     assert warning == "hub.yaml:7: url.chat.kwargs.alert: each has no effect in EventHub"
+
+
+GRAMEX = {
+    "a section": "schedule:\n{}",
+    "a handler": "{}  form: {pattern: /form, handler: FormHandler}\n",
+    "an import": "import: $GRAMEXAPPS/ui/gramex.yaml\n{}",
+}
+
+
+@pytest.mark.parametrize("part", GRAMEX)
+def test_only_in_a_file_of_gramex_alerts_are_suppressible_by_default(
+    folder: Folder, part: str
+) -> None:
+    text = endpoint("alert: {to: a@b.example}")
+    (served,) = messages(folder.load(text))
+    assert served.alert is not None
+    assert not served.alert.suppressible
+    (served,) = messages(folder.load(GRAMEX[part].replace("{}", text, 1)))
+    assert served.alert is not None
+    assert served.alert.suppressible
+
+
+def test_a_file_of_gramex_is_warned_of_alerts_that_clients_can_suppress(folder: Folder) -> None:
+    def found(alert: str) -> list[str]:
+        text = "schedule: \nemail: {a: {type: stub}}\n" + endpoint(f"alert: {alert}")
+        return [line for line in folder.warnings(text) if "_alert" in line]
+
+    assert found("{to: a@b.example}") == [
+        "hub.yaml:8: url.chat.kwargs.alert: `_alert: false` suppresses this alert, because the"
+        " file has a part of Gramex (hub.yaml:1); write suppressible: false to prevent that, or"
+        " suppressible: true to keep it"
+    ]
+    assert found("{to: a@b.example, suppressible: true}") == []
+    (served,) = messages(folder.load("schedule: {}\n" + endpoint("alert: {suppressible: false}")))
+    assert served.alert is not None
+    assert not served.alert.suppressible
