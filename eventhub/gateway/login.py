@@ -6,6 +6,7 @@ wrong password are answered in the same words and after the same time.
 
 import hmac
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, quote
@@ -121,20 +122,30 @@ class LoginPage:
         address = client_of(request, self._proxies)
         if (seconds := self._attempts.wait(user, address)) > 0:
             return self._wait(request, form, seconds)
-        attributes = await self._passwords.user_of(user, password)
+        attributes = await self._attempt(user, password, address)
         if attributes is None:
-            self._attempts.failed(user, address)
             known = user if user in self._entry.credentials else ""
             note_login(request, known, "login_failed", self._proxies)
             if form.is_json:
                 raise Rejected("unauthorized", "the user name or the password is wrong")
             return self._form(request, user=user, wrong=_WRONG, status=401)
-        self._attempts.succeeded(user)
         log_in(request, attributes)
         note_login(request, user, "logged_in", self._proxies)
         if form.is_json:
             return web.json_response({"user": user}, headers={"Cache-Control": "no-store"})
         return _see(_next(request, self._entry.redirect))
+
+    async def _attempt(self, user: str, password: str, address: str) -> Mapping[str, Any] | None:
+        """Return the attributes of the user, or None: the attempt has failed."""
+        self._attempts.begin(user, address)
+        try:
+            attributes = await self._passwords.user_of(user, password)
+        except Unavailable:
+            self._attempts.withdraw(user, address)
+            raise
+        if attributes is not None:
+            self._attempts.succeeded(user, address)
+        return attributes
 
     def _form(
         self, request: web.Request, *, user: str = "", wrong: str = "", status: int = 200
@@ -211,7 +222,9 @@ def _json_fields(raw: bytes) -> dict[str, str]:
     try:
         given: Any = msgspec.json.decode(raw or b"{}", type=dict[str, str])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Rejected("bad_body", "expected JSON such as {user: …, password: …}") from None
+        raise Rejected(
+            "bad_body", 'expected JSON such as {"user": "ann", "password": "…"}'
+        ) from None
     return dict(given)
 
 

@@ -1,9 +1,9 @@
 """Attempts: failed logins, and how long the next one has to wait.
 
-Failures are counted for an account and for an address. Each failure beyond the free ones doubles
-the delay. A delay is told to the client at once, and the password is not looked at meanwhile: what
-is tried faster teaches nothing. Nobody is locked out for longer than a minute, because everybody
-can fail on another user's account.
+Failures are counted for an account and for an address, and an attempt that is under way is one.
+Each failure beyond the free ones doubles the delay. A delay is told to the client at once, and the
+password is not looked at meanwhile: what is tried faster teaches nothing. Nobody is locked out for
+longer than a minute, because everybody can fail on another user's account.
 """
 
 import time
@@ -47,8 +47,11 @@ class Attempts:
             self._left(("address", address), FREE_OF_ADDRESS),
         )
 
-    def failed(self, account: str, address: str) -> None:
-        """Count a failed attempt."""
+    def begin(self, account: str, address: str) -> None:
+        """Count an attempt as failed before its password is looked at.
+
+        Otherwise attempts made at the same moment would all be looked at before one has failed.
+        """
         now = self._clock()
         for key in (("account", account), ("address", address)):
             known = self._failures.pop(key, None)
@@ -58,12 +61,26 @@ class Attempts:
         while len(self._failures) > MAX_KEYS:
             self._failures.popitem(last=False)
 
-    def succeeded(self, account: str) -> None:
-        """Forget the failures of an account: its owner has come.
+    def succeeded(self, account: str, address: str) -> None:
+        """Take back an attempt that has begun, and forget the failures of its account.
 
-        Those of the address stay: otherwise a client with one account could try others forever.
+        Earlier failures of the address stay: otherwise a client with one account could try others
+        forever.
         """
         self._failures.pop(("account", account), None)
+        self._take_back(("address", address))
+
+    def withdraw(self, account: str, address: str) -> None:
+        """Take back an attempt that has begun, because its password was not looked at."""
+        self._take_back(("account", account))
+        self._take_back(("address", address))
+
+    def _take_back(self, key: tuple[str, str]) -> None:
+        known = self._failures.get(key)
+        if known is not None:
+            known.count -= 1
+            if known.count <= 0:
+                del self._failures[key]
 
     def _left(self, key: tuple[str, str], free: int) -> float:
         known = self._failures.get(key)

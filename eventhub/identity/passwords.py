@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import re
 import secrets
+import threading
 import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,8 +22,6 @@ from eventhub.errors import Unavailable
 
 MAX_CHARACTERS: Final = 1000
 """Of a password; a longer one fits no account."""
-AT_ONCE: Final = 2
-"""Passwords that are checked at the same time."""
 WAITING: Final = 50
 """Logins that wait for their turn; further ones are asked to come back."""
 _ITERATIONS, _LANES, _MEMORY_KIB = 3, 4, 64 << 10
@@ -30,6 +29,9 @@ _HASH: Final = re.compile(
     r"\$argon2id\$v=19\$m=(?P<memory>\d{1,7}),t=(?P<passes>\d{1,2}),p=\d{1,2}"
     r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}"
 )
+_ALONE: Final = threading.Lock()
+"""Held while a hash is computed. With OpenSSL 4.0.3, two hashes that several threads compute at the
+same time wait for each other forever."""
 _MOST_MEMORY_KIB, _MOST_PASSES = 1 << 20, 20
 """Of a hash that another tool made: with more, one login could stop the hub."""
 
@@ -43,7 +45,8 @@ def hash_password(password: str) -> str:
         lanes=_LANES,
         memory_cost=_MEMORY_KIB,
     )
-    return derivation.derive_phc_encoded(_bytes(password))
+    with _ALONE:
+        return derivation.derive_phc_encoded(_bytes(password))
 
 
 def is_hash(text: str) -> bool:
@@ -65,7 +68,7 @@ class Passwords:
 
     def __init__(self, accounts: Mapping[str, Account]) -> None:
         self._accounts = accounts
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turn = asyncio.Lock()
         self._waiting = 0
         self._decoy: str | None = None
         """A hash that is checked where there is none."""
@@ -80,7 +83,7 @@ class Passwords:
             raise Unavailable("too many people are logging in: try again", code="busy")
         self._waiting += 1
         try:
-            async with self._turns:
+            async with self._turn:
                 fits = await asyncio.to_thread(self._fits, name, password[: MAX_CHARACTERS + 1])
         finally:
             self._waiting -= 1
@@ -100,7 +103,8 @@ class Passwords:
 
 def _is_password_of(password: str, stored: str) -> bool:
     try:
-        Argon2id.verify_phc_encoded(_bytes(password), stored)
+        with _ALONE:
+            Argon2id.verify_phc_encoded(_bytes(password), stored)
     except InvalidKey:
         return False
     return True

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from eventhub.identity.attempts import FREE_OF_ACCOUNT
 from tests.e2e.client import Closed, connect
 from tests.e2e.hub import Hub, HubFactory, running_hub
 
@@ -213,3 +214,19 @@ async def test_guesses_wait_longer_and_longer_and_others_do_not(hub_factory: Hub
         assert guess[0] == 429
         assert int(guess[1]) >= 1
         assert await login("ann", "correct horse") == (200, "")
+
+
+async def test_guesses_made_at_the_same_moment_are_no_more_than_those_made_one_by_one(
+    hub_factory: HubFactory,
+) -> None:
+    hub = hub_factory(CONFIG.replace("/pages", ""))
+    async with aiohttp.ClientSession() as session:
+
+        async def guess(number: int) -> int:
+            sent = {"user": "bob", "password": f"guess {number}"}
+            async with session.post(f"{hub.url}/login", json=sent) as answer:
+                return answer.status
+
+        async with asyncio.timeout(60):
+            statuses = await asyncio.gather(*map(guess, range(30)))
+    assert sorted(statuses) == [401] * FREE_OF_ACCOUNT + [429] * (30 - FREE_OF_ACCOUNT)

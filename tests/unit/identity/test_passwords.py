@@ -1,6 +1,7 @@
 """A password fits its own account only, whatever its letters are made of."""
 
 import asyncio
+from threading import Thread
 
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -24,6 +25,15 @@ def stored() -> str:
 
 def test_what_the_hub_makes_is_a_hash_that_it_can_check() -> None:
     assert is_hash(hash_password("a password"))
+
+
+def test_passwords_that_are_hashed_at_the_same_time_do_not_wait_for_each_other_forever() -> None:
+    threads = [Thread(target=hash_password, args=["a password"], daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 async def test_a_hash_fits_its_password_in_either_form_of_its_letters(stored: str) -> None:
