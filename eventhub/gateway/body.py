@@ -7,8 +7,7 @@ and parsed in a thread, and never to more than `server.max_message` (ADR-43).
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from typing import Self
 
 from aiohttp import HttpVersion11, web
 
@@ -42,51 +41,19 @@ class Bodies:
     def __init__(
         self, max_message: int, *, seconds: float = SECONDS, client_bytes: int = CLIENT_BYTES
     ) -> None:
-        self._max_message = max_message
-        self._seconds = seconds
+        self.max_message = max_message
+        self.seconds = seconds
         self._most_of_client = max(client_bytes, CLIENT_BODIES * max_message)
         self._of_client: Counter[str] = Counter()
         self._all = 0
 
-    @asynccontextmanager
-    async def messages(
-        self, request: web.Request, columns: Columns, client: str
-    ) -> AsyncIterator[Messages]:
-        """Read the messages of an admitted request; they count until the block ends.
+    def counted(self, client: str) -> "Reading":
+        """Return what reads one body; what it reads counts until its block ends.
 
         Args:
-            request: its body has not been read.
-            columns: as in `Content.messages`.
             client: the sender: a user or an address.
-
-        Raises:
-            Rejected: as `Content` raises; `too_large`; `bad_request`.
-            Unavailable: `too_slow`; `busy`: too much is in progress.
         """
-        async with self.raw(request, client) as (content, raw):
-            if len(raw) <= THREAD_BYTES:
-                yield content.messages(raw, columns)
-            else:
-                yield await asyncio.to_thread(content.messages, raw, columns)
-
-    @asynccontextmanager
-    async def raw(self, request: web.Request, client: str) -> AsyncIterator[tuple[Content, bytes]]:
-        """Read the body of an admitted request, without its coding; as `messages`."""
-        content = Content.of(request)
-        with self._counted(client) as count:
-            raw = await self._read(request, count)
-            if content.coding:
-                raw = await asyncio.to_thread(content.inflate, raw, self._max_message)
-                count.add(len(raw))
-            yield content, raw
-
-    @contextmanager
-    def _counted(self, client: str) -> Iterator["_Count"]:
-        count = _Count(self, client)
-        try:
-            yield count
-        finally:
-            self.count(client, -count.bytes)
+        return Reading(self, client)
 
     def count(self, client: str, size: int) -> None:
         """Add bytes to those in progress; a negative size takes them away.
@@ -106,60 +73,97 @@ class Bodies:
         if own == 0:
             del self._of_client[client]
 
-    async def _read(self, request: web.Request, count: "_Count") -> bytes:
-        """Return the body as it was sent."""
-        if (request.content_length or 0) > self._max_message:
-            raise self._too_large()
-        content = request.content
-        try:
-            if content.is_eof():  # it came with the headers, as most do
-                whole = content.read_nowait()
-                count.add(len(whole))
-            else:
-                await _send_continue(request)
-                whole = await self._read_slowly(request, count)
-        except (ConnectionError, Rejected, Unavailable):
-            raise
-        except TimeoutError:
-            raise Unavailable("the body came too slowly", code="too_slow") from None
-        except Exception:  # noqa: BLE001 - anything raised here is about the client's bytes
-            raise Rejected("bad_request", "the body's length or its chunks are malformed") from None
-        if len(whole) > self._max_message:
-            raise self._too_large()
-        return whole
 
-    async def _read_slowly(self, request: web.Request, count: "_Count") -> bytes:
-        began = asyncio.get_running_loop().time()
-        parts = bytearray()
-        async with asyncio.timeout(self._seconds) as deadline:
-            while part := await request.content.readany():
-                count.add(len(part))
-                parts += part
-                if len(parts) > self._max_message:
-                    raise self._too_large()
-                deadline.reschedule(began + self._seconds + len(parts) / BYTES_A_SECOND)
-        return bytes(parts)
+class Reading:
+    """Reads the body of one admitted request."""
 
-    def _too_large(self) -> Rejected:
-        return Rejected("too_large", f"a body has at most {self._max_message} bytes")
-
-
-class _Count:
-    """The bytes of one body that are in progress."""
+    __slots__ = ("_bodies", "_bytes", "_client")
 
     def __init__(self, bodies: Bodies, client: str) -> None:
         self._bodies = bodies
         self._client = client
-        self.bytes = 0
+        self._bytes = 0
 
-    def add(self, size: int) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bodies.count(self._client, -self._bytes)
+
+    async def messages(self, request: web.Request, columns: Columns) -> Messages:
+        """Read the messages of a request.
+
+        Args:
+            request: its body has not been read.
+            columns: as in `Content.messages`.
+
+        Raises:
+            Rejected: as `Content` raises; `too_large`; `bad_request`.
+            Unavailable: `too_slow`; `busy`: too much is in progress.
+        """
+        content, raw = await self._whole(request)
+        if len(raw) <= THREAD_BYTES:
+            return content.messages(raw, columns)
+        return await asyncio.to_thread(content.messages, raw, columns)
+
+    async def raw(self, request: web.Request) -> bytes:
+        """Read the body of a request, without its coding; as `messages`."""
+        _, raw = await self._whole(request)
+        return raw
+
+    async def _whole(self, request: web.Request) -> tuple[Content, bytes]:
+        content = Content.of(request)
+        raw = await self._read(request)
+        if content.coding:
+            raw = await asyncio.to_thread(content.inflate, raw, self._bodies.max_message)
+            self._add(len(raw))
+        return content, raw
+
+    def _add(self, size: int) -> None:
         """Count bytes that were received.
 
         Raises:
             Unavailable: `busy`.
         """
         self._bodies.count(self._client, size)
-        self.bytes += size
+        self._bytes += size
+
+    async def _read(self, request: web.Request) -> bytes:
+        """Return the body as it was sent."""
+        if (request.content_length or 0) > self._bodies.max_message:
+            raise self._too_large()
+        content = request.content
+        try:
+            if content.is_eof():  # it came with the headers, as most do
+                whole = content.read_nowait()
+                self._add(len(whole))
+            else:
+                await _send_continue(request)
+                whole = await self._read_slowly(request)
+        except (ConnectionError, Rejected, Unavailable):
+            raise
+        except TimeoutError:
+            raise Unavailable("the body came too slowly", code="too_slow") from None
+        except Exception:  # noqa: BLE001 - anything raised here is about the client's bytes
+            raise Rejected("bad_request", "the body's length or its chunks are malformed") from None
+        if len(whole) > self._bodies.max_message:
+            raise self._too_large()
+        return whole
+
+    async def _read_slowly(self, request: web.Request) -> bytes:
+        seconds, began = self._bodies.seconds, asyncio.get_running_loop().time()
+        parts = bytearray()
+        async with asyncio.timeout(seconds) as deadline:
+            while part := await request.content.readany():
+                self._add(len(part))
+                parts += part
+                if len(parts) > self._bodies.max_message:
+                    raise self._too_large()
+                deadline.reschedule(began + seconds + len(parts) / BYTES_A_SECOND)
+        return bytes(parts)
+
+    def _too_large(self) -> Rejected:
+        return Rejected("too_large", f"a body has at most {self._bodies.max_message} bytes")
 
 
 async def expect(request: web.BaseRequest) -> None:

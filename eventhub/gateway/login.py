@@ -206,7 +206,8 @@ async def _read(request: web.Request, bodies: Bodies, proxies: Proxies) -> Form:
         Rejected: `too_large`, `bad_type`, `bad_body`.
     """
     kind = request.content_type
-    async with bodies.raw(request, client_of(request, proxies)) as (_, raw):
+    with bodies.counted(client_of(request, proxies)) as reading:
+        raw = await reading.raw(request)
         if kind == _JSON:
             return Form(_json_fields(raw), is_json=True)
         if kind != "application/x-www-form-urlencoded":

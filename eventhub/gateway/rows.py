@@ -151,7 +151,8 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
         check_writer(visit.asked)
     precondition = precondition_of(request)
     columns = route.endpoint.channel.columns
-    async with route.shared.bodies.messages(request, columns, route.client(request, visit)) as body:
+    with route.shared.bodies.counted(route.client(request, visit)) as reading:
+        body = await reading.messages(request, columns)
         if body.is_array and ROW_ID in request.match_info:
             raise Rejected("bad_body", "the path names one row: send one message, not an array")
         if body.is_array and (precondition or "Idempotency-Key" in request.headers):

@@ -155,7 +155,8 @@ def _format(request: web.Request, given: dict[str, str], *, has_statement: bool)
 
 async def _body(route: SqlRoute, request: web.Request, client: str) -> Body:
     """Read a statement as text, or with its parameters as JSON, whatever the media type says."""
-    async with route.shared.bodies.raw(request, client) as (_, raw):
+    with route.shared.bodies.counted(client) as reading:
+        raw = await reading.raw(request)
         try:
             if raw.lstrip().startswith(b"{"):
                 return msgspec.json.decode(raw, type=Body)

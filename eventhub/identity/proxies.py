@@ -62,6 +62,8 @@ def proxies_of(auth: Auth) -> Proxies:
 
 
 def _is_by_unix_socket(request: web.BaseRequest) -> bool:
+    if isinstance(request._transport_peername, tuple):  # cheaper than to ask for the socket
+        return False
     raw = None if request.transport is None else request.transport.get_extra_info("socket")
     return raw is not None and raw.family == socket.AF_UNIX
 

@@ -33,7 +33,8 @@ class Site:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         client = request.headers.get("Client", "somebody")
         try:
-            async with self._bodies.messages(request, COLUMNS, client) as body:
+            with self._bodies.counted(client) as reading:
+                body = await reading.messages(request, COLUMNS)
                 self.read.release()
                 await self.go.wait()
                 return web.Response(body=msgspec.json.encode(body.messages))
