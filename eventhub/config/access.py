@@ -95,7 +95,11 @@ def check_sections(section: Node | None, findings: Findings) -> None:
 
 
 def check_settings(section: Node, findings: Findings) -> None:
-    """Report settings of a top-level `auth:` that are blank, and networks that trust everybody."""
+    """Report settings of a top-level `auth:` that are blank, or that trust too much."""
+    query = section.items.get("query")
+    if query is not None and query.value is True:
+        text = "tokens in URLs end up in the logs of proxies and in the history of browsers"
+        findings.warn(query, "auth.query", text)
     for name in _SECTIONS:
         member = section.items.get(name)
         for key, node in member.items.items() if member is not None else ():

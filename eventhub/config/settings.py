@@ -165,6 +165,8 @@ class Auth(Struct, frozen=True):
     jwt: Jwt | None = None
     proxy: Proxy | None = None
     session: Session = Session()
+    query: bool = False
+    """Accept a token in the URL of a WebSocket or an event stream, as `_token`."""
 
 
 class Logging(Struct, frozen=True):

@@ -151,7 +151,7 @@ class Live:
         """Open a WebSocket; once it is open, aiohttp has no part in it."""
         check_handshake(request)
         try:
-            visit = await route.admit(request)
+            visit = await route.admit(request, is_live=True)
         except EventHubError as error:  # a refused client costs a handshake and an error, no more
             connection = await _shake_hands(route, request)
             _ = has_to_wait(request, error)  # then it waits when it connects again
@@ -174,7 +174,8 @@ class Live:
 
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a stream of server-sent events."""
-        visit = await route.admit(request, since=request.headers.get("Last-Event-ID"))
+        since = request.headers.get("Last-Event-ID")
+        visit = await route.admit(request, since=since, is_live=True)
         view, start = await _reading(route, visit, Form.SSE)
         if not start.reason:  # it may have been cut before the first position
             start = replace(start, reason="start")

@@ -30,6 +30,7 @@ from eventhub.handler import Handler
 from eventhub.hooks import Hooks
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
+from eventhub.identity.bearer import QUERY
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
 from eventhub.identity.row_rules import RowRules
@@ -119,24 +120,29 @@ class Route:
             and _admission(self.endpoint.config) == _admission(other.endpoint.config)
         )
 
-    async def admit(self, request: web.Request, *, since: str | None = None) -> Visit:
+    async def admit(
+        self, request: web.Request, *, since: str | None = None, is_live: bool = False
+    ) -> Visit:
         """Admit a request: check origin, identity and rule, and run `open` on its arguments.
 
         Args:
             request: any HTTP request.
             since: position in a header; it replaces `_since` of the URL.
+            is_live: it is for a WebSocket or an event stream.
 
         Raises:
             Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
             EventHubError: `internal`: `open` failed, or set a key that restricts nothing.
         """
         with audited(request, self.endpoint.name, self.shared.authenticator.proxies):
-            return await self._admit(request, since)
+            return await self._admit(request, since, is_live=is_live)
 
-    async def _admit(self, request: web.Request, since: str | None) -> Visit:
+    async def _admit(self, request: web.Request, since: str | None, *, is_live: bool) -> Visit:
         entry = self.endpoint.config
         check_origin(request, entry.origins, self.shared.authenticator.proxies)
         args = parse_query_string(request.rel_url.raw_query_string)
+        if (tokens := args.pop(QUERY, None)) is not None:
+            self.shared.authenticator.take_query(request, tokens, is_live=is_live)
         asked = frozenset(args)
         if row_id := request.match_info.get(ROW_ID):
             if ROW_ID in args:

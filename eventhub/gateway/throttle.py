@@ -26,7 +26,7 @@ BUSY: Final = (
     b"Cache-Control: no-store\r\nContent-Type: application/json\r\nContent-Length: 87\r\n\r\n"
     b'{"_error":{"code":"busy","message":"refused too often: try again later","retry":true}}\n'
 )
-_CREDENTIALS: Final = (b"\r\nauthorization:", b"\r\ncookie:", b"token=")
+_CREDENTIALS: Final = (b"\r\nauthorization:", b"\r\ncookie:", b"bearer.", b"token=")
 
 
 class Key(NamedTuple):

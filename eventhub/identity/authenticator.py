@@ -14,7 +14,7 @@ from aiohttp import web
 from eventhub.config import Auth
 from eventhub.errors import Rejected
 from eventhub.handler import Handler, RequestInfo, User
-from eventhub.identity.bearer import Tokens, hide_token, token_of
+from eventhub.identity.bearer import QUERY, Tokens, hide_token, take_query_token, token_of
 from eventhub.identity.proxies import peer_of, proxies_of
 from eventhub.identity.sessions import (
     end_of,
@@ -27,6 +27,7 @@ from eventhub.identity.sessions import (
 logger = structlog.get_logger(__name__)
 
 MAX_USER_ID = 200  # characters, as many as an id of a row may have
+_NO_TOKENS: Final = "this hub takes no tokens: its `auth:` has no `jwt:`"
 
 
 USER: Final = web.RequestKey("user", str)
@@ -66,6 +67,34 @@ class Authenticator:
         """The proxies whose `X-Forwarded-*` headers are trusted."""
         self._has_warned = False
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether bearer tokens name users here."""
+        return self._tokens is not None
+
+    def take_query(self, request: web.Request, values: list[str], *, is_live: bool) -> None:
+        """Take the token in the URL of a request.
+
+        Args:
+            request: gets it, for `login_of`.
+            values: of `_token`.
+            is_live: it is for a WebSocket or an event stream, whose headers a browser cannot set.
+
+        Raises:
+            Rejected: `bad_filter`: it may not be there; `unauthorized`: this hub takes no tokens.
+                A token is never ignored.
+        """
+        if not self.auth.query:
+            text = f"{QUERY}: URLs end up in logs, so that tokens in them are refused: send"
+            text += " the token as a subprotocol or a header; `auth: query: true` would accept it"
+            raise Rejected("bad_filter", text, column=QUERY)
+        if not is_live:
+            text = f"{QUERY} is for WebSockets and event streams: send the header Authorization"
+            raise Rejected("bad_filter", text, column=QUERY)
+        if not self.takes_tokens:
+            raise Rejected("unauthorized", _NO_TOKENS)
+        take_query_token(request, values)
+
     async def login_of(self, request: web.Request) -> Login:
         """Return the user, which is None without a login, and when the login ends.
 
@@ -74,7 +103,7 @@ class Authenticator:
             Unavailable: the issuer's keys cannot be fetched now.
         """
         if self._tokens and (token := token_of(request)) is not None:
-            return await self._login_of_token(self._tokens, token)
+            return await self.login_of_token(token)
         header = self._user_header
         if header is not None and (name := self._proxy_user(request, header)):
             return Login(_user({}, name, header), None)
@@ -84,10 +113,18 @@ class Authenticator:
         user = _user(attributes, attributes.get("id"), "session")
         return Login(user, end_of(session_of(request), self._session))
 
-    async def _login_of_token(self, tokens: Tokens, token: str) -> Login:
-        claims = await tokens.claims(token)
+    async def login_of_token(self, token: str) -> Login:
+        """Return the user that a token names, and when the login ends.
+
+        Raises:
+            Rejected: `unauthorized`: the token is not valid, or this hub takes none.
+            Unavailable: the issuer's keys cannot be fetched now.
+        """
+        if self._tokens is None:
+            raise Rejected("unauthorized", _NO_TOKENS)
+        claims = await self._tokens.claims(token)
         user = _user(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
-        return Login(user, tokens.end_of(claims))
+        return Login(user, self._tokens.end_of(claims))
 
     async def handler_of(
         self, request: web.Request, args: dict[str, list[str]], kwargs: Mapping[str, Any]

@@ -5,8 +5,10 @@
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from base64 import urlsafe_b64decode
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
 
 import jwt
 from aiohttp import web
@@ -18,10 +20,18 @@ from eventhub.errors import Rejected
 from eventhub.identity.expiry import wall_clock
 from eventhub.identity.keys import Key, keys_of
 
-PREFIX = "bearer."
-"""Of the subprotocol that carries a token, the only header that a browser's WebSocket can set."""
+PLAIN: Final = "bearer."
+"""Of a subprotocol that carries a token, the only header that a browser's WebSocket can set."""
+ENCODED: Final = "base64url.bearer.eventhub."
+"""The same for a token of any characters, in base64url without padding (RFC 4648 section 5)."""
+QUERY: Final = "_token"
+"""The argument of a URL that carries a token, with `auth: {query: true}`."""
+MAX_BYTES: Final = 16 << 10
+"""Of a token: as many as a header may have."""
 LEEWAY = 10.0  # seconds by which the issuer's clock may differ from ours
-_TOKEN = web.RequestKey("token", str)
+_TOKENS: Final = web.RequestKey("tokens", list[str])
+"""What was offered as subprotocols, and came in the URL."""
+_BASE64URL = re.compile(r"[\w-]+", re.ASCII)
 _COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 
@@ -90,26 +100,51 @@ def _number(value: object, other: float) -> float:
 
 
 def token_of(request: web.Request) -> str | None:
-    """Return the bearer token of a request, unchecked; None if there is none."""
+    """Return the bearer token of a request, unchecked; None if there is none.
+
+    Raises:
+        Rejected: `unauthorized`: there are several, of which a proxy may have checked another, or
+            it is not in base64url although it says so.
+    """
+    tokens = list(request.get(_TOKENS, ()))
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return token.strip()
-    return request.get(_TOKEN)
+        tokens.append(PLAIN + token.strip())
+    if len(tokens) > 1:
+        raise Rejected("unauthorized", "the request has several tokens: send one, in one way")
+    return _token(tokens[0]) if tokens else None
+
+
+def _token(name: str) -> str:
+    """Return the token in a subprotocol."""
+    if not name.startswith(ENCODED):
+        return name.removeprefix(PLAIN)
+    text = name.removeprefix(ENCODED)
+    with suppress(ValueError):  # also for bytes that are not UTF-8
+        if _BASE64URL.fullmatch(text):
+            return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    message = f"the subprotocol {ENCODED}TOKEN needs the token in base64url, without padding"
+    raise Rejected("unauthorized", message)
+
+
+def take_query_token(request: web.Request, values: Iterable[str]) -> None:
+    """Take the values of `_token` in the URL, to where `token_of` finds them."""
+    request[_TOKENS] = [*request.get(_TOKENS, ()), *(PLAIN + value for value in values)]
 
 
 @web.middleware
 async def hide_token(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
-    """Move the token out of `Sec-WebSocket-Protocol`, to where `token_of` finds it.
+    """Move tokens out of `Sec-WebSocket-Protocol`, to where `token_of` finds them.
 
     Otherwise aiohttp would log it as an unknown subprotocol.
     """
     offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")
     names = [name.strip() for name in offered]
-    tokens = [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
+    tokens = [name for name in names if name.startswith((PLAIN, ENCODED))]
     if not tokens:
         return await handler(request)
-    request[_TOKEN] = tokens[0]
-    others = ", ".join(name for name in names if not name.startswith(PREFIX))
+    request[_TOKENS] = tokens
+    others = ", ".join(name for name in names if name not in tokens)
     return await handler(request.clone(headers=_with_subprotocols(request.headers, others)))
 
 

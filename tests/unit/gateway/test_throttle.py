@@ -48,6 +48,7 @@ def test_addresses_paths_and_logins_are_told_apart_and_queries_are_not() -> None
         ("192.0.2.1", HEAD.replace(b"/rows", b"/notes")),
         ("192.0.2.1", HEAD + b"Authorization: Bearer x\r\n"),
         ("192.0.2.1", HEAD + b"cookie: session=x\r\n"),
+        ("192.0.2.1", HEAD + b"Sec-WebSocket-Protocol: v1, bearer.x\r\n"),
         ("192.0.2.1", HEAD.replace(b"topic", b"token")),
     ]:
         assert refused.key(address, head) != same

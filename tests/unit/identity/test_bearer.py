@@ -1,12 +1,22 @@
 """A token is read where clients put it, and its login ends when the token or the operator says."""
 
+from base64 import urlsafe_b64encode
+
 import jwt
 import pytest
 from aiohttp import web
 
 from eventhub.config import Jwt
 from eventhub.errors import Rejected
-from eventhub.identity.bearer import LEEWAY, Tokens, hide_token, token_of
+from eventhub.identity.bearer import (
+    ENCODED,
+    LEEWAY,
+    PLAIN,
+    Tokens,
+    hide_token,
+    take_query_token,
+    token_of,
+)
 from eventhub.identity.expiry import wall_clock
 from tests.unit.identity.incoming import request
 
@@ -17,7 +27,11 @@ def tokens(max_age: int = 3600) -> Tokens:
     return Tokens(Jwt(secret=SECRET, max_age=max_age, require_exp=False))
 
 
-async def seen(*subprotocols: str) -> tuple[str | None, str | None]:
+def encoded(token: str) -> str:
+    return ENCODED + urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
+async def seen(*subprotocols: str, header: str = "") -> tuple[str | None, str | None]:
     """Return the token that a handler finds, and the subprotocols that it sees."""
     found: list[tuple[str | None, str | None]] = []
 
@@ -26,6 +40,8 @@ async def seen(*subprotocols: str) -> tuple[str | None, str | None]:
         return web.Response()
 
     sent = {"Sec-WebSocket-Protocol": ", ".join(subprotocols)} if subprotocols else {}
+    if header:
+        sent["Authorization"] = header
     await hide_token(request(headers=sent), handler)
     return found[0]
 
@@ -35,6 +51,43 @@ async def test_a_token_among_the_subprotocols_is_found_and_hidden() -> None:
     assert await seen("bearer.a.b.c") == ("a.b.c", None)
     assert await seen("v1", "v2") == (None, "v1, v2")
     assert await seen() == (None, None)
+
+
+@pytest.mark.parametrize("token", ["a.b.c", "a", "eh_é/+= \U0001f511", "ab", "abc"])
+async def test_a_token_in_base64url_may_have_any_characters(token: str) -> None:
+    assert await seen("v1", encoded(token)) == (token, "v1")
+
+
+@pytest.mark.parametrize("text", ["", "YQ==", "YQ.", "a+b", "_w", "YWI€", "A"])
+async def test_a_token_that_is_not_in_base64url_is_refused(text: str) -> None:
+    with pytest.raises(Rejected, match="base64url") as caught:
+        await seen("v1", ENCODED + text)
+    assert caught.value.code == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    ("subprotocols", "header"),
+    [
+        ((PLAIN + "a.b.c", PLAIN + "a.b.c"), ""),
+        ((PLAIN + "a.b.c", encoded("a.b.c")), ""),
+        ((PLAIN + "a.b.c",), "Bearer a.b.c"),
+        ((encoded("a.b.c"),), "bearer x"),
+    ],
+)
+async def test_several_tokens_are_refused_even_if_they_are_equal(
+    subprotocols: tuple[str, ...], header: str
+) -> None:
+    with pytest.raises(Rejected, match="several tokens"):
+        await seen("v1", *subprotocols, header=header)
+
+
+def test_a_token_of_the_url_counts_like_any_other() -> None:
+    by_query = request()
+    take_query_token(by_query, ["a.b.c"])
+    assert token_of(by_query) == "a.b.c"
+    take_query_token(by_query, ["a.b.c"])
+    with pytest.raises(Rejected, match="several tokens"):
+        token_of(by_query)
 
 
 @pytest.mark.parametrize(
