@@ -1,0 +1,123 @@
+"""Form page: a page with one form, which only people on this page and programs can send.
+
+A form is taken only from a page of this hub, with the token of its session.
+"""
+
+import hmac
+from abc import ABC, abstractmethod
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qs
+
+import msgspec
+from aiohttp import web
+
+from eventhub.config import is_own_path
+from eventhub.errors import Rejected
+from eventhub.gateway.body import Bodies
+from eventhub.gateway.login_page import LOGIN_HEADERS, TOKEN_FIELD
+from eventhub.identity.origin import check_origin
+from eventhub.identity.proxies import Proxies, client_of
+from eventhub.identity.sessions import form_token, session_of, user_attributes
+
+MAX_FORM: Final = 16 << 10
+"""Bytes of a form."""
+_STALE: Final = "Please try again: this page was too old, or the browser did not send its cookie."
+_JSON: Final = "application/json"
+
+
+class Form(NamedTuple):
+    """What a client sent."""
+
+    fields: dict[str, str]
+    is_json: bool
+    """Sent by a program: a form of another site cannot have this type."""
+
+
+class FormPage(ABC):
+    """A page that shows a form, and takes it.
+
+    Args:
+        bodies: limits what clients send.
+        proxies: the proxies whose headers are trusted.
+    """
+
+    def __init__(self, bodies: Bodies, proxies: Proxies) -> None:
+        self._bodies = bodies
+        self._proxies = proxies
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Show the form, or do what it asks for.
+
+        Raises:
+            Rejected: `forbidden`: sent by a page of another site; or `too_large`, `bad_type`,
+                `bad_body`.
+        """
+        if request.method != "POST":
+            return self._show(request)
+        check_origin(request, [], self._proxies)
+        form = await _read(request, self._bodies, self._proxies)
+        if not form.is_json and not _has_token(request, form):
+            return self._show(request, wrong=_STALE, status=403)
+        return await self._take(request, form)
+
+    @abstractmethod
+    def _show(self, request: web.Request, *, wrong: str = "", status: int = 200) -> web.Response:
+        """Return the page with its form, and with what was wrong before."""
+
+    @abstractmethod
+    async def _take(self, request: web.Request, form: Form) -> web.StreamResponse:
+        """Do what a form asks for; it is from this page, or from a program."""
+
+
+def user_of(request: web.Request) -> str | None:
+    """Return the id of the user who is logged in by the session."""
+    attributes = user_attributes(session_of(request))
+    return None if attributes is None else str(attributes.get("id"))
+
+
+def next_of(request: web.Request, otherwise: str) -> str:
+    """Return where to go on: a path of this site, whatever `?next=` says."""
+    wanted = request.query.get("next", "")
+    return wanted if is_own_path(wanted) else otherwise
+
+
+def see(place: str) -> web.Response:
+    """Return an answer that leads to another page."""
+    return web.Response(status=303, headers={"Location": place, "Cache-Control": "no-store"})
+
+
+def html(page: bytes, status: int = 200) -> web.Response:
+    """Return a page of a login as an answer."""
+    return web.Response(
+        body=page, status=status, content_type="text/html", charset="utf-8", headers=LOGIN_HEADERS
+    )
+
+
+async def _read(request: web.Request, bodies: Bodies, proxies: Proxies) -> Form:
+    kind = request.content_type
+    with bodies.counted(client_of(request, proxies)) as reading:
+        raw = await reading.raw(request)
+        if kind == _JSON:
+            return Form(_json_fields(raw), is_json=True)
+        if kind != "application/x-www-form-urlencoded":
+            raise Rejected("bad_type", "send a form, or JSON with user and password")
+        try:
+            values = parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=20)
+        except ValueError:
+            raise Rejected("bad_body", "the body is not a form in UTF-8") from None
+        return Form({name: given[-1] for name, given in values.items()}, is_json=False)
+
+
+def _json_fields(raw: bytes) -> dict[str, str]:
+    try:
+        given: Any = msgspec.json.decode(raw or b"{}", type=dict[str, str])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Rejected(
+            "bad_body", 'expected JSON such as {"user": "ann", "password": "…"}'
+        ) from None
+    return dict(given)
+
+
+def _has_token(request: web.Request, form: Form) -> bool:
+    sent = form.fields.get(TOKEN_FIELD, "").encode(errors="replace")
+    return hmac.compare_digest(sent, form_token(request).encode())
