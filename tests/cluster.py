@@ -6,11 +6,12 @@ import signal
 import socket
 import subprocess
 import sysconfig
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
+import nats
 
 from eventhub.errors import EventHubError
 from eventhub.jetstream import JetStreamLog
@@ -33,7 +34,11 @@ class Cluster:
     @property
     def urls(self) -> list[str]:
         """Of all servers."""
-        return [f"nats://127.0.0.1:{port}" for port in self._clients]
+        return [self.url(number) for number in range(SERVERS)]
+
+    def url(self, number: int) -> str:
+        """Of one server."""
+        return f"nats://127.0.0.1:{self._clients[number]}"
 
     def start(self, number: int) -> None:
         """Start a server."""
@@ -73,6 +78,27 @@ class Cluster:
                 else:
                     return
 
+    async def follower_of(self, stream: str) -> str:
+        """Return the URL of a server that has a copy of a stream, and is not its leader."""
+        client = await nats.connect(self.urls)
+        try:
+            info = await client.jetstream().stream_info(stream)
+        finally:
+            await client.close()
+        assert info.cluster is not None
+        return next(self.url(n) for n in range(SERVERS) if f"n{n}" != info.cluster.leader)
+
+    async def delete_streams(self) -> None:
+        """Delete everything that is stored."""
+        client = await nats.connect(self.urls)
+        try:
+            stream = client.jetstream()
+            for info in await stream.streams_info():
+                assert info.config.name is not None
+                await stream.delete_stream(info.config.name)
+        finally:
+            await client.close()
+
     def close(self) -> None:
         """Kill what is left."""
         for process in self._processes.values():
@@ -80,14 +106,15 @@ class Cluster:
             process.wait()
 
 
-@asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[Cluster]:
-    """Start three servers, and end them afterwards."""
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Start three servers, wait until they are ready, and end them afterwards."""
     started = Cluster(folder)
     try:
         for number in range(SERVERS):
             started.start(number)
-        await started.ready()
+        with asyncio.Runner() as runner:  # no test runs yet
+            runner.run(started.ready())
         yield started
     finally:
         started.close()

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from eventhub.broker import EmbeddedBroker
 from eventhub.jetstream import JetStreamLog
 from eventhub.logs import limited
+from tests.cluster import Cluster, cluster
 
 pytest_plugins = ["tests.databases"]
 
@@ -32,6 +33,20 @@ async def log(broker: EmbeddedBroker) -> AsyncIterator[JetStreamLog]:
     """A log connected to `broker`."""
     async with JetStreamLog.connect(broker.url, token=broker.token) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nats-servers for all tests that end none of them; they start once."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture
+async def servers(shared_cluster: Cluster) -> AsyncIterator[Cluster]:
+    """The shared servers, without any stream."""
+    yield shared_cluster
+    await shared_cluster.delete_streams()
 
 
 @pytest.fixture(autouse=True)

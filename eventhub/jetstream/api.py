@@ -1,4 +1,8 @@
-"""The JetStream API: requests about streams and consumers, and reading single messages."""
+"""The JetStream API: requests about streams and consumers, and reading stored messages.
+
+`get` asks the leader of a stream. `direct_get_batch` may be answered by any replica, which may be
+behind by some messages: it is for readers to whom "not there" means "not yet" (ADR-66).
+"""
 
 from typing import Any
 
@@ -10,6 +14,7 @@ from eventhub.jetstream.parser import Message
 
 STREAM_NOT_FOUND = 10059
 """An `ApiError.number`."""
+_MESSAGE_NOT_FOUND = 10037
 NANOSECONDS = 10**9
 """In a second: the API counts durations in nanoseconds."""
 
@@ -48,26 +53,55 @@ async def store(connection: Connection, subject: str, payload: bytes) -> None:
     _checked(await connection.request(subject, payload))
 
 
-async def direct_get(connection: Connection, stream: str, query: dict[str, Any]) -> Message | None:
-    """Return a stored message, or None; its sequence is in its `Nats-` headers (NATS ADR-31).
+class StoredMessage(msgspec.Struct, frozen=True, gc=False):
+    """A message of a stream."""
+
+    subject: str
+    sequence: int = msgspec.field(name="seq")
+    data: bytes = b""
+    headers: bytes = msgspec.field(name="hdrs", default=b"")
+    """As they were sent."""
+
+
+class _Answer(msgspec.Struct, frozen=True, gc=False):
+    message: StoredMessage | None = None
+    error: dict[str, Any] | None = None
+
+
+_DECODE_ANSWER = msgspec.json.Decoder(_Answer).decode
+
+
+async def get(connection: Connection, stream: str, query: dict[str, Any]) -> StoredMessage | None:
+    """Return a stored message as the leader of the stream has it, or None.
+
+    Args:
+        connection: to the servers.
+        stream: its name.
+        query: `seq`, `last_by_subj`, or `next_by_subj` with `seq` or `start_time`.
 
     Raises:
-        Unavailable: no answer in time, or one that says nothing of the message.
+        Unavailable: no answer in time, or no leader.
+        ApiError: JetStream refused the query.
     """
     payload = msgspec.json.encode(query)
-    message = await connection.request(f"$JS.API.DIRECT.GET.{stream}", payload)
-    status = message.status
-    if status is None:
-        return message
-    if status == _NOT_FOUND:
+    reply = await connection.request(f"$JS.API.STREAM.MSG.GET.{stream}", payload)
+    answer = _DECODE_ANSWER(reply.data)
+    if answer.error is None:
+        return answer.message
+    refusal = ApiError(answer.error)
+    if refusal.number == _MESSAGE_NOT_FOUND:
         return None
-    raise Unavailable(f"the event log answers {status}")
+    raise _unavailable_if_temporary(refusal)
 
 
 async def direct_get_batch(
     connection: Connection, stream: str, query: dict[str, Any]
 ) -> list[Message]:
-    """Return several stored messages as `direct_get` returns one; `query` has `batch`."""
+    """Return the next stored messages that some replica has (NATS ADR-31); `query` has `batch`.
+
+    Raises:
+        Unavailable: no answer in time, or one that says nothing of the messages.
+    """
     payload = msgspec.json.encode(query)
     *found, last = await connection.request_all(f"$JS.API.DIRECT.GET.{stream}", payload)
     if last.status not in (_END_OF_BATCH, _NOT_FOUND):
@@ -76,7 +110,7 @@ async def direct_get_batch(
 
 
 def sequence_of(message: Message) -> int:
-    """Return the sequence of a message that `direct_get` returned."""
+    """Return the sequence of a message that `direct_get_batch` returned."""
     return int((message.headers or {})["Nats-Sequence"])
 
 
@@ -85,7 +119,8 @@ def _checked(message: Message) -> dict[str, Any]:
     error = answer.get("error")
     if error is None:
         return answer
-    refusal = ApiError(error)
-    if refusal.status == _TEMPORARY:
-        raise Unavailable(refusal.message) from refusal
-    raise refusal
+    raise _unavailable_if_temporary(ApiError(error))
+
+
+def _unavailable_if_temporary(refusal: ApiError) -> EventHubError:
+    return Unavailable(refusal.message) if refusal.status == _TEMPORARY else refusal

@@ -9,6 +9,7 @@ from eventhub.channel import Channel
 from eventhub.columns import Columns
 from eventhub.errors import Damaged
 from eventhub.event import Sealed
+from eventhub.jetstream.api import StoredMessage
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.stream_state import state_with_deleted
@@ -21,7 +22,9 @@ Read = Callable[[int, bytes, Columns], T]
 """Makes an event of a sequence and a payload; raises Damaged."""
 
 
-def read_or_report(read: Read[T], message: Message, sequence: int, channel: Channel) -> T | None:
+def read_or_report(
+    read: Read[T], message: Message | StoredMessage, sequence: int, channel: Channel
+) -> T | None:
     """Return the event in a message; None, and an alarm, if it is damaged."""
     try:
         return read(sequence, message.data, channel.columns)

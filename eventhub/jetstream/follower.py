@@ -14,10 +14,9 @@ import structlog
 from eventhub.channel import Channel
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream import api
-from eventhub.jetstream.api import NANOSECONDS
+from eventhub.jetstream.api import NANOSECONDS, StoredMessage
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T, read_or_report, report_holes, report_lost
-from eventhub.jetstream.parser import Message
 from eventhub.jetstream.pull import Pull, Puller
 from eventhub.jetstream.stream_state import state_in_epoch, state_with_deleted
 from eventhub.metrics import FOLLOWER_RESETS
@@ -209,5 +208,5 @@ class Follower(Generic[T]):
             expected = place.sequence + 1
         return gaps
 
-    async def _get(self, sequence: int) -> Message | None:
-        return await api.direct_get(self._connection, self._channel.stream, {"seq": sequence})
+    async def _get(self, sequence: int) -> StoredMessage | None:
+        return await api.get(self._connection, self._channel.stream, {"seq": sequence})

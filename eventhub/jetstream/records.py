@@ -1,7 +1,6 @@
 """JetStreamRecords: small durable values by key, each the last message of its subject."""
 
 from eventhub.jetstream import api
-from eventhub.jetstream.api import sequence_of
 from eventhub.jetstream.connection import Connection
 
 
@@ -26,7 +25,7 @@ class JetStreamRecords:
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None."""
         query = {"last_by_subj": self._prefix + key}
-        message = await api.direct_get(self._connection, self._stream, query)
+        message = await api.get(self._connection, self._stream, query)
         return None if message is None else message.data
 
     async def delete(self, key: str) -> None:
@@ -38,8 +37,7 @@ class JetStreamRecords:
         """Return the keys below a prefix with their values, oldest first."""
         found: list[tuple[str, bytes]] = []
         query = {"seq": 1, "next_by_subj": f"{self._prefix}{prefix}.>"}
-        while message := await api.direct_get(self._connection, self._stream, query):
-            subject = (message.headers or {})["Nats-Subject"]
-            found.append((subject.removeprefix(self._prefix), message.data))
-            query["seq"] = sequence_of(message) + 1
+        while message := await api.get(self._connection, self._stream, query):
+            found.append((message.subject.removeprefix(self._prefix), message.data))
+            query["seq"] = message.sequence + 1
         return found

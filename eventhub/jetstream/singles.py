@@ -144,13 +144,11 @@ class Singles:
         """
         query = {"seq": write.expect + 1, "next_by_subj": write.subject}
         try:
-            next_event = await api.direct_get(self._connection, self._stream, query)
+            next_event = await api.get(self._connection, self._stream, query)
         except Unavailable:
             return
-        headers = (next_event.headers or {}) if next_event is not None else {}
-        if headers.get("Nats-Msg-Id") == write.write_id:
-            sequence = int(headers["Nats-Sequence"])
-            self._publisher.note_stored(sequence)
-            write.settle(Appended(sequence, duplicate=True))
+        if next_event is not None and write.id_header in next_event.headers:
+            self._publisher.note_stored(next_event.sequence)
+            write.settle(Appended(next_event.sequence, duplicate=True))
         else:
             write.settle(refusal)

@@ -151,12 +151,9 @@ class JetStreamStream:
         """Return the last sequence stored before an instant."""
         last = (await self.bounds()).last  # asked first: events that come later are later
         start = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        message = await api.direct_get(
-            self._connection,
-            self.channel.stream,
-            {"start_time": start, "next_by_subj": f"{self.channel.prefix}*"},
-        )
-        return last if message is None else sequence_of(message) - 1
+        query = {"start_time": start, "next_by_subj": f"{self.channel.prefix}*"}
+        message = await api.get(self._connection, self.channel.stream, query)
+        return last if message is None else message.sequence - 1
 
     async def enlist(self, worker: str) -> None:
         """Make the durable work queue of a worker, if it is new."""
@@ -172,10 +169,10 @@ class JetStreamStream:
             await queue.close()
 
     async def _read(self, query: dict[str, Any]) -> StoredEvent | None:
-        message = await api.direct_get(self._connection, self.channel.stream, query)
+        message = await api.get(self._connection, self.channel.stream, query)
         if message is None:
             return None
-        stored = StoredEvent.read(sequence_of(message), message.data, self.channel.columns)
+        stored = StoredEvent.read(message.sequence, message.data, self.channel.columns)
         self._found = max(self._found, stored.sequence)  # only now: no follower gets a damaged one
         return stored
 

@@ -57,6 +57,11 @@ class Write:
         """When it is abandoned, on the loop's clock."""
         self._on_appended: OnAppended | None = on_appended
 
+    @property
+    def id_header(self) -> bytes:
+        """The line of the headers that names the write."""
+        return b"Nats-Msg-Id: %b\r\n" % self.write_id.encode()
+
     def command(self, reply: str, headers: bytes = b"") -> bytes:
         """Return the write as an HPUB of the client protocol.
 
@@ -66,13 +71,10 @@ class Write:
             reply: the subject of the acknowledgement; empty for none.
             headers: further lines, each with its line end.
         """
-        head = (
-            b"NATS/1.0\r\nNats-Msg-Id: %b\r\nNats-Expected-Last-Subject-Sequence: %d\r\n%b\r\n"
-            % (
-                self.write_id.encode(),
-                self.expect,
-                headers,
-            )
+        head = b"NATS/1.0\r\n%bNats-Expected-Last-Subject-Sequence: %d\r\n%b\r\n" % (
+            self.id_header,
+            self.expect,
+            headers,
         )
         to = f"{self.subject} {reply}" if reply else self.subject
         size = len(head)

@@ -3,6 +3,7 @@
 import pytest
 
 from eventhub.errors import Unavailable
+from eventhub.event import decode
 from eventhub.jetstream import JetStreamLog, api
 from eventhub.jetstream.api import STREAM_NOT_FOUND, ApiError, sequence_of
 from eventhub.jetstream.connection import Connection
@@ -27,11 +28,14 @@ async def test_a_stream_that_is_not_there_is_refused_by_number(connection: Conne
 
 @pytest.mark.usefixtures("filled")
 async def test_a_message_is_read_by_sequence_and_by_subject(connection: Connection) -> None:
-    found = [await api.direct_get(connection, STREAM, {"seq": number}) for number in range(1, 5)]
-    assert [each and sequence_of(each) for each in found] == [1, 2, 3, None]
-    last = await api.direct_get(connection, STREAM, {"last_by_subj": channel().subject("b")})
+    found = [await api.get(connection, STREAM, {"seq": number}) for number in range(1, 5)]
+    assert [each and each.sequence for each in found] == [1, 2, 3, None]
+    subject = channel().subject("b")
+    last = await api.get(connection, STREAM, {"last_by_subj": subject})
     assert last is not None
-    assert sequence_of(last) == 2
+    assert (last.sequence, last.subject) == (2, subject)
+    assert last.headers.startswith(b"NATS/1.0\r\nNats-Msg-Id: ")
+    assert decode(last.data, channel().columns).id == "b"
 
 
 @pytest.mark.usefixtures("filled")
@@ -48,8 +52,10 @@ async def test_several_messages_are_read_at_once_without_their_end_mark(
 async def test_a_question_that_the_server_does_not_understand_is_no_missing_message(
     connection: Connection,
 ) -> None:
+    with pytest.raises(ApiError, match="bad request"):
+        await api.get(connection, STREAM, {})
     with pytest.raises(Unavailable, match="408"):
-        await api.direct_get(connection, STREAM, {})
+        await api.direct_get_batch(connection, STREAM, {})
 
 
 async def test_a_message_is_stored_where_a_stream_takes_its_subject(
