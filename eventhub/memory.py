@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Generic, Self, TypeVar
 from uuid import uuid4
 
 from eventhub.channel import Channel
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
+from eventhub.memory_records import MemoryRecords
 from eventhub.stream import (
     ACK_WAIT_SECONDS,
     MAX_PAYLOAD,
@@ -254,36 +255,3 @@ class _Delivery:
 
     def postpone(self, seconds: float) -> None:
         self._queue.due[self.stored.sequence] = asyncio.get_running_loop().time() + seconds
-
-
-class MemoryRecords:
-    """Records in a dictionary, in order of their last put."""
-
-    def __init__(self, max_age_seconds: float | None) -> None:
-        self._max_age = None if max_age_seconds is None else timedelta(seconds=max_age_seconds)
-        self._values: dict[str, tuple[datetime, bytes]] = {}
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Store a value."""
-        self._values.pop(key, None)
-        self._values[key] = (datetime.now(UTC), value)
-
-    async def get(self, key: str) -> bytes | None:
-        """Return the value, or None."""
-        return dict(self._young()).get(key)
-
-    async def delete(self, key: str) -> None:
-        """Forget a key."""
-        self._values.pop(key, None)
-
-    async def items(self, prefix: str) -> list[tuple[str, bytes]]:
-        """Return the keys below a prefix with their values, oldest first."""
-        return [(key, value) for key, value in self._young() if key.startswith(f"{prefix}.")]
-
-    def _young(self) -> list[tuple[str, bytes]]:
-        now = datetime.now(UTC)
-        return [
-            (key, value)
-            for key, (stored_at, value) in self._values.items()
-            if self._max_age is None or now - stored_at < self._max_age
-        ]

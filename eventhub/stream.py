@@ -170,14 +170,37 @@ ACK_WAIT_SECONDS = 15.0
 """How much later an event is done if its worker is killed. Longer work extends the delivery."""
 
 
+class Record(NamedTuple):
+    """A value that was put under a key."""
+
+    key: str
+    value: bytes
+    sequence: int
+    """Grows with each put to the store."""
+
+
+class Watched(NamedTuple):
+    """What was put to a store, oldest first."""
+
+    records: list[Record]
+    is_whole: bool
+    """These are all records that there are; otherwise they are what was put since."""
+
+
 class Records(Protocol):
     """Small durable values by key, next to the streams: what an alert worker has done.
 
     A key is dot-separated tokens of letters, digits, `-`, `_` and `=`.
     """
 
-    async def put(self, key: str, value: bytes) -> None:
-        """Store a value durably; replaces an older one."""
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
+        """Store a value durably; replaces an older one.
+
+        Args:
+            key: names it.
+            value: what is stored.
+            seconds: after which it may vanish, rounded up.
+        """
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None."""
@@ -187,6 +210,13 @@ class Records(Protocol):
 
     async def items(self, prefix: str) -> list[tuple[str, bytes]]:
         """Return the keys below a prefix (whole tokens) with their values, oldest first."""
+
+    def watch(self) -> AbstractAsyncContextManager[AsyncIterator[Watched]]:
+        """Iterate over all records, and what is put from then on, through outages of the broker.
+
+        The first item is whole, and so is every item after which something may have been missed. A
+        record that is deleted, or vanishes, is not reported.
+        """
 
 
 class Log(Protocol):

@@ -48,9 +48,19 @@ async def call(connection: Connection, name: str, body: Any = None) -> dict[str,
     return _checked(await connection.request(f"$JS.API.{name}", payload))
 
 
-async def store(connection: Connection, subject: str, payload: bytes) -> None:
-    """Publish a message to a stream durably; it may be stored twice; errors as `call`."""
-    _checked(await connection.request(subject, payload))
+async def store(
+    connection: Connection, subject: str, payload: bytes, *, seconds: int | None = None
+) -> None:
+    """Publish a message to a stream durably; it may be stored twice; errors as `call`.
+
+    Args:
+        connection: to the servers.
+        subject: of the message.
+        payload: its content.
+        seconds: after which the server deletes it, if its stream allows that (NATS ADR-43).
+    """
+    headers = None if seconds is None else {"Nats-TTL": str(seconds)}
+    _checked(await connection.request(subject, payload, headers))
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):

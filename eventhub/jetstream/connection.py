@@ -20,7 +20,7 @@ from eventhub import deadlines
 from eventhub.background import background
 from eventhub.errors import EventHubError, Misconfigured, Unavailable
 from eventhub.jetstream.parser import Handler, Message
-from eventhub.jetstream.requests import Requests
+from eventhub.jetstream.requests import Headers, Requests
 from eventhub.jetstream.subscription import LOST, Peer, Subscription
 from eventhub.metrics import BROKER_CONNECTED
 
@@ -156,21 +156,25 @@ class Connection:
         except LOST as error:
             raise Unavailable("the event log cannot be reached") from error
 
-    async def request(self, subject: str, payload: bytes = b"") -> Message:
+    async def request(
+        self, subject: str, payload: bytes = b"", headers: Headers | None = None
+    ) -> Message:
         """Return the answer to a question, which may be asked again while the broker is away.
 
         Raises:
             Unavailable: there was none for `requests.PATIENCE_SECONDS`.
         """
-        [message] = await self._requests.ask(subject, payload)
+        [message] = await self._requests.ask(subject, payload, headers=headers)
         return message
 
     async def request_all(self, subject: str, payload: bytes) -> list[Message]:
         """Return an answer of several messages, the last without a payload; errors as `request`."""
         return await self._requests.ask(subject, payload, parts=True)
 
-    async def _publish(self, subject: str, payload: bytes, reply: str) -> None:
-        await self._client.publish(subject, payload, reply)
+    async def _publish(
+        self, subject: str, payload: bytes, reply: str, headers: Headers | None = None
+    ) -> None:
+        await self._client.publish(subject, payload, reply, dict(headers) if headers else None)
 
     async def _dial(self) -> Peer:
         peer = Peer()

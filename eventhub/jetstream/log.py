@@ -118,6 +118,7 @@ class JetStreamLog:
                 "discard": "old",
                 "max_msgs_per_subject": 1,
                 "max_age": int((max_age_seconds or 0) * NANOSECONDS),
+                "allow_msg_ttl": True,
             }
         )
         return JetStreamRecords(self._connection, stream, prefix)

@@ -237,17 +237,30 @@ class Puller:
         Raises:
             EventHubError: the stream was deleted, or made again.
         """
-        while True:
+        while (pull := await self.attempt()) is None:
+            pass
+        return pull
+
+    async def started(self) -> Pull:
+        """Return the pull, which may have no messages yet; errors as `ready`."""
+        while self._pull is None:
             try:
-                if self._pull is None:
-                    self._pull = await self._start_again()
-                await self._pull.wait()
+                self._pull = await self._start_again()
             except (Doubt, Unavailable) as doubt:
                 self._on_reset(str(doubt))
-                await self.close()
-            else:
-                self._delay = 0.0
-                return self._pull
+        return self._pull
+
+    async def attempt(self) -> Pull | None:
+        """Return the pull once it has messages, or None once it is given up; errors as `ready`."""
+        pull = await self.started()
+        try:
+            await pull.wait()
+        except (Doubt, Unavailable) as doubt:
+            self._on_reset(str(doubt))
+            await self.close()
+            return None
+        self._delay = 0.0
+        return pull
 
     async def close(self) -> None:
         """Give up the pull; `ready` would start another one."""

@@ -1,7 +1,13 @@
 """JetStreamRecords: small durable values by key, each the last message of its subject."""
 
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from eventhub.jetstream import api
 from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.watching import Watcher
+from eventhub.stream import Watched
 
 
 class JetStreamRecords:
@@ -18,9 +24,10 @@ class JetStreamRecords:
         self._stream = stream
         self._prefix = prefix
 
-    async def put(self, key: str, value: bytes) -> None:
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
         """Store a value durably."""
-        await api.store(self._connection, self._prefix + key, value)
+        whole = None if seconds is None else max(1, math.ceil(seconds))
+        await api.store(self._connection, self._prefix + key, value, seconds=whole)
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None."""
@@ -41,3 +48,12 @@ class JetStreamRecords:
             found.append((message.subject.removeprefix(self._prefix), message.data))
             query["seq"] = message.sequence + 1
         return found
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[AsyncIterator[Watched]]:
+        """Iterate over all records, and what is put from then on."""
+        watcher = Watcher(self._connection, self._stream, self._prefix)
+        try:
+            yield watcher
+        finally:
+            await watcher.close()

@@ -4,7 +4,7 @@ nats-py's own `request` is not used, because its `wait_for` can swallow a cancel
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 
 from eventhub.errors import Unavailable
@@ -19,8 +19,9 @@ PAUSE_SECONDS = 0.05
 """Between two attempts."""
 _NO_RESPONDERS = "503"
 
-Publish = Callable[[str, bytes, str], Awaitable[None]]
-"""Sends a payload to a subject, with a reply subject."""
+Headers = Mapping[str, str]
+Publish = Callable[[str, bytes, str, Headers | None], Awaitable[None]]
+"""Sends a payload to a subject, with a reply subject and headers."""
 
 
 class Requests:
@@ -37,13 +38,16 @@ class Requests:
         self._numbers = count()
         self._waiting: dict[int, _Answer] = {}
 
-    async def ask(self, subject: str, payload: bytes, *, parts: bool = False) -> list[Message]:
+    async def ask(
+        self, subject: str, payload: bytes, *, parts: bool = False, headers: Headers | None = None
+    ) -> list[Message]:
         """Return the messages of the answer; ask again as long as the broker is away.
 
         Args:
             subject: whom to ask.
             payload: the question; it may be answered twice.
             parts: the answer has several messages, of which the last has no payload.
+            headers: of the question.
 
         Raises:
             Unavailable: no answer in `PATIENCE_SECONDS`.
@@ -52,7 +56,7 @@ class Requests:
         give_up = loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                return await self._ask_once(subject, payload, parts=parts)
+                return await self._ask_once(subject, payload, headers, parts=parts)
             except LOST as error:
                 if loop.time() >= give_up:
                     raise Unavailable("the event log does not answer") from error
@@ -60,7 +64,7 @@ class Requests:
 
     async def round_trip(self) -> None:
         """Send ourselves a message through the server; raises one of `LOST` if it does not come."""
-        await self._ask_once("", b"", parts=False)
+        await self._ask_once("", b"", None, parts=False)
 
     def on_messages(self, messages: list[Message]) -> None:
         """Take messages of the inbox."""
@@ -74,12 +78,14 @@ class Requests:
         for answer in self._waiting.values():
             answer.give_up()
 
-    async def _ask_once(self, subject: str, payload: bytes, *, parts: bool) -> list[Message]:
+    async def _ask_once(
+        self, subject: str, payload: bytes, headers: Headers | None, *, parts: bool
+    ) -> list[Message]:
         number = next(self._numbers)
         reply = f"{self.inbox}.{number}"
         answer = self._waiting[number] = _Answer(parts=parts)
         try:
-            await self._publish(subject or reply, payload, reply)
+            await self._publish(subject or reply, payload, reply, headers)
             async with asyncio.timeout(REQUEST_SECONDS):
                 is_whole = await answer.is_whole
         finally:

@@ -1,10 +1,11 @@
 """A record is the last value that was put under its key."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from eventhub.stream import Log, Records
+from eventhub.stream import Log, Records, Watched
 
 
 @pytest.fixture
@@ -59,3 +60,60 @@ async def test_a_reopened_store_has_its_records(any_log: Log) -> None:
     await (await any_log.records("alerts")).put("a", b"1")
     again = await any_log.records("alerts", max_age_seconds=3600)
     assert await again.get("a") == b"1"
+
+
+async def test_a_record_vanishes_after_its_own_time(records: Records) -> None:
+    await records.put("a.brief", b"1", seconds=0.1)
+    await records.put("a.long", b"2", seconds=3600)
+    async with asyncio.timeout(20):
+        while await records.get("a.brief"):
+            await asyncio.sleep(0.02)
+    assert await records.items("a") == [("a.long", b"2")]
+
+
+async def _next(watching: AsyncIterator[Watched]) -> tuple[bool, list[tuple[str, bytes]]]:
+    async with asyncio.timeout(20):
+        watched = await anext(watching)
+    return watched.is_whole, [(each.key, each.value) for each in watched.records]
+
+
+async def test_a_watcher_gets_all_records_and_then_each_that_is_put(records: Records) -> None:
+    await records.put("b", b"old")
+    for key in ("a", "b", "c"):
+        await records.put(key, b"1")
+    await records.delete("c")
+    async with records.watch() as watching:
+        assert await _next(watching) == (True, [("a", b"1"), ("b", b"1")])
+        await records.put("a", b"2")
+        assert await _next(watching) == (False, [("a", b"2")])
+        await records.put("c", b"3")
+        assert await _next(watching) == (False, [("c", b"3")])
+
+
+async def test_a_watcher_of_an_empty_store_gets_nothing_and_then_what_is_put(
+    records: Records,
+) -> None:
+    async with records.watch() as watching:
+        assert await _next(watching) == (True, [])
+        await records.put("a", b"1")
+        assert await _next(watching) == (False, [("a", b"1")])
+
+
+async def test_a_watcher_gets_a_thousand_records_at_once(records: Records) -> None:
+    for number in range(1100):
+        await records.put(f"dead.{number}", b"")
+    async with records.watch() as watching:
+        is_whole, found = await _next(watching)
+    assert is_whole
+    assert [key for key, _ in found] == [f"dead.{number}" for number in range(1100)]
+
+
+async def test_sequences_grow_with_each_put(records: Records) -> None:
+    sequences = []
+    async with records.watch() as watching, asyncio.timeout(20):
+        await anext(watching)
+        for value in (b"1", b"2"):
+            await records.put("a", value)
+            sequences += [each.sequence for each in (await anext(watching)).records]
+    assert sequences == sorted(set(sequences))
+    assert len(sequences) == 2

@@ -7,7 +7,7 @@ import pytest
 from eventhub.errors import Unavailable
 from eventhub.jetstream import requests
 from eventhub.jetstream.parser import Message
-from eventhub.jetstream.requests import Requests
+from eventhub.jetstream.requests import Headers, Requests
 
 NO_RESPONDERS = b"NATS/1.0 503\r\n\r\n"
 
@@ -20,7 +20,9 @@ class Broker:
         self.is_away = False
         self.requests = Requests(self.publish, "_INBOX.me")
 
-    async def publish(self, subject: str, payload: bytes, reply: str) -> None:
+    async def publish(
+        self, subject: str, payload: bytes, reply: str, headers: Headers | None
+    ) -> None:
         if self.is_away:
             raise ConnectionError("not connected")
         self.asked.append((subject, payload, reply))
