@@ -62,11 +62,11 @@ databases: # The same for the tests of mirrors in PostgreSQL and MariaDB; they r
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql mariadb-server >/dev/null; } \
 	  || echo "postgresql or mariadb-server is not installed: the tests of mirrors in it are skipped"
 
-proxies: # The same for the tests of docs/proxies.md; no service is started.
-	@for each in nginx haproxy caddy; do PATH=$$PATH:/usr/sbin command -v $$each >/dev/null || missing="$$missing $$each"; done; \
+proxies: # The same for the tests of docs/proxies.md and deploy/prometheus; no service is started.
+	@for each in nginx haproxy caddy prometheus; do PATH=$$PATH:/usr/sbin command -v $$each >/dev/null || missing="$$missing $$each"; done; \
 	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	  && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; } \
-	  || echo "not installed:$$missing: the tests behind these proxies are skipped"
+	  || echo "not installed:$$missing: the tests with these programs are skipped"
 
 pins: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate \

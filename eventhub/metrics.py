@@ -1,14 +1,35 @@
 """Metrics: what `/metrics` exposes to Prometheus. As usual there, names include the unit."""
 
-from prometheus_client import PLATFORM_COLLECTOR, REGISTRY, Counter, Gauge, generate_latest
+from prometheus_client import (
+    PLATFORM_COLLECTOR,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 
 REGISTRY.unregister(PLATFORM_COLLECTOR)  # it exposes versions, which help an attacker
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the histograms."""
 
 APPENDED = Counter(
     "eventhub_events_appended_total", "Events acknowledged by the log.", ["channel", "method"]
 )
+APPEND_SECONDS = Histogram(
+    "eventhub_append_seconds",
+    "Seconds from sending events to the broker until it says that they are stored.",
+    buckets=SECONDS,
+)
 REFUSED = Counter("eventhub_messages_refused_total", "Messages answered by an error.", ["code"])
 DELIVERED = Counter("eventhub_frames_delivered_total", "Frames handed to clients.", ["channel"])
+EVENT_AGE = Histogram(
+    "eventhub_event_age_seconds",
+    "Seconds from accepting an event until it is written to subscribers; the oldest of a batch.",
+    ["channel"],
+    buckets=SECONDS,
+)
 CONNECTIONS = Gauge("eventhub_connections", "Open subscriptions.", ["channel", "form"])
 LAGGARDS = Gauge("eventhub_laggards", "Connections that catch up from the log.", ["channel"])
 FOLLOWER_RESETS = Counter(
@@ -57,6 +78,9 @@ TURNED_AWAY = Counter(
 )
 DOOR_SHUT = Gauge(
     "eventhub_door_shut", "1 while too few descriptors are left to accept connections."
+)
+DISK_FREE = Gauge(
+    "eventhub_disk_free_bytes", "Bytes that the disk of the embedded broker has free."
 )
 BROKER_CONNECTED = Gauge("eventhub_broker_connected", "1 while the broker answers.")
 

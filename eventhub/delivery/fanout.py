@@ -10,6 +10,7 @@ position P gets everything after P, exactly once.
 """
 
 import asyncio
+from datetime import UTC, datetime
 
 from eventhub import metrics
 from eventhub.delivery.broadcast import Broadcast
@@ -35,6 +36,7 @@ class Fanout:
         self.heartbeat = heartbeat
         self._groups = Groups()
         self._delivered = metrics.DELIVERED.labels(feed.stream.channel.name)
+        self._age = metrics.EVENT_AGE.labels(feed.stream.channel.name)
 
     async def run(self) -> None:
         """Send heartbeats to subscribers that get nothing else, until cancelled."""
@@ -59,6 +61,8 @@ class Fanout:
             self._delivered.inc(len(frames) * len(group.members))
             # A subscriber whose socket does not take everything detaches itself meanwhile.
             self._broadcast.write(group.sinks, b"".join(frames))
+        if found:
+            self._age.observe(_age_of(batch[0]))
 
     def attach(self, member: Member) -> bool:
         """Add a subscriber if it is up to date, which is that its position is the head."""
@@ -74,3 +78,9 @@ class Fanout:
     def is_attached(self, member: Member) -> bool:
         """Return whether a subscriber is up to date: its position is then the feed's head."""
         return member in self._groups
+
+
+def _age_of(stored: StoredEvent) -> float:
+    """Return the seconds since an event was accepted, perhaps by a process with another clock."""
+    accepted = datetime.fromisoformat(stored.event.time)
+    return max(0.0, (datetime.now(UTC) - accepted).total_seconds())

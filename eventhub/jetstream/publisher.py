@@ -17,6 +17,7 @@ from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.subscription import Subscription
 from eventhub.jetstream.write import Write
+from eventhub.metrics import APPEND_SECONDS
 
 ACK_SECONDS = 2.0
 """How long an acknowledgement is waited for; it usually takes 1 ms."""
@@ -142,7 +143,8 @@ class Publisher:
         waiting = self._waiting.pop(reply, None)
         if waiting is None:
             return
-        on_ack, _ = waiting
+        on_ack, deadline = waiting
         if ack is not None and ack.error is None:
             self.note_stored(ack.seq)
+            APPEND_SECONDS.observe(self._loop.time() - deadline + ACK_SECONDS)
         on_ack(ack)

@@ -1,0 +1,115 @@
+"""`deploy/prometheus` and `deploy/grafana` ask for metrics that a hub has, in a real Prometheus."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+import yaml
+
+from tests.e2e.command import GOOD
+from tests.e2e.hub import DEADLINE_SECONDS, HubFactory
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus"
+_NAME = re.compile(r"\b(?:eventhub|process)_[a-z_]+|\bup\b")
+
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus is not installed"
+)
+
+
+def expressions() -> list[str]:
+    """Return every expression of the dashboard and of the rules, ready to be asked."""
+    dashboard = json.loads((DEPLOY / "grafana" / "eventhub.json").read_text())
+    rules = yaml.safe_load((RULES / "eventhub.rules.yml").read_text())
+    found = [each["expr"] for panel in dashboard["panels"] for each in panel.get("targets", [])]
+    found += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    return [each.replace("$instance", ".*").replace("$__rate_interval", "1m") for each in found]
+
+
+@needs_prometheus
+def test_the_rules_fire_when_they_should() -> None:
+    subprocess.run(["promtool", "test", "rules", "eventhub.test.yml"], cwd=RULES, check=True)
+
+
+def test_every_rule_is_tried() -> None:
+    rules = yaml.safe_load((RULES / "eventhub.rules.yml").read_text())
+    tests = yaml.safe_load((RULES / "eventhub.test.yml").read_text())
+    fired = {
+        each["alertname"]
+        for test in tests["tests"]
+        for each in test["alert_rule_test"]
+        if each["exp_alerts"]
+    }
+    assert fired == {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+
+
+@pytest.fixture
+def prometheus(hub_factory: HubFactory, tmp_path: Path) -> Iterator[str]:
+    """A Prometheus that reads the metrics of a hub each second."""
+    hub, port = hub_factory(GOOD), free_port()
+    config = yaml.safe_load((RULES / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(RULES / name) for name in config["rule_files"]]
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = [hub.url.partition("//")[2]]
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    process = subprocess.Popen(
+        [
+            "prometheus",
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(DEADLINE_SECONDS)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def ask(url: str, path: str) -> Any:
+    with urlopen(f"{url}/api/v1/{path}") as answer:
+        return json.load(answer)["data"]
+
+
+def wait_for_scrape(url: str) -> None:
+    """Wait until the hub's metrics were read."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            found = ask(url, "query?query=" + quote('up{job="eventhub"} == 1'))["result"]
+        except (URLError, ConnectionError):
+            found = []
+        if found:
+            return
+        assert time.monotonic() < deadline, "Prometheus does not reach the hub"
+        time.sleep(0.1)
+
+
+@needs_prometheus
+def test_a_real_prometheus_knows_every_metric_that_is_asked_for(prometheus: str) -> None:
+    wait_for_scrape(prometheus)
+    described = {each["metric"] for each in ask(prometheus, "targets/metadata?limit=10000")}
+    known = {"up"} | {re.sub("_total$", "", name) for name in described}
+    for expression in expressions():
+        assert isinstance(ask(prometheus, "query?query=" + quote(expression))["result"], list)
+        for name in _NAME.findall(expression):
+            assert re.sub("_(total|bucket)$", "", name) in known, expression
+    rules = ask(prometheus, "rules")["groups"]
+    assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}
