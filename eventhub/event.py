@@ -52,6 +52,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """The row after the event: all columns, in order; None for DELETE."""
     was: dict[str, Any] | None = None
     """Old values of the columns that changed; the whole row for DELETE; None for POST."""
+    rest: dict[str, Any] | None = None
+    """Values that were stored in the row and that these columns cannot hold: those of other columns
+    and types, which a process with another configuration may know (ADR-67)."""
     asked: str = ""
     """Digest of the message as it came, equal only for a retry; only keyed writes have one."""
     alert: bool = True
@@ -116,12 +119,20 @@ def _decode(payload: bytes) -> Event:
 
 
 def _lift(event: Event, columns: Columns) -> Event:
-    before, row = event.before, event.row
-    after = None if row is None else columns.lift(row)
+    before, after = _whole(event.before, event), _whole(event.row, event)
+    row = None if after is None else columns.lift(after)
     old = None if before is None else columns.lift(before)
-    if old is not None and after is not None:
-        old = {key: value for key, value in old.items() if value != after[key]}
-    return msgspec.structs.replace(event, row=after, was=old, columns=columns.signature)
+    rest = columns.not_held(after or before or {}, row or old or {})
+    if old is not None and row is not None:
+        old = {key: value for key, value in old.items() if value != row[key]}
+    return msgspec.structs.replace(
+        event, row=row, was=old, rest=rest or None, columns=columns.signature
+    )
+
+
+def _whole(row: dict[str, Any] | None, event: Event) -> dict[str, Any] | None:
+    """Return a row of an event with the values that the event's columns do not hold."""
+    return row if row is None or event.rest is None else {**row, **event.rest}
 
 
 _UNKNOWN: Any = object()

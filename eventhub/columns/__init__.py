@@ -203,8 +203,7 @@ class Columns:
     def lift(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return a row of older columns in the current ones; a new column holds its default.
 
-        A value without a lossless cast to the current type becomes NULL; the event keeps the
-        original.
+        A value without a lossless cast to the current type becomes NULL; `not_held` returns it.
         """
         lifted = {}
         for column in self.all:
@@ -215,6 +214,23 @@ class Columns:
                 lifted[column.name] = None
                 self._count_lost(column, row)
         return lifted
+
+    def not_held(self, row: dict[str, Any], lifted: dict[str, Any]) -> dict[str, Any]:
+        """Return the values of a row that `lift` did not keep.
+
+        Args:
+            row: of other columns.
+            lifted: what `lift` made of it.
+        """
+        left = {name: value for name, value in row.items() if name not in self.by_name}
+        for column in self.all:
+            value = row.get(column.name)
+            if value is None:
+                continue
+            held = lifted[column.name]
+            if held is None or (column.kind is Kind.DATE and held != value):
+                left[column.name] = value
+        return left
 
     def _count_lost(self, column: Column, row: dict[str, Any]) -> None:
         """Count a value that became NULL; log the first, the tenth, the hundredth and so on."""

@@ -127,8 +127,15 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             broadcast=self.broadcast,
             row=row,
             was=was,
+            rest=None if last is None else self._rest(last.event),
             alert=self.command.alert,
         )
+
+    def _rest(self, last: Event) -> dict[str, Any] | None:
+        """Return what this process does not know of the row, and the message does not replace."""
+        if last.rest is None:
+            return None
+        return {k: v for k, v in last.rest.items() if k not in self.message} or None
 
 
 class Drafting:

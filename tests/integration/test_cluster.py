@@ -9,6 +9,13 @@ import nats.errors
 import nats.js.errors
 import pytest
 
+from eventhub.channel import Channel
+from eventhub.columns import Column, Columns, Kind
+from eventhub.ingest.command import Command
+from eventhub.ingest.draft import Draft
+from eventhub.ingest.receipts import Receipts
+from eventhub.ingest.row_cache import RowCache
+from eventhub.ingest.settling import Settling
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import Appended, EventStream, WrongSequence
 from tests.builders import channel, make_event
@@ -103,6 +110,45 @@ async def test_replicas_are_raised_by_the_configuration_and_never_lowered(
         assert "replicas_kept" in "".join(capfd.readouterr())
     finally:
         await client.close()
+
+
+OLD = Channel("chat", Columns([Column("text"), Column("votes")]))
+NEW = Channel("chat", Columns([Column("text"), Column("votes", Kind.REAL), Column("mood")]))
+
+
+def _put(**message: str) -> Draft:
+    return Draft(
+        command=Command.parse({"_method": "PUT", **message}),
+        id=message["id"],
+        time="2026-11-23T10:00:00.000000Z",
+        endpoint="chat",
+        user=None,
+        message=message,
+        broadcast=None,
+    )
+
+
+@pytest.mark.timeout(120)
+async def test_a_put_of_older_columns_keeps_the_values_that_it_does_not_know(
+    servers: Cluster,
+) -> None:
+    """As in a rolling upgrade, in which two gateways have different columns."""
+    async with (
+        JetStreamLog.connect(servers.urls, replicas=SERVERS) as log,
+        JetStreamLog.connect(servers.urls, replicas=SERVERS) as other,
+    ):
+        old, new = await log.open(OLD), await other.open(NEW)
+        first = {"id": "a", "text": "hello", "votes": 1.5, "mood": "good"}
+        row = NEW.columns.new_row(first)
+        made = make_event(id="a", row=row, message=first, columns=NEW.columns.signature)
+        await new.append(made, expect=0)
+        settling = Settling(old, RowCache(old), Receipts(old, after=0))
+        for text in ("one", "two"):  # the second finds the first in the cache
+            await settling.store(_put(id="a", text=text), reads_row=True)
+        last = await new.last("a")
+        assert last is not None
+        assert last.event.row == {**row, "text": "two"}
+        assert last.event.was == {"text": "one"}
 
 
 READS = 600

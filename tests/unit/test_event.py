@@ -45,6 +45,7 @@ EVENTS = st.builds(
     broadcast=st.none() | OBJECT,
     row=st.none() | OBJECT,
     was=st.none() | OBJECT,
+    rest=st.none() | OBJECT,
     alert=st.booleans(),
 )
 
@@ -114,6 +115,22 @@ def test_old_rows_are_lifted_to_todays_columns() -> None:
     assert lifted.was == {"size": 1}
     assert lifted.before == {**after, "size": 1}
     assert lifted.columns == COLUMNS.signature
+    assert lifted.rest == {"gone": "x"}
+    again = decode(encode(lifted), old)
+    assert again.row == row
+
+
+def test_a_value_that_no_column_holds_comes_back_with_the_columns_that_do() -> None:
+    """Of other types as well: neither text in a number nor a time in a date is lost."""
+    wide = Columns([Column("size"), Column("day", Kind.TIMESTAMP), Column("more", default="d")])
+    narrow = Columns([Column("size", Kind.INTEGER), Column("day", Kind.DATE)])
+    row = wide.new_row({"id": "1", "size": "many", "day": "2026-11-23T10:00:00", "more": "m"})
+    for method, there in (("PUT", {"row": row, "was": {}}), ("DELETE", {"row": None, "was": row})):
+        seen = decode(encode(event(method=method, columns=wide.signature, **there)), narrow)
+        held = seen.row or seen.was or {}
+        assert (held["size"], held["day"]) == (None, "2026-11-23")
+        back = decode(encode(seen), wide)
+        assert (back.row or back.was) == row
 
 
 @given(EVENTS)
