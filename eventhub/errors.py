@@ -5,7 +5,8 @@ The tree is split by what the caller does next, not by the layer that noticed::
     EventHubError
     ├── Rejected        the sender's fault, final: correct the message or the request
     │   ├── Conflict    another writer was first: read the row again, then decide
-    │   └── Expired     the login has ended: connect again with a new one
+    │   ├── Expired     the login has ended: connect again with a new one
+    │   └── Changed     the new login sees something else: connect again with it
     ├── Unavailable     retry later, with the same idempotency key, so that no event is stored twice
     ├── Misconfigured   the operator's fault: the hub does not start
     └── Damaged         stored bytes are not what was written: raise an alarm
@@ -109,6 +110,7 @@ class Close(IntEnum):
     STALLED = 4408
     EXPIRED = 4409
     TOO_SLOW = 4410
+    CHANGED = 4411
     TRY_LATER = 4429
 
     @property
@@ -130,6 +132,8 @@ CLOSE_MEANINGS: dict[Close, str] = {
     Close.EXPIRED: "The login has ended: connect again with a new token, and resume.",
     Close.TOO_SLOW: "The client read rows too slowly while other readers waited: connect again"
     " and resume.",
+    Close.CHANGED: "With its new login the client sees something else: connect again with it, and"
+    " read from the beginning.",
     Close.TRY_LATER: "Too much is read at once; the preceding `_error` says by whom.",
 }
 
@@ -181,6 +185,21 @@ class Expired(Rejected):
 
     def __init__(self) -> None:
         super().__init__("unauthorized", "the login has expired: connect again with a new one")
+
+
+class Changed(Rejected):
+    """With its new login a client would see something else than on its open connection."""
+
+    def __init__(self, *, is_first: bool) -> None:
+        """Make the error.
+
+        Args:
+            is_first: the client had no login before, so that it would come back without one.
+        """
+        how = "in the handshake, as a subprotocol" if is_first else "and read it from the beginning"
+        text = f"with this login you see something else: connect again with the token, {how}"
+        super().__init__("bad_request" if is_first else "unauthorized", text)
+        self.is_first = is_first
 
 
 class Conflict(Rejected):

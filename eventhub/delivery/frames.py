@@ -11,6 +11,7 @@ A frame is encoded once, and the same bytes are written to every connection that
 """
 
 import struct
+from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -126,9 +127,25 @@ def tick(position: Position) -> dict[str, Any]:
     return {"_tick": str(position)}
 
 
-def expiring() -> dict[str, Any]:
-    """Return the warning that the client's login is about to end."""
-    return {"_auth": "expiring"}
+def expiring(at: float) -> dict[str, Any]:
+    """Return the warning that the client's login is about to end, at a Unix time."""
+    return {"_auth": "expiring", "expires": _time(at)}
+
+
+def logged_in(expires_at: float | None, *, is_first: bool) -> dict[str, Any]:
+    """Return the answer to a token.
+
+    Args:
+        expires_at: Unix time; None if the login does not end.
+        is_first: the client had no login before.
+    """
+    expires = None if expires_at is None else _time(expires_at)
+    return {"_auth": "accepted" if is_first else "renewed", "expires": expires}
+
+
+def _time(at: float) -> str:
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return text.replace("+00:00", "Z")
 
 
 def ack(ref: Any, receipt: dict[str, object]) -> dict[str, Any]:

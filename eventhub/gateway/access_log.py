@@ -58,6 +58,10 @@ class AccessLine:
         self._facts = _facts(request)
         self._began = time.monotonic()
 
+    def note_user(self, user: str) -> None:
+        """Name the user, who logged in on the open connection."""
+        self._facts["user"] = user
+
     def write(self, raw: socket.socket | None, **outcome: int) -> None:
         """Write the line at the end of the connection; its socket is still open."""
         ms = _ms(time.monotonic() - self._began)

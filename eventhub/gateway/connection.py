@@ -88,6 +88,11 @@ class Connection(asyncio.Protocol):
         """Nothing more can be written."""
         return self._is_shut or self._transport.is_closing()
 
+    def note_user(self, user: str) -> None:
+        """Name the client's user in the line of the log."""
+        if self._access is not None:
+            self._access.note_user(user)
+
     def push(self, data: bytes) -> None:
         """See `Outlet`."""
         if not (self._is_shut or self._transport.is_closing()):

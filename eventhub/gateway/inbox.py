@@ -11,8 +11,15 @@ from eventhub import metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.errors import EventHubError, Rejected, Unavailable
+from eventhub.gateway.connection_login import (
+    RENEWAL_SECONDS,
+    ConnectionLogin,
+    NotAdmittedError,
+    TokenFrame,
+    has_token,
+)
 from eventhub.gateway.large import LARGE_BYTES
-from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.route import Route
 from eventhub.gateway.turns import IsOver
 from eventhub.gateway.websocket import NORMAL, REFUSAL_SECONDS, WebSocketConnection
 from eventhub.ingest.decoding import parse_json
@@ -35,7 +42,7 @@ class Inbox:
 
     A plain POST is submitted as soon as it is read: it needs nothing but its place in the log.
     Everything else (hooks, other methods, arrays) is written by a task, once what was submitted
-    before it is stored.
+    before it is stored. So is a token taken: what was sent before it is of the login before it.
     """
 
     __slots__ = (
@@ -47,6 +54,7 @@ class Inbox:
         "_is_ending",
         "_is_large",
         "_is_writing",
+        "_login",
         "_refused",
         "_route",
         "_sender",
@@ -56,9 +64,12 @@ class Inbox:
         "_waiting",
     )
 
-    def __init__(self, route: Route, visit: Visit, connection: WebSocketConnection) -> None:
+    def __init__(
+        self, route: Route, login: ConnectionLogin, connection: WebSocketConnection
+    ) -> None:
         self._route = route
-        self._sender = visit.sender
+        self._login = login
+        self._sender = login.visit.sender
         self._connection = connection
         self._waiting: deque[Any] = deque()
         self._size = 0
@@ -119,7 +130,10 @@ class Inbox:
                 break
         if self._waiting and not (self._is_writing or self._unanswered or is_over()):
             self._is_writing = True
-            _ = self._route.shared.tasks.spawn(self._write([*self._waiting]))
+            messages = [*self._waiting]  # of one frame
+            is_token = has_token(messages) and self._connection.form is Form.V1
+            work = self._log_in(messages[0]) if is_token else self._write(messages)
+            _ = self._route.shared.tasks.spawn(work)
             self._waiting.clear()
         if self._is_ending and self._is_empty:
             self._conclude()
@@ -234,6 +248,32 @@ class Inbox:
         finally:
             self._is_writing = False
         self._connection.wake()
+
+    async def _log_in(self, message: Frame) -> None:
+        self._connection.charge(RENEWAL_SECONDS)
+        ref = message.get("_ref")
+        try:
+            asked = TokenFrame.parse(message)
+            answer = await self._login.renew(self._route, asked.token)
+            self._sender = self._login.visit.sender
+            self._connection.send(answer if ref is None else {**answer, "ref": ref})
+        except NotAdmittedError as refused:
+            await self._dismiss(refused.error, ref)
+        except EventHubError as error:
+            metrics.REFUSED.labels(error.code).inc()
+            self._connection.send(protocol.refusal(error, ref))
+        except Exception:  # one client's failure must not end the others
+            logger.exception("login_failed", endpoint=self._route.endpoint.name)
+            await self._dismiss(EventHubError("internal error"), ref)
+        finally:
+            self._is_writing = False
+        self._connection.wake()
+
+    async def _dismiss(self, error: EventHubError, ref: Any) -> None:
+        """Take no more, and close."""
+        self._is_ending = True
+        metrics.REFUSED.labels(error.code).inc()
+        await self._connection.fail(error, ref)
 
     def _answer(self, message: Any, outcome: Outcome) -> Frame | None:
         """Return the frame that answers a message, if any does."""

@@ -1,16 +1,14 @@
 """Live: the WebSocket and the event stream of an endpoint, from admission to the end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
 import structlog
 from aiohttp import web
 
 from eventhub import deadlines, metrics
-from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.delivery.past import sequence_as_of
 from eventhub.delivery.start import Arrival, Start, arrival, start_of
@@ -18,6 +16,7 @@ from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
 from eventhub.errors import Close, EventHubError, Expired, Rejected
 from eventhub.gateway.changes import Changes
+from eventhub.gateway.connection_login import ConnectionLogin
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, speed_of
 from eventhub.gateway.handshake import check_handshake
 from eventhub.gateway.inbox import Inbox
@@ -25,7 +24,7 @@ from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.server import has_to_wait
 from eventhub.gateway.sse import SseConnection
 from eventhub.gateway.websocket import WebSocketConnection
-from eventhub.identity.expiry import Expiry
+from eventhub.identity.proxies import client_of
 
 logger = structlog.get_logger(__name__)
 
@@ -40,25 +39,16 @@ class _Session:
     subscriber: Subscriber
     held: ExitStack
     """Counts its filter among those of the channel's subscribers."""
+    login: ConnectionLogin
     inbox: Inbox | None = None
-    expiry: Expiry | None = None
 
-    def watch(self, at: float, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        """End the connection when its client's login ends.
-
-        Args:
-            at: Unix time.
-            spawn: runs what takes time.
-        """
+    def watch(self) -> None:
+        """End the connection when its client's login ends."""
 
         def end() -> None:
-            spawn(self._expire())
+            _ = self.route.shared.tasks.spawn(self._expire())
 
-        self.expiry = Expiry(at, self._warn, end)
-
-    def _warn(self) -> None:
-        if isinstance(self.connection, WebSocketConnection) and self.connection.form is Form.V1:
-            self.connection.send(protocol.expiring())
+        self.login.watch(end)
 
     async def _expire(self) -> None:
         """Send nothing more, answer what the client sent before, and close."""
@@ -90,8 +80,7 @@ class _Session:
         """Stop what works for the connection, which has ended."""
         self.subscriber.stop()
         self.held.close()
-        if self.expiry is not None:
-            self.expiry.cancel()
+        self.login.release()
 
     async def stop(self) -> None:
         """Answer what was sent, and close; the client connects again."""
@@ -168,7 +157,7 @@ class Live:
             logger.exception("request_failed", endpoint=route.endpoint.name)
             await connection.fail(EventHubError("internal error"))
         else:
-            await self._begin(route, visit, session)
+            await self._begin(route, session)
             connection.start()
         return web.Response()  # goes nowhere
 
@@ -188,11 +177,12 @@ class Live:
             connection = await SseConnection.open(request, route.shared.server, headers)
             subscriber = Subscriber(view, route.channel, connection, client)
             subscriber.start(start)
-            session = _Session(route, connection, subscriber, held.pop_all())
-        await self._begin(route, visit, session)
+            login = _login(route, request, visit, connection)
+            session = _Session(route, connection, subscriber, held.pop_all(), login)
+        await self._begin(route, session)
         return web.Response()  # goes nowhere
 
-    async def _begin(self, route: Route, visit: Visit, session: _Session) -> None:
+    async def _begin(self, route: Route, session: _Session) -> None:
         connection = session.connection
         gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
 
@@ -207,8 +197,7 @@ class Live:
         self._sessions.add(session)
         gauge.inc()
         connection.on_lost = end
-        if visit.expires_at is not None:
-            session.watch(visit.expires_at, route.shared.tasks.spawn)
+        session.watch()
         if self._is_stopping:
             await session.stop()
         else:
@@ -234,8 +223,19 @@ async def _session(
         held.enter_context(route.channel.live_filters.hold(view, client))
         subscriber = Subscriber(view, route.channel, connection, client)
         subscriber.start(start)
-        inbox = Inbox(route, visit, connection)
-        return _Session(route, connection, subscriber, held.pop_all(), inbox)
+        login = _login(route, request, visit, connection)
+        inbox = Inbox(route, login, connection)
+        return _Session(route, connection, subscriber, held.pop_all(), login, inbox)
+
+
+def _login(
+    route: Route,
+    request: web.Request,
+    visit: Visit,
+    connection: WebSocketConnection | SseConnection,
+) -> ConnectionLogin:
+    address = client_of(request, route.shared.authenticator.proxies)
+    return ConnectionLogin(visit, connection, address)
 
 
 async def _reading(

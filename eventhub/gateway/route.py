@@ -1,7 +1,7 @@
 """Route: what one endpoint needs to answer requests; it decides which of them are admitted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from eventhub.gateway.turns import Turns
 from eventhub.handler import Handler
 from eventhub.hooks import Hooks
 from eventhub.identity.audit import audited
-from eventhub.identity.authenticator import Authenticator
+from eventhub.identity.authenticator import Authenticator, Login
 from eventhub.identity.bearer import QUERY
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
@@ -61,6 +61,8 @@ class Visit:
     """What the endpoint's `open` and `rules` let the client see and do."""
     owner: Owner = NOBODY
     """Owner of the idempotency keys in its messages."""
+    given: Args = field(default_factory=dict)
+    """Arguments of the URL with the endpoint's defaults, before `open`."""
 
     @property
     def sender(self) -> Sender:
@@ -155,13 +157,35 @@ class Route:
         if any(part.may_read_session for part in (self.hooks, self.rule, self.row_rules)):
             keep_session(request)
         handler = await self.shared.authenticator.handler_of(request, args, entry.kwargs)
+        user = handler.current_user
+        owner = session_owner(request) if user is None else Owner(user.id)
+        return await self._visit(handler, asked, owner)
+
+    async def renew(self, visit: Visit, login: Login) -> Visit:
+        """Ask rule, `open` and row rules again, for a client with another login.
+
+        Args:
+            visit: the client as it was admitted to this endpoint.
+            login: with a user.
+
+        Raises:
+            Rejected: `forbidden`, `bad_filter`, `bad_request`.
+            EventHubError: as `admit`.
+        """
+        args = {name: list(values) for name, values in visit.given.items()}
+        handler = replace(
+            visit.handler, current_user=login.user, expires_at=login.expires_at, args=args
+        )
+        owner = visit.owner if login.user is None else Owner(login.user.id)
+        return await self._visit(handler, visit.asked, owner)
+
+    async def _visit(self, handler: Handler, asked: frozenset[str], owner: Owner) -> Visit:
+        given = handler.args
         await self.rule.check(handler)
         restriction, keys = self._restriction(await self.hooks.open(handler))
         permission = self.row_rules.permission(handler, restriction)
         left = {name: values for name, values in handler.args.items() if name not in keys}
-        user = handler.current_user
-        owner = session_owner(request) if user is None else Owner(user.id)
-        return Visit(handler, left, asked, permission, owner)
+        return Visit(handler, left, asked, permission, owner, given)
 
     def _restriction(self, chosen: Args) -> tuple[Filter, frozenset[str]]:
         try:

@@ -5,7 +5,7 @@ HTTP/1.0 to the hub, as nginx does by default, understand it as any other client
 """
 
 import secrets
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -56,6 +56,10 @@ class SseConnection(Connection):
         await response.write(b"retry: %d\n\n" % pause)  # aiohttp sends the headers with it
         return cls(request, server.stalled_after)
 
+    def send(self, *frames: dict[str, Any]) -> None:
+        """Write frames to this client alone."""
+        self.push(b"".join([protocol.sse_event(protocol.encode(each), None) for each in frames]))
+
     def ping(self) -> None:
         """Keep proxies from closing a silent stream."""
         if not self.is_full:
@@ -71,7 +75,7 @@ class SseConnection(Connection):
 
     async def fail(self, error: EventHubError) -> None:
         """Send the client the reason, and end the stream."""
-        self.push(protocol.sse_event(protocol.encode(protocol.refusal(error)), None))
+        self.send(protocol.refusal(error))
         self.close_after(b"")
 
     async def close(self, _: Close) -> None:

@@ -19,7 +19,7 @@ from eventhub.config import Server
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.delivery.outlet import Stalled
-from eventhub.errors import Close, EventHubError, Expired, Rejected
+from eventhub.errors import Changed, Close, EventHubError, Expired, Rejected
 from eventhub.gateway.access_log import ABNORMAL
 from eventhub.gateway.connection import Connection, nothing
 from eventhub.gateway.incoming import Incoming
@@ -48,6 +48,8 @@ def close_code_of(error: EventHubError) -> Close:
     """Return the close code of a connection that cannot be opened or continued."""
     if isinstance(error, Expired):
         return Close.EXPIRED
+    if isinstance(error, Changed) and not error.is_first:
+        return Close.CHANGED
     if error.code == "slow_reader":
         return Close.TOO_SLOW
     if error.http_status >= 500:
@@ -157,10 +159,15 @@ class WebSocketConnection(Connection):
             self.close_after(protocol.close_frame(Close.STALLED))
             raise
 
-    async def fail(self, error: EventHubError) -> None:
-        """Send the client the reason, and close."""
+    async def fail(self, error: EventHubError, ref: Any = None) -> None:
+        """Send the client the reason, and close.
+
+        Args:
+            error: the reason.
+            ref: of the message that it answers.
+        """
         self._most_bytes = self._incoming.taken + MAX_REFUSED_BYTES
-        self.send(protocol.refusal(error))
+        self.send(protocol.refusal(error, ref))
         await self.close(close_code_of(error))
 
     async def close(self, code: Close) -> None:

@@ -38,6 +38,18 @@ def note_refusal(
     limited.warning("access_refused", by=by, reason=error.code, **facts)
 
 
+def note_token_refusal(by: str, error: EventHubError, endpoint: str) -> None:
+    """Log that a token was refused which a client sent over an open connection.
+
+    Args:
+        by: the address of the client.
+        error: why.
+        endpoint: its name.
+    """
+    facts = {"endpoint": endpoint[:MAX_TEXT], "detail": error.message[:MAX_TEXT]}
+    limited.warning("access_refused", by=by, reason=error.code, **facts)
+
+
 def note_login(request: web.Request, user: str, outcome: str, proxies: Proxies) -> None:
     """Log that a user `logged_in` or `logged_out`, or that a login as this user failed.
 

@@ -129,6 +129,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if _IDLE.issuperset(controls):  # most messages
             write = f"{_PROCESS}{next(_WRITES):x}"
             return cls(method=known, message=message, write=write, precondition=precondition)
+        if "_auth" in raw:
+            text = "_auth is a frame of its own, over a WebSocket with eventhub.v1.json"
+            raise Rejected("bad_control", text, column="_auth")
         if unknown != "ignore":
             _check_controls(controls)
         alert = not words.is_false(raw.get("_alert"))

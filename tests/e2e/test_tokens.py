@@ -1,19 +1,16 @@
 """A token is taken from where a browser can put it, refused elsewhere, and never logged."""
 
-import time
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
-import jwt
 import pytest
 
 from tests.e2e.client import V1, Client, Closed, request
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, WRITES, events
+from tests.tokens import SECRET, encoded, token_of
 
-SECRET = "0123456789abcdef0123456789abcdef"
 ENDPOINTS = """
 url:
   closed: {pattern: /closed, handler: MessageHandler, kwargs:
@@ -38,16 +35,6 @@ def lax(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     auth = f"auth: {{query: true, jwt: {{secret: {SECRET}}}}}\n"
     with running_hub(tmp_path_factory.mktemp("lax"), LOG + auth + ENDPOINTS) as hub:
         yield hub
-
-
-def token_of(user: str = "ann", seconds: int = 600, **claims: Any) -> str:
-    claims = {"sub": user, "exp": int(time.time()) + seconds, **claims}
-    return jwt.encode(claims, SECRET, "HS256")
-
-
-def encoded(token: str) -> str:
-    """Return the subprotocol of a token, as a browser makes it."""
-    return "base64url.bearer.eventhub." + urlsafe_b64encode(token.encode()).decode().rstrip("=")
 
 
 async def opened(url: str, *protocols: str, query: str = "") -> tuple[Any, str | None]:

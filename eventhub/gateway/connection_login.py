@@ -1,0 +1,166 @@
+"""Connection login: who the client of an open connection is, until when, and with which token next.
+
+A client of a WebSocket with `eventhub.v1.json` goes on with another token that it sends in a frame
+of its own: `{"_auth": TOKEN}`. Event streams are warned, and connect again.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Self
+
+from eventhub.delivery import frames as protocol
+from eventhub.delivery.frames import Form
+from eventhub.errors import Changed, EventHubError, Rejected
+from eventhub.gateway.connection import nothing
+from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.sse import SseConnection
+from eventhub.gateway.websocket import WebSocketConnection
+from eventhub.handler import User
+from eventhub.identity.audit import note_token_refusal
+from eventhub.identity.authenticator import Login
+from eventhub.identity.bearer import MAX_BYTES
+from eventhub.identity.expiry import Expiry
+
+AUTH: Final = "_auth"
+RENEWAL_SECONDS: Final = 5e-4
+"""Price of a frame with a token, whether it is accepted or not: checking a signature and asking the
+rules takes about as long. Fixed, to be the same on any machine."""
+_KEYS: Final = frozenset((AUTH, "_ref"))
+
+
+class TokenFrame(NamedTuple):
+    """A frame with which a client logs in."""
+
+    token: str
+    ref: Any
+    """Comes back in the answer."""
+
+    @classmethod
+    def parse(cls, message: dict[str, Any]) -> Self:
+        """Read a message that `has_token`.
+
+        Raises:
+            Rejected: `bad_control`.
+        """
+        for name in message:
+            if name not in _KEYS:
+                text = f"a frame with {AUTH} has nothing else but _ref: send the message after it"
+                raise Rejected("bad_control", text, column=AUTH)
+        token = message[AUTH]
+        if not isinstance(token, str) or not 0 < len(token) <= MAX_BYTES:
+            text = f"{AUTH} must be a token: text of 1 to {MAX_BYTES:,} characters"
+            raise Rejected("bad_control", text, column=AUTH)
+        return cls(token, message.get("_ref"))
+
+
+def has_token(messages: list[Any]) -> bool:
+    """Return whether a frame is one with which a client logs in."""
+    return len(messages) == 1 and isinstance(messages[0], dict) and AUTH in messages[0]
+
+
+class NotAdmittedError(Exception):
+    """With its new login a client may not go on; `error` says why, and ends its connection."""
+
+    def __init__(self, error: EventHubError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class ConnectionLogin:
+    """The login of one open connection. Its owner releases it when the connection ends."""
+
+    __slots__ = ("_address", "_connection", "_end", "_expiry", "visit")
+
+    def __init__(
+        self, visit: Visit, connection: WebSocketConnection | SseConnection, address: str
+    ) -> None:
+        """Get ready; `watch` starts.
+
+        Args:
+            visit: the client as it was admitted.
+            connection: gets the warning.
+            address: of the client, for the log.
+        """
+        self.visit = visit
+        """The client as it is now: what it may see, and as whom it writes."""
+        self._connection = connection
+        self._address = address
+        self._end: Callable[[], None] = nothing
+        self._expiry: Expiry | None = None
+
+    def watch(self, end: Callable[[], None]) -> None:
+        """Warn the client before its login ends, and call `end` when it does."""
+        self._end = end
+        self._watch()
+
+    def release(self) -> None:
+        """Watch no more; idempotent."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    async def renew(self, route: Route, token: str) -> dict[str, Any]:
+        """Go on with another token; return the answer.
+
+        Args:
+            route: the endpoint as it is now.
+            token: of the same user, if there was one; otherwise the client becomes its user.
+
+        Raises:
+            Rejected: `unauthorized`: the token is not valid, or another user's. Nothing changes.
+            Unavailable: the token cannot be checked now. Nothing changes.
+            NotAdmittedError: the connection has to end: with this login the client may not enter,
+                or sees something else, which only another replay can show.
+        """
+        before = self.visit.handler.current_user
+        login = await self._login(route, token)
+        try:
+            visit = await route.renew(self.visit, login)
+            if _sight(route, visit, self._connection.form) != _sight(
+                route, self.visit, self._connection.form
+            ):
+                raise Changed(is_first=before is None)
+        except EventHubError as error:
+            self._note(route, error)
+            raise NotAdmittedError(error) from None
+        return self._go_on(visit, is_first=before is None)
+
+    def _go_on(self, visit: Visit, *, is_first: bool) -> dict[str, Any]:
+        self.visit = visit
+        if visit.handler.current_user is not None:
+            self._connection.note_user(visit.handler.current_user.id)
+        if not self._connection.is_lost:
+            self._watch()
+        return protocol.logged_in(visit.expires_at, is_first=is_first)
+
+    async def _login(self, route: Route, token: str) -> Login:
+        try:
+            login = await route.shared.authenticator.login_of_token(token)
+            _check_user(login.user, self.visit.handler.current_user)
+        except Rejected as error:
+            self._note(route, error)
+            raise
+        return login
+
+    def _note(self, route: Route, error: EventHubError) -> None:
+        note_token_refusal(self._address, error, route.endpoint.name)
+
+    def _watch(self) -> None:
+        self.release()
+        if (at := self.visit.expires_at) is not None:
+            self._expiry = Expiry(at, self._warn, self._end)
+
+    def _warn(self) -> None:
+        at = self.visit.expires_at
+        if at is not None and self._connection.form is not Form.BARE:
+            self._connection.send(protocol.expiring(at))
+
+
+def _check_user(user: User | None, before: User | None) -> None:
+    if before is not None and (user is None or user.id != before.id):
+        text = "the token is another user's: connect again to change the user"
+        raise Rejected("unauthorized", text)
+
+
+def _sight(route: Route, visit: Visit, form: Form) -> object:
+    """Return what a client sees of an endpoint: equal if it sees the same."""
+    return visit.args, visit.permission.sees, route.view(visit, form).key
