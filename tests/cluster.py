@@ -88,6 +88,13 @@ class Cluster:
         assert info.cluster is not None
         return next(self.url(n) for n in range(SERVERS) if f"n{n}" != info.cluster.leader)
 
+    def meta_leader(self) -> int:
+        """Return the number of the server that places streams and consumers."""
+        said = "Self is new JetStream cluster metadata leader"
+        logs = {n: (self._folder / f"n{n}" / "nats.log").read_text() for n in range(SERVERS)}
+        lines = [(line, n) for n, log in logs.items() for line in log.splitlines() if said in line]
+        return max(lines, key=lambda found: found[0].split(" ", 1)[1])[1]
+
     async def delete_streams(self) -> None:
         """Delete everything that is stored."""
         client = await nats.connect(self.urls)

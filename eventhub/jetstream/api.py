@@ -32,20 +32,23 @@ class ApiError(EventHubError):
         self.status: int = error.get("code", 0)
 
 
-async def call(connection: Connection, name: str, body: Any = None) -> dict[str, Any]:
+async def call(
+    connection: Connection, name: str, body: Any = None, *, within: float | None = None
+) -> dict[str, Any]:
     """Return the answer to an API request that may run twice.
 
     Args:
         connection: to the servers.
         name: the subject behind `$JS.API.`, such as `STREAM.INFO.<stream>`.
         body: what is sent as JSON.
+        within: seconds after which the request is given up, not repeated.
 
     Raises:
         ApiError: JetStream refused it.
         Unavailable: no answer in time, or no leader.
     """
     payload = b"" if body is None else msgspec.json.encode(body)
-    return _checked(await connection.request(f"$JS.API.{name}", payload))
+    return _checked(await connection.request(f"$JS.API.{name}", payload, within=within))
 
 
 async def store(

@@ -157,14 +157,19 @@ class Connection:
             raise Unavailable("the event log cannot be reached") from error
 
     async def request(
-        self, subject: str, payload: bytes = b"", headers: Headers | None = None
+        self,
+        subject: str,
+        payload: bytes = b"",
+        headers: Headers | None = None,
+        *,
+        within: float | None = None,
     ) -> Message:
         """Return the answer to a question, which may be asked again while the broker is away.
 
         Raises:
-            Unavailable: there was none for `requests.PATIENCE_SECONDS`.
+            Unavailable: there was none for `requests.PATIENCE_SECONDS`, or `within` these seconds.
         """
-        [message] = await self._requests.ask(subject, payload, headers=headers)
+        [message] = await self._requests.ask(subject, payload, headers=headers, within=within)
         return message
 
     async def request_all(self, subject: str, payload: bytes) -> list[Message]:

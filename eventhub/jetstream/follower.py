@@ -1,12 +1,11 @@
 """Follower: all events of a stream after a sequence, in order, each once, over any outage.
 
-Its consumer is ephemeral, unacknowledged, in memory and without a filter. It is cheap to make, so
-after any doubt it is thrown away, and another one starts at the next sequence. That sequence is the
-only state. In a test, 24 faults over 65,834 events lost and repeated none.
+After any doubt its consumer (`ephemeral`) is thrown away, and another one starts at the next
+sequence. That sequence is the only state. In a test, 24 faults over 65,834 events lost and repeated
+none.
 """
 
 from collections.abc import Callable
-from secrets import token_hex
 from typing import Any, Generic, Self
 
 import structlog
@@ -14,17 +13,16 @@ import structlog
 from eventhub.channel import Channel
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream import api
-from eventhub.jetstream.api import NANOSECONDS, StoredMessage
+from eventhub.jetstream.api import StoredMessage
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T, read_or_report, report_holes, report_lost
+from eventhub.jetstream.ephemeral import Ephemeral
 from eventhub.jetstream.pull import Pull, Puller
 from eventhub.jetstream.stream_state import state_in_epoch, state_with_deleted
 from eventhub.metrics import FOLLOWER_RESETS
 
 BATCH = 1000
 """Messages that are under way or wait."""
-INACTIVE_SECONDS = 30
-"""After this time the server deletes a consumer that no follower pulls from."""
 
 logger = structlog.get_logger(__name__)
 
@@ -76,6 +74,7 @@ class Follower(Generic[T]):
         self._marks = marks
         self._missed = 0  # the acknowledged event that was not there when it was looked for
         self._holes: int | None = None
+        self._consumers = Ephemeral(connection, channel.stream, "follower")
         self._puller = Puller(connection, self._start, self._on_reset)
 
     def __aiter__(self) -> Self:
@@ -97,20 +96,10 @@ class Follower(Generic[T]):
         await self._puller.close()
 
     async def _start(self) -> Pull:
-        name = f"follower-{token_hex(8)}"
-        config = {
-            "name": name,
-            "ack_policy": "none",
-            "max_deliver": 1,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self._next,
-            "mem_storage": True,
-            "num_replicas": 1,
-            "inactive_threshold": INACTIVE_SECONDS * NANOSECONDS,
-        }
+        consumer = await self._consumers.make(
+            deliver_policy="by_start_sequence", opt_start_seq=self._next
+        )
         stream = self._channel.stream
-        body = {"stream_name": stream, "config": config, "action": "create"}
-        await api.call(self._connection, f"CONSUMER.CREATE.{stream}.{name}", body)
         # Asked after the consumer was made, this proves that it is one of this epoch.
         state = await state_in_epoch(self._connection, stream, self._epoch)
         if state["last_seq"] < self._next - 1:
@@ -120,7 +109,6 @@ class Follower(Generic[T]):
             )
         await self._report_new_holes(state)
         await self._look_for_acknowledged()
-        consumer = f"{stream}.{name}"
         pull = Pull(self._connection, consumer, count=BATCH, overdue=self._is_overdue)
         return await pull.open()
 

@@ -24,8 +24,8 @@ from eventhub.jetstream.parser import Message
 from eventhub.jetstream.subscription import Subscription
 from eventhub.stream import MAX_PAYLOAD
 
-HEARTBEAT_SECONDS = 1.0
-SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
+HEARTBEAT_SECONDS = 0.5
+SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
 """Two heartbeats are lost, and the third is late."""
 EXPIRES_SECONDS = 30.0
 """How long the server keeps one pull request; then it is renewed."""

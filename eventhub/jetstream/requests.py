@@ -39,7 +39,13 @@ class Requests:
         self._waiting: dict[int, _Answer] = {}
 
     async def ask(
-        self, subject: str, payload: bytes, *, parts: bool = False, headers: Headers | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        parts: bool = False,
+        headers: Headers | None = None,
+        within: float | None = None,
     ) -> list[Message]:
         """Return the messages of the answer; ask again as long as the broker is away.
 
@@ -48,23 +54,26 @@ class Requests:
             payload: the question; it may be answered twice.
             parts: the answer has several messages, of which the last has no payload.
             headers: of the question.
+            within: seconds after which a question without an answer is given up, not repeated.
 
         Raises:
-            Unavailable: no answer in `PATIENCE_SECONDS`.
+            Unavailable: no answer in `PATIENCE_SECONDS`, or within those.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                return await self._ask_once(subject, payload, headers, parts=parts)
+                seconds = within or REQUEST_SECONDS
+                return await self._ask_once(subject, payload, headers, seconds, parts=parts)
             except LOST as error:
-                if loop.time() >= give_up:
+                is_late = within is not None and isinstance(error, TimeoutError)
+                if is_late or loop.time() >= give_up:
                     raise Unavailable("the event log does not answer") from error
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def round_trip(self) -> None:
         """Send ourselves a message through the server; raises one of `LOST` if it does not come."""
-        await self._ask_once("", b"", None, parts=False)
+        await self._ask_once("", b"", None, REQUEST_SECONDS, parts=False)
 
     def on_messages(self, messages: list[Message]) -> None:
         """Take messages of the inbox."""
@@ -79,14 +88,14 @@ class Requests:
             answer.give_up()
 
     async def _ask_once(
-        self, subject: str, payload: bytes, headers: Headers | None, *, parts: bool
+        self, subject: str, payload: bytes, headers: Headers | None, seconds: float, *, parts: bool
     ) -> list[Message]:
         number = next(self._numbers)
         reply = f"{self.inbox}.{number}"
         answer = self._waiting[number] = _Answer(parts=parts)
         try:
             await self._publish(subject or reply, payload, reply, headers)
-            async with asyncio.timeout(REQUEST_SECONDS):
+            async with asyncio.timeout(seconds):
                 is_whole = await answer.is_whole
         finally:
             del self._waiting[number]

@@ -1,25 +1,22 @@
 """Watcher: all records of a store, then whatever is put, over any outage.
 
-Its consumer is ephemeral, unacknowledged and in memory, and begins with the first record. After any
-doubt it is thrown away, and everything is read again: there are a few thousand records at most, and
-a record that has vanished meanwhile leaves no message that could be missed.
+Its consumer (`ephemeral`) begins with the first record. After any doubt it is thrown away, and
+everything is read again: there are a few thousand records at most, and a record that has vanished
+meanwhile leaves no message that could be missed.
 """
 
-from secrets import token_hex
 from typing import Self
 
 import structlog
 
 from eventhub.jetstream import api
-from eventhub.jetstream.api import NANOSECONDS
 from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.ephemeral import Ephemeral
 from eventhub.jetstream.pull import Pull, Puller
 from eventhub.stream import Record, Watched
 
 BATCH = 1000
 """Messages that are under way or wait."""
-INACTIVE_SECONDS = 30
-"""After this time the server deletes a consumer that nobody pulls from."""
 
 logger = structlog.get_logger(__name__)
 
@@ -41,6 +38,7 @@ class Watcher:
         """Sequence of the newest record when the consumer was made; 0 if there was none."""
         self._whole: list[Record] | None = None
         """The records so far, until all are there; then None."""
+        self._consumers = Ephemeral(connection, stream, "watcher")
         self._puller = Puller(connection, self._start, self._on_reset)
 
     def __aiter__(self) -> Self:
@@ -67,22 +65,10 @@ class Watcher:
         await self._puller.close()
 
     async def _start(self) -> Pull:
-        name = f"watcher-{token_hex(8)}"
-        config = {
-            "name": name,
-            "ack_policy": "none",
-            "max_deliver": 1,
-            "deliver_policy": "all",
-            "mem_storage": True,
-            "num_replicas": 1,
-            "inactive_threshold": INACTIVE_SECONDS * NANOSECONDS,
-        }
-        body = {"stream_name": self._stream, "config": config, "action": "create"}
-        await api.call(self._connection, f"CONSUMER.CREATE.{self._stream}.{name}", body)
+        consumer = await self._consumers.make(deliver_policy="all")
         newest = await api.get(self._connection, self._stream, {"last_by_subj": f"{self._prefix}>"})
         self._newest = 0 if newest is None else newest.sequence
         self._whole = []
-        consumer = f"{self._stream}.{name}"
         pull = Pull(self._connection, consumer, count=BATCH, overdue=self._is_incomplete)
         return await pull.open()
 

@@ -95,6 +95,14 @@ async def test_without_an_answer_in_time_the_log_is_unavailable(
     assert broker.requests._waiting == {}
 
 
+async def test_a_question_that_may_not_be_repeated_is_given_up_when_its_time_is_over() -> None:
+    broker = Broker()
+    with pytest.raises(Unavailable, match="does not answer"):
+        await broker.requests.ask("A", b"x", within=0.01)
+    assert len(broker.asked) == 1
+    assert broker.requests._waiting == {}
+
+
 async def test_a_cancelled_question_is_forgotten() -> None:
     broker = Broker()
     task = asyncio.ensure_future(broker.requests.ask("A", b"x"))
