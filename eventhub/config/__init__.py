@@ -12,12 +12,14 @@ from eventhub.config.handlers import (
     FileEndpoint,
     LogoutEndpoint,
     MessageEndpoint,
+    OidcEndpoint,
     Rules,
     SimpleAuthEndpoint,
     SqlEndpoint,
     SqlLimits,
 )
 from eventhub.config.handlers.login import is_own_path
+from eventhub.config.handlers.oidc import is_safe_url
 from eventhub.config.loader import ENVIRONMENT, examine, load
 from eventhub.config.schema import json_schema
 from eventhub.config.settings import (
@@ -61,6 +63,7 @@ __all__ = [
     "Logging",
     "LogoutEndpoint",
     "MessageEndpoint",
+    "OidcEndpoint",
     "Projection",
     "Proxy",
     "Rules",
@@ -74,6 +77,7 @@ __all__ = [
     "examine",
     "in_order",
     "is_own_path",
+    "is_safe_url",
     "json_schema",
     "load",
     "networks_of",

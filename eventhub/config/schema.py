@@ -14,6 +14,7 @@ from eventhub.config.handlers import (
     FileEndpoint,
     LogoutEndpoint,
     MessageEndpoint,
+    OidcEndpoint,
     SimpleAuthEndpoint,
     SqlEndpoint,
 )
@@ -23,7 +24,14 @@ from eventhub.config.settings import Archive, EmailService
 
 _ENDPOINTS = {
     each.__struct_config__.tag: each
-    for each in (MessageEndpoint, FileEndpoint, SqlEndpoint, SimpleAuthEndpoint, LogoutEndpoint)
+    for each in (
+        MessageEndpoint,
+        FileEndpoint,
+        SqlEndpoint,
+        SimpleAuthEndpoint,
+        OidcEndpoint,
+        LogoutEndpoint,
+    )
 }
 _VARIABLE = {"type": "string", "pattern": r"\$"}
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
@@ -44,6 +52,9 @@ _AS_WRITTEN: dict[str, Any] = {
     "columns": {"type": "object", "additionalProperties": _COLUMN},
     "credentials": {"type": "object", "additionalProperties": {"type": ["string", "object"]}},
     "users_file": {"type": "string"},
+    "client_secret_file": {"type": "string"},
+    "scope": _TEXTS,
+    "attributes": {"type": ["array", "object"], "items": {"type": "string"}},
     "message_default": {"type": "object", "additionalProperties": {"type": "object"}},
     "url": {"type": "string"},
     "path": {"type": "string"},

@@ -1,4 +1,4 @@
-"""Login: the pages of SimpleAuth, and the way to the login pages of a file.
+"""Login: the page of a SimpleAuth, and the way to the login pages of a file.
 
 A wrong name and a wrong password are answered in the same words and after the same time.
 """
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from eventhub.config import Config, Endpoint, LogoutEndpoint, SimpleAuthEndpoint
+from eventhub.config import Config, Endpoint, LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
 from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.gateway import refusal
 from eventhub.gateway.answering import HttpHandler, answered
@@ -21,6 +21,7 @@ from eventhub.gateway.conditional import check_single
 from eventhub.gateway.form_page import MAX_FORM, Form, FormPage, html, next_of, see
 from eventhub.gateway.login_page import login_form
 from eventhub.gateway.logout import LogoutPage
+from eventhub.gateway.oidc import OidcPage
 from eventhub.identity.attempts import Attempts
 from eventhub.identity.audit import note_login
 from eventhub.identity.passwords import Passwords
@@ -34,6 +35,8 @@ _WRONG: Final = "This user name and password do not belong together."
 def add_login_routes(app: web.Application, config: Config, proxies: Proxies) -> None:
     """Give an application its login and logout pages, and lead to the first login page.
 
+    A page with a form comes first, because it has links to the others.
+
     Args:
         app: not yet started; it has sessions.
         config: the configuration.
@@ -41,13 +44,17 @@ def add_login_routes(app: web.Application, config: Config, proxies: Proxies) -> 
     """
     bodies = Bodies(MAX_FORM)
     attempts = Attempts()
+    providers = {each.name: OidcPage(each, proxies) for each in config.of_kind(OidcEndpoint)}
+    for provider in providers.values():
+        _add(app, provider.entry, provider.answer)
+    others = {each.entry.pattern: each.entry.title for each in providers.values()}
     logins = config.of_kind(SimpleAuthEndpoint)
     for entry in logins:
-        _add(app, entry, LoginPage(entry, bodies, attempts, proxies).answer)
+        _add(app, entry, LoginPage(entry, bodies, attempts, proxies, others).answer)
     for leave in config.of_kind(LogoutEndpoint):
-        _add(app, leave, LogoutPage(leave, bodies, proxies).answer)
-    if logins:
-        app.middlewares.append(_leads_to(logins[0].pattern))
+        _add(app, leave, LogoutPage(leave, bodies, proxies, providers).answer)
+    if first := [*(each.pattern for each in logins), *others][:1]:
+        app.middlewares.append(_leads_to(first[0]))
 
 
 def _add(app: web.Application, entry: Endpoint, page: HttpHandler) -> None:
@@ -73,10 +80,16 @@ class LoginPage(FormPage):
     """The page of one SimpleAuth."""
 
     def __init__(
-        self, entry: SimpleAuthEndpoint, bodies: Bodies, attempts: Attempts, proxies: Proxies
+        self,
+        entry: SimpleAuthEndpoint,
+        bodies: Bodies,
+        attempts: Attempts,
+        proxies: Proxies,
+        others: Mapping[str, str],
     ) -> None:
         super().__init__(bodies, proxies)
         self._entry = entry
+        self._others = others
         self._attempts = attempts
         self._passwords = Passwords(entry.credentials)
 
@@ -113,7 +126,11 @@ class LoginPage(FormPage):
     def _show(
         self, request: web.Request, *, user: str = "", wrong: str = "", status: int = 200
     ) -> web.Response:
-        page = login_form(self._entry.title, form_token(request), user=user, wrong=wrong)
+        token = form_token(request)
+        wanted = next_of(request, "")
+        query = f"?next={quote(wanted, safe='/')}" if wanted else ""
+        others = {f"{path}{query}": title for path, title in self._others.items()}
+        page = login_form(self._entry.title, token, user=user, wrong=wrong, others=others)
         return html(page, status)
 
     def _wait(self, request: web.Request, form: Form, seconds: float) -> web.StreamResponse:

@@ -5,6 +5,7 @@ client or the file says is escaped.
 """
 
 from base64 import b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
 from typing import Final
@@ -51,7 +52,14 @@ TOKEN_FIELD: Final = "_xsrf"  # noqa: S105 - a name, which Gramex and Tornado us
 """The field with the token of the form."""
 
 
-def login_form(title: str, token: str, *, user: str = "", wrong: str = "") -> bytes:
+def login_form(
+    title: str,
+    token: str,
+    *,
+    user: str = "",
+    wrong: str = "",
+    others: Mapping[str, str] | None = None,
+) -> bytes:
     """Return the page with which a user logs in.
 
     Args:
@@ -59,6 +67,7 @@ def login_form(title: str, token: str, *, user: str = "", wrong: str = "") -> by
         token: of the form.
         user: the name that was typed before.
         wrong: why it did not fit.
+        others: the titles of other logins, by their paths.
     """
     focus, second = ("", " autofocus") if user else (" autofocus", "")
     parts = [
@@ -73,6 +82,7 @@ def login_form(title: str, token: str, *, user: str = "", wrong: str = "") -> by
             f' autocomplete="current-password" required{second}>\n',
             "Log in",
         ),
+        *(_link(path, f"Log in with {name}") for path, name in (others or {}).items()),
     ]
     return _page(title, "".join(parts))
 
@@ -92,6 +102,36 @@ def logout_form(title: str, token: str, user: str | None, *, wrong: str = "") ->
     return _page(title, _alert(wrong) + asked + _form(token, "", "Log out"))
 
 
+def problem_page(title: str, wrong: str, again: str) -> bytes:
+    """Return the page of a login that has failed.
+
+    Args:
+        title: its heading.
+        wrong: why it has failed.
+        again: the path to try again.
+    """
+    return _page(title, _alert(wrong) + _link(again, "Try again"))
+
+
+def leaving_page(title: str, name: str, place: str) -> bytes:
+    """Return a page that goes on by itself, to the logout of a login service.
+
+    A form that led there would be stopped by the page's own policy, in some browsers.
+
+    Args:
+        title: its heading.
+        name: of the login service.
+        place: an address of another site.
+    """
+    text = "<p>You are logged out of this site.</p>\n"
+    head = f'<meta http-equiv="refresh" content="0; url={escape(place)}">\n'
+    return _page(title, text + _link(place, f"Log out of {name} too"), head)
+
+
+def _link(place: str, text: str) -> str:
+    return f'<p><a href="{escape(place)}">{escape(text)}</a></p>\n'
+
+
 def _alert(wrong: str) -> str:
     return f'<p class="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""
 
@@ -104,11 +144,11 @@ def _form(token: str, fields: str, button: str) -> str:
     )
 
 
-def _page(title: str, body: str) -> bytes:
+def _page(title: str, body: str, head: str = "") -> bytes:
     text = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"{head}<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{escape(title)}</h1>\n{body}</main>\n</body>\n</html>\n"
     )
     return text.encode(errors="replace")

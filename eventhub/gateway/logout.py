@@ -1,22 +1,41 @@
 """Logout: the page of a LogoutHandler."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from eventhub.config import LogoutEndpoint
+from eventhub.errors import Unavailable
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.form_page import Form, FormPage, html, next_of, see, user_of
-from eventhub.gateway.login_page import logout_form
+from eventhub.gateway.login_page import leaving_page, logout_form
+from eventhub.gateway.oidc import OidcPage
 from eventhub.identity.audit import note_login
+from eventhub.identity.pending import provider_of
 from eventhub.identity.proxies import Proxies
-from eventhub.identity.sessions import form_token, log_out
+from eventhub.identity.sessions import form_token, log_out, session_of
 
 
 class LogoutPage(FormPage):
-    """The page of one LogoutHandler. A GET only asks: a link of another site must not log out."""
+    """The page of one LogoutHandler. A GET only asks: a link of another site must not log out.
 
-    def __init__(self, entry: LogoutEndpoint, bodies: Bodies, proxies: Proxies) -> None:
+    Args:
+        entry: of the file.
+        bodies: limits what clients send.
+        proxies: the proxies whose headers are trusted.
+        providers: the pages of the OIDCAuth entries, by name.
+    """
+
+    def __init__(
+        self,
+        entry: LogoutEndpoint,
+        bodies: Bodies,
+        proxies: Proxies,
+        providers: Mapping[str, OidcPage] | None = None,
+    ) -> None:
         super().__init__(bodies, proxies)
         self._entry = entry
+        self._providers = providers or {}
 
     def _show(self, request: web.Request, *, wrong: str = "", status: int = 200) -> web.Response:
         user = user_of(request)
@@ -24,9 +43,26 @@ class LogoutPage(FormPage):
         return html(logout_form(self._entry.title, token, user, wrong=wrong), status)
 
     async def _take(self, request: web.Request, form: Form) -> web.StreamResponse:
+        name, id_token = provider_of(session_of(request))
         if (user := user_of(request)) is not None:
             log_out(request)
             note_login(request, user, "logged_out", self._proxies)
         if form.is_json:
             return web.json_response({"user": None}, headers={"Cache-Control": "no-store"})
-        return see(next_of(request, self._entry.redirect))
+        leave = await self._leave(request, name, id_token)
+        return see(next_of(request, self._entry.redirect)) if leave is None else leave
+
+    async def _leave(
+        self, request: web.Request, name: str, id_token: str | None
+    ) -> web.Response | None:
+        """Return the page that goes on to the provider of the login, if its session ends too."""
+        provider = self._providers.get(name)
+        if provider is None:
+            return None
+        try:
+            place = await provider.end_session_url(request, id_token, self._entry.redirect)
+        except Unavailable:  # the user is logged out here, whatever the provider does
+            return None
+        if place is None:
+            return None
+        return html(leaving_page(self._entry.title, provider.entry.title, place))

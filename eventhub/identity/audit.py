@@ -50,7 +50,9 @@ def note_token_refusal(by: str, error: EventHubError, endpoint: str) -> None:
     limited.warning("access_refused", by=by, reason=error.code, **facts)
 
 
-def note_login(request: web.Request, user: str, outcome: str, proxies: Proxies) -> None:
+def note_login(
+    request: web.Request, user: str, outcome: str, proxies: Proxies, reason: str = "", **facts: str
+) -> None:
     """Log that a user `logged_in` or `logged_out`, or that a login as this user failed.
 
     Args:
@@ -58,10 +60,12 @@ def note_login(request: web.Request, user: str, outcome: str, proxies: Proxies) 
         user: the account; empty if there is none of that name, which may be a mistyped password.
         outcome: `logged_in`, `logged_out` or `login_failed`.
         proxies: the proxies that are trusted for a client's address.
+        reason: a word that says why it failed; empty if the name or the password is wrong.
+        facts: further keys of the line.
     """
     by = client_of(request, proxies)
     if outcome == "login_failed":
-        limited.warning(outcome, by=by, user=user, path=request.path)
+        limited.warning(outcome, by=by, reason=reason, user=user, path=request.path, **facts)
     else:
         logger.info(outcome, by=by, user=user, path=request.path)
 

@@ -106,11 +106,11 @@ class Authenticator:
             return await self.login_of_token(token)
         header = self._user_header
         if header is not None and (name := self._proxy_user(request, header)):
-            return Login(_user({}, name, header), None)
+            return Login(user_of({}, name, header), None)
         attributes = user_attributes(session_of(request))
         if attributes is None:
             return Login(None, None)
-        user = _user(attributes, attributes.get("id"), "session")
+        user = user_of(attributes, attributes.get("id"), "session")
         return Login(user, end_of(session_of(request), self._session))
 
     async def login_of_token(self, token: str) -> Login:
@@ -123,7 +123,7 @@ class Authenticator:
         if self._tokens is None:
             raise Rejected("unauthorized", _NO_TOKENS)
         claims = await self._tokens.claims(token)
-        user = _user(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
+        user = user_of(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
         return Login(user, self._tokens.end_of(claims))
 
     async def handler_of(
@@ -164,7 +164,7 @@ class Authenticator:
             self._has_warned = True
 
 
-def _user(attributes: Mapping[str, Any], user_id: object, source: str) -> User:
+def user_of(attributes: Mapping[str, Any], user_id: object, source: str) -> User:
     """Return a user with an id that is safe in rows, headers and logs."""
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         user_id = str(user_id)

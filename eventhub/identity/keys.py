@@ -10,22 +10,20 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Final, Protocol
 
-import aiohttp
 import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from eventhub.config import Jwt
+from eventhub.config import Jwt, is_safe_url
 from eventhub.errors import Misconfigured, Unavailable
+from eventhub.identity.fetching import FetchError, fetch
 
 logger = structlog.get_logger(__name__)
 
 MIN_SECRET = 32  # bytes; RFC 7518 section 3.2 asks for the size of the hash
-FETCH_DEADLINE = 5.0  # seconds
 FRESH = 300.0  # seconds until keys are fetched again; a withdrawn key is valid as long
 COOLDOWN = 10.0  # seconds between fetches, however many tokens name unknown keys
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512", "secp256k1": "ES256K"}
@@ -46,6 +44,12 @@ class Keys(Protocol):
         """Return the key for the `kid` of a token, which is None if the token has none."""
 
 
+ASYMMETRIC: Final = frozenset(
+    (*("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), *_CURVES.values(), "EdDSA")
+)
+"""The algorithms of public keys."""
+
+
 def keys_of(config: Jwt) -> Keys:
     """Return the keys that `auth: jwt:` configures.
 
@@ -59,7 +63,10 @@ def keys_of(config: Jwt) -> Keys:
             return _Fixed(_public_key(pem, config.algorithms))
         case Jwt(secret=None, public_key=None, jwks=str() as place):
             if "://" in place:
-                return _Remote(place, config.algorithms)
+                if not is_safe_url(place):
+                    text = "use https, or http on this machine"
+                    raise Misconfigured(f"auth: jwt: jwks: {place}: {text}")
+                return RemoteKeys(place, config.algorithms)
             return _Set(_read_set(Path(place), config.algorithms))
         case _:
             pass
@@ -132,43 +139,51 @@ class _Set:
         return _choose(self._keys, kid)
 
 
-class _Remote:
-    """A JWK set that its issuer serves and rotates; the last one is kept if the issuer is down."""
+class RemoteKeys:
+    """A JWK set that its issuer serves and rotates; the last one is kept if the issuer is down.
+
+    Args:
+        url: its address.
+        wanted: the algorithms that may be used; None for the usual one of each key.
+    """
 
     def __init__(self, url: str, wanted: Sequence[str] | None) -> None:
-        parts = urlsplit(url)
-        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        if parts.scheme != "https" and not (parts.scheme == "http" and local):
-            raise Misconfigured(f"auth: jwt: jwks: {url}: use https, or http on this machine")
         self._url = url
         self._wanted = wanted
         self._keys: Mapping[str | None, Key] = {}
         self._tried_at = float("-inf")
+        self._missed_at = float("-inf")
+        """When keys were fetched for a token, and its key was not among them."""
         self._lock = asyncio.Lock()
 
     async def get(self, kid: str | None) -> Key | None:
+        """Return the key for the `kid` of a token.
+
+        Raises:
+            Unavailable: no keys could be fetched yet.
+        """
         if self._is_due(kid):
             async with self._lock:  # one fetch for all requests that wait
                 if self._is_due(kid):
                     await self._fetch()
+                    if _choose(self._keys, kid) is None:
+                        self._missed_at = self._tried_at
         if not self._keys:
             raise Unavailable("the keys that check tokens cannot be fetched now: try again later")
         return _choose(self._keys, kid)
 
     def _is_due(self, kid: str | None) -> bool:
-        age = time.monotonic() - self._tried_at
-        return age > (COOLDOWN if _choose(self._keys, kid) is None else FRESH)
+        """Return whether to fetch: for a new key at once, unless there was none a moment ago."""
+        now = time.monotonic()
+        if _choose(self._keys, kid) is None:
+            return now - self._missed_at > COOLDOWN
+        return now - self._tried_at > FRESH
 
     async def _fetch(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=FETCH_DEADLINE)
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as client,
-                client.get(self._url, allow_redirects=False) as response,
-            ):
-                self._keys = _parse_set(await response.read(), self._wanted)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            logger.warning("jwks_not_fetched", url=self._url, error=str(error) or "timeout")
+            self._keys = _parse_set(await fetch(self._url), self._wanted)
+        except (FetchError, ValueError) as error:
+            logger.warning("jwks_not_fetched", url=self._url, error=str(error))
         self._tried_at = (
             time.monotonic()
         )  # not earlier: requests that come during the fetch wait for it

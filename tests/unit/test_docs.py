@@ -33,6 +33,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`kwargs:` of a MessageHandler": config.MessageEndpoint,
     "`kwargs:` of a FileHandler": config.FileEndpoint,
     "`kwargs:` of a SQLHandler": config.SqlEndpoint,
+    "`kwargs:` of an OIDCAuth": config.OidcEndpoint,
     "`limits:`": config.SqlLimits,
     "`server:`": settings.Server,
     "`server: admin:`": settings.Admin,
@@ -129,6 +130,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     _forget_modules()
     (tmp_path / "mymodule.py").write_text("def my_prepare(msg, handler): pass\n")
     (tmp_path / "house_rules.py").write_text("def check(msg): pass\n")
+    (tmp_path / "users.yaml").write_text("ann: {password: correct horse, role: admin}\n")
+    (tmp_path / "oidc.secret").write_text("a secret of the client")
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "chat.yaml").write_text("")
     yield tmp_path

@@ -6,12 +6,13 @@ A new handler is a module and a line in `HANDLERS`; its struct is added to `Endp
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eventhub.config.handlers import files, login, message, sql
+from eventhub.config.handlers import files, login, message, oidc, sql
 from eventhub.config.handlers.alert import Alert
 from eventhub.config.handlers.entry import Entry, UrlSection
 from eventhub.config.handlers.files import FileEndpoint
 from eventhub.config.handlers.login import Account, LogoutEndpoint, SimpleAuthEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
+from eventhub.config.handlers.oidc import OidcEndpoint
 from eventhub.config.handlers.rules import Rules
 from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
 from eventhub.config.tree import Findings, Node, joined, nearest
@@ -23,6 +24,7 @@ __all__ = [
     "FileEndpoint",
     "LogoutEndpoint",
     "MessageEndpoint",
+    "OidcEndpoint",
     "Rules",
     "SimpleAuthEndpoint",
     "SqlEndpoint",
@@ -31,7 +33,14 @@ __all__ = [
     "read",
 ]
 
-Endpoint = MessageEndpoint | FileEndpoint | SqlEndpoint | SimpleAuthEndpoint | LogoutEndpoint
+Endpoint = (
+    MessageEndpoint
+    | FileEndpoint
+    | SqlEndpoint
+    | SimpleAuthEndpoint
+    | OidcEndpoint
+    | LogoutEndpoint
+)
 """One entry of `url:`; the type tells its kind."""
 
 
@@ -49,6 +58,7 @@ HANDLERS: dict[str, Handler] = {
     "FileHandler": Handler(files.read, files.KEYS),
     "SQLHandler": Handler(sql.read, sql.KEYS),
     "SimpleAuth": Handler(login.read_simple_auth, login.SIMPLE_AUTH_KEYS),
+    "OIDCAuth": Handler(oidc.read, oidc.KEYS),
     "LogoutHandler": Handler(login.read_logout, login.LOGOUT_KEYS),
 }
 """The kinds of entries, by their `handler:`."""

@@ -112,7 +112,7 @@ def _users_file(node: Node, path: str, findings: Findings) -> dict[str, Account]
     return {} if root is None else _accounts(root, path, findings)
 
 
-def _redirect(node: Node, path: str, findings: Findings) -> str:
+def own_path(node: Node, path: str, findings: Findings) -> str:
     """Return a path of this site."""
     value = node.value
     if isinstance(value, str) and is_own_path(value):
@@ -131,17 +131,18 @@ def is_own_path(text: str) -> bool:
     return is_path and "\\" not in text and text.isprintable() and text.isascii()
 
 
-def _title(node: Node, path: str, findings: Findings) -> str:
-    title: str = read_value(str, node, path, findings)
-    return title
+def title(node: Node, path: str, findings: Findings) -> str:
+    """Return the heading of a page."""
+    text: str = read_value(str, node, path, findings)
+    return text
 
 
 _Reader = Callable[[Node, str, Findings], Any]
 _READERS: dict[str, _Reader] = {
     "credentials": _accounts,
     "users_file": _users_file,
-    "redirect": _redirect,
-    "title": _title,
+    "redirect": own_path,
+    "title": title,
 }
 """The reader of each key of `kwargs:`."""
 SIMPLE_AUTH_KEYS = frozenset(_READERS)
