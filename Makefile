@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo quick test wheel check fix bench chromium databases proxies pins
+.PHONY: help demo quick test fuzz wheel check fix bench chromium databases proxies pins
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
 
@@ -18,6 +18,10 @@ test: .venv/dev chromium databases proxies ## Set up, and run every test
 quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in about a minute
 	@echo "quick: unit, contract and property tests, with few examples of each property; about a minute"
 	HYPOTHESIS_PROFILE=quick $(BIN)/pytest -q -n 4 --dist loadgroup tests/unit tests/contract tests/property
+
+fuzz: .venv/dev ## Send many more generated requests and frames to hubs than `make test` does
+	@echo "fuzz: generated requests, frames and messages; about an hour"
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 --dist loadgroup --timeout=7200 tests/fuzz
 
 wheel: .venv/dev ## Build the wheel, and try it with every supported Python on this machine
 	$(BIN)/python tests/packaging/try_wheel.py

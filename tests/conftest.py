@@ -18,6 +18,7 @@ pytest_plugins = ["tests.databases"]
 # Unicode, a second or more, and a machine that is shared may pause anywhere.
 settings.register_profile("eventhub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("eventhub"), max_examples=10)
+settings.register_profile("fuzz", settings.get_profile("eventhub"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "eventhub"))
 
 

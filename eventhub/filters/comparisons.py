@@ -11,7 +11,7 @@ from eventhub.filters.arguments import Stranger, Test, meaning_of, shown
 from eventhub.filters.conditions import EQUALITY, FOLDED, MATCH, ORDER, Condition, Operator
 from eventhub.filters.inside import InsideCondition
 
-_OPERATORS: dict[Kind, tuple[Operator, ...]] = {
+OPERATORS: dict[Kind, tuple[Operator, ...]] = {
     Kind.TEXT: (*EQUALITY, *ORDER, *MATCH),
     Kind.INTEGER: (*EQUALITY, *ORDER),
     Kind.REAL: (*EQUALITY, *ORDER),
@@ -114,7 +114,7 @@ def _reduced(operator: Operator, values: list[Any]) -> frozenset[Any]:
 
 def _check_operator(test: Test) -> None:
     column, operator = test.column, test.operator
-    allowed = _OPERATORS[column.kind]
+    allowed = OPERATORS[column.kind]
     if operator in allowed or test.path:
         return
     name, kind = column.name, column.kind.name.lower()

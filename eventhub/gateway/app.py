@@ -15,7 +15,7 @@ from eventhub.gateway.body import expect
 from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
 from eventhub.gateway.file_answer import SUFFIXES
-from eventhub.gateway.files import Files
+from eventhub.gateway.files import Files, after_files
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.route import ROW_ID, Route
@@ -61,7 +61,7 @@ def add_routes(
             handler = _guarded(route, partial(_dispatch, route, live))
             below = f"{pattern.removesuffix('/')}/"
             row_path = f"{below}{{{ROW_ID}:[^/]+}}"
-            of_row = _after_files(handler, below, files)
+            of_row = after_files(handler, below, files)
             app.router.add_route("*", row_path, of_row, expect_handler=expect)
         app.router.add_route("*", pattern, handler, expect_handler=expect)
         _add_answers(app, pattern, answers, taken, files)
@@ -88,7 +88,7 @@ def _add_answers(
     for suffix, handler in answers.items():
         path = f"{pattern}.{suffix}"
         if path not in taken and not pattern.endswith("/"):
-            handler = _after_files(handler, path, files)
+            handler = after_files(handler, path, files)
             app.router.add_route("*", path, handler, expect_handler=expect)
 
 
@@ -104,29 +104,6 @@ def _row_files(route: Route, suffix: str) -> HttpHandler:
         return await row_files.get(route, suffix, request)
 
     return _guarded(route, get)
-
-
-def _after_files(handler: HttpHandler, path: str, files: Mapping[str, Files]) -> HttpHandler:
-    """Return a handler that looks for a file first: nothing that users write hides one.
-
-    Args:
-        handler: answers if there is no public file.
-        path: the beginning of the paths that it is for.
-        files: by pattern.
-    """
-    folders = (each for each in files if each.endswith("/") and path.startswith(each))
-    folder = max(folders, key=len, default=None)
-    if folder is None:
-        return handler
-
-    async def choose(request: web.Request) -> web.StreamResponse:
-        if request.method in ("GET", "HEAD"):
-            below = request.path.removeprefix(folder)
-            if await files[folder].has(below):
-                return await files[folder].answer(request, below)
-        return await handler(request)
-
-    return choose
 
 
 def _add_files(app: web.Application, files: Files, pattern: str) -> None:

@@ -35,7 +35,7 @@ class Surface(Enum):
 
 
 _SHAPES = frozenset(("_sort", "_limit", "_offset", "_c"))
-_HONOURED = {
+HONOURED = {
     Surface.ROWS: _SHAPES | {"_replay", "_format", "_bigint", "_csv", "_as_of"},
     Surface.HISTORY: {"_history", "_id", "_c", "_format", "_bigint", "_csv"},
     Surface.HISTORY_FILE: {"_history", "_id", "_c", "_bigint", "_csv"},
@@ -53,7 +53,7 @@ def check_honoured(asked: Iterable[str], surface: Surface) -> None:
         Rejected: `bad_filter`, naming the control.
     """
     for name in asked:
-        if name in CONTROLS and name not in _HONOURED[surface]:
+        if name in CONTROLS and name not in HONOURED[surface]:
             raise Rejected("bad_filter", f"{name} has no effect on {surface.value}", column=name)
 
 
@@ -118,7 +118,7 @@ def speed_of(value: str | None) -> float | None:
     return float(value)
 
 
-_CHOICES = {"_replay": REPLAYS, "_format": FORMATS, "_bigint": BIGINTS, "_csv": CSVS}
+CHOICES = {"_replay": REPLAYS, "_format": FORMATS, "_bigint": BIGINTS, "_csv": CSVS}
 
 
 def check_default(endpoint: Endpoint) -> None:
@@ -130,7 +130,7 @@ def check_default(endpoint: Endpoint) -> None:
     default = endpoint.config.default
     try:
         parse(default, endpoint.channel.columns, endpoint.config.unknown)
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             for value in default.get(name, ()):
                 checked_choice(name, value, choices)
         for value in default.get("_wait", ()):

@@ -4,12 +4,13 @@ import asyncio
 import mimetypes
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from eventhub.config import FileEndpoint
@@ -189,3 +190,26 @@ def content_type(name: str) -> str:
     kind = _TYPES.get(suffix) or guessed or "application/octet-stream"
     is_text = kind.startswith("text/") or kind in _UTF8
     return f"{kind}; charset=utf-8" if is_text else kind
+
+
+def after_files(handler: Handler, path: str, files: Mapping[str, Files]) -> Handler:
+    """Return a handler that looks for a file first: nothing that users write hides one.
+
+    Args:
+        handler: answers if there is no public file.
+        path: the beginning of the paths that it is for.
+        files: by pattern.
+    """
+    folders = (each for each in files if each.endswith("/") and path.startswith(each))
+    folder = max(folders, key=len, default=None)
+    if folder is None:
+        return handler
+
+    async def choose(request: web.Request) -> web.StreamResponse:
+        if request.method in ("GET", "HEAD"):
+            below = request.path.removeprefix(folder)
+            if await files[folder].has(below):
+                return await files[folder].answer(request, below)
+        return await handler(request)
+
+    return choose

@@ -22,6 +22,7 @@ from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
 from eventhub.gateway.login import add_login_routes
+from eventhub.gateway.openapi.serving import Description, add_route
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Shared
 from eventhub.gateway.server import is_of_flight
@@ -133,6 +134,14 @@ class Gateway:
             snapshot_file.add_route(site.app, config.server, copies)
         self._compression.is_enabled = config.server.compression
         files = self._files(site)
+        description = Description(
+            config,
+            [*routes, *queries],
+            site.authenticator,
+            self._compression,
+            has_copies=copies is not None,
+        )
+        add_route(site.app, description, config, files)
         add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():

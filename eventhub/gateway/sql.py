@@ -37,7 +37,7 @@ FORMATS = ("json", "ndjson", "csv", "arrow", "parquet", "html")
 METHODS = "GET, HEAD, POST, OPTIONS"
 PIECE_BYTES = 256 << 10
 """Of a file, read and sent at once."""
-_CONTENT: Final = {
+CONTENT: Final = {
     "json": "application/json; charset=utf-8",
     "ndjson": "application/x-ndjson; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
@@ -176,7 +176,7 @@ async def _file(
     headers = route.headers(request) | {
         POSITION_HEADER: answer.position,
         ROWS_HEADER: str(answer.rows),
-        "Content-Type": _CONTENT[asked.format],
+        "Content-Type": CONTENT[asked.format],
     }
     if answer.truncated:
         headers[TRUNCATED_HEADER] = "true"

@@ -34,6 +34,8 @@ NAME = "eventhub"
 _SESSION = web.RequestKey("session", CookieSession)
 _HAD_COOKIE = web.RequestKey("had_cookie", bool)
 """Whether the request came with a valid cookie of the session."""
+_COOKIE = web.RequestKey("session_cookie", str)
+"""The name of the cookie."""
 _IS_WANTED = web.RequestKey("session_is_wanted", bool)
 """Whether a hook reads the session."""
 _FRESH = frozenset(("id", "born"))
@@ -113,6 +115,11 @@ def _storage(key: bytes, session: Session, is_secure: bool) -> EncryptedCookieSt
 def session_of(request: web.Request) -> CookieSession:
     """Return the session of a request. Changes are stored until the headers are sent."""
     return request[_SESSION]
+
+
+def cookie_of(request: web.Request) -> str:
+    """Return the name of the session's cookie."""
+    return request[_COOKIE]
 
 
 def values_of(request: web.Request) -> dict[str, Any]:
@@ -232,6 +239,7 @@ def _opener(storage_of: StorageOf, config: Session, proxies: Proxies) -> Middlew
     @web.middleware
     async def open_session(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         storage = storage_of(request)
+        request[_COOKIE] = storage.cookie_name
         if config.samesite == "none":  # for pages in frames, which begin with a plain GET
             keep_session(request)
         session = await storage.load_session(request)

@@ -1,0 +1,111 @@
+"""Pages: the paths of logins, and of the hub itself."""
+
+from typing import Final
+
+from eventhub.config import LogoutEndpoint, SimpleAuthEndpoint
+from eventhub.gateway import snapshot_file
+from eventhub.gateway.login_page import TOKEN_FIELD
+from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page
+from eventhub.gateway.openapi.parameters import response_headers
+from eventhub.gateway.openapi.schemas import errors
+from eventhub.gateway.openapi.values import Json
+
+PATH: Final = "/openapi.json"
+_TEXT: Final[Json] = {"type": "string"}
+_NEXT: Final[Json] = {
+    "name": "next",
+    "in": "query",
+    "description": "The path to go to afterwards.",
+    "schema": _TEXT,
+}
+_PAGE_ERRORS: Final = (401, 403, 429)
+"""The statuses of errors that a person gets as a page."""
+
+
+def login_fragment(key: str, entry: SimpleAuthEndpoint | LogoutEndpoint) -> Fragment:
+    """Return the path of a login or logout page."""
+    is_login = isinstance(entry, SimpleAuthEndpoint)
+    fields = {"user": _TEXT, "password": _TEXT} if is_login else {}
+    form = {"type": "object", "properties": {**fields, TOKEN_FIELD: _TEXT}}
+    user = {"type": _TEXT["type"]} if is_login else {"type": "null"}
+    answer = {"type": "object", "required": ["user"], "properties": {"user": user}}
+    json = {"type": "object", "properties": fields, "required": list(fields)}
+    get = {
+        "operationId": f"{key}.page",
+        "summary": entry.title,
+        "parameters": [_NEXT],
+        "responses": {
+            "200": {"description": "The form.", "content": content("text/html")},
+            **errors(COMMON),
+        },
+    }
+    post = {
+        "operationId": f"{key}.post",
+        "summary": entry.title,
+        "description": f"A form needs the `{TOKEN_FIELD}` of the page; JSON does not.",
+        "parameters": [_NEXT],
+        "requestBody": {
+            "required": is_login,
+            "content": {
+                "application/json": {"schema": json},
+                "application/x-www-form-urlencoded": {"schema": form},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The answer to JSON.",
+                "content": content("application/json", schema=answer),
+            },
+            "303": {
+                "description": "The answer to a form.",
+                "headers": response_headers("Location"),
+            },
+            **errors((*COMMON, 408, 413, 415)),
+            **{f"{each}": error_page(each) for each in _PAGE_ERRORS},
+        },
+    }
+    operations = {"get": get, "post": post}
+    for operation in operations.values():
+        operation |= {"tags": [entry.name], "security": []}
+    return Fragment(paths={entry.pattern: operations})
+
+
+def hub_fragment(*, is_operator: bool, has_copies: bool) -> Fragment:
+    """Return the paths of the hub's own pages.
+
+    Args:
+        is_operator: the client may see those for operators.
+        has_copies: the hub makes files of all tables.
+    """
+    paths = {
+        "/healthz": _page("Whether the hub is alive", "text/plain"),
+        "/readyz": _page("Whether the hub takes traffic", "text/plain"),
+        PATH: _page("This description", "application/json"),
+    }
+    paths["/readyz"]["get"]["responses"]["503"] = {
+        "description": "It takes none.",
+        "content": {**content("text/plain"), **content("application/json")},
+    }
+    answers = paths[PATH]["get"]["responses"]
+    answers["200"] |= {"headers": response_headers("ETag")}
+    answers["304"] = {"description": "The client has this description."}
+    if is_operator:
+        paths["/metrics"] = _page("Measurements for Prometheus", "text/plain")
+        if has_copies:
+            paths[snapshot_file.PATH] = _page("All tables as one file", "application/vnd.duckdb")
+    return Fragment(paths=paths)
+
+
+def _page(summary: str, kind: str) -> Json:
+    name = summary.lower().replace(" ", "-")
+    operation: Json = {
+        "operationId": f"hub.{name}",
+        "summary": summary,
+        "tags": ["hub"],
+        "security": [],
+        "responses": {
+            "200": {"description": summary, "content": content(kind)},
+            **errors(COMMON),
+        },
+    }
+    return {"get": operation}

@@ -1,0 +1,151 @@
+"""Serving: the answer to a GET of `/openapi.json`: what the client may use, and nothing else.
+
+Names of columns are information. So an entry that does not admit a client is not described to it.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from eventhub.config import Config, LogoutEndpoint, SimpleAuthEndpoint
+from eventhub.errors import EventHubError, Rejected
+from eventhub.gateway import refusal
+from eventhub.gateway.admin import Admin
+from eventhub.gateway.answering import HttpHandler, answered
+from eventhub.gateway.compression import Compression
+from eventhub.gateway.files import Files, after_files
+from eventhub.gateway.openapi import messages, pages, queries
+from eventhub.gateway.openapi.document import document_of, key_of
+from eventhub.gateway.openapi.messages import Described
+from eventhub.gateway.openapi.values import Json
+from eventhub.gateway.route import Route
+from eventhub.gateway.sql_route import SqlRoute
+from eventhub.handler import Handler
+from eventhub.identity.audit import audited
+from eventhub.identity.authenticator import Authenticator
+from eventhub.identity.sessions import cookie_of, keep_session
+
+MAX_KEPT: Final = 100
+"""Descriptions that are kept; clients that may use the same get the same."""
+_NAME: Final = "openapi"
+"""What log lines call it."""
+
+
+class Description:
+    """The description of one configuration."""
+
+    def __init__(
+        self,
+        config: Config,
+        routes: Sequence[Route | SqlRoute],
+        authenticator: Authenticator,
+        compression: Compression,
+        *,
+        has_copies: bool,
+    ) -> None:
+        self._config = config
+        self._routes = routes
+        self._authenticator = authenticator
+        self._compression = compression
+        self._has_copies = has_copies
+        self._admin = Admin(config.server)
+        self._taken = {entry.pattern for entry in config.endpoints}
+        self._kept: OrderedDict[Hashable, tuple[bytes, str]] = OrderedDict()
+
+    @property
+    def handler(self) -> HttpHandler:
+        """The handler of the path."""
+        return answered(_NAME, self._get, _refuse)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        with audited(request, _NAME, self._authenticator.proxies):
+            client = await self._authenticator.handler_of(request, {}, {})
+        if any(route.rule.may_read_session for route in self._routes):
+            keep_session(request)
+        usable = [route for route in self._routes if await _may_use(route, client)]
+        is_operator, cookie = self._admin.is_operator(request), cookie_of(request)
+        key = (tuple(_name_of(route) for route in usable), is_operator, cookie)
+        if key not in self._kept:
+            document = self._document(usable, cookie, is_operator=is_operator)
+            body = msgspec.json.encode(document)
+            self._kept[key] = (body, hashlib.sha256(body).hexdigest()[:32])
+        self._kept.move_to_end(key)
+        while len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        body, tag = self._kept[key]
+        headers = {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
+        if any(each.value in (tag, "*") for each in request.if_none_match or ()):
+            return web.Response(status=304, headers={**headers, "ETag": f'"{tag}"'})
+        headers |= {"ETag": f'"{tag}"', "Content-Type": "application/json; charset=utf-8"}
+        return await self._compression.send_whole(request, body, headers)
+
+    def _document(
+        self, usable: Sequence[Route | SqlRoute], cookie: str, *, is_operator: bool
+    ) -> Json:
+        schemes = self._schemes(cookie)
+        found = [pages.hub_fragment(is_operator=is_operator, has_copies=self._has_copies)]
+        for number, route in enumerate(usable):
+            security: list[Json] = [{name: []} for name in schemes]
+            if not route.rule.needs_login:
+                security.insert(0, {})
+            if isinstance(route, SqlRoute):
+                key = key_of(route.entry.name, number)
+                found.append(queries.fragment_of(key, route.entry, security, self._taken))
+                continue
+            described = Described(
+                key=key_of(route.endpoint.name, number),
+                endpoint=route.endpoint,
+                columns=route.endpoint.channel.columns.all,
+                security=security,
+                taken=self._taken,
+            )
+            found.append(messages.fragment_of(described))
+        for number, entry in enumerate(self._config.endpoints, len(usable)):
+            if isinstance(entry, SimpleAuthEndpoint | LogoutEndpoint):
+                found.append(pages.login_fragment(key_of(entry.name, number), entry))
+        return document_of(found, schemes)
+
+    def _schemes(self, cookie: str) -> dict[str, Json]:
+        schemes: dict[str, Json] = {"cookie": {"type": "apiKey", "in": "cookie", "name": cookie}}
+        if self._config.auth.jwt is not None:
+            schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        return schemes
+
+
+def add_route(
+    app: web.Application, description: Description, config: Config, files: Mapping[str, Files]
+) -> None:
+    """Give an application the description, unless an entry or a public file has its path.
+
+    Args:
+        app: not yet started.
+        description: of what it serves.
+        config: the configuration.
+        files: the static files, by pattern.
+    """
+    if all(entry.pattern != pages.PATH for entry in config.endpoints):
+        app.router.add_get(pages.PATH, after_files(description.handler, pages.PATH, files))
+
+
+def _name_of(route: Route | SqlRoute) -> str:
+    return route.entry.name if isinstance(route, SqlRoute) else route.endpoint.name
+
+
+async def _may_use(route: Route | SqlRoute, client: Handler) -> bool:
+    """Return whether a client may use an endpoint; it is not logged if it may not."""
+    entry = route.entry if isinstance(route, SqlRoute) else route.endpoint.config
+    try:
+        await route.rule.check(replace(client, kwargs=entry.kwargs))
+    except Rejected:
+        return False
+    return True
+
+
+def _refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
+    refusal.count(error, request)
+    return refusal.answer(error)

@@ -1,0 +1,20 @@
+"""Only operators read of what only operators may open."""
+
+from eventhub.config import LogoutEndpoint, SimpleAuthEndpoint
+from eventhub.gateway.openapi.pages import hub_fragment, login_fragment
+
+
+def test_pages_of_operators_are_described_to_operators() -> None:
+    own = {"/healthz", "/readyz", "/openapi.json"}
+    assert set(hub_fragment(is_operator=False, has_copies=True).paths) == own
+    assert set(hub_fragment(is_operator=True, has_copies=False).paths) == own | {"/metrics"}
+
+
+def test_a_login_takes_a_name_and_a_password_and_a_logout_neither() -> None:
+    entry = SimpleAuthEndpoint(name="login", pattern="/login")
+    post = login_fragment("login", entry).paths["/login"]["post"]
+    json = post["requestBody"]["content"]["application/json"]["schema"]
+    assert json["required"] == ["user", "password"]
+    leave = login_fragment("out", LogoutEndpoint(name="out", pattern="/logout"))
+    post = leave.paths["/logout"]["post"]
+    assert post["requestBody"]["content"]["application/json"]["schema"]["required"] == []
