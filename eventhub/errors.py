@@ -28,6 +28,8 @@ class Code:
     retry: bool
     """Whether the same message may succeed later."""
     meaning: str
+    retry_after: int | None = None
+    """Seconds after which it may, unless the error itself says when."""
 
 
 CODES: dict[str, Code] = {
@@ -75,13 +77,17 @@ CODES: dict[str, Code] = {
         429, True, "Too many messages of the array were refused; this one was not processed."
     ),
     "too_many_reads": Code(
-        429, True, "This user, this address, or all clients together read too much at once."
+        429, True, "This user, this address, or all clients together read too much at once.", 1
     ),
-    "too_many_logins": Code(
-        429, True, "Too many logins of this account or address failed: see `Retry-After`."
+    "rate_limited": Code(
+        429, True, "This user or address sends or connects faster than `server.limits` allows.", 1
     ),
+    "too_many_connections": Code(
+        429, True, "This user has `server.max_connections_per_user` connections open.", 5
+    ),
+    "too_many_logins": Code(429, True, "Too many logins of this account or address failed."),
     "slow_reader": Code(
-        429, True, "The client read rows too slowly while other readers waited: read them again."
+        429, True, "The client read rows too slowly while other readers waited: read them again.", 1
     ),
     "internal": Code(500, False, "EventHub or a hook failed; the hub has logged the details."),
     "unavailable": Code(503, True, "The event log cannot be reached; nothing was stored."),
@@ -89,6 +95,7 @@ CODES: dict[str, Code] = {
         503,
         True,
         "This client, or all clients together, send too much at once; nothing was stored.",
+        1,
     ),
     "unknown_outcome": Code(503, True, "The event may or may not be stored; retry with `_key`."),
 }
@@ -134,7 +141,8 @@ CLOSE_MEANINGS: dict[Close, str] = {
     " and resume.",
     Close.CHANGED: "With its new login the client sees something else: connect again with it, and"
     " read from the beginning.",
-    Close.TRY_LATER: "Too much is read at once; the preceding `_error` says by whom.",
+    Close.TRY_LATER: "A limit of this client, or of all, was met; the preceding `_error` says"
+    " which, and how long to wait.",
 }
 
 
@@ -143,9 +151,15 @@ class EventHubError(Exception):
 
     code = "internal"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self._retry_after = retry_after
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which the same message may succeed; None if that is not known."""
+        return CODES[self.code].retry_after if self._retry_after is None else self._retry_after
 
     @property
     def http_status(self) -> int:
@@ -158,14 +172,23 @@ class EventHubError(Exception):
         if ref is not None:
             fields["ref"] = ref
         fields["retry"] = CODES[self.code].retry
+        if self.retry_after is not None:
+            fields["retry_after"] = self.retry_after
         return fields
 
 
 class Rejected(EventHubError):  # noqa: N818 - the word of the protocol
     """The sender's fault: the same message would be refused again."""
 
-    def __init__(self, code: str, message: str, *, column: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        column: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
         if code not in CODES:
             raise ValueError(f"no error code {code!r} in the table")
         self.code = code
@@ -209,8 +232,10 @@ class Conflict(Rejected):
 class Unavailable(EventHubError):  # noqa: N818 - the word of the protocol
     """A part of the hub cannot be reached or did not answer in time; a retry may succeed."""
 
-    def __init__(self, message: str, *, code: str = "unavailable") -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, code: str = "unavailable", retry_after: int | None = None
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
         self.code = code
 
 

@@ -81,7 +81,7 @@ class MemoryStream:
         sequence = len(self._payloads)
         self._last[event.id] = self._writes[event.write] = sequence
         self._wake()
-        return Appended(sequence, duplicate=False)
+        return Appended(sequence, duplicate=False, size=len(payload))
 
     def submit(
         self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended

@@ -71,6 +71,11 @@ QUERY_PROCESSES = Counter(
     ["handler"],
 )
 ALERTS = Counter("eventhub_alerts_total", "Alerts by outcome.", ["endpoint", "outcome"])
+LIMITED = Counter(
+    "eventhub_limited_total",
+    "Times that a client met a limit of `server.limits`, of its connections or of a quota.",
+    ["limit"],
+)
 TURNED_AWAY = Counter(
     "eventhub_connections_turned_away_total",
     "Connections that were closed before they made a request.",

@@ -7,6 +7,7 @@ where an event was erased on purpose.
 
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -24,12 +25,15 @@ class WrongSequence(EventHubError):  # noqa: N818 - the word of JetStream
     code = "conflict"
 
 
-class Appended(NamedTuple):
-    """The log's answer to an append."""
+@dataclass(slots=True)
+class Appended:
+    """The log's answer to an append; immutable."""
 
     sequence: int
     duplicate: bool
     """The same write was stored before, at `sequence`; nothing was appended now."""
+    size: int = field(default=0, compare=False)
+    """Bytes of the event."""
 
 
 OnAppended = Callable[[Appended | EventHubError], None]

@@ -39,6 +39,27 @@ class Tls(Struct, frozen=True):
     """Seconds for which browsers use HTTPS only; 0 does not ask them to. Never for loopback."""
 
 
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+"""Of something a second."""
+
+
+class Limits(Struct, frozen=True):
+    """`server: {limits: ...}`: what one user, or one address without a login, may use a second.
+
+    A quarter of what a hub of two cores stores, for as long as it wants, and at once as much as an
+    import of a million rows.
+    """
+
+    messages: Rate = 20_000.0
+    """Messages a second, stored or refused."""
+    bytes: Rate = float(64 << 20)
+    """Bytes a second, received or stored: a changed row counts as a whole."""
+    connects: Rate = 200.0
+    """WebSockets and event streams a second."""
+    burst: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+    """Seconds of each rate that may be used at once."""
+
+
 class Server(Struct, frozen=True):
     """`server:`: where the hub listens, and the limits of a client."""
 
@@ -57,6 +78,9 @@ class Server(Struct, frozen=True):
     """Seconds of silence before a ping; below the 30 or 60 s after which proxies close."""
     max_connections_per_address: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] | None = None
     """Default: a quarter of what the system allows, with loopback exempt."""
+    max_connections_per_user: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1000
+    """WebSockets, event streams and polls of one user; a page has one or two."""
+    limits: Limits = Limits()
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     """Seconds that a stop waits for unfinished work."""
     compression: bool = True

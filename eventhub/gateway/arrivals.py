@@ -8,12 +8,13 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, cast
 
 from eventhub import metrics
-from eventhub.config import UNIX
+from eventhub.config import UNIX, Server
 from eventhub.gateway.listener import Listener
 from eventhub.gateway.server import HttpConnection
 from eventhub.gateway.sockets import Sockets
@@ -22,6 +23,7 @@ from eventhub.gateway.throttle import (
     BODIES_PER_SECOND,
     BUSY,
     BUSY_SECONDS,
+    LIMITED,
     Key,
     Throttle,
 )
@@ -50,7 +52,7 @@ class Arrivals:
         serve: Callable[[], HttpConnection],
         spawn: Spawn,
         proxies: Proxies,
-        most_of_address: int | None,
+        server: Server,
         certificate: Certificate | None = None,
     ) -> None:
         """Get ready; `open` accepts connections.
@@ -59,30 +61,34 @@ class Arrivals:
             serve: makes the protocol of a connection that begins to send.
             spawn: runs a coroutine under an owner that ends it.
             proxies: addresses without a limit.
-            most_of_address: connections of one address; None for a share of all descriptors, from
-                which loopback is exempt.
+            server: the connections that one address may have, from which loopback is exempt if the
+                file does not name a number, and open a second.
             certificate: for TLS; None for plain HTTP.
         """
         self.serve = serve
         self._spawn = spawn
         self._certificate = certificate
         self._listener = Listener(self._on_accepted)
-        self.limit(proxies, most_of_address)
+        self.limit(proxies, server)
         self._of_address: Counter[str] = Counter()
         self._silent: dict[Arrival, float] = {}
         """When each connection came that has sent nothing."""
         self._heads: dict[HttpConnection, float] = {}
         """When each connection came that has not sent a whole head."""
+        self._leaving: set[socket.socket] = set()
+        """Turned away, with an answer that the client may not have read yet."""
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
         self.refused = Throttle()
         self.wasted = Throttle(BODIES, BODIES_PER_SECOND)
 
-    def limit(self, proxies: Proxies, most_of_address: int | None) -> None:
+    def limit(self, proxies: Proxies, server: Server) -> None:
         """Limit the connections that come from now on: see `__init__`."""
         self._proxies = proxies
-        self._is_limit_configured = most_of_address is not None
-        self._most_of_address = most_of_address or max(1, self._listener.most // 4)
+        most, limits = server.max_connections_per_address, server.limits
+        self._is_limit_configured = most is not None
+        self._most_of_address = most or max(1, self._listener.most // 4)
+        self._opened = Throttle(limits.burst * limits.connects, limits.connects)
 
     @property
     def wrong(self) -> list[str]:
@@ -100,16 +106,46 @@ class Arrivals:
             self._timer.cancel()
             self._timer = None
         self._listener.close()
+        for connection in tuple(self._leaving):
+            self._close_leaving(connection)
 
     def _on_accepted(self, connection: socket.socket, address: str) -> None:
-        if self._of_address[address] >= self._most_of_address and not self._is_exempt(address):
-            metrics.TURNED_AWAY.labels("address").inc()
-            limited.warning("too_many_connections", by=address, most=self._most_of_address)
-            connection.close()
-            return
+        if not self._is_exempt(address):
+            key = Key(address, b"", has_credentials=False)
+            if self._of_address[address] >= self._most_of_address:
+                self._turn_away(connection, address, "address")
+                return
+            if self._opened.is_over(key):
+                self._turn_away(connection, address, "connects")
+                return
+            self._opened.note(key)
         self._of_address[address] += 1
         connection.setblocking(False)
         self._spawn(self._connect(connection, Arrival(self, address)))
+
+    def _turn_away(self, connection: socket.socket, address: str, reason: str) -> None:
+        """Close a connection, with an answer unless it would cost a handshake of TLS."""
+        metrics.TURNED_AWAY.labels(reason).inc()
+        limited.warning(
+            "too_many_connections", by=address, reason=reason, most=self._most_of_address
+        )
+        if self._certificate is not None or not self.start_waiting():
+            connection.close()
+            return
+        with suppress(OSError):
+            connection.setblocking(False)
+            connection.send(LIMITED)
+            connection.shutdown(socket.SHUT_WR)
+
+        # Not at once: the client may still be sending its request, and would lose the answer.
+        self._leaving.add(connection)
+        asyncio.get_running_loop().call_later(BUSY_SECONDS, self._close_leaving, connection)
+
+    def _close_leaving(self, connection: socket.socket) -> None:
+        connection.close()
+        if connection in self._leaving:
+            self._leaving.remove(connection)
+            self.stop_waiting()
 
     def _is_exempt(self, address: str) -> bool:
         if address == UNIX or self._proxies.trusts(address):

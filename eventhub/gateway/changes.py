@@ -124,13 +124,14 @@ class Changes:
             asked = "ndjson"
         form = checked_choice("_format", asked, FORMATS)
         seconds = wait_seconds(visit.control("_wait"))
-        answer, client = _Answer(), route.client(request, visit)
+        answer, budget = _Answer(), route.budget(request, visit)
+        client = budget.client
         subscriber = Subscriber(view, route.channel, answer, client)
         held = route.channel.live_filters.hold(view, client)
         async with while_connected(request), while_valid(visit.expires_at):
             start = await start_of(visit.control("_since"), view, route.channel)
             _check_recovered(start)
-            with held:
+            with budget.connection(), held:
                 await self._collect(subscriber, answer, start, seconds)
         lines, content_type = answer.lines, "application/x-ndjson"
         if form == "json":

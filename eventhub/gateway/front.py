@@ -66,7 +66,7 @@ class Front:
             self._runner.connection,
             self._spawn,
             proxies_of(self._config.auth),
-            self._config.server.max_connections_per_address,
+            self._config.server,
             self._certificate,
         )
         self._arrivals.open(self._sockets)
@@ -86,8 +86,7 @@ class Front:
     def serve(self, app: web.Application, config: Config) -> None:
         """Answer requests with the application of a configuration, from now on."""
         if self._arrivals is not None:
-            most = config.server.max_connections_per_address
-            self._arrivals.limit(proxies_of(config.auth), most)
+            self._arrivals.limit(proxies_of(config.auth), config.server)
         self._runner.use(app)
         self._is_serving.set()
 
@@ -131,8 +130,8 @@ def _busy(request: web.Request) -> web.Response:
     if "text/event-stream" in request.headers.get("Accept", "") and request.transport is not None:
         request.transport.abort()
         return web.Response()  # goes nowhere
-    error = Unavailable("the hub is starting: try again")
-    response = refusal.answer(error, {"Retry-After": str(RETRY_SECONDS)})
+    error = Unavailable("the hub is starting: try again", retry_after=RETRY_SECONDS)
+    response = refusal.answer(error)
     add_headers(response.headers)
     return response
 

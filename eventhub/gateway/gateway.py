@@ -14,6 +14,7 @@ from eventhub.gateway import snapshot_file
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
+from eventhub.gateway.budget import Budgets
 from eventhub.gateway.compression import Compression
 from eventhub.gateway.files import Files
 from eventhub.gateway.front import Front
@@ -81,6 +82,8 @@ class Gateway:
         self._is_stopping = False
         self._running: _Running | None = None
         self._limits = _limits(site.config.server.max_message)
+        server = site.config.server
+        self._budgets = Budgets(server.limits, server.max_connections_per_user)
 
     async def run(self, front: Front, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until `stop` is set; then close every connection so that its client reconnects.
@@ -159,10 +162,13 @@ class Gateway:
         if server.max_message != before.max_message:  # otherwise they go on to count
             self._limits = _limits(server.max_message)
         bodies, large = self._limits
+        self._budgets.rates = server.limits
+        self._budgets.most_connections = server.max_connections_per_user
         return Shared(
             server=server,
             authenticator=site.authenticator,
             bodies=bodies,
+            budgets=self._budgets,
             turns=self._now.turns,
             large=large,
             tasks=self._now.tasks,

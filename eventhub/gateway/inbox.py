@@ -11,6 +11,8 @@ from eventhub import metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.errors import EventHubError, Rejected, Unavailable
+from eventhub.gateway.answers import Answers, Frame
+from eventhub.gateway.budget import Budget, Share
 from eventhub.gateway.connection_login import (
     RENEWAL_SECONDS,
     ConnectionLogin,
@@ -19,15 +21,13 @@ from eventhub.gateway.connection_login import (
     has_token,
 )
 from eventhub.gateway.large import LARGE_BYTES
-from eventhub.gateway.route import Route
+from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.turns import IsOver
 from eventhub.gateway.websocket import NORMAL, REFUSAL_SECONDS, WebSocketConnection
 from eventhub.ingest.decoding import parse_json
 from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY, Outcome
 
 logger = structlog.get_logger(__name__)
-
-Frame = dict[str, Any]
 
 MAX_UNANSWERED = 256
 """Messages of one client that are being stored at once."""
@@ -58,6 +58,7 @@ class Inbox:
         "_refused",
         "_route",
         "_sender",
+        "_share",
         "_size",
         "_unanswered",
         "_unanswered_bytes",
@@ -65,11 +66,17 @@ class Inbox:
     )
 
     def __init__(
-        self, route: Route, login: ConnectionLogin, connection: WebSocketConnection
+        self,
+        route: Route,
+        login: ConnectionLogin,
+        connection: WebSocketConnection,
+        budget: Budget,
     ) -> None:
         self._route = route
         self._login = login
-        self._sender = login.visit.sender
+        self._share = Share(budget, connection.wake)
+        """While it waits, nothing is read."""
+        self._sender = login.visit.sender(self._share.spend)
         self._connection = connection
         self._waiting: deque[Any] = deque()
         self._size = 0
@@ -79,7 +86,7 @@ class Inbox:
         self._unanswered_bytes = 0
         self._refused = 0
         """Refused messages of the last frame."""
-        self._answers: list[Frame] = []
+        self._answers = Answers(connection)
         self._is_writing = False
         self._is_decoding = False
         self._is_large = False
@@ -95,6 +102,10 @@ class Inbox:
         """Store what is read from now on through this endpoint, which admits the same clients."""
         self._route = route
 
+    def release(self) -> None:
+        """Hold nothing of what the client's connections share: this one has ended."""
+        self._share.release()
+
     def receive(self, data: bytes) -> None:
         """Take the messages of one frame. Those of the frame before it have been submitted."""
         if self._is_ending:
@@ -102,7 +113,7 @@ class Inbox:
         size, exact = len(data), self._route.reads_decimals
         most = self._route.shared.server.max_message
         if size > most:
-            self._refuse_frame(Rejected("too_large", f"a message has at most {most} bytes"))
+            self._refuse_frame(Rejected("too_large", f"a message has at most {most} bytes"), size)
         elif size >= (EXACT_BYTES if exact else LARGE_BYTES):
             self._is_large = self._is_decoding = True
             _ = self._route.shared.tasks.spawn(self._decode(data))
@@ -110,17 +121,17 @@ class Inbox:
             try:
                 self._take(parse_json(data, exact=exact), size)
             except Rejected as error:
-                self._refuse_frame(error)
+                self._refuse_frame(error, size)
 
     def turn(self, is_over: IsOver) -> bool:
         """Submit what waits; return whether more may be read. If not, it wakes the connection."""
         if not (self._waiting or self._is_writing or self._is_ending or self._is_large):
             self._is_behind = False
-            return True
+            return not self._share.is_waiting
         while self._waiting and not self._is_writing and not is_over():
             if self._refused > MAX_REFUSED:
                 # Unread: most of those before it were refused.
-                if frame := self._answer(self._waiting.popleft(), TOO_MANY):
+                if frame := self._answers.frame_of(self._waiting.popleft(), TOO_MANY):
                     self._connection.send(frame)
             elif self._has_room:
                 if not self._submit(self._waiting[0]):
@@ -139,7 +150,7 @@ class Inbox:
             self._conclude()
         self._is_large = self._is_large and not self._is_empty
         self._is_behind = bool(self._waiting) or self._is_writing or self._is_large
-        return not self._is_behind
+        return not (self._is_behind or self._share.is_waiting)
 
     def end(self) -> None:
         """Answer the client's close frame, once its messages are answered."""
@@ -165,6 +176,7 @@ class Inbox:
         return not self._unanswered or self._unanswered_bytes + self._size <= MAX_UNANSWERED_BYTES
 
     def _take(self, messages: list[Any], size: int) -> None:
+        self._share.charge(len(messages), size)
         self._waiting.extend(messages)
         self._size = size // max(1, len(messages))
         self._refused = 0
@@ -173,14 +185,15 @@ class Inbox:
         try:
             messages = await self._route.shared.large.decode(data, exact=self._route.reads_decimals)
         except Rejected as error:
-            self._refuse_frame(error)
+            self._refuse_frame(error, len(data))
         else:
             self._take(messages, len(data))
         finally:
             self._is_decoding = False
         self._connection.wake()
 
-    def _refuse_frame(self, error: Rejected) -> None:
+    def _refuse_frame(self, error: Rejected, size: int) -> None:
+        self._share.charge(1, size)
         metrics.REFUSED.labels(error.code).inc()
         self._connection.refuse(protocol.refusal(error))
 
@@ -205,8 +218,8 @@ class Inbox:
         self._unanswered -= 1
         self._unanswered_bytes -= size
         self._note(outcome)
-        if frame := self._answer(message, outcome):
-            self._send_soon(frame)
+        if frame := self._answers.frame_of(message, outcome):
+            self._answers.send_soon(frame, is_last=not self._unanswered)
         if not self._unanswered and (self._is_behind or self._is_ending):
             # Not now: a refusal comes while its message is being submitted.
             asyncio.get_running_loop().call_soon(self._connection.wake)
@@ -219,26 +232,14 @@ class Inbox:
             self._refused += 1
             self._connection.charge(REFUSAL_SECONDS)
 
-    def _send_soon(self, frame: Frame) -> None:
-        """Answer messages that are stored together in one write to the socket."""
-        self._answers.append(frame)
-        if not self._unanswered:
-            self._send_answers()
-        elif len(self._answers) == 1:
-            asyncio.get_running_loop().call_soon(self._send_answers)
-
-    def _send_answers(self) -> None:
-        if self._answers:
-            answers, self._answers = self._answers, []
-            self._connection.send(*answers)
-
     async def _write(self, messages: list[Any]) -> None:
         answered = iter(messages)
         try:
             await self._connection.drain()
-            async for outcome in self._route.ingest.write(messages, self._sender):
+            writing = self._route.ingest.write(messages, self._sender)
+            async for outcome in self._share.paced(writing):
                 self._note(outcome)
-                if frame := self._answer(next(answered), outcome):
+                if frame := self._answers.frame_of(next(answered), outcome):
                     self._connection.send(frame)
                 await self._connection.wait_while_paused()
                 await self._connection.drain()  # a client that does not read its answers waits
@@ -255,7 +256,7 @@ class Inbox:
         try:
             asked = TokenFrame.parse(message)
             answer = await self._login.renew(self._route, asked.token)
-            self._sender = self._login.visit.sender
+            self._take_on(self._login.visit)
             self._connection.send(answer if ref is None else {**answer, "ref": ref})
         except NotAdmittedError as refused:
             await self._dismiss(refused.error, ref)
@@ -269,20 +270,18 @@ class Inbox:
             self._is_writing = False
         self._connection.wake()
 
+    def _take_on(self, visit: Visit) -> None:
+        """Store and charge in the name of another login."""
+        self._sender = visit.sender(self._share.spend)
+        user = visit.handler.current_user
+        if user is not None and not self._connection.is_lost:
+            try:
+                self._share.move(self._route.shared.budgets.of(f"user {user.id}"))
+            except Rejected as error:
+                raise NotAdmittedError(error) from None
+
     async def _dismiss(self, error: EventHubError, ref: Any) -> None:
         """Take no more, and close."""
         self._is_ending = True
         metrics.REFUSED.labels(error.code).inc()
         await self._connection.fail(error, ref)
-
-    def _answer(self, message: Any, outcome: Outcome) -> Frame | None:
-        """Return the frame that answers a message, if any does."""
-        ref = message.get("_ref") if isinstance(message, dict) else None
-        if isinstance(outcome, EventHubError):
-            return protocol.refusal(outcome, ref)
-        if self._connection.form is Form.V1:
-            return None if ref is None else protocol.ack(ref, outcome.as_dict())
-        if not outcome.duplicate:
-            return None
-        known = f"{outcome.id} is stored already, at {outcome.sequence}"
-        return protocol.refusal(Rejected("duplicate", known), ref)

@@ -81,6 +81,8 @@ class _Session:
         self.subscriber.stop()
         self.held.close()
         self.login.release()
+        if self.inbox is not None:
+            self.inbox.release()
 
     async def stop(self) -> None:
         """Answer what was sent, and close; the client connects again."""
@@ -150,6 +152,7 @@ class Live:
         arrived = await arrival(route.channel)
         connection = await _shake_hands(route, request)
         try:
+            route.budget(request, visit).connect()
             session = await _session(route, request, visit, connection, arrived)
         except EventHubError as error:
             await connection.fail(error)
@@ -170,8 +173,11 @@ class Live:
             start = replace(start, reason="start")
         if request.method == "HEAD":
             return web.Response(headers=route.cors(request), content_type="text/event-stream")
-        client = route.client(request, visit)
+        budget = route.budget(request, visit)
+        client = budget.client
+        budget.connect()
         with ExitStack() as held:
+            held.enter_context(budget.connection())
             held.enter_context(route.channel.live_filters.hold(view, client))
             headers = {**route.endpoint.config.headers, **route.cors(request)}
             connection = await SseConnection.open(request, route.shared.server, headers)
@@ -217,14 +223,16 @@ async def _session(
     arrived: Arrival,
 ) -> _Session:
     """Start to send on a WebSocket, and get ready to read from it."""
-    client = route.client(request, visit)
+    budget = route.budget(request, visit)
+    client = budget.client
     view, start = await _reading(route, visit, connection.form, arrived)
     with ExitStack() as held:
+        held.enter_context(budget.connection())
         held.enter_context(route.channel.live_filters.hold(view, client))
         subscriber = Subscriber(view, route.channel, connection, client)
         subscriber.start(start)
         login = _login(route, request, visit, connection)
-        inbox = Inbox(route, login, connection)
+        inbox = Inbox(route, login, connection, budget)
         return _Session(route, connection, subscriber, held.pop_all(), login, inbox)
 
 

@@ -137,8 +137,8 @@ class LoginPage(FormPage):
         """Answer an attempt that comes too early, without looking at its password."""
         after = math.ceil(seconds)
         if form.is_json:
-            error = Unavailable(f"too many failed logins: wait {after} s", code="too_many_logins")
-            return refusal.answer(error, {"Retry-After": str(after)})
+            text = f"too many failed logins: wait {after} s"
+            return refusal.answer(Unavailable(text, code="too_many_logins", retry_after=after))
         wrong = f"Too many logins failed. Please wait {after} seconds, and try again."
         response = self._show(request, user=form.fields.get("user", ""), wrong=wrong, status=429)
         response.headers["Retry-After"] = str(after)

@@ -45,8 +45,8 @@ def answer(error: EventHubError, headers: Mapping[str, str] | None = None) -> we
         extra["Accept-Encoding"] = CODINGS  # RFC 9110 section 15.5.16
     elif error.code == "upgrade_required":
         extra |= {"Sec-WebSocket-Version": "13", "Upgrade": "websocket", "Connection": "Upgrade"}
-    elif error.code == "busy":
-        extra["Retry-After"] = "1"
+    if error.retry_after is not None:
+        extra["Retry-After"] = str(error.retry_after)
     return web.Response(
         body=_encoded(error),
         status=error.http_status,

@@ -1,6 +1,6 @@
 """Route: what one endpoint needs to answer requests; it decides which of them are admitted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from eventhub.filters.query import parse
 from eventhub.filters.restriction import RestrictionError, restriction_of
 from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
+from eventhub.gateway.budget import Budget, Budgets
 from eventhub.gateway.compression import Compression
 from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.kept_files import KeptFiles
@@ -64,10 +65,13 @@ class Visit:
     given: Args = field(default_factory=dict)
     """Arguments of the URL with the endpoint's defaults, before `open`."""
 
-    @property
-    def sender(self) -> Sender:
-        """The client, as ingest knows it."""
-        return Sender(self.handler, self.owner, self.permission)
+    def sender(self, spend: Callable[[int], object]) -> Sender:
+        """Return the client, as ingest knows it.
+
+        Args:
+            spend: called with the bytes of each event that was stored for it.
+        """
+        return Sender(self.handler, self.owner, self.permission, spend)
 
     @property
     def expires_at(self) -> float | None:
@@ -87,6 +91,7 @@ class Shared:
     server: Server
     authenticator: Authenticator
     bodies: Bodies
+    budgets: Budgets
     turns: Turns
     large: LargeMessages
     tasks: Background
@@ -206,6 +211,10 @@ class Route:
         user = visit.handler.current_user
         address = client_of(request, self.shared.authenticator.proxies)
         return f"address {address}" if user is None else f"user {user.id}"
+
+    def budget(self, request: web.Request, visit: Visit) -> Budget:
+        """Return what the client of a request may use."""
+        return self.shared.budgets.of(self.client(request, visit))
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that allow pages of other origins to read an answer, if any may."""

@@ -151,8 +151,11 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
         check_writer(visit.asked)
     precondition = precondition_of(request)
     columns = route.endpoint.channel.columns
-    with route.shared.bodies.counted(route.client(request, visit)) as reading:
+    budget = route.budget(request, visit)
+    budget.check()
+    with route.shared.bodies.counted(budget.client) as reading:
         body = await reading.messages(request, columns)
+        budget.charge(len(body.messages), request.content.total_bytes)
         if body.is_array and ROW_ID in request.match_info:
             raise Rejected("bad_body", "the path names one row: send one message, not an array")
         if body.is_array and (precondition or "Idempotency-Key" in request.headers):
@@ -165,19 +168,17 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
         messages = [_of_request(message, request, upsert) for message in body.messages]
         method = "PUT" if request.method == "PATCH" else request.method
         writing = route.ingest.write(
-            messages, visit.sender, method=method, precondition=precondition
+            messages, visit.sender(budget.spend), method=method, precondition=precondition
         )
-        outcomes = [outcome async for outcome in writing]
+        paced = budget.paced(writing) if body.is_array else writing
+        outcomes = [outcome async for outcome in paced]
     position = _position_of(outcomes, route)
     if body.is_array:
         return _json([answer(each) for each in outcomes], 200, position, route, request)
     first = outcomes[0]
     if isinstance(first, EventHubError):
         return _refused(first, route, request)
-    created = first.created
-    if created is None:
-        created = _method(messages[0], request) == "POST"
-    status = 201 if created and not first.duplicate else 200
+    status = 201 if _is_new(first, messages[0], request) else 200
     return _json(answer(first), status, position, route, request)
 
 
@@ -234,6 +235,14 @@ def _json(
         content_type="application/json",
         headers={**headers_of(route, request), **position},
     )
+
+
+def _is_new(receipt: Receipt, message: Any, request: web.Request) -> bool:
+    """Return whether a message created its row now."""
+    created = receipt.created
+    if created is None:
+        created = _method(message, request) == "POST"
+    return created and not receipt.duplicate
 
 
 def _method(message: Any, request: web.Request) -> str:

@@ -4,7 +4,7 @@ Nothing here depends on the endpoint that it was sent to, or on the log.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from typing import Any, Literal, NamedTuple
@@ -32,6 +32,10 @@ _IDLE = frozenset(("_method", "_ref"))
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
+def free(_size: int) -> None:
+    """Charge nothing for a stored event."""
+
+
 class Sender(NamedTuple):
     """The client that a message came from."""
 
@@ -39,6 +43,8 @@ class Sender(NamedTuple):
     owner: Owner = NOBODY
     """Owner of its idempotency keys."""
     permission: Permission = UNLIMITED
+    spend: Callable[[int], object] = free
+    """Called with the bytes of each event that was stored for it."""
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,7 @@ from eventhub.errors import Conflict, EventHubError, Rejected
 from eventhub.event import Event, StoredEvent
 from eventhub.filters.arguments import nearest, shown
 from eventhub.hooks import Hooks
-from eventhub.ingest.command import Command, Sender
+from eventhub.ingest.command import Command, Sender, free
 from eventhub.ingest.permission import ID_TAKEN, UNLIMITED, Permission
 from eventhub.ingest.receipts import Receipt
 from eventhub.logs import limited
@@ -40,6 +40,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Keys that are no columns, for the receipt."""
     permission: Permission = UNLIMITED
     """Of the sender."""
+    spend: Callable[[int], object] = free
+    """As `Sender.spend`."""
 
     def event_after(self, last: StoredEvent | None, columns: Columns) -> Event:
         """Return the event that this message becomes after the row's last event.
@@ -215,6 +217,7 @@ class Drafting:
             broadcast=broadcast,
             ignored=ignored,
             permission=sender.permission,
+            spend=sender.spend,
         )
 
     def _ignored(self, sent: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:

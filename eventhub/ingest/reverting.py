@@ -79,7 +79,7 @@ async def revert(stream: EventStream, row_id: str, sequence: int, seen: int | No
     )
     event = draft.event_after(last, stream.channel.columns)
     try:
-        sequence, _ = await stream.append(event, expect=last.sequence)
+        sequence = (await stream.append(event, expect=last.sequence)).sequence
     except WrongSequence:
         text = f"row {row_id!r} has changed since event {last.sequence}"
         raise Conflict("conflict", text) from None

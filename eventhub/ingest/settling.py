@@ -81,11 +81,12 @@ class Settling:
     async def _append(self, draft: Draft, last: StoredEvent | None) -> Receipt:
         event = draft.event_after(last, self._channel.columns)
         expect = last.sequence if last else 0
-        sequence, duplicate = await self._stream.append(event, expect=expect)
-        if duplicate:
-            return await self.receipt_of(draft, sequence)
-        self._rows.note([StoredEvent(sequence, event)])
-        return draft.receipt(event, sequence, duplicate=False)
+        appended = await self._stream.append(event, expect=expect)
+        if appended.duplicate:
+            return await self.receipt_of(draft, appended.sequence)
+        draft.spend(appended.size)
+        self._rows.note([StoredEvent(appended.sequence, event)])
+        return draft.receipt(event, appended.sequence, duplicate=False)
 
     async def receipt_of(self, draft: Draft, sequence: int) -> Receipt:
         """Return the receipt of a draft whose write id is that of a stored event.

@@ -262,6 +262,7 @@ class Ingest:
             on_submitted(_Unsettled(draft, False, result.sequence))
         else:
             self._appended["POST"].inc()
+            sender.spend(result.size)
             receipt = Receipt(draft.id, result.sequence, duplicate=False, ignored=draft.ignored)
             on_submitted(receipt)
 

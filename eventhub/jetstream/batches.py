@@ -48,7 +48,7 @@ class Batches:
         del self._under_way[id(writes)]
         if ack is not None and ack.error is None:
             for sequence, write in enumerate(writes, ack.seq - len(writes) + 1):
-                write.settle(Appended(sequence, duplicate=False))
+                write.settle(Appended(sequence, duplicate=False, size=len(write.payload)))
             self._on_stored(writes)
             return
         if ack is not None:

@@ -64,7 +64,7 @@ class Singles:
             nonlocal missing
             missing -= 1
             if ack is not None and ack.error is None:
-                write.settle(Appended(ack.seq, ack.duplicate))
+                write.settle(Appended(ack.seq, ack.duplicate, len(write.payload)))
             else:
                 left.append(Unsettled(write, ack, was_sent))
             if not missing:

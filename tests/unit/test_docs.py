@@ -37,6 +37,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`limits:`": config.SqlLimits,
     "`server:`": settings.Server,
     "`server: admin:`": settings.Admin,
+    "`server: limits:`": settings.Limits,
     "`broker:`": settings.Broker,
     "`projection:`": settings.Projection,
     "`archive:`": settings.Archive,

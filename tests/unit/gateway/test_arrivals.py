@@ -7,12 +7,12 @@ import pytest
 from aiohttp import web
 
 from eventhub.background import background
-from eventhub.config import Server
+from eventhub.config import Limits, Server
 from eventhub.gateway import arrivals as arrivals_module
 from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.server import Runner
 from eventhub.gateway.sockets import Sockets
-from eventhub.gateway.throttle import BUSY
+from eventhub.gateway.throttle import BUSY, LIMITED
 from eventhub.identity.proxies import Proxies
 from tests.subscribing import eventually
 from tests.unit.gateway.serving import connected
@@ -42,12 +42,12 @@ class Site:
 
 
 @pytest.fixture
-def most_of_address() -> int | None:
-    return None
+def server() -> Server:
+    return Server(host="127.0.0.1", port=0)
 
 
 @pytest.fixture
-async def site(most_of_address: int | None) -> AsyncIterator[Site]:
+async def site(server: Server) -> AsyncIterator[Site]:
     """A server behind `Arrivals`."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -58,8 +58,8 @@ async def site(most_of_address: int | None) -> AsyncIterator[Site]:
     runner = Runner(app, shutdown_timeout=0.1)
     await runner.setup()
     async with background() as tasks:
-        arrivals = Arrivals(runner.connection, tasks.spawn, Proxies(), most_of_address)
-        sockets = Sockets.bound(Server(host="127.0.0.1", port=0))
+        arrivals = Arrivals(runner.connection, tasks.spawn, Proxies(), server)
+        sockets = Sockets.bound(server)
         arrivals.open(sockets)
         made = Site(arrivals, int(sockets.url.rpartition(":")[2]))
         yield made
@@ -89,14 +89,36 @@ async def test_a_connection_without_a_request_is_closed_in_time(
     await eventually(lambda: site.open == 0)
 
 
-@pytest.mark.parametrize("most_of_address", [2])
+def limited_to(most: int, **limits: float) -> Server:
+    return Server(
+        host="127.0.0.1", port=0, max_connections_per_address=most, limits=Limits(**limits)
+    )
+
+
+@pytest.mark.parametrize("server", [limited_to(2)])
 async def test_one_address_has_no_more_connections_than_its_limit(site: Site) -> None:
     async with connected(site.port) as first, connected(site.port):
         await eventually(lambda: site.open == 2)
         async with connected(site.port) as third:
-            assert await third.rest() == b""
+            assert await third.rest() == LIMITED
         first.writer.write(GET)
         assert b" 200 " in await first.head()
+
+
+@pytest.mark.parametrize("server", [limited_to(100, connects=0.001, burst=3000)])
+async def test_one_address_opens_no_more_connections_a_second_than_its_limit(site: Site) -> None:
+    """Three at once, one that is paid later, then one each thousand seconds."""
+    for _ in range(4):
+        async with connected(site.port) as client:
+            client.writer.write(GET)
+            assert b" 200 " in await client.head()
+    async with connected(site.port) as late:
+        late.writer.write(GET)
+        head = await late.head()
+        assert b" 429 " in head
+        assert b"Retry-After: 5" in head
+        assert b'"too_many_connections"' in await late.rest()
+    await eventually(lambda: site.arrivals._busy == 0)
 
 
 async def test_loopback_has_no_limit_unless_one_is_configured(site: Site) -> None:
