@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo quick test fuzz wheel check fix bench chromium databases proxies pins
+.PHONY: help demo quick test fuzz deploy wheel check fix bench chromium databases proxies containers pins
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1	/' | expand -t 10
 
@@ -12,7 +12,7 @@ demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:808
 test: .venv/dev chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 15 minutes"
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests --ignore tests/deploy
 	$(BIN)/python tests/packaging/coverage_floor.py
 
 quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in about a minute
@@ -22,6 +22,8 @@ quick: .venv/dev ## Run the tests for every save: unit, contract and property te
 fuzz: .venv/dev ## Send many more generated requests and frames to hubs than `make test` does
 	@echo "fuzz: generated requests, frames and messages; about an hour"
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 --dist loadgroup --timeout=7200 tests/fuzz
+deploy: .venv/dev containers ## Build the image, and run deploy/docker alone and as a cluster, with podman
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pytest tests/deploy
 
 wheel: .venv/dev ## Build the wheel, and try it with every supported Python on this machine
 	$(BIN)/python tests/packaging/try_wheel.py
@@ -71,6 +73,12 @@ proxies: # The same for the tests of docs/proxies.md and deploy/prometheus; no s
 	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	  && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; } \
 	  || echo "not installed:$$missing: the tests with these programs are skipped"
+
+containers: # What the tests of deploy/docker need; only root can install and use it.
+	@command -v podman >/dev/null && command -v debootstrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends podman runc \
+	  debootstrap buildah containernetworking-plugins golang-github-containernetworking-plugin-dnsname iptables >/dev/null; } \
+	  || echo "podman or debootstrap is not installed: the tests of containers are skipped"
 
 pins: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --group build --upgrade --generate-hashes --no-header --no-annotate \

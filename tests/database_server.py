@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,8 @@ from typing import Any, ClassVar, Self
 
 import psutil
 import pytest
+
+from tests.ports import free_port
 
 DEADLINE_SECONDS = 30.0
 
@@ -34,7 +35,7 @@ class DatabaseServer(ABC):
     url: str
 
     def __init__(self, folder: Path, programs: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.folder = folder
         self.programs = programs
         self.run_as = None if os.getuid() else self.account
@@ -135,9 +136,3 @@ class DatabaseServer(ABC):
         self._process.wait(DEADLINE_SECONDS)
         psutil.wait_procs(children, DEADLINE_SECONDS)
         self._process = None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.e2e.hub import DEADLINE_SECONDS
+from tests.ports import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text("utf-8")
 NAME = "chat.example.org"
@@ -37,7 +38,7 @@ def running_proxy(program: str, hub_port: int, folder: Path) -> Iterator[int]:
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
     if found is None:
         pytest.skip(f"{program} is not installed")
-    port = _free_port()
+    port = free_port()
     text = block(program).replace("127.0.0.1:8080", f"127.0.0.1:{hub_port}")
     text = text.replace("/etc/ssl", str(folder))
     command = _COMMANDS[program](found, text, port, folder)
@@ -115,9 +116,3 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", output: Path) -> No
             return
         time.sleep(0.02)
     pytest.fail(output.read_text())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

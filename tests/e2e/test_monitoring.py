@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import yaml
 
 from tests.e2e.command import GOOD
 from tests.e2e.hub import DEADLINE_SECONDS, HubFactory
+from tests.ports import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus"
@@ -75,12 +75,6 @@ def prometheus(hub_factory: HubFactory, tmp_path: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.wait(DEADLINE_SECONDS)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def ask(url: str, path: str) -> Any:
