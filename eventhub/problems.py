@@ -15,6 +15,7 @@ from eventhub.gateway.controls import check_default
 from eventhub.gateway.tls import Certificate
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import Authenticator
+from eventhub.identity.column_rules import ColumnRules
 from eventhub.identity.hosts import Hosts
 from eventhub.identity.origin import check_origins
 from eventhub.identity.row_rules import RowRules
@@ -56,7 +57,8 @@ def _checks(config: Config) -> Iterator[Callable[[], object]]:
             alone = msgspec.structs.replace(endpoint.config, default={name: values})
             yield partial(check_default, replace(endpoint, config=alone))
         yield partial(Hooks, endpoint.config, folder)
-        yield partial(RowRules, endpoint.config, endpoint.channel.columns, folder)
+        for rules in (RowRules, ColumnRules):
+            yield partial(rules, endpoint.config, endpoint.channel.columns, folder)
         yield partial(rules_of, config, [endpoint])
     yield partial(mirror_tables, endpoints)
 

@@ -39,6 +39,8 @@ logger = structlog.get_logger(__name__)
 
 BUILT_IN = ("id", "user", "timestamp")
 """Text columns of every channel, after the declared ones."""
+MAX_PARTS = 100
+"""Different parts of a table's columns that are kept for readers."""
 STAMP = "timestamp"
 """The built-in column with the time, as text."""
 
@@ -134,11 +136,17 @@ def _bad_stamp(value: Any) -> Rejected:
 class Columns:
     """The columns of a channel in order: the declared ones, then id, user and timestamp."""
 
-    def __init__(self, declared: Iterable[Column]) -> None:
+    def __init__(self, declared: Iterable[Column], built_in: Iterable[str] = BUILT_IN) -> None:
+        """Put the columns in order.
+
+        Args:
+            declared: in the configuration; a built-in one may be among them.
+            built_in: which of the built-in columns there are.
+        """
         declared = list(declared)
         self.all = tuple(
             [column for column in declared if column.name not in BUILT_IN]
-            + [Column(name) for name in BUILT_IN]
+            + [Column(name) for name in built_in]
         )
         self.by_name = {column.name: column for column in self.all}
         self.names = tuple(self.by_name)
@@ -153,6 +161,8 @@ class Columns:
         self.lost: Counter[str] = Counter()
         """Number of values that `lift` made NULL, by column, counted for each read of an event."""
         described = [(c.name, c.sql_type, c.nullable, c.default) for c in self.all]
+        self._parts: dict[frozenset[str], Columns] = {}
+        """What `without` has returned."""
         self.signature = blake2b(msgspec.json.encode(described), digest_size=6).hexdigest()
         """Equal only for equal columns: an event with this signature needs no lifting."""
 
@@ -164,6 +174,18 @@ class Columns:
 
     def __getitem__(self, name: str) -> Column:
         return self.by_name[name]
+
+    def without(self, names: frozenset[str]) -> "Columns":
+        """Return these columns without some: for a reader from whom they are hidden."""
+        if not names:
+            return self
+        if names not in self._parts:
+            if len(self._parts) == MAX_PARTS:
+                self._parts.clear()
+            left = [column for column in self.all if column.name not in names]
+            built_in = [name for name in BUILT_IN if name not in names]
+            self._parts[names] = Columns(left, built_in)
+        return self._parts[names]
 
     def convert(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return the message with the values of columns converted; other keys are unchanged.

@@ -8,6 +8,7 @@ from eventhub.config.access import UNIX, networks_of, trusts_unix
 from eventhub.config.handlers import (
     Account,
     Alert,
+    ColumnRule,
     Endpoint,
     FileEndpoint,
     LogoutEndpoint,
@@ -53,6 +54,7 @@ __all__ = [
     "Archive",
     "Auth",
     "Broker",
+    "ColumnRule",
     "Config",
     "EmailService",
     "Endpoint",

@@ -27,7 +27,7 @@ class Fold:
         sorts or limits its rows.
         """
         for stored in events:
-            if not self._view.shows(stored):
+            if not self._view.concerns(stored):
                 continue
             if stored.created <= self._after or self._view.query.is_shaped:
                 return False

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Hashable
 from typing import Any
 
 from eventhub.audit.history import Page, events_of
-from eventhub.delivery.view import Change, frame_of, record_of
+from eventhub.delivery.view import Change, change_for, frame_of
 from eventhub.event import StoredEvent
 from eventhub.filters.query import Query
 from eventhub.snapshots import Snapshots
@@ -20,7 +20,7 @@ def version_of(stored: StoredEvent, query: Query) -> dict[str, Any] | None:
     Returns:
         None if the reader may see neither the row before the event nor the one after it.
     """
-    change = record_of(stored, query.filter, within=query.restriction)
+    change = change_for(stored, query, history=True)
     if change is Change.NOTHING:
         return None
     record = frame_of(change, stored, query, sequenced=True)

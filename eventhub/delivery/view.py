@@ -9,12 +9,12 @@ A filter decides on whole rows, before and after the event, never on the partial
     yes      no       the message if it is the DELETE, else a DELETE: the row left
 
 So a client that applies what it gets holds exactly the rows that its filter matches. It learns
-nothing about a row that does not match, not even that the row was deleted.
+nothing about a row that does not match, not even that the row was deleted. Nor does it learn of a
+PUT whose only values are those of columns that it may not read.
 """
 
 from collections.abc import Hashable
 from enum import Enum
-from functools import partial
 from typing import Any
 
 from eventhub.delivery import frames
@@ -77,6 +77,37 @@ def record_of(stored: StoredEvent, matching: Filter, *, within: Filter = EVERYTH
     return Change.RECORD
 
 
+def change_for(stored: StoredEvent, query: Query, *, history: bool) -> Change:
+    """Return what an event changes for a reader of a query, with what it may read.
+
+    Args:
+        stored: the event.
+        query: of the reader.
+        history: it reads recorded events, not changes of the current rows.
+    """
+    if history:
+        change = record_of(stored, query.filter, within=query.restriction)
+    else:
+        change = change_of(stored, query.filter)
+    if query.unreadable and _is_silent(change, stored, query.unreadable):
+        return Change.NOTHING
+    return change
+
+
+def _is_silent(change: Change, stored: StoredEvent, unreadable: frozenset[str]) -> bool:
+    """Return whether nothing that a reader may read is in an event.
+
+    Only what it may read decides, so it cannot tell which other columns there are. A live message
+    says something if it has other keys, even with the values that the row had; a record does not.
+    """
+    event = stored.event
+    if event.method != "PUT" or change not in (Change.MESSAGE, Change.RECORD):
+        return False
+    if event.was and not unreadable.issuperset(event.was):
+        return False
+    return change is Change.RECORD or unreadable.issuperset(event.message.keys() - {"id"})
+
+
 def frame_of(
     change: Change, stored: StoredEvent, query: Query, *, sequenced: bool, timed: bool = False
 ) -> dict[str, Any]:
@@ -122,7 +153,7 @@ def _record(change: Change, stored: StoredEvent, query: Query) -> dict[str, Any]
         "_time": event.time,
         "_method": method,
         "id": event.id,
-        "_user": event.user,
+        "_user": None if "user" in query.unreadable else event.user,
         "row": picked(row),
         "was": picked(was),
     }
@@ -148,7 +179,6 @@ class View:
         self.history = history
         self._epoch = epoch
         self._timed = timed
-        self._change_of = partial(record_of, within=query.restriction) if history else change_of
         limits = query.restriction.key if history else ()
         picks = (query.picks, query.spelling)
         self.key: Hashable = (form, query.filter.key, picks, history, limits, timed)
@@ -171,7 +201,7 @@ class View:
             stored: the event.
             memo: what other views have encoded of the same events; added to.
         """
-        change = self._change_of(stored, self.query.filter)
+        change = change_for(stored, self.query, history=self.history)
         if change is Change.NOTHING:
             return b""
         position = self.position(stored.sequence)
@@ -179,7 +209,14 @@ class View:
 
     def shows(self, stored: StoredEvent) -> bool:
         """Return whether there is a frame for an event."""
-        return self._change_of(stored, self.query.filter) is not Change.NOTHING
+        return change_for(stored, self.query, history=self.history) is not Change.NOTHING
+
+    def concerns(self, stored: StoredEvent) -> bool:
+        """Return whether an event changes a row of the view, perhaps where its reader sees nothing.
+
+        The row then has another `_seq`.
+        """
+        return change_of(stored, self.query.filter) is not Change.NOTHING
 
     def position(self, sequence: int) -> Position:
         """Return a sequence as the position that a client keeps."""

@@ -3,7 +3,7 @@
 Replays, live messages, HTTP and alert conditions all apply the same filter.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +45,8 @@ class Query:
     """`columns` were asked for by name: nothing else is sent."""
     hidden: frozenset[str] = frozenset()
     """Names to leave out, whether columns or not: everything else is sent."""
+    unreadable: frozenset[str] = frozenset()
+    """Columns that the reader may not read: in no message, and what changes only them is none."""
     spelling: Spelling = AS_STORED
     """How values are written for the reader."""
     restriction: Filter = EVERYTHING
@@ -63,6 +65,13 @@ class Query:
         both = all_of([*self.filter.conditions, *restriction.conditions])
         return replace(self, filter=both, restriction=restriction)
 
+    def hiding(self, names: frozenset[str]) -> "Query":
+        """Return the same query for a reader who may not read some columns.
+
+        It was parsed with the other columns.
+        """
+        return replace(self, unreadable=names) if names else self
+
     def with_texts(self, columns: Columns) -> "Query":
         """Return the same query, with numbers that a double cannot hold written as text."""
         numbers = (Kind.INTEGER, Kind.DECIMAL)
@@ -79,11 +88,10 @@ class Query:
         return bool(self.sort or self.offset) or self.limit is not None
 
     @property
-    def picks(self) -> tuple[str, ...] | frozenset[str] | None:
-        """Hashable; equal if `pick` does the same. None if it changes nothing."""
-        if self.picked:
-            return self.columns
-        return self.hidden or None
+    def picks(self) -> Hashable:
+        """Equal if `pick` does the same. None if it changes nothing."""
+        picks = self.columns if self.picked else self.hidden or None
+        return (picks, self.unreadable) if self.unreadable else picks
 
     def pick(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return what this reader gets of a live message; the message itself without `_c`.
@@ -96,8 +104,8 @@ class Query:
             picked = {name: value for name, value in message.items() if name in front}
             picked.update((name, message[name]) for name in self.columns if name in message)
             return picked
-        if self.hidden:
-            left_out = self.hidden.difference(_ALWAYS_SENT)
+        if self.hidden or self.unreadable:
+            left_out = self.hidden.difference(_ALWAYS_SENT) | self.unreadable
             return {name: value for name, value in message.items() if name not in left_out}
         return message
 

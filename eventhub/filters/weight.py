@@ -41,7 +41,7 @@ def live_weight(query: Query) -> int:
     conditions = list(query.filter.conditions)
     if index := next((c for c in conditions if c.operator is Operator.EQUAL), None):
         conditions.remove(index)  # the groups of an event are looked up by it
-    weight = sum(map(_weight_of, conditions)) + (_PICK if query.picks else 0)
+    weight = sum(map(_weight_of, conditions)) + (_PICK if query.picked or query.hidden else 0)
     return weight + _GROUP if weight else 0
 
 

@@ -9,6 +9,7 @@ from eventhub.delivery.start import check_since
 from eventhub.errors import Misconfigured, Rejected
 from eventhub.filters.arguments import CONTROLS, GRAMEX_CONTROLS
 from eventhub.filters.query import parse
+from eventhub.filters.restriction import RestrictionError, check_hideable
 
 REPLAYS = ("rows", "log")
 MAX_WAIT_SECONDS = 60
@@ -127,9 +128,12 @@ def check_default(endpoint: Endpoint) -> None:
     Raises:
         Misconfigured: naming the argument.
     """
-    default = endpoint.config.default
+    default, columns = endpoint.config.default, endpoint.channel.columns
+    rules = endpoint.config.rules
     try:
-        parse(default, endpoint.channel.columns, endpoint.config.unknown)
+        parse(default, columns, endpoint.config.unknown)
+        if rules is not None:
+            check_hideable(default, columns, rules.hideable)
         for name, choices in CHOICES.items():
             for value in default.get(name, ()):
                 checked_choice(name, value, choices)
@@ -139,5 +143,5 @@ def check_default(endpoint: Endpoint) -> None:
             speed_of(value)
         for value in default.get("_since", ()):
             check_since(value)
-    except Rejected as error:
-        raise Misconfigured(f"url: {endpoint.name}: default: {error.message}") from error
+    except (Rejected, RestrictionError) as error:
+        raise Misconfigured(f"url: {endpoint.name}: default: {error}") from error

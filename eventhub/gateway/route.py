@@ -18,7 +18,7 @@ from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import Args, parse_query_string
 from eventhub.filters.conditions import Filter
 from eventhub.filters.query import parse
-from eventhub.filters.restriction import RestrictionError, restriction_of
+from eventhub.filters.restriction import NAMING, RestrictionError, readable_names, restriction_of
 from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.budget import Budget, Budgets
@@ -32,6 +32,7 @@ from eventhub.hooks import Hooks
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator, Login
 from eventhub.identity.bearer import QUERY
+from eventhub.identity.column_rules import ColumnRules
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
 from eventhub.identity.row_rules import RowRules
@@ -111,6 +112,7 @@ class Route:
     endpoint: Endpoint
     rule: Rule
     row_rules: RowRules
+    column_rules: ColumnRules
     hooks: Hooks
     ingest: Ingest
     channel: LiveChannel
@@ -159,7 +161,8 @@ class Route:
             args["_since"] = [since]
         for name, values in entry.default.items():
             args.setdefault(name, list(values))
-        if any(part.may_read_session for part in (self.hooks, self.rule, self.row_rules)):
+        guards = (self.hooks, self.rule, self.row_rules, self.column_rules)
+        if any(part.may_read_session for part in guards):
             keep_session(request)
         handler = await self.shared.authenticator.handler_of(request, args, entry.kwargs)
         user = handler.current_user
@@ -187,19 +190,28 @@ class Route:
     async def _visit(self, handler: Handler, asked: frozenset[str], owner: Owner) -> Visit:
         given = handler.args
         await self.rule.check(handler)
-        restriction, keys = self._restriction(await self.hooks.open(handler))
-        permission = self.row_rules.permission(handler, restriction)
-        left = {name: values for name, values in handler.args.items() if name not in keys}
+        chosen = await self.hooks.open(handler)
+        columns = self.column_rules.access(handler)
+        restriction, left = self._restricted(handler.args, chosen, columns.hidden)
+        permission = self.row_rules.permission(handler, restriction, columns)
         return Visit(handler, left, asked, permission, owner, given)
 
-    def _restriction(self, chosen: Args) -> tuple[Filter, frozenset[str]]:
+    def _restricted(self, args: Args, chosen: Args, hidden: frozenset[str]) -> tuple[Filter, Args]:
+        """Return the restriction that `open` chose, and the arguments that are none."""
         try:
-            return restriction_of(chosen, self.endpoint.channel.columns)
+            restriction, keys = restriction_of(chosen, self.endpoint.channel.columns, hidden)
+            left = {name: values for name, values in args.items() if name not in keys}
+            for control in NAMING & chosen.keys() if hidden else ():
+                names = readable_names(control, chosen[control], hidden)
+                left |= {control: names}
+                if not names:
+                    del left[control]
         except RestrictionError as error:
             name = self.endpoint.name
             facts = {"endpoint": name, "key": error.key, "detail": str(error)}
             limited.warning("restriction_unknown", by=name, **facts)
             raise EventHubError("internal error in open") from None
+        return restriction, left
 
     @property
     def reads_decimals(self) -> bool:
@@ -228,11 +240,13 @@ class Route:
         Raises:
             Rejected: `bad_filter` or `bad_request`.
         """
-        query = parse(visit.args, self.endpoint.channel.columns, self.endpoint.config.unknown)
+        hidden = visit.permission.columns.hidden
+        columns = self.endpoint.channel.columns.without(hidden)
+        query = parse(visit.args, columns, self.endpoint.config.unknown).hiding(hidden)
         query = query.within(visit.permission.sees)
         check_filter(query.filter)
         if checked_choice("_bigint", visit.control("_bigint"), BIGINTS) == "string":
-            query = query.with_texts(self.endpoint.channel.columns)
+            query = query.with_texts(columns)
         if "z" in self.endpoint.config.timestamps:
             query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)

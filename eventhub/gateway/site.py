@@ -16,6 +16,7 @@ from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.sql_route import SqlRoute
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import setup_auth
+from eventhub.identity.column_rules import ColumnRules
 from eventhub.identity.origin import check_origins
 from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Guarded, Rule
@@ -52,12 +53,14 @@ class Site:
         """Of the FileHandlers that are not open to every client, by name."""
         self._sql = [self._compile_sql(entry) for entry in config.of_kind(SqlEndpoint)]
 
-    def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, RowRules, Hooks]:
+    def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, RowRules, ColumnRules, Hooks]:
         check_origins(endpoint.config.origins, f"url: {endpoint.name}")
         check_default(endpoint)
         folder = self.config.path.parent
         rows = RowRules(endpoint.config, endpoint.channel.columns, folder)
-        return endpoint, self._rule(endpoint.config), rows, Hooks(endpoint.config, folder)
+        columns = ColumnRules(endpoint.config, endpoint.channel.columns, folder)
+        rule = self._rule(endpoint.config)
+        return endpoint, rule, rows, columns, Hooks(endpoint.config, folder)
 
     def _compile_sql(self, entry: SqlEndpoint) -> tuple[SqlEndpoint, Rule]:
         check_origins(entry.origins, f"url: {entry.name}")
@@ -69,7 +72,7 @@ class Site:
     def routes(self, channels: Mapping[str, LiveChannel], shared: Shared) -> list[Route]:
         """Return the endpoints, ready to serve from channels by name."""
         routes = []
-        for endpoint, rule, row_rules, hooks in self._parts:
+        for endpoint, rule, row_rules, column_rules, hooks in self._parts:
             channel = channels[endpoint.channel.name]
             ingest = Ingest(endpoint, hooks, channel.stream, channel.settling, shared.tasks.spawn)
             routes.append(
@@ -77,6 +80,7 @@ class Site:
                     endpoint=endpoint,
                     rule=rule,
                     row_rules=row_rules,
+                    column_rules=column_rules,
                     hooks=hooks,
                     ingest=ingest,
                     channel=channel,

@@ -1,45 +1,26 @@
 """Row rules: which rows a user may see and change, as `rules:` of an endpoint says.
 
-The rules are compiled when the hub starts. A rule that does not fit, fails, or needs an attribute
-that the user lacks, grants nothing.
+The rules are compiled when the hub starts.
 """
 
-import ast
-import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from inspect import iscoroutinefunction
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from eventhub.columns import Columns, Kind
+from eventhub.columns import Columns
 from eventhub.config import MessageEndpoint
-from eventhub.errors import Misconfigured, Rejected
-from eventhub.expressions import Expression, compile_expression
-from eventhub.filters.arguments import parse_query_string
-from eventhub.filters.comparisons import exact_condition, test_of
-from eventhub.filters.conditions import EVERYTHING, Condition, Filter, Operator
+from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import all_of
-from eventhub.handler import Handler, User
-from eventhub.identity.rule import attribute_of
-from eventhub.ingest.permission import UNLIMITED, Decide, Permission, Row
-from eventhub.logs import limited
+from eventhub.handler import Handler
+from eventhub.identity.decisions import Decisions, FilterOf, compiled, filter_of
+from eventhub.ingest.permission import ALL_COLUMNS, UNLIMITED, ColumnAccess, Decide, Permission
 from eventhub.methods import Method
 
-NAMES: Final = ("row", "old", "msg", "handler", "handler_current_user")
-"""The names that an expression sees."""
 _METHODS: Final[dict[str, Method]] = {"create": "POST", "update": "PUT", "delete": "DELETE"}
-_USER: Final = re.compile(r"\$user\.([A-Za-z_][\w.]*)")
-_OWNER: Final = "user"
-"""The column that the hub fills with the sender of a message."""
-_NOTHING: Final = Filter((Condition("id", Kind.TEXT, Operator.EQUAL),))
-"""No value, so no row."""
-_FilterOf = Callable[[User | None], Filter]
-"""Returns the rows that a rule means for a user."""
 
 
 class RowRules:
-    """The `rules:` of one endpoint, compiled."""
+    """The rules of one endpoint that are about rows, compiled."""
 
     def __init__(self, endpoint: MessageEndpoint, columns: Columns, folder: Path) -> None:
         """Compile the rules.
@@ -54,175 +35,33 @@ class RowRules:
                 expression.
         """
         rules, where = endpoint.rules, f"url: {endpoint.name}: rules"
-        self._name = endpoint.name
-        self._spelling = columns.spelling
-        self._reads: _FilterOf | None = None
+        decisions = Decisions(endpoint.name, columns, folder)
+        self._reads: FilterOf | None = None
         if rules is not None and rules.read is not None and rules.read != "any":
-            self._reads = _compile(f"{where}: read", _filter_of, rules.read, columns)
-        self.may_read_session = False
-        """Whether an expression may read `handler.session`."""
+            self._reads = compiled(f"{where}: read", filter_of, rules.read, columns)
         self._decides: dict[Method, Callable[[Handler], Decide]] = {}
         for name, method in _METHODS.items():
             text = None if rules is None else getattr(rules, name)
             if text is not None and text != "any":
-                compiled = _compile(f"{where}: {name}", self._decision, text, columns, folder)
-                self._decides[method] = compiled
+                self._decides[method] = compiled(f"{where}: {name}", decisions.of_writes, text)
+        self.may_read_session = decisions.may_read_session
+        """Whether an expression may read `handler.session`."""
 
-    def permission(self, handler: Handler, restriction: Filter) -> Permission:
+    def permission(
+        self, handler: Handler, restriction: Filter, columns: ColumnAccess = ALL_COLUMNS
+    ) -> Permission:
         """Return what a client may see and do.
 
         Args:
             handler: the client.
             restriction: what `open` lets it see.
+            columns: which columns of that.
         """
         sees = restriction
         if self._reads is not None:
             mine = self._reads(handler.current_user)
             sees = all_of([*restriction.conditions, *mine.conditions])
-        if sees == EVERYTHING and not self._decides:
+        if sees == EVERYTHING and not self._decides and columns is ALL_COLUMNS:
             return UNLIMITED
-        return Permission(sees, {m: decide(handler) for m, decide in self._decides.items()})
-
-    def _decision(self, text: str, columns: Columns, folder: Path) -> Callable[[Handler], Decide]:
-        if text == "none":
-            return lambda _handler: _never
-        if not _is_expression(text):
-            rows = _filter_of(text, columns)
-            return lambda handler: partial(_matches, rows(handler.current_user).matches)
-        expression = compile_expression(text, NAMES, folder=folder)
-        if iscoroutinefunction(expression.start):  # its promise would count as true
-            raise Misconfigured("a rule of rows cannot await anything")
-        self.may_read_session |= expression.may_read_session
-        decide = self._once if "old" in _names(text) else self._before_and_after
-        return lambda handler: partial(decide, expression, handler)
-
-    def _before_and_after(
-        self, expression: Expression, handler: Handler, old: Row | None, row: Row | None, msg: Row
-    ) -> bool:
-        """Ask about the row before the write, and about the row after it, so far as they exist."""
-        rows = [each for each in (old, row) if each is not None]
-        return all(self._holds(expression, handler, old, each, msg) for each in rows)
-
-    def _once(
-        self, expression: Expression, handler: Handler, old: Row | None, row: Row | None, msg: Row
-    ) -> bool:
-        """Ask once: the expression compares both rows itself."""
-        return self._holds(expression, handler, old, row, msg)
-
-    def _holds(
-        self, expression: Expression, handler: Handler, old: Row | None, row: Row | None, msg: Row
-    ) -> bool:
-        rows = {"old": self._numbers(old), "row": self._numbers(row), "msg": self._numbers(msg)}
-        user = handler.current_user
-        try:
-            answer = expression.start(**rows, handler=handler, handler_current_user=user)
-            return bool(answer)
-        except Exception:  # the operator's code: a rule that fails grants nothing
-            limited.exception("rule_failed", by=self._name, endpoint=self._name)
-            return False
-
-    def _numbers(self, row: Row | None) -> Row | None:
-        """Return a copy of a row as expressions see it, with each DECIMAL as a number."""
-        return None if row is None else self._spelling.numbers(dict(row))
-
-
-def _compile(where: str, compiler: Callable[..., Any], *given: Any) -> Any:
-    try:
-        return compiler(*given)
-    except (Misconfigured, Rejected) as error:
-        raise Misconfigured(f"{where}: {error.message}") from None
-
-
-def _never(_old: Row | None, _row: Row | None, _message: Row) -> bool:
-    return False
-
-
-def _matches(
-    matches: Callable[[Mapping[str, Any]], bool], old: Row | None, row: Row | None, _message: Row
-) -> bool:
-    """Return whether the row fits before the write and after it, so far as it exists."""
-    return all(matches(each) for each in (old, row) if each is not None)
-
-
-def _names(text: str) -> set[str]:
-    """Return the names in a Python expression; nothing if it is none."""
-    try:
-        tree = ast.parse(f"(\n{text}\n)")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-
-def _is_expression(text: str) -> bool:
-    """Return whether a rule is an expression: it names what only an expression has."""
-    return not _names(text).isdisjoint(NAMES)
-
-
-def _filter_of(text: str, columns: Columns) -> _FilterOf:
-    """Return the filter of a rule: as in a URL, but with `$user.…` for values of the user.
-
-    Raises:
-        Misconfigured: it is not a filter, or has no condition.
-        Rejected: `bad_filter`: a key is no column, or a value does not fit it.
-    """
-    if text == "none":
-        return lambda _user: _NOTHING
-    if text == "own":
-        text = f"{_OWNER}=$user.id"
-    if _is_expression(text):
-        raise Misconfigured("a database cannot ask Python: write a filter, any, own or none")
-    args = parse_query_string(text)
-    if "=" not in text or not args:
-        known = "a filter such as team=$user.team, an expression about row, any, own or none"
-        raise Misconfigured(f"{text!r} is not a rule: write {known}")
-    fixed: list[Condition] = []
-    varying: list[tuple[str, list[str]]] = []
-    for key, values in args.items():
-        if any("$user" in value for value in values):
-            _check_references(key, values, columns)
-            varying.append((key, values))
-        else:
-            fixed.append(exact_condition(key, values, columns))
-    return partial(_rows_of, fixed, varying, columns)
-
-
-def _check_references(key: str, values: Iterable[str], columns: Columns) -> None:
-    test_of(key, columns)
-    for value in values:
-        if "$user" in value and not _USER.fullmatch(value):
-            raise Misconfigured(f"{key}: write $user.NAME, and nothing else, instead of {value!r}")
-
-
-def _rows_of(
-    fixed: Iterable[Condition],
-    varying: Iterable[tuple[str, list[str]]],
-    columns: Columns,
-    user: User | None,
-) -> Filter:
-    """Return the filter for a user; one who lacks an attribute of it sees nothing."""
-    conditions = list(fixed)
-    for key, values in varying:
-        known = [text for value in values for text in _values(value, user)]
-        if not known:
-            return _NOTHING
-        try:
-            conditions.append(exact_condition(key, known, columns))
-        except Rejected:  # the attribute is no value of the column
-            return _NOTHING
-    return all_of(conditions)
-
-
-def _values(value: str, user: User | None) -> list[str]:
-    """Return what a value stands for: itself, or an attribute of the user, which may be a list."""
-    reference = _USER.fullmatch(value)
-    if reference is None:
-        return [value]
-    found = None if user is None else attribute_of(user, reference[1])
-    owned = found if isinstance(found, list | tuple | set) else [found]
-    return [text for each in owned if (text := _text(each)).strip()]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, str | int | float) else ""
+        decides = {method: decide(handler) for method, decide in self._decides.items()}
+        return Permission(sees, decides, columns)

@@ -4,7 +4,7 @@ All checks that need only the message and the configuration are done first. `Dra
 those that depend on the row's last event.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,9 +57,20 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         is_hidden = last is not None and seen is None and last.event.row is not None
         if is_hidden and (self.command.method == "POST" or self.command.upsert):
             raise Rejected("forbidden", ID_TAKEN, column="id")
-        event = self._event_after(seen, columns)
-        self.permission.check(event)
+        try:
+            event = self._event_after(seen, columns)
+        except Rejected as error:
+            raise self.permission.columns.refusal(error) from None
+        self.permission.check(event, self._sent(last))
         return event
+
+    def _sent(self, last: StoredEvent | None) -> Collection[str]:
+        """Return the names of what the sender sets: of a restored version, what it changes."""
+        restored = self.command.restored
+        if restored is None:
+            return self.command.message
+        row = None if last is None else last.event.row or last.event.was
+        return [k for k in restored if row is None or differ(row.get(k), restored[k])]
 
     def _event_after(self, last: StoredEvent | None, columns: Columns) -> Event:
         expected = self.command.if_sequence
@@ -157,9 +168,10 @@ class Drafting:
         Raises:
             Rejected: a value does not fit its column, or the endpoint refuses a key.
         """
-        now, message = self._utc(), command.message.copy()
+        now, message = self._utc(), sender.permission.columns.given(command.message)
         self._hooks.set_built_in(message, sender.handler, now)
         del message["_method"]
+        message = sender.permission.columns.kept(message, command.message, self._columns)
         message = self._converted(self._columns.with_defaults(message))
         return self._as_draft(command, message, None, sender, now)
 
@@ -170,20 +182,24 @@ class Drafting:
             Rejected: as `draft_plain`, or a hook refuses the message.
             EventHubError: `internal`: a hook failed.
         """
-        hooks, now, message = self._hooks, self._utc(), command.message.copy()
-        handler = sender.handler
+        hooks, now, handler = self._hooks, self._utc(), sender.handler
+        message = sender.permission.columns.given(command.message)
         if command.needs_no_row and not hooks.changes_posts:
             plain = self.draft_plain(command, sender)
             if not plain.ignored:  # of a form, other keys need not be UTF-8
                 return plain
         await hooks.defaults(message, handler, now)
         await hooks.prepare(message, handler)
+        message = sender.permission.columns.kept(message, command.message, self._columns)
         message["_method"] = command.method
         if command.method == "POST":
             message = self._columns.with_defaults(message)
         if STAMP in message:
             message[STAMP] = hook_stamp(message[STAMP])
-        message = self._converted(message)
+        try:
+            message = self._converted(message)
+        except Rejected as error:
+            raise sender.permission.columns.refusal(error) from None
         if command.restored is not None:
             message |= {**command.restored, "id": command.message["id"]}
         checked_id(message.get("id"))  # checked before `modify`, which may have side effects
@@ -206,7 +222,7 @@ class Drafting:
         now: str,
     ) -> Draft:
         user = sender.handler.current_user
-        ignored = self._ignored(command.message, message)
+        ignored = self._ignored(command, message, sender)
         return Draft(
             command=command,
             id=checked_id(message.get("id")),
@@ -220,17 +236,21 @@ class Drafting:
             spend=sender.spend,
         )
 
-    def _ignored(self, sent: dict[str, Any], kept: dict[str, Any]) -> tuple[str, ...]:
+    def _ignored(self, command: Command, kept: dict[str, Any], sender: Sender) -> tuple[str, ...]:
         """Return the keys that the client sent, the hooks kept, and no column has.
 
         Raises:
             Rejected: `bad_value`: the endpoint refuses such keys.
         """
-        if kept.keys() <= self._columns.by_name.keys():
+        columns = self._columns.without(sender.permission.columns.unknown)
+        if columns is not self._columns and command.restored is None:
+            kept = {name: None for name in command.message if name != "_method"}
+        if kept.keys() <= columns.by_name.keys() or command.restored is not None:
             return ()
-        ignored = tuple(key for key in kept if key in sent and key not in self._columns)
+        ignored = tuple(key for key in kept if key in command.message and key not in columns)
         if ignored and self._endpoint.config.unknown == "refuse":
-            near = nearest(ignored[0], self._columns.names)
+            readable = self._columns.without(sender.permission.columns.hidden)
+            near = nearest(ignored[0], readable.names)
             raise Rejected(
                 "bad_value", f"{shown(ignored[0])} is not a column{near}", column=ignored[0]
             )

@@ -1,17 +1,18 @@
-"""Permission: which rows a sender may see, and what it may do to them.
+"""Permission: which rows and columns a sender may see, and what it may do to them.
 
 A row that the sender may not see is for it a row that does not exist: it is refused in the same
-words, after the same work.
+words, after the same work. The same applies to columns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eventhub.columns import Columns
-from eventhub.errors import Rejected
+from eventhub.errors import EventHubError, Rejected
 from eventhub.event import Event, StoredEvent
 from eventhub.filters.conditions import EVERYTHING, Filter
+from eventhub.logs import limited
 from eventhub.methods import Method
 
 Row = Mapping[str, Any]
@@ -24,12 +25,65 @@ ID_TAKEN: Final = "this id cannot be used: leave it out, or choose another one"
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnAccess:
+    """Which columns one client may read and write."""
+
+    hidden: frozenset[str] = frozenset()
+    """It may not read these."""
+    closed: frozenset[str] = frozenset()
+    """It may not write these, whatever the row."""
+    decides: Mapping[str, Decide] = field(default_factory=dict)
+    """Of the other columns, those whose rule depends on the row."""
+
+    unknown: frozenset[str] = field(init=False)
+    """Columns that it can neither read nor write: for it there are none such."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unknown", self.hidden & self.closed)
+
+    def given(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a copy of a client's message, without the columns that are unknown to it."""
+        if not self.unknown:
+            return {**sent}
+        return {name: value for name, value in sent.items() if name not in self.unknown}
+
+    def kept(self, message: dict[str, Any], sent: Row, columns: Columns) -> dict[str, Any]:
+        """Return a message without its sender's keys that are no columns, if some are unknown.
+
+        They would be broadcast, to their sender as well. An unknown column may not be, because
+        others would take it for the row's value: the difference would tell which names those are.
+
+        Args:
+            message: after the hooks, whose keys stay.
+            sent: what the client sent.
+            columns: of the table.
+        """
+        if not self.unknown:
+            return message
+        return {k: v for k, v in message.items() if k in columns or v is not sent.get(k, columns)}
+
+    def refusal(self, error: Rejected) -> EventHubError:
+        """Return an error of a message as its sender may see it: without a hidden column's value.
+
+        The sender did not set the column, so the endpoint's configuration has to be corrected.
+        """
+        if error.column not in self.unknown:
+            return error
+        limited.warning("hidden_column_unfit", by=str(error.column), detail=error.message)
+        return EventHubError("internal error: the endpoint cannot fill a column")
+
+
+ALL_COLUMNS: Final = ColumnAccess()
+
+
+@dataclass(frozen=True, slots=True)
 class Permission:
     """What one sender may do at one endpoint."""
 
     sees: Filter = EVERYTHING
     rules: Mapping[Method, Decide] = field(default_factory=dict)
     """A method without a rule is allowed."""
+    columns: ColumnAccess = ALL_COLUMNS
 
     def seen(self, last: StoredEvent | None, columns: Columns) -> StoredEvent | None:
         """Return the last event of a row, or None if the sender may not see what it left.
@@ -43,12 +97,25 @@ class Permission:
         row = last.event.before if last.event.row is None else last.event.row
         return last if row is not None and self.sees.matches(columns.lift(row)) else None
 
-    def check(self, event: Event) -> None:
+    def check(self, event: Event, sent: Collection[str]) -> None:
         """Check a write by the rules of the endpoint.
+
+        Args:
+            event: what it would become.
+            sent: the names of the columns that the sender sets, among others. What hooks set is
+                the operator's.
 
         Raises:
             Rejected: `forbidden`.
         """
+        closed, decides = self.columns.closed - self.columns.hidden, self.columns.decides
+        for name in sent if closed or decides else ():
+            decide = decides.get(name)
+            if name in closed or (
+                decide is not None and not decide(event.before, event.row, event.message)
+            ):
+                text = f"the rules of this endpoint do not let you set {name}"
+                raise Rejected("forbidden", text, column=name)
         decide = self.rules.get(event.method)
         if decide is not None and not decide(event.before, event.row, event.message):
             text = f"the rules of this endpoint do not let you {_VERBS[event.method]} this row"

@@ -1,6 +1,7 @@
 """Reverting: restores a version of a row by one more event; nothing is removed from the log."""
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,22 +14,24 @@ from eventhub.event import Event, StoredEvent
 from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.ingest.command import Command
 from eventhub.ingest.draft import Draft
+from eventhub.ingest.permission import Permission
 from eventhub.stream import EventStream, WrongSequence
 
 ENDPOINT: Final = "(revert)"
 """`Event.endpoint` of a revert by command: no endpoint's name, so that no alert fires."""
 
 
-async def restoring(command: Command, stream: EventStream, within: Filter) -> Command:
+async def restoring(command: Command, stream: EventStream, permission: Permission) -> Command:
     """Return the command that restores the version that a command with `_revert` names.
 
     Only the last event that its sender has seen decides on the method: if the row has changed
-    since, the command is refused when it is stored, because of its `_if_seq`.
+    since, the command is refused when it is stored, because of its `_if_seq`. Columns that the
+    sender may not read stay as they are: it cannot choose among their earlier values.
 
     Args:
         command: with `revert` and `if_sequence`.
         stream: of the row.
-        within: what the sender may see of the table.
+        permission: of the sender.
 
     Raises:
         Rejected: `bad_id`; `not_found`: one of both events is none of this row that the sender may
@@ -36,11 +39,24 @@ async def restoring(command: Command, stream: EventStream, within: Filter) -> Co
         Unavailable: the log cannot be read now.
     """
     row_id = checked_id(command.message.get("id"))
-    target = await _version(stream, row_id, command.revert or 0, within)
-    last = await _version(stream, row_id, command.if_sequence or 0, within)
+    target = await _version(stream, row_id, command.revert or 0, permission.sees)
+    last = await _version(stream, row_id, command.if_sequence or 0, permission.sees)
+    if hidden := permission.columns.hidden:
+        target = _without_past_of(hidden, target, last)
     method, row = restoration(target, last)
     message = {"_method": method, "id": row_id, **row}
     return msgspec.structs.replace(command, method=method, message=message, restored=row)
+
+
+def _without_past_of(
+    names: Iterable[str], target: Event | None, last: Event | None
+) -> Event | None:
+    """Return a version with some columns as they are now, or were when the row was deleted."""
+    if target is None or target.row is None or last is None:
+        return target
+    now = last.row or last.before or {}
+    row = {**target.row, **{name: now[name] for name in names if name in now}}
+    return msgspec.structs.replace(target, row=row)
 
 
 async def revert(stream: EventStream, row_id: str, sequence: int, seen: int | None) -> StoredEvent:

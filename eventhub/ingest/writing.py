@@ -195,7 +195,7 @@ class Ingest:
         try:
             command = self._command(message, sender, method, precondition)
             if command.revert is not None:
-                command = await restoring(command, self._stream, sender.permission.sees)
+                command = await restoring(command, self._stream, sender.permission)
             elif command.upsert:
                 command = await self._upserting.decided(command)
             return await self._drafting.draft(command, sender)

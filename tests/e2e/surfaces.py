@@ -7,11 +7,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import aiohttp
 import msgspec
+import pyarrow
+import pyarrow.ipc
+import pyarrow.parquet
 
 from tests.e2e.client import DEADLINE_SECONDS, Closed, Frame, connect
 
@@ -59,24 +63,54 @@ def _sse(*args: str, past: bool = False, more: Headers | None = None) -> Surface
     return read
 
 
-FILES = (".csv", ".ndjson")
-"""Formats that are a part of the path."""
+def _http(
+    method: str, form: str = "json", *args: str, body: Any = None, past: bool = False, row: str = ""
+) -> Surface:
+    """Return a surface of one request.
 
+    Args:
+        method: of HTTP.
+        form: a format, or with a dot, the end of the path.
+        args: of the URL.
+        body: what is sent, with a new id.
+        past: ask for the rows as they are now.
+        row: the id of the row that the path or `_history` names.
+    """
 
-def _http(method: str, form: str = "json", body: Any = None, *, past: bool = False) -> Surface:
     async def ask(url: str, headers: Headers, query: str) -> Answer:
-        url += form if form in FILES else ""
-        query = joined_args(as_of_now(), query) if past else query
+        given = [as_of_now() if past else "", *args, query]
+        if form[:1] == ".":
+            url += form
+        elif form:
+            given.insert(0, f"_format={form}")
+        if row and "_history" in args:
+            given.append(f"id={row}")
+        elif row:
+            url += f"/{row}"
         made = None if body is None else {**body, "id": uuid4().hex}
-        asked = joined(url, query) if form in FILES else joined(url, f"_format={form}", query)
         async with (
             aiohttp.ClientSession() as session,
-            session.request(method, asked, headers=headers, json=made) as answer,
+            session.request(method, joined(url, *given), headers=headers, json=made) as answer,
         ):
-            text = await answer.text()
-        return _refusal(text) if answer.status >= 400 else Answer(None, text)
+            content = await answer.read()
+        if answer.status >= 400:
+            return _refusal(content.decode())
+        return Answer(None, _text(content, answer.content_type))
 
     return ask
+
+
+def _text(content: bytes, content_type: str) -> str:
+    """Return an answer as text: of a table in a binary format, its columns and its values."""
+    if content_type == "application/vnd.apache.parquet":
+        table = pyarrow.parquet.read_table(BytesIO(content))
+    elif content_type == "application/vnd.apache.arrow.file":
+        table = pyarrow.ipc.open_file(content).read_all()
+    elif content_type == "application/vnd.apache.arrow.stream":
+        table = pyarrow.ipc.open_stream(content).read_all()
+    else:
+        return content.decode()
+    return f"{table.schema} {table.to_pylist()}"
 
 
 READS: dict[str, Surface] = {
@@ -99,12 +133,29 @@ READS: dict[str, Surface] = {
     "v1, as of": _websocket(past=True),
     "v1, played": _websocket("_speed=0", past=True),
     "SSE, as of": _sse(past=True),
+    "GET arrow": _http("GET", "arrow"),
+    "GET parquet": _http("GET", "parquet"),
+    "file, parquet": _http("GET", ".parquet"),
+    "file, arrow": _http("GET", ".arrow"),
 }
-"""All that end once the client has what there is."""
+"""All that end once the client has what there is, and take any filter and shape."""
+ROW_ID = "mine"
+"""The row that surfaces of one row show."""
+OTHER_READS: dict[str, Surface] = {
+    "GET html": _http("GET", "html"),
+    "poll": _http("GET", "json", "_since=earliest"),
+    "poll, log": _http("GET", "ndjson", "_since=earliest", "_replay=log"),
+    "row": _http("GET", "", row=ROW_ID),
+    "row, as of": _http("GET", "", row=ROW_ID, past=True),
+    "history": _http("GET", "json", "_history", row=ROW_ID),
+    "history csv": _http("GET", "csv", "_history", row=ROW_ID),
+    "history file": _http("GET", ".parquet", "_history", row=ROW_ID),
+}
+"""Those that show the filter itself, or take no filter or shape."""
 WRITES: dict[str, Surface] = {
-    "POST": _http("POST", body={"recipient": "me"}),
-    "PUT": _http("PUT", body={"body": "x"}),
-    "DELETE": _http("DELETE", body={}),
+    "POST": _http("POST", "", body={"recipient": "me"}),
+    "PUT": _http("PUT", "", body={"body": "x"}),
+    "DELETE": _http("DELETE", "", body={}),
 }
 """The row of PUT and DELETE does not exist: an admitted client gets `not_found`."""
 

@@ -1,6 +1,7 @@
 """A client that applies the frames it gets holds exactly the rows that its filter matches."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from eventhub.delivery.view import Change, change_of, frame_of, record_of
+from eventhub.delivery.view import Change, change_for, change_of, frame_of, record_of
 from eventhub.event import StoredEvent
 from eventhub.filters.query import Query, parse
 from tests.examples import examples
@@ -195,3 +196,25 @@ def test_history_reveals_nothing_of_a_row_outside_a_restriction(
         else:
             assert record["_method"] == stored.event.method
             assert exact({**new, **record["was"]}) == exact(old)
+
+
+HIDDEN = frozenset({"votes", "data"})
+NOTHING = Change.NOTHING
+messages = st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=30)
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(messages, filters, st.booleans())
+def test_a_reader_gets_the_same_whatever_is_in_the_columns_that_it_may_not_read(
+    messages: list[Frame], asked: list[tuple[str, str, Any]], is_history: bool
+) -> None:
+    query = query_of([each for each in asked if each[0] not in HIDDEN], [])
+    query = replace(query, columns=("text", "flag", "id", "user", "timestamp")).hiding(HIDDEN)
+    blank = [{key: each[key] for key in each if key not in HIDDEN} for each in messages]
+    blank = [each for each in blank if each.keys() - {"id", "_method"} or each["_method"] != "PUT"]
+    found = []
+    for events in (history(messages, CHANNEL), history(blank, CHANNEL)):
+        changes = [(e, change_for(e, query, history=is_history)) for e in events]
+        frames = [frame_of(c, e, query, sequenced=False) for e, c in changes if c is not NOTHING]
+        found.append([{**each, "_seq": None} for each in frames])
+    assert exact(found[0]) == exact(found[1])

@@ -13,13 +13,14 @@ from eventhub.config.handlers.files import FileEndpoint
 from eventhub.config.handlers.login import Account, LogoutEndpoint, SimpleAuthEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
 from eventhub.config.handlers.oidc import OidcEndpoint
-from eventhub.config.handlers.rules import Rules
+from eventhub.config.handlers.rules import ColumnRule, Rules
 from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
 from eventhub.config.tree import Findings, Node, joined, nearest
 
 __all__ = [
     "Account",
     "Alert",
+    "ColumnRule",
     "Endpoint",
     "FileEndpoint",
     "LogoutEndpoint",

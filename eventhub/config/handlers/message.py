@@ -225,4 +225,4 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
 """The reader of each key of `kwargs:`, except `url` and `alert`, which need other sections too."""
 KEYS = frozenset((*_READERS, "url", "import", "alert"))
 """The keys of `kwargs:`."""
-_NAME_COLUMNS = frozenset(("open", "default", "alert"))
+_NAME_COLUMNS = frozenset(("open", "default", "alert", "rules"))

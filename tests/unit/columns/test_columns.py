@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from eventhub.columns import BUILT_IN, Column, Columns, Kind, hook_stamp
+from eventhub.columns import BUILT_IN, MAX_PARTS, Column, Columns, Kind, hook_stamp
 from eventhub.errors import Rejected
 
 
@@ -99,3 +99,20 @@ def test_lost_values_are_logged_less_and_less_often() -> None:
         ("value_not_lifted", 1),
         ("value_not_lifted", 10),
     ]
+
+
+def test_without_some_columns_the_others_stay_in_their_order() -> None:
+    columns = Columns([Column("a"), Column("b", Kind.DECIMAL), Column("c", default="x")])
+    assert columns.without(frozenset()) is columns
+    left = columns.without(frozenset({"b", "user"}))
+    assert left.names == ("a", "c", "id", "timestamp")
+    assert left["c"] is columns["c"]
+    assert not left.spelling.decimals
+    assert columns.without(frozenset({"user", "b"})) is left
+
+
+def test_only_so_many_parts_of_a_table_are_kept() -> None:
+    columns = Columns([Column(f"c{i}") for i in range(2 * MAX_PARTS)])
+    for name in columns.names:
+        assert name not in columns.without(frozenset({name}))
+    assert len(columns._parts) <= MAX_PARTS

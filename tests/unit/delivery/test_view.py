@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from eventhub.delivery.view import Change, change_of, frame_of, record_of
+from eventhub.delivery.frames import Form
+from eventhub.delivery.view import Change, View, change_for, change_of, frame_of, record_of
 from eventhub.event import StoredEvent
 from eventhub.filters.query import parse
 from tests.builders import channel
@@ -107,3 +109,58 @@ def test_a_record_of_history_has_the_row_and_what_it_was(
         "row": row,
         "was": was,
     }
+
+
+HIDDEN = frozenset({"votes"})
+
+
+@pytest.mark.parametrize(
+    ("put", "live", "recorded"),
+    [
+        ({"votes": 7}, False, False),
+        ({"votes": 1}, False, False),
+        ({}, False, False),
+        ({"votes": 7, "text": "b"}, True, True),
+        ({"votes": 7, "text": "a"}, True, False),
+        ({"votes": 7, "typing": True}, True, False),
+    ],
+)
+def test_a_put_with_nothing_for_the_reader_is_silent(
+    put: Frame, live: bool, recorded: bool
+) -> None:
+    """The same, whether or not it changed a hidden column: so it cannot be told."""
+    first = {**POST_A, "votes": 1}
+    stored = last_of(first, {"_method": "PUT", "id": "1", **put})
+    query = parse({}, CHANNEL.columns.without(HIDDEN)).hiding(HIDDEN)
+    for is_history, is_shown in ((False, live), (True, recorded)):
+        change = change_for(stored, query, history=is_history)
+        assert (change is not Change.NOTHING) is is_shown
+        if is_shown:
+            assert "votes" not in str(frame_of(change, stored, query, sequenced=True))
+    assert View(Form.V1, query, history=False, epoch="e").concerns(stored), "its _seq is another"
+    whole = parse({}, CHANNEL.columns)
+    assert change_for(stored, whole, history=False) is Change.MESSAGE
+
+
+def test_who_wrote_is_hidden_with_the_column_user() -> None:
+    stored, names = last_of(POST_A), frozenset({"user"})
+    stored = StoredEvent(1, msgspec.structs.replace(stored.event, user="ann"))
+    for hidden, user in ((frozenset[str](), "ann"), (names, None)):
+        query = parse({}, CHANNEL.columns.without(hidden)).hiding(hidden)
+        record = frame_of(Change.RECORD, stored, query, sequenced=True)
+        assert record["_user"] == user
+        assert ("user" in record["row"]) is not bool(hidden)
+
+
+def test_views_are_equal_only_if_they_hide_the_same() -> None:
+    views = [
+        View(Form.V1, query, history=False, epoch="e")
+        for query in (
+            parse({}, CHANNEL.columns),
+            parse({}, CHANNEL.columns.without(HIDDEN)).hiding(HIDDEN),
+            parse({"_c": ["-votes"]}, CHANNEL.columns),
+        )
+    ]
+    assert len({view.key for view in views}) == 3
+    again = parse({}, CHANNEL.columns.without(HIDDEN)).hiding(HIDDEN)
+    assert View(Form.V1, again, history=False, epoch="e").key == views[1].key

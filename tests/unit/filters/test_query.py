@@ -140,3 +140,14 @@ def test_a_replay_has_the_columns_that_were_asked_for() -> None:
     assert query("_c=id&_c=topic").columns == ("id", "topic")
     assert query("_c=-id").columns == tuple(n for n in COLUMNS.names if n != "id")
     assert query("").columns == COLUMNS.names
+
+
+def test_a_reader_gets_no_column_that_it_may_not_read() -> None:
+    names = frozenset({"topic"})
+    for raw in ("", "_c=-user", "_c=id"):
+        asked = parse(parse_query_string(raw), COLUMNS.without(names)).hiding(names)
+        assert "topic" not in asked.columns
+        assert "topic" not in asked.pick({**MESSAGE, "topic": "secret"})
+        assert asked.picks != query(raw).picks
+        assert asked.picks != query("_c=-topic").picks, "it hides more: who wrote the row"
+    assert query("").hiding(frozenset()) == query("")

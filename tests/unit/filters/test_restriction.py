@@ -14,7 +14,13 @@ from eventhub.config.handlers.open_arguments import mistakes
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import CONTROLS, Args
 from eventhub.filters.query import Query, parse
-from eventhub.filters.restriction import RestrictionError, restriction_of
+from eventhub.filters.restriction import (
+    RestrictionError,
+    Sent,
+    check_hideable,
+    readable_names,
+    restriction_of,
+)
 from eventhub.handler import Handler, User
 from eventhub.hooks import Hooks
 from tests.examples import examples
@@ -32,12 +38,14 @@ COLUMNS = Columns(
 ME, BOB = {"recipient": "me"}, {"recipient": "bob"}
 
 
-async def opened(source: str, args: Args, user: str = "me") -> Query:
+async def opened(
+    source: str, args: Args, user: str = "me", hidden: frozenset[str] = frozenset()
+) -> Query:
     """Return the query of a client's arguments after an `open`."""
     endpoint = MessageEndpoint(name="chat", pattern="/chat", table="chat", open=source)
     handler = Handler(current_user=User({"id": user}), session={"id": "s"}, args=args)
     chosen = await Hooks(endpoint, Path()).open(handler)
-    restriction, keys = restriction_of(chosen, COLUMNS)
+    restriction, keys = restriction_of(chosen, COLUMNS, hidden)
     asked = {name: values for name, values in handler.args.items() if name not in keys}
     return parse(asked, COLUMNS).within(restriction)
 
@@ -247,3 +255,59 @@ def test_a_restriction_and_keys_compare_code_points() -> None:
         name = key.rstrip("*~")
         assert [exact.matches({name: value}) for value in ("e\u0301", "é")] == [True, False]
         assert "nfc" not in exact.sql()[0]
+
+
+HIDDEN = frozenset({"points"})
+
+
+def test_a_restriction_may_use_a_column_that_is_hidden() -> None:
+    restriction, keys = restriction_of({"points>": ["5"]}, COLUMNS, HIDDEN)
+    assert restriction.matches({"points": 6})
+    assert keys == {"points>"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "args.update({key: list(values) for key, values in args.items()})",
+        "args.update({'points>': args['points>'][:1]})",
+        "args.update({'points>': ['5', *args['points>']]})",
+    ],
+)
+async def test_a_hidden_column_is_not_restricted_to_what_the_client_sent_for_it(
+    source: str,
+) -> None:
+    """It would answer questions about it; to ignore it could show more than `open` meant."""
+    with pytest.raises(RestrictionError, match="hidden from it"):
+        await opened(source, {"points>": ["5"]}, hidden=HIDDEN)
+    await opened(source, {"points>": ["5"]})
+    found = await opened("args.update(points=args.pop('key'))", {"key": ["5"]}, hidden=HIDDEN)
+    assert found.filter.matches({"points": 5})
+    assert not found.filter.matches({"points": 6})
+
+
+@pytest.mark.parametrize(
+    ("control", "values", "left"),
+    [
+        ("_c", ["points", "day"], ["day"]),
+        ("_c", ["-points"], []),
+        ("_c", ["-points", "-day"], ["-day"]),
+        ("_sort", ["-points", "points*", "day"], ["day"]),
+        ("_c", [Sent("points", "_c")], ["points"]),
+    ],
+)
+def test_open_names_no_hidden_column(control: str, values: list[str], left: list[str]) -> None:
+    assert readable_names(control, values, HIDDEN) == left
+
+
+def test_open_that_picks_nothing_but_hidden_columns_shows_nothing() -> None:
+    for values in (["points"], ["points", "-day"]):
+        with pytest.raises(RestrictionError, match="none of these"):
+            readable_names("_c", values, HIDDEN)
+
+
+@pytest.mark.parametrize("args", [{"points>": ["1"]}, {"_sort": ["-points"]}, {"_c": ["points"]}])
+def test_default_arguments_need_no_column_that_may_be_hidden(args: Args) -> None:
+    with pytest.raises(RestrictionError, match="may hide the column"):
+        check_hideable(args, COLUMNS, HIDDEN)
+    check_hideable({"day": ["2026-01-01"], "_c": ["day"], "foo": ["1"]}, COLUMNS, HIDDEN)

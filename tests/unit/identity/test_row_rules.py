@@ -22,7 +22,7 @@ ANN: dict[str, Any] = {"id": "ann", "teams": ["red", "blue"], "org": {"level": 3
 
 def permission(user: dict[str, Any] | None = None, **rules: str) -> Permission:
     """Return what a user, or nobody, may do under some rules."""
-    endpoint = MessageEndpoint(name="chat", pattern="/chat", table="chat", rules=Rules(**rules))
+    endpoint = MessageEndpoint(name="chat", pattern="/chat", table="chat", rules=Rules(**rules))  # type: ignore[arg-type]
     handler = Handler(session={}, current_user=None if user is None else User(user))
     return RowRules(endpoint, COLUMNS, Path()).permission(handler, EVERYTHING)
 
@@ -119,7 +119,7 @@ def test_without_rules_nothing_is_asked() -> None:
         ({"update": "owner"}, "update: 'owner' is not a rule"),
         ({"update": "ann"}, "update: 'ann' is not a rule"),
         ({"delete": "row['user'] = 1"}, "delete: "),
-        ({"create": "await row"}, "create: a rule of rows cannot await anything"),
+        ({"create": "await row"}, "create: a rule cannot await anything"),
         ({"create": "missing_module.f(row)"}, "create: "),
     ],
 )

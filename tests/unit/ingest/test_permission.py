@@ -5,7 +5,7 @@ import pytest
 from eventhub.errors import Rejected
 from eventhub.event import StoredEvent
 from eventhub.filters.query import parse
-from eventhub.ingest.permission import UNLIMITED, Permission, Row
+from eventhub.ingest.permission import UNLIMITED, ColumnAccess, Permission, Row
 from eventhub.methods import METHODS, Method
 from tests.builders import channel, make_event
 
@@ -45,7 +45,7 @@ def test_a_rule_decides_by_the_row_before_and_after_and_the_message() -> None:
 
     event = make_event(method="PUT", row=dict(OTHER), was={"text": "mine"}, message={"text": "x"})
     with pytest.raises(Rejected, match="do not let you change this row") as refusal:
-        Permission(rules={"PUT": decide}).check(event)
+        Permission(rules={"PUT": decide}).check(event, ())
     assert refusal.value.code == "forbidden"
     assert seen == [(ROW, OTHER, {"text": "x"})]
 
@@ -53,11 +53,35 @@ def test_a_rule_decides_by_the_row_before_and_after_and_the_message() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_without_a_rule_is_allowed(method: Method) -> None:
     rules = {other: lambda *_: False for other in METHODS if other != method}
-    Permission(rules=rules).check(make_event(method=method))
-    UNLIMITED.check(make_event(method=method))
+    Permission(rules=rules).check(make_event(method=method), ())
+    UNLIMITED.check(make_event(method=method), ())
 
 
 @pytest.mark.parametrize(("method", "verb"), [("POST", "create"), ("DELETE", "delete")])
 def test_a_refusal_names_what_was_not_allowed(method: Method, verb: str) -> None:
     with pytest.raises(Rejected, match=f"do not let you {verb} this row"):
-        Permission(rules={method: lambda *_: False}).check(make_event(method=method))
+        Permission(rules={method: lambda *_: False}).check(make_event(method=method), ())
+
+
+def test_a_value_of_a_closed_column_is_refused_by_its_name() -> None:
+    event = make_event(method="PUT", message={"text": "x", "votes": 1})
+    closed = Permission(columns=ColumnAccess(closed=frozenset({"votes"})))
+    closed.check(event, ("text",))  # a hook set the other
+    with pytest.raises(Rejected, match="do not let you set votes") as refusal:
+        closed.check(event, ("text", "votes"))
+    assert (refusal.value.code, refusal.value.column) == ("forbidden", "votes")
+    for answer in (True, False):
+        asked = Permission(columns=ColumnAccess(decides={"votes": lambda *_, a=answer: a}))
+        asked.check(event, ("text",))
+        if not answer:
+            with pytest.raises(Rejected, match="votes"):
+                asked.check(event, ("votes",))
+
+
+def test_an_error_about_an_unknown_column_says_nothing_of_it() -> None:
+    names = frozenset({"votes"})
+    error = Rejected("bad_value", "votes: 'secret' is not a whole number", column="votes")
+    assert ColumnAccess(hidden=names).refusal(error) is error, "its sender may have set it"
+    said = ColumnAccess(hidden=names, closed=names).refusal(error)
+    assert said.code == "internal"
+    assert "votes" not in str(said.as_dict())

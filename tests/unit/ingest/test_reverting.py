@@ -8,6 +8,7 @@ from eventhub.errors import Conflict, Rejected
 from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import parse
 from eventhub.ingest.command import Command
+from eventhub.ingest.permission import UNLIMITED, ColumnAccess, Permission
 from eventhub.ingest.reverting import ENDPOINT, restoring, revert
 from eventhub.memory import MemoryStream
 from tests.builders import channel
@@ -82,7 +83,7 @@ async def test_an_event_that_is_none_of_the_row_is_not_found(
 
 
 async def test_a_command_becomes_the_write_that_restores(stream: MemoryStream) -> None:
-    command = await restoring(asked("a", 1, 2), stream, EVERYTHING)
+    command = await restoring(asked("a", 1, 2), stream, UNLIMITED)
     assert (command.method, command.if_sequence) == ("PUT", 2)
     assert (command.message["text"], command.message["votes"]) == ("old", 1)
 
@@ -93,14 +94,27 @@ async def test_a_version_that_the_sender_may_not_see_seems_not_to_exist(
 ) -> None:
     """The text of the last version is `new`, which a sender restricted to `old` may not see."""
     if within is EVERYTHING:
-        assert (await restoring(asked("a", 1, 2), stream, within)).method == "PUT"
+        assert (await restoring(asked("a", 1, 2), stream, Permission(within))).method == "PUT"
         return
     with pytest.raises(Rejected) as refusal:
-        await restoring(asked("a", 1, 2), stream, within)
+        await restoring(asked("a", 1, 2), stream, Permission(within))
     assert refusal.value.code == "not_found"
 
 
 async def test_a_command_without_an_id_is_refused(stream: MemoryStream) -> None:
     with pytest.raises(Rejected) as refusal:
-        await restoring(asked(None, 1, 2), stream, EVERYTHING)
+        await restoring(asked(None, 1, 2), stream, UNLIMITED)
     assert refusal.value.code == "bad_id"
+
+
+async def test_a_hidden_column_keeps_its_value(stream: MemoryStream) -> None:
+    """A sender who could restore it could choose among values that it may not read."""
+    await append(stream, _method="PUT", id="a", votes=7)
+    reader = Permission(columns=ColumnAccess(hidden=frozenset({"votes"})))
+    command = await restoring(asked("a", 1, 4), stream, reader)
+    assert (command.message["text"], command.message["votes"]) == ("old", 7)
+    with pytest.raises(Conflict, match="already as it was"):
+        await restoring(asked("a", 2, 4), stream, reader)
+    await append(stream, _method="DELETE", id="a")
+    command = await restoring(asked("a", 1, 5), stream, reader)
+    assert (command.method, command.message["votes"]) == ("POST", 7)
