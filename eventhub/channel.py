@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from eventhub.characters import CONTROL
 from eventhub.columns import Columns
-from eventhub.config import Config, MessageEndpoint
+from eventhub.config import AUDIT_TABLE, Config, MessageEndpoint
 from eventhub.errors import Misconfigured, Rejected
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -57,6 +57,15 @@ class Channel:
     def prefix(self) -> str:
         """The beginning of the subjects of all rows, with its last dot."""
         return f"eh.{encode_token(self.name)}."
+
+    def check_writable(self) -> None:
+        """Check that a client or a command may write to the table.
+
+        Raises:
+            Rejected: `forbidden`: it is the audit trail.
+        """
+        if self.name == AUDIT_TABLE:
+            raise Rejected("forbidden", "the hub alone writes the audit trail")
 
     def subject(self, row_id: str) -> str:
         """Return the subject of the events of a row."""

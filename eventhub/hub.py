@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from eventhub import recording
 from eventhub.channel import Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.descriptors import raise_limit
 from eventhub.errors import Misconfigured
 from eventhub.gateway.front import Front
 from eventhub.gateway.sockets import Sockets
+from eventhub.ingest.trail import Trail
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.parts import Opened, Parts, Progress, Role
@@ -72,6 +74,8 @@ async def serve(
                 signals.stop,
             ):
                 return
+            if "gateway" in roles:
+                await recording.begin(opened.trail, config, streams)
             parts = Parts(config, opened, roles)
             url = "" if sockets is None else sockets.url
             first = await parts.services(
@@ -108,7 +112,9 @@ async def _open(
         await broker.stage_in_memory()
     if store is not None:
         await _empty_tables_of_lost_logs(store, streams.values())
-    return Opened(broker, event_log, store, front), streams
+    trail = Trail()
+    stack.push_async_callback(trail.close)
+    return Opened(broker, event_log, store, front, trail), streams
 
 
 async def _empty_tables_of_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:

@@ -133,9 +133,27 @@ class Limited:
     with the same event says how many were left out: `left_out=195, seconds=60`.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        write: Callable[..., None] | None = None,
+        first: int = FIRST,
+        most: int = MOST,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            clock: in seconds.
+            write: called with an event and its facts instead of writing a line.
+            first: lines of one cause in a window that are written.
+            most: lines of all causes of one event in a window that are written.
+        """
         self._logger = structlog.get_logger()
+        self._write = write or self._warn
         self._clock = clock
+        self._first = first
+        self._most = most
         self._windows: dict[str, _Window] = {}
 
     def warning(self, event: str, *, by: str, reason: str = "", **facts: Any) -> None:
@@ -148,7 +166,7 @@ class Limited:
             facts: the other keys of the line.
         """
         if self._admits(event, by, reason):
-            self._logger.warning(event, **_named(by, reason), **facts)
+            self._write(event, **_named(by, reason), **facts)
 
     def exception(self, event: str, *, by: str, reason: str = "", **facts: Any) -> None:
         """Log the current exception with its traceback, or count it, like `warning`.
@@ -158,6 +176,9 @@ class Limited:
         if self._admits(event, by, reason):
             self._logger.exception(event, **_named(by, reason), **facts)  # noqa: LOG004 - in a handler of the caller
 
+    def _warn(self, event: str, **facts: Any) -> None:
+        self._logger.warning(event, **facts)
+
     def _admits(self, event: str, by: str, reason: str) -> bool:
         now = self._clock()
         window = self._windows.get(event)
@@ -165,7 +186,7 @@ class Limited:
             self._end(event, window)
             window = None
         if window is None:
-            window = self._windows[event] = _Window(now)
+            window = self._windows[event] = _Window(now, self._first, self._most)
             with suppress(RuntimeError):  # without a loop, the next line ends the window
                 asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._end, event, window)
         return window.admits((by, reason))
@@ -181,7 +202,7 @@ class Limited:
         del self._windows[event]
         seconds = round(self._clock() - window.began)
         for (by, reason), count in window.left_out():
-            self._logger.warning(event, **_named(by, reason), left_out=count, seconds=seconds)
+            self._write(event, **_named(by, reason), left_out=count, seconds=seconds)
 
 
 def _named(by: str, reason: str) -> dict[str, str]:
@@ -191,10 +212,12 @@ def _named(by: str, reason: str) -> dict[str, str]:
 class _Window:
     """The lines of one event since the window began."""
 
-    __slots__ = ("_counts", "_left_out", "_lines", "began")
+    __slots__ = ("_counts", "_first", "_left_out", "_lines", "_most", "began")
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, first: int, most: int) -> None:
         self.began = began
+        self._first = first
+        self._most = most
         self._lines = 0
         self._counts: Counter[_Cause] = Counter()
         self._left_out: Counter[_Cause] = Counter()
@@ -204,7 +227,7 @@ class _Window:
         if cause not in self._counts and len(self._counts) >= MAX_CAUSES:
             cause = OTHERS
         self._counts[cause] += 1
-        if self._counts[cause] <= FIRST and self._lines < MOST:
+        if self._counts[cause] <= self._first and self._lines < self._most:
             self._lines += 1
             return True
         self._left_out[cause] += 1

@@ -76,6 +76,9 @@ LIMITED = Counter(
     "Times that a client met a limit of `server.limits`, of its connections or of a quota.",
     ["limit"],
 )
+AUDIT_LOST = Counter(
+    "eventhub_audit_lost_total", "Entries of the audit trail that could not be stored."
+)
 TURNED_AWAY = Counter(
     "eventhub_connections_turned_away_total",
     "Connections that were closed before they made a request.",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import structlog
 
-from eventhub import logs
+from eventhub import logs, recording
 from eventhub.alerts.worker import AlertWorker
 from eventhub.broker import EmbeddedBroker
 from eventhub.changes import changed_endpoints, mailing, queries_of
@@ -20,6 +20,7 @@ from eventhub.gateway.admin import Condition
 from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.site import Site
+from eventhub.ingest.trail import Trail
 from eventhub.jetstream import JetStreamLog
 from eventhub.opening import channels_of, wait_for_tables
 from eventhub.service import Service, Services, until_stopped
@@ -56,6 +57,8 @@ class Opened:
     """A process that only sends alerts needs no tables."""
     front: Front | None
     """The server of a gateway."""
+    trail: Trail
+    """Where a gateway keeps the audit trail."""
 
 
 class Parts:
@@ -177,7 +180,8 @@ class Parts:
         assert front is not None  # noqa: S101 - it has a server
         self._snapshots = DuckSnapshots(store, self._projectors.values())
         sources = Sources(self._snapshots, TableFiles(RECODERS, copies), self._queries)
-        self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition)
+        trail = self._opened.trail
+        self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition, trail)
 
         def ready() -> None:
             announce()
@@ -233,10 +237,13 @@ class Parts:
         log, mask = config.log, before.masks.mask
         logs.configure(log.level, log.format, mask, with_access=log.access)
         if before.archive != config.archive or tables:
-            await _exchange(services, "archiver", self._archive(config))
+            await services.exchange("archiver", self._archive(config))
         if mailing(before) != mailing(config) or tables or is_new:
-            await _exchange(services, "alerts", alerts)
-        return {**changed_endpoints(before, config), "closed": closed}
+            await services.exchange("alerts", alerts)
+        changes = changed_endpoints(before, config)
+        if "gateway" in self._roles:
+            recording.resume(self._opened.trail, config, self._streams, changes)
+        return {**changes, "closed": closed}
 
     async def _serve(
         self,
@@ -289,10 +296,3 @@ class Parts:
             self._snapshots.add(projector)
             self._gateway.add(self._feeds[channel.name])
             await wait_for_tables(projector, stream, lambda _reached, _last: None)
-
-
-async def _exchange(services: Services, name: str, new: Mapping[str, Service]) -> None:
-    """End a service, and start another one in its place, if there is one."""
-    await services.end(name)
-    for each, service in new.items():
-        services.start(each, service)

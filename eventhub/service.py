@@ -103,6 +103,12 @@ class Services:
         if ending:
             await asyncio.wait(ending)
 
+    async def exchange(self, name: str, new: Mapping[str, Service]) -> None:
+        """End a service, and start another one in its place, if there is one."""
+        await self.end(name)
+        for each, service in new.items():
+            self.start(each, service)
+
 
 async def run(services: dict[str, Service], stop: asyncio.Event, drain_seconds: float) -> None:
     """Run services by name until `stop` is set: see `Services.run`."""

@@ -49,14 +49,13 @@ def _setup(
     endpoint: SqlEndpoint,
 ) -> Setup:
     """Return what a process gets to know: nothing of other tables."""
-    names = list(channels) if endpoint.tables == "all" else endpoint.tables
     given = config.broker
     url = broker.url if broker is not None else given.url or ""
     limits = endpoint.limits
     return Setup(
         name=endpoint.name,
         folder=str(folder_of(config.data, endpoint.name).absolute()),
-        tables=[Table(name, list(channels[name].columns)) for name in names],
+        tables=[Table(name, list(channels[name].columns)) for name in endpoint.sees(channels)],
         servers=[url] if isinstance(url, str) else url,
         token=broker.token if broker is not None else given.token,
         user=None if broker is not None else given.user,

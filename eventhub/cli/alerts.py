@@ -57,10 +57,18 @@ def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
     from eventhub import opening
     from eventhub.alerts import operations
     from eventhub.channel import endpoints_of
+    from eventhub.recording import recorded
 
     async def work() -> "list[RetryResult]":
-        async with opening.open_log(config) as event_log:
-            return await operations.retry_dead_letters(config, endpoints_of(config), event_log, ids)
+        async with (
+            opening.open_log(config) as event_log,
+            recorded(config, "alerts_retried", "dead letters", event_log) as detail,
+        ):
+            endpoints = endpoints_of(config)
+            results = await operations.retry_dead_letters(config, endpoints, event_log, ids)
+            detail["sent"] = [each.letter.id for each in results if each.error is None]
+            detail["failed"] = [each.letter.id for each in results if each.error is not None]
+            return results
 
     config = load_config(file, data=data)
     results = run(work())

@@ -136,10 +136,15 @@ async def _revert(
     from eventhub.delivery.versions import version_of
     from eventhub.filters.query import parse
     from eventhub.ingest.reverting import revert
+    from eventhub.recording import recorded
 
     channel = opening.channel_of(config, table)
-    async with opening.open_log(config) as event_log:
+    async with (
+        opening.open_log(config) as event_log,
+        recorded(config, "reverted", table, event_log, id=row_id, to=sequence) as detail,
+    ):
         stored = await revert(await event_log.open(channel), row_id, sequence, seen)
+        detail["sequence"] = stored.sequence
     return version_of(stored, parse({}, channel.columns)) or {}
 
 

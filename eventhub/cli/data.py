@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 @click.option("--mirror", is_flag=True, help="Rebuild the mirrors that `url:` names instead.")
 def rebuild_tables(file: Path, data: Path | None, mirror: bool) -> None:
     """Rebuild the tables of FILE from the log; stop the hub first."""
-    config = load_config(file, data=data)
-    run(_rebuild_mirrors(config) if mirror else _rebuild(config))
+    run(_recorded(load_config(file, data=data), mirror=mirror))
+
+
+async def _recorded(config: Config, *, mirror: bool) -> None:
+    from eventhub.recording import recorded
+
+    async with recorded(config, "rebuilt", "mirrors" if mirror else "tables"):
+        await (_rebuild_mirrors(config) if mirror else _rebuild(config))
 
 
 async def _rebuild(config: Config) -> None:

@@ -84,12 +84,17 @@ async def _export(
     config: Config, scope: "Scope", file: Path | None, folder: Path, *, again: bool
 ) -> "Manifest":
     from eventhub import opening
+    from eventhub.recording import recorded
     from projections import export
 
     if file is not None and again:
         raise Rejected("bad_request", f"--continue adds files to a folder, and {file} is a file")
     channel = opening.channel_of(config, scope.table)
-    async with opening.open_log(config) as event_log:
+    facts = {"what": scope.what, "where": scope.where, "to": str(folder)}
+    async with (
+        opening.open_log(config) as event_log,
+        recorded(config, "exported", scope.table, event_log, **facts),
+    ):
         stream = await event_log.open(channel)
         with progress_bar(f"export {scope.table}") as on_progress:
             if scope.what == "events" and file is not None:
@@ -108,7 +113,13 @@ async def _export(
 @DATA
 def snapshot(file: Path, out: Path, data: Path | None) -> None:
     """Copy all tables of FILE to the DuckDB file OUT, as of one moment. The hub may be running."""
-    from eventhub import opening
-
-    run(opening.copy_tables(load_config(file, data=data), out, progress_bar))
+    run(_snapshot(load_config(file, data=data), out))
     click.echo(f"{out} is written")
+
+
+async def _snapshot(config: Config, out: Path) -> None:
+    from eventhub import opening
+    from eventhub.recording import recorded
+
+    async with recorded(config, "exported", "all tables", to=str(out)):
+        await opening.copy_tables(config, out, progress_bar)

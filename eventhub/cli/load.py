@@ -13,6 +13,7 @@ from eventhub.cli.progress import progress_bar
 from eventhub.cli.running import run
 from eventhub.config import Config
 from eventhub.errors import Rejected
+from eventhub.masking import without_credentials
 from eventhub.terminal import printable
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def import_rows(  # noqa: PLR0913 - one for each option
     """  # noqa: D205 - click joins the lines
     config = load_config(file, data=data)
     opened = _opened(config, table, source, query, from_table, renamed)
-    imported = run(_Import(config, table, opened, dry_run=dry_run, skip=skip).run())
+    imported = run(_Import(config, table, opened, dry_run=dry_run, skip=skip).run(source))
     sys.exit(0 if imported else 1)
 
 
@@ -101,11 +102,17 @@ class _Import:
         self._count = 0
         """Rows of the source, as far as they are known."""
 
-    async def run(self) -> bool:
-        """Return whether all is well; what is not is printed."""
+    async def run(self, named: str) -> bool:
+        """Return whether all is well; what is not is printed.
+
+        Args:
+            named: how the caller named the source.
+        """
         from eventhub import opening
+        from eventhub.recording import recorded
 
         channel = opening.channel_of(self._config, self._table)
+        channel.check_writable()
         async with opening.open_log(self._config) as event_log:
             stream = await event_log.open(channel)
             checked = await self._load(stream, "check", self._show, dry_run=True)
@@ -118,7 +125,12 @@ class _Import:
             if self._dry_run:
                 self._conclude("would be imported", checked)
                 return True
-            self._conclude("imported", await self._load(stream, "import", lambda _: None))
+            kind = "events" if self._source.is_events else "rows"
+            facts = {"from": without_credentials(named), "kind": kind}
+            async with recorded(self._config, "imported", self._table, event_log, **facts) as found:
+                loaded = await self._load(stream, "import", lambda _: None)
+                found["stored"] = loaded.stored
+            self._conclude("imported", loaded)
             return True
 
     async def _load(

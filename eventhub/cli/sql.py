@@ -89,10 +89,14 @@ async def _query(
     format_: str,
     output: Path | None,
 ) -> None:
+    from eventhub.recording import recorded
     from eventhub.sql import open_queries
 
-    async with open_queries(config, progress_bar) as queries:
-        await _show(queries, statement, parameters, format_, output)
+    async with (
+        recorded(config, "queried", "command", sql=statement, parameters=dict(parameters)) as found,
+        open_queries(config, progress_bar) as queries,
+    ):
+        found["rows"] = await _show(queries, statement, parameters, format_, output)
 
 
 async def _show(
@@ -101,8 +105,8 @@ async def _show(
     parameters: Mapping[str, str],
     format_: str,
     output: Path | None,
-) -> None:
-    """Ask, and print the answer or write it to a file."""
+) -> int:
+    """Ask, and print the answer or write it to a file; return the number of its rows."""
     from eventhub.queries import Question
 
     is_table = format_ == "table"
@@ -125,6 +129,7 @@ async def _show(
         is_short = is_table and output is None and answer.rows == SHOWN_ROWS
         hint = "--format csv has more" if is_short else "the limits of the SQLHandler cut the rest"
         click.echo(f"eventhub: there are more rows than these {answer.rows}; {hint}", err=True)
+    return answer.rows
 
 
 def _write(output: Path | None, data: bytes) -> None:
@@ -196,6 +201,7 @@ async def _prompt(config: Config) -> None:
     """Read statements that end with `;`, until the end of input or `exit`."""
     import readline
 
+    from eventhub.recording import recorded
     from eventhub.sql import open_queries
 
     history = config.data / HISTORY
@@ -206,7 +212,8 @@ async def _prompt(config: Config) -> None:
         click.echo("One SELECT, ended by ; and `exit` to leave.", err=True)
         for statement in _statements():
             try:
-                await _show(queries, statement, {}, "table", None)
+                async with recorded(config, "queried", "command", sql=statement) as found:
+                    found["rows"] = await _show(queries, statement, {}, "table", None)
             except EventHubError as error:
                 click.echo(printable(error.message) if isinstance(error, Rejected) else str(error))
             readline.write_history_file(history)

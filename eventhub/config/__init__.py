@@ -19,6 +19,7 @@ from eventhub.config.handlers import (
     SqlEndpoint,
     SqlLimits,
 )
+from eventhub.config.handlers.audit import TABLE as AUDIT_TABLE
 from eventhub.config.handlers.login import is_own_path
 from eventhub.config.handlers.oidc import is_safe_url
 from eventhub.config.loader import ENVIRONMENT, examine, load
@@ -40,11 +41,12 @@ from eventhub.config.settings import (
     Session,
     Tls,
 )
-from eventhub.config.shown import as_shown
+from eventhub.config.shown import as_shown, fingerprints
 from eventhub.config.supervision import notify_socket, watchdog_seconds
 from eventhub.config.tree import Finding, Findings, InvalidConfiguration, in_order
 
 __all__ = [
+    "AUDIT_TABLE",
     "ENVIRONMENT",
     "UNIX",
     "UNIX_PREFIX",
@@ -79,6 +81,7 @@ __all__ = [
     "Tls",
     "as_shown",
     "examine",
+    "fingerprints",
     "in_order",
     "is_own_path",
     "is_safe_url",

@@ -1,5 +1,7 @@
 """Shown: a configuration as it may be printed, with its secrets hidden."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,24 @@ _FREE = frozenset(("message_default", "default"))
 def as_shown(config: Config) -> dict[str, Any]:
     """Return a configuration as JSON values with the secrets hidden."""
     return {key: _shown(member, (key,), config.masks) for key, member in _plain(config).items()}
+
+
+def fingerprints(config: Config) -> tuple[str, dict[str, str]]:
+    """Return the SHA-256 of a configuration without its secrets, and the first 12 digits of that of
+    each entry of `url:`, by name.
+
+    Secrets are left out, because who has the hash could try guesses; so are the folders of this
+    machine. Equal configurations of several gateways have equal hashes.
+    """  # noqa: D205 - one sentence
+    shown = as_shown(config)
+    for name in ("path", "data", "warnings"):
+        del shown[name]
+    entries = {str(entry["name"]): _digest(entry)[:12] for entry in shown["endpoints"]}
+    return _digest(shown), entries
+
+
+def _digest(shown: object) -> str:
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
 def secrets_of(config: Config) -> Iterator[str]:

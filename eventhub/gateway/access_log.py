@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from eventhub import logs
-from eventhub.identity.authenticator import USER
+from eventhub.identity.audit import USER
 from eventhub.identity.proxies import Proxies, client_of, peer_of
 
 ENDPOINT: Final = web.RequestKey("endpoint", str)

@@ -142,7 +142,7 @@ class ConnectionLogin:
         return login
 
     def _note(self, route: Route, error: EventHubError) -> None:
-        note_token_refusal(self._address, error, route.endpoint.name)
+        note_token_refusal(self._address, error, route.endpoint.name, route.shared.trail)
 
     def _watch(self) -> None:
         self.release()

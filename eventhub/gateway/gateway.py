@@ -29,6 +29,8 @@ from eventhub.gateway.route import Shared
 from eventhub.gateway.server import is_of_flight
 from eventhub.gateway.site import Site
 from eventhub.gateway.turns import Turns
+from eventhub.identity.audit import TRAIL
+from eventhub.ingest.trail import Trail
 from eventhub.logs import limited
 from eventhub.queries import Queries
 from eventhub.snapshots import Snapshots, TableFiles
@@ -62,7 +64,12 @@ class Gateway:
     """Serves a site over HTTP; another one can take its place."""
 
     def __init__(
-        self, site: Site, feeds: Mapping[str, Feed], sources: Sources, health: Health
+        self,
+        site: Site,
+        feeds: Mapping[str, Feed],
+        sources: Sources,
+        health: Health,
+        trail: Trail | None = None,
     ) -> None:
         """Prepare; `run` serves.
 
@@ -71,11 +78,13 @@ class Gateway:
             feeds: by name of the channel; the caller runs them.
             sources: where the answers to reads come from.
             health: reports how the rest of the hub is, for `/readyz`.
+            trail: where it keeps the audit trail.
         """
         self._site = site
         self._feeds = feeds
         self._sources = sources
         self._health = health
+        self._trail = trail or Trail()
         self._kept = KeptFiles(site.config.data)
         self._compression = Compression()
         self._live = Live()
@@ -131,10 +140,11 @@ class Gateway:
         shared = self._shared(site)
         routes = site.routes(running.channels, shared)
         queries = site.sql_routes(self._sources.queries, running.channels, shared)
+        site.app[TRAIL] = self._trail
         add_guard(site.app, config.server, site.authenticator.proxies, is_of_flight)
         add_login_routes(site.app, config, site.authenticator.proxies)
         if (copies := self._sources.files.copies) is not None:
-            snapshot_file.add_route(site.app, config.server, copies)
+            snapshot_file.add_route(site.app, config.server, copies, site.authenticator.proxies)
         self._compression.is_enabled = config.server.compression
         files = self._files(site)
         description = Description(
@@ -175,6 +185,7 @@ class Gateway:
             recoders=self._sources.files.recoders,
             kept=self._kept,
             compression=self._compression,
+            trail=self._trail,
             modules=site.modules,
         )
 

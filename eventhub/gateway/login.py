@@ -23,7 +23,7 @@ from eventhub.gateway.login_page import login_form
 from eventhub.gateway.logout import LogoutPage
 from eventhub.gateway.oidc import OidcPage
 from eventhub.identity.attempts import Attempts
-from eventhub.identity.audit import note_login
+from eventhub.identity.audit import note_failed_login, record_login
 from eventhub.identity.passwords import Passwords
 from eventhub.identity.proxies import Proxies, client_of
 from eventhub.identity.sessions import form_token, log_in
@@ -101,12 +101,12 @@ class LoginPage(FormPage):
         attributes = await self._attempt(user, password, address)
         if attributes is None:
             known = user if user in self._entry.credentials else ""
-            note_login(request, known, "login_failed", self._proxies)
+            note_failed_login(request, known, self._proxies)
             if form.is_json:
                 raise Rejected("unauthorized", "the user name or the password is wrong")
             return self._show(request, user=user, wrong=_WRONG, status=401)
+        await record_login(request, user, self._proxies)
         log_in(request, attributes)
-        note_login(request, user, "logged_in", self._proxies)
         if form.is_json:
             return web.json_response({"user": user}, headers={"Cache-Control": "no-store"})
         return see(next_of(request, self._entry.redirect))

@@ -10,7 +10,7 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.form_page import Form, FormPage, html, next_of, see, user_of
 from eventhub.gateway.login_page import leaving_page, logout_form
 from eventhub.gateway.oidc import OidcPage
-from eventhub.identity.audit import note_login
+from eventhub.identity.audit import note_logout
 from eventhub.identity.pending import provider_of
 from eventhub.identity.proxies import Proxies
 from eventhub.identity.sessions import form_token, log_out, session_of
@@ -46,7 +46,7 @@ class LogoutPage(FormPage):
         name, id_token = provider_of(session_of(request))
         if (user := user_of(request)) is not None:
             log_out(request)
-            note_login(request, user, "logged_out", self._proxies)
+            note_logout(request, user, self._proxies)
         if form.is_json:
             return web.json_response({"user": None}, headers={"Cache-Control": "no-store"})
         leave = await self._leave(request, name, id_token)

@@ -14,7 +14,7 @@ from eventhub.errors import Rejected, Unavailable
 from eventhub.gateway.form_page import html, next_of, see
 from eventhub.gateway.login_page import problem_page
 from eventhub.identity.attempts import Attempts
-from eventhub.identity.audit import note_login
+from eventhub.identity.audit import note_failed_login, record_login
 from eventhub.identity.claims import LoginError
 from eventhub.identity.oidc import LoggedIn, Oidc
 from eventhub.identity.origin import Origin, check_origin
@@ -60,7 +60,7 @@ class OidcPage:
             return await self._go(request)
         except LoginError as error:
             facts = {"detail": error.detail} if error.detail else {}
-            note_login(request, "", "login_failed", self._proxies, error.reason, **facts)
+            note_failed_login(request, "", self._proxies, error.reason, **facts)
             return self._problem(request, error.text, 403)
         except Unavailable as error:
             response = self._problem(request, _sentence(error.message), error.http_status)
@@ -103,11 +103,11 @@ class OidcPage:
             )
         found = await self._exchange(request, login)
         others = pending(session)
+        await record_login(request, found.user["id"], self._proxies)
         log_in(request, found.user)
         put(session, others)
         keep = self.entry.logout == "end_session"
         keep_provider(session, self.entry.name, found.id_token if keep else None)
-        note_login(request, found.user["id"], "logged_in", self._proxies)
         return see(login.next or self.entry.redirect)
 
     async def _exchange(self, request: web.Request, login: Pending) -> LoggedIn:

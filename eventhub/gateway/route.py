@@ -41,6 +41,7 @@ from eventhub.identity.sessions import keep_session, session_owner
 from eventhub.ingest.command import Sender
 from eventhub.ingest.permission import UNLIMITED, Permission
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
+from eventhub.ingest.trail import Trail
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.snapshots import Recode
@@ -101,6 +102,7 @@ class Shared:
     """By the value of `_format`, and `arrow_file`."""
     kept: KeptFiles
     compression: Compression
+    trail: Trail
     modules: int = 0
     """The generation of the modules that expressions use."""
 

@@ -98,7 +98,6 @@ class Site:
         """Return the SQLHandlers, ready to ask who answers them, by name of the handler."""
         routes = []
         for entry, rule in self._sql:
-            names = self.tables if entry.tables == "all" else entry.tables
-            tables = {name: channels[name] for name in names}
+            tables = {name: channels[name] for name in entry.sees(self.tables)}
             routes.append(SqlRoute(entry, rule, queries[entry.name], tables, shared))
         return routes

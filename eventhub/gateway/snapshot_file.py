@@ -12,26 +12,32 @@ from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin
 from eventhub.gateway.disconnection import while_connected
+from eventhub.identity.audit import trail_of
+from eventhub.identity.proxies import NO_PROXIES, Proxies, client_of
 from eventhub.snapshots import Copies
 
 PATH = "/-/snapshot.duckdb"
 PART_BYTES = 256 << 10
 
 
-def add_route(app: web.Application, server: Server, copies: Copies) -> None:
+def add_route(
+    app: web.Application, server: Server, copies: Copies, proxies: Proxies = NO_PROXIES
+) -> None:
     """Give an application the file of all tables."""
-    app.router.add_get(PATH, snapshot_file(Admin(server), copies))
+    app.router.add_get(PATH, snapshot_file(Admin(server), copies, proxies))
 
 
 def snapshot_file(
-    admin: Admin, copies: Copies
+    admin: Admin, copies: Copies, proxies: Proxies = NO_PROXIES
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return the handler."""
 
     async def get(request: web.Request) -> web.StreamResponse:
         if not admin.is_operator(request):
             return refusal.answer(Rejected("forbidden", OPERATORS_ONLY))
+        address = client_of(request, proxies)
         try:
+            await trail_of(request).record("exported", target="all tables", address=address)
             async with while_connected(request), copies.copy() as path:
                 return await _send(request, path)
         except EventHubError as error:

@@ -116,7 +116,7 @@ async def _answer(route: SqlRoute, request: web.Request) -> web.StreamResponse:
             return await _page(route, request, asked, client)
         if asked.question is None:
             raise missing()
-        answer = await route.queries.ask(asked.question, client)
+        answer = await route.ask(request, asked.question, client)
         return await _file(route, request, asked, answer)
 
 
@@ -203,7 +203,7 @@ async def _page(
     else:
         question = replace(asked.question, rows=PAGE_ROWS)
         try:
-            answer = await route.queries.ask(question, client)
+            answer = await route.ask(request, question, client)
         except EventHubError as error:
             refusal.count(error, request)
             status, text = error.http_status, page.render_error(error)

@@ -1,5 +1,6 @@
 """SQL route: what one SQLHandler needs to answer requests; it decides which are admitted."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -8,15 +9,15 @@ from aiohttp import web
 
 from eventhub.config import SqlEndpoint
 from eventhub.delivery.live_channel import LiveChannel
-from eventhub.errors import Rejected
+from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import Args
 from eventhub.gateway.route import Shared
 from eventhub.handler import Handler
-from eventhub.identity.audit import audited
+from eventhub.identity.audit import audited, note_statement
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
 from eventhub.identity.rule import Rule
-from eventhub.queries import Queries
+from eventhub.queries import Answer, Queries, Question
 
 ROWS_HEADER: Final = "EventHub-Rows"
 TRUNCATED_HEADER: Final = "EventHub-Truncated"
@@ -42,6 +43,28 @@ class SqlRoute:
             handler = await self.shared.authenticator.handler_of(request, args, self.entry.kwargs)
             await self.rule.check(handler)
         return handler
+
+    async def ask(self, request: web.Request, question: Question, client: str) -> Answer:
+        """Ask, and note the statement in the audit trail; arguments and errors as `Queries.ask`."""
+        outcome, rows = "cancelled", None
+        try:
+            answer = await self.queries.ask(question, client)
+            outcome, rows = "ok", answer.rows
+        except EventHubError as error:
+            outcome = error.code
+            raise
+        finally:
+            self.note(request, question, outcome, rows)
+        return answer
+
+    def note(
+        self, request: web.Request, question: Question, outcome: str, rows: int | None
+    ) -> None:
+        """Note in the audit trail what became of a statement."""
+        given = json.dumps(dict(question.parameters), default=str)
+        detail = {"sql": question.sql, "parameters": given, "rows": rows}
+        proxies = self.shared.authenticator.proxies
+        note_statement(request, self.entry.name, proxies, outcome=outcome, detail=detail)
 
     def client(self, request: web.Request, handler: Handler) -> str:
         """Return whose limits apply to a request."""

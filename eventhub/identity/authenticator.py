@@ -14,6 +14,7 @@ from aiohttp import web
 from eventhub.config import Auth
 from eventhub.errors import Rejected
 from eventhub.handler import Handler, RequestInfo, User
+from eventhub.identity.audit import USER
 from eventhub.identity.bearer import QUERY, Tokens, hide_token, take_query_token, token_of
 from eventhub.identity.proxies import peer_of, proxies_of
 from eventhub.identity.sessions import (
@@ -28,10 +29,6 @@ logger = structlog.get_logger(__name__)
 
 MAX_USER_ID = 200  # characters, as many as an id of a row may have
 _NO_TOKENS: Final = "this hub takes no tokens: its `auth:` has no `jwt:`"
-
-
-USER: Final = web.RequestKey("user", str)
-"""The id of the user of a request, once it is known."""
 
 
 class Login(NamedTuple):

@@ -70,9 +70,10 @@ async def revert(stream: EventStream, row_id: str, sequence: int, seen: int | No
 
     Raises:
         Rejected: `not_found`: no such row or event; `conflict`: the row has changed since, or
-            nothing is to be restored.
+            nothing is to be restored; `forbidden`: the table is the audit trail.
         Unavailable: the log does not answer.
     """
+    stream.channel.check_writable()
     last = await stream.last(row_id)
     if last is None:
         raise Rejected("not_found", f"there never was a row with id {row_id!r}")

@@ -173,8 +173,8 @@ class Ingest:
         method: str | None = None,
         precondition: Precondition | None = None,
     ) -> Command:
-        end = sender.handler.expires_at
-        if end is not None and self._now().timestamp() >= end:
+        self._endpoint.channel.check_writable()
+        if (end := sender.handler.expires_at) is not None and self._now().timestamp() >= end:
             raise Expired
         return Command.parse(
             message,

@@ -10,7 +10,7 @@ import msgspec
 
 from eventhub.columns import Column, Columns
 from eventhub.config.access import check_rule
-from eventhub.config.handlers import alert, columns, guarding, rules
+from eventhub.config.handlers import alert, audit, columns, guarding, rules
 from eventhub.config.handlers.alert import Alert
 from eventhub.config.handlers.entry import Entry, UrlSection, headers, text
 from eventhub.config.handlers.guarding import expression
@@ -59,6 +59,11 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     kwargs: Mapping[str, Any] = {}
     """As in the file, for expressions that read `handler.kwargs`."""
 
+    @property
+    def is_audit(self) -> bool:
+        """Its table is written by the hub alone."""
+        return self.table == audit.TABLE
+
 
 def read(entry: Entry) -> MessageEndpoint:
     """Return the endpoint; its problems are in the findings."""
@@ -73,6 +78,8 @@ def read(entry: Entry) -> MessageEndpoint:
         entry.section.claim(
             "default table", values["table"].lower(), entry.name, entry.kwargs, path
         )
+    if values["table"] == audit.TABLE:
+        values |= audit.check(entry, given, values.get("auth"))
     if "alert" in given:
         where, services = joined(path, "alert"), entry.section.services
         values["alert"] = alert.read(given["alert"], where, entry.findings, services)
@@ -137,7 +144,8 @@ def _check_open(
 
 def _table(node: Node, path: str, findings: Findings) -> str:
     table = str(node.plain)
-    if not isinstance(node.value, str) or not table or table.startswith("_"):
+    is_own = table.startswith("_") and table != audit.TABLE
+    if not isinstance(node.value, str) or not table or is_own:
         findings.problem(node, path, "the name of a table must be text that does not begin with _")
     return table
 

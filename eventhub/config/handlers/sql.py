@@ -1,7 +1,7 @@
 """`handler: SQLHandler`: an endpoint that answers SQL about the tables of other endpoints."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from eventhub.config.access import check_rule
-from eventhub.config.handlers import guarding
+from eventhub.config.handlers import audit, guarding
 from eventhub.config.handlers.entry import Entry, headers
 from eventhub.config.reading import Struct, read_struct, read_value
 from eventhub.config.tree import Findings, Node, joined
@@ -45,13 +45,19 @@ class SqlEndpoint(Struct, frozen=True, tag_field="handler", tag="SQLHandler"):
     name: str
     pattern: str
     tables: list[str] | Literal["all"] = "all"
-    """The tables that queries see, with their histories."""
+    """The tables that queries see, with their histories; `all` leaves out the audit trail."""
     auth: bool | dict[str, Any] | None = None
     origins: list[str] = []
     headers: dict[str, str] = {}
     limits: SqlLimits = SqlLimits()
     kwargs: Mapping[str, Any] = {}
     """As in the file, for conditions that read `handler.kwargs`."""
+
+    def sees(self, known: Iterable[str]) -> list[str]:
+        """Return the tables that queries see, of those that the hub has."""
+        if self.tables == "all":
+            return [name for name in known if name != audit.TABLE]
+        return list(self.tables)
 
 
 def read(entry: Entry) -> SqlEndpoint:
@@ -78,7 +84,8 @@ def read(entry: Entry) -> SqlEndpoint:
 def _check_tables(tables: list[str] | str, entry: Entry, node: Node, path: str) -> None:
     """Report tables that no MessageHandler has, once all entries were read."""
     known = ", ".join(entry.section.columns)
-    if not known:
+    others = entry.section.columns.keys() - {audit.TABLE}
+    if not known or (tables == "all" and not others):
         entry.findings.problem(node, path, "no MessageHandler has a table that could be queried")
     elif tables != "all":
         for name in tables:
@@ -88,11 +95,15 @@ def _check_tables(tables: list[str] | str, entry: Entry, node: Node, path: str) 
 
 
 def _check_open(endpoint: SqlEndpoint, entry: Entry) -> None:
-    """Warn of a handler that shows everybody what another entry restricts."""
+    """Report a handler that shows everybody what another entry restricts."""
     if endpoint.auth:
         return
+    seen = endpoint.sees(entry.section.columns)
+    if audit.TABLE in seen:
+        text = f"auth is missing: everybody could query {audit.TABLE}"
+        entry.findings.problem(entry.kwargs, entry.kwargs_path, text)
     for table, other in entry.section.restricted.items():
-        if endpoint.tables == "all" or table in endpoint.tables:
+        if table in seen and table != audit.TABLE:
             text = (
                 f"everybody can query {table}, which {other!r} restricts; give this entry an auth"
             )

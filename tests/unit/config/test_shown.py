@@ -1,8 +1,9 @@
 """A configuration is printed without its secrets."""
 
+from pathlib import Path
 from textwrap import dedent
 
-from eventhub.config import as_shown
+from eventhub.config import as_shown, fingerprints
 from tests.unit.config.folder import Folder, endpoint
 
 
@@ -35,3 +36,16 @@ def test_default_of_a_column_with_the_name_of_a_secret_is_hidden(folder: Folder)
     shown = str(as_shown(folder.load(endpoint(kwargs))))
     assert "1234" not in shown
     assert "5678" in shown
+
+
+def test_fingerprints_change_with_an_endpoint_and_not_with_a_secret_or_a_folder(
+    folder: Folder, tmp_path: Path
+) -> None:
+    text = "broker: {url: nats://a, password: %s}\n" + endpoint("columns: {body: TEXT}\n%s")
+    digest, entries = fingerprints(folder.load(text % ("s3cret", "headers: {x-key: one}")))
+    elsewhere = folder.load(text % ("other", "headers: {x-key: two}"), data=tmp_path / "elsewhere")
+    assert fingerprints(elsewhere) == (digest, entries)
+    changed, after = fingerprints(folder.load(text % ("s3cret", "auth: true")))
+    assert changed != digest
+    assert after.keys() == entries.keys() == {"chat"}
+    assert after != entries
