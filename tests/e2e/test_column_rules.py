@@ -133,6 +133,13 @@ async def test_a_hidden_column_is_answered_like_one_that_is_not_there(
     assert (await request("GET", f"{hub.url}/{path}?salary>=4000", headers=HR))[0] == 200
 
 
+async def test_the_description_names_no_hidden_column(hub: Hub) -> None:
+    for who, is_named in ((HR, True), (ME, False), (HR, True)):
+        status, described = await request("GET", f"{hub.url}/openapi.json", headers=who)
+        assert (status, "stars" in str(described)) == (200, True)
+        assert ("salary" in str(described)) is is_named
+
+
 async def test_no_error_suggests_a_hidden_column(hub: Hub) -> None:
     for query in ("salry=1", "_sort=salry", "_c=salry", "Salary=1", "salary[x]=1", "tpi>=1"):
         status, reply = await request("GET", f"{hub.url}/strict?{query}", headers=ME)

@@ -1,6 +1,7 @@
 """Serving: the answer to a GET of `/openapi.json`: what the client may use, and nothing else.
 
-Names of columns are information. So an entry that does not admit a client is not described to it.
+Names of columns are information. So an entry that does not admit a client is not described to it,
+nor is a column that it may not read.
 """
 
 import hashlib
@@ -65,11 +66,16 @@ class Description:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         with audited(request, _NAME, self._authenticator.proxies):
             client = await self._authenticator.handler_of(request, {}, {})
-        if any(route.rule.may_read_session for route in self._routes):
+        if any(_may_read_session(route) for route in self._routes):
             keep_session(request)
-        usable = [route for route in self._routes if await _may_use(route, client)]
+        usable = [
+            (route, _hidden(route, client))
+            for route in self._routes
+            if await _may_use(route, client)
+        ]
         is_operator, cookie = self._admin.is_operator(request), cookie_of(request)
-        key = (tuple(_name_of(route) for route in usable), is_operator, cookie)
+        names = tuple((_name_of(route), hidden) for route, hidden in usable)
+        key = (names, is_operator, cookie)
         if key not in self._kept:
             document = self._document(usable, cookie, is_operator=is_operator)
             body = msgspec.json.encode(document)
@@ -85,11 +91,15 @@ class Description:
         return await self._compression.send_whole(request, body, headers)
 
     def _document(
-        self, usable: Sequence[Route | SqlRoute], cookie: str, *, is_operator: bool
+        self,
+        usable: Sequence[tuple[Route | SqlRoute, frozenset[str]]],
+        cookie: str,
+        *,
+        is_operator: bool,
     ) -> Json:
         schemes = self._schemes(cookie)
         found = [pages.hub_fragment(is_operator=is_operator, has_copies=self._has_copies)]
-        for number, route in enumerate(usable):
+        for number, (route, hidden) in enumerate(usable):
             security: list[Json] = [{name: []} for name in schemes]
             if not route.rule.needs_login:
                 security.insert(0, {})
@@ -100,7 +110,7 @@ class Description:
             described = Described(
                 key=key_of(route.endpoint.name, number),
                 endpoint=route.endpoint,
-                columns=route.endpoint.channel.columns.all,
+                columns=route.endpoint.channel.columns.without(hidden).all,
                 security=security,
                 taken=self._taken,
             )
@@ -134,6 +144,20 @@ def add_route(
 
 def _name_of(route: Route | SqlRoute) -> str:
     return route.entry.name if isinstance(route, SqlRoute) else route.endpoint.name
+
+
+def _may_read_session(route: Route | SqlRoute) -> bool:
+    """Return whether an expression that decides on a client may read its session."""
+    if isinstance(route, Route) and route.column_rules.may_read_session:
+        return True
+    return route.rule.may_read_session
+
+
+def _hidden(route: Route | SqlRoute, client: Handler) -> frozenset[str]:
+    """Return the columns of an endpoint that a client may not read."""
+    if isinstance(route, SqlRoute):
+        return frozenset()
+    return route.column_rules.access(replace(client, kwargs=route.endpoint.config.kwargs)).hidden
 
 
 async def _may_use(route: Route | SqlRoute, client: Handler) -> bool:
