@@ -4,7 +4,7 @@ A wrong name and a wrong password are answered in the same words and after the s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -28,7 +28,7 @@ from eventhub.identity.passwords import Passwords
 from eventhub.identity.proxies import Proxies, client_of
 from eventhub.identity.sessions import form_token, log_in
 
-METHODS: Final = "GET, HEAD, POST, OPTIONS"
+METHODS: Final = ("GET", "HEAD", "POST", "OPTIONS")
 _WRONG: Final = "This user name and password do not belong together."
 
 
@@ -46,7 +46,7 @@ def add_login_routes(app: web.Application, config: Config, proxies: Proxies) -> 
     attempts = Attempts()
     providers = {each.name: OidcPage(each, proxies) for each in config.of_kind(OidcEndpoint)}
     for provider in providers.values():
-        _add(app, provider.entry, provider.answer)
+        _add(app, provider.entry, provider.answer, ("GET", "OPTIONS"))
     others = {each.entry.pattern: each.entry.title for each in providers.values()}
     logins = config.of_kind(SimpleAuthEndpoint)
     for entry in logins:
@@ -57,8 +57,10 @@ def add_login_routes(app: web.Application, config: Config, proxies: Proxies) -> 
         app.middlewares.append(_leads_to(first[0]))
 
 
-def _add(app: web.Application, entry: Endpoint, page: HttpHandler) -> None:
-    handler = answered(entry.name, partial(_dispatch, page), _refuse)
+def _add(
+    app: web.Application, entry: Endpoint, page: HttpHandler, methods: Sequence[str] = METHODS
+) -> None:
+    handler = answered(entry.name, partial(_dispatch, page, methods), _refuse)
     app.router.add_route("*", entry.pattern, handler, expect_handler=expect)
 
 
@@ -67,12 +69,14 @@ def _refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
     return refusal.answer(error)
 
 
-async def _dispatch(page: HttpHandler, request: web.Request) -> web.StreamResponse:
+async def _dispatch(
+    page: HttpHandler, methods: Sequence[str], request: web.Request
+) -> web.StreamResponse:
     check_single(request)
     if request.method == "OPTIONS":
-        return web.Response(status=204, headers={"Allow": METHODS})
-    if request.method not in METHODS.split(", "):
-        raise web.HTTPMethodNotAllowed(request.method, METHODS.split(", "))
+        return web.Response(status=204, headers={"Allow": ", ".join(methods)})
+    if request.method not in methods:
+        raise web.HTTPMethodNotAllowed(request.method, methods)
     return await page(request)
 
 

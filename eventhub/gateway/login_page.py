@@ -98,22 +98,29 @@ def logout_form(title: str, token: str, user: str | None, *, wrong: str = "") ->
     """
     if user is None:
         return _page(title, '<p>You are logged out. <a href="/">Go to the start page</a></p>\n')
-    asked = f"<p>You are logged in as <strong>{escape(user)}</strong>.</p>\n"
-    return _page(title, _alert(wrong) + asked + _form(token, "", "Log out"))
+    return _page(title, _alert(wrong) + _logged_in(user) + _form(token, "", "Log out"))
 
 
-def problem_page(title: str, wrong: str, again: str) -> bytes:
+def problem_page(title: str, wrong: str, again: str, user: str | None) -> bytes:
     """Return the page of a login that has failed.
 
     Args:
         title: its heading.
         wrong: why it has failed.
         again: the path to try again.
+        user: who is logged in nevertheless, for example by another tab.
     """
-    return _page(title, _alert(wrong) + _link(again, "Try again"))
+    parts = [_alert(wrong), _link(again, "Try again")]
+    if user is not None:
+        parts += [_logged_in(user), _link("/", "Go to the start page")]
+    return _page(title, "".join(parts))
 
 
-def leaving_page(title: str, name: str, place: str) -> bytes:
+def _logged_in(user: str) -> str:
+    return f"<p>You are logged in as <strong>{escape(user)}</strong>.</p>\n"
+
+
+def leaving_page(title: str, name: str, place: str | None) -> bytes:
     """Return a page that goes on by itself, to the logout of a login service.
 
     A form that led there would be stopped by the page's own policy, in some browsers.
@@ -121,9 +128,12 @@ def leaving_page(title: str, name: str, place: str) -> bytes:
     Args:
         title: its heading.
         name: of the login service.
-        place: an address of another site.
+        place: an address of another site; None if the login service cannot be reached.
     """
     text = "<p>You are logged out of this site.</p>\n"
+    if place is None:
+        wrong = f"You may still be logged in at {name}, which cannot be reached now."
+        return _page(title, text + _alert(wrong) + _link("/", "Go to the start page"))
     head = f'<meta http-equiv="refresh" content="0; url={escape(place)}">\n'
     return _page(title, text + _link(place, f"Log out of {name} too"), head)
 

@@ -62,7 +62,7 @@ class LogoutPage(FormPage):
         try:
             place = await provider.end_session_url(request, id_token, self._entry.redirect)
         except Unavailable:  # the user is logged out here, whatever the provider does
-            return None
+            return html(leaving_page(self._entry.title, provider.entry.title, None))
         if place is None:
             return None
         return html(leaving_page(self._entry.title, provider.entry.title, place))

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from eventhub.config import OidcEndpoint
 from eventhub.errors import Rejected, Unavailable
-from eventhub.gateway.form_page import html, next_of, see
+from eventhub.gateway.form_page import html, next_of, see, user_of
 from eventhub.gateway.login_page import problem_page
 from eventhub.identity.attempts import Attempts
 from eventhub.identity.audit import note_failed_login, record_login
@@ -51,8 +51,6 @@ class OidcPage:
         Raises:
             Rejected: `forbidden`: a page of another site embeds this one.
         """
-        if request.method != "GET":
-            raise web.HTTPMethodNotAllowed(request.method, ["GET", "OPTIONS"])
         check_origin(request, [], self._proxies)
         try:
             if any(name in request.query for name in ("code", "state", "error")):
@@ -135,7 +133,7 @@ class OidcPage:
         again = self.entry.pattern
         if wanted := next_of(request, ""):
             again += f"?next={quote(wanted, safe='/')}"
-        return html(problem_page(_HEADING, text, again), status)
+        return html(problem_page(_HEADING, text, again, user_of(request)), status)
 
     def _redirect_uri(self, request: web.Request) -> str:
         return self.entry.redirect_uri or self._own_url(request, self.entry.pattern)

@@ -21,8 +21,8 @@ MAX_NEXT: Final = 300
 """Characters of the path to go on to."""
 MAX_SESSION: Final = 2800
 """Bytes of a session as JSON: encrypted, it fits into the 4 KB of a cookie."""
-_KEY: Final = "oidc"
-_FROM: Final = "oidc_from"
+_KEY: Final = "_oidc"
+_FROM: Final = "_oidc_from"
 
 
 class Pending(NamedTuple):

@@ -123,8 +123,8 @@ def cookie_of(request: web.Request) -> str:
 
 
 def values_of(request: web.Request) -> dict[str, Any]:
-    """Return what the session of a request holds, as expressions see it."""
-    return session_of(request)._mapping.copy()
+    """Return what the session of a request holds, as expressions see it: nothing of logins."""
+    return {k: v for k, v in session_of(request)._mapping.items() if not k.startswith("_")}
 
 
 def keep_session(request: web.Request) -> None:

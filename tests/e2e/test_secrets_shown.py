@@ -10,6 +10,10 @@ auth: {jwt: {secret_file: jwt.txt}, session: {secret: "q1w2 in the file itself"}
 broker: {url: "wss://q1w2user:q1w2/pass@word@127.0.0.1:9/x"}
 email: {office: {host: mail.example.org, email: hub@example.org, password: $FROM_ENV}}
 url:
+  login:
+    pattern: /login
+    handler: OIDCAuth
+    kwargs: {issuer: "https://login.example", client_id: hub, client_secret: q1w2-client}
   notes:
     pattern: /notes
     handler: MessageHandler

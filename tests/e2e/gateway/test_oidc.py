@@ -125,6 +125,15 @@ class Person:
     async def log_in(self, user: str = "ann", path: str = "/sso") -> tuple[int, str, str]:
         return await self.open(await self.agree(await self.begin(path), user))
 
+    async def log_out(self) -> str:
+        """Return the page that a logout leads to."""
+        _, _, page = await self.open("/logout")
+        token = FORM.search(page)
+        assert token
+        fields = {"_xsrf": token[1]}
+        async with self.session.post(f"{self.hub.url}/logout", data=fields) as answer:
+            return await answer.text()
+
     async def whose(self) -> dict[str, object] | None:
         """Return the attributes of the user, as the hub knows them."""
         url = f"{self.hub.url}/whose"
@@ -313,6 +322,8 @@ async def test_a_state_is_only_for_the_entry_that_began_with_it(person: Person) 
 async def test_no_other_site_begins_or_ends_a_login(hub: Hub, person: Person) -> None:
     image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
     assert (await person.open("/sso", **image))[0] == 403
+    async with person.session.options(f"{hub.url}/sso") as answer:
+        assert answer.headers["Allow"] == "GET, OPTIONS"
     for method in ("POST", "HEAD", "PUT"):
         async with person.session.request(method, f"{hub.url}/sso") as answer:
             assert answer.status == 405
@@ -342,11 +353,7 @@ async def test_a_logout_goes_on_to_the_provider_and_comes_back(
 ) -> None:
     await person.log_in()
     provider.do()
-    _, _, page = await person.open("/logout")
-    token = FORM.search(page)
-    assert token
-    async with person.session.post(f"{hub.url}/logout", data={"_xsrf": token[1]}) as answer:
-        page = await answer.text()
+    page = await person.log_out()
     assert await person.whose() is None
     assert "Log out of Example &amp; Sons too" in page
     found = re.search('http-equiv="refresh" content="0; url=([^"]+)"', page)
@@ -376,3 +383,4 @@ async def test_a_hub_starts_without_its_provider_and_follows_its_keys(
         provider.do(rotate=True)
         assert (await person.log_in())[0] == 303
         assert provider.do().count("keys") == 1
+    assert "You may still be logged in" not in await person.log_out()  # its pages are known

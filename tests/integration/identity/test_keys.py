@@ -71,6 +71,19 @@ async def test_unknown_keys_are_refused_and_do_not_flood_the_issuer(
     assert issuer.fetches == 1
 
 
+async def test_a_key_that_is_new_a_moment_after_a_fetch_is_fetched_at_once(
+    serve: Serve, issuer: Issuer
+) -> None:
+    issuer.keys = {"a": RSA}
+    site = await serve(Auth(jwt=Jwt(jwks=issuer.url)))
+    assert (await site.who(Authorization=named("a", RSA)))["id"] == "ann"
+    issuer.keys = {"b": RSA}
+    assert (await site.who(Authorization=named("b", RSA)))["id"] == "ann"
+    for number in range(20):
+        assert await site.who(Authorization=named(f"k{number}", RSA)) == "unauthorized"
+    assert issuer.fetches == 3
+
+
 async def test_an_issuer_that_is_down_is_not_reported_as_a_bad_token(
     serve: Serve, issuer: Issuer
 ) -> None:

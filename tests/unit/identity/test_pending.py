@@ -71,7 +71,7 @@ def test_a_token_is_kept_if_there_is_room() -> None:
 
 
 def test_what_another_version_has_left_is_nothing() -> None:
-    session: dict[str, Any] = {"oidc": [["in"]], "oidc_from": 5}
+    session: dict[str, Any] = {"_oidc": [["in"]], "_oidc_from": 5}
     assert (pending(session), provider_of(session)) == ([], ("", None))
     put(session, [])
-    assert "oidc" not in session
+    assert "_oidc" not in session
