@@ -42,6 +42,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
         "name": "Ann <b>",
         "realm_access": {"roles": ["admin", "writer"]},
     },
+    "kim": {"sub": "u-4", "email": "kim@example.org", "email_verified": True},
     "bob": {"sub": "u-2", "email": "bob@example.org", "email_verified": False},
     "eve": {"sub": "u-3", "email": "eve@example.org", "email_verified": "true", "name": "e" * 5000},
 }
@@ -173,6 +174,7 @@ class IdTokens(OpenIDCode):
         header = {"alg": "RS256", "kid": self.server.kid}
         claims |= {
             "audience": {"aud": ["other"]},
+            "other_audience": {"aud": ["other"], "azp": CLIENT},
             "azp": {"aud": [CLIENT, "other"], "azp": "other"},
             "issuer": {"iss": "https://evil.example"},
             "nonce": {"nonce": "other"},

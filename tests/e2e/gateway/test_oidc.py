@@ -200,6 +200,7 @@ async def test_a_page_leads_to_the_provider_and_the_login_back_to_it(
 
 WRONG = {
     "audience": "wrong_audience",
+    "other_audience": "wrong_audience",
     "azp": "wrong_audience",
     "issuer": "wrong_issuer",
     "nonce": "wrong_nonce",
