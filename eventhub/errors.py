@@ -119,6 +119,7 @@ class Close(IntEnum):
     TOO_SLOW = 4410
     CHANGED = 4411
     TRY_LATER = 4429
+    ELSEWHERE = 4503
 
     @property
     def reconnect(self) -> bool:
@@ -143,6 +144,8 @@ CLOSE_MEANINGS: dict[Close, str] = {
     " read from the beginning.",
     Close.TRY_LATER: "A limit of this client, or of all, was met; the preceding `_error` says"
     " which, and how long to wait.",
+    Close.ELSEWHERE: "This process is cut off from the event log: connect again, to reach another"
+    " one, and resume.",
 }
 
 
@@ -237,6 +240,17 @@ class Unavailable(EventHubError):  # noqa: N818 - the word of the protocol
     ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.code = code
+
+
+class CutOff(Unavailable):
+    """This process does not reach the event log, while another one may: clients should go there."""
+
+    def __init__(self, trouble: str) -> None:
+        """Make the error; `trouble` is for the log of the hub, not for clients."""
+        super().__init__(
+            "this hub is cut off from the event log: connect again, or try another one"
+        )
+        self.trouble = trouble
 
 
 class Misconfigured(EventHubError):  # noqa: N818 - reads as a sentence where it is raised

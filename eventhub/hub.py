@@ -1,9 +1,12 @@
 """Hub: one process: opens what it needs, and runs its parts until it is stopped."""
 
+import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -11,23 +14,28 @@ from eventhub import recording
 from eventhub.channel import Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.descriptors import raise_limit
-from eventhub.errors import Misconfigured
+from eventhub.errors import Misconfigured, Unavailable
 from eventhub.gateway.front import Front
 from eventhub.gateway.sockets import Sockets
 from eventhub.ingest.trail import Trail
+from eventhub.logs import limited
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.parts import Opened, Parts, Progress, Role
 from eventhub.reloading import Reloading
-from eventhub.service import Services, on_signals, unless_stopped
+from eventhub.service import Service, Services, on_signals, unless_stopped
 from eventhub.stream import EventStream
 from eventhub.supervisor import Supervisor
 from projections.projector import take_up
 from projections.store import Store
 
+T = TypeVar("T")
+
 logger = structlog.get_logger(__name__)
 
 ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts", "archiver")
+AWAIT_SECONDS = 1.0
+"""Between two attempts to reach the servers at the start."""
 COLLECTOR_THRESHOLDS = (50_000, 50, 50)
 """Of the garbage collector: new objects before it runs, and runs before it examines older ones."""
 
@@ -67,7 +75,12 @@ async def serve(
         logger.warning("configuration", note=warning)
     with on_signals() as signals:
         async with AsyncExitStack() as stack:
-            opened, streams = await _open(config, endpoints, roles, sockets, stack)
+            try:
+                opened, streams = await _open(
+                    config, endpoints, roles, sockets, stack, signals.stop
+                )
+            except _Stopped:
+                return
             mirrors = mirror_tables(endpoints) if "projector" in roles else {}
             if not await unless_stopped(
                 take_over_all(mirrors, endpoints, opened.log, streams, caller.progress),
@@ -81,7 +94,9 @@ async def serve(
             first = await parts.services(
                 streams, mirrors, lambda: caller.announce(url), caller.progress
             )
-            services = Services(signals.stop)
+            stop = asyncio.Event()
+            services = Services(stop)
+            first["lame duck"] = _lame_duck(parts, signals.stop, stop)
             reloading = Reloading(parts, services, caller.read, signals.reload, caller.supervisor)
             first["reload"] = reloading.run
             first["supervisor"] = lambda stop: caller.supervisor.watch(lambda: parts.is_alive, stop)
@@ -96,18 +111,34 @@ async def _open(
     roles: Sequence[Role],
     sockets: Sockets | None,
     stack: AsyncExitStack,
+    stop: asyncio.Event,
 ) -> tuple[Opened, dict[str, EventStream]]:
-    """Open what the roles need, until the end of the stack; and the streams, by channel."""
+    """Open what the roles need, until the end of the stack; and the streams, by channel.
+
+    Servers of others may be away: processes of a cluster start in any order, and a supervisor that
+    starts them again and again only makes them start later.
+
+    Raises:
+        _Stopped: a stop came while the servers were away.
+    """
     front = store = None
     if sockets is not None:
         front = await stack.enter_async_context(Front.open(sockets, config))
     broker = await stack.enter_async_context(open_broker(config))
-    event_log = await stack.enter_async_context(connect(config, broker))
+    if broker is not None:
+        event_log = await stack.enter_async_context(connect(config, broker))
+    else:
+        event_log = await _until_reached(
+            stop, lambda: stack.enter_async_context(connect(config, None))
+        )
+        event_log.watch(writes="gateway" in roles)
     if "gateway" in roles or "projector" in roles:
         store = await stack.enter_async_context(open_store(config, endpoints))
     streams: dict[str, EventStream] = {}
     for channel in channels_of(endpoints):
-        streams[channel.name] = await event_log.open(channel)
+        attempt = partial(event_log.open, channel)
+        is_own = broker is not None
+        streams[channel.name] = await (attempt() if is_own else _until_reached(stop, attempt))
     if broker is not None:
         await broker.stage_in_memory()
     if store is not None:
@@ -115,6 +146,40 @@ async def _open(
     trail = Trail()
     stack.push_async_callback(trail.close)
     return Opened(broker, event_log, store, front, trail), streams
+
+
+class _Stopped(Exception):  # noqa: N818 - says what happened
+    """A stop came before the start was over."""
+
+
+async def _until_reached(stop: asyncio.Event, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an attempt until the servers answer."""
+    while not stop.is_set():
+        try:
+            return await attempt()
+        except Unavailable as error:
+            limited.warning("broker_awaited", by="the start", reason=error.message)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AWAIT_SECONDS):
+                await stop.wait()
+    raise _Stopped
+
+
+def _lame_duck(parts: Parts, asked: asyncio.Event, stop: asyncio.Event) -> Service:
+    """Return the service that stops the others, some time after that was asked for.
+
+    Meanwhile everything works, but `/readyz` says that it will not: proxies send new clients to
+    other hubs.
+    """
+
+    async def lame_duck(own_stop: asyncio.Event) -> None:
+        await asked.wait()
+        parts.is_retiring = True
+        await asyncio.sleep(parts.config.server.lame_duck)
+        stop.set()
+        await own_stop.wait()
+
+    return lame_duck
 
 
 async def _empty_tables_of_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:

@@ -50,6 +50,7 @@ class MemoryStream:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.trouble = ""
         self.epoch = uuid4().hex
         self._payloads: list[bytes] = []
         self._times: list[datetime] = []

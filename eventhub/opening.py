@@ -32,8 +32,8 @@ from projections.selection import conditions
 from projections.store import Store
 from projections.tables_socket import Request, is_served
 
-START_SECONDS = 600.0
-"""How long the projection may take to reach the end of the log before the start fails."""
+STANDSTILL_SECONDS = 120.0
+"""How long the projection may come no nearer to the end of the log before the start fails."""
 PROGRESS_SECONDS = 0.25
 """Between two reports of progress."""
 ShowProgress = Callable[[str], AbstractContextManager[OnProgress]]
@@ -262,10 +262,20 @@ async def open_proof(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
 async def wait_for_tables(
     projector: Projector, stream: EventStream, on_progress: OnProgress
 ) -> None:
-    """Wait until the current table holds all events that the log holds now."""
-    last = (await stream.bounds()).last
-    async with asyncio.timeout(START_SECONDS):
-        while projector.watermark < last:
-            with suppress(Unavailable):
-                await projector.caught_up(last, PROGRESS_SECONDS)
-            on_progress(projector.watermark, last)
+    """Wait until the current table holds all events that the log holds now.
+
+    Raises:
+        Unavailable: it has come no nearer for `STANDSTILL_SECONDS`.
+    """
+    last, reached = (await stream.bounds()).last, -1
+    now = asyncio.get_running_loop().time
+    give_up = now() + STANDSTILL_SECONDS
+    while (watermark := projector.watermark) < last:
+        if watermark > reached:
+            reached, give_up = watermark, now() + STANDSTILL_SECONDS
+        elif now() >= give_up:
+            name = stream.channel.name
+            raise Unavailable(f"the tables of {name} stand still at event {reached} of {last}")
+        with suppress(Unavailable):
+            await projector.caught_up(last, PROGRESS_SECONDS)
+        on_progress(projector.watermark, last)

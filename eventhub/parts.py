@@ -14,9 +14,11 @@ from eventhub.alerts.worker import AlertWorker
 from eventhub.broker import EmbeddedBroker
 from eventhub.changes import changed_endpoints, mailing, queries_of
 from eventhub.channel import Channel, Endpoint, endpoints_of
+from eventhub.condition import problems_of
 from eventhub.config import Config, SqlEndpoint
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition
+from eventhub.gateway.app import state_app
 from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.site import Site
@@ -80,6 +82,8 @@ class Parts:
         self._gateway: Gateway | None = None
         self._snapshots: DuckSnapshots | None = None
         self._modules = 0
+        self.is_retiring = False
+        """The process is about to stop, and accepts no new clients."""
         self.is_ready = asyncio.Event()
         """Everything runs, and requests are answered."""
 
@@ -125,7 +129,9 @@ class Parts:
                 config.data, self._opened.store, copies, self._queries, self._projectors
             )
             services["tables"] = tables.run
-        if self._opened.front is None:
+        if "gateway" not in self._roles:
+            if self._opened.front is not None:
+                self._opened.front.serve(state_app(config, self._condition), config)
             self.is_ready.set()
         else:
             services |= self._query_processes(config, endpoints)
@@ -176,8 +182,7 @@ class Parts:
         progress: Progress,
     ) -> Service:
         store, front = self._opened.store, self._opened.front
-        assert store is not None  # noqa: S101 - a gateway has tables
-        assert front is not None  # noqa: S101 - it has a server
+        assert store is not None and front is not None  # noqa: S101, PT018 - it has both
         self._snapshots = DuckSnapshots(store, self._projectors.values())
         sources = Sources(self._snapshots, TableFiles(RECODERS, copies), self._queries)
         trail = self._opened.trail
@@ -198,14 +203,10 @@ class Parts:
 
     def _condition(self) -> Condition:
         opened = self._opened
-        problems = [] if opened.log.is_connected else ["the broker does not answer"]
-        if opened.broker is not None and opened.broker.is_full:
-            problems.append("the disk is full: writes are refused until there is room")
-        failing = (name for name, projector in self._projectors.items() if projector.is_failing)
-        problems += [f"the projection of {name} fails: see the log of the hub" for name in failing]
+        problems = problems_of(opened.broker, opened.log, self._streams, self._projectors)
         notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
         notes += self._archiver.notes if self._archiver is not None else []
-        return Condition(problems, notes)
+        return Condition(["stopping"] if self.is_retiring else [*problems], notes)
 
     # --- Another configuration --------------------------------------------------------------------
 

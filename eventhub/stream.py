@@ -80,6 +80,10 @@ class EventStream(Protocol):
     def newest(self) -> int:
         """Highest sequence that this process appended or read singly; followers get it soon."""
 
+    @property
+    def trouble(self) -> str:
+        """Why the stream cannot be read or written now; empty if nothing is known against it."""
+
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event; return once it is durable.
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from eventhub.cli.progress import progress_bar
 from eventhub.cli.running import run
 from eventhub.config import Config, notify_socket, watchdog_seconds
@@ -36,10 +38,13 @@ def run_hub(
     from eventhub.gateway.sockets import Sockets
 
     with ExitStack() as stack:
-        sockets = None
-        if "gateway" in roles:
+        sockets, server = None, config.server
+        if "gateway" not in roles and server.admin is not None and server.admin.port is not None:
+            server = msgspec.structs.replace(server, port=server.admin.port)
+            sockets = stack.enter_context(closing(Sockets.bound(server)))
+        elif "gateway" in roles:
             # Before the rest of the hub is even loaded: an address in use is said at once.
-            sockets = stack.enter_context(closing(Sockets.bound(config.server)))
+            sockets = stack.enter_context(closing(Sockets.bound(server)))
         from eventhub import hub
         from eventhub.problems import check_served
 

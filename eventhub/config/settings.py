@@ -23,8 +23,10 @@ UNIX_PREFIX = "unix:"
 class Admin(Struct, frozen=True):
     """`server: {admin: ...}`: who may see metrics and health, besides programs on this machine."""
 
-    token: str
+    token: str | None = None
     """A bearer token."""
+    port: Port | None = None
+    """Where a process without a gateway answers `/healthz`, `/readyz` and `/metrics`."""
 
 
 class Tls(Struct, frozen=True):
@@ -83,6 +85,8 @@ class Server(Struct, frozen=True):
     limits: Limits = Limits()
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     """Seconds that a stop waits for unfinished work."""
+    lame_duck: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
+    """Seconds before that in which everything goes on, while `/readyz` already says 503."""
     compression: bool = True
     """Compress large answers for clients that accept it."""
     hosts: list[str] | None = None

@@ -42,6 +42,8 @@ class Fanout:
         """Send heartbeats to subscribers that get nothing else, until cancelled."""
         while True:
             await asyncio.sleep(self.heartbeat)
+            if self._feed.stream.trouble:
+                continue  # a heartbeat says that there is nothing newer, which is not known now
             for group in self._groups:
                 if group.is_quiet:
                     for member in tuple(group.members):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from eventhub.errors import EventHubError
+from eventhub.errors import CutOff, EventHubError
 from eventhub.stream import Bounds, EventStream
 
 
@@ -26,8 +26,11 @@ class LogBounds:
         """Return the first and last sequence that the log holds now.
 
         Raises:
-            Unavailable: the log cannot be read now.
+            Unavailable: the log cannot be read now; `CutOff`: a leader without a quorum may answer,
+                but another process may already write to another leader.
         """
+        if self._stream.trouble:
+            raise CutOff(self._stream.trouble)
         wanted = self._reads + 1
         async with self._lock:
             if self._latest[0] < wanted:

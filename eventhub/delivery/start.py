@@ -10,7 +10,7 @@ from eventhub.columns import times
 from eventhub.delivery.last_events import LastEvents
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.delivery.view import View
-from eventhub.errors import Rejected, Unavailable
+from eventhub.errors import CutOff, Rejected, Unavailable
 from eventhub.event import Position
 from eventhub.stream import Bounds
 
@@ -50,8 +50,14 @@ class Arrival:
 async def arrival(channel: LiveChannel) -> Arrival:
     """Return what the log holds now, including what other hubs of the same broker wrote.
 
-    Rows can be read without the log: if it does not answer, they are as new as this hub knows.
+    Rows can be read without the log: if it does not answer, they are as new as this hub knows. That
+    is for a moment: once the stream is known to be in trouble, others may be ahead of this hub.
+
+    Raises:
+        CutOff: the stream is in trouble.
     """
+    if channel.stream.trouble:
+        raise CutOff(channel.stream.trouble)
     bounds = None
     with suppress(Unavailable, TimeoutError):
         async with asyncio.timeout(_BOUNDS_SECONDS):

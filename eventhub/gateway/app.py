@@ -16,11 +16,13 @@ from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
 from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.files import Files, after_files
+from eventhub.gateway.guard import add_guard
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
 from eventhub.gateway.route import ROW_ID, Route
 from eventhub.gateway.server import ALL_METHODS, HttpConnection
 from eventhub.gateway.sql_route import SqlRoute
+from eventhub.identity.proxies import proxies_of
 
 STALLS = 2
 """Times `server.stalled_after` until the kernel closes a connection that takes nothing. A WebSocket
@@ -46,10 +48,7 @@ def add_routes(
         files: the static files, by pattern.
     """
     app.on_response_prepare.append(_deadline(STALLS * config.server.stalled_after))
-    app.router.add_get("/healthz", _alive)
-    admin = Admin(config.server)
-    app.router.add_get("/readyz", _readiness(health, admin))
-    app.router.add_get("/metrics", _metrics(admin))
+    _add_state(app, config, health)
     taken = {endpoint.pattern for endpoint in config.endpoints}
     for route in routes:
         if isinstance(route, SqlRoute):
@@ -67,6 +66,21 @@ def add_routes(
         _add_answers(app, pattern, answers, taken, files)
     for pattern, each in files.items():
         _add_files(app, each, pattern)
+
+
+def state_app(config: Config, health: Health) -> web.Application:
+    """Return the application of a process that serves nothing but its state."""
+    app = web.Application()
+    add_guard(app, config.server, proxies_of(config.auth), lambda _: False)
+    _add_state(app, config, health)
+    return app
+
+
+def _add_state(app: web.Application, config: Config, health: Health) -> None:
+    admin = Admin(config.server)
+    app.router.add_get("/healthz", _alive)
+    app.router.add_get("/readyz", _readiness(health, admin))
+    app.router.add_get("/metrics", _metrics(admin))
 
 
 def _add_answers(

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
+import structlog
+
 from eventhub.background import Background, background
 from eventhub.config import FileEndpoint
 from eventhub.delivery.broadcast import Broadcast
@@ -34,6 +36,11 @@ from eventhub.ingest.trail import Trail
 from eventhub.logs import limited
 from eventhub.queries import Queries
 from eventhub.snapshots import Snapshots, TableFiles
+
+MOVE_SECONDS = 1.0
+"""Between two looks at which channels are cut off from the log."""
+
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +118,21 @@ class Gateway:
                     if self._site.config.server.flight_port is not None:
                         await front.accept_flight()
                     self.adopt(self._site)
+                    tasks.start(self._move_clients(), name="move-clients")
                     ready()
                     await stop.wait()
                 finally:
                     await self._stop(front)
+
+    async def _move_clients(self) -> None:
+        """Close the connections of channels whose log cannot be read, until cancelled."""
+        while True:
+            await asyncio.sleep(MOVE_SECONDS)
+            for name, channel in self._now.channels.items():
+                if channel.stream.trouble and (
+                    count := self._live.move(name, self._now.tasks.spawn)
+                ):
+                    logger.warning("clients_moved", channel=name, connections=count)
 
     def add(self, feed: Feed) -> None:
         """Serve one more channel, whose feed the caller runs."""

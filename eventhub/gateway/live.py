@@ -1,9 +1,10 @@
 """Live: the WebSocket and the event stream of an endpoint, from admission to the end."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -71,10 +72,10 @@ class _Session:
                 self.inbox.follow(newer)
         return True
 
-    async def dismiss(self) -> None:
+    async def dismiss(self, code: Close = Close.RESTART) -> None:
         """Send nothing more, and close; the client connects again, if it may."""
         self.subscriber.stop()
-        await self.stop()
+        await self.stop(code)
 
     def release(self) -> None:
         """Stop what works for the connection, which has ended."""
@@ -84,13 +85,13 @@ class _Session:
         if self.inbox is not None:
             self.inbox.release()
 
-    async def stop(self) -> None:
+    async def stop(self, code: Close = Close.RESTART) -> None:
         """Answer what was sent, and close; the client connects again."""
         try:
             async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
                 if self.inbox is not None:
                     await self.inbox.empty()
-                await self.connection.close(Close.RESTART)
+                await self.connection.close(code)
         except TimeoutError:  # the client takes nothing, not even the close frame
             logger.info("close_cut_short")
             self.connection.abort()
@@ -118,6 +119,22 @@ class Live:
             for session in tuple(self._sessions):
                 group.create_task(session.stop())
 
+    def move(self, channel: str, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> int:
+        """Close the connections of a channel, whose clients can be served elsewhere only.
+
+        Args:
+            channel: its name.
+            spawn: runs what takes time.
+
+        Returns:
+            How many are closed.
+        """
+        moved = [each for each in self._sessions if each.route.channel.name == channel]
+        for session in moved:
+            self._sessions.discard(session)
+            spawn(session.dismiss(Close.ELSEWHERE))
+        return len(moved)
+
     def adopt(self, routes: Iterable[Route]) -> int:
         """Go on with the endpoints of another configuration.
 
@@ -143,13 +160,13 @@ class Live:
         check_handshake(request)
         try:
             visit = await route.admit(request, is_live=True)
+            # Before the handshake: what is written once the client sees itself connected is live.
+            arrived = await arrival(route.channel)
         except EventHubError as error:  # a refused client costs a handshake and an error, no more
             connection = await _shake_hands(route, request)
             _ = has_to_wait(request, error)  # then it waits when it connects again
             await connection.fail(error)
             return web.Response()  # goes nowhere
-        # Before the handshake: what is written once the client sees itself connected is live.
-        arrived = await arrival(route.channel)
         connection = await _shake_hands(route, request)
         try:
             route.budget(request, visit).connect()

@@ -19,7 +19,7 @@ from eventhub.config import Server
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.delivery.outlet import Stalled
-from eventhub.errors import Changed, Close, EventHubError, Expired, Rejected
+from eventhub.errors import Changed, Close, CutOff, EventHubError, Expired, Rejected
 from eventhub.gateway.access_log import ABNORMAL
 from eventhub.gateway.connection import Connection, nothing
 from eventhub.gateway.incoming import Incoming
@@ -50,6 +50,8 @@ def close_code_of(error: EventHubError) -> Close:
         return Close.EXPIRED
     if isinstance(error, Changed) and not error.is_first:
         return Close.CHANGED
+    if isinstance(error, CutOff):
+        return Close.ELSEWHERE
     if error.code == "slow_reader":
         return Close.TOO_SLOW
     if error.http_status >= 500:

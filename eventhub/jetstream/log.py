@@ -20,6 +20,7 @@ from eventhub.jetstream.api import NANOSECONDS, STREAM_NOT_FOUND, ApiError
 from eventhub.jetstream.connection import Connection, Renew
 from eventhub.jetstream.credentials import read_credentials
 from eventhub.jetstream.damage import report_holes
+from eventhub.jetstream.health import Health
 from eventhub.jetstream.records import JetStreamRecords
 from eventhub.jetstream.stream import JetStreamStream
 from eventhub.jetstream.stream_state import epoch_of
@@ -36,6 +37,7 @@ class JetStreamLog:
 
     def __init__(self, connection: Connection, tasks: Background, replicas: int | None) -> None:
         self._connection = connection
+        self._health: Health | None = None
         self._tasks = tasks
         self._replicas = replicas
         self._writers: dict[str, Writer] = {}
@@ -86,6 +88,15 @@ class JetStreamLog:
         """Tell whether the broker answers."""
         return self._connection.is_connected
 
+    def watch(self, *, writes: bool) -> None:
+        """Ask the leaders of all streams from now on how they are: see `EventStream.trouble`.
+
+        Args:
+            writes: this process writes to them, and has to have the right to do so.
+        """
+        self._health = Health(self._connection, writes=writes)
+        self._tasks.start(self._health.run(), name="stream-health")
+
     async def open(self, channel: Channel) -> JetStreamStream:
         """Return the stream of a channel; make it, or update its settings, if necessary.
 
@@ -106,7 +117,9 @@ class JetStreamLog:
         writer = self._writer(channel.stream, atomic=atomic)
         epoch = epoch_of(info["created"])
         await report_holes(self._connection, channel, epoch, info["state"])
-        return JetStreamStream(channel, self._connection, writer, epoch)
+        if self._health is not None:
+            self._health.watch(channel.stream, channel.subject("-"))
+        return JetStreamStream(channel, self._connection, writer, epoch, self._health)
 
     async def records(self, name: str, *, max_age_seconds: float | None = None) -> JetStreamRecords:
         """Return a store of records; make it, or update its settings; errors as `open`."""

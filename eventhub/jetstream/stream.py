@@ -15,6 +15,7 @@ from eventhub.jetstream.api import sequence_of
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T
 from eventhub.jetstream.follower import Follower, Marks
+from eventhub.jetstream.health import Health
 from eventhub.jetstream.stream_state import state_in_epoch
 from eventhub.jetstream.work_queue import WorkQueue, enlist
 from eventhub.jetstream.write import Write
@@ -31,9 +32,15 @@ class JetStreamStream:
     """The log of one channel; see `eventhub.stream.EventStream`."""
 
     def __init__(
-        self, channel: Channel, connection: Connection, writer: Writer, epoch: str
+        self,
+        channel: Channel,
+        connection: Connection,
+        writer: Writer,
+        epoch: str,
+        health: Health | None = None,
     ) -> None:
         self.channel = channel
+        self._health = health
         self._connection = connection
         self._writer = writer
         self._marks = Marks(lambda: writer.newest)
@@ -51,6 +58,11 @@ class JetStreamStream:
     def newest(self) -> int:
         """Highest sequence that this process appended or read singly."""
         return max(self._writer.newest, self._found)
+
+    @property
+    def trouble(self) -> str:
+        """Why the stream cannot be read or written now; empty if it can, or is not watched."""
+        return "" if self._health is None else self._health.trouble(self.channel.stream)
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event durably."""

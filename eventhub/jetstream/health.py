@@ -1,0 +1,147 @@
+"""Health: whether the streams of a log can be read and written, as their leaders say now.
+
+A connection to a server proves little: the server may be cut off from the others. So the leader of
+each stream is asked every second, and more rarely if there are many streams.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from eventhub.errors import EventHubError, Unavailable
+from eventhub.jetstream import api
+from eventhub.jetstream.api import NANOSECONDS
+from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.publisher import Ack
+
+ROUND_SECONDS = 1.0
+"""Between two questions about one stream."""
+MOST_A_ROUND = 20
+"""Streams that are asked about in one round; those in trouble are asked about in each."""
+ANSWER_SECONDS = 2.0
+"""How long one question waits for its answer."""
+TROUBLE_SECONDS = 3.0
+"""A stream whose leader has not answered for so long is in trouble."""
+SILENT_SECONDS = 5.0
+"""A replica that has sent nothing for so long does not count for a quorum; usually it is 1 s."""
+
+_NEVER = 2**53
+"""Expected as the last sequence of a subject: the server refuses the message, if it may be sent."""
+_WRONG_SEQUENCE = 10071
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Watched:
+    name: str
+    subject: str
+    """Of a row; it is written to if the process writes."""
+    failing_since: float | None = None
+    trouble: str = ""
+
+
+class Health:
+    """How the streams of a log are. `run` asks.
+
+    Args:
+        connection: to the servers.
+        writes: whether the right to write is tried, too; nothing is stored.
+    """
+
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
+        self._connection = connection
+        self._writes = writes
+        self._streams: dict[str, _Watched] = {}
+        self._next = 0
+
+    def watch(self, stream: str, subject: str) -> None:
+        """Ask about a stream from now on."""
+        self._streams.setdefault(stream, _Watched(stream, subject))
+
+    def trouble(self, stream: str) -> str:
+        """Return why a stream cannot be read or written; empty if it can, or is not watched."""
+        watched = self._streams.get(stream)
+        return "" if watched is None else watched.trouble
+
+    async def run(self) -> None:
+        """Ask about the streams until cancelled."""
+        while True:
+            async with asyncio.TaskGroup() as group:
+                for watched in self._of_round():
+                    group.create_task(self._ask(watched))
+            await asyncio.sleep(ROUND_SECONDS)
+
+    def _of_round(self) -> Sequence[_Watched]:
+        streams = list(self._streams.values())
+        chosen = {each.name: each for each in streams if each.failing_since is not None}
+        for _ in range(min(MOST_A_ROUND, len(streams))):
+            self._next = (self._next + 1) % len(streams)
+            each = streams[self._next]
+            chosen[each.name] = each
+        return list(chosen.values())
+
+    async def _ask(self, watched: _Watched) -> None:
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            reason, is_certain = await self._reason(watched), True
+        except Unavailable:
+            reason, is_certain = "its leader does not answer", False
+        except EventHubError as error:
+            reason, is_certain = error.message, True
+        if not reason:
+            if watched.trouble:
+                logger.info("stream_works_again", stream=watched.name)
+            watched.failing_since, watched.trouble = None, ""
+            return
+        if watched.failing_since is None:
+            watched.failing_since = began
+        if is_certain or now() - watched.failing_since >= TROUBLE_SECONDS:
+            if not watched.trouble:
+                logger.error("stream_in_trouble", stream=watched.name, reason=reason)
+            watched.trouble = reason
+
+    async def _reason(self, watched: _Watched) -> str:
+        """Return what is wrong with a stream whose leader answers; raises as `api.call`."""
+        name, connection = watched.name, self._connection
+        info = await api.call(connection, f"STREAM.INFO.{name}", within=ANSWER_SECONDS)
+        if reason := without_quorum(info.get("cluster") or {}):
+            return reason
+        return await self._refusal(watched.subject) if self._writes else ""
+
+    async def _refusal(self, subject: str) -> str:
+        """Return why nothing can be written; a message that cannot be stored is sent."""
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(_NEVER)}
+        try:
+            reply = await self._connection.request(subject, b"", headers, within=ANSWER_SECONDS)
+        except Unavailable:
+            return "nothing can be written: the user may not publish to it, or it is stuck"
+        ack = Ack.read(reply.data)
+        if ack is None or ack.number in (0, _WRONG_SEQUENCE):
+            return ""
+        return f"nothing can be written: {(ack.error or {}).get('description')}"
+
+
+def without_quorum(cluster: dict[str, Any]) -> str:
+    """Return what a stream lacks to be written to, according to its leader; empty if nothing.
+
+    Args:
+        cluster: of the answer to `STREAM.INFO`; empty for a server without a cluster.
+    """
+    replicas = cluster.get("replicas") or []
+    if not cluster or (not replicas and cluster.get("leader")):
+        return ""
+    if not cluster.get("leader"):
+        return "it has no leader"
+    there = sum(
+        1
+        for each in replicas
+        if not each.get("offline") and each.get("active", 0) < SILENT_SECONDS * NANOSECONDS
+    )
+    if 2 * (1 + there) > 1 + len(replicas):
+        return ""
+    return f"it has no quorum: {1 + there} of {1 + len(replicas)} replicas answer"

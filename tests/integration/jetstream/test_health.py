@@ -1,0 +1,122 @@
+"""A stream is in trouble if its leader is, whatever the server says to which a hub is connected."""
+
+import asyncio
+import signal
+import subprocess
+import sysconfig
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from eventhub.jetstream import JetStreamLog
+from eventhub.jetstream.health import without_quorum
+from eventhub.stream import EventStream
+from tests.builders import channel, make_event
+from tests.cluster import SERVERS, Cluster
+
+FRESH, STALE = 10**9, 9 * 10**9
+"""Nanoseconds since a replica was heard of."""
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], ""),
+        ([FRESH, FRESH], ""),
+        ([FRESH, STALE], ""),
+        ([STALE, STALE], "it has no quorum: 1 of 3 replicas answer"),
+        ([FRESH, FRESH, STALE, STALE], ""),
+        ([FRESH, STALE, STALE, STALE], "it has no quorum: 2 of 5 replicas answer"),
+    ],
+)
+def test_a_quorum_is_more_than_half_of_all_replicas(others: Sequence[int], expected: str) -> None:
+    replicas = [{"name": "n", "active": active} for active in others]
+    assert without_quorum({"leader": "n0", "replicas": replicas}) == expected
+
+
+def test_what_is_offline_or_has_no_leader_is_no_quorum() -> None:
+    gone = [{"name": "n", "active": FRESH, "offline": True}] * 2
+    assert "no quorum" in without_quorum({"leader": "n0", "replicas": gone})
+    assert without_quorum({"replicas": [{"active": FRESH}] * 2}) == "it has no leader"
+    assert without_quorum({}) == ""  # a server without a cluster
+
+
+async def until_trouble(stream: EventStream, expected: str) -> None:
+    """Wait until the trouble of a stream has a text in it; without a text, until it is over."""
+    async with asyncio.timeout(40):
+        while expected not in stream.trouble or bool(expected) is not bool(stream.trouble):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.xdist_group("cluster")
+@pytest.mark.timeout(150)
+async def test_a_stream_without_a_quorum_is_in_trouble_until_it_has_one_again(
+    servers: Cluster,
+) -> None:
+    async with JetStreamLog.connect(servers.url(0), replicas=SERVERS) as log:
+        log.watch(writes=True)
+        stream = await log.open(channel())
+        await stream.append(make_event(id="a"), expect=0)
+        for number in (1, 2):
+            servers.end(number, signal.SIGKILL)
+        try:
+            await until_trouble(stream, "it")
+        finally:
+            for number in (1, 2):
+                servers.start(number)
+        await until_trouble(stream, "")
+        assert (await stream.append(make_event(id="b"), expect=0)).sequence == 2  # probes left none
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """A nats-server with a user who may do everything, and one who may not publish events."""
+    everything: dict[str, Any] = {"user": "writer", "password": "w"}
+    denied = {"publish": {"deny": "eh.>"}}
+    reader = {"user": "reader", "password": "r", "permissions": denied}
+    config = {
+        "listen": "127.0.0.1:-1",
+        "ports_file_dir": str(tmp_path),
+        "jetstream": {"store_dir": str(tmp_path / "js")},
+        "authorization": {"users": [everything, reader]},
+    }
+    path = tmp_path / "nats.conf"
+    path.write_bytes(msgspec.json.encode(config))
+    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+    with subprocess.Popen([binary, "-c", path], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield _url(tmp_path, process)
+        finally:
+            process.kill()
+
+
+def _url(folder: Path, process: subprocess.Popen[bytes]) -> str:
+    while process.poll() is None:
+        for ports in folder.glob("*.ports"):
+            try:
+                return str(msgspec.json.decode(ports.read_bytes())["nats"][0])
+            except msgspec.DecodeError:
+                pass
+    raise AssertionError("nats-server ended")
+
+
+async def test_a_writer_without_the_right_to_write_is_in_trouble_and_a_reader_is_not(
+    url: str,
+) -> None:
+    async with JetStreamLog.connect(url, login=("writer", "w")) as log:
+        log.watch(writes=True)
+        allowed = await log.open(channel())
+        async with (
+            JetStreamLog.connect(url, login=("reader", "r")) as reading,
+            JetStreamLog.connect(url, login=("reader", "r")) as writing,
+        ):
+            reading.watch(writes=False)
+            writing.watch(writes=True)
+            reader, writer = await reading.open(channel()), await writing.open(channel())
+            await until_trouble(writer, "the user may not publish")
+            assert not reader.trouble
+            assert not allowed.trouble
+        assert await allowed.end() == 0  # nothing was stored to find that out
