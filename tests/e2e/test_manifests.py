@@ -19,12 +19,13 @@ SECRET = "a-secret-of-the-test-that-is-long-enough"
 
 
 @pytest.fixture(autouse=True)
-def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in SECRETS:
         monkeypatch.setenv(name, SECRET)
     for number in range(4):
         monkeypatch.setenv(f"NATS_ROUTE{number}", f"nats://route:{SECRET}@n{number}:6222")
     monkeypatch.setenv("NATS_NAME", "n1")
+    monkeypatch.setenv("NATS_DATA", str(tmp_path))
     monkeypatch.setenv("POD_NAME", "n1")
 
 

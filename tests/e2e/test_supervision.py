@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.command import GOOD
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
 
-UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "eventhub.service"
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 
 
 class Systemd:
@@ -93,10 +93,12 @@ def test_the_watchdog_is_pinged_while_the_hub_runs_and_not_while_it_hangs(
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["eventhub.service", "eventhub@.service", "nats-server.service"])
+def test_systemd_accepts_a_unit(name: str, tmp_path: Path) -> None:
     """The programs that it names are replaced by one that every machine has."""
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/opt/eventhub/bin/eventhub", "/bin/true"))
+    unit = tmp_path / name.replace("@", "@gateway")
+    text = (UNITS / name).read_text()
+    unit.write_text(re.sub(r"/opt/eventhub/bin/[\w-]+", "/bin/true", text))
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if unit.name in line]
     assert (done.returncode, ours) == (0, [])
