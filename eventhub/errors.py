@@ -259,3 +259,22 @@ class Misconfigured(EventHubError):  # noqa: N818 - reads as a sentence where it
 
 class Damaged(EventHubError):  # noqa: N818 - reads as a sentence where it is raised
     """Stored bytes are not what was written: a flipped bit, or a message of another program."""
+
+
+_CLOSE_OF_CODE = {"slow_reader": Close.TOO_SLOW, "busy": Close.TRY_LATER}
+_CLOSE_OF_STATUS = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
+
+
+def close_code_of(error: EventHubError) -> Close:
+    """Return the close code of a connection that cannot be opened or continued."""
+    if isinstance(error, Expired):
+        return Close.EXPIRED
+    if isinstance(error, Changed) and not error.is_first:
+        return Close.CHANGED
+    if isinstance(error, CutOff):
+        return Close.ELSEWHERE
+    if error.code in _CLOSE_OF_CODE:
+        return _CLOSE_OF_CODE[error.code]
+    if error.http_status >= 500:
+        return Close.RESTART if error.as_dict()["retry"] else Close.INTERNAL
+    return _CLOSE_OF_STATUS.get(error.http_status, Close.BAD_REQUEST)

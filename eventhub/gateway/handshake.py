@@ -24,6 +24,11 @@ def wants_websocket(request: web.BaseRequest) -> bool:
     return upgrade == "websocket" or "Sec-WebSocket-Key" in request.headers
 
 
+def offers_v1(request: web.BaseRequest) -> bool:
+    """Return whether a client speaks `eventhub.v1.json`."""
+    return SUBPROTOCOL in _list(request, "Sec-WebSocket-Protocol", lower=False)
+
+
 def check_handshake(request: web.BaseRequest) -> None:
     """Check everything that the HTTP library would.
 

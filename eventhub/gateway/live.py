@@ -3,108 +3,48 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 from aiohttp import web
 
 from eventhub import deadlines, metrics
+from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.delivery.past import sequence_as_of
 from eventhub.delivery.start import Arrival, Start, arrival, start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
-from eventhub.errors import Close, EventHubError, Expired, Rejected
+from eventhub.errors import Close, EventHubError, Rejected, Unavailable
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection_login import ConnectionLogin
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, speed_of
-from eventhub.gateway.handshake import check_handshake
+from eventhub.gateway.first_frames import FirstFrames
+from eventhub.gateway.handshake import check_handshake, offers_v1
 from eventhub.gateway.inbox import Inbox
+from eventhub.gateway.open_connection import OpenConnection
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.server import has_to_wait
 from eventhub.gateway.sse import SseConnection
 from eventhub.gateway.websocket import WebSocketConnection
+from eventhub.identity.audit import audited
 from eventhub.identity.proxies import client_of
 
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Session:
-    """One open connection and what works for it."""
-
-    route: Route
-    """The endpoint as it is now, or as it was when the client was admitted in the same way."""
-    connection: WebSocketConnection | SseConnection
-    subscriber: Subscriber
-    held: ExitStack
-    """Counts its filter among those of the channel's subscribers."""
-    login: ConnectionLogin
-    inbox: Inbox | None = None
-
-    def watch(self) -> None:
-        """End the connection when its client's login ends."""
-
-        def end() -> None:
-            _ = self.route.shared.tasks.spawn(self._expire())
-
-        self.login.watch(end)
-
-    async def _expire(self) -> None:
-        """Send nothing more, answer what the client sent before, and close."""
-        self.subscriber.stop()
-        try:
-            async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
-                if self.inbox is not None:
-                    await self.inbox.empty()
-                await self.connection.fail(Expired())
-        except TimeoutError:  # the client takes nothing, not even the close frame
-            self.connection.abort()
-
-    def follow(self, newer: Route) -> bool:
-        """Go on with the endpoint of another configuration, if it admits the client as before."""
-        if newer is not self.route:
-            if not newer.admits_like(self.route):
-                return False
-            self.route = newer
-            if self.inbox is not None:
-                self.inbox.follow(newer)
-        return True
-
-    async def dismiss(self, code: Close = Close.RESTART) -> None:
-        """Send nothing more, and close; the client connects again, if it may."""
-        self.subscriber.stop()
-        await self.stop(code)
-
-    def release(self) -> None:
-        """Stop what works for the connection, which has ended."""
-        self.subscriber.stop()
-        self.held.close()
-        self.login.release()
-        if self.inbox is not None:
-            self.inbox.release()
-
-    async def stop(self, code: Close = Close.RESTART) -> None:
-        """Answer what was sent, and close; the client connects again."""
-        try:
-            async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
-                if self.inbox is not None:
-                    await self.inbox.empty()
-                await self.connection.close(code)
-        except TimeoutError:  # the client takes nothing, not even the close frame
-            logger.info("close_cut_short")
-            self.connection.abort()
 
 
 class Live:
     """The open connections of a gateway."""
 
     def __init__(self) -> None:
-        self._sessions: set[_Session] = set()
+        self._sessions: set[OpenConnection] = set()
         self._routes: dict[str, Route] = {}
         """The endpoints of today, by name."""
         self._is_stopping = False
+        self._first_frames = FirstFrames()
+        self._logging_in: set[asyncio.Task[None]] = set()
+        """Of the clients that have not logged in yet."""
         self.changes = Changes()
         """Polls, which wait for an answer as connections wait for frames."""
 
@@ -115,6 +55,9 @@ class Live:
         """
         self._is_stopping = True
         self.changes.stop()
+        self._first_frames.stop()
+        if self._logging_in:
+            await asyncio.wait(self._logging_in, timeout=deadlines.CONNECTION_SECONDS)
         async with asyncio.TaskGroup() as group:
             for session in tuple(self._sessions):
                 group.create_task(session.stop())
@@ -148,7 +91,7 @@ class Live:
         self.changes.answer_all()
         return sum(not self._goes_on(session) for session in tuple(self._sessions))
 
-    def _goes_on(self, session: _Session) -> bool:
+    def _goes_on(self, session: OpenConnection) -> bool:
         newer = self._routes.get(session.route.endpoint.name)
         if newer is not None and session.follow(newer):
             return True
@@ -159,7 +102,14 @@ class Live:
         """Open a WebSocket; once it is open, aiohttp has no part in it."""
         check_handshake(request)
         try:
-            visit = await route.admit(request, is_live=True)
+            login = await route.identify(request)
+            if route.awaits_token(login) and offers_v1(request):
+                connection = await _shake_hands(route, request)
+                task = route.shared.tasks.spawn(self._await_token(route, request, connection))
+                self._logging_in.add(task)
+                task.add_done_callback(self._logging_in.discard)
+                return web.Response()  # goes nowhere
+            visit = await route.admit(request, login=login)
             # Before the handshake: what is written once the client sees itself connected is live.
             arrived = await arrival(route.channel)
         except EventHubError as error:  # a refused client costs a handshake and an error, no more
@@ -181,6 +131,47 @@ class Live:
             connection.start()
         return web.Response()  # goes nowhere
 
+    async def _await_token(
+        self, route: Route, request: web.Request, connection: WebSocketConnection
+    ) -> None:
+        """Open a WebSocket whose client logs in with its first frame."""
+        try:
+            session = await self._log_in(route, request, connection)
+        except ConnectionError:
+            _ = has_to_wait(request, Rejected("unauthorized", "the client left without a login"))
+        except EventHubError as error:
+            _ = has_to_wait(request, error)
+            await _refuse(connection, error)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        except Exception:  # one client's failure must not end the others
+            logger.exception("request_failed", endpoint=route.endpoint.name)
+            await _refuse(connection, EventHubError("internal error"))
+        else:
+            await self._begin(session.route, session)
+            connection.start()
+            connection.wake()
+
+    async def _log_in(
+        self, route: Route, request: web.Request, connection: WebSocketConnection
+    ) -> OpenConnection:
+        name, authenticator = route.endpoint.name, route.shared.authenticator
+        with audited(request, name, authenticator.proxies):
+            frame = await self._first_frames.next(connection)
+            login = await authenticator.login_of_token(frame.token)
+        if (newer := self._routes.get(name)) is None:
+            raise Unavailable("the endpoint is no longer there")
+        # Before the answer: what is written once the client sees itself logged in is live.
+        arrived = await arrival(newer.channel)
+        visit = await newer.admit(request, login=login)
+        newer.budget(request, visit).connect()
+        answer = protocol.logged_in(login.expires_at, is_first=True)
+        connection.send(answer if frame.ref is None else {**answer, "ref": frame.ref})
+        if login.user is not None:
+            connection.note_user(login.user.id)
+        return await _session(newer, request, visit, connection, arrived)
+
     async def sse(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a stream of server-sent events."""
         since = request.headers.get("Last-Event-ID")
@@ -201,11 +192,11 @@ class Live:
             subscriber = Subscriber(view, route.channel, connection, client)
             subscriber.start(start)
             login = _login(route, request, visit, connection)
-            session = _Session(route, connection, subscriber, held.pop_all(), login)
+            session = OpenConnection(route, connection, subscriber, held.pop_all(), login)
         await self._begin(route, session)
         return web.Response()  # goes nowhere
 
-    async def _begin(self, route: Route, session: _Session) -> None:
+    async def _begin(self, route: Route, session: OpenConnection) -> None:
         connection = session.connection
         gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
 
@@ -232,13 +223,23 @@ async def _shake_hands(route: Route, request: web.Request) -> WebSocketConnectio
     return await WebSocketConnection.open(request, shared.server, shared.turns, shared.large)
 
 
+async def _refuse(connection: WebSocketConnection, error: EventHubError) -> None:
+    """Close a connection from which nothing was read but a first frame."""
+    connection.discard()
+    try:
+        async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
+            await connection.fail(error)
+    except TimeoutError:
+        connection.abort()
+
+
 async def _session(
     route: Route,
     request: web.Request,
     visit: Visit,
     connection: WebSocketConnection,
     arrived: Arrival,
-) -> _Session:
+) -> OpenConnection:
     """Start to send on a WebSocket, and get ready to read from it."""
     budget = route.budget(request, visit)
     client = budget.client
@@ -250,7 +251,7 @@ async def _session(
         subscriber.start(start)
         login = _login(route, request, visit, connection)
         inbox = Inbox(route, login, connection, budget)
-        return _Session(route, connection, subscriber, held.pop_all(), login, inbox)
+        return OpenConnection(route, connection, subscriber, held.pop_all(), login, inbox)
 
 
 def _login(

@@ -122,38 +122,66 @@ class Route:
 
     def admits_like(self, other: "Route") -> bool:
         """Return whether another route admits the same clients, and shows them the same."""
-        mine, its = self.shared, other.shared
-        is_same_code = mine.modules == its.modules or not _calls_code(self.endpoint.config)
+        mine, its, entry = self.shared, other.shared, self.endpoint.config
+        is_code = entry.open is not None or entry.rules is not None or isinstance(entry.auth, dict)
         return (
-            is_same_code
+            (mine.modules == its.modules or not is_code)
             and mine.authenticator.auth == its.authenticator.auth
             and mine.server.hosts == its.server.hosts
-            and _admission(self.endpoint.config) == _admission(other.endpoint.config)
+            and _admission(entry) == _admission(other.endpoint.config)
         )
 
+    def awaits_token(self, login: Login) -> bool:
+        """Return whether a client that has no login may still bring one."""
+        return login.user is None and self.rule.needs_login and self._authenticator.takes_tokens
+
+    async def identify(self, request: web.Request) -> Login:
+        """Check the origin of a handshake, and return who sent it; errors as `admit`."""
+        with audited(request, self.endpoint.name, self._authenticator.proxies):
+            self._args(request, is_live=True)
+            return await self._authenticator.login_of(request)
+
     async def admit(
-        self, request: web.Request, *, since: str | None = None, is_live: bool = False
+        self,
+        request: web.Request,
+        *,
+        since: str | None = None,
+        is_live: bool = False,
+        login: Login | None = None,
     ) -> Visit:
         """Admit a request: check origin, identity and rule, and run `open` on its arguments.
 
         Args:
             request: any HTTP request.
             since: position in a header; it replaces `_since` of the URL.
-            is_live: it is for a WebSocket or an event stream.
+            is_live: it is for an event stream.
+            login: of the client, if it is known.
 
         Raises:
             Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
             EventHubError: `internal`: `open` failed, or set a key that restricts nothing.
         """
-        with audited(request, self.endpoint.name, self.shared.authenticator.proxies):
-            return await self._admit(request, since, is_live=is_live)
+        with audited(request, self.endpoint.name, self._authenticator.proxies):
+            args = self._args(request, is_live=is_live, has_login=login is not None)
+            return await self._admit(request, args, since, login)
 
-    async def _admit(self, request: web.Request, since: str | None, *, is_live: bool) -> Visit:
-        entry = self.endpoint.config
-        check_origin(request, entry.origins, self.shared.authenticator.proxies)
+    def _args(self, request: web.Request, *, is_live: bool, has_login: bool = False) -> Args:
+        """Check the origin; return the arguments of the URL, without the token, which is taken."""
+        check_origin(request, self.endpoint.config.origins, self._authenticator.proxies)
         args = parse_query_string(request.rel_url.raw_query_string)
-        if (tokens := args.pop(QUERY, None)) is not None:
-            self.shared.authenticator.take_query(request, tokens, is_live=is_live)
+        tokens = args.pop(QUERY, None)
+        if tokens is not None and not has_login:
+            self._authenticator.take_query(request, tokens, is_live=is_live)
+        return args
+
+    @property
+    def _authenticator(self) -> Authenticator:
+        return self.shared.authenticator
+
+    async def _admit(
+        self, request: web.Request, args: Args, since: str | None, login: Login | None
+    ) -> Visit:
+        entry = self.endpoint.config
         asked = frozenset(args)
         if row_id := request.match_info.get(ROW_ID):
             if ROW_ID in args:
@@ -166,7 +194,7 @@ class Route:
         guards = (self.hooks, self.rule, self.row_rules, self.column_rules)
         if any(part.may_read_session for part in guards):
             keep_session(request)
-        handler = await self.shared.authenticator.handler_of(request, args, entry.kwargs)
+        handler = await self._authenticator.handler_of(request, args, entry.kwargs, login)
         user = handler.current_user
         owner = session_owner(request) if user is None else Owner(user.id)
         return await self._visit(handler, asked, owner)
@@ -223,7 +251,7 @@ class Route:
     def client(self, request: web.Request, visit: Visit) -> str:
         """Return whose limits apply to a request: its user's, or its address's without a login."""
         user = visit.handler.current_user
-        address = client_of(request, self.shared.authenticator.proxies)
+        address = client_of(request, self._authenticator.proxies)
         return f"address {address}" if user is None else f"user {user.id}"
 
     def budget(self, request: web.Request, visit: Visit) -> Budget:
@@ -232,9 +260,7 @@ class Route:
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that allow pages of other origins to read an answer, if any may."""
-        return cors_headers(
-            request, self.endpoint.config.origins, self.shared.authenticator.proxies
-        )
+        return cors_headers(request, self.endpoint.config.origins, self._authenticator.proxies)
 
     def view(self, visit: Visit, form: Form) -> View:
         """Return the view that a client asked for, within its restriction.
@@ -267,13 +293,7 @@ def _admission(entry: MessageEndpoint) -> MessageEndpoint:
     )
 
 
-def _calls_code(entry: MessageEndpoint) -> bool:
-    """Return whether an expression decides who is admitted."""
-    return entry.open is not None or entry.rules is not None or isinstance(entry.auth, dict)
-
-
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:
     """Return the body that answers a message over HTTP."""
-    if isinstance(receipt, EventHubError):
-        return {"_error": receipt.as_dict()}
-    return receipt.as_dict()
+    fields = receipt.as_dict()
+    return {"_error": fields} if isinstance(receipt, EventHubError) else fields

@@ -19,7 +19,7 @@ from eventhub.config import Server
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.delivery.outlet import Stalled
-from eventhub.errors import Changed, Close, CutOff, EventHubError, Expired, Rejected
+from eventhub.errors import Close, EventHubError, Rejected, close_code_of
 from eventhub.gateway.access_log import ABNORMAL
 from eventhub.gateway.connection import Connection, nothing
 from eventhub.gateway.incoming import Incoming
@@ -41,22 +41,6 @@ READ_ON_BYTES = 4 << 10
 two system calls, and most connections that wait sent one small message."""
 PAUSE_POLL_SECONDS = 0.05
 """Between two checks whether a paused connection may continue with an array."""
-_CLOSE_OF = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
-
-
-def close_code_of(error: EventHubError) -> Close:
-    """Return the close code of a connection that cannot be opened or continued."""
-    if isinstance(error, Expired):
-        return Close.EXPIRED
-    if isinstance(error, Changed) and not error.is_first:
-        return Close.CHANGED
-    if isinstance(error, CutOff):
-        return Close.ELSEWHERE
-    if error.code == "slow_reader":
-        return Close.TOO_SLOW
-    if error.http_status >= 500:
-        return Close.RESTART if error.as_dict()["retry"] else Close.INTERNAL
-    return _CLOSE_OF.get(error.http_status, Close.BAD_REQUEST)
 
 
 class WebSocketConnection(Connection):
@@ -71,6 +55,8 @@ class WebSocketConnection(Connection):
         "_permit",
         "_turn",
         "form",
+        "most_begun",
+        "on_binary",
         "on_end",
         "on_text",
         "on_turn",
@@ -84,6 +70,10 @@ class WebSocketConnection(Connection):
         """Of the close frame that was sent."""
         self.on_text: Callable[[bytes], None] = nothing
         """Called with each text message."""
+        self.on_binary: Callable[[], None] = self._refuse_binary
+        """Called for each binary message."""
+        self.most_begun: float = inf
+        """Bytes of an unfinished message above which the connection is closed."""
         self.on_turn: Work = _no_more
         """Handles what it was given; while it returns False, nothing is read, until `wake`."""
         self.on_end: Callable[[], None] = nothing
@@ -123,6 +113,15 @@ class WebSocketConnection(Connection):
     def start(self) -> None:
         """Read what the client sends."""
         self.listen(on=True)
+
+    def discard(self) -> None:
+        """Ignore what the client still sends, until it closes."""
+        self.on_text, self.on_binary, self.on_turn, self.on_end = (
+            nothing,
+            nothing,
+            _no_more,
+            nothing,
+        )
 
     def wake(self) -> None:
         """Continue: whatever `on_turn` waited for has happened."""
@@ -242,6 +241,9 @@ class WebSocketConnection(Connection):
         if not incoming.messages and incoming.waiting and incoming.error is None:
             if seconds := incoming.cut():
                 self.charge(seconds)
+            if incoming.begun > self.most_begun:
+                self.leave(Close.TOO_LARGE)
+                return False
             if not incoming.messages and incoming.error is None:
                 return True
         if (message := incoming.next()) is not None:
@@ -270,9 +272,12 @@ class WebSocketConnection(Connection):
             self.charge(PING_SECONDS)
             self.push(protocol.pong(data))
         elif kind is WSMsgType.BINARY:
-            self.refuse(protocol.refusal(Rejected("bad_json", "send text frames, not binary ones")))
+            self.on_binary()
         else:
             self.charge(PING_SECONDS)
+
+    def _refuse_binary(self) -> None:
+        self.refuse(protocol.refusal(Rejected("bad_json", "send text frames, not binary ones")))
 
     def _on_late(self) -> None:
         """End a large message that does not come, and that others wait behind."""

@@ -124,15 +124,25 @@ class Authenticator:
         return Login(user, self._tokens.end_of(claims))
 
     async def handler_of(
-        self, request: web.Request, args: dict[str, list[str]], kwargs: Mapping[str, Any]
+        self,
+        request: web.Request,
+        args: dict[str, list[str]],
+        kwargs: Mapping[str, Any],
+        login: Login | None = None,
     ) -> Handler:
         """Return what expressions may read of a request.
+
+        Args:
+            request: the request.
+            args: of its URL.
+            kwargs: of its endpoint.
+            login: of its client, if it is known; by default what `login_of` returns.
 
         Raises:
             Rejected: as `login_of`.
             Unavailable: as `login_of`.
         """
-        login = await self.login_of(request)
+        login = login or await self.login_of(request)
         if login.user is not None:
             request[USER] = login.user.id
         return Handler(

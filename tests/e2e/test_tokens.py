@@ -1,20 +1,24 @@
 """A token is taken from where a browser can put it, refused elsewhere, and never logged."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 
-from tests.e2e.client import V1, Client, Closed, request
+from tests.e2e.client import V1, Client, Closed, connect, request
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, WRITES, events
 from tests.tokens import SECRET, encoded, token_of
 
 ENDPOINTS = """
+server: {max_message: 1100000}
 url:
   closed: {pattern: /closed, handler: MessageHandler, kwargs:
     {table: t, columns: {recipient: TEXT, body: TEXT}, auth: true}}
+  large: {pattern: /large, handler: MessageHandler, kwargs: {columns: {body: TEXT}, auth: true}}
   open: {pattern: /open, handler: MessageHandler, kwargs:
     {table: t, columns: {recipient: TEXT, body: TEXT}, unknown: ignore}}
 """
@@ -68,6 +72,75 @@ async def test_a_token_that_is_sent_in_two_ways_is_refused(hub: Hub) -> None:
     url = f"{hub.url}/closed"
     for protocols in ((f"bearer.{token}", encoded(token)), (encoded(token), encoded(token))):
         assert await opened(url, V1, *protocols) == ("unauthorized", "4401")
+
+
+async def test_a_client_logs_in_with_its_first_frame(hub: Hub) -> None:
+    async with connect(f"{hub.url}/closed?_since=now") as client:
+        await client.send({"_auth": token_of(), "_ref": 1})
+        await client.send({"body": "right behind", "_ref": 2})
+        frames = await client.until(lambda frame: "_ack" in frame)
+        assert [frame["_auth"] for frame in frames if "_auth" in frame] == ["accepted"]
+        row = await client.write({"body": "later"})
+        assert client.table[row["id"]]["user"] == "ann"
+
+
+async def test_a_refused_first_frame_is_closed_with_4401_and_never_logged(hub: Hub) -> None:
+    token = token_of(seconds=-60)
+    async with connect(f"{hub.url}/closed") as client:
+        await client.send({"_auth": token})
+        assert (await client.receive())["_error"]["code"] == "unauthorized"
+        with pytest.raises(Closed) as closed:
+            await client.receive()
+        assert closed.value.code == 4401
+    assert '"access_refused"' in hub.stderr()
+    assert token not in hub.stderr()
+
+
+async def test_a_renewed_login_outlives_the_token_of_the_handshake(hub: Hub) -> None:
+    first, second = token_of(seconds=4), token_of(role="admin")
+    async with connect(f"{hub.url}/closed?_since=now", headers=bearer(first)) as client:
+        await client.until(lambda frame: "_ready" in frame)
+        await client.send({"_auth": second})
+        answer = (await client.until(lambda frame: frame.get("_auth") == "renewed"))[-1]
+        assert answer["expires"] > end_of(first)
+        await until_expired(hub, first)
+        assert "_ack" in await client.ask({"body": "still here"})
+
+
+async def test_a_login_is_renewed_while_a_slow_client_gets_its_replay(hub: Hub) -> None:
+    """It reads nothing until its socket is full, so that the hub cannot answer at once."""
+    for number in range(24):
+        message = {"id": str(number), "body": "x" * 1_000_000}
+        headers = bearer(token_of())
+        status, _ = await request("POST", f"{hub.url}/large", json=message, headers=headers)
+        assert status == 201
+    first = token_of(seconds=5)
+    async with connect(f"{hub.url}/large", headers=bearer(first)) as client:
+        await client.send({"_auth": token_of()})
+        while len(client.table) < 12:
+            await client.receive()
+        await until_expired(hub, first)
+        frames = await client.replay()
+        assert len(client.table) == 24
+        assert "_ack" in await client.ask({"body": "now live"})
+        assert not any("_error" in frame for frame in frames)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def end_of(token: str) -> str:
+    """Return the time at which a token ends, as frames have it."""
+    ends = jwt.decode(token, options={"verify_signature": False})["exp"]
+    return datetime.fromtimestamp(ends, UTC).isoformat().replace("+00:00", "Z")
+
+
+async def until_expired(hub: Hub, token: str) -> None:
+    """Return when the hub ends connections of a login."""
+    url = f"{hub.url}/closed?_since=now"
+    async with connect(url, bare=True, headers=bearer(token)) as client:
+        await client.until(lambda frame: "_error" in frame)
 
 
 @pytest.mark.parametrize("surface", [*READS, *WRITES])

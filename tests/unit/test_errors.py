@@ -5,14 +5,17 @@ import pytest
 from eventhub.errors import (
     CLOSE_MEANINGS,
     CODES,
+    Changed,
     Close,
     Conflict,
+    CutOff,
     Damaged,
     EventHubError,
     Expired,
     Misconfigured,
     Rejected,
     Unavailable,
+    close_code_of,
 )
 
 
@@ -63,3 +66,26 @@ def test_client_reconnects_unless_the_same_request_would_be_refused_again() -> N
     refused = {close for close in Close if not close.reconnect}
     assert refused == {Close.BAD_REQUEST, Close.UNAUTHORIZED, Close.FORBIDDEN}
     assert set(CLOSE_MEANINGS) == set(Close)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Rejected("bad_filter", ""), Close.BAD_REQUEST),
+        (Rejected("unauthorized", ""), Close.UNAUTHORIZED),
+        (Rejected("forbidden", ""), Close.FORBIDDEN),
+        (Expired(), Close.EXPIRED),
+        (Changed(is_first=False), Close.CHANGED),
+        (Changed(is_first=True), Close.BAD_REQUEST),
+        (Unavailable("", code="busy"), Close.TRY_LATER),
+        (CutOff("no leader"), Close.ELSEWHERE),
+        (Unavailable("", code="slow_reader"), Close.TOO_SLOW),
+        (Unavailable("", code="too_many_reads"), Close.TRY_LATER),
+        (Unavailable(""), Close.RESTART),
+        (EventHubError(""), Close.INTERNAL),
+    ],
+)
+def test_each_error_has_the_close_code_that_says_whether_to_come_back(
+    error: EventHubError, code: Close
+) -> None:
+    assert close_code_of(error) is code

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from eventhub.config import Rules
+from eventhub.config import ColumnRule, Rules
 from eventhub.errors import Close
 from tests.subscribing import append, eventually
 from tests.tokens import AUTH, subprotocols, token_of
@@ -200,3 +200,14 @@ async def test_a_client_is_paused_for_a_flood_of_tokens(
 def entry_of(keys: dict[str, Any]) -> dict[str, Any]:
     """Return keys of an endpoint, with its rules as the file's reader makes them."""
     return {**keys, "rules": Rules(**keys["rules"])}
+
+
+async def test_a_login_that_sees_another_column_has_to_connect_again(tmp_path: Path) -> None:
+    columns = {"votes": ColumnRule(read="handler.current_user.role == 'editor'")}
+    rules = {"auth": True, "rules": Rules(columns=columns)}
+    async with opened(tmp_path, subprotocols(ann()), **rules) as (_, client):
+        client.send({"_auth": ann()})
+        assert (await client.json())["_auth"] == "renewed"
+        client.send({"_auth": ann("editor")})
+        assert "_error" in await client.json()
+        assert await client.close_code() == Close.CHANGED

@@ -10,10 +10,10 @@ from aiohttp import web
 from eventhub import deadlines
 from eventhub.config import Server
 from eventhub.delivery.frames import Form
-from eventhub.errors import Close, EventHubError, Expired, Rejected, Unavailable
+from eventhub.errors import Close, Rejected
 from eventhub.gateway.large import LARGE_BYTES, LargeMessages
 from eventhub.gateway.turns import Turns
-from eventhub.gateway.websocket import MAX_REFUSED_BYTES, WebSocketConnection, close_code_of
+from eventhub.gateway.websocket import MAX_REFUSED_BYTES, WebSocketConnection
 from tests.bench.wire import masked
 from tests.subscribing import eventually
 from tests.unit.gateway.serving import V1, Client, connected, handling
@@ -209,22 +209,3 @@ async def test_the_end_is_reported_once_and_frees_what_the_connection_held() -> 
         await eventually(lambda: ends == [True])
         assert large._free == free
         assert socket.connection.is_closing
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (Rejected("bad_filter", ""), Close.BAD_REQUEST),
-        (Rejected("unauthorized", ""), Close.UNAUTHORIZED),
-        (Rejected("forbidden", ""), Close.FORBIDDEN),
-        (Expired(), Close.EXPIRED),
-        (Unavailable("", code="slow_reader"), Close.TOO_SLOW),
-        (Unavailable("", code="too_many_reads"), Close.TRY_LATER),
-        (Unavailable(""), Close.RESTART),
-        (EventHubError(""), Close.INTERNAL),
-    ],
-)
-def test_each_error_has_the_close_code_that_says_whether_to_come_back(
-    error: EventHubError, code: Close
-) -> None:
-    assert close_code_of(error) is code
