@@ -193,6 +193,15 @@ def test_the_table_of_a_mirrors_codes_is_that_of_the_code() -> None:
     assert told == {f"`{code}`": meaning for code, meaning in REASONS.items()}
 
 
+def test_every_reason_of_a_failed_login_is_documented() -> None:
+    sources = [*(ROOT / "eventhub" / "identity").glob("*.py"), ROOT / "eventhub/gateway/oidc.py"]
+    code = "\n".join(path.read_text("utf-8") for path in sources)
+    reasons = {*re.findall(r'LoginError\(\s*"(\w+)"', code), *re.findall(r'"(wrong_\w+)"', code)}
+    rows = table(page("identity.md"), "A login at a provider")
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert documented == reasons | {"bad_token"}
+
+
 def test_the_table_of_close_codes_is_that_of_the_code() -> None:
     assert table(page("protocol.md"), "Close codes") == [
         [str(int(close)), close.name, "yes" if close.reconnect else "no", meaning]

@@ -339,14 +339,30 @@ async def test_a_provider_without_openid_names_users_at_an_address(person: Perso
     assert await person.whose() == {"id": "7", "login": "ann"}  # its address is not verified
 
 
-async def test_codes_that_are_guessed_have_to_wait(person: Person, provider: Provider) -> None:
-    for _ in range(20):
-        place = URL(await person.begin()).query
-        guess = f"/sso?code=guess&iss={provider.issuer}&state={place['state']}"
-        assert (await person.open(guess))[0] == 403
-    _, _, page = await person.log_in()
-    assert "Too many logins failed. Please wait" in page
-    assert reasons(person).count("too_many_logins") == 1
+async def test_codes_that_are_guessed_have_to_wait_and_other_people_do_not(
+    hub: Hub, person: Person, provider: Provider, another: Another
+) -> None:
+    page, guesses = "", 0
+    async with asyncio.timeout(30):
+        while "Too many logins failed. Please wait" not in page:
+            place = URL(await person.begin()).query
+            guess = f"/sso?code=guess&iss={provider.issuer}&state={place['state']}"
+            status, _, page = await person.open(guess)
+            assert status == 403
+            guesses += 1
+    assert guesses > 20
+    assert reasons(person)[-1] == "too_many_logins"
+    assert (await another(hub).log_in())[0] == 303
+
+
+async def test_a_hub_behind_a_proxy_knows_its_own_address(hub: Hub, person: Person) -> None:
+    proxied = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "chat.example.org"}
+    _, place, _ = await person.open("/sso", **proxied)
+    assert URL(place).query["redirect_uri"] == "https://chat.example.org/sso"
+    for host in ("a b", "user@a", "a/b"):
+        status, _, page = await person.open("/sso", **proxied | {"X-Forwarded-Host": host})
+        assert status in (400, 403)
+        assert "Location" not in page
 
 
 async def test_a_logout_goes_on_to_the_provider_and_comes_back(
