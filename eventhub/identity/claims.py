@@ -1,17 +1,16 @@
 """Claims: who a user is, from what a provider says about the person who logged in."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-
-import msgspec
 
 from eventhub.config import OidcEndpoint
 from eventhub.errors import Rejected
 from eventhub.identity.authenticator import user_of
 
 MAX_ATTRIBUTES: Final = 1500
-"""Bytes of a user as JSON: browsers keep cookies of 4 KB, which encryption makes a third longer."""
+"""Characters of a user as JSON in ASCII: browsers keep cookies of 4 KB, encrypted ones."""
 _WORD: Final = re.compile(r"[a-z_]{1,40}")
 """An error of OAuth, such as `invalid_client`; nothing else that a provider says is logged."""
 
@@ -65,7 +64,7 @@ def user_from(entry: OidcEndpoint, claims: Mapping[str, Any]) -> dict[str, Any]:
     except Rejected:
         text = f"Your account there has no usable {entry.user_claim}."
         raise LoginError("no_user_claim", text) from None
-    if len(msgspec.json.encode(user)) > MAX_ATTRIBUTES:
+    if len(json.dumps(user)) > MAX_ATTRIBUTES:  # as the cookie has them
         text = (
             "What is known about you there does not fit into a cookie."
             " The operator of this site has to choose fewer attributes."

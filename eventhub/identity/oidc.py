@@ -28,8 +28,6 @@ from eventhub.logs import limited
 
 _OF_TOKEN: Final = ("iss", "aud", "azp", "exp", "iat", "nbf", "nonce", "at_hash")
 """Claims about the token itself, which the user endpoint cannot replace."""
-
-
 LEEWAY: Final = 60
 """Seconds by which the provider's clock may differ: the token has come from it a moment ago."""
 
@@ -166,7 +164,7 @@ class Oidc:
             found = jwt.decode_complete(
                 token, key.material, algorithms=key.algorithms, options=_SIGNATURE_ONLY
             )
-        except (jwt.PyJWTError, TypeError, ValueError):
+        except (jwt.PyJWTError, TypeError, ValueError, RecursionError):
             raise LoginError("bad_signature") from None
         issuer, audience = self._entry.issuer, self._entry.client_id
         options = {"iss": {"essential": True, "value": issuer}, "aud": {"value": audience}}

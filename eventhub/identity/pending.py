@@ -5,6 +5,7 @@ gateway it comes to. A login is taken out when it comes back, however it ends.
 """
 
 import hmac
+import json
 import secrets
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, NamedTuple
@@ -20,7 +21,7 @@ MAX_PENDING: Final = 4
 MAX_NEXT: Final = 300
 """Characters of the path to go on to."""
 MAX_SESSION: Final = 2800
-"""Bytes of a session as JSON: encrypted, it fits into the 4 KB of a cookie."""
+"""Characters of a session as JSON in ASCII: encrypted, it fits into the 4 KB of a cookie."""
 _KEY: Final = "_oidc"
 _FROM: Final = "_oidc_from"
 
@@ -112,4 +113,4 @@ def provider_of(session: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def _size(session: MutableMapping[str, Any]) -> int:
-    return len(msgspec.json.encode(dict(session)))
+    return len(json.dumps(dict(session)))

@@ -22,6 +22,9 @@ def test_every_key_of_the_schema_is_one_that_a_file_may_have(folder: Folder) -> 
         assert "unknown key" not in problems(folder, f"{key}:\n")
     for key in kwargs_of("MessageHandler"):
         assert "unknown key" not in problems(folder, endpoint(f"{key}:"))
+    for key in kwargs_of("OIDCAuth"):
+        entry = f"{{pattern: /in, handler: OIDCAuth, kwargs: {{{key}: x}}}}"
+        assert "unknown key" not in problems(folder, f"url: {{in: {entry}}}")
     for key in SCHEMA["$defs"]["Broker"]["properties"]:
         assert "unknown key" not in problems(folder, f"broker: {{{key}: x}}")
 

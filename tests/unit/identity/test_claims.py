@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eventhub.config import OidcEndpoint
 from eventhub.identity.claims import LoginError, lacks, merged, user_from
+from tests.examples import examples
 
+NAMES = st.sampled_from(["sub", "id", "email", "email_verified", "a", "b", "a.b"])
 ANN = {"sub": "u-1", "id": "admin", "email": "ann@example.org", "email_verified": True}
 
 
@@ -52,9 +56,10 @@ def test_an_id_is_text_that_can_be_shown(wrong: object) -> None:
 def test_attributes_that_do_not_fit_into_a_cookie_are_refused() -> None:
     one = entry(attributes={"groups": "groups"})
     assert user_from(one, {"sub": "a", "groups": ["g" * 1400]})["groups"]
-    with pytest.raises(LoginError) as caught:
-        user_from(one, {"sub": "a", "groups": ["g" * 1500]})
-    assert caught.value.reason == "attributes_too_large"
+    for letter, count in [("g", 1500), ("\N{GREEK SMALL LETTER GAMMA}", 250)]:  # six characters
+        with pytest.raises(LoginError) as caught:
+            user_from(one, {"sub": "a", "groups": [letter * count]})
+        assert caught.value.reason == "attributes_too_large"
 
 
 def test_an_address_is_verified_only_by_who_names_it() -> None:
@@ -63,6 +68,33 @@ def test_an_address_is_verified_only_by_who_names_it() -> None:
     assert merged(ANN, {"name": "Ann"}) == ANN | {"name": "Ann"}
     assert lacks(entry(user_claim="email"), merged(ANN, other))
     assert not lacks(entry(user_claim="email"), ANN)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+)
+
+
+@given(claims=st.dictionaries(NAMES, JSON), surrogate=st.booleans())
+@settings(max_examples=examples(300))
+def test_whatever_a_provider_claims_is_a_user_with_named_attributes_or_none(
+    claims: dict[str, Any], surrogate: bool
+) -> None:
+    one = entry(user_claim="sub", attributes={"mail": "email", "deep": "a.b", "a": "a"})
+    if surrogate:
+        claims["a"] = "\udc80"
+    user, reason = None, ""
+    try:
+        user = user_from(one, claims)
+    except LoginError as error:
+        reason = error.reason
+    if user is None:
+        assert reason in ("no_user_claim", "attributes_too_large")
+    else:
+        assert user["id"] == str(claims["sub"])
+        assert user.keys() <= {"id", "mail", "deep", "a"}
+        assert "mail" not in user or claims["email_verified"] in (True, "true")
 
 
 def test_what_a_provider_says_is_a_word_or_not_in_the_log() -> None:
