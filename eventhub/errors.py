@@ -6,7 +6,8 @@ The tree is split by what the caller does next, not by the layer that noticed::
     ├── Rejected        the sender's fault, final: correct the message or the request
     │   ├── Conflict    another writer was first: read the row again, then decide
     │   ├── Expired     the login has ended: connect again with a new one
-    │   └── Changed     the new login sees something else: connect again with it
+    │   ├── Changed     the new login sees something else: connect again with it
+    │   └── Revoked     the login was ended by its user or an operator: log in again
     ├── Unavailable     retry later, with the same idempotency key, so that no event is stored twice
     ├── Misconfigured   the operator's fault: the hub does not start
     └── Damaged         stored bytes are not what was written: raise an alarm
@@ -118,6 +119,7 @@ class Close(IntEnum):
     EXPIRED = 4409
     TOO_SLOW = 4410
     CHANGED = 4411
+    REVOKED = 4412
     TRY_LATER = 4429
     ELSEWHERE = 4503
 
@@ -142,6 +144,7 @@ CLOSE_MEANINGS: dict[Close, str] = {
     " and resume.",
     Close.CHANGED: "With its new login the client sees something else: connect again with it, and"
     " read from the beginning.",
+    Close.REVOKED: "The login was ended, by its user or an operator: log in again, and resume.",
     Close.TRY_LATER: "A limit of this client, or of all, was met; the preceding `_error` says"
     " which, and how long to wait.",
     Close.ELSEWHERE: "This process is cut off from the event log: connect again, to reach another"
@@ -228,6 +231,13 @@ class Changed(Rejected):
         self.is_first = is_first
 
 
+class Revoked(Rejected):
+    """The login was ended, by its user or an operator."""
+
+    def __init__(self) -> None:
+        super().__init__("unauthorized", "the login was ended: log in again")
+
+
 class Conflict(Rejected):
     """Another writer was first: the row is not what the sender expected."""
 
@@ -269,6 +279,8 @@ def close_code_of(error: EventHubError) -> Close:
     """Return the close code of a connection that cannot be opened or continued."""
     if isinstance(error, Expired):
         return Close.EXPIRED
+    if isinstance(error, Revoked):
+        return Close.REVOKED
     if isinstance(error, Changed) and not error.is_first:
         return Close.CHANGED
     if isinstance(error, CutOff):

@@ -1,8 +1,8 @@
 """Handler: what expressions see of a connection, its user and its request."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 class User(Mapping[str, Any]):
@@ -38,6 +38,35 @@ class User(Mapping[str, Any]):
         return f"User({self.id!r})"
 
 
+class Watch(Protocol):
+    """Someone to call when a login ends."""
+
+    def cancel(self) -> None:
+        """Call nobody; idempotent."""
+
+
+class Validity(Protocol):
+    """How long a login holds: see `eventhub.identity.expiry`."""
+
+    @property
+    def expires_at(self) -> float | None:
+        """Unix time at which the login ends by itself; None if it does not."""
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the login was ended before."""
+
+    def check(self, now: float) -> None:
+        """Check that the login holds at a Unix time.
+
+        Raises:
+            Rejected: `unauthorized`: it has ended.
+        """
+
+    def watch(self, end: Callable[[], None]) -> Watch | None:
+        """Call `end` when the login, which holds now, is revoked; None if it never can be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestInfo:
     """The HTTP request that opened a connection, as expressions see it."""
@@ -59,8 +88,8 @@ class Handler:
     """Arguments of the URL; `open` may change them before the filter is read from them."""
     request: RequestInfo = field(default_factory=RequestInfo)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    expires_at: float | None = None
-    """The Unix time at which the login of the user ends; None if it does not."""
+    validity: Validity | None = None
+    """How long the login of the user holds; None without one."""
 
     def get_arg(self, name: str, default: Any = None) -> Any:
         """Return the last value of an argument of the URL."""

@@ -17,13 +17,15 @@ from eventhub.descriptors import raise_limit
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.gateway.front import Front
 from eventhub.gateway.sockets import Sockets
+from eventhub.identity.logins import Logins
 from eventhub.ingest.trail import Trail
 from eventhub.logs import limited
+from eventhub.memory_records import MemoryRecords
 from eventhub.mirrors import mirror_tables, take_over_all
 from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.parts import Opened, Parts, Progress, Role
 from eventhub.reloading import Reloading
-from eventhub.service import Service, Services, on_signals, unless_stopped
+from eventhub.service import Service, Services, on_signals, unless_stopped, until_stopped
 from eventhub.stream import EventStream
 from eventhub.supervisor import Supervisor
 from projections.projector import take_up
@@ -99,6 +101,7 @@ async def serve(
             first["lame duck"] = _lame_duck(parts, signals.stop, stop)
             reloading = Reloading(parts, services, caller.read, signals.reload, caller.supervisor)
             first["reload"] = reloading.run
+            first["logins"] = until_stopped(opened.logins.run)
             first["supervisor"] = lambda stop: caller.supervisor.watch(lambda: parts.is_alive, stop)
             logger.info("serving", roles=list(roles), channels=list(streams))
             with _collecting_rarely():
@@ -145,7 +148,9 @@ async def _open(
         await _empty_tables_of_lost_logs(store, streams.values())
     trail = Trail()
     stack.push_async_callback(trail.close)
-    return Opened(broker, event_log, store, front, trail), streams
+    # Without a gateway nobody logs in.
+    logins = Logins(MemoryRecords(None)) if front is None else await Logins.read(event_log)
+    return Opened(broker, event_log, store, front, trail, logins), streams
 
 
 class _Stopped(Exception):  # noqa: N818 - says what happened

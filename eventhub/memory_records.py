@@ -24,8 +24,8 @@ class MemoryRecords:
         self._stored: dict[str, _Stored] = {}
         self._watchers: set[asyncio.Queue[Watched]] = set()
 
-    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
-        """Store a value."""
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> int:
+        """Store a value, and return its sequence."""
         self._stored.pop(key, None)
         limits = [each for each in (seconds, self._max_age) if each is not None]
         ends_at = datetime.now(UTC) + timedelta(seconds=min(limits)) if limits else None
@@ -33,6 +33,7 @@ class MemoryRecords:
         self._stored[key] = _Stored(record, ends_at)
         for watcher in self._watchers:
             watcher.put_nowait(Watched([record], is_whole=False))
+        return record.sequence
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None."""

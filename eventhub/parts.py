@@ -22,6 +22,7 @@ from eventhub.gateway.app import state_app
 from eventhub.gateway.front import Front
 from eventhub.gateway.gateway import Gateway, Sources
 from eventhub.gateway.site import Site
+from eventhub.identity.logins import Logins
 from eventhub.ingest.trail import Trail
 from eventhub.jetstream import JetStreamLog
 from eventhub.opening import channels_of, wait_for_tables
@@ -61,6 +62,8 @@ class Opened:
     """The server of a gateway."""
     trail: Trail
     """Where a gateway keeps the audit trail."""
+    logins: Logins
+    """Which sessions and tokens hold; a gateway follows them."""
 
 
 class Parts:
@@ -134,9 +137,8 @@ class Parts:
                 self._opened.front.serve(state_app(config, self._condition), config)
             self.is_ready.set()
         else:
-            services |= self._query_processes(config, endpoints)
-            services |= self._flight.services()
-            site = Site(config, endpoints)
+            services |= self._query_processes(config, endpoints) | self._flight.services()
+            site = Site(config, endpoints, self._opened.logins)
             services["gateway"] = self._serving(site, copies, announce, progress)
         return services
 
@@ -163,8 +165,7 @@ class Parts:
         self._archiver = None
         if "archiver" not in self._roles or (archive := config.archive) is None:
             return {}
-        streams = self._streams.values()
-        self._archiver = Archiver(streams, Path(archive.to), archive.every_seconds)
+        self._archiver = Archiver(self._streams.values(), Path(archive.to), archive.every_seconds)
         return {"archiver": until_stopped(self._archiver.run)}
 
     def _query_processes(self, config: Config, endpoints: Sequence[Endpoint]) -> dict[str, Service]:
@@ -181,11 +182,10 @@ class Parts:
         announce: Callable[[], None],
         progress: Progress,
     ) -> Service:
-        store, front = self._opened.store, self._opened.front
-        assert store is not None and front is not None  # noqa: S101, PT018 - it has both
+        trail, store, front = self._opened.trail, self._opened.store, self._opened.front
+        assert store is not None and front is not None  # noqa: S101, PT018 - a gateway has both
         self._snapshots = DuckSnapshots(store, self._projectors.values())
         sources = Sources(self._snapshots, TableFiles(RECODERS, copies), self._queries)
-        trail = self._opened.trail
         self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition, trail)
 
         def ready() -> None:
@@ -202,8 +202,9 @@ class Parts:
         return serve_once_projected
 
     def _condition(self) -> Condition:
-        opened = self._opened
-        problems = problems_of(opened.broker, opened.log, self._streams, self._projectors)
+        problems = problems_of(
+            self._opened.broker, self._opened.log, self._streams, self._projectors
+        )
         notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
         notes += self._archiver.notes if self._archiver is not None else []
         return Condition(["stopping"] if self.is_retiring else [*problems], notes)
@@ -230,7 +231,7 @@ class Parts:
         before, tables, is_new = self.config, set(self._streams), modules != self._modules
         endpoints = await self._with_channels(endpoints_of(config), services)
         tables ^= set(self._streams)
-        site = Site(config, endpoints, modules)
+        site = Site(config, endpoints, self._opened.logins, modules)
         alerts = await self._alerts(config, endpoints)
         closed = await self._serve(site, endpoints, services, has_more_tables=bool(tables))
         self.config, self._modules = config, modules

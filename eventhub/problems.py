@@ -14,6 +14,7 @@ from eventhub.gateway.admin import Admin
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.tls import Certificate
 from eventhub.hooks import Hooks
+from eventhub.identity.access import AccessState
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.column_rules import ColumnRules
 from eventhub.identity.hosts import Hosts
@@ -35,7 +36,7 @@ def problems_of(config: Config) -> Iterator[Misconfigured]:
 def _checks(config: Config) -> Iterator[Callable[[], object]]:
     """Yield checks that are independent of each other."""
     folder = config.path.parent
-    yield partial(Authenticator, config.auth)
+    yield partial(Authenticator, config.auth, AccessState())
     yield partial(Admin, config.server)
     yield partial(Hosts, config.server)
     if config.server.tls is not None:

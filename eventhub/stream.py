@@ -201,8 +201,8 @@ class Records(Protocol):
     A key is dot-separated tokens of letters, digits, `-`, `_` and `=`.
     """
 
-    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
-        """Store a value durably; replaces an older one.
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> int:
+        """Store a value durably; replaces an older one. Return its sequence.
 
         Args:
             key: names it.

@@ -8,6 +8,8 @@ import msgspec
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.event import Event
+from eventhub.identity.logins import Logins
+from eventhub.memory_records import MemoryRecords
 
 
 def channel(name: str = "chat") -> Channel:
@@ -30,3 +32,8 @@ def make_event(**changes: Any) -> Event:
         row={"text": "hello", "votes": None, "id": row_id, "user": None, "timestamp": None},
     )
     return msgspec.structs.replace(event, **changes)
+
+
+def logins() -> Logins:
+    """Return the logins of a hub that has none yet."""
+    return Logins(MemoryRecords(None))

@@ -128,7 +128,7 @@ class Changes:
         client = budget.client
         subscriber = Subscriber(view, route.channel, answer, client)
         held = route.channel.live_filters.hold(view, client)
-        async with while_connected(request), while_valid(visit.expires_at):
+        async with while_connected(request), while_valid(visit.validity):
             start = await start_of(visit.control("_since"), view, route.channel)
             _check_recovered(start)
             with budget.connection(), held:

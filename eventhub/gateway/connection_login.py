@@ -10,7 +10,6 @@ from typing import Any, Final, NamedTuple, Self
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.errors import Changed, EventHubError, Rejected
-from eventhub.gateway.connection import nothing
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.sse import SseConnection
 from eventhub.gateway.websocket import WebSocketConnection
@@ -84,11 +83,11 @@ class ConnectionLogin:
         """The client as it is now: what it may see, and as whom it writes."""
         self._connection = connection
         self._address = address
-        self._end: Callable[[], None] = nothing
+        self._end: Callable[[Rejected], None] = _nothing
         self._expiry: Expiry | None = None
 
-    def watch(self, end: Callable[[], None]) -> None:
-        """Warn the client before its login ends, and call `end` when it does."""
+    def watch(self, end: Callable[[Rejected], None]) -> None:
+        """Warn the client before its login ends, and call `end` with the reason when it does."""
         self._end = end
         self._watch()
 
@@ -130,7 +129,7 @@ class ConnectionLogin:
             self._connection.note_user(visit.handler.current_user.id)
         if not self._connection.is_lost:
             self._watch()
-        return protocol.logged_in(visit.expires_at, is_first=is_first)
+        return protocol.logged_in(self._expires_at, is_first=is_first)
 
     async def _login(self, route: Route, token: str) -> Login:
         try:
@@ -146,13 +145,22 @@ class ConnectionLogin:
 
     def _watch(self) -> None:
         self.release()
-        if (at := self.visit.expires_at) is not None:
-            self._expiry = Expiry(at, self._warn, self._end)
+        if (validity := self.visit.validity) is not None:
+            self._expiry = Expiry(validity, self._warn, self._end)
+
+    @property
+    def _expires_at(self) -> float | None:
+        validity = self.visit.validity
+        return None if validity is None else validity.expires_at
 
     def _warn(self) -> None:
-        at = self.visit.expires_at
+        at = self._expires_at
         if at is not None and self._connection.form is not Form.BARE:
             self._connection.send(protocol.expiring(at))
+
+
+def _nothing(_: Rejected) -> None:
+    """Do nothing: nobody watches yet."""
 
 
 def _check_user(user: User | None, before: User | None) -> None:

@@ -26,7 +26,7 @@ from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import is_embedding
 from eventhub.identity.rule import Rule
-from eventhub.identity.sessions import keep_session
+from eventhub.identity.session_cookie import keep_session
 
 _TRICK: Final = re.compile(r"%(?:2f|5c|00)|\\|%2e%2e|%2e\.|\.%2e", re.IGNORECASE)
 """In a path as it was sent: an encoded separator or step up, which no page needs."""

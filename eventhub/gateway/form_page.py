@@ -5,7 +5,7 @@ A form is taken only from a page of this hub, with the token of its session.
 
 import hmac
 from abc import ABC, abstractmethod
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
@@ -17,7 +17,7 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.login_page import LOGIN_HEADERS, TOKEN_FIELD
 from eventhub.identity.origin import check_origin
 from eventhub.identity.proxies import Proxies, client_of
-from eventhub.identity.sessions import form_token, session_of, user_attributes
+from eventhub.identity.sessions import form_token, user_attributes
 
 MAX_FORM: Final = 16 << 10
 """Bytes of a form."""
@@ -71,7 +71,7 @@ class FormPage(ABC):
 
 def user_of(request: web.Request) -> str | None:
     """Return the id of the user who is logged in by the session."""
-    attributes = user_attributes(session_of(request))
+    attributes = user_attributes(request)
     return None if attributes is None else str(attributes.get("id"))
 
 
@@ -110,12 +110,15 @@ async def _read(request: web.Request, bodies: Bodies, proxies: Proxies) -> Form:
 
 def _json_fields(raw: bytes) -> dict[str, str]:
     try:
-        given: Any = msgspec.json.decode(raw or b"{}", type=dict[str, str])
+        given = msgspec.json.decode(raw or b"{}", type=dict[str, str | bool])
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Rejected(
             "bad_body", 'expected JSON such as {"user": "ann", "password": "…"}'
         ) from None
-    return dict(given)
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in given.items()
+    }
 
 
 def _has_token(request: web.Request, form: Form) -> bool:

@@ -51,7 +51,7 @@ async def get(
     if name == "csv" and checked_choice("_csv", visit.control("_csv"), CSVS) == "safe":
         name = "safe csv"
     head = (await route.channel.bounds.read()).last
-    async with while_connected(request), while_valid(visit.expires_at):
+    async with while_connected(request), while_valid(visit.validity):
         client = route.client(request, visit)
         async with aclosing(parts(route, view, row_id, name, head, client)) as found:
             first = await anext(found)  # before the status is sent: it may fail

@@ -110,7 +110,7 @@ class LoginPage(FormPage):
                 raise Rejected("unauthorized", "the user name or the password is wrong")
             return self._show(request, user=user, wrong=_WRONG, status=401)
         await record_login(request, user, self._proxies)
-        log_in(request, attributes)
+        await log_in(request, attributes)
         if form.is_json:
             return web.json_response({"user": user}, headers={"Cache-Control": "no-store"})
         return see(next_of(request, self._entry.redirect))

@@ -29,6 +29,7 @@ input { width: 100%; font: inherit; padding: .6rem .7rem; color: inherit; backgr
 button { width: 100%; margin-top: 1.5rem; font: inherit; font-weight: 600; padding: .65rem;
   color: var(--card); background: var(--link); border: 1px solid var(--link); border-radius: .4rem;
   cursor: pointer }
+button.second { margin-top: .75rem; color: var(--link); background: transparent }
 input:focus-visible, button:focus-visible, a:focus-visible {
   outline: 3px solid var(--link); outline-offset: 2px
 }
@@ -48,6 +49,8 @@ LOGIN_HEADERS: Final = {
     ),
     "Referrer-Policy": "same-origin",
 }
+EVERYWHERE: Final = "everywhere"
+"""The field that ends all logins of the user."""
 TOKEN_FIELD: Final = "_xsrf"  # noqa: S105 - a name, which Gramex and Tornado use too
 """The field with the token of the form."""
 
@@ -98,7 +101,12 @@ def logout_form(title: str, token: str, user: str | None, *, wrong: str = "") ->
     """
     if user is None:
         return _page(title, '<p>You are logged out. <a href="/">Go to the start page</a></p>\n')
-    return _page(title, _alert(wrong) + _logged_in(user) + _form(token, "", "Log out"))
+    elsewhere = (
+        f'<button class="second" name="{EVERYWHERE}" value="true">Log out everywhere</button>\n'
+        '<p class="soft">Everywhere: also in your other browsers and apps, at once.</p>\n'
+    )
+    form = _form(token, "", "Log out", elsewhere)
+    return _page(title, _alert(wrong) + _logged_in(user) + form)
 
 
 def problem_page(title: str, wrong: str, again: str, user: str | None) -> bytes:
@@ -146,11 +154,11 @@ def _alert(wrong: str) -> str:
     return f'<p class="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""
 
 
-def _form(token: str, fields: str, button: str) -> str:
+def _form(token: str, fields: str, button: str, more: str = "") -> str:
     """Return a form that is sent to the address of its page, with its query."""
     return (
         f'<form method="post">\n<input type="hidden" name="{TOKEN_FIELD}" value="{escape(token)}">'
-        f'\n{fields}<button type="submit">{button}</button>\n</form>\n'
+        f'\n{fields}<button type="submit">{button}</button>\n{more}</form>\n'
     )
 
 

@@ -8,12 +8,13 @@ from eventhub.config import LogoutEndpoint
 from eventhub.errors import Unavailable
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.form_page import Form, FormPage, html, next_of, see, user_of
-from eventhub.gateway.login_page import leaving_page, logout_form
+from eventhub.gateway.login_page import EVERYWHERE, leaving_page, logout_form
 from eventhub.gateway.oidc import OidcPage
 from eventhub.identity.audit import note_logout
 from eventhub.identity.pending import provider_of
 from eventhub.identity.proxies import Proxies
-from eventhub.identity.sessions import form_token, log_out, session_of
+from eventhub.identity.session_cookie import session_of
+from eventhub.identity.sessions import form_token, log_out
 
 
 class LogoutPage(FormPage):
@@ -45,7 +46,7 @@ class LogoutPage(FormPage):
     async def _take(self, request: web.Request, form: Form) -> web.StreamResponse:
         name, id_token = provider_of(session_of(request))
         if (user := user_of(request)) is not None:
-            log_out(request)
+            await log_out(request, everywhere=form.fields.get(EVERYWHERE) == "true")
             note_logout(request, user, self._proxies)
         if form.is_json:
             return web.json_response({"user": None}, headers={"Cache-Control": "no-store"})

@@ -20,7 +20,8 @@ from eventhub.identity.oidc import LoggedIn, Oidc
 from eventhub.identity.origin import Origin, check_origin
 from eventhub.identity.pending import Pending, begin, keep_provider, pending, put, take
 from eventhub.identity.proxies import Proxies, client_of, forwarded
-from eventhub.identity.sessions import keep_session, log_in, session_of
+from eventhub.identity.session_cookie import keep_session, session_of
+from eventhub.identity.sessions import log_in
 
 MAX_EXCHANGES: Final = 64
 """Logins that wait for their provider at the same time."""
@@ -102,7 +103,7 @@ class OidcPage:
         found = await self._exchange(request, login)
         others = pending(session)
         await record_login(request, found.user["id"], self._proxies)
-        log_in(request, found.user)
+        await log_in(request, found.user)
         put(session, others)
         keep = self.entry.logout == "end_session"
         keep_provider(session, self.entry.name, found.id_token if keep else None)

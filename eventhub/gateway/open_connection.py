@@ -8,7 +8,7 @@ import structlog
 
 from eventhub import deadlines
 from eventhub.delivery.subscriber import Subscriber
-from eventhub.errors import Close, Expired
+from eventhub.errors import Close, Rejected
 from eventhub.gateway.connection_login import ConnectionLogin
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.route import Route
@@ -34,19 +34,19 @@ class OpenConnection:
     def watch(self) -> None:
         """End the connection when its client's login ends."""
 
-        def end() -> None:
-            _ = self.route.shared.tasks.spawn(self._expire())
+        def end(reason: Rejected) -> None:
+            _ = self.route.shared.tasks.spawn(self._end(reason))
 
         self.login.watch(end)
 
-    async def _expire(self) -> None:
+    async def _end(self, reason: Rejected) -> None:
         """Send nothing more, answer what the client sent before, and close."""
         self.subscriber.stop()
         try:
             async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
                 if self.inbox is not None:
                     await self.inbox.empty()
-                await self.connection.fail(Expired())
+                await self.connection.fail(reason)
         except TimeoutError:  # the client takes nothing, not even the close frame
             self.connection.abort()
 

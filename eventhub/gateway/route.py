@@ -27,7 +27,7 @@ from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.turns import Turns
-from eventhub.handler import Handler
+from eventhub.handler import Handler, Validity
 from eventhub.hooks import Hooks
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator, Login
@@ -37,7 +37,8 @@ from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
 from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Rule
-from eventhub.identity.sessions import keep_session, session_owner
+from eventhub.identity.session_cookie import keep_session
+from eventhub.identity.sessions import session_owner
 from eventhub.ingest.command import Sender
 from eventhub.ingest.permission import UNLIMITED, Permission
 from eventhub.ingest.receipts import NOBODY, Owner, Receipt
@@ -76,9 +77,9 @@ class Visit:
         return Sender(self.handler, self.owner, self.permission, spend)
 
     @property
-    def expires_at(self) -> float | None:
-        """Unix time at which the client's login ends."""
-        return self.handler.expires_at
+    def validity(self) -> Validity | None:
+        """How long the client's login holds; None without one."""
+        return self.handler.validity
 
     def control(self, name: str) -> str | None:
         """Return the last value of a control argument such as `_since`."""
@@ -212,7 +213,7 @@ class Route:
         """
         args = {name: list(values) for name, values in visit.given.items()}
         handler = replace(
-            visit.handler, current_user=login.user, expires_at=login.expires_at, args=args
+            visit.handler, current_user=login.user, validity=login.validity, args=args
         )
         owner = visit.owner if login.user is None else Owner(login.user.id)
         return await self._visit(handler, visit.asked, owner)

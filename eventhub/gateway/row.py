@@ -39,7 +39,7 @@ async def get(route: Route, request: web.Request) -> web.StreamResponse:
     view = route.view(visit, Form.BARE)
     view = view.asking(replace(view.query, sort=(), caseless=frozenset(), limit=None, offset=0))
     view = await rows.shape(route, visit, view, "json")
-    async with while_connected(request), while_valid(visit.expires_at):
+    async with while_connected(request), while_valid(visit.validity):
         members, position = await _read(route, view, route.client(request, visit))
     if not members:
         raise Rejected("not_found", f"no row with id {request.match_info[ROW_ID]!r}")

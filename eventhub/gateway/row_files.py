@@ -76,7 +76,7 @@ async def get(route: Route, suffix: str, request: web.Request) -> web.StreamResp
     visit = await route.admit(request)
     # A browser may keep it for this user, and asks each time whether it is still current.
     headers = rows.headers_of(route, request, cache="private, no-cache")
-    async with while_connected(request), while_valid(visit.expires_at):
+    async with while_connected(request), while_valid(visit.validity):
         of_versions = visit.control("_history") is not None
         wanted = await (_versions if of_versions else _rows)(route, visit, suffix, request)
         shared = route.shared

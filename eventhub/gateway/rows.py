@@ -55,7 +55,7 @@ async def get(route: Route, request: web.Request, changes: Changes) -> web.Strea
     check_options(visit.asked, name)
     view = await shape(route, visit, view, name)
     client = route.client(request, visit)
-    async with while_connected(request), while_valid(visit.expires_at):
+    async with while_connected(request), while_valid(visit.validity):
         if name == "html":
             return await _page(route, request, visit, view, client)
         body = body_of(route, view, variant_of(visit, name))

@@ -17,6 +17,7 @@ from eventhub.gateway.sql_route import SqlRoute
 from eventhub.hooks import Hooks
 from eventhub.identity.authenticator import setup_auth
 from eventhub.identity.column_rules import ColumnRules
+from eventhub.identity.logins import Logins
 from eventhub.identity.origin import check_origins
 from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Guarded, Rule
@@ -27,12 +28,19 @@ from eventhub.queries import Queries
 class Site:
     """The endpoints of one configuration, and the application that serves them."""
 
-    def __init__(self, config: Config, endpoints: Sequence[Endpoint], modules: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        endpoints: Sequence[Endpoint],
+        logins: Logins,
+        modules: int = 0,
+    ) -> None:
         """Compile.
 
         Args:
             config: the configuration.
             endpoints: the endpoints that it serves.
+            logins: which sessions and tokens hold.
             modules: the generation of the modules that its expressions use.
 
         Raises:
@@ -41,7 +49,7 @@ class Site:
         self.config = config
         self.modules = modules
         self.app = web.Application()
-        self.authenticator = setup_auth(self.app, config.auth, config.data)
+        self.authenticator = setup_auth(self.app, config.auth, config.data, logins)
         self.tables = list(dict.fromkeys(endpoint.channel.name for endpoint in endpoints))
         """Of its endpoints; others may be followed still."""
         self._parts = [self._compile(endpoint) for endpoint in endpoints]

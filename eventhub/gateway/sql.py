@@ -110,7 +110,7 @@ async def _answer(route: SqlRoute, request: web.Request) -> web.StreamResponse:
     args = parse_query_string(request.rel_url.raw_query_string)
     handler = await route.admit(request, args)
     client = route.client(request, handler)
-    async with while_connected(request), while_valid(handler.expires_at):
+    async with while_connected(request), while_valid(handler.validity):
         asked = await _asked(route, request, args, client)
         if asked.format == "html":
             return await _page(route, request, asked, client)

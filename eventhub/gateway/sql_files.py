@@ -81,7 +81,7 @@ async def get(route: SqlRoute, suffix: str, request: web.Request) -> web.StreamR
     encoding = cast("Format", "safe csv" if is_safe else SUFFIXES[suffix][0])
     key = (route.entry.name, encoding, sql, tuple(sorted(given.items())))
     headers = {**route.headers(request), "Cache-Control": "private, no-cache"}
-    async with while_connected(request), while_valid(visitor.expires_at):
+    async with while_connected(request), while_valid(visitor.validity):
         heads = {
             name: Position(channel.stream.epoch, (await channel.bounds.read()).last)
             for name, channel in route.channels.items()

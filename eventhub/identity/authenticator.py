@@ -12,16 +12,18 @@ import structlog
 from aiohttp import web
 
 from eventhub.config import Auth
-from eventhub.errors import Rejected
+from eventhub.errors import Rejected, Revoked
 from eventhub.handler import Handler, RequestInfo, User
+from eventhub.identity.access import AccessState, user_key
 from eventhub.identity.audit import USER
 from eventhub.identity.bearer import QUERY, Tokens, hide_token, take_query_token, token_of
+from eventhub.identity.expiry import LoginValidity, wall_clock
+from eventhub.identity.logins import Logins, denied_key
 from eventhub.identity.proxies import peer_of, proxies_of
 from eventhub.identity.sessions import (
-    end_of,
-    session_of,
     setup_sessions,
     user_attributes,
+    validity_of,
     values_of,
 )
 
@@ -35,18 +37,29 @@ class Login(NamedTuple):
     """The user of a request."""
 
     user: User | None
-    expires_at: float | None
-    """Unix time at which the login ends; None if nothing limits it."""
+    validity: LoginValidity | None
+    """How long it holds, and which `marks` end it; None without a user."""
+
+    @property
+    def expires_at(self) -> float | None:
+        """Unix time at which it ends by itself; None if it does not."""
+        return None if self.validity is None else self.validity.expires_at
 
 
-def setup_auth(app: web.Application, auth: Auth, folder: Path) -> "Authenticator":
+def setup_auth(app: web.Application, auth: Auth, folder: Path, logins: Logins) -> "Authenticator":
     """Add sessions and bearer tokens to an application, and return what names its users.
+
+    Args:
+        app: not yet started.
+        auth: the configuration.
+        folder: of the hub's data.
+        logins: which sessions and tokens hold.
 
     Raises:
         Misconfigured: `auth:` contradicts itself, or the session key in `folder` cannot be read.
     """
-    authenticator = Authenticator(auth)
-    setup_sessions(app, auth.session, folder, authenticator.proxies)
+    authenticator = Authenticator(auth, logins.state)
+    setup_sessions(app, auth.session, folder, authenticator.proxies, logins)
     app.middlewares.append(hide_token)
     return authenticator
 
@@ -54,12 +67,12 @@ def setup_auth(app: web.Application, auth: Auth, folder: Path) -> "Authenticator
 class Authenticator:
     """Names the user of a request."""
 
-    def __init__(self, auth: Auth) -> None:
+    def __init__(self, auth: Auth, state: AccessState) -> None:
         self.auth = auth
+        self._state = state
         self._tokens = Tokens(auth.jwt) if auth.jwt else None
         self._user_claim = auth.jwt.user_claim if auth.jwt else ""
         self._user_header = auth.proxy.header if auth.proxy else None
-        self._session = auth.session
         self.proxies = proxies_of(auth)
         """The proxies whose `X-Forwarded-*` headers are trusted."""
         self._has_warned = False
@@ -103,12 +116,13 @@ class Authenticator:
             return await self.login_of_token(token)
         header = self._user_header
         if header is not None and (name := self._proxy_user(request, header)):
-            return Login(user_of({}, name, header), None)
-        attributes = user_attributes(session_of(request))
+            user = user_of({}, name, header)
+            marks = frozenset((user_key(user.id),))
+            return Login(user, LoginValidity(None, marks, wall_clock(), self._state))
+        attributes = user_attributes(request)
         if attributes is None:
             return Login(None, None)
-        user = user_of(attributes, attributes.get("id"), "session")
-        return Login(user, end_of(session_of(request), self._session))
+        return Login(user_of(attributes, attributes.get("id"), "session"), validity_of(request))
 
     async def login_of_token(self, token: str) -> Login:
         """Return the user that a token names, and when the login ends.
@@ -121,7 +135,14 @@ class Authenticator:
             raise Rejected("unauthorized", _NO_TOKENS)
         claims = await self._tokens.claims(token)
         user = user_of(claims, claims.get(self._user_claim), f"claim {self._user_claim}")
-        return Login(user, self._tokens.end_of(claims))
+        marks = {user_key(user.id)}
+        if (jti := claims.get("jti")) is not None:
+            marks.add(denied_key("jti", str(jti)))
+        end, began = self._tokens.end_of(claims), self._tokens.began_of(claims)
+        validity = LoginValidity(end, frozenset(marks), began, self._state)
+        if validity.is_revoked:
+            raise Revoked
+        return Login(user, validity)
 
     async def handler_of(
         self,
@@ -147,7 +168,7 @@ class Authenticator:
             request[USER] = login.user.id
         return Handler(
             current_user=login.user,
-            expires_at=login.expires_at,
+            validity=login.validity,
             session=values_of(request),
             args=args,
             request=RequestInfo(

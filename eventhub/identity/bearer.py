@@ -94,6 +94,10 @@ class Tokens:
             raise Rejected("unauthorized", text)
         return end if end > now else end + LEEWAY
 
+    def began_of(self, claims: Mapping[str, Any]) -> float:
+        """Return the Unix time at which a token was issued; one that does not say it is old."""
+        return _number(claims.get("iat"), -math.inf)
+
 
 def _number(value: object, other: float) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else other

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from eventhub import metrics
 from eventhub.channel import Endpoint
 from eventhub.columns import Columns
-from eventhub.errors import Conflict, EventHubError, Expired, Rejected
+from eventhub.errors import Conflict, EventHubError, Rejected
 from eventhub.handler import Handler
 from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command, Precondition, Sender
@@ -174,8 +174,8 @@ class Ingest:
         precondition: Precondition | None = None,
     ) -> Command:
         self._endpoint.channel.check_writable()
-        if (end := sender.handler.expires_at) is not None and self._now().timestamp() >= end:
-            raise Expired
+        if (validity := sender.handler.validity) is not None:
+            validity.check(self._now().timestamp())
         return Command.parse(
             message,
             method=method,

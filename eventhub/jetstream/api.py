@@ -53,8 +53,10 @@ async def call(
 
 async def store(
     connection: Connection, subject: str, payload: bytes, *, seconds: int | None = None
-) -> None:
-    """Publish a message to a stream durably; it may be stored twice; errors as `call`.
+) -> int:
+    """Publish a message to a stream durably, and return its sequence; errors as `call`.
+
+    It may be stored twice.
 
     Args:
         connection: to the servers.
@@ -63,7 +65,7 @@ async def store(
         seconds: after which the server deletes it, if its stream allows that (NATS ADR-43).
     """
     headers = None if seconds is None else {"Nats-TTL": str(seconds)}
-    _checked(await connection.request(subject, payload, headers))
+    return int(_checked(await connection.request(subject, payload, headers))["seq"])
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):

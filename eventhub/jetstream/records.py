@@ -24,10 +24,10 @@ class JetStreamRecords:
         self._stream = stream
         self._prefix = prefix
 
-    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> None:
-        """Store a value durably."""
+    async def put(self, key: str, value: bytes, *, seconds: float | None = None) -> int:
+        """Store a value durably, and return its sequence."""
         whole = None if seconds is None else max(1, math.ceil(seconds))
-        await api.store(self._connection, self._prefix + key, value, seconds=whole)
+        return await api.store(self._connection, self._prefix + key, value, seconds=whole)
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None."""

@@ -23,6 +23,7 @@ from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from tests.snapshotting import CHAT
+from tests.builders import logins
 
 configure("warning", "json")
 HANDSHAKE = (
@@ -61,7 +62,7 @@ async def main(path):
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
         endpoints, sources = [Endpoint(endpoint, CHAT)], Sources(snapshots, TableFiles())
-        gateway = Gateway(Site(config, endpoints), {"chat": feed}, sources, list)
+        gateway = Gateway(Site(config, endpoints, logins()), {"chat": feed}, sources, list)
         following = group.create_task(feed.run())
         group.create_task(gateway.run(door, stop, ready.set))
         await ready.wait()

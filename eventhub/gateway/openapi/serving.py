@@ -29,7 +29,7 @@ from eventhub.gateway.sql_route import SqlRoute
 from eventhub.handler import Handler
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
-from eventhub.identity.sessions import cookie_of, keep_session
+from eventhub.identity.session_cookie import cookie_of, keep_session
 
 MAX_KEPT: Final = 100
 """Descriptions that are kept; clients that may use the same get the same."""

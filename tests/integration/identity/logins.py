@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from eventhub.config import Auth, Proxy, Session
-from eventhub.identity.sessions import cookie_key
+from eventhub.identity.cookie_secret import cookie_key
 
 SECRET = "0123456789abcdef0123456789abcdef"  # 32 bytes
 OURS = Auth(session=Session(secret="correct horse battery staple", cookie="eventhub", max_age=3600))

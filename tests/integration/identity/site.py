@@ -14,6 +14,7 @@ from eventhub.config import Auth
 from eventhub.errors import EventHubError
 from eventhub.identity.authenticator import Authenticator, setup_auth
 from eventhub.identity.origin import check_origin, cors_headers
+from tests.builders import logins
 
 DEADLINE = 10.0  # seconds
 V1 = "eventhub.v1.json"
@@ -93,7 +94,7 @@ def application(auth: Auth, folder: Path, origins: Sequence[str]) -> web.Applica
         return ws
 
     app = web.Application(middlewares=[answer_errors])
-    authenticator = setup_auth(app, auth, folder)
+    authenticator = setup_auth(app, auth, folder, logins())
     app.router.add_get("/who", who)
     app.router.add_route("OPTIONS", "/who", who)
     app.router.add_get("/stream", stream)

@@ -13,7 +13,7 @@ from aiohttp_session import setup as setup_foreign_sessions
 from aiohttp_session.cookie_storage import EncryptedCookieStorage
 
 from eventhub.config import Auth, Session
-from eventhub.identity.sessions import cookie_key
+from eventhub.identity.cookie_secret import cookie_key
 from tests.integration.identity.logins import OURS, behind, login, sealed
 from tests.integration.identity.site import DEADLINE, Serve, started
 

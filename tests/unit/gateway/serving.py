@@ -23,7 +23,7 @@ from eventhub.memory import MemoryStream
 from eventhub.queries import Queries
 from eventhub.snapshots import TableFiles
 from tests.bench.wire import masked
-from tests.builders import channel
+from tests.builders import channel, logins
 from tests.subscribing import MemorySnapshots
 
 DEADLINE_SECONDS = 10.0
@@ -179,7 +179,7 @@ async def running(
     stream, stop, ready = MemoryStream(channel()), asyncio.Event(), asyncio.Event()
     feed = Feed(stream, 0)
     gateway = Gateway(
-        Site(config, [Endpoint(entry, stream.channel)]),
+        Site(config, [Endpoint(entry, stream.channel)], logins()),
         {"chat": feed},
         Sources(
             MemorySnapshots(stream), TableFiles(), {} if sql is None else {sql[0].name: sql[1]}

@@ -19,7 +19,7 @@ ENTRY = LogoutEndpoint(name="leave", pattern="/leave", redirect="/bye")
 
 
 async def enter(request: web.Request) -> web.Response:
-    log_in(request, {"id": "ann"})
+    await log_in(request, {"id": "ann"})
     return web.Response()
 
 

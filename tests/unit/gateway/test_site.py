@@ -11,6 +11,7 @@ from eventhub.channel import Endpoint
 from eventhub.config import Auth, Jwt, MessageEndpoint
 from eventhub.errors import Misconfigured
 from eventhub.gateway.site import Site
+from tests.builders import logins
 from tests.unit.gateway.serving import Running, running
 
 OPEN: dict[str, Any] = {"open": "args.pop('x', None)"}
@@ -23,7 +24,7 @@ def changed(hub: Running, modules: int = 0, of_hub: Auth | None = None, **endpoi
     (served,) = config.of_kind(MessageEndpoint)
     entry = msgspec.structs.replace(served, **endpoint)
     config = msgspec.structs.replace(config, endpoints=(entry,), auth=of_hub or config.auth)
-    return Site(config, [Endpoint(entry, hub.stream.channel)], modules)
+    return Site(config, [Endpoint(entry, hub.stream.channel)], logins(), modules)
 
 
 @pytest.mark.parametrize(
