@@ -1,9 +1,11 @@
-"""Condition: why one process is not ready, for `/readyz`."""
+"""Condition: why one process is not ready, and what else is wrong, for `/readyz`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from eventhub.broker import EmbeddedBroker
 from eventhub.stream import EventStream, Log
+from projections.archiver import Archiver
+from projections.mirror import Mirror
 from projections.projector import Projector
 
 
@@ -31,3 +33,17 @@ def problems_of(
     for name, projector in projectors.items():
         if projector.is_failing:
             yield f"the projection of {name} fails: see the log of the hub"
+
+
+def notes_of(
+    streams: Mapping[str, EventStream], mirrors: Iterable[Mirror], archiver: Archiver | None
+) -> Iterator[str]:
+    """Yield what an operator should know of a process that serves all the same."""
+    for name, stream in streams.items():
+        if stream.newer_columns is not None:
+            yield f"the columns of {name} are older than those of another process: restart this one"
+    for mirror in mirrors:
+        if mirror.note:
+            yield mirror.note
+    if archiver is not None:
+        yield from archiver.notes

@@ -9,6 +9,7 @@ from typing import Generic, Self, TypeVar
 from uuid import uuid4
 
 from eventhub.channel import Channel
+from eventhub.columns import Columns
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.memory_records import MemoryRecords
@@ -51,6 +52,7 @@ class MemoryStream:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.trouble = ""
+        self.newer_columns: Columns | None = None
         self.epoch = uuid4().hex
         self._payloads: list[bytes] = []
         self._times: list[datetime] = []

@@ -43,6 +43,11 @@ DAMAGED = Counter(
 PROJECTED = Gauge(
     "eventhub_projected_sequence", "Last sequence that the current table holds.", ["channel"]
 )
+COLUMNS_OUTDATED = Gauge(
+    "eventhub_columns_outdated",
+    "1 while another process has newer columns of a table.",
+    ["channel"],
+)
 MIRROR_LAG = Gauge(
     "eventhub_mirror_lag_events",
     "Events that the mirror of a table in another database does not have yet.",

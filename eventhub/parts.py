@@ -14,7 +14,7 @@ from eventhub.alerts.worker import AlertWorker
 from eventhub.broker import EmbeddedBroker
 from eventhub.changes import changed_endpoints, mailing, queries_of
 from eventhub.channel import Channel, Endpoint, endpoints_of
-from eventhub.condition import problems_of
+from eventhub.condition import notes_of, problems_of
 from eventhub.config import Config, SqlEndpoint
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition
@@ -202,12 +202,10 @@ class Parts:
         return serve_once_projected
 
     def _condition(self) -> Condition:
-        problems = problems_of(
-            self._opened.broker, self._opened.log, self._streams, self._projectors
-        )
-        notes = [mirror.note for mirror in self._mirrors.values() if mirror.note]
-        notes += self._archiver.notes if self._archiver is not None else []
-        return Condition(["stopping"] if self.is_retiring else [*problems], notes)
+        opened = self._opened
+        problems = problems_of(opened.broker, opened.log, self._streams, self._projectors)
+        notes = notes_of(self._streams, self._mirrors.values(), self._archiver)
+        return Condition(["stopping"] if self.is_retiring else [*problems], [*notes])
 
     # --- Another configuration --------------------------------------------------------------------
 

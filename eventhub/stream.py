@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from eventhub.channel import Channel
+from eventhub.columns import Columns
 from eventhub.errors import EventHubError
 from eventhub.event import Event, SealedEvent, StoredEvent
 
@@ -83,6 +84,10 @@ class EventStream(Protocol):
     @property
     def trouble(self) -> str:
         """Why the stream cannot be read or written now; empty if nothing is known against it."""
+
+    @property
+    def newer_columns(self) -> Columns | None:
+        """The columns of a newer configuration, if another process has one."""
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event; return once it is durable.

@@ -99,7 +99,7 @@ class Cluster:
         """Delete everything that is stored."""
         client = await nats.connect(self.urls)
         try:
-            stream = client.jetstream()
+            stream = client.jetstream(timeout=DEADLINE_SECONDS)
             for info in await stream.streams_info():
                 assert info.config.name is not None
                 await stream.delete_stream(info.config.name)

@@ -18,6 +18,7 @@ from eventhub.event import Event, StoredEvent
 from eventhub.filters.arguments import nearest, shown
 from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command, Sender, free
+from eventhub.ingest.outdated import check_held
 from eventhub.ingest.permission import ID_TAKEN, UNLIMITED, Permission
 from eventhub.ingest.receipts import Receipt
 from eventhub.logs import limited
@@ -154,8 +155,15 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Drafting:
     """Makes drafts from the messages of one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, hooks: Hooks, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        hooks: Hooks,
+        now: Callable[[], datetime],
+        newer: Callable[[], Columns | None] = lambda: None,
+    ) -> None:
         self._endpoint = endpoint
+        self._newer = newer
         self._columns: Columns = endpoint.channel.columns
         self._hooks = hooks
         self._now = now
@@ -221,6 +229,8 @@ class Drafting:
         sender: Sender,
         now: str,
     ) -> Draft:
+        if (newer := self._newer()) is not None:
+            check_held(message, command.method, newer)
         user = sender.handler.current_user
         ignored = self._ignored(command, message, sender)
         return Draft(

@@ -83,7 +83,7 @@ class Ingest:
         self._settling = settling
         self._spawn = spawn
         self._now = now
-        self._drafting = Drafting(endpoint, hooks, now)
+        self._drafting = Drafting(endpoint, hooks, now, lambda: stream.newer_columns)
         self._is_suppressible = not (alert := endpoint.config.alert) or alert.suppressible
         self._upserting = Upserting(settling, self._drafting)
         self._slices = Slices()

@@ -5,17 +5,21 @@ each stream is asked every second, and more rarely if there are many streams.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from eventhub.channel import Channel
+from eventhub.columns import Columns
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream import api
 from eventhub.jetstream.api import NANOSECONDS
 from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.metadata import newer_than
 from eventhub.jetstream.publisher import Ack
+from eventhub.metrics import COLUMNS_OUTDATED
 
 ROUND_SECONDS = 1.0
 """Between two questions about one stream."""
@@ -37,9 +41,8 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Watched:
-    name: str
-    subject: str
-    """Of a row; it is written to if the process writes."""
+    channel: Channel
+    newer: Columns | None = None
     failing_since: float | None = None
     trouble: str = ""
 
@@ -58,9 +61,20 @@ class Health:
         self._streams: dict[str, _Watched] = {}
         self._next = 0
 
-    def watch(self, stream: str, subject: str) -> None:
-        """Ask about a stream from now on."""
-        self._streams.setdefault(stream, _Watched(stream, subject))
+    def watch(self, channel: Channel, info: Mapping[str, Any]) -> None:
+        """Ask about the stream of a channel from now on.
+
+        Args:
+            channel: as this process knows it.
+            info: what the leader has just said of the stream.
+        """
+        watched = self._streams.setdefault(channel.stream, _Watched(channel))
+        self._compare(watched, info)
+
+    def newer(self, stream: str) -> Columns | None:
+        """Return the columns of a newer configuration; None if this process has the newest."""
+        watched = self._streams.get(stream)
+        return None if watched is None else watched.newer
 
     def trouble(self, stream: str) -> str:
         """Return why a stream cannot be read or written; empty if it can, or is not watched."""
@@ -77,11 +91,11 @@ class Health:
 
     def _of_round(self) -> Sequence[_Watched]:
         streams = list(self._streams.values())
-        chosen = {each.name: each for each in streams if each.failing_since is not None}
+        chosen = {each.channel.stream: each for each in streams if each.failing_since is not None}
         for _ in range(min(MOST_A_ROUND, len(streams))):
             self._next = (self._next + 1) % len(streams)
             each = streams[self._next]
-            chosen[each.name] = each
+            chosen[each.channel.stream] = each
         return list(chosen.values())
 
     async def _ask(self, watched: _Watched) -> None:
@@ -95,23 +109,32 @@ class Health:
             reason, is_certain = error.message, True
         if not reason:
             if watched.trouble:
-                logger.info("stream_works_again", stream=watched.name)
+                logger.info("stream_works_again", stream=watched.channel.stream)
             watched.failing_since, watched.trouble = None, ""
             return
         if watched.failing_since is None:
             watched.failing_since = began
         if is_certain or now() - watched.failing_since >= TROUBLE_SECONDS:
             if not watched.trouble:
-                logger.error("stream_in_trouble", stream=watched.name, reason=reason)
+                logger.error("stream_in_trouble", stream=watched.channel.stream, reason=reason)
             watched.trouble = reason
 
     async def _reason(self, watched: _Watched) -> str:
         """Return what is wrong with a stream whose leader answers; raises as `api.call`."""
-        name, connection = watched.name, self._connection
-        info = await api.call(connection, f"STREAM.INFO.{name}", within=ANSWER_SECONDS)
+        name = watched.channel.stream
+        info = await api.call(self._connection, f"STREAM.INFO.{name}", within=ANSWER_SECONDS)
+        self._compare(watched, info)
         if reason := without_quorum(info.get("cluster") or {}):
             return reason
-        return await self._refusal(watched.subject) if self._writes else ""
+        return await self._refusal(watched.channel.subject("-")) if self._writes else ""
+
+    def _compare(self, watched: _Watched, info: Mapping[str, Any]) -> None:
+        """Note whether another process has newer columns."""
+        channel, before = watched.channel, watched.newer
+        watched.newer = newer = newer_than(channel.columns, info)
+        COLUMNS_OUTDATED.labels(channel.name).set(newer is not None)
+        if newer is not None and before is None:
+            logger.warning("columns_outdated", channel=channel.name, newest=list(newer.by_name))
 
     async def _refusal(self, subject: str) -> str:
         """Return why nothing can be written; a message that cannot be stored is sent."""

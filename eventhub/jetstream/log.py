@@ -21,9 +21,9 @@ from eventhub.jetstream.connection import Connection, Renew
 from eventhub.jetstream.credentials import read_credentials
 from eventhub.jetstream.damage import report_holes
 from eventhub.jetstream.health import Health
+from eventhub.jetstream.metadata import COLUMNS, EPOCH, claimed, epoch_of, own
 from eventhub.jetstream.records import JetStreamRecords
 from eventhub.jetstream.stream import JetStreamStream
-from eventhub.jetstream.stream_state import epoch_of
 from eventhub.jetstream.writer import Writer
 
 DEDUPLICATION_SECONDS = 600
@@ -113,13 +113,23 @@ class JetStreamLog:
                 "allow_atomic": True,
             }
         )
+        info = await self._note(channel, info)
         atomic = bool(info["config"].get("allow_atomic"))  # servers before 2.12 ignore it
         writer = self._writer(channel.stream, atomic=atomic)
-        epoch = epoch_of(info["created"])
+        epoch = epoch_of(info)
         await report_holes(self._connection, channel, epoch, info["state"])
         if self._health is not None:
-            self._health.watch(channel.stream, channel.subject("-"))
+            self._health.watch(channel, info)
         return JetStreamStream(channel, self._connection, writer, epoch, self._health)
+
+    async def _note(self, channel: Channel, info: dict[str, Any]) -> dict[str, Any]:
+        """Write down the epoch of a stream, and columns that are new to it."""
+        metadata = own(info) | {EPOCH: epoch_of(info)}
+        if self._health is not None and (columns := claimed(channel.columns, info)):
+            metadata[COLUMNS] = columns
+        if metadata == own(info):
+            return info
+        return await self._ensure({"name": channel.stream, "metadata": metadata})
 
     async def records(self, name: str, *, max_age_seconds: float | None = None) -> JetStreamRecords:
         """Return a store of records; make it, or update its settings; errors as `open`."""
@@ -153,10 +163,11 @@ class JetStreamLog:
                 wanted["num_replicas"] = self._replicas or 1
                 return await api.call(self._connection, f"STREAM.CREATE.{name}", wanted)
             wanted["num_replicas"] = self._replicas_of(name, info["config"]["num_replicas"])
-            changed = {k: v for k, v in wanted.items() if info["config"].get(k) != v}
+            config = info["config"] | {"metadata": own(info)}
+            changed = {k: v for k, v in wanted.items() if config.get(k) != v}
             if changed:
                 logger.info("stream_changed", stream=name, **changed)
-                settings = info["config"] | wanted
+                settings = config | wanted
                 info = await api.call(self._connection, f"STREAM.UPDATE.{name}", settings)
         except ApiError as error:
             raise Misconfigured(f"stream {name}: {error.message}") from error

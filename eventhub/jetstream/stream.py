@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from eventhub.channel import Channel, encode_token
+from eventhub.columns import Columns
 from eventhub.errors import Damaged, EventHubError, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.jetstream import api
@@ -63,6 +64,11 @@ class JetStreamStream:
     def trouble(self) -> str:
         """Why the stream cannot be read or written now; empty if it can, or is not watched."""
         return "" if self._health is None else self._health.trouble(self.channel.stream)
+
+    @property
+    def newer_columns(self) -> Columns | None:
+        """The columns of a newer configuration, if another process has one."""
+        return None if self._health is None else self._health.newer(self.channel.stream)
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event durably."""

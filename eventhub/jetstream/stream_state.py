@@ -7,6 +7,7 @@ import structlog
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream import api
 from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.metadata import epoch_of
 
 logger = structlog.get_logger(__name__)
 
@@ -41,21 +42,8 @@ async def _state(
     connection: Connection, stream: str, epoch: str, *, deleted: bool
 ) -> dict[str, Any]:
     info = await api.call(connection, f"STREAM.INFO.{stream}", {"deleted_details": deleted})
-    if epoch_of(info["created"]) != epoch:
+    if epoch_of(info) != epoch:
         logger.error("stream_replaced", stream=stream)
         raise EventHubError(f"stream {stream} was deleted and made again: restart the hub")
     state: dict[str, Any] = info["state"]
     return state
-
-
-def epoch_of(created: str) -> str:
-    """Return the epoch of a stream.
-
-    Args:
-        created: when the stream was made, RFC 3339. The epoch is its digits as a number in base 36.
-    """
-    number, digits = int("".join(filter(str.isdigit, created))), ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
-    return digits

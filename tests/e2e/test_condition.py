@@ -50,6 +50,10 @@ async def is_ready(url: str) -> bool:
         return False
 
 
+async def is_in_trouble(url: str) -> bool:
+    return (await state(url))[0] == 503
+
+
 @pytest.fixture
 async def stopped(tmp_path: Path) -> AsyncIterator[Cluster]:
     """Three servers that do not run yet."""
@@ -100,7 +104,7 @@ async def test_a_hub_waits_for_servers_and_sends_clients_elsewhere_without_a_quo
         status, text = await state(url)
         assert status == 503
         assert text.startswith("the log of notes: it")
-        assert (await state(own))[0] == 503
+        await until(lambda: is_in_trouble(own))
         for path in ("/notes", "/notes/a", "/notes.csv"):
             status, answer = await request("GET", f"{url}{path}")
             assert (status, answer["_error"]["code"]) == (503, "unavailable"), path

@@ -151,6 +151,28 @@ async def test_a_put_of_older_columns_keeps_the_values_that_it_does_not_know(
         assert last.event.was == {"text": "one"}
 
 
+@pytest.mark.timeout(120)
+async def test_a_process_with_older_columns_knows_it_and_stores_nothing_that_newer_ones_would_lose(
+    servers: Cluster,
+) -> None:
+    async with (
+        JetStreamLog.connect(servers.urls, replicas=SERVERS) as log,
+        JetStreamLog.connect(servers.urls, replicas=SERVERS) as other,
+        JetStreamLog.connect(servers.urls, replicas=SERVERS) as again,
+    ):
+        for each in (log, other, again):
+            each.watch(writes=True)
+        old = await log.open(OLD)
+        new = await other.open(NEW)
+        restarted = await again.open(OLD)
+        async with asyncio.timeout(20):
+            while old.newer_columns is None:
+                await asyncio.sleep(0.05)
+        newest = [each.newer_columns for each in (old, restarted, new)]
+        signature = NEW.columns.signature
+        assert [each and each.signature for each in newest] == [signature, signature, None]
+
+
 READS = 600
 """Without asking the leader, one in a hundred reads is too early."""
 

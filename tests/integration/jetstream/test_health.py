@@ -68,6 +68,7 @@ async def test_a_stream_without_a_quorum_is_in_trouble_until_it_has_one_again(
             for number in (1, 2):
                 servers.start(number)
         await until_trouble(stream, "")
+        await servers.ready()
         assert (await stream.append(make_event(id="b"), expect=0)).sequence == 2  # probes left none
 
 
