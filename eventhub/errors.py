@@ -86,6 +86,9 @@ CODES: dict[str, Code] = {
     "too_many_connections": Code(
         429, True, "This user has `server.max_connections_per_user` connections open.", 5
     ),
+    "quota_exceeded": Code(
+        429, True, "This user has used up a quota of the endpoint for today; nothing was stored."
+    ),
     "too_many_logins": Code(429, True, "Too many logins of this account or address failed."),
     "slow_reader": Code(
         429, True, "The client read rows too slowly while other readers waited: read them again.", 1

@@ -7,6 +7,7 @@ from eventhub.delivery.live_filters import LiveFilters
 from eventhub.delivery.log_bounds import LogBounds
 from eventhub.delivery.replay import Replays
 from eventhub.feed import Feed
+from eventhub.ingest.quotas import Quotas
 from eventhub.ingest.receipts import Receipts
 from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import Settling
@@ -50,7 +51,8 @@ class LiveChannel:
         self.tasks = tasks
         self.rows = RowCache(feed.stream)
         self.receipts = Receipts(feed.stream, after=feed.head)
-        self.settling = Settling(feed.stream, self.rows, self.receipts)
+        self.quotas = Quotas(feed.stream, lambda: feed.head, tasks.spawn)
+        self.settling = Settling(feed.stream, self.rows, self.receipts, self.quotas)
         self.fanout = Fanout(feed, heartbeat, broadcast)
         self.snapshots = snapshots
         self.replays = Replays(snapshots, feed, tasks)
@@ -60,4 +62,5 @@ class LiveChannel:
             MAX_LOG_READERS, each=MAX_LOG_READERS - 1, waiting=50_000, what="read the log"
         )
         self.searches = Slots(MAX_SEARCHES, each=1, waiting=20, what="search the log")
-        feed.listeners += [self.rows.note, self.receipts.note, self.fanout.publish]
+        caches = [self.rows.note, self.receipts.note, self.quotas.note]
+        feed.listeners += [*caches, self.fanout.publish]

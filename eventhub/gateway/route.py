@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -251,9 +251,9 @@ class Route:
 
     def client(self, request: web.Request, visit: Visit) -> str:
         """Return whose limits apply to a request: its user's, or its address's without a login."""
-        user = visit.handler.current_user
-        address = client_of(request, self._authenticator.proxies)
-        return f"address {address}" if user is None else f"user {user.id}"
+        if (user := visit.handler.current_user) is not None:
+            return f"user {user.id}"
+        return f"address {client_of(request, self._authenticator.proxies)}"
 
     def budget(self, request: web.Request, visit: Visit) -> Budget:
         """Return what the client of a request may use."""
@@ -282,16 +282,15 @@ class Route:
         return View(form, query, history=replay == "log", epoch=self.channel.stream.epoch)
 
 
-_ABOUT_WRITING = ("prepare", "modify", "message_default", "alert", "headers")
-"""Keys of an endpoint that decide neither who is admitted nor what clients see."""
+_WITHOUT: Final[dict[str, Any]] = {"message_default": {}, "headers": {}}
+_WITHOUT.update(dict.fromkeys(("prepare", "modify", "alert", "quota")))
+"""Keys of an endpoint that decide neither who is admitted nor what clients see, without a value."""
 
 
 def _admission(entry: MessageEndpoint) -> MessageEndpoint:
     """Return an endpoint with only that which admits clients, and decides what they see."""
-    kwargs = {key: value for key, value in entry.kwargs.items() if key not in _ABOUT_WRITING}
-    return msgspec.structs.replace(
-        entry, prepare=None, modify=None, message_default={}, alert=None, headers={}, kwargs=kwargs
-    )
+    kwargs = {key: value for key, value in entry.kwargs.items() if key not in _WITHOUT}
+    return msgspec.structs.replace(entry, **_WITHOUT, kwargs=kwargs)
 
 
 def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:

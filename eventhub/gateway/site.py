@@ -80,6 +80,9 @@ class Site:
     def routes(self, channels: Mapping[str, LiveChannel], shared: Shared) -> list[Route]:
         """Return the endpoints, ready to serve from channels by name."""
         routes = []
+        for name, channel in channels.items():
+            of_table = (each[0].config for each in self._parts if each[0].channel.name == name)
+            channel.quotas.limit({each.name: each.quota for each in of_table if each.quota})
         for endpoint, rule, row_rules, column_rules, hooks in self._parts:
             channel = channels[endpoint.channel.name]
             ingest = Ingest(endpoint, hooks, channel.stream, channel.settling, shared.tasks.spawn)

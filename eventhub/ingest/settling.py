@@ -5,14 +5,17 @@ POST may name an id that exists. Each of them reads the row, appends, and reads 
 conflict.
 """
 
+from collections.abc import Hashable
+
 import structlog
 
 from eventhub.errors import Damaged, EventHubError, Rejected, Unavailable
-from eventhub.event import StoredEvent
+from eventhub.event import Event, StoredEvent
 from eventhub.ingest.draft import Draft
+from eventhub.ingest.quotas import Quotas
 from eventhub.ingest.receipts import Receipt, Receipts
 from eventhub.ingest.row_cache import RowCache
-from eventhub.stream import EventStream, WrongSequence
+from eventhub.stream import EventStream, OnAppended, WrongSequence
 
 logger = structlog.get_logger(__name__)
 
@@ -23,9 +26,16 @@ MAX_CONFLICTS = 20
 class Settling:
     """Stores the drafts of one channel, and reads what that takes."""
 
-    def __init__(self, stream: EventStream, rows: RowCache, receipts: Receipts) -> None:
+    def __init__(
+        self,
+        stream: EventStream,
+        rows: RowCache,
+        receipts: Receipts,
+        quotas: Quotas | None = None,
+    ) -> None:
         self._channel = stream.channel
         self._stream = stream
+        self._appends = stream if quotas is None else quotas
         self._rows = rows
         self._receipts = receipts
 
@@ -37,6 +47,10 @@ class Settling:
         """Tell whether a row exists, as far as this process knows; errors as `store`."""
         last = self._rows.recent(row_id) or await self._last(row_id)
         return last is not None and last.event.row is not None
+
+    def submit(self, event: Event, *, sender: Hashable, on_appended: OnAppended) -> bool:
+        """Start to append the event of a new row; see `Quotas.submit`."""
+        return self._appends.submit(event, expect=0, sender=sender, on_appended=on_appended)
 
     async def store(self, draft: Draft, *, reads_row: bool) -> Receipt:
         """Store a draft and return its receipt, or that of its first attempt.
@@ -81,7 +95,7 @@ class Settling:
     async def _append(self, draft: Draft, last: StoredEvent | None) -> Receipt:
         event = draft.event_after(last, self._channel.columns)
         expect = last.sequence if last else 0
-        appended = await self._stream.append(event, expect=expect)
+        appended = await self._appends.append(event, expect=expect)
         if appended.duplicate:
             return await self.receipt_of(draft, appended.sequence)
         draft.spend(appended.size)

@@ -238,9 +238,7 @@ class Ingest:
         on_appended = partial(self._on_appended, draft, sender, on_submitted)
         try:
             event = draft.event_after(None, self._columns)
-            return self._stream.submit(
-                event, expect=0, sender=sender.handler, on_appended=on_appended
-            )
+            return self._settling.submit(event, sender=sender.handler, on_appended=on_appended)
         except EventHubError as refusal:
             is_keyed = draft.command.is_keyed  # it may be a retry of a stored write
             on_submitted(_Unsettled(draft, False) if is_keyed else _counted(refusal))

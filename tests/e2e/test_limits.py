@@ -22,6 +22,10 @@ url:
     pattern: /rows
     handler: MessageHandler
     kwargs: {columns: {body: TEXT, n: INTEGER}, auth: true}
+  few:
+    pattern: /few
+    handler: MessageHandler
+    kwargs: {columns: {body: TEXT}, auth: true, quota: {rows: 20, events: 25}}
 """
 ANN, BOB = {"X-User": "ann"}, {"X-User": "bob"}
 STREAM = {"Accept": "text/event-stream"}
@@ -132,3 +136,41 @@ async def test_changes_of_a_large_row_cost_its_size(hub: Hub, http: aiohttp.Clie
     assert 1 <= number < 20
     async with http.put(f"{hub.url}/rows", json=change, headers=BOB) as answer:
         assert answer.status == 200
+
+
+async def test_a_user_writes_no_more_in_a_day_than_the_quota_whatever_the_way(
+    hub: Hub, http: aiohttp.ClientSession
+) -> None:
+    """By an array, by two sockets, after a restart; others have quotas of their own."""
+    fay, gus = {"X-User": "fay"}, {"X-User": "gus"}
+    url = f"{hub.url}/few"
+    array = [{"id": f"row{number}", "body": "x"} for number in range(30)]
+    status, reply = await request("POST", url, json=array, headers=gus)
+    assert status == 200
+    assert [("_error" in each) for each in reply] == [False] * 20 + [True] * 10
+    assert reply[-1]["_error"]["code"] == "quota_exceeded"
+    assert 0 < reply[-1]["_error"]["retry_after"] <= 86_400
+    stored = 0
+    async with connect(url, headers=fay) as one, connect(url, headers=fay) as two:
+        for number in range(15):
+            await one.send({"body": "one", "_ref": number})
+            await two.send({"body": "two", "_ref": number})
+        for socket in (one, two):
+            for _ in range(15):
+                frames = await socket.until(lambda f: "_ack" in f or "_error" in f)
+                stored += "_ack" in frames[-1]
+    assert stored == 20
+    hub.kill()
+    hub.start()
+    url = f"{hub.url}/few"
+    async with http.post(url, json={"body": "x"}, headers=fay) as answer:
+        assert answer.status == 429
+        assert int(answer.headers["Retry-After"]) > 0
+    for number in range(5):
+        change = {"id": f"row{number}", "body": "changed"}
+        async with http.put(url, json=change, headers=gus) as answer:
+            assert answer.status == 200
+    async with http.put(url, json={"id": "row9", "body": "x"}, headers=gus) as answer:
+        assert (answer.status, (await answer.json())["_error"]["code"]) == (429, "quota_exceeded")
+    assert await metric(hub, http, "quota_rows") > 0
+    assert await metric(hub, http, "quota_events") > 0

@@ -34,6 +34,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`kwargs:` of a FileHandler": config.FileEndpoint,
     "`kwargs:` of a SQLHandler": config.SqlEndpoint,
     "`kwargs:` of an OIDCAuth": config.OidcEndpoint,
+    "`quota:`": config.Quota,
     "`limits:`": config.SqlLimits,
     "`server:`": settings.Server,
     "`server: admin:`": settings.Admin,

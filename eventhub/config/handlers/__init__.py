@@ -13,6 +13,7 @@ from eventhub.config.handlers.files import FileEndpoint
 from eventhub.config.handlers.login import Account, LogoutEndpoint, SimpleAuthEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
 from eventhub.config.handlers.oidc import OidcEndpoint
+from eventhub.config.handlers.quota import Quota
 from eventhub.config.handlers.rules import ColumnRule, Rules
 from eventhub.config.handlers.sql import SqlEndpoint, SqlLimits
 from eventhub.config.tree import Findings, Node, joined, nearest
@@ -26,6 +27,7 @@ __all__ = [
     "LogoutEndpoint",
     "MessageEndpoint",
     "OidcEndpoint",
+    "Quota",
     "Rules",
     "SimpleAuthEndpoint",
     "SqlEndpoint",

@@ -10,11 +10,12 @@ import msgspec
 
 from eventhub.columns import Column, Columns
 from eventhub.config.access import check_rule
-from eventhub.config.handlers import alert, audit, columns, guarding, rules
+from eventhub.config.handlers import alert, audit, columns, guarding, quota, rules
 from eventhub.config.handlers.alert import Alert
 from eventhub.config.handlers.entry import Entry, UrlSection, headers, text
 from eventhub.config.handlers.guarding import expression
 from eventhub.config.handlers.open_arguments import mistakes
+from eventhub.config.handlers.quota import Quota
 from eventhub.config.handlers.rules import Rules
 from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
@@ -49,6 +50,8 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     alert: Alert | None = None
     auth: bool | dict[str, Any] | None = None
     rules: Rules | None = None
+    quota: Quota | None = None
+    """What one user may write to the table in a day."""
     origins: list[str] = []
     headers: dict[str, str] = {}
     default: Mapping[str, list[str]] = {}
@@ -105,6 +108,8 @@ def _check_not_blank(entry: Entry) -> None:
             check_rule(member, path, entry.findings)
         elif key == "rules" and member.value is None:
             entry.findings.problem(member, path, rules.BLANK)
+        elif key == "quota" and member.value is None:
+            entry.findings.problem(member, path, quota.BLANK)
         elif key in ("open", "prepare") and member.value is None:
             entry.findings.problem(
                 member, path, f"{key} is blank; write an expression, or remove it"
@@ -224,6 +229,7 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "modify": expression,
     "auth": guarding.auth,
     "rules": rules.read,
+    "quota": quota.read,
     "origins": guarding.origins,
     "headers": headers,
     "default": _default,
