@@ -388,6 +388,8 @@ async def test_a_hub_starts_without_its_provider_and_follows_its_keys(
         port = free.getsockname()[1]
     hub = hub_factory(config_of(f"http://127.0.0.1:{port}"), files={"index.html": "x"})
     person = another(hub)
+    async with person.session.get(f"{hub.url}/sso", allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     status, _, page = await person.open("/sso?next=/x")
     assert status == 503
     assert "The login service cannot be reached now: try again later." in page
