@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import aiohttp
@@ -34,27 +34,45 @@ def as_of_now() -> str:
     return f"_as_of={datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-Surface = Callable[[str, Headers, str], Awaitable[Answer]]
-"""Called with an endpoint's URL, headers, and more arguments of the URL without `?`."""
+class Surface(Protocol):
+    """A way to read or write."""
+
+    async def __call__(
+        self, url: str, headers: Headers, query: str, recipient: str = "me"
+    ) -> Answer:
+        """Use it.
+
+        Args:
+            url: of an endpoint.
+            headers: who asks.
+            query: more arguments of the URL, without `?`.
+            recipient: of a row that the client may write and see.
+        """
 
 
-def _websocket(*args: str, bare: bool = False, past: bool = False) -> Surface:
-    async def read(url: str, headers: Headers, query: str) -> Answer:
+def websocket(*args: str, bare: bool = False, past: bool = False, row: str = "") -> Surface:
+    """Return a surface of one WebSocket, which is read until it is up to date."""
+
+    async def read(url: str, headers: Headers, query: str, recipient: str = "me") -> Answer:
         query = joined_args(as_of_now(), query) if past else query
+        url += f"/{row}" if row else ""
         async with connect(joined(url, *args, query), bare=bare, headers=headers) as client:
             if not bare:
                 return _answered(await _until(client.receive, lambda frame: "_ready" in frame))
             # A bare client never learns that it is up to date: it waits for a row of its own.
             marker = uuid4().hex
-            await client.send({"recipient": "me", "id": marker})
+            await client.send({"recipient": recipient, "id": marker})
             return _answered(await _until(client.receive, lambda frame: frame.get("id") == marker))
 
     return read
 
 
-def _sse(*args: str, past: bool = False, more: Headers | None = None) -> Surface:
-    async def read(url: str, headers: Headers, query: str) -> Answer:
+def sse(*args: str, past: bool = False, more: Headers | None = None, row: str = "") -> Surface:
+    """Return a surface of one stream of server-sent events, read until it is up to date."""
+
+    async def read(url: str, headers: Headers, query: str, recipient: str = "me") -> Answer:
         query = joined_args(as_of_now(), query) if past else query
+        url += f"/{row}" if row else ""
         async with events(joined(url, *args, query), {**headers, **(more or {})}) as stream:
             if isinstance(stream, Answer):
                 return stream
@@ -63,7 +81,7 @@ def _sse(*args: str, past: bool = False, more: Headers | None = None) -> Surface
     return read
 
 
-def _http(
+def http(
     method: str, form: str = "json", *args: str, body: Any = None, past: bool = False, row: str = ""
 ) -> Surface:
     """Return a surface of one request.
@@ -77,7 +95,7 @@ def _http(
         row: the id of the row that the path or `_history` names.
     """
 
-    async def ask(url: str, headers: Headers, query: str) -> Answer:
+    async def ask(url: str, headers: Headers, query: str, recipient: str = "me") -> Answer:
         given = [as_of_now() if past else "", *args, query]
         if form[:1] == ".":
             url += form
@@ -85,6 +103,8 @@ def _http(
             given.insert(0, f"_format={form}")
         if row and "_history" in args:
             given.append(f"id={row}")
+        elif row and "_history&_id" in args:
+            given[given.index("_history&_id")] = f"_history&_id={row}"
         elif row:
             url += f"/{row}"
         made = None if body is None else {**body, "id": uuid4().hex}
@@ -94,7 +114,9 @@ def _http(
         ):
             content = await answer.read()
         if answer.status >= 400:
-            return _refusal(content.decode())
+            return (
+                Answer(str(answer.status), "") if method == "HEAD" else _refusal(content.decode())
+            )
         return Answer(None, _text(content, answer.content_type))
 
     return ask
@@ -114,48 +136,48 @@ def _text(content: bytes, content_type: str) -> str:
 
 
 READS: dict[str, Surface] = {
-    "bare": _websocket(bare=True),
-    "bare, log": _websocket("_replay=log", bare=True),
-    "v1": _websocket(),
-    "v1, since": _websocket("_since=earliest"),
-    "v1, the last": _websocket("_since=-50"),
-    "v1, log": _websocket("_replay=log"),
-    "SSE": _sse(),
-    "SSE, since": _sse("_since=earliest"),
-    "SSE, resumed": _sse(more={"Last-Event-ID": "earliest"}),
-    "SSE, log": _sse("_replay=log"),
-    "GET": _http("GET"),
-    "GET ndjson": _http("GET", "ndjson"),
-    "GET csv": _http("GET", "csv"),
-    "file": _http("GET", ".ndjson"),
-    "file, as of": _http("GET", ".csv", past=True),
-    "GET, as of": _http("GET", past=True),
-    "v1, as of": _websocket(past=True),
-    "v1, played": _websocket("_speed=0", past=True),
-    "SSE, as of": _sse(past=True),
-    "GET arrow": _http("GET", "arrow"),
-    "GET parquet": _http("GET", "parquet"),
-    "file, parquet": _http("GET", ".parquet"),
-    "file, arrow": _http("GET", ".arrow"),
+    "bare": websocket(bare=True),
+    "bare, log": websocket("_replay=log", bare=True),
+    "v1": websocket(),
+    "v1, since": websocket("_since=earliest"),
+    "v1, the last": websocket("_since=-50"),
+    "v1, log": websocket("_replay=log"),
+    "SSE": sse(),
+    "SSE, since": sse("_since=earliest"),
+    "SSE, resumed": sse(more={"Last-Event-ID": "earliest"}),
+    "SSE, log": sse("_replay=log"),
+    "GET": http("GET"),
+    "GET ndjson": http("GET", "ndjson"),
+    "GET csv": http("GET", "csv"),
+    "file": http("GET", ".ndjson"),
+    "file, as of": http("GET", ".csv", past=True),
+    "GET, as of": http("GET", past=True),
+    "v1, as of": websocket(past=True),
+    "v1, played": websocket("_speed=0", past=True),
+    "SSE, as of": sse(past=True),
+    "GET arrow": http("GET", "arrow"),
+    "GET parquet": http("GET", "parquet"),
+    "file, parquet": http("GET", ".parquet"),
+    "file, arrow": http("GET", ".arrow"),
 }
 """All that end once the client has what there is, and take any filter and shape."""
 ROW_ID = "mine"
 """The row that surfaces of one row show."""
 OTHER_READS: dict[str, Surface] = {
-    "GET html": _http("GET", "html"),
-    "poll": _http("GET", "json", "_since=earliest"),
-    "poll, log": _http("GET", "ndjson", "_since=earliest", "_replay=log"),
-    "row": _http("GET", "", row=ROW_ID),
-    "row, as of": _http("GET", "", row=ROW_ID, past=True),
-    "history": _http("GET", "json", "_history", row=ROW_ID),
-    "history csv": _http("GET", "csv", "_history", row=ROW_ID),
-    "history file": _http("GET", ".parquet", "_history", row=ROW_ID),
+    "GET html": http("GET", "html"),
+    "poll": http("GET", "json", "_since=earliest"),
+    "poll, log": http("GET", "ndjson", "_since=earliest", "_replay=log"),
+    "row": http("GET", "", row=ROW_ID),
+    "row, as of": http("GET", "", row=ROW_ID, past=True),
+    "history": http("GET", "json", "_history", row=ROW_ID),
+    "history csv": http("GET", "csv", "_history", row=ROW_ID),
+    "history file": http("GET", ".parquet", "_history", row=ROW_ID),
 }
 """Those that show the filter itself, or take no filter or shape."""
 WRITES: dict[str, Surface] = {
-    "POST": _http("POST", "", body={"recipient": "me"}),
-    "PUT": _http("PUT", "", body={"body": "x"}),
-    "DELETE": _http("DELETE", "", body={}),
+    "POST": http("POST", "", body={"recipient": "me"}),
+    "PUT": http("PUT", "", body={"body": "x"}),
+    "DELETE": http("DELETE", "", body={}),
 }
 """The row of PUT and DELETE does not exist: an admitted client gets `not_found`."""
 
