@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 
 from eventhub.masking import without_credentials
+from eventhub.terminal import printable
 
 WINDOW_SECONDS: Final = 60.0
 FIRST: Final = 5
@@ -76,12 +77,13 @@ def configure(
         shared[-1] = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
     final: list[structlog.typing.Processor] = (
         [
+            _one_line,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 exception_formatter=_short_traceback,
                 pad_level=False,
                 pad_event_to=0,
-            )
+            ),
         ]
         if console
         else [_TRACEBACKS, structlog.processors.JSONRenderer()]
@@ -115,8 +117,16 @@ def _short_traceback(sio: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
     frame = first
     while frame is not None and not _is_expression(frame):
         frame = frame.tb_next
-    lines = traceback.format_exception(kind, error, frame or first)
-    sio.write("".join(lines).rstrip("\n"))
+    text = "".join(traceback.format_exception(kind, error, frame or first)).rstrip("\n")
+    # Its message may quote a client: no line of it begins as a line of the log does.
+    sio.writelines(f"\n  {printable(line)}" for line in text.split("\n"))
+
+
+def _one_line(
+    _logger: object, _method: str, facts: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Escape what would control a terminal, or begin a line of its own."""
+    return {key: printable(v) if isinstance(v, str) else v for key, v in facts.items()}
 
 
 def _is_expression(frame: TracebackType) -> bool:

@@ -31,8 +31,8 @@ url:
       table: rows
       open: args.update(owner=['me'])
       rules: {{create: owner=me, update: owner=me}}
-  mine: {{pattern: /mine, handler: MessageHandler, kwargs: {{auth: true}}}}
-  login: {{pattern: /login, handler: SimpleAuth, kwargs: {{credentials: {{ann: secret}}}}}}
+  logout: {{pattern: /logout, handler: LogoutHandler}}
+  login: {{pattern: /login, handler: SimpleAuth, kwargs: {{credentials: {{annabel: secret}}}}}}
 """
 NAMES = ("owner", "body", "n", "price", "at", "is_done", "data", "id", "user", "timestamp")
 _FAILED = re.compile(r"Traceback|exception|_failed\b(?<!login_failed)|Unhandled|aiohttp")
