@@ -132,7 +132,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     _forget_modules()
     (tmp_path / "mymodule.py").write_text("def my_prepare(msg, handler): pass\n")
     (tmp_path / "house_rules.py").write_text("def check(msg): pass\n")
-    (tmp_path / "users.yaml").write_text("ann: {password: correct horse, role: admin}\n")
+    users = re.search(r"^```text\n(ann:.*?)^```$", page("identity.md"), re.MULTILINE | re.DOTALL)
+    assert users
+    (tmp_path / "users.yaml").write_text(users[1])
     (tmp_path / "oidc.secret").write_text("a secret of the client")
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "chat.yaml").write_text("")

@@ -12,6 +12,8 @@ from eventhub.config.tree import Findings, Node, joined
 _GRAMEX_LOGIN = frozenset(
     ("action", "delay", "next", "password", "recaptcha", "session_expiry", "template", "user")
 )
+_DOLLARS = 5
+"""In a whole hash: before its kind, version, parameters, salt and digest."""
 MAX_NAME = 200
 """Characters of a user's name, as of any user's id."""
 
@@ -88,6 +90,10 @@ def _account(name: str, node: Node, path: str, findings: Findings) -> Account | 
     findings.masks.add_secret(password.value)
     if "id" in attributes:
         findings.problem(attributes["id"], path, f"the id of this user is its name, {name!r}")
+    if password.value.startswith("$argon2id$") and password.value.count("$") < _DOLLARS:
+        text = "the hash is not whole: between { and }, put it in quotes because it has commas"
+        findings.problem(password, path, text)
+        return None
     if not password.value.startswith("$argon2id$"):
         if password.value.startswith(("$2", "$argon2", "$5$", "$6$", "$y$", "{")):
             text = "hashes of this kind cannot be checked: make one with `eventhub password`"

@@ -45,6 +45,7 @@ def test_accounts_may_be_in_a_file_of_their_own(folder: Folder) -> None:
         ("users_file: none.yaml", "kwargs.users_file: cannot read the file"),
         ("credentials: {ann: {role: admin}}", "kwargs.credentials.ann: password is missing"),
         ("credentials: {ann: 12345678}", "kwargs.credentials.ann: expected a password"),
+        (f"credentials: {{ann: {{password: {HASH}}}}}", "kwargs.credentials.ann: the hash is not"),
         ("credentials: {ann: $2b$12$abcdefgh}", "kwargs.credentials.ann: hashes of this kind"),
         (
             "credentials: {ann: {password: long enough, id: bob}}",
