@@ -38,6 +38,7 @@ _PRIVATE_KEY: Final = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END|\Z)", re.DOTALL
 )
 _JWT: Final = re.compile(r"eyJ[\w-]{5,}\.[\w.-]*")
+_API_KEY: Final = re.compile(r"(eventhub_[0-9A-Za-z]{10}_)[0-9A-Za-z]+")
 _RANDOM: Final = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[\w+/=.:-]{20,}", re.ASCII)
 _QUOTED: Final = re.compile(r"(['\"]).*?(?:\1|\Z)", re.DOTALL)
 
@@ -50,6 +51,7 @@ def is_secret_name(name: str) -> bool:
 def without_credentials(text: str) -> str:
     """Return a text without keys, and without the logins and query values of its URLs."""
     text = _JWT.sub(HIDDEN, _PRIVATE_KEY.sub(rf"\1{HIDDEN}", text))
+    text = _API_KEY.sub(rf"\1{HIDDEN}", text)
     text = _LOGIN.sub(f"{HIDDEN}@", _USERINFO.sub(f"{HIDDEN}@", text))
     text = _BARE_QUERY.sub(rf"\1{HIDDEN}", text)
     return _QUERY.sub(lambda query: _VALUE.sub(f"={HIDDEN}", query[0]), text)

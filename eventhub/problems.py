@@ -14,13 +14,14 @@ from eventhub.gateway.admin import Admin
 from eventhub.gateway.controls import check_default
 from eventhub.gateway.tls import Certificate
 from eventhub.hooks import Hooks
-from eventhub.identity.access import AccessState
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.column_rules import ColumnRules
 from eventhub.identity.hosts import Hosts
+from eventhub.identity.logins import Logins
 from eventhub.identity.origin import check_origins
 from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Rule
+from eventhub.memory_records import MemoryRecords
 from eventhub.mirrors import mirror_tables
 
 
@@ -36,7 +37,7 @@ def problems_of(config: Config) -> Iterator[Misconfigured]:
 def _checks(config: Config) -> Iterator[Callable[[], object]]:
     """Yield checks that are independent of each other."""
     folder = config.path.parent
-    yield partial(Authenticator, config.auth, AccessState())
+    yield partial(Authenticator, config.auth, Logins(MemoryRecords(None)))
     yield partial(Admin, config.server)
     yield partial(Hosts, config.server)
     if config.server.tls is not None:

@@ -9,6 +9,8 @@
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
 - `password`: the hash of a password
+- `sessions`: who is logged in, and ending that
+- `token`: API keys for programs, and revoking tokens of other issuers
 - `write`: send a message to a running hub
 - `tail`: follow an endpoint of a running hub
 
@@ -17,7 +19,21 @@ entry in `main`, with examples in `examples`. A command imports what it needs wh
 DuckDB and the rest of a hub takes a second, which `eventhub post` should not cost.
 """
 
-from eventhub.cli import alerts, audit, data, export, load, password, serve, sql, start, tail, write
+from eventhub.cli import (
+    alerts,
+    audit,
+    data,
+    export,
+    load,
+    password,
+    serve,
+    sessions,
+    sql,
+    start,
+    tail,
+    token,
+    write,
+)
 from eventhub.cli.examples import add_examples
 from eventhub.cli.group import Group
 
@@ -41,6 +57,8 @@ main = Group(
         sql.query,
         alerts.alerts,
         password.hash_of,
+        sessions.sessions,
+        token.token,
         write.post,
         write.put,
         write.delete,

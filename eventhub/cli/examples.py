@@ -52,6 +52,22 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "eventhub alerts retry": (f"eventhub alerts retry {_FILE}",),
     "eventhub alerts test": (f"eventhub alerts test {_FILE} --to ann@example.org",),
     "eventhub password": ("eventhub password",),
+    "eventhub sessions": (f"eventhub sessions {_FILE} list",),
+    f"eventhub sessions {_FILE} list": (f"eventhub sessions {_FILE} list --user ann",),
+    f"eventhub sessions {_FILE} end": (
+        f"eventhub sessions {_FILE} end 2f7c1a90b3d84e65a1c0",
+        f"eventhub sessions {_FILE} end --user ann",
+    ),
+    "eventhub token": (f"eventhub token {_FILE} list",),
+    f"eventhub token {_FILE} create": (
+        f"eventhub token {_FILE} create --user importer --scopes write --expires 90d",
+        f"eventhub token {_FILE} create --user prometheus --scopes admin --note 'reads /metrics'",
+    ),
+    f"eventhub token {_FILE} list": (f"eventhub token {_FILE} list --json",),
+    f"eventhub token {_FILE} revoke": (
+        f"eventhub token {_FILE} revoke k3Xb7Qm2Za",
+        f"eventhub token {_FILE} revoke --jti 8d1f6c --expires 30d",
+    ),
     "eventhub post": (
         f"eventhub post {_URL} topic=Help body='Who can help?'",
         f'eventhub post {_URL} \'{{"body": "Hello", "votes": 3}}\' --key 2026-01-01/1',
@@ -63,7 +79,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         f"eventhub tail {_URL} --log --since -10",
     ),
 }
-"""By the words of the command."""
+"""By the words of the command; those below one with a file have it among them."""
 
 
 def add_examples(command: click.Command, words: str = "eventhub") -> None:
@@ -77,5 +93,7 @@ def commands(command: click.Command, words: str) -> Iterator[tuple[str, click.Co
     """Yield a command and all below it, each with its words."""
     yield words, command
     if isinstance(command, click.Group):
+        has_file = any(isinstance(each, click.Argument) for each in command.params)
+        above = f"{words} {_FILE}" if has_file else words
         for name, each in command.commands.items():
-            yield from commands(each, f"{words} {name}")
+            yield from commands(each, f"{above} {name}")

@@ -9,10 +9,12 @@ from aiohttp import HttpVersion11, web
 
 from eventhub.config import Server
 from eventhub.errors import Misconfigured
+from eventhub.identity.api_keys import ADMIN, API_KEYS, is_api_key
 from eventhub.identity.hosts import is_loopback_name
 
 OPERATORS_ONLY: Final = (
-    "send the request from the hub's own machine, or with the token of server.admin"
+    "send the request from the hub's own machine, with the token of server.admin, or with an API"
+    " key that has the scope admin"
 )
 MIN_TOKEN: Final = 16
 _FORWARDED: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP")
@@ -45,14 +47,19 @@ class Admin:
         self._token = None if token is None else token.encode()
 
     def is_operator(self, request: web.Request) -> bool:
-        """Return whether a request has the token, or comes from this machine."""
+        """Return whether a request has the token or an API key for it, or is of this machine."""
         return self._has_token(request) or is_local(request)
 
     def _has_token(self, request: web.Request) -> bool:
         scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
-        if self._token is None or scheme.lower() != "bearer":
+        if scheme.lower() != "bearer":
             return False
-        return hmac.compare_digest(sent.strip().encode(errors="replace"), self._token)
+        sent = sent.strip()
+        if is_api_key(sent):
+            return API_KEYS in request.app and request.app[API_KEYS].has_scope(sent, ADMIN)
+        if self._token is None:
+            return False
+        return hmac.compare_digest(sent.encode(errors="replace"), self._token)
 
 
 def is_local(request: web.Request) -> bool:

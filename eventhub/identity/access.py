@@ -114,6 +114,8 @@ class AccessState:
 
     def __init__(self) -> None:
         self._records: dict[str, Stored] = {}
+        self.has_keys = False
+        """Whether there were API keys."""
         self._watches: dict[str, set[Watch]] = {}
         """By mark."""
 
@@ -125,7 +127,7 @@ class AccessState:
 
     def replace(self, records: Iterable[Record]) -> None:
         """Take all records that there are: what is not among them is no longer there."""
-        self._records = {}
+        self._records, self.has_keys = {}, False
         for record in records:
             self._take(record)
         for mark in tuple(self._watches):
@@ -183,6 +185,7 @@ class AccessState:
             logger.error("access_record_unreadable", key=record.key, sequence=record.sequence)  # noqa: TRY400
             value = None
         self._records[record.key] = Stored(record.sequence, value)
+        self.has_keys = self.has_keys or isinstance(value, Key)
         return True
 
     def _check(self, mark: str) -> None:
@@ -211,5 +214,7 @@ def _is_over(value: Value | None, now: float) -> bool:
     match value:
         case Session(ends=ends) | Denied(ends=ends):
             return ends < now
+        case Key(expires=float() as expires):
+            return expires < now
         case _:
             return False

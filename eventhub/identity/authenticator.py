@@ -14,7 +14,8 @@ from aiohttp import web
 from eventhub.config import Auth
 from eventhub.errors import Rejected, Revoked
 from eventhub.handler import Handler, RequestInfo, User
-from eventhub.identity.access import AccessState, user_key
+from eventhub.identity.access import user_key
+from eventhub.identity.api_keys import API_KEYS, ApiKeys, is_api_key
 from eventhub.identity.audit import USER
 from eventhub.identity.bearer import QUERY, Tokens, hide_token, take_query_token, token_of
 from eventhub.identity.expiry import LoginValidity, wall_clock
@@ -30,7 +31,7 @@ from eventhub.identity.sessions import (
 logger = structlog.get_logger(__name__)
 
 MAX_USER_ID = 200  # characters, as many as an id of a row may have
-_NO_TOKENS: Final = "this hub takes no tokens: its `auth:` has no `jwt:`"
+_NO_TOKENS: Final = "this hub takes no tokens: its `auth:` has no `jwt:`, and it has no API keys"
 
 
 class Login(NamedTuple):
@@ -58,7 +59,8 @@ def setup_auth(app: web.Application, auth: Auth, folder: Path, logins: Logins) -
     Raises:
         Misconfigured: `auth:` contradicts itself, or the session key in `folder` cannot be read.
     """
-    authenticator = Authenticator(auth, logins.state)
+    authenticator = Authenticator(auth, logins)
+    app[API_KEYS] = authenticator.api_keys
     setup_sessions(app, auth.session, folder, authenticator.proxies, logins)
     app.middlewares.append(hide_token)
     return authenticator
@@ -67,9 +69,10 @@ def setup_auth(app: web.Application, auth: Auth, folder: Path, logins: Logins) -
 class Authenticator:
     """Names the user of a request."""
 
-    def __init__(self, auth: Auth, state: AccessState) -> None:
+    def __init__(self, auth: Auth, logins: Logins) -> None:
         self.auth = auth
-        self._state = state
+        self._state = logins.state
+        self.api_keys = ApiKeys(logins)
         self._tokens = Tokens(auth.jwt) if auth.jwt else None
         self._user_claim = auth.jwt.user_claim if auth.jwt else ""
         self._user_header = auth.proxy.header if auth.proxy else None
@@ -80,7 +83,7 @@ class Authenticator:
     @property
     def takes_tokens(self) -> bool:
         """Whether bearer tokens name users here."""
-        return self._tokens is not None
+        return self._tokens is not None or self._state.has_keys
 
     def take_query(self, request: web.Request, values: list[str], *, is_live: bool) -> None:
         """Take the token in the URL of a request.
@@ -112,7 +115,8 @@ class Authenticator:
             Rejected: `unauthorized`: the bearer token or the proxy's header is invalid.
             Unavailable: the issuer's keys cannot be fetched now.
         """
-        if self._tokens and (token := token_of(request)) is not None:
+        token = token_of(request)
+        if token is not None and (self._tokens or is_api_key(token)):
             return await self.login_of_token(token)
         header = self._user_header
         if header is not None and (name := self._proxy_user(request, header)):
@@ -131,6 +135,8 @@ class Authenticator:
             Rejected: `unauthorized`: the token is not valid, or this hub takes none.
             Unavailable: the issuer's keys cannot be fetched now.
         """
+        if is_api_key(token):
+            return Login(*self.api_keys.login_of(token))
         if self._tokens is None:
             raise Rejected("unauthorized", _NO_TOKENS)
         claims = await self._tokens.claims(token)

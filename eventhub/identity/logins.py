@@ -12,14 +12,18 @@ from typing import Final, NamedTuple, Self
 
 import msgspec
 
-from eventhub.errors import Unavailable
+from eventhub.errors import EventHubError, Unavailable
 from eventhub.identity.access import (
     DENIED,
+    KEY,
     SESSION,
+    USE,
     AccessState,
     Cut,
     Denied,
+    Key,
     Session,
+    Use,
     Value,
     user_key,
 )
@@ -36,6 +40,12 @@ ARRIVAL_SECONDS: Final = 1.0
 """How long a session that was just begun on another gateway is waited for."""
 KEPT_SECONDS: Final = 3600.0
 """How long the end of a session is kept, which no longer holds without it either."""
+KEPT_KEY_SECONDS: Final = 30 * 86400.0
+"""How long a revoked key is listed."""
+USE_SECONDS: Final = 60.0
+"""Between two notes of the use of a key."""
+KEPT_USE_SECONDS: Final = 400 * 86400.0
+"""How long the last use of a key is known."""
 MAX_AGENT: Final = 200
 """Characters of what a browser calls itself."""
 FORGET_SECONDS: Final = 60.0
@@ -82,6 +92,10 @@ class Logins:
         self._own: deque[tuple[float, Record]] = deque()
         """What this process wrote lately, and when."""
         self._forgot_at = float("-inf")
+        self._used: dict[str, float] = {}
+        """The last use of each API key that was noted, as Unix time."""
+        self._unwritten: set[str] = set()
+        self._has_unwritten = asyncio.Event()
 
     @classmethod
     async def read(cls, event_log: Log) -> Self:
@@ -102,7 +116,12 @@ class Logins:
         return logins
 
     async def run(self) -> None:
-        """Follow the store, until it is cancelled."""
+        """Follow the store, and write when keys were used, until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._write_uses())
+
+    async def _follow(self) -> None:
         async with self._records.watch() as watching:
             async for watched in watching:
                 if watched.is_whole:
@@ -178,6 +197,48 @@ class Logins:
             and not self.state.has_ended(frozenset((f"{SESSION}.{token}",)), 0.0)
         ]
         return sorted(found, key=lambda each: each[1].begun)
+
+    async def create_key(self, key_id: str, key: Key) -> None:
+        """Store an API key; errors as `end_session`."""
+        left = None if key.expires is None else max(key.expires - wall_clock(), 1.0)
+        await self._put(f"{KEY}.{key_id}", key, left)
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """End an API key on every gateway; return whether it held; errors as `end_session`."""
+        name = f"{KEY}.{key_id}"
+        known = self.state.get(name)
+        if not isinstance(known, Key) or self.state.has_ended(frozenset((name,)), 0.0):
+            return False
+        revoked = msgspec.structs.replace(known, revoked=wall_clock())
+        await self._put(name, revoked, KEPT_KEY_SECONDS)
+        return True
+
+    def api_keys(self) -> list[tuple[str, Key, float | None]]:
+        """Return the API keys, oldest first, each with its id and its last use."""
+        uses = {key_id: use.at for key_id, use in self.state.items(USE) if isinstance(use, Use)}
+        found = [
+            (key_id, key, uses.get(key_id))
+            for key_id, key in self.state.items(KEY)
+            if isinstance(key, Key)
+        ]
+        return sorted(found, key=lambda each: each[1].created)
+
+    def note_use(self, key_id: str) -> None:
+        """Note that an API key was used, without waiting until that is stored."""
+        now = wall_clock()
+        if now - self._used.get(key_id, 0.0) >= USE_SECONDS:
+            self._used[key_id] = now
+            self._unwritten.add(key_id)
+            self._has_unwritten.set()
+
+    async def _write_uses(self) -> None:
+        while True:
+            await self._has_unwritten.wait()
+            self._has_unwritten.clear()
+            while self._unwritten:
+                key_id = self._unwritten.pop()
+                with suppress(EventHubError):  # another use will be written
+                    await self._put(f"{USE}.{key_id}", Use(at=self._used[key_id]), KEPT_USE_SECONDS)
 
     async def _end_oldest(self, user: str) -> None:
         tokens = [token for token, session in self.sessions() if session.user == user]

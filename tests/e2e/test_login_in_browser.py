@@ -26,7 +26,7 @@ def test_people_log_in_and_out_in_a_browser_without_scripts(
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading")).to_have_text("Inside")
         page.goto(f"{hub.url}/logout")
-        page.get_by_role("button", name="Log out").click()
+        page.get_by_role("button", name="Log out", exact=True).click()
         expect(page.get_by_role("heading")).to_have_text("The <club>")
         page.goto(f"{hub.url}/")
         expect(page).to_have_url(f"{hub.url}/login?next=/")

@@ -61,7 +61,7 @@ def test_people_log_in_and_out_at_another_site(
         expect(page).to_have_url(f"{hub.url}/")
         page.goto(f"{hub.url}/logout")
         expect(page.get_by_text("ann@example.org")).to_be_visible()
-        page.get_by_role("button", name="Log out").click()
+        page.get_by_role("button", name="Log out", exact=True).click()
         expect(page).to_have_url(f"{hub.url}/login?next=/")  # by way of the provider
         page.get_by_role("link", name="Log in with Example & Sons").click()
         expect(page.get_by_role("heading")).to_have_text("Provider")  # which asks again

@@ -234,6 +234,8 @@ def test_the_metrics_are_those_of_the_code() -> None:
 
 
 def commands(group: click.Group, prefix: str) -> Iterator[str]:
+    if any(isinstance(each, click.Argument) for each in group.params):
+        prefix += " FILE"
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, f"{prefix} {name}")

@@ -9,9 +9,9 @@ from multidict import CIMultiDict
 from eventhub.config import Auth, Jwt, Proxy
 from eventhub.errors import Rejected
 from eventhub.handler import User
-from eventhub.identity.access import AccessState
 from eventhub.identity.authenticator import MAX_USER_ID, Authenticator
 from eventhub.identity.expiry import wall_clock
+from tests.builders import logins
 from tests.unit.identity.incoming import request
 
 SECRET = "0123456789abcdef0123456789abcdef"  # 32 bytes
@@ -26,14 +26,14 @@ def bearer(**claims: Any) -> dict[str, str]:
 
 
 async def user_id(headers: Any) -> str:
-    login = await Authenticator(BOTH, AccessState()).login_of(request(headers=headers))
+    login = await Authenticator(BOTH, logins()).login_of(request(headers=headers))
     assert login.user is not None
     return str(login.user["id"])
 
 
 async def test_a_token_counts_before_the_header_of_a_proxy() -> None:
     end = int(wall_clock()) + 60
-    login = await Authenticator(BOTH, AccessState()).login_of(
+    login = await Authenticator(BOTH, logins()).login_of(
         request(headers={**bearer(sub="ann", role="admin", exp=end), "X-User": "bob"})
     )
     assert login.user == User({"sub": "ann", "role": "admin", "exp": end, "id": "ann"})

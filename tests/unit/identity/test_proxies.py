@@ -5,9 +5,9 @@ from multidict import CIMultiDict
 
 from eventhub.config import Auth, Proxy
 from eventhub.errors import Misconfigured
-from eventhub.identity.access import AccessState
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.proxies import MAX_TEXT, NO_PROXIES, Proxies, client_of, forwarded
+from tests.builders import logins
 from tests.unit.identity.incoming import request
 
 OURS = Proxies(["10.0.0.0/8", "fd00::/8"])
@@ -26,7 +26,7 @@ def test_a_foreign_or_unknown_address_is_not_trusted(peer: object) -> None:
 
 def test_a_trusted_entry_that_is_no_address_stops_the_hub() -> None:
     with pytest.raises(Misconfigured, match=r"auth: proxy: trusted: .*nginx"):
-        Authenticator(Auth(proxy=Proxy(header="X-User", trusted=["nginx"])), AccessState())
+        Authenticator(Auth(proxy=Proxy(header="X-User", trusted=["nginx"])), logins())
 
 
 def test_only_the_entry_that_the_proxy_appended_is_read() -> None:
