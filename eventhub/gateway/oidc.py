@@ -26,7 +26,7 @@ from eventhub.identity.sessions import log_in
 MAX_EXCHANGES: Final = 64
 """Logins that wait for their provider at the same time."""
 RETRY_SECONDS: Final = 5
-_SENT_BACK: Final = ("code", "state", "error", "iss")
+SENT_BACK: Final = ("code", "state", "error", "iss")
 _HEADING: Final = "Log in"
 _UNKNOWN: Final = (
     "This login began in another browser, or more than ten minutes ago, or is used already;"
@@ -90,7 +90,7 @@ class OidcPage:
 
     async def _come_back(self, request: web.Request) -> web.StreamResponse:
         session = session_of(request)
-        if any(len(request.query.getall(name, [])) > 1 for name in _SENT_BACK):
+        if any(len(request.query.getall(name, [])) > 1 for name in SENT_BACK):
             raise LoginError("repeated_parameter")
         login = take(session, self.entry.name, request.query.get("state", ""))
         if login is None:

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from eventhub.config import LogoutEndpoint, SimpleAuthEndpoint
+from eventhub.config import LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
 from eventhub.gateway import snapshot_file
-from eventhub.gateway.login_page import TOKEN_FIELD
+from eventhub.gateway.login_page import EVERYWHERE, TOKEN_FIELD
+from eventhub.gateway.oidc import SENT_BACK
 from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page
 from eventhub.gateway.openapi.parameters import response_headers
 from eventhub.gateway.openapi.schemas import errors
@@ -26,7 +27,8 @@ def login_fragment(key: str, entry: SimpleAuthEndpoint | LogoutEndpoint) -> Frag
     """Return the path of a login or logout page."""
     is_login = isinstance(entry, SimpleAuthEndpoint)
     fields = {"user": _TEXT, "password": _TEXT} if is_login else {}
-    form = {"type": "object", "properties": {**fields, TOKEN_FIELD: _TEXT}}
+    own = [TOKEN_FIELD] if is_login else [TOKEN_FIELD, EVERYWHERE]
+    form = {"type": "object", "properties": {**fields, **dict.fromkeys(own, _TEXT)}}
     user = {"type": _TEXT["type"]} if is_login else {"type": "null"}
     answer = {"type": "object", "required": ["user"], "properties": {"user": user}}
     json = {"type": "object", "properties": fields, "required": list(fields)}
@@ -53,8 +55,8 @@ def login_fragment(key: str, entry: SimpleAuthEndpoint | LogoutEndpoint) -> Frag
         },
         "responses": {
             "200": {
-                "description": "The answer to JSON.",
-                "content": content("application/json", schema=answer),
+                "description": "The answer to JSON, or a page that leads on to a provider.",
+                "content": {**content("application/json", schema=answer), "text/html": {}},
             },
             "303": {
                 "description": "The answer to a form.",
@@ -68,6 +70,25 @@ def login_fragment(key: str, entry: SimpleAuthEndpoint | LogoutEndpoint) -> Frag
     for operation in operations.values():
         operation |= {"tags": [entry.name], "security": []}
     return Fragment(paths={entry.pattern: operations})
+
+
+def oidc_fragment(key: str, entry: OidcEndpoint) -> Fragment:
+    """Return the path that sends a browser to a provider, and takes it back."""
+    back = [{"name": name, "in": "query", "schema": _TEXT} for name in SENT_BACK]
+    get = {
+        "operationId": f"{key}.page",
+        "summary": entry.title,
+        "description": "For browsers: the provider sends them back to this path.",
+        "tags": [entry.name],
+        "security": [],
+        "parameters": [_NEXT, *back],
+        "responses": {
+            "303": {"description": "Where to go on.", "headers": response_headers("Location")},
+            **errors(COMMON),
+            **{f"{each}": error_page(each) for each in (403, 503)},
+        },
+    }
+    return Fragment(paths={entry.pattern: {"get": get}})
 
 
 def hub_fragment(*, is_operator: bool, has_copies: bool) -> Fragment:

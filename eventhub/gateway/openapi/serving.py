@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from eventhub.config import Config, LogoutEndpoint, SimpleAuthEndpoint
+from eventhub.config import Config, LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.admin import Admin
@@ -118,12 +118,14 @@ class Description:
         for number, entry in enumerate(self._config.endpoints, len(usable)):
             if isinstance(entry, SimpleAuthEndpoint | LogoutEndpoint):
                 found.append(pages.login_fragment(key_of(entry.name, number), entry))
+            elif isinstance(entry, OidcEndpoint):
+                found.append(pages.oidc_fragment(key_of(entry.name, number), entry))
         return document_of(found, schemes)
 
     def _schemes(self, cookie: str) -> dict[str, Json]:
         schemes: dict[str, Json] = {"cookie": {"type": "apiKey", "in": "cookie", "name": cookie}}
-        if self._config.auth.jwt is not None:
-            schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        if self._authenticator.takes_tokens:
+            schemes["bearer"] = {"type": "http", "scheme": "bearer"}
         return schemes
 
 

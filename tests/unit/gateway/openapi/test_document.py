@@ -4,7 +4,7 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
-from eventhub.config import LogoutEndpoint, SqlEndpoint
+from eventhub.config import LogoutEndpoint, OidcEndpoint, SqlEndpoint
 from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.openapi import messages, pages, queries
 from eventhub.gateway.openapi.document import document_of, key_of
@@ -13,6 +13,9 @@ from eventhub.gateway.openapi.values import Json
 from tests.unit.alerts.builders import make_endpoint
 
 SCHEMES: dict[str, Json] = {"cookie": {"type": "apiKey", "in": "cookie", "name": "eventhub"}}
+
+
+SSO = OidcEndpoint(name="sso", pattern="/sso", client_id="hub", issuer="https://id.example")
 
 
 def whole() -> Json:
@@ -24,6 +27,7 @@ def whole() -> Json:
             messages.fragment_of(described),
             queries.fragment_of("a.1", SqlEndpoint(name="a b", pattern="/sql"), [], ()),
             pages.login_fragment("out", LogoutEndpoint(name="out", pattern="/logout")),
+            pages.oidc_fragment("sso", SSO),
             pages.hub_fragment(is_operator=True, has_copies=True),
         ],
         SCHEMES,
@@ -66,7 +70,15 @@ def test_no_reference_leads_nowhere() -> None:
 
 def test_every_path_of_an_endpoint_is_described() -> None:
     files = {f"/chat.{suffix}" for suffix in SUFFIXES} | {f"/sql.{suffix}" for suffix in SUFFIXES}
-    own = {"/healthz", "/readyz", "/metrics", "/-/snapshot.duckdb", "/openapi.json", "/logout"}
+    own = {
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/-/snapshot.duckdb",
+        "/openapi.json",
+        "/logout",
+        "/sso",
+    }
     assert set(whole()["paths"]) == {"/chat", "/chat/{id}", "/sql", *files, *own}
 
 

@@ -1,7 +1,7 @@
 """Only operators read of what only operators may open."""
 
-from eventhub.config import LogoutEndpoint, SimpleAuthEndpoint
-from eventhub.gateway.openapi.pages import hub_fragment, login_fragment
+from eventhub.config import LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
+from eventhub.gateway.openapi.pages import hub_fragment, login_fragment, oidc_fragment
 
 
 def test_pages_of_operators_are_described_to_operators() -> None:
@@ -18,3 +18,11 @@ def test_a_login_takes_a_name_and_a_password_and_a_logout_neither() -> None:
     leave = login_fragment("out", LogoutEndpoint(name="out", pattern="/logout"))
     post = leave.paths["/logout"]["post"]
     assert post["requestBody"]["content"]["application/json"]["schema"]["required"] == []
+
+
+def test_a_login_at_a_provider_is_for_browsers() -> None:
+    entry = OidcEndpoint(name="sso", pattern="/sso", client_id="hub", issuer="https://id.example")
+    found = oidc_fragment("sso", entry)
+    (operation,) = found.paths["/sso"].values()
+    assert {"next", "code", "state"} <= {each["name"] for each in operation["parameters"]}
+    assert "200" not in operation["responses"]
