@@ -216,7 +216,7 @@ async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
     Raises:
         Misconfigured: the hub runs, or the data folder cannot be used.
     """
-    await _check_stopped(config)
+    await check_stopped(config)
     async with open_store(config, endpoints_of(config)) as store, open_streams(config) as streams:
         yield streams, store
 
@@ -224,12 +224,17 @@ async def open_parts(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
 @asynccontextmanager
 async def open_streams(config: Config) -> AsyncIterator[dict[str, EventStream]]:
     """Open the streams, by table, for a command; errors as `open_parts`."""
-    await _check_stopped(config)
+    await check_stopped(config)
     async with open_log(config) as event_log:
         yield {c.name: await event_log.open(c) for c in channels_of(endpoints_of(config))}
 
 
-async def _check_stopped(config: Config) -> None:
+async def check_stopped(config: Config) -> None:
+    """Check that no hub of this data folder runs.
+
+    Raises:
+        Misconfigured: one does.
+    """
     if running := await _running_broker(config):
         used = f"the data folder {config.data} is in use by process {running.hub}"
         raise Misconfigured(f"{used}: stop the hub first")

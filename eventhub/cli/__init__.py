@@ -2,6 +2,7 @@
 
 - `start`: a chat to try, and a file to begin with
 - `serve`: run a hub, check its file, show its configuration
+- `backup`: everything that a hub has stored as one file, and back
 - `data`: prove and rebuild the tables of a hub
 - `audit`: what happened to a row, what differs between two states, back to an older version
 - `export`: the rows or events of a table as files; all tables as a DuckDB file
@@ -22,6 +23,7 @@ DuckDB and the rest of a hub takes a second, which `eventhub post` should not co
 from eventhub.cli import (
     alerts,
     audit,
+    backup,
     data,
     export,
     load,
@@ -46,6 +48,8 @@ main = Group(
         serve.serve,
         serve.check,
         serve.show_config,
+        backup.backup_hub,
+        backup.restore_hub,
         data.rebuild_tables,
         data.verify_tables,
         audit.show_history,

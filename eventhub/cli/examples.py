@@ -22,6 +22,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         f"eventhub config {_FILE}",
         "eventhub config --schema > eventhub.schema.json",
     ),
+    "eventhub backup": (f"eventhub backup {_FILE} hub.zip",),
+    "eventhub restore": (
+        f"eventhub restore {_FILE} hub.zip",
+        f"eventhub restore {_FILE} hub.zip --keep-positions",
+    ),
     "eventhub rebuild": (f"eventhub rebuild {_FILE}", f"eventhub rebuild {_FILE} --mirror"),
     "eventhub verify": (
         f"eventhub verify {_FILE}",

@@ -48,7 +48,7 @@ async def call(
         Unavailable: no answer in time, or no leader.
     """
     payload = b"" if body is None else msgspec.json.encode(body)
-    return _checked(await connection.request(f"$JS.API.{name}", payload, within=within))
+    return checked(await connection.request(f"$JS.API.{name}", payload, within=within))
 
 
 async def store(
@@ -65,7 +65,7 @@ async def store(
         seconds: after which the server deletes it, if its stream allows that (NATS ADR-43).
     """
     headers = None if seconds is None else {"Nats-TTL": str(seconds)}
-    return int(_checked(await connection.request(subject, payload, headers))["seq"])
+    return int(checked(await connection.request(subject, payload, headers))["seq"])
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +129,8 @@ def sequence_of(message: Message) -> int:
     return int((message.headers or {})["Nats-Sequence"])
 
 
-def _checked(message: Message) -> dict[str, Any]:
+def checked(message: Message) -> dict[str, Any]:
+    """Return the answer to a request; errors as `call`."""
     answer: dict[str, Any] = msgspec.json.decode(message.data)
     error = answer.get("error")
     if error is None:

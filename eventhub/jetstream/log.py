@@ -18,6 +18,7 @@ from eventhub.errors import Misconfigured
 from eventhub.jetstream import api
 from eventhub.jetstream.api import NANOSECONDS, STREAM_NOT_FOUND, ApiError
 from eventhub.jetstream.connection import Connection, Renew
+from eventhub.jetstream.copying import Copies
 from eventhub.jetstream.credentials import read_credentials
 from eventhub.jetstream.damage import report_holes
 from eventhub.jetstream.health import Health
@@ -82,6 +83,11 @@ class JetStreamLog:
             background() as tasks,
         ):
             yield cls(connection, tasks, replicas)
+
+    @property
+    def copies(self) -> Copies:
+        """Streams as bytes, and back."""
+        return Copies(self._connection, self._replicas)
 
     @property
     def is_connected(self) -> bool:

@@ -1,0 +1,181 @@
+"""Backups: everything that a hub has stored, as one file, and a hub from it.
+
+The file is a ZIP archive: a snapshot of each stream (`jetstream.copying`), the key of the session
+cookies, and a manifest. Tables are not in it: they are made from the log.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from eventhub import __version__
+from eventhub.config import Config
+from eventhub.errors import Misconfigured, Unavailable
+from eventhub.identity.cookie_secret import KEY_FILE
+from eventhub.jetstream.copying import CHUNK_BYTES, StreamCopy
+from eventhub.opening import check_stopped, open_log
+from projections.files import written
+
+MANIFEST: Final = "manifest.json"
+FORMAT: Final = 1
+Report = Callable[[str, int], None]
+"""Called with the name of each stream that is done, and its number of messages."""
+
+
+class SavedStream(msgspec.Struct, frozen=True):
+    """A stream in an archive."""
+
+    copy: StreamCopy
+    sha256: str
+    """Of the member that has its bytes."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive contains."""
+
+    format: int
+    version: str
+    """Of the hub that wrote it."""
+    made: str
+    streams: dict[str, SavedStream]
+
+
+async def backup(config: Config, path: Path, report: Report) -> Manifest:
+    """Write everything that the log holds to a file, and replace it; the hub may be running.
+
+    Each stream is as it was at one moment; messages that come later are not in it.
+
+    Raises:
+        Unavailable: the broker does not answer, or the file cannot be written.
+        EventHubError: the log is damaged.
+    """
+    streams: dict[str, SavedStream] = {}
+    async with open_log(config) as event_log:
+        copies = event_log.copies
+        with written(path) as partial, _private(partial) as file, zipfile.ZipFile(file, "w") as to:
+            for name in await copies.stored():
+                with to.open(name, "w", force_zip64=True) as member:
+                    digest = hashlib.sha256()
+
+                    def write(piece: bytes, to: IO[bytes] = member, digest: Any = digest) -> None:
+                        digest.update(piece)
+                        to.write(piece)
+
+                    copy = await copies.save(name, write)
+                streams[name] = SavedStream(copy, digest.hexdigest())
+                report(name, copy.state["messages"])
+            key = config.data / KEY_FILE
+            if key.exists():
+                to.write(key, KEY_FILE)
+            manifest = Manifest(
+                format=FORMAT,
+                version=__version__,
+                made=datetime.now(UTC).isoformat(timespec="seconds"),
+                streams=streams,
+            )
+            to.writestr(MANIFEST, json.dumps(msgspec.to_builtins(manifest), indent=1))
+    return manifest
+
+
+def _private(path: Path) -> IO[bytes]:
+    """Open a new file that only this user can read: an archive holds keys."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+async def restore(config: Config, path: Path, report: Report, *, keep_positions: bool) -> Manifest:
+    """Make the streams of an archive at a broker that has none of them.
+
+    Everything is read and checked before anything is made. If a stream cannot be made, those that
+    were made before are deleted, so that it can be tried again.
+
+    Args:
+        config: of the hub, which is stopped.
+        path: of the archive.
+        report: called for each stream.
+        keep_positions: clients go on from the positions that they have. Only right if nothing was
+            written after the backup: otherwise their positions mean other events now.
+
+    Raises:
+        Misconfigured: the file is not an archive, is damaged, or the broker has such a stream.
+        Unavailable: the broker does not answer.
+    """
+    await check_stopped(config)
+    with _opened(path) as archive:
+        manifest = _checked(archive, path)
+        async with open_log(config) as event_log:
+            copies = event_log.copies
+            taken = sorted(manifest.streams.keys() & set(await copies.stored()))
+            if taken:
+                raise Misconfigured(
+                    f"the log has {', '.join(taken)} already: restore into an empty data folder,"
+                    " or a broker without these streams"
+                )
+            made: list[str] = []
+            try:
+                for name, saved in manifest.streams.items():
+                    made.append(name)
+                    with archive.open(name) as member:
+                        pieces = _pieces(member)
+                        await copies.load(name, saved.copy, pieces, keeps_epoch=keep_positions)
+                    report(name, saved.copy.state["messages"])
+            except BaseException:
+                for name in made:
+                    await copies.delete(name)
+                raise
+        _restore_key(archive, config.data / KEY_FILE)
+    return manifest
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be read: {error.strerror}") from None
+    except zipfile.BadZipFile:
+        raise Misconfigured(f"{path} is not a backup, or is cut off") from None
+
+
+def _checked(archive: zipfile.ZipFile, path: Path) -> Manifest:
+    """Return the manifest, once all that it names was read and is as it was written."""
+    try:
+        manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+        for name, saved in manifest.streams.items():
+            digest = hashlib.sha256()
+            with archive.open(name) as member:
+                for piece in _pieces(member):
+                    digest.update(piece)
+            if digest.hexdigest() != saved.sha256:
+                raise Misconfigured(f"{path} is damaged: {name} has another checksum")
+    except (KeyError, msgspec.DecodeError):
+        raise Misconfigured(f"{path} is not a backup") from None
+    except zipfile.BadZipFile as error:
+        raise Misconfigured(f"{path} is damaged: {error}") from None
+    if manifest.format != FORMAT:
+        raise Misconfigured(
+            f"{path} was written by version {manifest.version}: restore it with that"
+        )
+    return manifest
+
+
+def _pieces(member: IO[bytes]) -> Iterator[bytes]:
+    while piece := member.read(CHUNK_BYTES):
+        yield piece
+
+
+def _restore_key(archive: zipfile.ZipFile, path: Path) -> None:
+    """Write the key of the session cookies, unless the folder has one: users stay logged in."""
+    if KEY_FILE not in archive.namelist() or path.exists():
+        return
+    try:
+        with _private(path) as file:
+            file.write(archive.read(KEY_FILE))
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error}") from None
