@@ -19,12 +19,14 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _FILE = "file"
 
 
-@click.group()
+@click.group(invoke_without_command=True)
 @FILE
 @click.pass_context
 def sessions(ctx: click.Context, file: Path) -> None:
-    """List and end logins in browsers. The hub may run."""
+    """List and end logins in browsers; only list them without a command. The hub may run."""
     ctx.meta[_FILE] = file
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_sessions)
 
 
 @sessions.command("list")

@@ -22,6 +22,7 @@ from eventhub.gateway.compression import Compression
 from eventhub.gateway.guard import OWN_FRAMES
 from eventhub.gateway.private import PrivateFiles, has_private_name
 from eventhub.gateway.static_answer import StaticAnswer
+from eventhub.handler import Validity
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.origin import is_embedding
@@ -53,19 +54,22 @@ _HEADERS: Final = CIMultiDict(
     }
 )
 
-Admit = Callable[[web.Request], Awaitable[None]]
-"""Checks who sent a request; raises `Rejected` for those who may not have the answer."""
+Admit = Callable[[web.Request], Awaitable[Validity | None]]
+"""Checks who sent a request, and returns how long the login holds, if there is one; raises
+`Rejected` for those who may not have the answer."""
 
 
 def admission(endpoint: FileEndpoint, rule: Rule, authenticator: Authenticator) -> Admit:
     """Return what checks the rule of a `FileHandler`."""
 
-    async def admit(request: web.Request) -> None:
+    async def admit(request: web.Request) -> Validity | None:
         with audited(request, endpoint.name, authenticator.proxies):
             args = parse_query_string(request.rel_url.raw_query_string)
             if rule.may_read_session:
                 keep_session(request)
-            await rule.check(await authenticator.handler_of(request, args, {}))
+            handler = await authenticator.handler_of(request, args, {})
+            await rule.check(handler)
+        return handler.validity
 
     return admit
 
@@ -124,8 +128,7 @@ class Files:
             Rejected: `unauthorized` or `forbidden`, by the rule of the entry.
         """
         request[ENDPOINT] = self.name
-        if self._admit is not None:
-            await self._admit(request)
+        validity = None if self._admit is None else await self._admit(request)
         if self._is_embedded_elsewhere(request):
             return refusal.answer(
                 Rejected("forbidden", "a page of another site may not embed this file")
@@ -141,7 +144,7 @@ class Files:
                 return self._to_folder(request, below)
         headers = self._headers.copy()
         headers.setdefault("Content-Type", content_type(path.name))
-        return StaticAnswer(path, headers, self._compression)
+        return StaticAnswer(path, headers, self._compression, validity)
 
     def _to_folder(self, request: web.Request, below: str) -> web.Response:
         name = quote(below.rpartition("/")[2], safe="")

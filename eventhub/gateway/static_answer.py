@@ -19,6 +19,7 @@ from typing import Final
 from aiohttp import ETag, web
 from aiohttp.abc import AbstractStreamWriter
 
+from eventhub.errors import Rejected
 from eventhub.gateway.compression import (
     MIN_BYTES,
     PIECE_BYTES,
@@ -26,6 +27,8 @@ from eventhub.gateway.compression import (
     is_compressible,
     qualities_of,
 )
+from eventhub.handler import Validity
+from eventhub.identity.expiry import while_valid
 
 _RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})", re.ASCII)
 
@@ -33,9 +36,26 @@ _RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})", re
 class StaticAnswer(web.FileResponse):
     """The answer to a GET or HEAD of a file; its `Content-Type` is among `headers`."""
 
-    def __init__(self, path: Path, headers: Mapping[str, str], packing: Compression) -> None:
+    def __init__(
+        self,
+        path: Path,
+        headers: Mapping[str, str],
+        packing: Compression,
+        validity: Validity | None = None,
+    ) -> None:
         super().__init__(path, headers=headers)
         self._packing = packing
+        self._validity = validity
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the file, as long as the login of its reader holds."""
+        try:
+            async with while_valid(self._validity):
+                return await super().prepare(request)
+        except Rejected:  # the client has a part of it, which must not look whole
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the login has ended") from None
 
     def _get_file_path_stat_encoding(
         self, accept_encoding: str

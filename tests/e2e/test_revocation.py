@@ -1,6 +1,8 @@
 """A login that is ended ends on each surface and each gateway at once, and over each restart."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 
 from eventhub.broker import EmbeddedBroker
 from tests.e2e.client import DEADLINE_SECONDS, V1, Closed, connect, request
+from tests.e2e.command import output
 from tests.e2e.hub import Hub, HubFactory, running_hub
 from tests.e2e.surfaces import Headers, events
+from tests.faults.conftest import broker_pid
 
 CONFIG = """
 server: {max_message: 1100000}
@@ -144,6 +148,36 @@ async def test_replays_and_answers_under_way_end(hub: Hub, login: Headers) -> No
                 assert b'"unauthorized"' in await stream.read()
 
 
+async def test_a_file_that_is_being_sent_is_cut_off(hub_factory: HubFactory) -> None:
+    entry = (
+        "  file: {pattern: /file, handler: FileHandler,"
+        " kwargs: {path: $YAMLPATH/large.bin, auth: true}}\n"
+    )
+    hub = hub_factory(CONFIG + entry, files={"large.bin": "x" * 40_000_000})
+    login = await log_in(hub)
+    async with (
+        aiohttp.ClientSession(headers=login) as session,
+        session.get(f"{hub.url}/file", headers={"Accept-Encoding": "identity"}) as answer,
+    ):
+        assert answer.status == 200
+        await log_out(hub, login)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            with pytest.raises(aiohttp.ClientError):
+                await answer.read()
+    assert "Traceback" not in hub.stderr()
+
+
+async def test_logins_hold_while_the_broker_is_away_and_after_it(hub_factory: HubFactory) -> None:
+    hub = hub_factory(CONFIG)
+    kept, ended = await log_in(hub), await log_in(hub)
+    async with connect(f"{hub.url}/chat", headers=kept) as client:
+        await client.replay()
+        os.kill(broker_pid(hub), signal.SIGKILL)  # the hub starts another one
+        await log_out(hub, ended)
+        assert "_ack" in await client.ask({"body": "goes on"})
+    assert [await code_of(hub, each) for each in (kept, ended)] == ["", "unauthorized"]
+
+
 async def test_a_logout_ends_its_own_login_only_and_everywhere_means_all_of_the_user(
     hub: Hub, login: Headers
 ) -> None:
@@ -188,3 +222,10 @@ async def test_a_logout_at_one_gateway_closes_the_sockets_of_another(
             await client.until(lambda _: False)
     assert closed.value.code == 4412
     assert await code_of(other, login) == "unauthorized"
+    second = await log_in(other, "bob")
+    end = ("sessions", one.config, "end", "--user", "bob", "--data", one.folder / "data")
+    async with connect(f"{one.url}/chat", headers=second) as client:
+        await client.replay()
+        assert await asyncio.to_thread(output, *end) == "1 sessions ended\n"
+        with pytest.raises(Closed, match="4412"):
+            await client.until(lambda _: False)

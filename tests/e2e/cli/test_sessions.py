@@ -16,6 +16,10 @@ async def test_a_session_is_listed_and_ended_while_the_hub_runs(hub_factory: Hub
     ann, bob = await log_in(hub), await log_in(hub, "bob")
     there = (hub.config, "list", "--data", hub.folder / "data")
     text = await asyncio.to_thread(output, "sessions", *there)
+    default = await asyncio.to_thread(
+        run, "sessions", hub.config, env={"EVENTHUB_DATA": str(hub.folder / "data")}
+    )
+    assert default.stdout == text
     first, second, count = text.splitlines()
     assert count == "2 sessions"
     assert (first.split()[1], second.split()[1]) == ("ann", "bob")

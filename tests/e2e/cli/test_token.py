@@ -10,7 +10,7 @@ import aiohttp
 import jwt
 import pytest
 
-from tests.e2e.client import DEADLINE_SECONDS, Closed, connect, request
+from tests.e2e.client import DEADLINE_SECONDS, V1, Closed, connect, request
 from tests.e2e.command import run
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, WRITES, Headers
@@ -72,6 +72,23 @@ async def test_a_key_works_on_every_surface_until_it_is_revoked(hub: Hub) -> Non
     [facts] = await listed(hub, "importer")
     assert facts["revoked"]
     assert key.rpartition("_")[2] not in hub.stderr()
+
+
+async def test_a_browser_sends_a_key_as_a_subprotocol_or_in_its_first_frame(hub: Hub) -> None:
+    key = await token(hub, "create", "--user", "page", "--scopes", "write")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{hub.url}/chat", protocols=(V1, f"bearer.{key}")) as first,
+    ):
+        assert first.protocol == V1
+        assert "_error" not in await first.receive_str(timeout=DEADLINE_SECONDS)
+    async with connect(f"{hub.url}/chat?_since=now") as client:
+        await client.send({"_auth": key})
+        assert (await client.receive())["_auth"] == "accepted"
+        assert "_ack" in await client.ask({"body": "of a page"})
+        await token(hub, "revoke", key)
+        with pytest.raises(Closed, match="4412"):
+            await client.until(lambda _: False)
 
 
 async def test_scopes_are_attributes_of_the_user(hub: Hub) -> None:
