@@ -193,7 +193,6 @@ async def _by_row(url: str, headers: Headers, method: str, message: Frame) -> st
 async def _by_v1(url: str, headers: Headers, method: str, message: Frame) -> str:
     async with connect(url, headers=headers) as client:
         try:
-            await client.until(lambda frame: "_ready" in frame or "_error" in frame)
             reply = await client.ask({"_method": method, **message})
         except Closed as closed:
             return {4401: "unauthorized", 4403: "forbidden"}[closed.code or 0]

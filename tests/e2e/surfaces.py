@@ -57,6 +57,8 @@ def websocket(*args: str, bare: bool = False, past: bool = False, row: str = "")
         query = joined_args(as_of_now(), query) if past else query
         url += f"/{row}" if row else ""
         async with connect(joined(url, *args, query), bare=bare, headers=headers) as client:
+            if not bare and not headers:  # the hub waits for a login until any frame comes
+                await client.send({"_method": "DELETE", "id": "of no row", "_ref": "first"})
             if not bare:
                 return _answered(await _until(client.receive, lambda frame: "_ready" in frame))
             # A bare client never learns that it is up to date: it waits for a row of its own.
@@ -216,12 +218,17 @@ async def _until(
 ) -> list[Frame]:
     frames: list[Frame] = []
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not frames or not (is_last(frames[-1]) or "_error" in frames[-1]):
+        while not frames or not (is_last(frames[-1]) or _is_refusal(frames[-1])):
             try:
                 frames.append(await receive())
             except Closed as closed:
                 raise AssertionError(f"closed with {closed.code} after {frames}") from closed
     return frames
+
+
+def _is_refusal(frame: Frame) -> bool:
+    """Return whether a frame refuses the connection, and not a message."""
+    return "_error" in frame and "ref" not in frame["_error"]
 
 
 def _answered(frames: list[Frame]) -> Answer:
