@@ -8,14 +8,15 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, cast
 
 from eventhub import metrics
 from eventhub.config import UNIX, Server
+from eventhub.gateway import not_http
 from eventhub.gateway.listener import Listener
+from eventhub.gateway.not_http import is_http
 from eventhub.gateway.server import HttpConnection
 from eventhub.gateway.sockets import Sockets
 from eventhub.gateway.throttle import (
@@ -23,11 +24,11 @@ from eventhub.gateway.throttle import (
     BODIES_PER_SECOND,
     BUSY,
     BUSY_SECONDS,
-    LIMITED,
     Key,
     Throttle,
 )
 from eventhub.gateway.tls import HANDSHAKE_SECONDS, Certificate
+from eventhub.gateway.turned_away import TurnedAway
 from eventhub.identity.proxies import Proxies
 from eventhub.logs import limited
 
@@ -75,8 +76,7 @@ class Arrivals:
         """When each connection came that has sent nothing."""
         self._heads: dict[HttpConnection, float] = {}
         """When each connection came that has not sent a whole head."""
-        self._leaving: set[socket.socket] = set()
-        """Turned away, with an answer that the client may not have read yet."""
+        self._turned_away = TurnedAway()
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
         self.refused = Throttle()
@@ -106,8 +106,7 @@ class Arrivals:
             self._timer.cancel()
             self._timer = None
         self._listener.close()
-        for connection in tuple(self._leaving):
-            self._close_leaving(connection)
+        self._turned_away.close()
 
     def _on_accepted(self, connection: socket.socket, address: str) -> None:
         if not self._is_exempt(address):
@@ -129,23 +128,10 @@ class Arrivals:
         limited.warning(
             "too_many_connections", by=address, reason=reason, most=self._most_of_address
         )
-        if self._certificate is not None or not self.start_waiting():
+        if self._certificate is None:
+            self._turned_away.answer(connection)
+        else:
             connection.close()
-            return
-        with suppress(OSError):
-            connection.setblocking(False)
-            connection.send(LIMITED)
-            connection.shutdown(socket.SHUT_WR)
-
-        # Not at once: the client may still be sending its request, and would lose the answer.
-        self._leaving.add(connection)
-        asyncio.get_running_loop().call_later(BUSY_SECONDS, self._close_leaving, connection)
-
-    def _close_leaving(self, connection: socket.socket) -> None:
-        connection.close()
-        if connection in self._leaving:
-            self._leaving.remove(connection)
-            self.stop_waiting()
 
     def _is_exempt(self, address: str) -> bool:
         if address == UNIX or self._proxies.trusts(address):
@@ -236,7 +222,10 @@ class Arrival(asyncio.Protocol):
         """Hand the connection on, or make it wait if its kind was refused too often lately."""
         transport = self.transport
         assert transport is not None  # noqa: S101 - it is connected
-        if self._is_busy:
+        if self._is_busy or transport.is_closing():
+            return
+        if not is_http(data):
+            self._refuse(transport)
             return
         key = self._arrivals.refused.key(self.address, data)
         if self._arrivals.refused.is_over(key):
@@ -260,6 +249,22 @@ class Arrival(asyncio.Protocol):
         self._arrivals.on_first_byte(self, None)
         if self.transport is not None:
             self.transport.abort()
+
+    def _refuse(self, transport: asyncio.Transport) -> None:
+        """Answer bytes that are not HTTP; after too many of them, close without an answer."""
+        self._arrivals.on_first_byte(self, None)
+        metrics.REFUSED.labels(not_http.ERROR.code).inc()
+        if self._arrivals.refused.note(Key(self.address, b"", has_credentials=False)):
+            self.abort("not_http")
+            return
+        limited.warning(
+            "request_refused",
+            by=self.address,
+            reason=not_http.ERROR.code,
+            detail=not_http.ERROR.message,
+        )
+        transport.write(not_http.ANSWER)
+        transport.close()
 
     def _be_busy(self, transport: asyncio.Transport) -> None:
         if not self._arrivals.start_waiting():

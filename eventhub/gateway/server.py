@@ -154,6 +154,8 @@ class HttpConnection(web.RequestHandler):
             logger.error("request_failed", exc_info=exc)
             error = EventHubError("internal error")
         refusal.count(error, request)
+        if self.on_refused is not None and self._request_count <= 1:
+            self.on_refused()  # a client that repeats it has to wait
         if request.writer.output_size > 0:
             raise ConnectionResetError("an answer has begun")
         response = refusal.answer(error)

@@ -27,13 +27,6 @@ BUSY: Final = (
     b'{"_error":{"code":"busy","message":"refused too often: try again later","retry":true,'
     b'"retry_after":1}}\n'
 )
-LIMITED: Final = (
-    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n"
-    b"Cache-Control: no-store\r\nContent-Type: application/json\r\nContent-Length: 137\r\n\r\n"
-    b'{"_error":{"code":"too_many_connections","message":"this address has or opens too many'
-    b' connections: wait","retry":true,"retry_after":5}}\n'
-)
-"""The answer to a connection of an address that has or opens too many, before it asks."""
 _CREDENTIALS: Final = (b"\r\nauthorization:", b"\r\ncookie:", b"bearer.", b"token=")
 
 

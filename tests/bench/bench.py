@@ -31,6 +31,7 @@ from tests.bench import (  # noqa: E402 - the path is set
     projecting,
     reading,
     small,
+    strangers,
     writing,
 )
 from tests.bench.figures import HEAD, Figure, summary, with_table  # noqa: E402
@@ -51,6 +52,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "million": projecting.million,
     "past": projecting.past,
     "fair": fair.fair,
+    "strangers": strangers.strangers,
     "mirror": mirroring.mirror,
     "analysts": analysts.analysts,
 }

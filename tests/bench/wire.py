@@ -18,12 +18,13 @@ READ_BYTES = 1 << 16
 CONNECT_SECONDS = 10.0
 
 
-def connect(url: str, *, subprotocol: str = "") -> socket.socket:
+def connect(url: str, *, subprotocol: str = "", headers: str = "") -> socket.socket:
     """Open a WebSocket (RFC 6455 section 4.1) and return its socket, not yet non-blocking.
 
     Args:
         url: with `http:`, for no library is asked.
         subprotocol: offered if it is not empty.
+        headers: further ones, each with its line end.
     """
     parts = urlsplit(url)
     connection = socket.socket()
@@ -31,7 +32,9 @@ def connect(url: str, *, subprotocol: str = "") -> socket.socket:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.connect((parts.hostname, parts.port or 80))
     connection.sendall(
-        _upgrade(parts._replace(scheme="", netloc="").geturl() or "/", parts.netloc, subprotocol)
+        upgrade(
+            parts._replace(scheme="", netloc="").geturl() or "/", parts.netloc, subprotocol, headers
+        )
     )
     head = b""
     while b"\r\n\r\n" not in head:  # byte by byte: what follows the head is the first frame's
@@ -42,12 +45,13 @@ def connect(url: str, *, subprotocol: str = "") -> socket.socket:
     return connection
 
 
-def _upgrade(target: str, host: str, subprotocol: str) -> bytes:
+def upgrade(target: str, host: str, subprotocol: str = "", headers: str = "") -> bytes:
+    """Return the request that opens a WebSocket."""
     key = base64.b64encode(os.urandom(16)).decode()
     offered = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
     return (
         f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offered}\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offered}{headers}\r\n"
     ).encode()
 
 

@@ -9,10 +9,12 @@ from aiohttp import web
 from eventhub.background import background
 from eventhub.config import Limits, Server
 from eventhub.gateway import arrivals as arrivals_module
+from eventhub.gateway import not_http, turned_away
 from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.server import Runner
 from eventhub.gateway.sockets import Sockets
-from eventhub.gateway.throttle import BUSY, LIMITED
+from eventhub.gateway.throttle import BUSY, Key
+from eventhub.gateway.turned_away import ANSWER
 from eventhub.identity.proxies import Proxies
 from tests.subscribing import eventually
 from tests.unit.gateway.serving import connected
@@ -26,6 +28,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
     monkeypatch.setattr(arrivals_module, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(arrivals_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(turned_away, "SECONDS", 0.05)
 
 
 class Site:
@@ -100,7 +103,7 @@ async def test_one_address_has_no_more_connections_than_its_limit(site: Site) ->
     async with connected(site.port) as first, connected(site.port):
         await eventually(lambda: site.open == 2)
         async with connected(site.port) as third:
-            assert await third.rest() == LIMITED
+            assert await third.rest() == ANSWER
         first.writer.write(GET)
         assert b" 200 " in await first.head()
 
@@ -118,7 +121,6 @@ async def test_one_address_opens_no_more_connections_a_second_than_its_limit(sit
         assert b" 429 " in head
         assert b"Retry-After: 5" in head
         assert b'"too_many_connections"' in await late.rest()
-    await eventually(lambda: site.arrivals._busy == 0)
 
 
 async def test_loopback_has_no_limit_unless_one_is_configured(site: Site) -> None:
@@ -163,5 +165,22 @@ async def test_after_close_open_connections_go_on(site: Site) -> None:
         site.arrivals.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", site.port)
+        client.writer.write(GET)
+        assert b" 200 " in await client.head()
+
+
+async def test_what_is_not_http_is_answered_and_after_too_much_of_it_only_closed(
+    site: Site,
+) -> None:
+    for _ in range(2):
+        async with connected(site.port) as client:
+            client.writer.write(b"\x16\x03\x01 garbage")
+            assert await client.rest() == not_http.ANSWER
+    while not site.arrivals.refused.note(Key("127.0.0.1", b"", has_credentials=False)):
+        pass
+    async with connected(site.port) as client:
+        client.writer.write(b"\x16\x03\x01 garbage")
+        assert await client.rest() == b""
+    async with connected(site.port) as client:  # of the same address, and a request
         client.writer.write(GET)
         assert b" 200 " in await client.head()
