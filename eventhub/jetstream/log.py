@@ -7,7 +7,7 @@ It connects, and makes the streams or brings their settings up to date.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Self
 
 import structlog
@@ -71,18 +71,23 @@ class JetStreamLog:
             Unavailable: no server answers within some seconds.
             Misconfigured: the server refuses the credentials, or the text holds none.
         """
-        async with (
-            Connection.open(
-                renew=renew,
-                servers=servers if isinstance(servers, str) else list(servers),
-                token=token,
-                user=login[0],
-                password=login[1],
-                user_credentials=None if credentials is None else read_credentials(credentials),
-            ) as connection,
-            background() as tasks,
-        ):
-            yield cls(connection, tasks, replicas)
+        async with Connection.open(
+            renew=renew,
+            servers=servers if isinstance(servers, str) else list(servers),
+            token=token,
+            user=login[0],
+            password=login[1],
+            user_credentials=None if credentials is None else read_credentials(credentials),
+        ) as connection:
+            with ExitStack() as after_tasks:
+                async with background() as tasks:
+                    log = cls(connection, tasks, replicas)
+                    after_tasks.callback(log._close)
+                    yield log
+
+    def _close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
 
     @property
     def copies(self) -> Copies:

@@ -36,6 +36,8 @@ class Writer:
         self._singles = Singles(self._publisher, connection, stream)
         self._batches = Batches(self._publisher, self._release, self._on_doubt)
         self._doubtful: deque[Attempt] = deque()  # stored before anything else
+        self._attempt: Attempt = (), ()
+        """What `run` stores."""
         self._single: Sequence[Write] = ()
         """The round that is published one by one."""
         self._is_waiting = False
@@ -71,32 +73,39 @@ class Writer:
 
     async def run(self) -> None:
         """Store what cannot be sent at once, until cancelled."""
-        attempt: Attempt = (), ()
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 self._is_waiting = True
                 while self._doubtful:
-                    attempt = self._doubtful.popleft()
-                    await self._singles.store(*attempt)
-                    self._queue.release(attempt[0])
+                    self._attempt = self._doubtful.popleft()
+                    await self._singles.store(*self._attempt)
+                    self._queue.release(self._attempt[0])
                 if self._queue and not self._is_busy:
                     await self._queue.gather()
-                    attempt = self._queue.take(), ()
-                    if await self._is_worth_a_batch(attempt[0]):
-                        self._batches.send(attempt[0])
+                    self._attempt = self._queue.take(), ()
+                    if await self._is_worth_a_batch(self._attempt[0]):
+                        self._batches.send(self._attempt[0])
                     else:
-                        await self._singles.store(*attempt)
-                        self._queue.release(attempt[0])
+                        await self._singles.store(*self._attempt)
+                        self._queue.release(self._attempt[0])
                 self._is_waiting = False
                 self._begin_soon()
         finally:
-            self._closed = True
-            doubtful = (writes for writes, _ in (attempt, *self._doubtful))
-            for group in (*doubtful, self._single, *self._batches, self._queue):
-                for write in group:
-                    write.abandon()
+            self.close()
+
+    def close(self) -> None:
+        """Abandon what waits, and store nothing more.
+
+        `run` does it at its end; its owner does it too, because a task that is cancelled before its
+        first turn never begins.
+        """
+        self._closed = True
+        doubtful = (writes for writes, _ in (self._attempt, *self._doubtful))
+        for group in (*doubtful, self._single, *self._batches, self._queue):
+            for write in group:
+                write.abandon()
 
     def _begin_soon(self) -> None:
         """Start the next round once the loop has taken everything that comes with this write."""

@@ -11,6 +11,7 @@ from eventhub.errors import Misconfigured, Unavailable
 from eventhub.jetstream import JetStreamLog
 from eventhub.jetstream.log import DEDUPLICATION_SECONDS
 from tests.builders import channel, make_event
+from tests.integration.jetstream.writes import Outcomes
 
 
 async def test_a_stream_with_other_settings_gets_those_of_today_and_keeps_its_events(
@@ -49,6 +50,20 @@ async def test_a_write_after_the_log_was_closed_is_refused_at_once(broker: Embed
     async with asyncio.timeout(10):
         with pytest.raises(Unavailable, match="nothing was stored"):
             await stream.append(make_event(id="b"), expect=0)
+
+
+async def test_a_write_to_a_log_that_closed_before_its_first_turn_is_refused(
+    broker: EmbeddedBroker,
+) -> None:
+    outcomes = Outcomes()
+    async with JetStreamLog.connect(broker.url, token=broker.token) as log:
+        writer = log._writer(channel().stream, atomic=True)  # its task has not run yet
+        writer.put(outcomes.write("before"))
+    writer.put(outcomes.write("after"))
+    assert {row: str(outcome) for row, outcome in outcomes.items()} == {
+        "before": "the event log cannot be reached; nothing was stored",
+        "after": "the event log is closed; nothing was stored",
+    }
 
 
 async def test_credentials_that_are_none_are_refused_before_connecting() -> None:
