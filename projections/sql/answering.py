@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,7 +53,7 @@ def answer(
         position = _position(connection, tables)
         statement = parse(connection, query.sql)
         check(connection, statement, query.parameters, macros)
-        with path.open("xb") as file:
+        with _made(path) as file:
             return _write(connection, statement, query, file, position)
     except duckdb.InterruptException:
         raise
@@ -74,6 +75,17 @@ def answer(
         if "INTERRUPT" in str(error):
             raise duckdb.InterruptException(str(error)) from error
         raise Unavailable(f"the answer cannot be written: {error}") from error
+
+
+@contextmanager
+def _made(path: Path) -> Iterator[BinaryIO]:
+    """Make a file, which is gone if the block fails."""
+    with path.open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _position(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> str:

@@ -67,3 +67,11 @@ async def test_an_answer_has_no_name_and_a_mistake_is_refused(
     answer.file.close()
     with pytest.raises(Rejected, match="nope"):
         await queries.ask(Question(sql="SELECT nope"))
+
+
+async def test_a_statement_that_fails_leaves_no_file(queries: LocalQueries, tmp_path: Path) -> None:
+    before = os.listdir(tmp_path)
+    for sql in ("SELECT error('no') FROM range(10)", "SELECT nothing", "DROP TABLE chat"):
+        with pytest.raises(Rejected):
+            await queries.ask(Question(sql=sql))
+    assert sorted(os.listdir(tmp_path)) == sorted(before)
