@@ -45,6 +45,15 @@ class Placed(str):
         made.place = place
         return made
 
+    def stripped(self) -> "Placed":
+        """Return the source without white space around it, at the line where it begins."""
+        text = self.strip()
+        file, _, line = self.place.rpartition(":")
+        # A block (`|` or `>`) begins below its key; without its line break it is none any more.
+        if line.isdecimal() and "\n" in self and "\n" not in text:
+            return Placed(text, f"{file}:{int(line) + 1}")
+        return Placed(text, self.place)
+
 
 class Expression:
     """A compiled expression; call it with a value for each of its names."""

@@ -181,6 +181,7 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     given = _section(tree, "server")
     listening.check(given, endpoints, findings)
     sections["server"] = listening.with_files(given, sections["server"])
+    sections["auth"] = _auth(_section(tree, "auth"), sections["auth"])
     archive = tree.items.get("archive")
     return Config(
         path=path.resolve(),
@@ -193,6 +194,15 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
         sources=tuple(dict.fromkeys(findings.sources)),
         **{key: section for key, section in sections.items() if section is not None},
     )
+
+
+def _auth(section: Node, auth: Auth | None) -> Auth | None:
+    """Return `auth:` with a file of keys as an absolute path."""
+    if auth is None or auth.jwt is None or auth.jwt.jwks is None or "://" in auth.jwt.jwks:
+        return auth
+    folder = section.items["jwt"].items["jwks"].folder
+    jwt = msgspec.structs.replace(auth.jwt, jwks=str((folder / auth.jwt.jwks).absolute()))
+    return msgspec.structs.replace(auth, jwt=jwt)
 
 
 def _check_broker(section: Node, findings: Findings) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from eventhub.config.reading import Struct, read_struct
 from eventhub.config.tree import Findings, Node, nearest
+from eventhub.expressions import Placed
 from eventhub.methods import Method
 
 _GRAMEX = frozenset(["data", "each", "notify", "schedule", "user"])
@@ -65,6 +66,9 @@ def read(node: Node, path: str, findings: Findings, services: Mapping[str, objec
         elif member.value is not None:
             members[key] = member
     alert: Alert | None = read_struct(Alert, replace(node, value=members), path, findings)
+    if alert and alert.condition is not None:
+        placed = Placed(alert.condition, members["condition"].place)
+        alert = msgspec.structs.replace(alert, condition=placed)
     if not services:
         findings.warn(node, path, "no service is defined under email; mails are only logged")
     elif alert and alert.service is not None and alert.service not in services:

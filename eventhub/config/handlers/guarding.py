@@ -43,8 +43,11 @@ def auth(node: Node, path: str, findings: Findings) -> bool | dict[str, Any]:
         if condition is not None and not is_blank(condition):
             source = condition.items.get("function", condition)
             placed = expression(source, joined(path, "condition"), findings, OPEN_NAMES)
-            if source is condition:
-                members["condition"] = replace(condition, value=placed)
+            found = replace(source, value=placed)
+            is_long = source is not condition  # Gramex's long form
+            members["condition"] = (
+                replace(condition, value={"function": found}) if is_long else found
+            )
         return {key: member.plain for key, member in members.items()}
     value: bool = read_value(bool, node, path, findings)
     return value

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from eventhub.config.access import is_blank
 from eventhub.config.reading import Struct
 from eventhub.config.tree import Findings, Node, joined
+from eventhub.expressions import Placed
 
 BLANK = "rules is blank; write read, create, update, delete or columns, or remove it"
 _EXPECTED = "any, own, none, a filter or an expression"
@@ -81,5 +82,5 @@ def _text(node: Node, path: str, key: str, expected: str, findings: Findings) ->
     elif not isinstance(node.value, str):
         findings.unexpected(node, path, expected)
     else:
-        return node.value.strip()
+        return Placed(node.value, node.place).stripped()
     return None

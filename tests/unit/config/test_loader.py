@@ -88,3 +88,13 @@ def test_duckdb_url_names_the_file_of_the_projection(folder: Folder) -> None:
 def test_smtp_service_without_a_host_is_refused(folder: Folder) -> None:
     (problem,) = folder.problems("email: {a: {type: smtp}}")
     assert problem == "hub.yaml:1: email.a: host is missing; type smtp needs one"
+
+
+def test_a_file_of_keys_is_next_to_the_file_that_names_it(folder: Folder) -> None:
+    folder.write("shared/auth.yaml", "auth: {jwt: {jwks: keys.json}}")
+    jwt = folder.load("import: shared/auth.yaml").auth.jwt
+    assert jwt is not None
+    assert jwt.jwks == f"{folder.path}/shared/keys.json"
+    jwt = folder.load("auth: {jwt: {jwks: 'https://id.example/keys'}}").auth.jwt
+    assert jwt is not None
+    assert jwt.jwks == "https://id.example/keys"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from eventhub.expressions import Placed
 from tests.unit.config.folder import Folder, endpoint, messages
 
 
@@ -75,3 +76,10 @@ def test_a_file_of_gramex_is_warned_of_alerts_that_clients_can_suppress(folder: 
     (served,) = messages(folder.load("schedule: {}\n" + endpoint("alert: {suppressible: false}")))
     assert served.alert is not None
     assert not served.alert.suppressible
+
+
+def test_a_condition_knows_its_line(folder: Folder) -> None:
+    (served,) = messages(folder.load(endpoint("alert:\n  to: a@b.example\n  condition: 1 / 0")))
+    assert served.alert is not None
+    assert isinstance(served.alert.condition, Placed)
+    assert served.alert.condition.place == f"{folder.path}/hub.yaml:8"

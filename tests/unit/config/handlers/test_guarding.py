@@ -2,6 +2,7 @@
 
 import pytest
 
+from eventhub.expressions import Placed
 from tests.unit.config.folder import Folder, endpoint, messages
 
 
@@ -50,3 +51,13 @@ def test_one_origin_needs_no_list(folder: Folder, value: str) -> None:
 @pytest.mark.parametrize(("value", "auth"), [("true", True), ("false", False), ("$A", True)])
 def test_auth_may_be_a_truth_value_or_a_variable(folder: Folder, value: str, auth: bool) -> None:
     assert messages(folder.load(endpoint(f"auth: {value}"), {"A": "true"}))[0].auth is auth
+
+
+@pytest.mark.parametrize("condition", ["condition: 1 / 0", "condition: {function: 1 / 0}"])
+def test_a_condition_knows_its_line(folder: Folder, condition: str) -> None:
+    (served,) = messages(folder.load(endpoint(f"auth:\n  {condition}")))
+    assert isinstance(served.auth, dict)
+    found = served.auth["condition"]
+    source = found["function"] if isinstance(found, dict) else found
+    assert isinstance(source, Placed)
+    assert source.place == f"{folder.path}/hub.yaml:7"
