@@ -15,7 +15,7 @@ from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import changes, history
 from eventhub.gateway.controls import FORMATS, REPLAYS, Surface
 from eventhub.gateway.file_answer import SUFFIXES
-from tests.e2e.client import Closed, Frame, connect, request
+from tests.e2e.client import Frame, connect, request
 from tests.e2e.surfaces import Headers, http, sse, websocket
 from tests.e2e.surfaces import Surface as Reads
 
@@ -24,6 +24,8 @@ CHOOSING: Final = frozenset(("_replay", "_since", "_as_of", "_speed", "_history"
 """Controls that choose what is read: each is in the table for each surface that honours it."""
 SHAPING: Final = frozenset(("_sort", "_limit", "_offset", "_c", "_bigint", "_csv", "_wait"))
 """Controls that shape, order or delay what is chosen by others."""
+REVOKED: Final = "gone"
+"""A user who was logged out everywhere."""
 READING, WRITING, OTHER_METHODS = {"GET", "HEAD"}, {"POST", "PUT", "PATCH", "DELETE"}, {"OPTIONS"}
 PAST = "_as_of"
 
@@ -192,11 +194,9 @@ async def _by_row(url: str, headers: Headers, method: str, message: Frame) -> st
 
 async def _by_v1(url: str, headers: Headers, method: str, message: Frame) -> str:
     async with connect(url, headers=headers) as client:
-        try:
-            reply = await client.ask({"_method": method, **message})
-        except Closed as closed:
-            return {4401: "unauthorized", 4403: "forbidden"}[closed.code or 0]
-    return _code(reply)
+        await client.send({"_method": method, **message, "_ref": "write"})
+        frames = await client.until(lambda frame: "_error" in frame or "_ack" in frame)
+    return _code(frames[-1])
 
 
 async def _by_bare(url: str, headers: Headers, method: str, message: Frame) -> str:
@@ -256,6 +256,7 @@ def roles() -> dict[str, Role]:
         "admin": Role(
             token("root", role="admin", boxes=["me", "bob", "all"]), box="me", is_admin=True
         ),
+        "revoked": Role(token(REVOKED, boxes=["me"]), "unauthorized"),
         "expired": Role(token("me", seconds=-3600, boxes=["me"]), "unauthorized"),
         "alien origin": Role({**me, "Origin": "https://evil.example"}, "forbidden"),
     }

@@ -44,6 +44,8 @@ def configuration() -> str:
         f"auth: {{jwt: {{secret: {matrix.SECRET}}}}}",
         "server: {limits: {connects: 100000}}",
         "url:",
+        "  login: {pattern: /login, handler: SimpleAuth, kwargs: {credentials: {gone: secret}}}",
+        "  logout: {pattern: /logout, handler: LogoutHandler}",
     ]
     for table in TABLES:
         lines.append(_entry(f"all-{table}", table, "{membership: {role: admin}}", rules=False))
@@ -101,7 +103,24 @@ async def admin(hub: Hub, method: str, row_id: str, table: str = "read", **value
     return int(reply["_seq"])
 
 
+async def revoke(hub: Hub) -> None:
+    """Log a user out everywhere; before that, its token is as good as any."""
+    role = ROLES["revoked"]
+    status, _ = await request("GET", url_of(hub, "closed", "read", "revoked"), headers=role.headers)
+    assert status == 200
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        sent = {"user": matrix.REVOKED, "password": "secret"}
+        for path, body in (("login", sent), ("logout", {"everywhere": True})):
+            async with session.post(f"{hub.url}/{path}", json=body) as answer:
+                assert answer.status == 200, await answer.text()
+
+
 async def fill(hub: Hub) -> None:
+    await revoke(hub)
+    await write_rows(hub)
+
+
+async def write_rows(hub: Hub) -> None:
     """Write rows of two users: some were deleted, and one went from one to the other."""
     for box in ("me", "bob"):
         for row_id in (ROWS[box], GONE[box]):
