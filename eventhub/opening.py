@@ -18,7 +18,7 @@ from eventhub.config import Config
 from eventhub.data_folder import keep_private
 from eventhub.errors import Misconfigured, Rejected, Unavailable
 from eventhub.filters.arguments import nearest, shown
-from eventhub.jetstream import JetStreamLog
+from eventhub.jetstream import JetStreamLog, TlsFiles
 from eventhub.stream import EventStream
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
@@ -106,6 +106,7 @@ def connect(
         login=(broker.user, broker.password),
         credentials=broker.credentials,
         replicas=broker.replicas,
+        tls=TlsFiles.of(broker),
     )
 
 

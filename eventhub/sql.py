@@ -11,6 +11,7 @@ from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Channel, endpoints_of
 from eventhub.config import Config, SqlEndpoint
 from eventhub.data_folder import keep_private
+from eventhub.jetstream import TlsFiles
 from eventhub.opening import ShowProgress, channels_of, copy_tables
 from eventhub.queries import Queries
 from projections.sql.local import LocalQueries
@@ -61,6 +62,7 @@ def _setup(
         user=None if broker is not None else given.user,
         password=None if broker is not None else given.password,
         credentials=None if broker is not None else given.credentials,
+        tls=TlsFiles() if broker is not None else TlsFiles.of(given),
         seconds=limits.seconds,
         rows=limits.rows,
         memory_bytes=limits.memory_bytes,

@@ -179,6 +179,8 @@ class EventStream(Protocol):
         """
 
 
+WORK_QUEUE = "alerts"
+"""Name of the work queue of each channel with alerts, which all alert workers share."""
 ACK_WAIT_SECONDS = 15.0
 """How much later an event is done if its worker is killed. Longer work extends the delivery."""
 

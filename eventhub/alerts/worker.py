@@ -25,12 +25,10 @@ from eventhub.config import Config
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import Position
 from eventhub.metrics import ALERTS
-from eventhub.stream import ACK_WAIT_SECONDS, Delivery, EventStream, Log
+from eventhub.stream import ACK_WAIT_SECONDS, WORK_QUEUE, Delivery, EventStream, Log
 
 logger = structlog.get_logger(__name__)
 
-QUEUE = "alerts"
-"""Name of the work queue of each channel, which all alert workers share."""
 DIGEST_SECONDS = 30.0
 """Between two checks for digests that are due."""
 MAX_HELD = 256
@@ -80,7 +78,7 @@ class AlertWorker:
     async def prepare(self) -> None:
         """Create the work queues: events from now on are alerted, even if no worker runs yet."""
         for stream in self._streams:
-            await stream.enlist(QUEUE)
+            await stream.enlist(WORK_QUEUE)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish the deliveries in hand."""
@@ -119,7 +117,7 @@ class AlertWorker:
                 task = group.create_task(self._handle(delivery, stream.epoch, sender))
                 task.add_done_callback(lambda _: held.release())
 
-        async with stream.work(QUEUE) as deliveries, asyncio.TaskGroup() as group:
+        async with stream.work(WORK_QUEUE) as deliveries, asyncio.TaskGroup() as group:
             taking = group.create_task(take(group))
             await stop.wait()
             taking.cancel()

@@ -9,6 +9,7 @@
 - `sql`: queries of the tables
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
+- `permissions`: users of NATS servers, with what each role may do
 - `password`: the hash of a password
 - `sessions`: who is logged in, and ending that
 - `token`: API keys for programs, and revoking tokens of other issuers
@@ -28,6 +29,7 @@ from eventhub.cli import (
     export,
     load,
     password,
+    permissions,
     serve,
     sessions,
     sql,
@@ -63,6 +65,7 @@ main = Group(
         password.hash_of,
         sessions.sessions,
         token.token,
+        permissions.nats_permissions,
         write.post,
         write.put,
         write.delete,

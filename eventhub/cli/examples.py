@@ -52,6 +52,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "eventhub sql eventhub.yaml 'SELECT topic, count(*) FROM messages GROUP BY ALL'",
         "eventhub sql eventhub.yaml 'SELECT * FROM messages WHERE id = $id' --param id=m1",
     ),
+    "eventhub nats-permissions": (
+        f"eventhub nats-permissions {_FILE} > eventhub-users.conf",
+        f"eventhub nats-permissions {_FILE} --json",
+    ),
     "eventhub alerts": (f"eventhub alerts list {_FILE}",),
     "eventhub alerts list": (f"eventhub alerts list {_FILE}",),
     "eventhub alerts retry": (f"eventhub alerts retry {_FILE}",),

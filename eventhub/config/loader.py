@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from eventhub.config import access, handlers, listening, yamlfile
+from eventhub.config import access, broker, handlers, listening, yamlfile
 from eventhub.config.handlers import UrlSection
 from eventhub.config.reading import read_struct
 from eventhub.config.settings import (
@@ -73,7 +73,6 @@ GRAMEX_SECTIONS = frozenset(
 """Sections of Gramex 1.94 that EventHub does not have: each is skipped with a warning."""
 _GRAMEX_LOG = frozenset(["version", "handlers", "loggers", "formatters", "filters", "root"])
 
-_BROKER_SCHEMES = ("nats", "tls", "ws", "wss")
 _MAIL_HOSTS = {
     "yahoo": "smtp.mail.yahoo.com",
     "live": "smtp.live.com",
@@ -176,7 +175,7 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     email = _email(_section(tree, "email"), findings)
     urls = UrlSection(findings, services=email)
     endpoints = handlers.read(_section(tree, "url"), urls)
-    _check_broker(_section(tree, "broker"), findings)
+    sections["broker"] = broker.checked(_section(tree, "broker"), sections["broker"], findings)
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
     given = _section(tree, "server")
     listening.check(given, endpoints, findings)
@@ -203,18 +202,6 @@ def _auth(section: Node, auth: Auth | None) -> Auth | None:
     folder = section.items["jwt"].items["jwks"].folder
     jwt = msgspec.structs.replace(auth.jwt, jwks=str((folder / auth.jwt.jwks).absolute()))
     return msgspec.structs.replace(auth, jwt=jwt)
-
-
-def _check_broker(section: Node, findings: Findings) -> None:
-    """Report URLs of `broker:` that no NATS server can have."""
-    node = section.items.get("url")
-    given = [] if node is None else node.plain if isinstance(node.plain, list) else [node.plain]
-    for url in given:
-        scheme, separator, _ = str(url).partition("://")
-        if node is not None and separator and scheme not in _BROKER_SCHEMES:
-            known = ", ".join(f"{scheme}://" for scheme in _BROKER_SCHEMES)
-            text = f"{scheme}:// is not the URL of a NATS server; it begins with one of {known}"
-            findings.problem(node, "broker.url", text)
 
 
 def _section(tree: Node, key: str) -> Node:

@@ -103,6 +103,12 @@ class Broker(Struct, frozen=True):
     user: str | None = None
     password: str | None = None
     credentials: str | None = None
+    ca_file: str | None = None
+    """PEM file of those that sign the servers' certificates; default: those of the system."""
+    cert_file: str | None = None
+    """PEM file of a certificate for servers that ask for one."""
+    key_file: str | None = None
+    """PEM file of its key, not encrypted."""
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] | None = None
 
 

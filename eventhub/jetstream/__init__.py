@@ -1,8 +1,9 @@
 """EventStream on NATS JetStream. Nothing else imports `nats`.
 
 A connection to the servers: `connection` stays connected, `subscription` and `requests` receive
-over it, `parser` cuts what the servers send into messages, `api` asks JetStream, and `credentials`
-reads a `.creds` file.
+over it, `parser` cuts what the servers send into messages, `api` asks JetStream, `credentials`
+reads a `.creds` file, and `certificates` the files of TLS. `permissions` lists what a server has to
+allow.
 
 The write side, for each stream: `writer` is the loop of the group commit, `write_queue` decides
 what goes together, `batches` and `singles` store it, `publisher` sends it and receives the
@@ -14,6 +15,8 @@ out work; `stream_state` and `damage` notice what a stream has lost.
 `log` makes streams, `stream` is one of them, and `records` keeps small values.
 """
 
+from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.log import JetStreamLog
+from eventhub.jetstream.permissions import Tables, as_jwt, as_users
 
-__all__ = ["JetStreamLog"]
+__all__ = ["JetStreamLog", "Tables", "TlsFiles", "as_jwt", "as_users"]

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from secrets import token_hex
 from typing import Any, Self
 
 import structlog
@@ -51,6 +52,7 @@ class Connection:
     def __init__(self, renew: Renew | None, **options: Any) -> None:
         self.renew = renew
         self._options = options
+        self._inboxes = options.get("inbox_prefix", "_INBOX")
         self._peer = Peer()
         self._closing = False
         self._subscriptions: set[Subscription] = set()
@@ -100,7 +102,7 @@ class Connection:
 
     def new_inbox(self) -> str:
         """Return a subject for replies that no other client uses."""
-        return self._client.new_inbox()
+        return f"{self._inboxes}.{token_hex(11)}"
 
     async def subscribe(
         self,
@@ -191,6 +193,7 @@ class Connection:
             logger.debug("broker_error", reason=repr(error))
             if not connected and _REFUSED.search(str(error)):
                 raise Misconfigured(f"the NATS server refuses the credentials: {error}")
+            self._requests.on_error(str(error))
 
         try:
             await _within(
@@ -235,7 +238,7 @@ class Connection:
         try:
             if self._client.is_connected:
                 await self._requests.round_trip()
-        except LOST:
+        except (*LOST, Unavailable):
             return False
         return self._client.is_connected
 

@@ -3,7 +3,9 @@
 It holds a JWT, which says who the user is, and the seed of the key that proves it.
 """
 
+import json
 import re
+from base64 import urlsafe_b64decode
 from contextlib import suppress
 
 import nkeys  # type: ignore[import-untyped]
@@ -13,6 +15,16 @@ from eventhub.errors import Misconfigured
 
 _JWT = re.compile(r"-BEGIN NATS USER JWT-+\s+\S")
 _SEED = re.compile(r"-BEGIN USER NKEY SEED-+\s+(\S+)")
+
+
+def name_of(text: str) -> str | None:
+    """Return the name of the user of a `.creds` file, if it has one."""
+    with suppress(ValueError, IndexError, AttributeError):
+        body = _JWT.split(text, maxsplit=1)[1].split()[0].split(".")[1]
+        claims = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        name = claims.get("name")
+        return name if isinstance(name, str) and name else None
+    return None
 
 
 def read_credentials(text: str) -> RawCredentials:

@@ -17,13 +17,16 @@ from eventhub.channel import Channel
 from eventhub.errors import Misconfigured
 from eventhub.jetstream import api
 from eventhub.jetstream.api import NANOSECONDS, STREAM_NOT_FOUND, ApiError
+from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.connection import Connection, Renew
 from eventhub.jetstream.copying import Copies
-from eventhub.jetstream.credentials import read_credentials
+from eventhub.jetstream.credentials import name_of, read_credentials
 from eventhub.jetstream.damage import report_holes
 from eventhub.jetstream.health import Health
 from eventhub.jetstream.metadata import COLUMNS, EPOCH, claimed, epoch_of, own
+from eventhub.jetstream.permissions import STORES, inbox_of, store_of
 from eventhub.jetstream.records import JetStreamRecords
+from eventhub.jetstream.requests import NotPermitted
 from eventhub.jetstream.stream import JetStreamStream
 from eventhub.jetstream.writer import Writer
 
@@ -45,7 +48,7 @@ class JetStreamLog:
 
     @classmethod
     @asynccontextmanager
-    async def connect(
+    async def connect(  # noqa: PLR0913 - one for each key of `broker:`
         cls,
         servers: str | Sequence[str],
         *,
@@ -53,6 +56,7 @@ class JetStreamLog:
         login: tuple[str | None, str | None] = (None, None),
         credentials: str | None = None,
         replicas: int | None = None,
+        tls: TlsFiles | None = None,
         renew: Renew | None = None,
     ) -> AsyncIterator[Self]:
         """Connect to NATS servers; writes that still wait at the end fail as unavailable.
@@ -62,6 +66,7 @@ class JetStreamLog:
             token: for servers that ask for one.
             login: user and password.
             credentials: text of a `.creds` file.
+            tls: for servers whose URLs begin with `tls://`.
             replicas: copies of each stream, on as many servers; None keeps the number that a
                 stream has, and gives a new one a single copy. The number is never lowered.
             renew: restarts a server that reads a damaged stream wrongly; without it, the damage is
@@ -69,8 +74,12 @@ class JetStreamLog:
 
         Raises:
             Unavailable: no server answers within some seconds.
-            Misconfigured: the server refuses the credentials, or the text holds none.
+            Misconfigured: the server refuses the credentials, or the text holds none; a file of
+                `tls` cannot be used.
         """
+        context = None if tls is None else tls.context()
+        options = {} if context is None else {"tls": context}
+        name = login[0] if credentials is None else name_of(credentials)
         async with Connection.open(
             renew=renew,
             servers=servers if isinstance(servers, str) else list(servers),
@@ -78,6 +87,8 @@ class JetStreamLog:
             user=login[0],
             password=login[1],
             user_credentials=None if credentials is None else read_credentials(credentials),
+            inbox_prefix=inbox_of(name),
+            **options,
         ) as connection:
             with ExitStack() as after_tasks:
                 async with background() as tasks:
@@ -134,17 +145,24 @@ class JetStreamLog:
         return JetStreamStream(channel, self._connection, writer, epoch, self._health)
 
     async def _note(self, channel: Channel, info: dict[str, Any]) -> dict[str, Any]:
-        """Write down the epoch of a stream, and columns that are new to it."""
+        """Write down the epoch of a stream, and columns that are new to it, if this user may."""
         metadata = own(info) | {EPOCH: epoch_of(info)}
         if self._health is not None and (columns := claimed(channel.columns, info)):
             metadata[COLUMNS] = columns
         if metadata == own(info):
             return info
-        return await self._ensure({"name": channel.stream, "metadata": metadata})
+        try:
+            return await self._try_to_ensure({"name": channel.stream, "metadata": metadata})
+        except NotPermitted:  # it is logged; the projector may
+            return info
 
     async def records(self, name: str, *, max_age_seconds: float | None = None) -> JetStreamRecords:
-        """Return a store of records; make it, or update its settings; errors as `open`."""
-        stream, prefix = f"EVENTHUB_{name}", f"eventhub.{name}."
+        """Return a store of records; make it, or update its settings; errors as `open`.
+
+        Its name is in `permissions.STORES`, so that no role is left without what it needs.
+        """
+        assert name in STORES, name  # noqa: S101 - names are constants
+        stream, prefix = store_of(name)
         await self._ensure(
             {
                 "name": stream,
@@ -166,6 +184,12 @@ class JetStreamLog:
 
     async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Make a stream, or give it the wanted settings; return the server's information on it."""
+        try:
+            return await self._try_to_ensure(wanted)
+        except NotPermitted as error:  # waiting would not help
+            raise Misconfigured(error.message) from error
+
+    async def _try_to_ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
         name = wanted["name"]
         wanted |= {"storage": "file", "allow_direct": True}
         try:

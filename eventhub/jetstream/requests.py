@@ -4,12 +4,14 @@ nats-py's own `request` is not used, because its `wait_for` can swallow a cancel
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 
 from eventhub.errors import Unavailable
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.subscription import LOST
+from eventhub.logs import limited
 
 REQUEST_SECONDS = 2.0
 """How long one attempt waits for its answer, which usually takes 0.2 ms."""
@@ -18,10 +20,18 @@ PATIENCE_SECONDS = 5.0
 PAUSE_SECONDS = 0.05
 """Between two attempts."""
 _NO_RESPONDERS = "503"
+_DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
+"""What nats-py makes of the server's error, in lower case."""
+_VERBS = {"publish": "publish to", "subscription": "subscribe to"}
+_HINT = ": `eventhub nats-permissions FILE` prints what each role of a hub needs"
 
 Headers = Mapping[str, str]
 Publish = Callable[[str, bytes, str, Headers | None], Awaitable[None]]
 """Sends a payload to a subject, with a reply subject and headers."""
+
+
+class NotPermitted(Unavailable):
+    """The server does not allow this user to do that, for now."""
 
 
 class Requests:
@@ -37,6 +47,8 @@ class Requests:
         self._publish = publish
         self._numbers = count()
         self._waiting: dict[int, _Answer] = {}
+        self._denied = ""
+        """Why no answer can ever come; empty if they can."""
 
     async def ask(
         self,
@@ -58,6 +70,7 @@ class Requests:
 
         Raises:
             Unavailable: no answer in `PATIENCE_SECONDS`, or within those.
+            NotPermitted: the server does not allow this user to ask.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + PATIENCE_SECONDS
@@ -70,6 +83,20 @@ class Requests:
                 if is_late or loop.time() >= give_up:
                     raise Unavailable("the event log does not answer") from error
             await asyncio.sleep(PAUSE_SECONDS)
+
+    def on_error(self, text: str) -> None:
+        """Give up what the server does not allow: it answers that with an error, not a reply."""
+        found = _DENIED.search(text)
+        if found is None:
+            return
+        verb, subject = found.groups()
+        reason = f"the NATS server does not allow this user to {_VERBS[verb]} {subject}{_HINT}"
+        limited.warning("broker_permission", by="broker", reason=subject, detail=reason)
+        if verb == "subscription" and f"{self.inbox}.*".lower() == subject:
+            self._denied = reason
+        for answer in self._waiting.values():
+            if self._denied or answer.subject.lower() == subject:
+                answer.deny(reason)
 
     async def round_trip(self) -> None:
         """Send ourselves a message through the server; raises one of `LOST` if it does not come."""
@@ -84,15 +111,18 @@ class Requests:
 
     def on_reconnect(self) -> None:
         """Give up the questions under way: the old connection will not answer them any more."""
+        self._denied = ""
         for answer in self._waiting.values():
             answer.give_up()
 
     async def _ask_once(
         self, subject: str, payload: bytes, headers: Headers | None, seconds: float, *, parts: bool
     ) -> list[Message]:
+        if self._denied:
+            raise NotPermitted(self._denied)
         number = next(self._numbers)
         reply = f"{self.inbox}.{number}"
-        answer = self._waiting[number] = _Answer(parts=parts)
+        answer = self._waiting[number] = _Answer(subject or reply, parts=parts)
         try:
             await self._publish(subject or reply, payload, reply, headers)
             async with asyncio.timeout(seconds):
@@ -109,7 +139,8 @@ class Requests:
 class _Answer:
     """The messages of an answer so far."""
 
-    def __init__(self, *, parts: bool) -> None:
+    def __init__(self, subject: str, *, parts: bool) -> None:
+        self.subject = subject
         self.messages: list[Message] = []
         self.is_whole: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """False if the rest will not come."""
@@ -121,6 +152,10 @@ class _Answer:
         self.messages.append(message)
         if not (self._has_parts and message.data):
             self.is_whole.set_result(True)
+
+    def deny(self, reason: str) -> None:
+        if not self.is_whole.done():
+            self.is_whole.set_exception(NotPermitted(reason))
 
     def give_up(self) -> None:
         if not self.is_whole.done():

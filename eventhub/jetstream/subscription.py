@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -26,7 +27,18 @@ class Peer:
 
 
 class _Client(Client):
-    """Leaves its messages to the parser."""
+    """Leaves its messages to the parser, and speaks TLS if its URL says so."""
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Take what the server says of itself, before anything is sent to it.
+
+        nats-py goes on in plain text if that is what the server, or somebody in between, asks for.
+        """
+        current = self._current_server
+        is_by_tls = current is not None and current.uri.scheme == "tls"
+        if initial_connection and is_by_tls and not info.get("tls_required"):
+            raise NatsError("the server does not ask for TLS, and its URL begins with tls://")
+        await super()._process_info(info, initial_connection)
 
     async def _read_loop(self) -> None:
         """Start with each new connection; its handshake is over."""

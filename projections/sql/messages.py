@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from eventhub.columns import Column
+from eventhub.jetstream import TlsFiles
 from eventhub.queries import Format
 
 SOCKET = "queries.sock"
@@ -33,6 +34,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     password: str | None = None
     credentials: str | None = None
+    tls: TlsFiles = TlsFiles()
     seconds: float
     rows: int
     memory_bytes: int

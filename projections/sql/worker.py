@@ -60,6 +60,7 @@ async def _work(setup: Setup) -> None:
                 token=setup.token,
                 login=(setup.user, setup.password),
                 credentials=setup.credentials,
+                tls=setup.tls,
             )
         )
         streams = {channel.name: await event_log.open(channel) for channel in channels}

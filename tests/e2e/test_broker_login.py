@@ -15,8 +15,10 @@ import msgspec
 import nkeys  # type: ignore[import-untyped]
 import pytest
 
+from eventhub.channel import Channel
+from eventhub.columns import Columns
 from eventhub.errors import Misconfigured, Unavailable
-from eventhub.jetstream import JetStreamLog
+from eventhub.jetstream import JetStreamLog, Tables, as_jwt
 from tests.e2e.client import get, request
 from tests.e2e.hub import HubFactory
 
@@ -72,10 +74,10 @@ def part(content: bytes) -> bytes:
     return base64.urlsafe_b64encode(content).rstrip(b"=")
 
 
-def token(name: str, of: nkeys.KeyPair, by: nkeys.KeyPair, **claims: Any) -> str:
+def token(kind: str, of: nkeys.KeyPair, by: nkeys.KeyPair, *, name: str = "", **claims: Any) -> str:
     """Return a JWT as NATS wants it: what `by` says of `of`."""
-    nats = {"type": name, "version": 2, **claims}
-    body = {"name": name, "sub": of.public_key.decode(), "iss": by.public_key.decode()}
+    nats = {"type": kind, "version": 2, **claims}
+    body = {"name": name or kind, "sub": of.public_key.decode(), "iss": by.public_key.decode()}
     body |= {"iat": int(time.time()), "nats": nats}
     body["jti"] = base64.b32encode(hashlib.sha256(msgspec.json.encode(body)).digest()).decode()
     head = {"typ": "JWT", "alg": "ed25519-nkey"}
@@ -83,11 +85,12 @@ def token(name: str, of: nkeys.KeyPair, by: nkeys.KeyPair, **claims: Any) -> str
     return (signed + b"." + part(by.sign(signed))).decode()
 
 
-def credentials() -> tuple[dict[str, Any], str]:
+def credentials(name: str = "user", **rights: Any) -> tuple[dict[str, Any], str]:
     """Return what a server believes, and a `.creds` file that it does believe."""
     operator, user = key(nkeys.PREFIX_BYTE_OPERATOR), key(nkeys.PREFIX_BYTE_USER)
     account, system = key(nkeys.PREFIX_BYTE_ACCOUNT), key(nkeys.PREFIX_BYTE_ACCOUNT)
-    says = token("user", user, account, subs=-1, data=-1, payload=-1, pub={}, sub={})
+    rights = {"pub": {}, "sub": {}, **rights}
+    says = token("user", user, account, name=name, subs=-1, data=-1, payload=-1, **rights)
     file = (
         f"-----BEGIN NATS USER JWT-----\n{says}\n------END NATS USER JWT------\n\n"
         f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
@@ -116,13 +119,15 @@ async def test_a_hub_logs_in(
         config = {"authorization": {"user": "hub", "password": "s3cret"}}
         broker = {"user": "hub", "password": "s3cret"}
     else:
-        config, files["hub.creds"] = credentials()
+        tables = Tables(channels=[Channel("notes", Columns(()))])
+        config, files["hub.creds"] = credentials("eventhub-hub", **as_jwt(tables)["eventhub-hub"])
         broker = {"credentials_file": "hub.creds"}
     url = await asyncio.to_thread(start, servers, tmp_path / "nats", config)
     text = HUB.format(broker=msgspec.json.encode({"url": url, **broker}).decode())
     hub = await asyncio.to_thread(hub_factory, text, files=files)
     assert (await request("POST", f"{hub.url}/notes", json={"body": "hello"}))[0] == 201
     assert [row["body"] for row in await get(f"{hub.url}/notes")] == ["hello"]
+    assert "permission" not in hub.stderr()
 
 
 async def test_an_invalid_credentials_file_is_reported() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from eventhub.alerts import operations
-from eventhub.alerts import worker as worker_module
 from eventhub.alerts.dead_letters import DeadLetter
 from eventhub.alerts.worker import AlertWorker, RetryPolicy
 from eventhub.broker import EmbeddedBroker
@@ -17,7 +16,7 @@ from eventhub.channel import Endpoint
 from eventhub.config import Config, EmailService, MessageEndpoint
 from eventhub.errors import Rejected
 from eventhub.jetstream import JetStreamLog
-from eventhub.stream import Delivery, EventStream
+from eventhub.stream import WORK_QUEUE, Delivery, EventStream
 from tests.builders import channel, make_event
 from tests.integration.alerts.sink import DEADLINE_SECONDS, Sink
 from tests.unit.alerts.builders import make_endpoint
@@ -108,7 +107,7 @@ async def make_hub(
     entries = tuple(endpoint.config for endpoint in endpoints)
     config = Config(path=folder / "hub.yaml", data=folder, email=email, endpoints=entries)
     hub = Hub(log, await log.open(channel()), config)
-    await hub.stream.enlist(worker_module.QUEUE)
+    await hub.stream.enlist(WORK_QUEUE)
     return hub
 
 

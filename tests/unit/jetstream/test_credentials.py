@@ -1,10 +1,12 @@
 """Only the text of a whole .creds file reaches nats-py, which would search it forever."""
 
+from base64 import urlsafe_b64encode
+
 import nkeys  # type: ignore[import-untyped]
 import pytest
 
 from eventhub.errors import Misconfigured
-from eventhub.jetstream.credentials import read_credentials
+from eventhub.jetstream.credentials import name_of, read_credentials
 
 JWT = """-----BEGIN NATS USER JWT-----
 eyJhbGciOiJlZDI1NTE5In0.e30.c2ln
@@ -35,3 +37,10 @@ def test_a_text_that_lacks_a_part_is_refused(kind: str) -> None:
     }
     with pytest.raises(Misconfigured, match=r"broker\.credentials: not the text of a user's"):
         read_credentials(texts[kind])
+
+
+def test_the_name_of_the_user_is_in_its_jwt() -> None:
+    body = urlsafe_b64encode(b'{"name":"eventhub-hub"}').decode().rstrip("=")
+    assert name_of(JWT.replace("e30", body) + seed_block()) == "eventhub-hub"
+    for text in (JWT, JWT.replace("e30", "bm8"), JWT.replace(".e30", ""), "", seed_block()):
+        assert name_of(text) is None

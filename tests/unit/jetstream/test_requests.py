@@ -7,7 +7,7 @@ import pytest
 from eventhub.errors import Unavailable
 from eventhub.jetstream import requests
 from eventhub.jetstream.parser import Message
-from eventhub.jetstream.requests import Headers, Requests
+from eventhub.jetstream.requests import Headers, NotPermitted, Requests
 
 NO_RESPONDERS = b"NATS/1.0 503\r\n\r\n"
 
@@ -122,3 +122,37 @@ async def test_a_round_trip_goes_to_the_own_inbox() -> None:
         subject, _, reply = broker.asked[0]
         assert subject == reply
         broker.answer(0, b"")
+
+
+async def test_what_the_server_does_not_allow_is_given_up_at_once() -> None:
+    broker = Broker()
+    async with asyncio.TaskGroup() as group:
+        denied = group.create_task(_refusal(broker, "$JS.API.STREAM.INFO.EH_new"))
+        allowed = group.create_task(broker.requests.ask("allowed", b""))
+        await broker.until_asked(2)
+        broker.requests.on_error("nats: something else")
+        broker.requests.on_error(
+            'nats: permissions violation for publish to "$js.api.stream.info.eh_new"'
+        )
+        broker.answer(1, b"answer")
+    assert "not allow this user to publish to $js.api.stream.info.eh_new" in denied.result()
+    assert "eventhub nats-permissions FILE" in denied.result()
+    assert [message.data for message in allowed.result()] == [b"answer"]
+
+
+async def test_without_answers_nothing_is_asked_until_the_next_connection() -> None:
+    broker = Broker()
+    broker.requests.on_error('nats: permissions violation for subscription to "_inbox.me.*"')
+    assert "subscribe to _inbox.me.*" in await _refusal(broker, "a")
+    assert broker.asked == []
+    broker.requests.on_reconnect()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(broker.requests.ask("a", b""))
+        await broker.until_asked(1)
+        broker.answer(0, b"answer")
+
+
+async def _refusal(broker: Broker, subject: str) -> str:
+    with pytest.raises(NotPermitted) as caught:
+        await broker.requests.ask(subject, b"")
+    return caught.value.message

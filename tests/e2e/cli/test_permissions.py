@@ -1,0 +1,292 @@
+"""A hub whose parts are users of a nats-server, each allowed what its role needs, works entirely.
+
+The server is a real one, over TLS with certificates of both sides.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+
+from eventhub.jetstream.certificates import TlsFiles
+from eventhub.jetstream.permissions import PREFIX, ROLES, USERS
+from tests.e2e.client import request
+from tests.e2e.command import output, run
+from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
+from tests.e2e.nats_server import running_server
+from tests.e2e.test_recording import SECRET, entries, login
+from tests.integration.alerts.sink import Sink
+
+pytestmark = pytest.mark.usefixtures("collected")
+PASSWORDS = {f"EVENTHUB_{user.upper()}": f'"12-{user}"' for user in USERS}
+CONFIG = """
+log: {{format: json}}
+auth: {{jwt: {{secret: {secret}}}, session: {{secret: {secret}}}}}
+email: {{sink: {{type: smtp, host: 127.0.0.1, port: {port}, email: hub@example.org}}}}
+archive: {{to: archive, every: 1s}}
+broker:
+  url: {url}
+  user: eventhub-{user}
+  password: 12-{user}
+  ca_file: {folder}/hub.pem
+  cert_file: {folder}/hub.pem
+  key_file: {folder}/hub.key
+url:
+  notes:
+    pattern: /notes
+    handler: MessageHandler
+    kwargs:
+      columns: {{body: TEXT}}
+      alert: {{to: ann@example.org, subject: "{{{{ body }}}}"}}
+  plain: {{pattern: /plain, handler: MessageHandler, kwargs: {{columns: {{body: TEXT}}}}}}
+  mirrored:
+    pattern: /mirrored
+    handler: MessageHandler
+    kwargs: {{url: "sqlite:///{folder}/old.db", columns: {{body: TEXT}}}}
+  audit:
+    pattern: /audit
+    handler: MessageHandler
+    kwargs: {{table: _audit, auth: {{membership: {{role: auditor}}}}}}
+  sql: {{pattern: /sql, handler: SQLHandler}}
+"""
+
+
+class Site:
+    """A nats-server with the users of a hub."""
+
+    def __init__(self, folder: Path, url: str, port: int) -> None:
+        self.folder = folder
+        self.url = url
+        self._port = port
+
+    def text(self, user: str) -> str:
+        """Return the configuration of a process that is one of the users."""
+        names = {"folder": self.folder, "url": self.url, "port": self._port, "secret": SECRET}
+        return CONFIG.format(user=user, **names)
+
+    @asynccontextmanager
+    async def client(self, user: str, password: str | None = None) -> AsyncIterator["Guest"]:
+        """Connect as a user, with a client that is none of the hub."""
+        pem, key = str(self.folder / "hub.pem"), str(self.folder / "hub.key")
+        guest = Guest()
+        await guest.client.connect(
+            self.url,
+            user=user,
+            password=password or f"12-{user.removeprefix(PREFIX)}",
+            tls=TlsFiles(pem, pem, key).context(),
+            inbox_prefix=f"_INBOX.{user}",
+            error_cb=guest.on_error,
+        )
+        try:
+            yield guest
+        finally:
+            await guest.client.close()
+
+
+class Guest:
+    """A client that asks for what its user may not have."""
+
+    def __init__(self) -> None:
+        self.client = Client()
+        self._errors: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_error(self, error: Exception) -> None:
+        await self._errors.put(str(error))
+
+    async def refused(self) -> str:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self._errors.get()
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    async with Sink.running() as started:
+        yield started
+
+
+@pytest.fixture
+def site(tmp_path: Path, sink: Sink) -> Iterator[Site]:
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    made = Site(folder, "tls://127.0.0.1:1", sink.port)
+    (tmp_path / "eventhub.yaml").write_text(made.text("hub"))
+    printed = output("nats-permissions", tmp_path / "eventhub.yaml")
+    assert "12-" not in printed
+    (folder / "users.conf").write_text(printed)
+    with running_server(folder, "include users.conf", PASSWORDS) as url:
+        made.url = url
+        yield made
+
+
+async def works(hub: Hub) -> None:
+    """Wait until a process without a gateway says that it works."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while '"serving"' not in hub.stderr():
+            assert hub.process is not None
+            assert hub.process.poll() is None, hub.stderr()
+            await asyncio.sleep(0.02)
+
+
+async def test_every_part_of_a_hub_works_with_the_rights_of_its_role(
+    site: Site, sink: Sink, hub_factory: HubFactory, tmp_path: Path
+) -> None:
+    parts = []
+    try:
+        for role in ("projector", "alerts", "archiver"):
+            folder = tmp_path / role
+            folder.mkdir()
+            (folder / "eventhub.yaml").write_text(site.text(role))
+            parts.append(Hub(folder / "eventhub.yaml", folder, ["--role", role]))
+            parts[-1].launch()
+            await works(parts[-1])
+        gateway = await asyncio.to_thread(hub_factory, site.text("gateway"), role=["gateway"])
+        for path in ("notes", "plain", "mirrored"):
+            message = {"id": "a", "body": "x"}
+            assert (await request("POST", f"{gateway.url}/{path}", json=message))[0] == 201
+        rows = [{"id": f"n{number}", "body": str(number)} for number in range(50)]
+        assert (await request("POST", f"{gateway.url}/plain", json=rows))[0] == 200
+        await sink.has(1)
+        sql = "SELECT count(*) AS n FROM plain"
+        _, answer = await request("GET", f"{gateway.url}/sql?min_seq=plain%3D51&sql={sql}")
+        assert answer == [{"n": 51}]
+        found = await entries(gateway, least=2)
+        assert [each["action"] for each in found] == ["configured", "queried"]
+        archived = tmp_path / "archiver" / "archive" / "plain"
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not any(archived.rglob("*.parquet")):
+                await asyncio.sleep(0.02)
+        await commands(site, tmp_path)
+        hubs = [*parts, gateway]
+        assert [await asyncio.to_thread(each.stop) for each in hubs] == [0, 0, 0, 0]
+        assert [each.stderr() for each in hubs if "permission" in each.stderr()] == []
+    finally:
+        for part in parts:
+            part.kill()
+
+
+async def commands(site: Site, tmp_path: Path) -> None:
+    """Run commands as their user, with tables of their own."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    file = folder / "eventhub.yaml"
+    file.write_text(site.text("commands"))
+    for command in (
+        ("rebuild", file),
+        ("verify", file),
+        ("revert", file, "plain", "a", 0),
+        ("export", file, "notes", "--events", "--to", folder / "notes"),
+        ("alerts", "list", file),
+        ("token", file, "create", "--user", "robot"),
+        ("backup", _as_backup(site, folder), folder / "hub.zip"),
+    ):
+        done = await asyncio.to_thread(run, *command)
+        assert done.returncode == 0, (command, done)
+        assert "permission" not in done.stderr
+
+
+def _as_backup(site: Site, folder: Path) -> Path:
+    file = folder / "backup.yaml"
+    file.write_text(site.text("backup"))
+    return file
+
+
+async def test_a_hub_in_one_process_is_a_user_too(site: Site, hub_factory: HubFactory) -> None:
+    hub = await asyncio.to_thread(hub_factory, site.text("hub"))
+    assert (await request("POST", f"{hub.url}/notes", json={"body": "x"}))[0] == 201
+    _, rows = await request("GET", f"{hub.url}/notes", headers=login("ann"))
+    assert [row["body"] for row in rows] == ["x"]
+    assert "permission" not in hub.stderr()
+
+
+async def test_each_user_is_refused_what_its_role_does_not_need(
+    site: Site, hub_factory: HubFactory
+) -> None:
+    await asyncio.to_thread(hub_factory, site.text("hub"))
+    for user in (*ROLES, "hub", "commands"):
+        forbidden = [
+            "$JS.API.STREAM.DELETE.EH_plain",
+            "$JS.API.STREAM.PURGE.EH_plain",
+            "$JS.API.STREAM.MSG.DELETE.EH_plain",
+            "$JS.API.STREAM.SNAPSHOT.EH_plain",
+            "$JS.API.STREAM.LIST",
+            "$JS.API.STREAM.CREATE.OTHER",
+            "$JS.API.CONSUMER.DELETE.EH_notes.alerts",
+            "eh.other.a",
+            "_INBOX.eventhub-gateway.x" if user != "gateway" else "_INBOX.eventhub-alerts.x",
+        ]
+        if user not in ("hub", "gateway", "commands"):
+            forbidden += ["eh.plain.a", "eh._audit.a"]
+        if user not in ("hub", "projector", "commands"):
+            forbidden.append("$JS.API.STREAM.UPDATE.EH_plain")
+        if user not in ("hub", "alerts"):
+            forbidden.append("$JS.API.CONSUMER.MSG.NEXT.EH_notes.alerts")
+        if user == "gateway":
+            forbidden.append("eventhub.alerts-dead.x")
+        async with site.client(PREFIX + user) as guest:
+            for subject in forbidden:
+                await guest.client.publish(subject, b"")
+                said = await guest.refused()
+                assert "permissions violation for publish" in said, (user, subject)
+                assert f'"{subject.lower()}"' in said
+            for subject in ("eh.>", "_INBOX.>", "$JS.API.>", ">"):
+                await guest.client.subscribe(subject)
+                assert "permissions violation for subscription" in await guest.refused()
+    async with site.client("o", "o") as stranger:  # of another account
+        await stranger.client.publish("$JS.API.STREAM.INFO.EH_plain", b"", reply="_INBOX.o.x")
+        heard = await stranger.client.subscribe("eh.>")
+        await stranger.client.flush()
+        assert heard.pending_msgs == 0
+
+
+async def test_a_hub_without_a_right_says_which_and_what_to_do(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "new.yaml"
+    added = "  new: {pattern: /new, handler: MessageHandler, kwargs: {columns: {body: TEXT}}}\n"
+    file.write_text(site.text("gateway") + added)
+    done = await asyncio.to_thread(run, "serve", file, "--role", "gateway", "--port", 0)
+    assert done.returncode == 2, done
+    last = done.stderr.splitlines()[-1]
+    assert "does not allow this user to publish to $js.api.stream.info.eh_new" in last
+    assert "eventhub nats-permissions FILE" in last
+
+
+async def test_nothing_is_sent_to_a_server_that_does_without_tls(tmp_path: Path) -> None:
+    sent: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"max_payload": 9000000, "headers": true, "auth_required": true}\r\n')
+        sent.append(await reader.read(1000))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    text = f"broker: {{url: 'tls://127.0.0.1:{port}', user: hub, password: s3cret}}\n"
+    file = tmp_path / "eventhub.yaml"
+    file.write_text(text + "url: {a: {pattern: /a, handler: MessageHandler}}\n")
+    async with server:
+        done = await asyncio.to_thread(run, "verify", file)
+    assert "does not ask for TLS" in done.stderr.splitlines()[-1]
+    assert b"".join(sent) == b""
+
+
+async def test_a_server_of_another_authority_is_refused(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "eventhub.yaml"
+    lines = [line for line in site.text("hub").splitlines(keepends=True) if "_file:" not in line]
+    file.write_text("".join(lines))
+    done = await asyncio.to_thread(run, "verify", file)
+    assert done.returncode == 1
+    assert "certificate" in done.stderr.splitlines()[-1].lower()
+
+
+def test_jwts_get_the_same_permissions(tmp_path: Path) -> None:
+    file = tmp_path / "eventhub.yaml"
+    file.write_text("url: {a: {pattern: /a, handler: MessageHandler}}\n")
+    found: dict[str, Any] = json.loads(output("nats-permissions", file, "--json"))
+    assert found.keys() == {PREFIX + user for user in USERS}
+    assert "eh.a.*" in found["eventhub-gateway"]["pub"]["allow"]
+    assert "eh.a.*" not in found["eventhub-projector"]["pub"]["allow"]
+    assert found["eventhub-alerts"]["sub"] == {"allow": ["_INBOX.eventhub-alerts.>"]}
