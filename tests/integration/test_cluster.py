@@ -11,6 +11,8 @@ import pytest
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
+from eventhub.identity.expiry import wall_clock
+from eventhub.identity.logins import RECORDS, Client, Logins, session_key, session_token
 from eventhub.ingest.command import Command
 from eventhub.ingest.draft import Draft
 from eventhub.ingest.receipts import Receipts
@@ -201,3 +203,23 @@ async def test_what_was_acknowledged_is_found_at_a_server_that_follows(servers: 
     follower = await servers.follower_of(channel().stream)
     async with JetStreamLog.connect(follower, replicas=SERVERS) as log:
         await _read(log)
+
+
+@pytest.mark.timeout(120)
+async def test_logins_hold_and_end_at_a_gateway_on_a_server_that_follows(servers: Cluster) -> None:
+    async with JetStreamLog.connect(servers.urls, replicas=SERVERS) as log:
+        here = await Logins.read(log)
+        follower = await servers.follower_of(f"EVENTHUB_{RECORDS}")
+        async with JetStreamLog.connect(follower, replicas=SERVERS) as other:
+            there = await Logins.read(other)
+            for number in range(50):
+                await here.begin_session(str(number), "ann", wall_clock() + 600, Client("::1"))
+                there = await Logins.read(other)  # as a gateway does that starts now
+                assert there.state.get(session_key(str(number))) is not None, number
+            ended = asyncio.Event()
+            there.state.watch(frozenset((session_key("7"),)), 0.0, ended.set)
+            async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+                following = group.create_task(there.run())
+                await here.end_session(session_token("7"))
+                await ended.wait()
+                following.cancel()
