@@ -19,6 +19,9 @@ from eventhub.cli import main
 from eventhub.config import settings
 from eventhub.errors import CLOSE_MEANINGS, CODES
 from eventhub.filters.conditions import Operator
+from eventhub.gateway.controls import FORMATS
+from eventhub.gateway.encodings import MEDIA_TYPES
+from eventhub.ingest.command import CONTROLS
 from projections.mirror_engine import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -189,6 +192,18 @@ def test_the_error_table_is_that_of_the_code() -> None:
         [f"`{name}`", str(code.http), "yes" if code.retry else "no", code.meaning]
         for name, code in CODES.items()
     ]
+
+
+def test_the_controls_of_a_message_are_those_of_the_code() -> None:
+    documented = [row[0].strip("`") for row in table(page("protocol.md"), "Messages")]
+    assert documented == list(CONTROLS)
+
+
+def test_the_formats_of_rows_are_those_of_the_code() -> None:
+    rows = table(page("protocol.md"), "Formats")
+    documented = {row[0].strip("`"): row[1].strip("`") for row in rows}
+    assert set(documented) == set(FORMATS)
+    assert documented.items() <= {(name, kind) for kind, name in MEDIA_TYPES.items()}
 
 
 def test_the_table_of_a_mirrors_codes_is_that_of_the_code() -> None:
