@@ -156,6 +156,8 @@ class Tail:
             self._reach(Position.parse(frame["_ready"]["position"]))
         elif "_tick" in frame:
             self._reach(Position.parse(frame["_tick"]))
+        elif frame.get("_auth") == "required":  # the token, if there is one, was in the handshake
+            raise Rejected("unauthorized", "unauthorized: log in to use this endpoint")
         elif "_auth" in frame:
             pass  # the hub will close the connection, and check the token at the next one
         elif "_resume" in frame:

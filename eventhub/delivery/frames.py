@@ -127,6 +127,11 @@ def tick(position: Position) -> dict[str, Any]:
     return {"_tick": str(position)}
 
 
+def login_required() -> dict[str, Any]:
+    """Return the question for a token: the first frame to a client that may still bring one."""
+    return {"_auth": "required"}
+
+
 def expiring(at: float) -> dict[str, Any]:
     """Return the warning that the client's login is about to end, at a Unix time."""
     return {"_auth": "expiring", "expires": _time(at)}

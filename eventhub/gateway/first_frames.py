@@ -1,8 +1,8 @@
 """First frames: v1 clients that log in with the first frame that they send.
 
-Such a client has no login in its handshake, though its endpoint needs one. Until its token is
-there, nothing else is read from it, and nothing is sent to it. So it costs little more than a
-refused client, and its end counts as a refusal if it brings no token that is valid.
+Such a client has no login in its handshake, though its endpoint needs one. It is asked for its
+token. Until that is there, nothing else is read from it or sent to it. So it costs little more than
+a refused client, and its end counts as a refusal if it brings no token that is valid.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from contextlib import suppress
 from math import inf
 from typing import Final
 
+from eventhub.delivery import frames as protocol
 from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.gateway.connection_login import TokenFrame, has_token
 from eventhub.gateway.turns import IsOver
@@ -48,6 +49,7 @@ class FirstFrames:
         """
         if self._is_stopping:
             raise _stopping()
+        connection.send(protocol.login_required())
         client = _Client(connection)
         if len(self._waiting) >= MAX_WAITING:
             oldest = next(iter(self._waiting))

@@ -226,13 +226,19 @@ async def _until(
     return frames
 
 
+REQUIRED = {"_auth": "required"}
+"""To a client that may still send a token; these clients have none, or sent it in the handshake."""
+
+
 def _is_refusal(frame: Frame) -> bool:
     """Return whether a frame refuses the connection, and not a message."""
-    return "_error" in frame and "ref" not in frame["_error"]
+    return frame == REQUIRED or ("_error" in frame and "ref" not in frame["_error"])
 
 
 def _answered(frames: list[Frame]) -> Answer:
     text = msgspec.json.encode(frames).decode()
+    if frames[-1] == REQUIRED:
+        return Answer("unauthorized", text)
     return Answer(frames[-1]["_error"]["code"] if "_error" in frames[-1] else None, text)
 
 

@@ -12,10 +12,14 @@ from playwright.sync_api import Browser, Page, expect
 from eventhub.errors import CLOSE_MEANINGS
 from tests.e2e.command import post
 from tests.e2e.hub import Hub, HubFactory
+from tests.tokens import SECRET, token_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "browser.md").read_text("utf-8")
 MODULES = dict(re.findall(r"^```js (\w+\.js)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-CONFIG = """
+CONFIG = f"""
+auth: {{jwt: {{secret: {SECRET}}}}}
+"""
+CONFIG += """
 url:
   messages: {pattern: /messages, handler: MessageHandler, kwargs: &kwargs
     {table: messages, columns: {topic: TEXT, body: TEXT}}}
@@ -120,6 +124,25 @@ def test_a_refused_page_says_why_and_does_not_return(page: Page) -> None:
     run(page, "stream.js", 'stream("closed", {onClosed: () => say("closed")})')
     expect(page.get_by_role("status")).to_have_text("closed")
     assert len(opened) == 1
+
+
+def test_a_page_logs_in_with_a_token_and_renews_it(page: Page, hub: Hub) -> None:
+    send(hub, "Help", "past")
+    tokens = [token_of(seconds=20), token_of(seconds=600)]  # the first one is about to end
+    login = f"const tokens = {tokens}; const login = async () => tokens.shift()"
+    code = 'follow("closed", {onRows: show, onRefused: ({code}) => say(code), login})'
+    page.on("websocket", lambda socket: socket.on("framereceived", note_expiry))
+    expiries: list[str] = []
+
+    def note_expiry(frame: str | bytes) -> None:
+        expiries.extend(re.findall(r'"_auth":"(\w+)"', str(frame)))
+
+    run(page, "follow.js", f"{login}; const write = {code}; window.write = write")
+    shows(page, "past")
+    page.evaluate('write({topic: "Help", body: "mine"})')
+    shows(page, "past", "mine")
+    assert "renewed" in expiries
+    assert expiries[:3] == ["required", "accepted", "expiring"]
 
 
 def test_the_codes_after_which_a_page_does_not_return_are_those_of_the_hub() -> None:

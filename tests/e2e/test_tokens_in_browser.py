@@ -90,7 +90,7 @@ def test_a_page_logs_in_with_its_first_frame(page: Page) -> None:
         page,
         """
         open_socket([], [{_auth: args[0]}, {team: "sales", body: "c", _ref: 1}])
-        return [(await frame("_auth"))._auth, (await frame("_ack"))._ack]
+        return [(await frame("_auth", "accepted"))._auth, (await frame("_ack"))._ack]
         """,
         token("reader"),
     )
