@@ -78,7 +78,8 @@ QUERY_PROCESSES = Counter(
 ALERTS = Counter("eventhub_alerts_total", "Alerts by outcome.", ["endpoint", "outcome"])
 LIMITED = Counter(
     "eventhub_limited_total",
-    "Times that a client met a limit of `server.limits`, of its connections or of a quota.",
+    "Times that a client met a limit: of `server.limits`, its connections, a quota, or"
+    " `server.stalled_after`.",
     ["limit"],
 )
 AUDIT_LOST = Counter(

@@ -151,6 +151,7 @@ class Arrivals:
                     ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 )
         except OSError:  # the client has left already, or does not speak TLS
+            metrics.TURNED_AWAY.labels("left" if self._certificate is None else "tls").inc()
             connection.close()
             if arrival.transport is None:
                 self.on_closed(arrival.address)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from eventhub import metrics
 from eventhub.config import Server
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
@@ -70,6 +71,7 @@ class SseConnection(Connection):
         try:
             await super().drain()
         except Stalled:
+            metrics.LIMITED.labels("stalled").inc()
             self.close_after(b"")
             raise
 

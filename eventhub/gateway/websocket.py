@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_websocket import WSMsgType
 
-from eventhub import deadlines
+from eventhub import deadlines, metrics
 from eventhub.config import Server
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
@@ -156,6 +156,7 @@ class WebSocketConnection(Connection):
             await super().drain()
         except Stalled:
             logger.info("client_stalled")
+            metrics.LIMITED.labels("stalled").inc()
             self._code = Close.STALLED
             self.close_after(protocol.close_frame(Close.STALLED))
             raise

@@ -22,6 +22,8 @@ from eventhub.methods import METHODS, Method
 _PROCESS = "w" + secrets.token_urlsafe(12) + "."
 _WRITES = count()
 """Numbers the writes of this process; with its random part, no other process uses the ids."""
+MAX_KEYS = 1000
+"""Of one message, as many as a form has: each is looked up, converted and kept by itself."""
 CONTROLS = ("_method", "_key", "_if_seq", "_upsert", "_revert", "_ref", "_alert")
 """Controls of a message. Further ones that Gramex pages send are dropped; any other is an error."""
 _METHODS: dict[str, Method] = {method: method for method in METHODS}
@@ -122,10 +124,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             is_suppressible: whether the message may suppress its alert.
 
         Raises:
-            Rejected: `bad_json`, `bad_method` or `bad_control`.
+            Rejected: `bad_json`, `bad_method`, `bad_control`, or `too_large`: it has more than
+                `MAX_KEYS` keys.
         """
-        if not isinstance(raw, dict):
-            raise Rejected("bad_json", "a message is a JSON object")
+        if not isinstance(raw, dict) or len(raw) > MAX_KEYS:
+            raise _no_message(raw)
         known = _method(raw.get("_method", method or "POST"))
         message: dict[str, Any] = {"_method": known, **raw}
         controls = [name for name in raw if name[:1] == "_"]
@@ -170,6 +173,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             upsert=upsert,
             revert=revert,
         )
+
+
+def _no_message(raw: object) -> Rejected:
+    if isinstance(raw, dict):
+        return Rejected("too_large", f"a message has at most {MAX_KEYS:,} keys")
+    return Rejected("bad_json", "a message is a JSON object")
 
 
 def _check_controls(names: Iterable[str]) -> None:

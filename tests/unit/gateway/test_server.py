@@ -8,7 +8,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from eventhub.errors import Rejected, Unavailable
-from eventhub.gateway import refusal
+from eventhub.gateway import refusal, server
 from eventhub.gateway.server import FREE_BODY_BYTES, HttpConnection, has_to_wait
 from tests.subscribing import eventually
 from tests.unit.gateway.serving import connected, handling
@@ -144,3 +144,17 @@ async def test_refusals_that_cost_work_are_reported() -> None:
                 text = await client._reader.readexactly(size)
             assert text == f"{waits}".encode(), (code, len(body))
     assert seen == ["refused", "refused", "wasted"]
+
+
+async def test_an_idle_connection_is_closed_after_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.1)
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="answered")
+
+    async with handling(handle) as port, connected(port) as client:
+        client.writer.write(GET)
+        assert b" 200 " in await client.head()
+        assert await client.rest() == b"answered"

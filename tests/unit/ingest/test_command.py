@@ -3,7 +3,7 @@
 import pytest
 
 from eventhub.errors import Rejected
-from eventhub.ingest.command import Command
+from eventhub.ingest.command import MAX_KEYS, Command
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,12 @@ def test_writes_without_a_key_are_all_different() -> None:
 )
 def test_an_upsert_is_true_or_false_in_any_word(value: object, upsert: bool) -> None:
     assert Command.parse({"id": "1", "_upsert": value}).upsert is upsert
+
+
+def test_a_message_has_no_more_keys_than_a_form() -> None:
+    """Each is looked up and converted by itself, in one turn of the loop."""
+    most = {f"k{number}": 1 for number in range(MAX_KEYS)}
+    assert Command.parse(most).message.keys() >= most.keys()
+    with pytest.raises(Rejected, match="at most 1,000 keys") as refused:
+        Command.parse({**most, "one": "more"})
+    assert refused.value.code == "too_large"
