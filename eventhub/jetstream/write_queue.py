@@ -13,8 +13,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from eventhub.errors import Unavailable
 from eventhub.jetstream.write import Write
 
-SINGLES = 3
-"""Writes that are published one by one; for more, an atomic batch costs less than their fsyncs."""
 BATCH = 1000
 """Messages of one atomic batch: the server's limit."""
 ROUND_BYTES = 4 << 20
@@ -40,6 +38,8 @@ class WriteQueue:
         self._bytes = 0
         self._busy: set[Hashable] = set()  # subjects and senders of the rounds under way
         self._latest = 0  # writes of the newest round
+        self.gathers = False
+        """The newest round was a batch: it is worth a wait that the next one is as large."""
         self._drained = asyncio.Event()
         self._entrance = asyncio.Lock()  # first come, first served
         self._now = asyncio.get_running_loop().time
@@ -83,7 +83,7 @@ class WriteQueue:
     @property
     def may_grow(self) -> bool:
         """Tell whether `gather` would wait."""
-        return self._latest > SINGLES and len(self._writes) < self._latest
+        return self.gathers and len(self._writes) < self._latest
 
     async def gather(self) -> None:
         """Wait for more writes, as long as more come, up to the size of the round before.
@@ -92,7 +92,7 @@ class WriteQueue:
         them would be a small round, and all others would wait for its fsyncs.
         """
         give_up = self._now() + MOST_GATHER_SECONDS
-        seen = 0 if self._latest > SINGLES else self._latest
+        seen = 0 if self.gathers else self._latest
         while seen < len(self._writes) < self._latest and self._now() < give_up:
             seen = len(self._writes)
             await asyncio.sleep(GATHER_SECONDS)

@@ -1,21 +1,24 @@
 """Writer: group commit. All appends to one stream of this process go through one queue.
 
-While one round is stored, the next one gathers (`write_queue`). A few waiting writes are published
-one by one (`singles`), more of them as one atomic batch (`batches`). Once a whole batch of other
-rows and senders waits, it is sent ahead, so that the server stores while the hub reads and answers.
+While one round is stored, the next one gathers (`write_queue`). It is published one by one
+(`singles`) or as one atomic batch (`batches`), whichever costs less (`costs`). Once a whole batch
+of other rows and senders waits, it is sent ahead, so that the server stores while the hub reads and
+answers.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from time import perf_counter
 
 from eventhub.errors import Unavailable
 from eventhub.jetstream.batches import Batches
 from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.costs import Costs
 from eventhub.jetstream.publisher import Publisher
 from eventhub.jetstream.singles import Singles, Unsettled
 from eventhub.jetstream.write import Write
-from eventhub.jetstream.write_queue import SINGLES, WriteQueue
+from eventhub.jetstream.write_queue import WriteQueue
 
 AHEAD = 192
 """Waiting writes that are sent while a batch is under way; 128 or 256 are no faster."""
@@ -34,10 +37,13 @@ class Writer:
         self._queue = WriteQueue()
         self._publisher = Publisher(connection)
         self._singles = Singles(self._publisher, connection, stream)
-        self._batches = Batches(self._publisher, self._release, self._on_doubt)
+        self._batches = Batches(self._publisher, self._on_batch, self._on_doubt)
         self._doubtful: deque[Attempt] = deque()  # stored before anything else
         self._attempt: Attempt = (), ()
         """What `run` stores."""
+        self._costs = Costs()
+        self._sent_at: float | None = None
+        """When the round under way was sent, on a finer clock than the loop's; None if two are."""
         self._single: Sequence[Write] = ()
         """The round that is published one by one."""
         self._is_waiting = False
@@ -86,10 +92,9 @@ class Writer:
                     await self._queue.gather()
                     self._attempt = self._queue.take(), ()
                     if await self._is_worth_a_batch(self._attempt[0]):
-                        self._batches.send(self._attempt[0])
+                        self._send_batch(self._attempt[0])
                     else:
-                        await self._singles.store(*self._attempt)
-                        self._queue.release(self._attempt[0])
+                        await self._store_singly(self._attempt[0])
                 self._is_waiting = False
                 self._begin_soon()
         finally:
@@ -128,33 +133,55 @@ class Writer:
                 self._wake.set()
             return
         writes = self._queue.take()
-        if self._atomic and len(writes) > SINGLES:
-            self._batches.send(writes)
+        if self._atomic and self._costs.chooses_batch(len(writes)):
+            self._send_batch(writes)
         elif writes:
-            self._single = writes
+            self._single, self._sent_at = writes, perf_counter()
+            self._queue.gathers = False
             self._singles.send(writes, self._on_replies)
         elif self._queue:  # no caller waits for those that were taken
             self._begin_soon()
+
+    def _send_batch(self, writes: Sequence[Write]) -> None:
+        self._sent_at = None if self._batches else perf_counter()
+        self._queue.gathers = True
+        self._batches.send(writes)
 
     def _on_replies(self, writes: Sequence[Write], left: Sequence[Unsettled]) -> None:
         self._single = ()
         if left:
             self._on_doubt(writes, left)
         else:
+            self._measure(writes, is_batch=False)
             self._release(writes)
+
+    def _on_batch(self, writes: Sequence[Write]) -> None:
+        self._measure(writes, is_batch=True)
+        self._release(writes)
+
+    def _measure(self, writes: Sequence[Write], *, is_batch: bool) -> None:
+        if self._sent_at is not None:
+            seconds = perf_counter() - self._sent_at
+            self._costs.note(len(writes), is_batch=is_batch, seconds=seconds)
+
+    async def _store_singly(self, writes: Sequence[Write]) -> None:
+        self._queue.gathers, began = False, perf_counter()
+        await self._singles.store(writes)
+        self._costs.note(len(writes), is_batch=False, seconds=perf_counter() - began)
+        self._queue.release(writes)
 
     async def _is_worth_a_batch(self, writes: Sequence[Write]) -> bool:
         """Tell whether a round goes out as one batch; wait for the connection if it does."""
-        if not self._atomic or len(writes) <= SINGLES:
+        if not (self._atomic and self._costs.chooses_batch(len(writes))):
             return False
         return await self._publisher.ready(min(write.give_up for write in writes))
 
     def _send_ahead(self) -> None:
         """Send a whole batch now, if one waits and the server can be reached."""
-        if not (self._atomic and self._publisher.is_ready):
+        if not (self._atomic and self._publisher.is_ready and self._costs.prefers_batch(AHEAD)):
             return
         if len(self._batches) < MOST_UNDER_WAY and (writes := self._queue.take(AHEAD)):
-            self._batches.send(writes)
+            self._send_batch(writes)
 
     def _release(self, writes: Sequence[Write]) -> None:
         """Let the next round have the rows and senders of one that is over."""
