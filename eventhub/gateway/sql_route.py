@@ -17,6 +17,7 @@ from eventhub.identity.audit import audited, note_statement
 from eventhub.identity.origin import check_origin, cors_headers
 from eventhub.identity.proxies import client_of
 from eventhub.identity.rule import Rule
+from eventhub.identity.session_cookie import keep_session
 from eventhub.queries import Answer, Queries, Question
 
 ROWS_HEADER: Final = "EventHub-Rows"
@@ -40,6 +41,8 @@ class SqlRoute:
         proxies = self.shared.authenticator.proxies
         with audited(request, self.entry.name, proxies):
             check_origin(request, self.entry.origins, proxies)
+            if self.rule.may_read_session:
+                keep_session(request)
             handler = await self.shared.authenticator.handler_of(request, args, self.entry.kwargs)
             await self.rule.check(handler)
         return handler

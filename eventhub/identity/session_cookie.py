@@ -6,6 +6,7 @@ handler returns. This module adds it when headers are about to be sent.
 """
 
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from aiohttp_session import Session as CookieSession
 from aiohttp_session.cookie_storage import EncryptedCookieStorage
 
 from eventhub.config import Session
+from eventhub.identity.expiry import wall_clock
 from eventhub.identity.proxies import Proxies
 
 Saver = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
@@ -21,8 +23,8 @@ NAME = "eventhub"
 """Beginning of the default name of the cookie."""
 SESSION = web.RequestKey("session", CookieSession)
 """The session of a request."""
-COOKIE = web.RequestKey("session_cookie", str)
-"""The name of the cookie."""
+STORAGE_OF: web.AppKey[StorageOf] = web.AppKey("session_storage_of")
+"""What reads and writes the cookie of a request."""
 _IS_WANTED = web.RequestKey("session_is_wanted", bool)
 """Whether a hook reads the session."""
 _FRESH = frozenset(("id", "born"))
@@ -53,8 +55,10 @@ def saver_of(storage_of: StorageOf, session_config: Session) -> Saver:
     is_partitioned = _is_partitioned(session_config)
 
     async def save_session(request: web.Request, response: web.StreamResponse) -> None:
-        session = request.get(SESSION)
-        if session is None or not session._changed or not _may_keep(request, session):
+        if not has_session(request):  # a program, or no endpoint was asked
+            return
+        session = session_of(request)
+        if not session._changed or not _may_keep(request, session):
             return
         storage = storage_of(request)
         await storage.save_session(request, response, session)
@@ -79,13 +83,32 @@ def cookie_name(key: bytes, *, is_secure: bool) -> str:
 
 
 def session_of(request: web.Request) -> CookieSession:
-    """Return the session of a request. Changes are stored until the headers are sent."""
-    return request[SESSION]
+    """Return the session of a request. Changes are stored until the headers are sent.
+
+    A request without any cookie has none until somebody asks: most programs never need one.
+    """
+    session = request.get(SESSION)
+    if session is None:
+        max_age = request.app[STORAGE_OF](request).max_age
+        session = request[SESSION] = CookieSession(None, data=None, new=True, max_age=max_age)
+        begin_again(session)
+    return session
+
+
+def has_session(request: web.Request) -> bool:
+    """Return whether a request has a session, or is to have one."""
+    return SESSION in request or "Origin" in request.headers or _IS_WANTED in request
+
+
+def begin_again(session: CookieSession) -> None:
+    """Empty a session, and give it another id."""
+    session.invalidate()
+    session.update(id=secrets.token_urlsafe(16), born=int(wall_clock()))
 
 
 def cookie_of(request: web.Request) -> str:
     """Return the name of the session's cookie."""
-    return request[COOKIE]
+    return request.app[STORAGE_OF](request).cookie_name
 
 
 def keep_session(request: web.Request) -> None:

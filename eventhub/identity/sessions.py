@@ -20,9 +20,11 @@ from eventhub.identity.expiry import LoginValidity, wall_clock
 from eventhub.identity.logins import Client, Logins, denied_key, session_key, session_token
 from eventhub.identity.proxies import NO_PROXIES, Proxies, client_of
 from eventhub.identity.session_cookie import (
-    COOKIE,
     SESSION,
+    STORAGE_OF,
     StorageOf,
+    begin_again,
+    has_session,
     keep_session,
     saver_of,
     session_of,
@@ -80,12 +82,18 @@ def setup_sessions(
     text = load_secret(folder / KEY_FILE) if session.secret is None else session.secret
     storage_of = storages_of(cookie_key(text), session, proxies)
     app[_SETUP] = _Setup(session, proxies, logins or Logins(MemoryRecords(None)))
+    app[STORAGE_OF] = storage_of
     app.middlewares.append(_opener(storage_of, app[_SETUP]))
     app.on_response_prepare.append(saver_of(storage_of, session))
 
 
 def values_of(request: web.Request) -> dict[str, Any]:
-    """Return what the session of a request holds, as expressions see it: nothing of logins."""
+    """Return what the session of a request holds, as expressions see it: nothing of logins.
+
+    It is empty if the client sent no cookie, and no expression may read it (`keep_session`).
+    """
+    if not has_session(request):
+        return {}
     values = session_of(request)._mapping
     hidden = () if _VALIDITY in request else ("user",)
     return {k: v for k, v in values.items() if not k.startswith("_") and k not in hidden}
@@ -96,9 +104,9 @@ def session_owner(request: web.Request) -> Owner:
 
     A client that sends no cookie may never send one: curl does not.
     """
-    session = session_of(request)
-    if not request[_HAD_COOKIE]:
+    if _HAD_COOKIE not in request:
         return NOBODY
+    session = session_of(request)
     age = wall_clock() - session.get("born", session.created)
     return Owner(session=str(session["id"]), is_new=age < WINDOW.total_seconds())
 
@@ -158,7 +166,7 @@ async def log_out(request: web.Request, *, everywhere: bool = False) -> None:
     elif user is not None:
         ends = end_of(session, setup.config)
         await setup.logins.deny(denied_key("session", str(session["id"])), ends)
-    _begin_again(session)
+    begin_again(session)
     if _VALIDITY in request:
         del request[_VALIDITY]
     keep_session(request)
@@ -181,16 +189,18 @@ def _opener(storage_of: StorageOf, setup: _Setup) -> Middleware:
 
     @web.middleware
     async def open_session(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
-        storage = storage_of(request)
-        request[COOKIE] = storage.cookie_name
         if config.samesite == "none":  # for pages in frames, which begin with a plain GET
             keep_session(request)
+        if "Cookie" not in request.headers:
+            return await handler(request)
+        storage = storage_of(request)
         session = await storage.load_session(request)
         if session.new and storage.cookie_name in request.cookies:
             note_cookie(request, setup.proxies)
         if "id" in session and wall_clock() > end_of(session, config):
             session.invalidate()
-        request[_HAD_COOKIE] = "id" in session
+        if "id" in session:
+            request[_HAD_COOKIE] = True
         if "id" not in session or _is_half_spent(session):
             session["born"] = session.get("born", session.created if "id" in session else _now())
             session["id"] = session.get("id") or secrets.token_urlsafe(16)
@@ -218,7 +228,7 @@ async def _check_login(
     if not validity.is_revoked:
         request[_VALIDITY] = validity
     elif not is_ours or setup.logins.state.get(key) is not None:
-        _begin_again(session)
+        begin_again(session)
 
 
 def _validity(session: CookieSession, user: Mapping[str, Any], setup: _Setup) -> LoginValidity:
@@ -228,11 +238,6 @@ def _validity(session: CookieSession, user: Mapping[str, Any], setup: _Setup) ->
         return LoginValidity(ends, frozenset((session_key(name), of_user)), inf, state)
     began = float(session.get("born", session.created))
     return LoginValidity(ends, frozenset((denied_key("session", name), of_user)), began, state)
-
-
-def _begin_again(session: CookieSession) -> None:
-    session.invalidate()
-    session.update(id=secrets.token_urlsafe(16), born=_now())
 
 
 def _is_half_spent(session: CookieSession) -> bool:

@@ -36,9 +36,11 @@ class Site:
         async with self.client.get(self.url + "/who", headers=_dashed(headers)) as response:
             return (await response.json())["user"]
 
-    async def session(self, path: str = "/who", client: aiohttp.ClientSession | None = None) -> str:
+    async def session(
+        self, path: str = "/who", client: aiohttp.ClientSession | None = None
+    ) -> str | None:
         async with (client or self.client).get(self.url + path) as response:
-            found: str = json.loads(await response.text())["session"]
+            found: str | None = json.loads(await response.text())["session"]
             return found
 
     async def websocket(self, *protocols: str, **headers: str) -> Any:
@@ -106,7 +108,7 @@ async def _seen(authenticator: Authenticator, request: web.Request) -> dict[str,
     handler = await authenticator.handler_of(request, {}, {})
     return {
         "user": None if handler.current_user is None else dict(handler.current_user),
-        "session": handler.session["id"],
+        "session": handler.session.get("id"),
         "protocols": handler.request.headers.get("Sec-WebSocket-Protocol"),
     }
 

@@ -50,11 +50,18 @@ async def test_websockets_and_pages_of_one_browser_share_the_session(serve: Serv
     assert len(seen) == 1
 
 
-async def test_a_client_without_cookies_gets_a_new_session_each_time(serve: Serve) -> None:
+async def test_a_page_without_cookies_gets_a_new_session_each_time(serve: Serve) -> None:
+    site = await serve()
+    page = {"Origin": site.url}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), headers=page) as client:
+        seen = {await site.session(client=client) for _ in range(3)}
+    assert len(seen - {None}) == 3
+
+
+async def test_a_program_gets_no_session_that_nobody_asks_for(serve: Serve) -> None:
     site = await serve()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        seen = {await site.session(client=client) for _ in range(3)}
-    assert len(seen) == 3
+        assert await site.session(client=client) is None
 
 
 async def test_a_session_outlives_a_restart(serve: Serve) -> None:
