@@ -54,7 +54,7 @@ class Limits(Struct, frozen=True):
 
     messages: Rate = 20_000.0
     """Messages a second, stored or refused."""
-    bytes: Rate = float(64 << 20)
+    bytes: Rate = float(32 << 20)
     """Bytes a second, received or stored: a changed row counts as a whole."""
     connects: Rate = 200.0
     """WebSockets and event streams a second."""
