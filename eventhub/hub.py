@@ -132,7 +132,8 @@ async def _open(
         event_log = await stack.enter_async_context(connect(config, broker))
     else:
         event_log = await _until_reached(
-            stop, lambda: stack.enter_async_context(connect(config, None))
+            stop,
+            lambda: stack.enter_async_context(connect(config, None, f"eventhub {'+'.join(roles)}")),
         )
         event_log.watch(writes="gateway" in roles)
     if "gateway" in roles or "projector" in roles:

@@ -93,7 +93,7 @@ async def _keep_private(config: Config) -> None:
 
 
 def connect(
-    config: Config, own: EmbeddedBroker | None
+    config: Config, own: EmbeddedBroker | None, name: str = "eventhub command"
 ) -> AbstractAsyncContextManager[JetStreamLog]:
     """Connect to the embedded broker if there is one, or to the configured one."""
     if own is not None:
@@ -107,6 +107,9 @@ def connect(
         credentials=broker.credentials,
         replicas=broker.replicas,
         tls=TlsFiles.of(broker),
+        domain=broker.domain,
+        inbox_prefix=broker.inbox_prefix,
+        name=name,
     )
 
 

@@ -62,6 +62,8 @@ def _setup(
         user=None if broker is not None else given.user,
         password=None if broker is not None else given.password,
         credentials=None if broker is not None else given.credentials,
+        domain=None if broker is not None else given.domain,
+        inbox_prefix=None if broker is not None else given.inbox_prefix,
         tls=TlsFiles() if broker is not None else TlsFiles.of(given),
         seconds=limits.seconds,
         rows=limits.rows,

@@ -109,6 +109,10 @@ class Broker(Struct, frozen=True):
     """PEM file of a certificate for servers that ask for one."""
     key_file: str | None = None
     """PEM file of its key, not encrypted."""
+    domain: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    """JetStream domain of the servers with the streams, behind a leaf node."""
+    inbox_prefix: Annotated[str, msgspec.Meta(pattern=r"^[^\s.*>]+(\.[^\s.*>]+)*$")] | None = None
+    """What the subjects of answers begin with."""
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] | None = None
 
 

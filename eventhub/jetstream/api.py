@@ -48,7 +48,7 @@ async def call(
         Unavailable: no answer in time, or no leader.
     """
     payload = b"" if body is None else msgspec.json.encode(body)
-    return checked(await connection.request(f"$JS.API.{name}", payload, within=within))
+    return checked(await connection.request(f"{connection.api}.{name}", payload, within=within))
 
 
 async def store(
@@ -99,7 +99,7 @@ async def get(connection: Connection, stream: str, query: dict[str, Any]) -> Sto
         ApiError: JetStream refused the query.
     """
     payload = msgspec.json.encode(query)
-    reply = await connection.request(f"$JS.API.STREAM.MSG.GET.{stream}", payload)
+    reply = await connection.request(f"{connection.api}.STREAM.MSG.GET.{stream}", payload)
     answer = _DECODE_ANSWER(reply.data)
     if answer.error is None:
         return answer.message
@@ -118,7 +118,7 @@ async def direct_get_batch(
         Unavailable: no answer in time, or one that says nothing of the messages.
     """
     payload = msgspec.json.encode(query)
-    *found, last = await connection.request_all(f"$JS.API.DIRECT.GET.{stream}", payload)
+    *found, last = await connection.request_all(f"{connection.api}.DIRECT.GET.{stream}", payload)
     if last.status not in (_END_OF_BATCH, _NOT_FOUND):
         raise Unavailable(f"the event log answers {last.status}")
     return found

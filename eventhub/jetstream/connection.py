@@ -51,6 +51,9 @@ class Connection:
 
     def __init__(self, renew: Renew | None, **options: Any) -> None:
         self.renew = renew
+        domain = options.pop("domain", None)
+        self.api = "$JS.API" if domain is None else f"$JS.{domain}.API"
+        """What the subjects of JetStream's API begin with."""
         self._options = options
         self._inboxes = options.get("inbox_prefix", "_INBOX")
         self._peer = Peer()

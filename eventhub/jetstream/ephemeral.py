@@ -62,7 +62,8 @@ class Ephemeral:
         try:
             await api.call(self._connection, f"CONSUMER.CREATE.{consumer}", body, within=seconds)
         except Unavailable:
-            await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{consumer}", b"")
+            api_prefix = self._connection.api
+            await self._connection.publish(f"{api_prefix}.CONSUMER.DELETE.{consumer}", b"")
             raise
         self._seconds = MADE_SECONDS
         return consumer

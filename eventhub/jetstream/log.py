@@ -29,9 +29,13 @@ from eventhub.jetstream.records import JetStreamRecords
 from eventhub.jetstream.requests import NotPermitted
 from eventhub.jetstream.stream import JetStreamStream
 from eventhub.jetstream.writer import Writer
+from eventhub.stream import MAX_PAYLOAD
 
 DEDUPLICATION_SECONDS = 600
 """How long the server remembers the ids of writes."""
+
+LARGEST_MESSAGE = MAX_PAYLOAD
+"""Bytes that servers have to take in one message; otherwise large events are refused."""
 
 logger = structlog.get_logger(__name__)
 
@@ -57,6 +61,9 @@ class JetStreamLog:
         credentials: str | None = None,
         replicas: int | None = None,
         tls: TlsFiles | None = None,
+        domain: str | None = None,
+        inbox_prefix: str | None = None,
+        name: str = "eventhub",
         renew: Renew | None = None,
     ) -> AsyncIterator[Self]:
         """Connect to NATS servers; writes that still wait at the end fail as unavailable.
@@ -69,6 +76,9 @@ class JetStreamLog:
             tls: for servers whose URLs begin with `tls://`.
             replicas: copies of each stream, on as many servers; None keeps the number that a
                 stream has, and gives a new one a single copy. The number is never lowered.
+            domain: of JetStream, if the servers are connected to it as a leaf node.
+            inbox_prefix: what the subjects of answers begin with; by default one for each user.
+            name: of this client, for the lists of the servers.
             renew: restarts a server that reads a damaged stream wrongly; without it, the damage is
                 only reported.
 
@@ -79,7 +89,7 @@ class JetStreamLog:
         """
         context = None if tls is None else tls.context()
         options = {} if context is None else {"tls": context}
-        name = login[0] if credentials is None else name_of(credentials)
+        user = login[0] if credentials is None else name_of(credentials)
         async with Connection.open(
             renew=renew,
             servers=servers if isinstance(servers, str) else list(servers),
@@ -87,7 +97,9 @@ class JetStreamLog:
             user=login[0],
             password=login[1],
             user_credentials=None if credentials is None else read_credentials(credentials),
-            inbox_prefix=inbox_of(name),
+            inbox_prefix=inbox_prefix or inbox_of(user),
+            domain=domain,
+            name=name,
             **options,
         ) as connection:
             with ExitStack() as after_tasks:
@@ -116,6 +128,8 @@ class JetStreamLog:
         Args:
             writes: this process writes to them, and has to have the right to do so.
         """
+        if (largest := self._connection.max_payload) < LARGEST_MESSAGE:
+            logger.warning("max_payload_small", bytes=largest, needed=LARGEST_MESSAGE)
         self._health = Health(self._connection, writes=writes)
         self._tasks.start(self._health.run(), name="stream-health")
 

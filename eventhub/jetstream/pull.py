@@ -107,7 +107,8 @@ class Pull:
             await self._connection.unsubscribe(self._subscription, drain=self._overdue is None)
         with suppress(Unavailable):
             if self._overdue is not None:
-                await self._connection.publish(f"$JS.API.CONSUMER.DELETE.{self._consumer}", b"")
+                subject = f"{self._connection.api}.CONSUMER.DELETE.{self._consumer}"
+                await self._connection.publish(subject, b"")
                 return
             for _, message in self.messages:
                 await self._connection.publish(message.reply, b"-NAK")
@@ -160,7 +161,7 @@ class Pull:
         self._under_way += wanted
         try:
             await self._connection.publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer}",
+                f"{self._connection.api}.CONSUMER.MSG.NEXT.{self._consumer}",
                 msgspec.json.encode(request),
                 reply=self._subscription.subject,
             )

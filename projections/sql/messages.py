@@ -34,6 +34,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     password: str | None = None
     credentials: str | None = None
+    domain: str | None = None
+    inbox_prefix: str | None = None
     tls: TlsFiles = TlsFiles()
     seconds: float
     rows: int

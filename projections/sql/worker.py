@@ -61,6 +61,9 @@ async def _work(setup: Setup) -> None:
                 login=(setup.user, setup.password),
                 credentials=setup.credentials,
                 tls=setup.tls,
+                domain=setup.domain,
+                inbox_prefix=setup.inbox_prefix,
+                name="eventhub sql",
             )
         )
         streams = {channel.name: await event_log.open(channel) for channel in channels}

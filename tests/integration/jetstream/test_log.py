@@ -1,10 +1,19 @@
 """A log makes its streams, and brings those of an older version up to date without a loss."""
 
 import asyncio
+import socket
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import nats
 import pytest
 from nats.js.api import StreamConfig
+from structlog.testing import capture_logs
 
 from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Misconfigured, Unavailable
@@ -70,3 +79,61 @@ async def test_credentials_that_are_none_are_refused_before_connecting() -> None
     with pytest.raises(Misconfigured):
         async with JetStreamLog.connect("nats://127.0.0.1:1", credentials="not a key"):
             pass
+
+
+def started(folder: Path, config: dict[str, Any], stack: ExitStack) -> str:
+    """Start a nats-server; return its URL."""
+    folder.mkdir()
+    config |= {"listen": "127.0.0.1:-1", "ports_file_dir": str(folder)}
+    path = folder / "nats.conf"
+    path.write_bytes(msgspec.json.encode(config))
+    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+    process = subprocess.Popen([binary, "-c", path], stderr=subprocess.DEVNULL)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    while not (found := list(folder.glob("*.ports"))) or not found[0].stat().st_size:
+        assert process.poll() is None
+    return str(msgspec.json.decode(found[0].read_bytes())["nats"][0])
+
+
+def storing(folder: Path, domain: str) -> dict[str, str]:
+    return {"store_dir": str(folder / f"{domain}-js"), "domain": domain}
+
+
+@pytest.fixture
+def leaf(tmp_path: Path) -> Iterator[str]:
+    """A leaf node with a JetStream of its own, of a server with the domain `hub`."""
+    with ExitStack() as stack:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        leaves = {"listen": f"127.0.0.1:{port}"}
+        hub = {"jetstream": storing(tmp_path, "hub"), "leafnodes": leaves}
+        started(tmp_path / "hub", hub, stack)
+        remotes = {"remotes": [{"url": f"nats://127.0.0.1:{port}"}], "reconnect": 1}
+        own = {"jetstream": storing(tmp_path, "leaf"), "leafnodes": remotes}
+        yield started(tmp_path / "leaf", own, stack)
+
+
+def domains_with(stream: str, folder: Path) -> list[str]:
+    stores = [each for each in folder.glob("*-js") if any(each.rglob(stream))]
+    return [each.name.removesuffix("-js") for each in stores]
+
+
+@pytest.mark.parametrize("domain", ["hub", None])
+async def test_a_log_is_in_the_domain_that_is_named_and_else_in_that_of_the_server(
+    leaf: str, domain: str | None, tmp_path: Path
+) -> None:
+    async with JetStreamLog.connect(leaf, domain=domain, inbox_prefix="mine") as log:
+        with capture_logs() as lines:
+            log.watch(writes=True)
+        assert [line["event"] for line in lines] == ["max_payload_small"]
+        stream = await log.open(channel())
+        for row in "abcdef":
+            await stream.append(make_event(id=row), expect=0)
+        async with stream.follow(0) as batches, asyncio.timeout(20):
+            assert (await anext(batches))[0].event.id == "a"
+        assert len(await stream.read(0, 1 << 20)) == 6
+        last = await stream.last("f")
+        assert last is not None
+    assert domains_with(channel().stream, tmp_path) == [domain or "leaf"]
