@@ -1,5 +1,6 @@
 """A token is taken from where a browser can put it, refused elsewhere, and never logged."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ import jwt
 import pytest
 
 from tests.e2e.client import V1, Client, Closed, connect, request
+from tests.e2e.command import run
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, WRITES, events
 from tests.tokens import SECRET, encoded, token_of
@@ -125,6 +127,29 @@ async def test_a_login_is_renewed_while_a_slow_client_gets_its_replay(hub: Hub) 
         assert len(client.table) == 24
         assert "_ack" in await client.ask({"body": "now live"})
         assert not any("_error" in frame for frame in frames)
+
+
+async def test_after_a_renewal_only_the_end_of_the_new_login_counts(hub: Hub) -> None:
+    first, second = token_of(jti="first"), token_of(jti="second")
+    async with connect(f"{hub.url}/closed?_since=now", headers=bearer(first)) as client:
+        await client.until(lambda frame: "_ready" in frame)
+        await client.send({"_auth": second})
+        await client.until(lambda frame: frame.get("_auth") == "renewed")
+        await revoke(hub, "first")
+        assert "_ack" in await client.ask({"body": "still here"})
+        await client.send({"_auth": first, "_ref": "old"})
+        refused = (await client.until(lambda frame: "_error" in frame))[-1]["_error"]
+        assert (refused["code"], refused["ref"]) == ("unauthorized", "old")
+        await revoke(hub, "second")
+        with pytest.raises(Closed, match="4412"):
+            await client.until(lambda _: False)
+
+
+async def revoke(hub: Hub, jti: str) -> None:
+    """Revoke a token, as an operator does."""
+    words = ("token", hub.config, "revoke", "--jti", jti, "--expires", "1h")
+    done = await asyncio.to_thread(run, *words, "--data", hub.folder / "data")
+    assert done.returncode == 0, done.stderr
 
 
 def bearer(token: str) -> dict[str, str]:
