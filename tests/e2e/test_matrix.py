@@ -124,12 +124,12 @@ async def write_rows(hub: Hub) -> None:
     """Write rows of two users: some were deleted, and one went from one to the other."""
     for box in ("me", "bob"):
         for row_id in (ROWS[box], GONE[box]):
-            await admin(hub, "POST", row_id, recipient=box, body=f"1-for-{box}", wages="w-1")
+            await admin(hub, "POST", row_id, recipient=box, body=f"1-for-{box}", wages="payslip-1")
             await admin(hub, "PUT", row_id, body=f"2-for-{box}")
-            await admin(hub, "PUT", row_id, wages="w-2")
+            await admin(hub, "PUT", row_id, wages="payslip-2")
         await admin(hub, "DELETE", GONE[box])
-    await admin(hub, "POST", "moved", recipient="me", body="3-for-me", wages="w-3")
-    await admin(hub, "PUT", "moved", recipient="bob", body="3-for-bob", wages="w-4")
+    await admin(hub, "POST", "moved", recipient="me", body="3-for-me", wages="payslip-3")
+    await admin(hub, "PUT", "moved", recipient="bob", body="3-for-bob", wages="payslip-4")
 
 
 def secrets_of(role: Role, *, is_admitted: bool) -> list[str]:
@@ -138,7 +138,7 @@ def secrets_of(role: Role, *, is_admitted: bool) -> list[str]:
     if role.is_admin:
         return []
     others = [f"{text}-{box}" for box in boxes for text in ("for", "row-of", "gone-of")]
-    return [*others, "wages", "w-1", "w-2", "w-3", "w-4"]
+    return [*others, "wages", "payslip-1", "payslip-2", "payslip-3", "payslip-4"]
 
 
 def refusal_of(role: Role, endpoint: str) -> str:
@@ -211,9 +211,9 @@ async def test_no_way_to_write_does_what_a_client_may_not(
         mine, theirs, gone = (f"{kind}-{next(NUMBERS)}" for kind in ("mine", "theirs", "gone"))
         first = 0
         for row_id, recipient in ((mine, box), (gone, other), (theirs, other)):
-            values = {"recipient": recipient, "body": "as it was", "wages": "w-1"}
+            values = {"recipient": recipient, "body": "as it was", "wages": "payslip-1"}
             first = await admin(hub, "POST", row_id, "written", **values)
-        last = await admin(hub, "PUT", theirs, "written", wages="w-2")
+        last = await admin(hub, "PUT", theirs, "written", wages="payslip-2")
         await admin(hub, "DELETE", gone, "written")
         back = {"_revert": first, "_if_seq": last}
         found = {"restore hidden": await outcome("PUT", theirs, **back)}
@@ -228,8 +228,8 @@ async def test_no_way_to_write_does_what_a_client_may_not(
         found["take a hidden id"] = await outcome("POST", theirs, recipient=box)
         found["upsert a hidden id"] = await outcome("PUT", theirs, recipient=box, _upsert=True)
         found["give away"] = await outcome("PUT", mine, recipient=other)
-        found["create"] = await outcome("POST", f"n-{mine}", recipient=box, wages="w-9")
-        found["change"] = await outcome("PUT", mine, body="changed", wages="w-9")
+        found["create"] = await outcome("POST", f"n-{mine}", recipient=box, wages="payslip-9")
+        found["change"] = await outcome("PUT", mine, body="changed", wages="payslip-9")
         found["delete"] = await outcome("DELETE", f"n-{mine}")
         expected = _expected(role, refusal, found)
         assert found == expected, way
@@ -239,7 +239,7 @@ async def test_no_way_to_write_does_what_a_client_may_not(
         }
         after = everything[mine]
         if not role.is_admin:
-            assert (everything[theirs]["body"], after["wages"]) == ("as it was", "w-1")
+            assert (everything[theirs]["body"], after["wages"]) == ("as it was", "payslip-1")
             assert everything[theirs]["recipient"] == other
             assert after["recipient"] == box
         assert after["body"] == ("changed" if not role.refusal else "as it was")
@@ -331,8 +331,8 @@ async def test_no_live_frame_shows_what_a_client_may_not_see(hub: Hub) -> None:
         }
         for box in ("me", "bob"):
             row_id = f"live-of-{box}"
-            await admin(hub, "POST", row_id, recipient=box, body=f"4-for-{box}", wages="w-1")
-            await admin(hub, "PUT", row_id, wages="w-2")
+            await admin(hub, "POST", row_id, recipient=box, body=f"4-for-{box}", wages="payslip-1")
+            await admin(hub, "PUT", row_id, wages="payslip-2")
             await admin(hub, "PUT", row_id, body=f"5-for-{box}")
         await admin(hub, "PUT", "live-of-me", recipient="bob", body="6-for-bob")
         await admin(hub, "PUT", "live-of-me", recipient="me", body="6-for-me")
