@@ -4,12 +4,14 @@ from typing import Final
 
 STYLE: Final = """
 :root { color-scheme: light dark; --edge: #d5d9e0; --soft: #5a6472; --head: #f3f5f8;
-  --link: #0b57b0 }
+  --link: #0b57b0; --text: #14181f; --page: #fff }
 @media (prefers-color-scheme: dark) {
-  :root { --edge: #3a414c; --soft: #a9b2bf; --head: #232830; --link: #8ab8ff }
+  :root { --edge: #3a414c; --soft: #a9b2bf; --head: #232830; --link: #8ab8ff;
+    --text: #e8ebf0; --page: #14171c }
 }
 * { box-sizing: border-box }
-body { margin: 0; font: 16px/1.5 system-ui, sans-serif }
+body { margin: 0; background: var(--page); color: var(--text);
+  font: 16px/1.5 system-ui, sans-serif }
 main { max-width: 80rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
 h1 { font-size: 1.5rem; margin: 0 0 1rem; overflow-wrap: anywhere }
 a { color: var(--link) }
@@ -42,6 +44,7 @@ th, td { padding: .45rem .75rem; text-align: start; vertical-align: top }
 th { background: var(--head); white-space: nowrap; font-weight: 600 }
 td { border-top: 1px solid var(--edge); unicode-bidi: isolate; white-space: pre-wrap }
 .text { overflow-wrap: anywhere; min-width: 9rem }
+.text:last-child { min-width: 16rem }
 .number { text-align: end }
 td:not(.text) { white-space: nowrap }
 summary { cursor: pointer; font-weight: 600; margin-bottom: .5rem }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventhub.config import Auth, Config, Jwt, Projection
+from eventhub.config import Auth, Broker, Config, Jwt, Projection, Server, Tls
 from eventhub.config.hub_files import HubFiles
 
 
@@ -12,7 +12,9 @@ from eventhub.config.hub_files import HubFiles
 def hub(tmp_path: Path) -> HubFiles:
     """The files of a hub, in a folder with files of others."""
     (tmp_path / "data" / "log").mkdir(parents=True)
-    for name in ("hub.yaml", "included.yaml", "keys.json", "rows.duckdb", "rows.duckdb.wal"):
+    for name in NAMES:
+        if name.startswith("data/"):
+            continue
         (tmp_path / name).write_text(name)
     (tmp_path / "data/log/1.blk").write_text("block")
     (tmp_path / "page.html").write_text("page")
@@ -22,6 +24,8 @@ def hub(tmp_path: Path) -> HubFiles:
         data=tmp_path / "data",
         sources=(tmp_path / "included.yaml",),
         auth=Auth(jwt=Jwt(jwks=str(tmp_path / "keys.json"))),
+        broker=Broker(url="tls://a", key_file=str(tmp_path / "nats.key")),
+        server=Server(tls=Tls(str(tmp_path / "hub.pem"), str(tmp_path / "hub.key"))),
         projection=Projection(path=str(tmp_path / "rows.duckdb")),
     )
     return HubFiles.of(config, tmp_path / "template.md")
@@ -31,6 +35,9 @@ NAMES = (
     "hub.yaml",
     "included.yaml",
     "keys.json",
+    "nats.key",
+    "hub.pem",
+    "hub.key",
     "rows.duckdb",
     "rows.duckdb.wal",
     "data/log/1.blk",
