@@ -1,5 +1,6 @@
 """Whoever is logged out has no user, and the log says who it was."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.logout import LogoutPage
 from eventhub.identity.proxies import NO_PROXIES
 from eventhub.identity.sessions import log_in, setup_sessions
+from tests.integration.identity.logins import sealed
 
+NAME = "eventhub"
 ENTRY = LogoutEndpoint(name="leave", pattern="/leave", redirect="/bye")
 
 
@@ -26,7 +29,7 @@ async def enter(request: web.Request) -> web.Response:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     app = web.Application()
-    setup_sessions(app, Session(secret="correct horse"), tmp_path)
+    setup_sessions(app, Session(secret="correct horse", cookie=NAME), tmp_path)
     page = LogoutPage(ENTRY, Bodies(1000), NO_PROXIES)
     app.router.add_route("*", "/leave", page.answer)
     app.router.add_get("/enter", enter)
@@ -49,3 +52,31 @@ async def test_a_page_asks_and_a_program_is_logged_out_once(client: aiohttp.Clie
     assert [(line["event"], line["user"]) for line in logs] == [("logged_out", "ann")]
     async with client.get("/leave") as page:
         assert "You are logged out" in await page.text()
+
+
+async def test_a_login_of_another_program_ends_for_each_copy_of_its_cookie(
+    client: aiohttp.ClientSession,
+) -> None:
+    """It has no record that could end; and a later login there begins again."""
+
+    async def leave(cookie: str, **body: bool) -> str:
+        headers = {"Cookie": f"{NAME}={cookie}"}
+        async with (
+            aiohttp.ClientSession(client._base_url, headers=headers) as other,
+            other.get("/leave") as page,
+        ):
+            text = await page.text()
+            if body:
+                await other.post("/leave", json=body)
+        return "in" if "<strong>ann</strong>" in text else "out"
+
+    def foreign(name: str, age: int) -> str:
+        session = {"id": name, "user": {"id": "ann"}}
+        content = {"created": int(time.time()) - age, "session": session}
+        return sealed(content, "correct horse", age=age)
+
+    one, other = foreign("one", 20), foreign("other", 10)
+    assert await leave(one, everywhere=False) == "in"
+    assert [await leave(one), await leave(other)] == ["out", "in"]
+    await leave(other, everywhere=True)
+    assert [await leave(foreign("third", 5)), await leave(foreign("later", -5))] == ["out", "in"]
