@@ -72,12 +72,14 @@ def _check_log(log: str) -> None:
         for package in ("eventhub", "projections")
         for each in (source / package).rglob("*.py")
     )
-    assert {"message_failed", "hook_failed", "request"} & events
+    assert "access" in events  # a line for each request, with its path
     assert [each for each in events if f'"{each}"' not in known] == []
 
 
 def _check(answer: Answer, *, may_fail: bool = False) -> None:
-    assert answer.status < 500 or (may_fail and answer.code == "internal"), answer
+    # Whoever is refused very often has to wait, which `make fuzz` is.
+    allowed = ("busy", "internal") if may_fail else ("busy",)
+    assert answer.status < 500 or answer.code in allowed, answer
     assert FORGED not in answer.headers, answer
     assert not any(re.search(r"[\r\n\0]", value) for value in answer.headers.values()), answer
     assert SECRET.encode() not in answer.body, answer
