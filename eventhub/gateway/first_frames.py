@@ -43,9 +43,9 @@ class FirstFrames:
             connection: just opened.
 
         Raises:
-            Rejected: `unauthorized`: no frame came in time, or another one than a token.
+            Rejected: `unauthorized`: no frame came in time, or another one than a token; or the
+                client has left.
             Unavailable: too many other clients came, or the hub stops.
-            ConnectionError: the client has left.
         """
         if self._is_stopping:
             raise _stopping()
@@ -89,7 +89,7 @@ class _Client:
             self._on_lost()
         connection.start()
 
-    def refuse(self, error: EventHubError | ConnectionError) -> None:
+    def refuse(self, error: EventHubError) -> None:
         if not self.frame.done():
             self.frame.set_exception(error)
 
@@ -114,7 +114,7 @@ class _Client:
         return not self.frame.done()
 
     def _on_lost(self) -> None:
-        self.refuse(ConnectionResetError("the client is gone"))
+        self.refuse(Rejected("unauthorized", "the client left before it logged in"))
 
 
 def _stopping() -> Unavailable:

@@ -137,8 +137,6 @@ class Live:
         """Open a WebSocket whose client logs in with its first frame."""
         try:
             session = await self._log_in(route, request, connection)
-        except ConnectionError:
-            _ = has_to_wait(request, Rejected("unauthorized", "the client left without a login"))
         except EventHubError as error:
             _ = has_to_wait(request, error)
             await _refuse(connection, error)
@@ -225,6 +223,8 @@ async def _shake_hands(route: Route, request: web.Request) -> WebSocketConnectio
 
 async def _refuse(connection: WebSocketConnection, error: EventHubError) -> None:
     """Close a connection from which nothing was read but a first frame."""
+    if connection.is_lost:
+        return
     connection.discard()
     try:
         async with asyncio.timeout(deadlines.CONNECTION_SECONDS):
