@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 import nats
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from eventhub.errors import EventHubError
 from eventhub.jetstream import JetStreamLog
@@ -99,10 +101,9 @@ class Cluster:
         """Delete everything that is stored."""
         client = await nats.connect(self.urls)
         try:
-            stream = client.jetstream(timeout=DEADLINE_SECONDS)
-            for info in await stream.streams_info():
-                assert info.config.name is not None
-                await stream.delete_stream(info.config.name)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while not await _deleted_all(client):
+                    await asyncio.sleep(0.1)
         finally:
             await client.close()
 
@@ -125,6 +126,19 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         yield started
     finally:
         started.close()
+
+
+async def _deleted_all(client: Client) -> bool:
+    """Delete all streams; return False if a leader has to be chosen first."""
+    streams = client.jetstream()
+    try:
+        for info in await streams.streams_info():
+            assert info.config.name is not None
+            with suppress(NotFoundError):
+                await streams.delete_stream(info.config.name)
+    except (ServiceUnavailableError, TimeoutError):
+        return False
+    return True
 
 
 def _free_ports(count: int) -> Sequence[int]:

@@ -14,6 +14,8 @@ from eventhub.jetstream.parser import Message
 
 STREAM_NOT_FOUND = 10059
 """An `ApiError.number`."""
+NO_PEERS = 10005
+"""Too few servers are known for the replicas of a stream."""
 _MESSAGE_NOT_FOUND = 10037
 NANOSECONDS = 10**9
 """In a second: the API counts durations in nanoseconds."""

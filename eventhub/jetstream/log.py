@@ -14,9 +14,9 @@ import structlog
 
 from eventhub.background import Background, background
 from eventhub.channel import Channel
-from eventhub.errors import Misconfigured
+from eventhub.errors import Misconfigured, Unavailable
 from eventhub.jetstream import api
-from eventhub.jetstream.api import NANOSECONDS, STREAM_NOT_FOUND, ApiError
+from eventhub.jetstream.api import NANOSECONDS, NO_PEERS, STREAM_NOT_FOUND, ApiError
 from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.connection import Connection, Renew
 from eventhub.jetstream.copying import Copies
@@ -219,7 +219,10 @@ class JetStreamLog:
                 settings = config | wanted
                 info = await api.call(self._connection, f"STREAM.UPDATE.{name}", settings)
         except ApiError as error:
-            raise Misconfigured(f"stream {name}: {error.message}") from error
+            text = f"stream {name}: {error.message}"
+            if error.number == NO_PEERS:  # not all servers of a cluster that starts are known
+                raise Unavailable(text) from error
+            raise Misconfigured(text) from error
         return info
 
     def _replicas_of(self, name: str, present: int) -> int:

@@ -10,7 +10,7 @@ from eventhub.stream import Log, Records, Watched
 
 @pytest.fixture
 async def records(any_log: Log) -> Records:
-    return await any_log.records("alerts")
+    return await any_log.records("alerts-dead")
 
 
 async def test_a_record_is_read_back_replaced_and_forgotten(records: Records) -> None:
@@ -42,13 +42,13 @@ async def test_lists_more_records_than_one_page(records: Records) -> None:
 
 
 async def test_each_store_has_its_own_records(any_log: Log) -> None:
-    one, other = await any_log.records("one"), await any_log.records("other")
+    one, other = await any_log.records("access"), await any_log.records("mirrors")
     await one.put("a", b"1")
     assert await other.get("a") is None
 
 
 async def test_an_old_record_vanishes(any_log: Log) -> None:
-    records = await any_log.records("brief", max_age_seconds=0.2)
+    records = await any_log.records("alerts-sent", max_age_seconds=0.2)
     await records.put("a.b", b"1")
     async with asyncio.timeout(10):
         while await records.items("a"):
@@ -57,8 +57,8 @@ async def test_an_old_record_vanishes(any_log: Log) -> None:
 
 
 async def test_a_reopened_store_has_its_records(any_log: Log) -> None:
-    await (await any_log.records("alerts")).put("a", b"1")
-    again = await any_log.records("alerts", max_age_seconds=3600)
+    await (await any_log.records("alerts-dead")).put("a", b"1")
+    again = await any_log.records("alerts-dead", max_age_seconds=3600)
     assert await again.get("a") == b"1"
 
 

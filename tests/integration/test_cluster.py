@@ -99,9 +99,9 @@ async def test_replicas_are_raised_by_the_configuration_and_never_lowered(
         async def replicas_after(replicas: int | None) -> list[int | None]:
             async with JetStreamLog.connect(servers.urls, replicas=replicas) as log:
                 await log.open(channel())
-                await log.records("test")
+                await log.records("mirrors")
             stream = client.jetstream()
-            names = (channel().stream, "EVENTHUB_test")
+            names = (channel().stream, "EVENTHUB_mirrors")
             return [(await stream.stream_info(name)).config.num_replicas for name in names]
 
         assert await replicas_after(None) == [1, 1]
@@ -181,7 +181,7 @@ READS = 600
 
 async def _read(log: JetStreamLog) -> None:
     """Append, and read at once, what only the leader has for certain."""
-    stream, records = await log.open(channel()), await log.records("test")
+    stream, records = await log.open(channel()), await log.records("mirrors")
     before = datetime.now(UTC)
     for number in range(1, READS + 1):
         assert (await append(stream, f"r{number}", f"w{number}", 0)).sequence == number
