@@ -93,6 +93,8 @@ def _try(cases: st.SearchStrategy[schemathesis.Case[Any]]) -> None:
     def ask(case: schemathesis.Case[Any]) -> None:
         case.query.pop("_wait", None)  # it does what it says
         answer = case.call(timeout=ANSWER_SECONDS)
+        if answer.status_code == 503 and answer.json()["_error"]["code"] == "busy":
+            return  # whoever is refused very often has to wait, which `make fuzz` is
         case.validate_response(answer, checks=CHECKS)
 
     ask()
