@@ -243,7 +243,10 @@ async def test_commands_are_entries_of_the_user_who_runs_them(hub_factory: HubFa
         ("revert", hub.config, "notes", "nope", 1),
     )
     out.mkdir()
-    ended = await asyncio.to_thread(run_all, *((*command, *data) for command in commands))
+    ended = []
+    for first in range(0, len(commands), 2):  # more at once would be slow on a busy machine
+        pair = ((*command, *data) for command in commands[first : first + 2])
+        ended += await asyncio.to_thread(run_all, *pair)
     assert [done.returncode for done in ended] == [0, 0, 0, 0, 0, 0, 1], ended
     async with browser(hub) as session:
         path = "/-/snapshot.duckdb"
