@@ -12,7 +12,7 @@ from eventhub.config import FileEndpoint
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.feed import Feed
-from eventhub.gateway import snapshot_file
+from eventhub.gateway import client_module, snapshot_file
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
@@ -173,6 +173,7 @@ class Gateway:
             has_copies=copies is not None,
         )
         add_route(site.app, description, config, files)
+        client_module.add_route(site.app, self._compression, config, files)
         add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():

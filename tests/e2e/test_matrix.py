@@ -429,7 +429,7 @@ async def test_each_path_is_in_the_table(tmp_path: Path) -> None:
     async with running(tmp_path) as served:
         app = served.gateway._site.app
         paths = {each.canonical for each in app.router.resources()}
-    own = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
+    own = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/-/client.js"}
     of_endpoint = {"/chat", "/chat/{id}", *(f"/chat.{suffix}" for suffix in SUFFIXES)}
     assert paths == own | of_endpoint
 
@@ -440,7 +440,7 @@ async def test_what_the_hub_itself_answers_shows_no_row_and_no_hidden_column(
 ) -> None:
     role = ROLES[name]
     told = secrets_of(role, is_admitted=not role.refusal)
-    for path in ("/openapi.json", "/readyz", "/healthz", "/metrics"):
+    for path in ("/openapi.json", "/readyz", "/healthz", "/metrics", "/-/client.js"):
         text = await _text("GET", hub.url + path, role.headers)
         assert not [each for each in told if each in text], path
         assert path != "/openapi.json" or not role.is_admin or "wages" in text

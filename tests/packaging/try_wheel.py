@@ -27,6 +27,7 @@ FILES = (
     "licenses/LICENSE",
     "eventhub/examples/chat/page/index.html",
     "eventhub/examples/start/eventhub.yaml",
+    "eventhub/javascript/eventhub.js",
 )
 READY = re.compile(r"^EventHub ready on (http://\S+)$", re.MULTILINE)
 

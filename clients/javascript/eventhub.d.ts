@@ -1,0 +1,90 @@
+/** What a hub answered when it refused something; `code` is one of docs/protocol.md, or `closed`. */
+export class EventHubError extends Error {
+  readonly name: "EventHubError"
+  readonly code: string
+  /** Whether the same message may succeed later. */
+  readonly retry?: boolean
+  /** Seconds. */
+  readonly retry_after?: number
+  /** The column at fault. */
+  readonly column?: string
+}
+
+/** A row as the hub has it, with the sequence of its last event, for `_if_seq`. */
+export type Row = Readonly<Record<string, any>> & { readonly id: string; readonly _seq: number }
+
+/** A value, or several of which one must match; null is NULL. An operator follows the column. */
+export type Where = Record<string, Value | readonly Value[] | null>
+export type Value = string | number | bigint | boolean | Date
+
+export interface Query {
+  where?: Where
+  /** The columns that are read; `id` always is. */
+  columns?: readonly string[]
+}
+
+export interface RowsOptions extends Query {
+  /** `"n"`, `"-n"` for descending, `"name*"` regardless of case; several in order of importance. */
+  sort?: string | readonly string[]
+  limit?: number
+}
+
+export interface Rows {
+  /** Resolves with the first rows; rejects if they are refused, or closed before. */
+  readonly ready: Promise<readonly Row[]>
+  /** Another array only if something changed; rows that did not change are the same objects. */
+  readonly value: readonly Row[]
+  readonly state: "connecting" | "live" | "offline" | "ended"
+  /** Why the hub ended it; null as long as it did not. */
+  readonly error: EventHubError | null
+  /** Call when `value` or `state` changed, at most once in 16 ms; returns what ends that. */
+  subscribe(listener: (value: readonly Row[]) => void): () => void
+  close(): void
+}
+
+export interface Change {
+  /** RESET: the position is no longer valid. Discard what you hold; a POST of every row follows. */
+  method: "POST" | "PUT" | "DELETE" | "RESET"
+  id?: string
+  /** The message; of a row that enters the filter the whole row. */
+  row?: Readonly<Record<string, any>>
+  /** To go on from here; null while the rows after a RESET come. */
+  position: string | null
+}
+
+export interface ChangesOptions extends Query {
+  /** A position, "now" (the default), "earliest", a time, or "-N" for the last N. */
+  since?: string
+}
+
+export interface Message extends Record<string, any> {
+  id?: string
+  _key?: string
+  _if_seq?: number
+  _upsert?: boolean
+}
+
+export interface Receipt {
+  readonly id: string
+  readonly _seq: number
+  readonly duplicate: boolean
+  /** Keys of the message that are not columns. */
+  readonly ignored?: readonly string[]
+}
+
+export class EventHub {
+  /**
+   * @param url of the hub; paths are relative to it.
+   * @param options.token asked for before each connection, and when a login is about to end.
+   */
+  constructor(url?: string, options?: { token?: string | (() => string | Promise<string>) })
+  rows(path: string, options?: RowsOptions): Rows
+  /** Throws `EventHubError` if the hub refuses. */
+  changes(path: string, options?: ChangesOptions): AsyncGenerator<Change, void, void>
+  /** These resolve once the write is durable, and reject with `EventHubError` if it is refused. */
+  post(path: string, message: Message): Promise<Receipt>
+  put(path: string, message: Message & { id: string }): Promise<Receipt>
+  delete(path: string, id: string | { id: string; _if_seq?: number; _key?: string }): Promise<Receipt>
+  /** End all rows and changes, and reject what waits. */
+  close(): void
+}

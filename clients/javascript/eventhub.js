@@ -1,0 +1,425 @@
+// EventHub for web pages, as eventhub.d.ts describes it.
+
+const FINAL = [4400, 4401, 4403]
+const PAUSE = 20_000 // ms
+const SILENCE = 70_000 // ms; `_tick` comes every 25 s
+const KEY = 540_000 // ms; the hub remembers a `_key` for 10 minutes
+const MAX_WRITES = 1000
+const MAX_CHANGES = 10_000
+
+export class EventHubError extends Error {
+  constructor(error) {
+    super(error.message)
+    Object.assign(this, error, { name: "EventHubError" })
+  }
+}
+
+const CLOSED = { code: "closed", message: "closed by the page" }
+
+export class EventHub {
+  #base
+  #token
+  #outboxes = new Map()
+  #online = () => this.#each((link) => link.online())
+
+  constructor(url = location.origin, { token } = {}) {
+    this.#base = new URL(url.replace(/\/?$/, "/"), globalThis.location?.href)
+    this.#token = async () => (typeof token === "function" ? token() : token)
+    globalThis.addEventListener?.("online", this.#online)
+  }
+
+  rows(path, options = {}) {
+    return liveRows(options, (consumer) => this.#open(this.#url(path, options), consumer))
+  }
+
+  async *changes(path, { since = "now", ...options } = {}) {
+    const url = this.#url(path, options)
+    const queue = []
+    let wake = () => {}
+    const consumer = {
+      frame({ _resume, _method: method, _seq, ...row }) {
+        if (_resume?.recovered === false) queue.push({ method: "RESET", position: null })
+        if (method) queue.push({ method, id: row.id, row, position: link.position || null })
+        if (queue.length >= MAX_CHANGES && link.position) link.pause()
+        wake()
+      },
+      changed: () => wake(),
+    }
+    const link = this.#open(url, consumer, since, await this.#epoch(url, since))
+    try {
+      for (;;) {
+        while (queue.length) yield queue.shift()
+        if (link.error) throw link.error
+        if (link.state === "ended") return
+        if (link.state === "paused") link.connect()
+        await new Promise((resolve) => (wake = resolve))
+      }
+    } finally {
+      link.end()
+    }
+  }
+
+  post = (path, message) => this.#write(path, "POST", message)
+  put = (path, message) => this.#write(path, "PUT", message)
+  delete = (path, id) => this.#write(path, "DELETE", id.id ? id : { id })
+
+  close() {
+    globalThis.removeEventListener?.("online", this.#online)
+    this.#outboxes.forEach((outbox) => outbox.fail(CLOSED))
+    this.#each((link) => link.end())
+  }
+
+  #each(call) {
+    this.#outboxes.forEach(({ links }) => links.forEach(call))
+  }
+
+  #url(path, { where = {}, columns, sort = [], limit } = {}) {
+    const url = new URL(path, this.#base)
+    const args = url.search ? [url.search.slice(1)] : []
+    const add = (key, value) => args.push(`${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
+    for (const [key, value] of Object.entries(where)) {
+      const values = [value === null ? "" : value].flat()
+      // An empty condition would widen the answer.
+      if (key[0] === "_" || !values.length || (value !== null && values.some((each) => (each ?? "") === ""))) {
+        throw new TypeError(`where: ${key}: expected a column and a value`)
+      }
+      values.forEach((each) => add(value === null ? `${key}!` : key, each.toISOString?.() ?? each))
+    }
+    const names = columns && new Set(["id", ...columns, ...keysOf(sort).map(({ name }) => name)])
+    names?.forEach((name) => add("_c", name))
+    if (limit !== undefined) add("_limit", -1) // liveRows cuts, not a default
+    url.search = args.join("&")
+    return url
+  }
+
+  #open(url, consumer, since, epoch) {
+    const link = connection(url, this.#token, this.#outbox(url), consumer, since, epoch)
+    link.connect()
+    return link
+  }
+
+  #outbox({ origin, pathname }) {
+    const url = new URL(`${origin}${pathname}?id!`) // matches nothing
+    const open = () => this.#open(url, { frame() {}, changed() {} }, "now")
+    if (!this.#outboxes.has(pathname)) this.#outboxes.set(pathname, outboxOf(open))
+    return this.#outboxes.get(pathname)
+  }
+
+  async #write(path, _method, message) {
+    return this.#outbox(this.#url(path)).write({ ...message, _method })
+  }
+
+  /** With it, a socket that is cut off in the past can go on. */
+  async #epoch(url, since) {
+    if (since === "now") return ""
+    if (/^\w+\.\d+$/.test(since)) return since.split(".")[0]
+    const token = await this.#token()
+    const headers = token ? { Authorization: `Bearer ${token}` } : {}
+    const answer = await fetch(`${url}${url.search ? "&" : "?"}_limit=0`, { headers, credentials: "include" })
+    if (!answer.ok) throw new EventHubError((await answer.json())._error)
+    return answer.headers.get("EventHub-Position").split(".")[0]
+  }
+}
+
+/** A WebSocket that comes back from its position. */
+function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
+  const link = { state: "connecting", error: null, position: "", connect, send: (text) => socket.send(text), online, pause, end }
+  let socket, attempt, timer, problem
+  let tries = 0
+
+  async function connect() {
+    const mine = (attempt = {})
+    outbox.add(link)
+    become("connecting")
+    watch(PAUSE)
+    const protocols = ["eventhub.v1.json"]
+    const token = await tokenOf().catch(() => mine === attempt && lost())
+    if (mine !== attempt) return
+    const encoded = token && btoa(token).replace(/\W/g, (each) => ({ "+": "-", "/": "_" })[each] ?? "")
+    if (token) protocols.push(`base64url.bearer.eventhub.${encoded}`)
+    const from = link.position || since
+    const address = new URL(url)
+    address.protocol = url.protocol.replace("http", "ws")
+    if (from) address.search += `${url.search && "&"}_since=${encodeURIComponent(from)}`
+    else epoch = ""
+    problem = null
+    socket = new WebSocket(address, protocols)
+    socket.onopen = () => {
+      watch(SILENCE)
+      if (!from) consumer.frame({ _resume: { recovered: false } })
+      outbox.open(link)
+    }
+    socket.onmessage = ({ data }) => receive(JSON.parse(data))
+    socket.onclose = ({ code }) => lost(code)
+  }
+
+  function receive(frame) {
+    watch(SILENCE)
+    const { _error, _ready, _resume, _seq } = frame
+    if ("_ack" in frame || _error?.ref) return outbox.settle(frame)
+    if (_error) problem = _error
+    if (frame._auth === "expiring") renew(socket)
+    if (_resume?.recovered === false) link.position = epoch = ""
+    const position = _ready?.position ?? frame._tick
+    if (position) epoch = position.split(".")[0]
+    link.position = position ?? (_seq && epoch ? `${epoch}.${_seq}` : link.position)
+    consumer.frame(frame)
+    if (!_ready) return
+    tries = 0
+    become("live")
+  }
+
+  async function renew(from) {
+    const token = await tokenOf().catch(() => {})
+    if (token && from === socket) socket.send(JSON.stringify({ _auth: token }))
+  }
+
+  function lost(code) {
+    drop()
+    if (FINAL.includes(code)) return end(problem ?? { code: "closed", message: `closed with ${code}` })
+    if (code === 4411) link.position = since = "" // another login, which sees other rows
+    timer = setTimeout(connect, pauseOf(tries++, problem))
+    become("offline")
+  }
+
+  function drop() {
+    clearTimeout(timer)
+    attempt = null
+    if (socket) socket.onopen = socket.onmessage = socket.onclose = null
+    socket?.close()
+    socket = null
+    outbox.lose(link)
+  }
+
+  function online() {
+    tries = 0
+    if (link.state === "offline") connect()
+    else if (link.state === "live") watch(SILENCE / 2)
+  }
+
+  function pause() {
+    drop()
+    become("paused")
+    outbox.ensure()
+  }
+
+  function end(error) {
+    if (link.state === "ended") return
+    drop()
+    link.error = error ? new EventHubError(error) : null
+    become("ended")
+    outbox.remove(link)
+  }
+
+  function watch(ms) {
+    clearTimeout(timer)
+    timer = setTimeout(lost, ms)
+  }
+
+  function become(state) {
+    link.state = state
+    consumer.changed()
+  }
+
+  return link
+}
+
+/** The writes of a path without an outcome: one open socket carries all, in order. */
+function outboxOf(openOwn) {
+  const links = new Set()
+  const opened = new Set()
+  const writes = new Map()
+  let own, carrier, idle
+  let count = 0
+
+  function write(message) {
+    if (writes.size >= MAX_WRITES) {
+      throw new EventHubError({ code: "too_many", message: "too many writes wait already" })
+    }
+    const _key = crypto.getRandomValues(new Uint32Array(4)).join("-")
+    const _ref = ++count
+    const text = JSON.stringify({ _key, ...message, _ref })
+    return new Promise((resolve, reject) => {
+      writes.set(_ref, { ref: _ref, text, tries: 0, resolve, reject })
+      if (carrier) transmit(writes.get(_ref))
+      else ensure()
+    })
+  }
+
+  function transmit(each) {
+    each.since ??= Date.now()
+    if (Date.now() - each.since < KEY) return carrier.send(each.text)
+    settle({ _error: { code: "unknown_outcome", message: "no answer in time", ref: each.ref } })
+  }
+
+  function settle({ _ack, _error: error, ...receipt }) {
+    const ref = _ack ?? error.ref
+    const each = writes.get(ref)
+    if (!each) return
+    if (error?.retry && !(error.retry_after > 60)) {
+      const again = () => writes.has(ref) && carrier && transmit(each)
+      return setTimeout(again, pauseOf(each.tries++, error))
+    }
+    writes.delete(ref)
+    if (error) each.reject(new EventHubError(error))
+    else each.resolve(receipt)
+    clearTimeout(idle)
+    if (own) idle = setTimeout(() => writes.size || own?.end(), PAUSE)
+  }
+
+  function carryBy(link) {
+    carrier = link
+    if (link) [...writes.values()].forEach(transmit)
+  }
+
+  function ensure() {
+    if (writes.size && ![...links].some(({ state }) => state !== "paused")) own = openOwn()
+  }
+
+  function fail(error) {
+    writes.forEach(({ reject }) => reject(new EventHubError(error)))
+    writes.clear()
+  }
+
+  return {
+    links,
+    write,
+    settle,
+    fail,
+    ensure,
+    add: (link) => links.add(link),
+    open(link) {
+      opened.add(link)
+      if (!carrier) carryBy(link)
+    },
+    lose(link) {
+      opened.delete(link)
+      if (carrier === link) carryBy([...opened][0])
+    },
+    remove(link) {
+      links.delete(link)
+      if (link === own && link.error) fail(link.error)
+      if (link === own) own = null
+      ensure()
+    },
+  }
+}
+
+function liveRows({ sort, limit, columns }, open) {
+  const keys = sort && keysOf(sort)
+  const listeners = new Set()
+  let blank = columns && blankOf(columns)
+  let rows = new Map() // by id, in order of creation
+  let staged // all rows come again, to replace these at once
+  let newest
+  let value = Object.freeze([])
+  let shown = { value, state: "connecting" }
+  let isStale, timer, settle
+  let calledAt = 0
+  const ready = new Promise((resolve, reject) => (settle = { resolve, reject }))
+  ready.catch(() => {})
+  let link = { state: "connecting", error: null }
+
+  function frame({ _method, _resume, _ready, ...row }) {
+    if (_resume?.recovered === false) staged = new Map()
+    const into = staged ?? rows
+    if (_method === "POST") insert(into, row)
+    if (_method === "PUT" && into.has(row.id)) into.set(row.id, Object.freeze({ ...into.get(row.id), ...row }))
+    if (_method === "DELETE") into.delete(row.id)
+    if (_ready && staged) replace()
+    isStale ||= !staged && !!(_method || _ready)
+    if (isStale) changed()
+  }
+
+  function insert(into, row) {
+    if (staged) blank ??= blankOf(Object.keys(row))
+    row = Object.freeze({ ...blank, ...row })
+    const all = !staged && !into.has(row.id) && row.timestamp < newest && [...into.values()]
+    if (!all) {
+      into.set(row.id, row)
+      newest = row.timestamp
+      return
+    }
+    // It is older than others, and entered the filter.
+    all.splice(all.findLastIndex((each) => !(each.timestamp > row.timestamp)) + 1, 0, row)
+    rows = new Map(all.map((each) => [each.id, each]))
+  }
+
+  function replace() {
+    for (const [id, row] of staged) {
+      const before = rows.get(id)
+      if (before && JSON.stringify(before) === JSON.stringify(row)) staged.set(id, before)
+    }
+    rows = staged
+    staged = null
+  }
+
+  function current() {
+    if (!isStale) return value
+    isStale = false
+    const all = [...rows.values()]
+    const now = (keys ? sorted(all, keys) : all).slice(0, limit)
+    if (now.length !== value.length || now.some((row, place) => row !== value[place])) value = Object.freeze(now)
+    return value
+  }
+
+  function changed() {
+    if (link.state === "live") settle.resolve(current())
+    if (link.state === "ended") settle.reject(link.error ?? new EventHubError(CLOSED))
+    timer ??= setTimeout(call, calledAt + 16 - Date.now())
+  }
+
+  function call() {
+    timer = null
+    calledAt = Date.now()
+    if (shown.value === current() && shown.state === link.state) return
+    shown = { value, state: link.state }
+    for (const listener of listeners) queueMicrotask(() => listener(value)) // one may throw
+  }
+
+  link = open({ frame, changed })
+  return {
+    ready,
+    get value() { return current() },
+    get state() { return link.state },
+    get error() { return link.error },
+    subscribe(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    close: () => link.end(),
+  }
+}
+
+function keysOf(sort) {
+  return [sort].flat().map((text) => {
+    const [, minus, name, star] = /^(-?)(.*?)(\*?)$/.exec(text)
+    return { name, star, sign: minus ? -1 : 1 }
+  })
+}
+
+function sorted(rows, keys) {
+  const keyed = rows.map((row) => [row, ...keys.map(({ name, star }) => sortable(row[name] ?? null, star))])
+  keyed.sort((a, b) => {
+    const place = 1 + keys.findIndex((_, key) => a[key + 1] !== b[key + 1])
+    return place && (a[place] === null || (b[place] !== null && a[place] < b[place]) ? -1 : 1) * keys[place - 1].sign
+  })
+  return keyed.map(([row]) => row)
+}
+
+/** Text in the order of code points, not of UTF-16; a time without its `Z`. */
+function sortable(value, star) {
+  if (typeof value !== "string") return value
+  const text = star ? value.normalize().toLowerCase() : value.replace(/^(\d+-\d\d-\d\dT[\d:.]+)Z$/, "$1")
+  const moved = (unit) => String.fromCharCode(unit.charCodeAt() + (unit < "\ue000" ? 0x2000 : -0x800))
+  return text.replace(/[\ud800-\uffff]/g, moved)
+}
+
+function blankOf(columns) {
+  return Object.fromEntries(columns.filter((name) => name !== "_seq").map((name) => [name, null]))
+}
+
+function pauseOf(tries, error) {
+  const pause = Math.min(500 * 2 ** tries, PAUSE) * (0.5 + Math.random())
+  return Math.max(pause, 1000 * (error?.retry_after ?? 0))
+}

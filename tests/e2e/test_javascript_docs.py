@@ -1,0 +1,72 @@
+"""The code of docs/javascript.md, and the README's page, work as printed, in Chromium."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.e2e.command import post
+from tests.e2e.hub import Hub, running_hub
+from tests.e2e.javascript import INDEX, ask
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "javascript.md").read_text("utf-8")
+SNIPPETS = dict(re.findall(r"^```js (\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+CONFIG = """
+url:
+  messages: {pattern: /messages, handler: MessageHandler, kwargs:
+    {columns: {topic: TEXT, body: TEXT}}}
+  page: {pattern: /(.*), handler: FileHandler, kwargs: {path: $YAMLPATH/page}}
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    readme = re.search(
+        r"^```html\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert readme
+    files = {"page/index.html": INDEX, "page/readme.html": readme[1], "page/token": ""}
+    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, files) as hub:
+        post(f"{hub.url}/messages", topic="Help", body="past", id="past")
+        yield hub
+
+
+@pytest.fixture
+def page(browser: Browser, hub: Hub) -> Iterator[Page]:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(hub.url)
+    page.wait_for_function("window.hub !== undefined")
+    ask(page, "window.shown_ = []; window.show = (what) => shown_.push(what)")
+    yield page
+    context.close()
+
+
+def run(page: Page, name: str, more: str) -> Any:
+    return ask(page, SNIPPETS.pop(name) + more)
+
+
+def test_each_snippet_does_what_the_page_says(page: Page) -> None:
+    live = run(page, "rows", "; await until(() => shown_.length); rows.close(); return shown_[0]")
+    assert live == ["past"]
+    assert run(page, "writes", "; return [id.length > 9, shown_.at(-1)[0]]") == [True, "not_found"]
+    written = SNIPPETS.pop("changes")
+    ask(page, f"shown_.length = 0; window.reading = (async () => {{ {written} }})()")
+    bodies = ask(
+        page, "await until(() => shown_.length >= 3); return shown_.map((each) => each[2])"
+    )
+    assert bodies == ["past", "Hello", "Hello, all"]
+    assert ask(page, "return localStorage.position").endswith(".3")
+    assert run(page, "tokens", '; return (await hub.post("messages", {id: "t"})).id') == "t"
+    assert SNIPPETS == {}, "code that nothing runs"
+
+
+def test_the_readmes_page_follows_and_writes(browser: Browser, hub: Hub) -> None:
+    page = browser.new_page()
+    with page.expect_console_message(lambda said: said.text.startswith("stored as ")):
+        page.goto(f"{hub.url}/readme.html")
+    page.close()
