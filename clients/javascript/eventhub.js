@@ -1,9 +1,9 @@
-// EventHub for web pages, as eventhub.d.ts describes it.
+// See eventhub.d.ts.
 
 const FINAL = [4400, 4401, 4403]
 const PAUSE = 20_000 // ms
-const SILENCE = 70_000 // ms; `_tick` comes every 25 s
-const KEY = 540_000 // ms; the hub remembers a `_key` for 10 minutes
+const SILENCE = 70_000 // ms; `_tick` is every 25 s
+const KEY = 540_000 // ms; a hub remembers a `_key` for 10 minutes
 const MAX_WRITES = 1000
 const MAX_CHANGES = 10_000
 
@@ -14,7 +14,7 @@ export class EventHubError extends Error {
   }
 }
 
-const CLOSED = { code: "closed", message: "closed by the page" }
+const CLOSED = { code: "closed", message: "closed" }
 
 export class EventHub {
   #base
@@ -23,7 +23,7 @@ export class EventHub {
   #online = () => this.#each((link) => link.online())
 
   constructor(url = location.origin, { token } = {}) {
-    this.#base = new URL(url.replace(/\/?$/, "/"), globalThis.location?.href)
+    this.#base = new URL(url.replace(/\/?$/, "/"))
     this.#token = async () => (typeof token === "function" ? token() : token)
     globalThis.addEventListener?.("online", this.#online)
   }
@@ -78,16 +78,16 @@ export class EventHub {
     const args = url.search ? [url.search.slice(1)] : []
     const add = (key, value) => args.push(`${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
     for (const [key, value] of Object.entries(where)) {
-      const values = [value === null ? "" : value].flat()
+      const values = [value].flat()
+      if (value === null) add(`${key}!`, "")
       // An empty condition would widen the answer.
-      if (key[0] === "_" || !values.length || (value !== null && values.some((each) => (each ?? "") === ""))) {
+      else if (key[0] === "_" || !values.length || values.some((each) => (each ?? "") === "")) {
         throw new TypeError(`where: ${key}: expected a column and a value`)
-      }
-      values.forEach((each) => add(value === null ? `${key}!` : key, each.toISOString?.() ?? each))
+      } else values.forEach((each) => add(key, each.toISOString?.() ?? each))
     }
     const names = columns && new Set(["id", ...columns, ...keysOf(sort).map(({ name }) => name)])
     names?.forEach((name) => add("_c", name))
-    if (limit !== undefined) add("_limit", -1) // liveRows cuts, not a default
+    if (limit !== undefined) add("_limit", -1)
     url.search = args.join("&")
     return url
   }
@@ -109,7 +109,7 @@ export class EventHub {
     return this.#outbox(this.#url(path)).write({ ...message, _method })
   }
 
-  /** With it, a socket that is cut off in the past can go on. */
+  // With it, a socket that is cut off in the past can go on.
   async #epoch(url, since) {
     if (since === "now") return ""
     if (/^\w+\.\d+$/.test(since)) return since.split(".")[0]
@@ -121,9 +121,10 @@ export class EventHub {
   }
 }
 
-/** A WebSocket that comes back from its position. */
+// A WebSocket that comes back from its position.
 function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
-  const link = { state: "connecting", error: null, position: "", connect, send: (text) => socket.send(text), online, pause, end }
+  const send = (text) => socket.send(text)
+  const link = { state: "connecting", error: null, position: "", connect, send, online, pause, end }
   let socket, attempt, timer, problem
   let tries = 0
 
@@ -135,8 +136,8 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
     const protocols = ["eventhub.v1.json"]
     const token = await tokenOf().catch(() => mine === attempt && lost())
     if (mine !== attempt) return
-    const encoded = token && btoa(token).replace(/\W/g, (each) => ({ "+": "-", "/": "_" })[each] ?? "")
-    if (token) protocols.push(`base64url.bearer.eventhub.${encoded}`)
+    const encode = (each) => ({ "+": "-", "/": "_" })[each] ?? ""
+    if (token) protocols.push(`base64url.bearer.eventhub.${btoa(token).replace(/\W/g, encode)}`)
     const from = link.position || since
     const address = new URL(url)
     address.protocol = url.protocol.replace("http", "ws")
@@ -171,13 +172,13 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
 
   async function renew(from) {
     const token = await tokenOf().catch(() => {})
-    if (token && from === socket) socket.send(JSON.stringify({ _auth: token }))
+    if (token && from === socket) send(JSON.stringify({ _auth: token }))
   }
 
   function lost(code) {
     drop()
     if (FINAL.includes(code)) return end(problem ?? { code: "closed", message: `closed with ${code}` })
-    if (code === 4411) link.position = since = "" // another login, which sees other rows
+    if (code === 4411) link.position = since = "" // it sees other rows now
     timer = setTimeout(connect, pauseOf(tries++, problem))
     become("offline")
   }
@@ -224,7 +225,7 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
   return link
 }
 
-/** The writes of a path without an outcome: one open socket carries all, in order. */
+// The writes of a path without an outcome: one socket carries all, in order.
 function outboxOf(openOwn) {
   const links = new Set()
   const opened = new Set()
@@ -407,7 +408,7 @@ function sorted(rows, keys) {
   return keyed.map(([row]) => row)
 }
 
-/** Text in the order of code points, not of UTF-16; a time without its `Z`. */
+// Text in the order of code points, not of UTF-16; a time without `Z`.
 function sortable(value, star) {
   if (typeof value !== "string") return value
   const text = star ? value.normalize().toLowerCase() : value.replace(/^(\d+-\d\d-\d\dT[\d:.]+)Z$/, "$1")
@@ -416,7 +417,7 @@ function sortable(value, star) {
 }
 
 function blankOf(columns) {
-  return Object.fromEntries(columns.filter((name) => name !== "_seq").map((name) => [name, null]))
+  return Object.fromEntries(columns.map((name) => [name, null]))
 }
 
 function pauseOf(tries, error) {

@@ -165,7 +165,7 @@ def test_what_did_not_change_keeps_its_identity(page: Page) -> None:
         const rows = hub.rows("messages", { where: { topic: "same" }, sort: "-n", limit: 2 })
         const calls = []
         rows.subscribe((value) => calls.push([value, rows.state]))
-        await rows.ready
+        await until(() => calls.length)
         for (const n of [1, 2, 3]) await hub.post("messages", { id: `s${n}`, topic: "same", n })
         await until(() => rows.value[0]?.n === 3)
         const [array, first] = [rows.value, rows.value[0]]

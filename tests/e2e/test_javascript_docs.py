@@ -23,14 +23,14 @@ url:
 """
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
     readme = re.search(
         r"^```html\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
     assert readme
     files = {"page/index.html": INDEX, "page/readme.html": readme[1], "page/token": ""}
-    with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, files) as hub:
+    with running_hub(tmp_path, CONFIG, files) as hub:
         post(f"{hub.url}/messages", topic="Help", body="past", id="past")
         yield hub
 

@@ -11,7 +11,7 @@ from eventhub.gateway.client_module import MODULE, PATH
 from tests.e2e.hub import Hub, running_hub
 
 CONFIG = "url: {pages: {pattern: /pages/(.*), handler: FileHandler, kwargs: {path: $YAMLPATH}}}"
-MOST_BYTES = 5 << 10
+MOST_BYTES = 5000
 """Compressed: what a page waits for before its first line runs."""
 
 
