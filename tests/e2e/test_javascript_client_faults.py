@@ -23,9 +23,18 @@ SETUP = """
   window.sockets = []
   const Native = window.WebSocket
   window.WebSocket = class extends Native {
-    constructor(...args) { super(...args); sockets.push(this) }
+    constructor(...args) { super(...args); this.swallowed = 0; sockets.push(this) }
+    set onmessage(listener) {
+      super.onmessage = listener && ((event) => this.isDeaf ? this.swallowed++ : listener(event))
+    }
   }
   window.cut = () => sockets.forEach((socket) => socket.close())
+  // What the hub sends from now on is lost on its way.
+  window.deafen = () => sockets.forEach((socket) => socket.isDeaf = true)
+  window.missed = () => Promise.race([
+    until(() => sockets.every(({ readyState, swallowed }) => readyState !== 1 || swallowed)),
+    new Promise((done) => setTimeout(done, 1000)),
+  ])
   window.stored = new Map()       // id of each durable write to its epoch
   window.refused = 0
   window.pending = new Set()
@@ -71,8 +80,9 @@ SETUP = """
   await Promise.all(lists.map(([rows]) => rows.ready))
 """
 WRITES = st.tuples(st.sampled_from(["post", "post", "put", "wrong"]), st.sampled_from("ab"))
-FAULTS = st.sampled_from(["cut", "cut", "stop", "kill", "another log"])
-STEPS = st.lists(st.tuples(st.lists(WRITES, max_size=12), FAULTS), min_size=1, max_size=3)
+FAULTS = st.sampled_from(["nothing", "cut", "stop", "kill", "another log"])
+STEP = st.tuples(st.lists(WRITES, max_size=12), FAULTS, st.booleans(), st.booleans())
+"""Writes, what happens after them, whether answers to them are lost, whether all is awaited."""
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +104,8 @@ def page(browser: Browser, hub: Hub) -> Iterator[Page]:
 
 
 def happen(fault: str, page: Page, hub: Hub) -> None:
-    if fault == "cut":
-        ask(page, "cut()")
+    if fault in ("nothing", "cut"):
+        ask(page, "cut()" if fault == "cut" else "")
         return
     hub.stop() if fault == "stop" else hub.kill()
     if fault == "another log":
@@ -107,16 +117,31 @@ def happen(fault: str, page: Page, hub: Hub) -> None:
 ALL = [("post", "a"), ("post", "b"), ("wrong", "a"), ("put", "a"), ("put", "b")]
 
 
-@example(steps=[(ALL * 2, fault) for fault in ("cut", "kill", "another log", "stop")])
+@example(
+    steps=[
+        (ALL, "nothing", False, True),
+        (ALL, "cut", True, True),
+        (ALL, "kill", True, True),
+        (ALL, "another log", False, True),
+        (ALL, "stop", True, False),
+    ]
+)
 @settings(max_examples=1, deadline=None, phases=[Phase.explicit, Phase.generate])
-@given(steps=STEPS)
+@given(steps=st.lists(STEP, min_size=1, max_size=3))
 def test_rows_end_as_a_get_answers_and_no_write_is_lost_or_doubled(
-    steps: list[tuple[list[tuple[str, str]], str]], page: Page, hub: Hub
+    steps: list[tuple[list[tuple[str, str]], str, bool, bool]], page: Page, hub: Hub
 ) -> None:
     """A write that was stored in a log that is gone is gone with it; every other one is there."""
-    for writes, fault in steps:
-        ask(page, "args.forEach((write_) => write(...write_))", *writes)
+    for writes, fault, is_deaf, is_awaited in steps:
+        is_deaf = is_deaf and fault != "nothing"
+        if is_deaf:
+            ask(page, "deafen()")
+        ask(page, "args.forEach((each) => write(...each))", *writes)
+        if is_deaf:
+            ask(page, "await missed()")
         happen(fault, page, hub)
+        if is_awaited:
+            ask(page, "await settled()")
     end = ask(page, "return settled()")
     assert end["twice"] == []
     assert len(set(end["ids"])) == len(end["ids"])
