@@ -1,12 +1,15 @@
 """Condition: why one process is not ready, and what else is wrong, for `/readyz`."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from eventhub.broker import EmbeddedBroker
 from eventhub.stream import EventStream, Log
 from projections.archiver import Archiver
-from projections.mirror import Mirror
 from projections.projector import Projector
+
+if TYPE_CHECKING:
+    from projections.mirror import Mirror
 
 
 def problems_of(
@@ -36,7 +39,7 @@ def problems_of(
 
 
 def notes_of(
-    streams: Mapping[str, EventStream], mirrors: Iterable[Mirror], archiver: Archiver | None
+    streams: Mapping[str, EventStream], mirrors: "Iterable[Mirror]", archiver: Archiver | None
 ) -> Iterator[str]:
     """Yield what an operator should know of a process that serves all the same."""
     for name, stream in streams.items():

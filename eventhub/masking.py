@@ -135,6 +135,13 @@ class Masks:
         """Add a secret."""
         self.secrets.add(value)
 
+    def in_folder(self, folder: Path, text: str) -> str:
+        """Return an absolute path; what is hidden in the text is hidden in the path."""
+        path = str((folder / text).absolute())
+        if text in self.texts:
+            self.texts[path] = self.texts[text]
+        return path
+
     def mask_display(self, text: str) -> str:
         """Return a text of the configuration as it may be printed."""
         text = self.texts.get(text, text)

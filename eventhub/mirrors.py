@@ -2,12 +2,14 @@
 
 Rows that an older system left in such a table become events before the hub serves, once. Whether
 that is done is recorded in the log and, with the first transaction of the mirror, in the database.
+
+SQLAlchemy takes 0.3 s to load, so that it is loaded only if there is a mirror.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -17,9 +19,9 @@ from eventhub.errors import Misconfigured
 from eventhub.ingest.loading import BadRow, Loaded, Loader, OnBadRow
 from eventhub.stream import EventStream, Log, Records
 from projections.backlog import read_to_end
-from projections.mirror import take_up
-from projections.mirror_engine import MirrorFailed
-from projections.mirror_table import MirrorTable
+
+if TYPE_CHECKING:
+    from projections.mirror_table import MirrorTable
 
 RECORDS: Final = "mirrors"
 """Name of the records: which tables were taken over, by table and database."""
@@ -30,7 +32,7 @@ Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 logger = structlog.get_logger(__name__)
 
 
-def mirror_tables(endpoints: Sequence[Endpoint]) -> dict[str, MirrorTable]:
+def mirror_tables(endpoints: Sequence[Endpoint]) -> "dict[str, MirrorTable]":
     """Return the mirror of each channel that has one, not connected yet.
 
     Raises:
@@ -55,7 +57,9 @@ def _mirrored(endpoints: Sequence[Endpoint]) -> dict[str, MessageEndpoint]:
     return entries
 
 
-def _table(channel: Channel, entry: MessageEndpoint) -> MirrorTable:
+def _table(channel: Channel, entry: MessageEndpoint) -> "MirrorTable":
+    from projections.mirror_table import MirrorTable
+
     try:
         return MirrorTable(channel, entry.mirror or "")
     except Misconfigured as error:
@@ -63,7 +67,7 @@ def _table(channel: Channel, entry: MessageEndpoint) -> MirrorTable:
 
 
 async def take_over_all(
-    tables: Mapping[str, MirrorTable],
+    tables: "Mapping[str, MirrorTable]",
     endpoints: Sequence[Endpoint],
     log: Log,
     streams: Mapping[str, EventStream],
@@ -94,7 +98,7 @@ class _Takeover:
     """The first start on one table."""
 
     def __init__(
-        self, table: MirrorTable, stream: EventStream, records: Records, progress: Progress
+        self, table: "MirrorTable", stream: EventStream, records: Records, progress: Progress
     ) -> None:
         self._table = table
         self._stream = stream
@@ -106,6 +110,9 @@ class _Takeover:
 
     async def run(self, *, skips: bool) -> None:
         """Import what is there, unless that was done before."""
+        from projections.mirror import take_up
+        from projections.mirror_engine import MirrorFailed
+
         recorded = await self._records.get(self._key)
         if recorded == self._done:
             return

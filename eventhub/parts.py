@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -34,14 +34,16 @@ from projections.archiver import Archiver
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.flight.process import FlightProcess
-from projections.mirror import Mirror
-from projections.mirror_table import MirrorTable
 from projections.projector import Projector, take_up
 from projections.recoding import RECODERS
 from projections.snapshot import DuckSnapshots
 from projections.sql.process import SqlProcess
 from projections.store import Store
 from projections.tables_server import TablesServer
+
+if TYPE_CHECKING:
+    from projections.mirror import Mirror
+    from projections.mirror_table import MirrorTable
 
 logger = structlog.get_logger(__name__)
 
@@ -103,7 +105,7 @@ class Parts:
     async def services(
         self,
         streams: Mapping[str, EventStream],
-        mirrors: Mapping[str, MirrorTable],
+        mirrors: "Mapping[str, MirrorTable]",
         announce: Callable[[], None],
         progress: Progress,
     ) -> dict[str, Service]:
@@ -120,6 +122,8 @@ class Parts:
         for stream in streams.values():
             services |= await self._follow(stream)
         for name, table in mirrors.items():
+            from projections.mirror import Mirror  # SQLAlchemy takes 0.3 s to load
+
             follow = self._feeds[name].follow if "gateway" in self._roles else None
             self._mirrors[name] = mirror = Mirror(table, streams[name], follow)
             services[f"mirror {name}"] = mirror.serve

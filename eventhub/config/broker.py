@@ -24,7 +24,8 @@ def checked(section: Node, broker: Broker | None, findings: Findings) -> Broker 
         )
     given = [name for name in _FILES if getattr(broker, name) is not None]
     files = {
-        name: str((section.items[name].folder / getattr(broker, name)).absolute()) for name in given
+        name: findings.masks.in_folder(section.items[name].folder, getattr(broker, name))
+        for name in given
     }
     return msgspec.structs.replace(broker, **files)
 

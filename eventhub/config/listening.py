@@ -19,13 +19,13 @@ def check(section: Node, endpoints: Iterable[Endpoint], findings: Findings) -> N
     _check_flight(section, endpoints, findings)
 
 
-def with_files(section: Node, server: Server | None) -> Server | None:
+def with_files(section: Node, server: Server | None, findings: Findings) -> Server | None:
     """Return `server:` with the files of `tls:` as absolute paths."""
     if server is None or server.tls is None:
         return server
     members = section.items["tls"].items
     files = {
-        name: str((members[name].folder / getattr(server.tls, name)).absolute())
+        name: findings.masks.in_folder(members[name].folder, getattr(server.tls, name))
         for name in ("cert_file", "key_file")
     }
     tls = msgspec.structs.replace(server.tls, **files)

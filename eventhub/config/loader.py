@@ -179,8 +179,8 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
     given = _section(tree, "server")
     listening.check(given, endpoints, findings)
-    sections["server"] = listening.with_files(given, sections["server"])
-    sections["auth"] = _auth(_section(tree, "auth"), sections["auth"])
+    sections["server"] = listening.with_files(given, sections["server"], findings)
+    sections["auth"] = _auth(_section(tree, "auth"), sections["auth"], findings)
     archive = tree.items.get("archive")
     return Config(
         path=path.resolve(),
@@ -195,12 +195,12 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     )
 
 
-def _auth(section: Node, auth: Auth | None) -> Auth | None:
+def _auth(section: Node, auth: Auth | None, findings: Findings) -> Auth | None:
     """Return `auth:` with a file of keys as an absolute path."""
-    if auth is None or auth.jwt is None or auth.jwt.jwks is None or "://" in auth.jwt.jwks:
+    if auth is None or auth.jwt is None or (keys := auth.jwt.jwks) is None or "://" in keys:
         return auth
     folder = section.items["jwt"].items["jwks"].folder
-    jwt = msgspec.structs.replace(auth.jwt, jwks=str((folder / auth.jwt.jwks).absolute()))
+    jwt = msgspec.structs.replace(auth.jwt, jwks=findings.masks.in_folder(folder, keys))
     return msgspec.structs.replace(auth, jwt=jwt)
 
 

@@ -6,7 +6,7 @@ A wrong name and a wrong password are answered in the same words and after the s
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from aiohttp import web
@@ -21,12 +21,14 @@ from eventhub.gateway.conditional import check_single
 from eventhub.gateway.form_page import MAX_FORM, Form, FormPage, html, next_of, see
 from eventhub.gateway.login_page import login_form
 from eventhub.gateway.logout import LogoutPage
-from eventhub.gateway.oidc import OidcPage
 from eventhub.identity.attempts import Attempts
 from eventhub.identity.audit import note_failed_login, record_login
 from eventhub.identity.passwords import Passwords
 from eventhub.identity.proxies import Proxies, client_of
 from eventhub.identity.sessions import form_token, log_in
+
+if TYPE_CHECKING:
+    from eventhub.gateway.oidc import OidcPage
 
 METHODS: Final = ("GET", "HEAD", "POST", "OPTIONS")
 _WRONG: Final = "This user name and password do not belong together."
@@ -44,7 +46,7 @@ def add_login_routes(app: web.Application, config: Config, proxies: Proxies) -> 
     """
     bodies = Bodies(MAX_FORM)
     attempts = Attempts()
-    providers = {each.name: OidcPage(each, proxies) for each in config.of_kind(OidcEndpoint)}
+    providers = {each.name: _oidc_page(each, proxies) for each in config.of_kind(OidcEndpoint)}
     for provider in providers.values():
         _add(app, provider.entry, provider.answer, ("GET", "OPTIONS"))
     others = {each.entry.pattern: each.entry.title for each in providers.values()}
@@ -55,6 +57,13 @@ def add_login_routes(app: web.Application, config: Config, proxies: Proxies) -> 
         _add(app, leave, LogoutPage(leave, bodies, proxies, providers).answer)
     if first := [*(each.pattern for each in logins), *others][:1]:
         app.middlewares.append(_leads_to(first[0]))
+
+
+def _oidc_page(entry: OidcEndpoint, proxies: Proxies) -> "OidcPage":
+    """Return the page of an entry; what it needs takes a while to load, and most hubs have none."""
+    from eventhub.gateway.oidc import OidcPage
+
+    return OidcPage(entry, proxies)
 
 
 def _add(

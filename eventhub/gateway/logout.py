@@ -1,6 +1,7 @@
 """Logout: the page of a LogoutHandler."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -9,12 +10,14 @@ from eventhub.errors import Unavailable
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.form_page import Form, FormPage, html, next_of, see, user_of
 from eventhub.gateway.login_page import EVERYWHERE, leaving_page, logout_form
-from eventhub.gateway.oidc import OidcPage
 from eventhub.identity.audit import note_logout
 from eventhub.identity.pending import provider_of
 from eventhub.identity.proxies import Proxies
 from eventhub.identity.session_cookie import session_of
 from eventhub.identity.sessions import form_token, log_out
+
+if TYPE_CHECKING:
+    from eventhub.gateway.oidc import OidcPage
 
 
 class LogoutPage(FormPage):
@@ -32,7 +35,7 @@ class LogoutPage(FormPage):
         entry: LogoutEndpoint,
         bodies: Bodies,
         proxies: Proxies,
-        providers: Mapping[str, OidcPage] | None = None,
+        providers: "Mapping[str, OidcPage] | None" = None,
     ) -> None:
         super().__init__(bodies, proxies)
         self._entry = entry

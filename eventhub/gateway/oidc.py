@@ -18,7 +18,7 @@ from eventhub.identity.audit import note_failed_login, record_login
 from eventhub.identity.claims import LoginError
 from eventhub.identity.oidc import LoggedIn, Oidc
 from eventhub.identity.origin import Origin, check_origin
-from eventhub.identity.pending import Pending, begin, keep_provider, pending, put, take
+from eventhub.identity.pending import SENT_BACK, Pending, begin, keep_provider, pending, put, take
 from eventhub.identity.proxies import Proxies, client_of, forwarded
 from eventhub.identity.session_cookie import keep_session, session_of
 from eventhub.identity.sessions import log_in
@@ -26,7 +26,6 @@ from eventhub.identity.sessions import log_in
 MAX_EXCHANGES: Final = 64
 """Logins that wait for their provider at the same time."""
 RETRY_SECONDS: Final = 5
-SENT_BACK: Final = ("code", "state", "error", "iss")
 _HEADING: Final = "Log in"
 _UNKNOWN: Final = (
     "This login began in another browser, or more than ten minutes ago, or is used already;"

@@ -22,6 +22,8 @@ MAX_NEXT: Final = 300
 """Characters of the path to go on to."""
 MAX_SESSION: Final = 2800
 """Characters of a session as JSON in ASCII: encrypted, it fits into the 4 KB of a cookie."""
+SENT_BACK: Final = ("code", "state", "error", "iss")
+"""What a provider adds to the address to which it sends a browser back."""
 _KEY: Final = "_oidc"
 _FROM: Final = "_oidc_from"
 

@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 
 def run(code: str, hub: Hub) -> list[str]:
     """Run a block of Python as a script, and return what it printed."""
-    token = jwt.encode({"sub": "ann", "exp": int(time.time()) + 600}, SECRET)
+    token = jwt.encode({"sub": "ann", "exp": int(time.time()) + 36_000}, SECRET)
     done = subprocess.run(
         [sys.executable, "-c", code.replace(PRINTED, hub.url)],
         capture_output=True,

@@ -69,7 +69,7 @@ CONFIG = "\n".join(
 
 
 def login(user: str, role: str) -> Headers:
-    claims = {"sub": user, "exp": int(time.time()) + 3600, "role": role}
+    claims = {"sub": user, "exp": int(time.time()) + 36_000, "role": role}
     return {"Authorization": f"Bearer {jwt.encode(claims, KEY)}"}
 
 

@@ -30,7 +30,7 @@ WRITES = [
 
 
 def login(user: str) -> dict[str, str]:
-    claims = {"sub": user, "exp": int(time.time()) + 600}
+    claims = {"sub": user, "exp": int(time.time()) + 36_000}
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 

@@ -51,7 +51,7 @@ url:
 
 
 def login(user: str, **attributes: Any) -> dict[str, str]:
-    claims = {"sub": user, "exp": int(time.time()) + 600, **attributes}
+    claims = {"sub": user, "exp": int(time.time()) + 36_000, **attributes}
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 

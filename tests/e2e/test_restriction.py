@@ -84,7 +84,7 @@ OF_NOTHING = ("recipient!=", "recipient!=me", "recipient~=b", "recipient*=B", "b
 
 
 def login(user: str) -> dict[str, str]:
-    claims = {"sub": user, "exp": int(time.time()) + 3600}
+    claims = {"sub": user, "exp": int(time.time()) + 36_000}
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET)}"}
 
 

@@ -59,7 +59,7 @@ url:
 
 
 def login(user: str, **claims: Any) -> Headers:
-    claims = {"sub": user, "exp": int(time.time()) + 3600, "mailboxes": [user, "team"], **claims}
+    claims = {"sub": user, "exp": int(time.time()) + 36_000, "mailboxes": [user, "team"], **claims}
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET)}"}
 
 

@@ -72,7 +72,7 @@ def mail_through(sink: Sink) -> str:
 def bearer(user: str) -> dict[str, str]:
     return {
         "Authorization": "Bearer "
-        + jwt.encode({"sub": user, "exp": int(time.time()) + 3600}, SECRET, "HS256")
+        + jwt.encode({"sub": user, "exp": int(time.time()) + 36_000}, SECRET, "HS256")
     }
 
 

@@ -64,7 +64,7 @@ def test_the_example_of_flight_works_as_printed(hub_factory: HubFactory) -> None
     found = re.search(r'"port": (\d+), "event": "flight_listening"', hub.stderr())
     assert found is not None
     (example,) = blocks("python")
-    claims = {"sub": "ann", "exp": int(time.time()) + 600}
+    claims = {"sub": "ann", "exp": int(time.time()) + 36_000}
     names: dict[str, Any] = {"token": jwt.encode(claims, secret, "HS256")}
     exec(example.replace("8815", found[1]), names)  # of our own page
     assert names["table"].to_pylist() == [{"topic": "Help", "n": 1}, {"topic": "News", "n": 1}]

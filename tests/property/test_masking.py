@@ -111,6 +111,10 @@ def test_value_of_a_variable_is_hidden(secret: str, text: str) -> None:
             "email": {"x": {"host": text, "email": text}},
             "auth": {"jwt": {"issuer": text, "jwks": text}},
         },
+        {
+            "broker": {"url": "tls://a.example", "ca_file": text},
+            "server": {"tls": {"cert_file": text, "key_file": text}},
+        },
     ):
         assert secret not in shown(config, V=secret)
         assert secret not in shown({**config, "variables": {"V": secret}})

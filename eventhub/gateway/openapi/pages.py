@@ -5,11 +5,11 @@ from typing import Final
 from eventhub.config import LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
 from eventhub.gateway import snapshot_file
 from eventhub.gateway.login_page import EVERYWHERE, TOKEN_FIELD
-from eventhub.gateway.oidc import SENT_BACK
 from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page
 from eventhub.gateway.openapi.parameters import response_headers
 from eventhub.gateway.openapi.schemas import errors
 from eventhub.gateway.openapi.values import Json
+from eventhub.identity.pending import SENT_BACK
 
 PATH: Final = "/openapi.json"
 _TEXT: Final[Json] = {"type": "string"}

@@ -46,7 +46,7 @@ Headers = dict[str, str]
 
 
 def bearer(user: str) -> Headers:
-    token = jwt.encode({"sub": user, "exp": int(time.time()) + 600}, SECRET, "HS256")
+    token = jwt.encode({"sub": user, "exp": int(time.time()) + 36_000}, SECRET, "HS256")
     return {"Authorization": f"Bearer {token}"}
 
 
