@@ -19,8 +19,10 @@ from eventhub.errors import Misconfigured
 from eventhub.ingest.loading import BadRow, Loaded, Loader, OnBadRow
 from eventhub.stream import EventStream, Log, Records
 from projections.backlog import read_to_end
+from projections.projector import Follow
 
 if TYPE_CHECKING:
+    from projections.mirror import Mirror
     from projections.mirror_table import MirrorTable
 
 RECORDS: Final = "mirrors"
@@ -64,6 +66,13 @@ def _table(channel: Channel, entry: MessageEndpoint) -> "MirrorTable":
         return MirrorTable(channel, entry.mirror or "")
     except Misconfigured as error:
         raise Misconfigured(f"url: {entry.name}: {error.message}") from None
+
+
+def mirror_of(table: "MirrorTable", stream: EventStream, follow: Follow | None) -> "Mirror":
+    """Return what keeps a table in another database current."""
+    from projections.mirror import Mirror
+
+    return Mirror(table, stream, follow)
 
 
 async def take_over_all(

@@ -25,6 +25,7 @@ from eventhub.gateway.site import Site
 from eventhub.identity.logins import Logins
 from eventhub.ingest.trail import Trail
 from eventhub.jetstream import JetStreamLog
+from eventhub.mirrors import mirror_of
 from eventhub.opening import channels_of, wait_for_tables
 from eventhub.service import Service, Services, until_stopped
 from eventhub.snapshots import TableFiles
@@ -122,11 +123,9 @@ class Parts:
         for stream in streams.values():
             services |= await self._follow(stream)
         for name, table in mirrors.items():
-            from projections.mirror import Mirror  # SQLAlchemy takes 0.3 s to load
-
             follow = self._feeds[name].follow if "gateway" in self._roles else None
-            self._mirrors[name] = mirror = Mirror(table, streams[name], follow)
-            services[f"mirror {name}"] = mirror.serve
+            self._mirrors[name] = mirror_of(table, streams[name], follow)
+            services[f"mirror {name}"] = self._mirrors[name].serve
         services |= await self._alerts(config, endpoints)
         services |= self._archive(config)
         copies = None
@@ -210,8 +209,6 @@ class Parts:
         problems = problems_of(opened.broker, opened.log, self._streams, self._projectors)
         notes = notes_of(self._streams, self._mirrors.values(), self._archiver)
         return Condition(["stopping"] if self.is_retiring else [*problems], [*notes])
-
-    # --- Another configuration --------------------------------------------------------------------
 
     async def adopt(self, config: Config, modules: int, services: Services) -> dict[str, Any]:
         """Serve another configuration, which needs no restart.
