@@ -12,8 +12,9 @@ from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.parser import Message
 
+STREAM_NAME_IN_USE = 10058
+"""An `ApiError.number`, as those below."""
 STREAM_NOT_FOUND = 10059
-"""An `ApiError.number`."""
 NO_PEERS = 10005
 """Too few servers are known for the replicas of a stream."""
 _MESSAGE_NOT_FOUND = 10037

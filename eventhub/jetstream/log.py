@@ -16,7 +16,13 @@ from eventhub.background import Background, background
 from eventhub.channel import Channel
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.jetstream import api
-from eventhub.jetstream.api import NANOSECONDS, NO_PEERS, STREAM_NOT_FOUND, ApiError
+from eventhub.jetstream.api import (
+    NANOSECONDS,
+    NO_PEERS,
+    STREAM_NAME_IN_USE,
+    STREAM_NOT_FOUND,
+    ApiError,
+)
 from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.connection import Connection, Renew
 from eventhub.jetstream.copying import Copies
@@ -210,7 +216,13 @@ class JetStreamLog:
             info = await self._info(name)
             if info is None:
                 wanted["num_replicas"] = self._replicas or 1
-                return await api.call(self._connection, f"STREAM.CREATE.{name}", wanted)
+                try:
+                    return await api.call(self._connection, f"STREAM.CREATE.{name}", wanted)
+                except ApiError as error:
+                    if error.number != STREAM_NAME_IN_USE:
+                        raise
+                    # Another process has just made it, and noted its metadata.
+                    info = await api.call(self._connection, f"STREAM.INFO.{name}")
             wanted["num_replicas"] = self._replicas_of(name, info["config"]["num_replicas"])
             config = info["config"] | {"metadata": own(info)}
             changed = {k: v for k, v in wanted.items() if config.get(k) != v}

@@ -83,6 +83,7 @@ async def test_a_browser_sends_a_key_as_a_subprotocol_or_in_its_first_frame(hub:
         assert first.protocol == V1
         assert "_error" not in await first.receive_str(timeout=DEADLINE_SECONDS)
     async with connect(f"{hub.url}/chat?_since=now") as client:
+        assert await client.receive() == {"_auth": "required"}
         await client.send({"_auth": key})
         assert (await client.receive())["_auth"] == "accepted"
         assert "_ack" in await client.ask({"body": "of a page"})
