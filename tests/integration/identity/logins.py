@@ -30,7 +30,7 @@ def login(age: int = 0) -> dict[str, Any]:
 
 def claims(**changed: Any) -> dict[str, Any]:
     usual = {"sub": "ann", "aud": "hub", "iss": "https://login.example", "role": "admin"}
-    all_claims = usual | {"exp": int(time.time()) + 600} | changed
+    all_claims = usual | {"exp": int(time.time()) + 36_000} | changed
     return {name: value for name, value in all_claims.items() if value is not None}
 
 
