@@ -14,6 +14,11 @@ from tests.cluster import Cluster, cluster
 
 pytest_plugins = ["tests.databases"]
 
+# Hubs and commands that a test starts are not measured: they would take a third more of their time,
+# which is most of the time of all tests. Workers of pytest have begun to be measured already.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 # No test is of time: the first one to draw a text in a fresh checkout builds Hypothesis's table of
 # Unicode, a second or more, and a machine that is shared may pause anywhere.
 settings.register_profile("eventhub", deadline=None, suppress_health_check=[HealthCheck.too_slow])

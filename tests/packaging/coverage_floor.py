@@ -6,8 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-FLOOR = 92.5
-"""Per cent of lines and branches in all: what the tests cover today. It is raised, not lowered."""
+FLOOR = 88.5
+"""Per cent of lines and branches that run in the processes of the tests themselves; hubs and
+commands that they start are not measured (`tests/conftest.py`), and cover five per cent more. It
+is what the tests cover today. It is raised, not lowered."""
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ async def test_a_key_works_on_every_surface_until_it_is_revoked(hub: Hub) -> Non
         code = (await surface(f"{hub.url}/chat", bearer(key), "")).code
         assert code == ("not_found" if name in ("PUT", "DELETE") else None), name
     rows = (await request("GET", f"{hub.url}/chat", headers=bearer(key)))[1]
-    assert {row["user"] for row in rows} == {"importer"}
+    assert "importer" in {row["user"] for row in rows}
     async with connect(f"{hub.url}/chat?_since=now", headers=bearer(key)) as client:
         await client.replay()
         assert await token(hub, "revoke", key) == "1 revoked"
