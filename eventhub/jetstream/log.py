@@ -227,7 +227,8 @@ class JetStreamLog:
             config = info["config"] | {"metadata": own(info)}
             changed = {k: v for k, v in wanted.items() if config.get(k) != v}
             if changed:
-                logger.info("stream_changed", stream=name, **changed)
+                if changed.keys() != {"metadata"} or EPOCH in own(info):  # else it was just made
+                    logger.info("stream_changed", stream=name, **changed)
                 settings = config | wanted
                 info = await api.call(self._connection, f"STREAM.UPDATE.{name}", settings)
         except ApiError as error:
