@@ -18,6 +18,7 @@ import yaml
 from tests.e2e.command import GOOD
 from tests.e2e.hub import DEADLINE_SECONDS, HubFactory
 from tests.ports import free_port
+from tests.unit.test_docs import page, table
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus"
@@ -28,13 +29,23 @@ needs_prometheus = pytest.mark.skipif(
 )
 
 
+def shown() -> list[str]:
+    """Return every expression of the dashboard."""
+    dashboard = json.loads((DEPLOY / "grafana" / "eventhub.json").read_text())
+    return [each["expr"] for panel in dashboard["panels"] for each in panel.get("targets", [])]
+
+
 def expressions() -> list[str]:
     """Return every expression of the dashboard and of the rules, ready to be asked."""
-    dashboard = json.loads((DEPLOY / "grafana" / "eventhub.json").read_text())
     rules = yaml.safe_load((RULES / "eventhub.rules.yml").read_text())
-    found = [each["expr"] for panel in dashboard["panels"] for each in panel.get("targets", [])]
-    found += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    found = shown() + [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     return [each.replace("$instance", ".*").replace("$__rate_interval", "1m") for each in found]
+
+
+def test_the_dashboard_shows_every_metric() -> None:
+    documented = {row[0].strip("`") for row in table(page("operations.md"), "Metrics")}
+    names = {name for each in shown() for name in _NAME.findall(each)}
+    assert documented <= {name.removesuffix("_bucket") for name in names}
 
 
 @needs_prometheus
