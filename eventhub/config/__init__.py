@@ -21,7 +21,7 @@ from eventhub.config.handlers import (
     SqlLimits,
 )
 from eventhub.config.handlers.audit import TABLE as AUDIT_TABLE
-from eventhub.config.handlers.login import is_own_path
+from eventhub.config.handlers.login import is_hash, is_own_path
 from eventhub.config.handlers.oidc import is_safe_url
 from eventhub.config.loader import ENVIRONMENT, examine, load
 from eventhub.config.schema import json_schema
@@ -85,6 +85,7 @@ __all__ = [
     "examine",
     "fingerprints",
     "in_order",
+    "is_hash",
     "is_own_path",
     "is_safe_url",
     "json_schema",

@@ -1,8 +1,9 @@
 """`handler: SimpleAuth` and `handler: LogoutHandler`: the pages where users log in and out."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from eventhub.config.handlers.entry import Entry
 from eventhub.config.parser import Parser
@@ -12,8 +13,12 @@ from eventhub.config.tree import Findings, Node, joined
 _GRAMEX_LOGIN = frozenset(
     ("action", "delay", "next", "password", "recaptcha", "session_expiry", "template", "user")
 )
-_DOLLARS = 5
-"""In a whole hash: before its kind, version, parameters, salt and digest."""
+_HASH: Final = re.compile(
+    r"\$argon2id\$v=19\$m=(?P<memory>\d{1,7}),t=(?P<passes>\d{1,2}),p=(?P<lanes>\d{1,2})"
+    r"\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}"
+)
+_MOST_MEMORY_KIB, _MOST_PASSES = 1 << 20, 20
+"""Of a hash that another tool made: with more, one login could stop the hub."""
 MAX_NAME = 200
 """Characters of a user's name, as of any user's id."""
 
@@ -90,20 +95,36 @@ def _account(name: str, node: Node, path: str, findings: Findings) -> Account | 
     findings.masks.add_secret(password.value)
     if "id" in attributes:
         findings.problem(attributes["id"], path, f"the id of this user is its name, {name!r}")
-    if password.value.startswith("$argon2id$") and password.value.count("$") < _DOLLARS:
-        text = "the hash is not whole: between { and }, put it in quotes because it has commas"
-        findings.problem(password, path, text)
-        return None
-    if not password.value.startswith("$argon2id$"):
-        if password.value.startswith(("$2", "$argon2", "$5$", "$6$", "$y$", "{")):
-            text = "hashes of this kind cannot be checked: make one with `eventhub password`"
-            findings.problem(password, path, text)
+    if not is_hash(password.value):
+        if (reason := _unusable(password.value)) is not None:
+            findings.problem(password, path, reason)
             return None
         text = "whoever reads this file knows the password: make a hash with `eventhub password`"
         findings.warn(password, path, text)
     return Account(
         password=password.value, attributes={key: each.plain for key, each in attributes.items()}
     )
+
+
+def is_hash(text: str) -> bool:
+    """Return whether a text is an Argon2id hash that can be checked at a bearable cost."""
+    found = _HASH.fullmatch(text)
+    if found is None:
+        return False
+    memory, passes, lanes = (int(found[name]) for name in ("memory", "passes", "lanes"))
+    return lanes >= 1 and 8 * lanes <= memory <= _MOST_MEMORY_KIB and 1 <= passes <= _MOST_PASSES
+
+
+def _unusable(text: str) -> str | None:
+    """Return what is wrong with a hash that cannot be checked; None if the text is a password."""
+    if text.startswith("$argon2id$"):
+        return (
+            "the hash is not whole, or costs too much to check: quote it, because it has commas,"
+            " or make one with `eventhub password`"
+        )
+    if text.startswith(("$2", "$argon2", "$5$", "$6$", "$y$", "{")):
+        return "hashes of this kind cannot be checked: make one with `eventhub password`"
+    return None
 
 
 def _users_file(node: Node, path: str, findings: Findings) -> dict[str, Account]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventhub.config import SimpleAuthEndpoint, is_own_path
+from eventhub.config import SimpleAuthEndpoint, is_hash, is_own_path
 from tests.unit.config.folder import Folder
 
 HASH = (
@@ -46,6 +46,10 @@ def test_accounts_may_be_in_a_file_of_their_own(folder: Folder) -> None:
         ("credentials: {ann: {role: admin}}", "kwargs.credentials.ann: password is missing"),
         ("credentials: {ann: 12345678}", "kwargs.credentials.ann: expected a password"),
         (f"credentials: {{ann: {{password: {HASH}}}}}", "kwargs.credentials.ann: the hash is not"),
+        (
+            f"credentials: {{ann: '{HASH.replace('65536', '9999999')}'}}",
+            "kwargs.credentials.ann: the hash is not whole, or costs too much",
+        ),
         ("credentials: {ann: $2b$12$abcdefgh}", "kwargs.credentials.ann: hashes of this kind"),
         (
             "credentials: {ann: {password: long enough, id: bob}}",
@@ -59,6 +63,25 @@ def test_mistake_in_a_login_page_is_reported(folder: Folder, kwargs: str, proble
     (reported,) = folder.problems(login(kwargs))
     assert problem in reported
     assert "long enough" not in reported
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_one"),
+    [
+        ("m=65536,t=3,p=4", "m=8,t=1,p=1", True),
+        ("$argon2id$", "", False),
+        ("m=65536", "m=4194304", False),
+        ("m=65536", "m=31", False),
+        ("t=3", "t=99", False),
+        ("t=3", "t=0", False),
+        ("p=4", "p=0", False),
+        ("argon2id", "argon2i", False),
+    ],
+)
+def test_only_hashes_that_can_be_checked_at_a_bearable_cost_are_taken(
+    old: str, new: str, is_one: bool
+) -> None:
+    assert is_hash(HASH.replace(old, new)) is is_one
 
 
 def test_a_password_in_the_file_is_a_warning_that_does_not_show_it(folder: Folder) -> None:
