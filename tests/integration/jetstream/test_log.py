@@ -46,6 +46,16 @@ async def test_a_stream_that_the_broker_refuses_is_named_with_the_reason(
             await log.open(channel())
 
 
+async def test_a_store_that_another_process_has_just_made_is_opened(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    async with JetStreamLog.connect(broker.url, token=broker.token) as other:
+        await asyncio.gather(  # both see that there is none; the settings that differ are refused
+            log.records("access", max_age_seconds=60), other.records("access", max_age_seconds=120)
+        )
+        assert await log.copies.stored() == ["EVENTHUB_access"]
+
+
 async def test_two_openings_of_a_stream_write_through_one_queue(log: JetStreamLog) -> None:
     first, second = await log.open(channel()), await log.open(channel())
     await first.append(make_event(id="a"), expect=0)
