@@ -81,15 +81,16 @@ def end_sessions(
     async def work() -> int:
         async with (
             opening.open_log(config) as event_log,
-            recorded(config, "sessions_ended", user or "sessions", event_log, ids=ids),
+            recorded(config, "sessions_ended", user or "sessions", event_log, ids=ids) as detail,
         ):
-            return await _end(await Logins.read(event_log), ids, user)
+            detail["ids"] = ended = await _end(await Logins.read(event_log), ids, user)
+            return len(ended)
 
     click.echo(f"{run(work())} sessions ended")
 
 
-async def _end(logins: "Logins", ids: tuple[str, ...], user: str | None) -> int:
-    """End sessions; return how many.
+async def _end(logins: "Logins", ids: tuple[str, ...], user: str | None) -> list[str]:
+    """End sessions, and return their ids: those given, and all others of a user.
 
     Raises:
         Rejected: `not_found`: an id is not one of a session that holds; nothing was ended.
@@ -103,10 +104,9 @@ async def _end(logins: "Logins", ids: tuple[str, ...], user: str | None) -> int:
             raise Rejected("not_found", text)
     for each in ids:
         await logins.end_session(each)
-    others = [token for token, of in held.items() if of == user and token not in ids]
     if user is not None:
         await logins.end_user(user)
-    return len(set(ids)) + len(others)
+    return list(dict.fromkeys([*ids, *(token for token, of in held.items() if of == user)]))
 
 
 def time_text(at: float | None) -> str:

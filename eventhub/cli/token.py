@@ -175,15 +175,16 @@ def revoke(
     config = load_config(ctx.meta[_FILE], data=data)
 
     async def work() -> int:
-        target = user or jti or "keys"
+        target, facts = user or jti or "keys", {"ids": names, "jti": jti}
         async with (
             opening.open_log(config) as event_log,
-            recorded(config, "token_revoked", target, event_log, ids=names),
+            recorded(config, "token_revoked", target, event_log, **facts) as detail,
         ):
             logins = await Logins.read(event_log)
+            detail["ids"] = keys = _keys(logins, names, user)
             if jti is not None:
                 await _deny(logins, jti, expires)
-            return await _revoke(logins, names, user) + (jti is not None)
+            return sum([await logins.revoke_key(each) for each in keys]) + (jti is not None)
 
     click.echo(f"{run(work())} revoked")
 
@@ -202,11 +203,11 @@ async def _deny(logins: "Logins", jti: str, expires: float | None) -> None:
     await logins.deny(denied_key("jti", jti), wall_clock() + (expires or _LONGEST))
 
 
-async def _revoke(logins: "Logins", ids: tuple[str, ...], user: str | None) -> int:
-    """Revoke keys; return how many.
+def _keys(logins: "Logins", ids: tuple[str, ...], user: str | None) -> list[str]:
+    """Return the ids of keys that are to be revoked: those given, and all others of a user.
 
     Raises:
-        Rejected: `not_found`: there is no key of an id; nothing was revoked.
+        Rejected: `not_found`: there is no key of an id.
     """
     from eventhub.errors import Rejected
 
@@ -214,8 +215,8 @@ async def _revoke(logins: "Logins", ids: tuple[str, ...], user: str | None) -> i
     for each in ids:
         if each not in known:
             raise Rejected("not_found", f"no key {each!r}: see `eventhub token FILE list`")
-    wanted = dict.fromkeys([*ids, *(key_id for key_id, key in known.items() if key.user == user)])
-    return sum([await logins.revoke_key(each) for each in wanted])
+    others = (each for each, key in known.items() if key.user == user and not key.revoked)
+    return list(dict.fromkeys([*ids, *others]))
 
 
 def _facts(key_id: str, key: "Key", used: float | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from tests.e2e.client import DEADLINE_SECONDS, V1, Closed, connect, request
-from tests.e2e.command import run
+from tests.e2e.command import refused, run
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.surfaces import READS, WRITES, Headers
 
@@ -140,14 +140,24 @@ async def test_a_jwt_is_revoked_by_its_jti(hub: Hub) -> None:
         assert (await request("GET", f"{hub.url}/chat", headers=headers))[0] == status
 
 
+async def test_with_an_unknown_key_nothing_is_revoked(hub: Hub) -> None:
+    claims = {"sub": "ann", "scopes": ["write"], "exp": int(time.time()) + 36_000, "jti": "t3"}
+    revoke = ("token", hub.config, "revoke", "nokey", "--jti", "t3", "--data", hub.folder / "data")
+    assert "no key 'nokey'" in refused(1, await asyncio.to_thread(run, *revoke))
+    headers = bearer(jwt.encode(claims, SECRET, "HS256"))
+    assert (await request("GET", f"{hub.url}/chat", headers=headers))[0] == 200
+
+
 async def test_what_is_made_and_revoked_is_in_the_audit_trail(hub: Hub) -> None:
     key = await token(hub, "create", "--user", "auditor", "--scopes", "audit", "--note", "look")
-    await token(hub, "create", "--user", "gone")
-    assert await token(hub, "revoke", "--user", "gone") == "1 revoked"
+    gone = await token(hub, "create", "--user", "gone")
+    assert await token(hub, "revoke", "--user", "gone", "--jti", "t4") == "2 revoked"
     _, rows = await request(
         "GET", f"{hub.url}/audit", params={"target": "gone"}, headers=bearer(key)
     )
-    assert sorted(row["action"] for row in rows) == ["token_created", "token_revoked"]
+    made, revoked = sorted(rows, key=lambda row: str(row["action"]))
+    assert (made["action"], revoked["action"]) == ("token_created", "token_revoked")
+    assert revoked["detail"] == {"ids": [gone.split("_")[1]], "jti": "t4"}
     assert key.rpartition("_")[2] not in json.dumps(rows)
 
 
