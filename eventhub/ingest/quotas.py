@@ -2,8 +2,9 @@
 
 What counts are the events of the log: those of today are read once, and further ones come from the
 channel's feed. So a restart forgets nothing, and every gateway counts what the others store. What
-this process is storing is counted from the moment it is sent, so that no burst exceeds a quota;
-other gateways may exceed it by what they store until the feed delivers it (ADR-78).
+this process is storing is counted from the moment it is sent, so that no burst exceeds a quota of
+rows or events; its bytes are known only once it is stored. Other gateways may exceed a quota by
+what they store until the feed delivers it (ADR-78).
 """
 
 import asyncio
@@ -156,14 +157,14 @@ class Quotas:
         self._under_way.setdefault(user, Usage()).add(rows, 1, 0)
 
     def _give_back(self, event: Event, outcome: Appended | EventHubError | None) -> None:
-        """Count an event that was sent no more, once the feed has delivered it if it is stored."""
+        """Count an event no longer as under way: at once, or when the feed delivers it."""
         user, rows = event.user, int(event.method == "POST")
-        is_new = isinstance(outcome, Appended) and not outcome.duplicate
-        if is_new and isinstance(outcome, Appended) and outcome.sequence > self._head():
-            self._under_way[user].add(0, 0, outcome.size)
-            self._stored[outcome.sequence] = user, rows, outcome.size
-        else:
-            self._end(user, rows, 0)
+        match outcome:
+            case Appended(duplicate=False) if outcome.sequence > self._head():
+                self._under_way[user].add(0, 0, outcome.size)
+                self._stored[outcome.sequence] = user, rows, outcome.size
+            case _:
+                self._end(user, rows, 0)
 
     def _end(self, user: str | None, rows: int, size: int) -> None:
         under_way = self._under_way[user]

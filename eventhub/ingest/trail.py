@@ -7,6 +7,7 @@ its own; the hub never changes or deletes one.
 import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -124,40 +125,22 @@ class Trail:
         """Store what was counted and what is under way."""
         self._limited.flush()
         self._statements.flush()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._is_idle.wait()
-        except TimeoutError:
-            logger.error("audit_cut_short", entries=self._under_way)  # noqa: TRY400 - it says all
+        if self._under_way:
+            logger.error("audit_cut_short", entries=self._under_way)
 
-    def _take(
-        self,
-        action: str,
-        *,
-        by: str,
-        reason: str = "",
-        left_out: int = 0,
-        seconds: int = 0,
-        **facts: Any,
-    ) -> None:
+    def _take(self, action: str, *, by: str, reason: str = "", **facts: Any) -> None:
         """Take what `Limited` writes: an entry, or the number of those that were left out."""
-        if left_out:
-            facts = {"count": left_out, "detail": {"not_listed_seconds": seconds}}
+        if left_out := facts.get("left_out"):
+            facts = {"count": left_out, "detail": {"not_listed_seconds": facts["seconds"]}}
         self.note(action, **{"address": by, "outcome": reason, **facts})
 
-    def _take_statement(
-        self,
-        action: str,
-        *,
-        by: str,
-        reason: str = "",
-        left_out: int = 0,
-        seconds: int = 0,
-        **facts: Any,
-    ) -> None:
+    def _take_statement(self, action: str, *, by: str, reason: str, **facts: Any) -> None:
         """Take the same of statements, which are counted by user and SQLHandler."""
-        if left_out:
-            detail = {"by": by, "not_listed_seconds": seconds}
+        if left_out := facts.get("left_out"):
+            detail = {"by": by, "not_listed_seconds": facts["seconds"]}
             facts = {"target": reason, "outcome": None, "count": left_out, "detail": detail}
         self.note(action, **facts)
 
