@@ -40,6 +40,9 @@ ARRIVAL_SECONDS: Final = 1.0
 """How long a session that was just begun on another gateway is waited for."""
 KEPT_SECONDS: Final = 3600.0
 """How long the end of a session is kept, which no longer holds without it either."""
+KEPT_DENIAL_SECONDS: Final = 60.0
+"""How long the end of a token is kept after the token's own: a token that has just expired is
+accepted, because clocks differ."""
 KEPT_KEY_SECONDS: Final = 30 * 86400.0
 """How long a revoked key is listed."""
 USE_SECONDS: Final = 60.0
@@ -184,7 +187,8 @@ class Logins:
             key: of `denied_key`.
             ends: Unix time at which it would end by itself.
         """
-        await self._put(key, Denied(ends=ends), max(ends - wall_clock(), 1.0))
+        kept_until = ends + KEPT_DENIAL_SECONDS
+        await self._put(key, Denied(ends=kept_until), max(kept_until - wall_clock(), 1.0))
 
     def sessions(self) -> list[tuple[str, Session]]:
         """Return the sessions that hold, oldest first, each with its token."""

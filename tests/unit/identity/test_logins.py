@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from eventhub.identity.access import NO_MARKS, Marks
+from eventhub.identity.bearer import LEEWAY
 from eventhub.identity.expiry import wall_clock
 from eventhub.identity.logins import (
     MAX_AGENT,
     SESSIONS_OF_USER,
     Client,
     Logins,
+    denied_key,
     session_key,
     session_token,
 )
@@ -59,13 +61,20 @@ async def test_what_was_written_while_a_store_was_read_is_not_lost() -> None:
     assert not logins.state.has_ended(MARK, 0.0)
 
 
-async def test_a_user_has_so_many_sessions_and_the_oldest_ends_first() -> None:
+async def test_the_sessions_of_a_user_are_bounded_and_the_oldest_ends_first() -> None:
     logins = Logins(MemoryRecords(None))
     for number in range(SESSIONS_OF_USER + 2):
         await logins.begin_session(str(number), "ann", wall_clock() + 600, CLIENT)
     await logins.begin_session("one", "bob", wall_clock() + 600, CLIENT)
     held = [token for token, session in logins.sessions() if session.user == "ann"]
     assert held == [session_token(str(number)) for number in range(2, SESSIONS_OF_USER + 2)]
+
+
+async def test_a_revoked_token_does_not_hold_again_when_it_has_just_expired() -> None:
+    logins, key, now = Logins(MemoryRecords(None)), denied_key("jti", "one"), wall_clock()
+    await logins.deny(key, now)
+    logins.state.forget(now + LEEWAY)
+    assert logins.state.has_ended(frozenset((key,)), now)
 
 
 async def test_what_a_browser_calls_itself_is_short_and_printable() -> None:
