@@ -44,10 +44,10 @@ def list_sessions(ctx: click.Context, user: str | None, as_json: bool, data: Pat
 
     async def work() -> "list[tuple[str, Session]]":
         async with opening.open_log(config) as event_log:
-            return (await Logins.read(event_log)).sessions()
+            return (await Logins.read(event_log)).sessions(user)
 
     config = load_config(ctx.meta[_FILE], data=data)
-    found = [each for each in run(work()) if user in (None, each[1].user)]
+    found = run(work())
     if as_json:
         click.echo(json.dumps([_facts(token, session) for token, session in found], indent=2))
         return

@@ -190,13 +190,18 @@ class Logins:
         kept_until = ends + KEPT_DENIAL_SECONDS
         await self._put(key, Denied(ends=kept_until), max(kept_until - wall_clock(), 1.0))
 
-    def sessions(self) -> list[tuple[str, Session]]:
-        """Return the sessions that hold, oldest first, each with its token."""
+    def sessions(self, user: str | None = None) -> list[tuple[str, Session]]:
+        """Return the sessions that hold, oldest first, each with its token.
+
+        Args:
+            user: whose; None for those of all users.
+        """
         now = wall_clock()
         found = [
             (token, value)
             for token, value in self.state.items(SESSION)
             if isinstance(value, Session)
+            and user in (None, value.user)  # first, because every login asks
             and value.ends > now
             and not self.state.has_ended(frozenset((f"{SESSION}.{token}",)), 0.0)
         ]
@@ -245,7 +250,7 @@ class Logins:
                     await self._put(f"{USE}.{key_id}", Use(at=self._used[key_id]), KEPT_USE_SECONDS)
 
     async def _end_oldest(self, user: str) -> None:
-        tokens = [token for token, session in self.sessions() if session.user == user]
+        tokens = [token for token, _ in self.sessions(user)]
         for token in tokens[: max(0, len(tokens) - SESSIONS_OF_USER + 1)]:
             await self.end_session(token)
 

@@ -66,8 +66,9 @@ async def test_the_sessions_of_a_user_are_bounded_and_the_oldest_ends_first() ->
     for number in range(SESSIONS_OF_USER + 2):
         await logins.begin_session(str(number), "ann", wall_clock() + 600, CLIENT)
     await logins.begin_session("one", "bob", wall_clock() + 600, CLIENT)
-    held = [token for token, session in logins.sessions() if session.user == "ann"]
+    held = [token for token, _ in logins.sessions("ann")]
     assert held == [session_token(str(number)) for number in range(2, SESSIONS_OF_USER + 2)]
+    assert [session.user for _, session in logins.sessions("bob")] == ["bob"]
 
 
 async def test_a_revoked_token_does_not_hold_again_when_it_has_just_expired() -> None:
