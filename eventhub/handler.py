@@ -39,10 +39,10 @@ class User(Mapping[str, Any]):
 
 
 class Watch(Protocol):
-    """Someone to call when a login ends."""
+    """A call that is made when a login ends."""
 
     def cancel(self) -> None:
-        """Call nobody; idempotent."""
+        """Do not make the call; idempotent."""
 
 
 class Validity(Protocol):

@@ -1,4 +1,4 @@
-"""Access state: which logins, API keys and tokens hold now, and who is to know when one ends.
+"""Access state: which logins, API keys and tokens hold now, and what to call when one ends.
 
 It is made of the records of a store, in any order and however often they come. A record that cannot
 be read ends what it names: nothing is let in because of damage.
@@ -92,7 +92,7 @@ class Stored(NamedTuple):
 
 
 class Watch:
-    """Someone to call when a login ends; `cancel` it when the login is no longer used."""
+    """A call that is made when a login ends; `cancel` it when the login is no longer used."""
 
     __slots__ = ("_state", "began", "end", "marks")
 
@@ -105,7 +105,7 @@ class Watch:
         self.end = end
 
     def cancel(self) -> None:
-        """Call nobody; idempotent."""
+        """Do not make the call; idempotent."""
         self._state.unwatch(self)
 
 
@@ -115,7 +115,7 @@ class AccessState:
     def __init__(self) -> None:
         self._records: dict[str, Stored] = {}
         self.has_keys = False
-        """Whether there were API keys."""
+        """Whether there is an API key, or was one since all records were read."""
         self._watches: dict[str, set[Watch]] = {}
         """By mark."""
 
@@ -146,9 +146,10 @@ class AccessState:
 
     def items(self, kind: str) -> Iterator[tuple[str, Value]]:
         """Iterate over the records of a kind: the rest of their keys, and their values."""
+        prefix = f"{kind}."
         for key, stored in self._records.items():
-            if key.startswith(f"{kind}.") and stored.value is not None:
-                yield key.removeprefix(f"{kind}."), stored.value
+            if key.startswith(prefix) and stored.value is not None:
+                yield key.removeprefix(prefix), stored.value
 
     def has_ended(self, marks: Marks, began: float) -> bool:
         """Return whether a login does not hold.
@@ -179,11 +180,9 @@ class AccessState:
         known = self._records.get(record.key)
         if known is not None and known.sequence >= record.sequence:
             return False
-        try:
-            value = _decode(record.value)
-        except msgspec.DecodeError:
-            logger.error("access_record_unreadable", key=record.key, sequence=record.sequence)  # noqa: TRY400
-            value = None
+        value = _value_of(record)
+        if value is None:
+            logger.error("access_record_unreadable", key=record.key, sequence=record.sequence)
         self._records[record.key] = Stored(record.sequence, value)
         self.has_keys = self.has_keys or isinstance(value, Key)
         return True
@@ -208,6 +207,15 @@ class AccessState:
                 return revoked is not None
             case _:
                 return True
+
+
+def _value_of(record: Record) -> Value | None:
+    """Return the value of a record; None if it cannot be read."""
+    try:
+        value: Value = _decode(record.value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value
 
 
 def _is_over(value: Value | None, now: float) -> bool:

@@ -40,7 +40,7 @@ def record(key: str, value: Value | bytes, sequence: int) -> Record:
     return Record(key, value if isinstance(value, bytes) else msgspec.json.encode(value), sequence)
 
 
-def told(*records: Record) -> AccessState:
+def state_of(*records: Record) -> AccessState:
     state = AccessState()
     state.apply(records)
     return state
@@ -61,7 +61,7 @@ def test_any_order_of_records_and_their_duplicates_ends_in_the_same_state(
     ]
     shuffled = data.draw(st.permutations([*records, *records]))
     newest = {each.key: each for each in records}
-    expected = view(told(*newest.values()))
+    expected = view(state_of(*newest.values()))
     one_by_one, whole = AccessState(), AccessState()
     for each in shuffled:
         one_by_one.apply([each])
@@ -75,26 +75,27 @@ def test_a_session_or_key_without_a_record_does_not_hold_and_everything_else_doe
 
 def test_a_cut_ends_the_sessions_before_it_in_the_log_whatever_the_clocks_say() -> None:
     cut = Cut(user="ann", not_before=20.0)
-    early = told(record("session.a", session(), 1), record("user.ann", cut, 2))
-    late = told(record("user.ann", cut, 1), record("session.a", session(), 2))
+    early = state_of(record("session.a", session(), 1), record("user.ann", cut, 2))
+    late = state_of(record("user.ann", cut, 1), record("session.a", session(), 2))
     mark = frozenset(("session.a",))
     assert (early.has_ended(mark, 0), late.has_ended(mark, 0)) == (True, False)
 
 
 def test_a_cut_ends_the_tokens_that_were_issued_before_it() -> None:
-    state = told(record("user.ann", Cut(user="ann", not_before=20.0), 1))
+    state = state_of(record("user.ann", Cut(user="ann", not_before=20.0), 1))
     mark = frozenset((user_key("ann"),))
     assert [state.has_ended(mark, began) for began in (19, 20, 21)] == [True, False, False]
 
 
 def test_a_record_that_cannot_be_read_ends_what_it_names() -> None:
     for mark in MARKS:
-        state = told(record(mark, b"\xff", 1))
-        assert state.has_ended(frozenset((mark,)), 1e12), mark
+        for damaged in (b"\xff", b'{"type":"user","user":"\xff","not_before":1}', b"[" * 100_000):
+            state = state_of(record(mark, damaged, 1))
+            assert state.has_ended(frozenset((mark,)), 1e12), mark
 
 
 def test_a_watch_is_called_once_and_only_for_its_login() -> None:
-    state = told(record("session.a", session(), 1), record("session.b", session("bob"), 2))
+    state = state_of(record("session.a", session(), 1), record("session.b", session("bob"), 2))
     ended: list[str] = []
     for name in "ab":
         mark = f"session.{name}"
@@ -105,7 +106,7 @@ def test_a_watch_is_called_once_and_only_for_its_login() -> None:
 
 
 def test_what_is_gone_from_a_store_that_was_read_again_ends() -> None:
-    state = told(record("session.a", session(), 1), record("session.b", session("bob"), 2))
+    state = state_of(record("session.a", session(), 1), record("session.b", session("bob"), 2))
     ended: list[str] = []
     for name in "ab":
         mark = f"session.{name}"
@@ -115,7 +116,7 @@ def test_what_is_gone_from_a_store_that_was_read_again_ends() -> None:
 
 
 def test_what_has_ended_by_itself_is_forgotten() -> None:
-    state = told(
+    state = state_of(
         record("session.a", msgspec.structs.replace(session(), ends=5.0), 1),
         record("denied.t", Denied(ends=5.0), 2),
         record("session.b", session("bob"), 3),
