@@ -89,7 +89,7 @@ class Tokens:
         if claims.get("exp") is None:
             return now + longest
         end = int(claims["exp"])
-        if end - min(_number(claims.get("iat"), now), now) > longest + LEEWAY:
+        if end > min(_number(claims.get("iat"), now), now) + longest + LEEWAY:
             text = f"the bearer token is valid for longer than {longest} s (auth.jwt.max_age)"
             raise Rejected("unauthorized", text)
         return end if end > now else end + LEEWAY
@@ -100,7 +100,12 @@ class Tokens:
 
 
 def _number(value: object, other: float) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else other
+    """Return a number that a token claims; the other one if it is none, or is out of range."""
+    try:
+        number = float(value) if isinstance(value, int | float) else other
+    except OverflowError:
+        return other
+    return other if math.isnan(number) or number == math.inf else number
 
 
 def token_of(request: web.Request) -> str | None:

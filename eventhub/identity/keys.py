@@ -184,9 +184,8 @@ class RemoteKeys:
             self._keys = _parse_set(await fetch(self._url), self._wanted)
         except (FetchError, ValueError) as error:
             logger.warning("jwks_not_fetched", url=self._url, error=str(error))
-        self._tried_at = (
-            time.monotonic()
-        )  # not earlier: requests that come during the fetch wait for it
+        # Not earlier: requests that come during the fetch wait for it.
+        self._tried_at = time.monotonic()
 
 
 def _choose(keys: Mapping[str | None, Key], kid: str | None) -> Key | None:
@@ -212,7 +211,7 @@ def _parse_set(body: bytes, wanted: Sequence[str] | None) -> Mapping[str | None,
     try:
         entries = json.loads(body)["keys"]
         keys = dict(_usable_keys(entries, wanted))
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a JWK set: {error}") from None
     if not keys:
         raise ValueError("the JWK set has no signing key for a wanted algorithm")

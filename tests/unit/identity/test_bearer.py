@@ -1,5 +1,6 @@
 """A token is read where clients put it, and its login ends when the token or the operator says."""
 
+import math
 from base64 import urlsafe_b64encode
 
 import jwt
@@ -114,9 +115,15 @@ def test_a_login_ends_with_its_token() -> None:
     assert tokens().end_of({}) == pytest.approx(now + 3600, abs=2)
 
 
-@pytest.mark.parametrize("iat", [None, "soon", float("nan"), 4_000_000_000])
+@pytest.mark.parametrize("iat", [None, "soon", float("nan"), 4_000_000_000, 10**400])
 def test_a_token_that_lasts_longer_than_the_operator_allows_is_refused(iat: object) -> None:
     claims = {"exp": wall_clock() + 3600 + LEEWAY + 5, "iat": iat}
     with pytest.raises(Rejected, match=r"auth\.jwt\.max_age"):
         tokens().end_of(claims)
     assert tokens(7200).end_of(claims) == int(claims["exp"])  # type: ignore[call-overload]
+
+
+def test_numbers_beyond_any_time_are_refused_or_old() -> None:
+    with pytest.raises(Rejected, match=r"auth\.jwt\.max_age"):
+        tokens().end_of({"exp": 10**400})
+    assert tokens().began_of({"iat": 10**400}) == -math.inf
