@@ -36,10 +36,10 @@ def merged(id_token: Mapping[str, Any], user_info: Mapping[str, Any]) -> dict[st
 
     An address is only verified by who names it: `email_verified` counts together with `email`.
     """
-    found = dict(id_token)
-    if "email" in user_info:
-        found.pop("email_verified", None)
-    return found | dict(user_info)
+    found, newer = dict(id_token), dict(user_info)
+    other = found if "email" in newer else newer
+    other.pop("email_verified", None)
+    return found | newer
 
 
 def lacks(entry: OidcEndpoint, claims: Mapping[str, Any]) -> bool:

@@ -66,6 +66,7 @@ def test_an_address_is_verified_only_by_who_names_it() -> None:
     other = {"email": "boss@example.org"}
     assert "email_verified" not in merged(ANN, other)
     assert merged(ANN, {"name": "Ann"}) == ANN | {"name": "Ann"}
+    assert merged(other, {"email_verified": True}) == other
     assert lacks(entry(user_claim="email"), merged(ANN, other))
     assert not lacks(entry(user_claim="email"), ANN)
 
