@@ -33,12 +33,15 @@ def checked(section: Node, broker: Broker | None, findings: Findings) -> Broker 
 def _check_urls(section: Node, findings: Findings) -> None:
     """Report URLs that no NATS server can have, or that do without the TLS that was set up."""
     node = section.items.get("url")
-    given = [] if node is None else node.plain if isinstance(node.plain, list) else [node.plain]
     files = [name for name in _FILES if name in section.items]
-    for url in given:
+    if node is None:
+        if files:
+            first = section.items[files[0]]
+            text = "url is missing: which servers is it for?"
+            findings.problem(first, f"broker.{files[0]}", text)
+        return
+    for url in node.plain if isinstance(node.plain, list) else [node.plain]:
         scheme, separator, _ = str(url).partition("://")
-        if node is None:
-            continue
         if separator and scheme not in _SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
             text = f"{scheme}:// is not the URL of a NATS server; it begins with one of {known}"
@@ -46,6 +49,3 @@ def _check_urls(section: Node, findings: Findings) -> None:
         elif files and not (separator and scheme in _BY_TLS):
             text = f"{files[0]} is for connections by TLS: begin the URL with tls://"
             findings.problem(node, "broker.url", text)
-    if node is None and files:
-        first = section.items[files[0]]
-        findings.problem(first, f"broker.{files[0]}", "url is missing: which servers is it for?")

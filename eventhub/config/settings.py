@@ -86,7 +86,7 @@ class Server(Struct, frozen=True):
     drain: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
     """Seconds that a stop waits for unfinished work."""
     lame_duck: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
-    """Seconds before that in which everything goes on, while `/readyz` already says 503."""
+    """Seconds before a stop in which the hub still serves, while `/readyz` already answers 503."""
     compression: bool = True
     """Compress large answers for clients that accept it."""
     hosts: list[str] | None = None

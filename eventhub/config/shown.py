@@ -21,12 +21,12 @@ def as_shown(config: Config) -> dict[str, Any]:
 
 
 def fingerprints(config: Config) -> tuple[str, dict[str, str]]:
-    """Return the SHA-256 of a configuration without its secrets, and the first 12 digits of that of
-    each entry of `url:`, by name.
+    """Return the SHA-256 of a configuration, and short ones of its entries of `url:`, by name.
 
-    Secrets are left out, because who has the hash could try guesses; so are the folders of this
-    machine. Equal configurations of several gateways have equal hashes.
-    """  # noqa: D205 - one sentence
+    Secrets are left out, because a reader of the hash could try guesses, and so are the folders of
+    this machine: equal configurations of several gateways have equal hashes. Those of the entries
+    are the first 12 digits.
+    """
     shown = as_shown(config)
     for name in ("path", "data", "warnings"):
         del shown[name]

@@ -1,8 +1,8 @@
 """Attempts: failed logins, and how long the next one has to wait.
 
 Failures are counted for an account and for an address, and an attempt that is under way is one.
-Each failure beyond the free ones doubles the delay. A delay is told to the client at once, and the
-password is not looked at meanwhile: what is tried faster teaches nothing. Nobody is locked out for
+Each failure beyond the free ones doubles the delay. The client learns of a delay at once, and its
+password is not looked at before it is over: trying faster reveals nothing. Nobody is locked out for
 longer than a minute, because everybody can fail on another user's account.
 """
 

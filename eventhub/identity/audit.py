@@ -42,19 +42,10 @@ def note_refusal(
     request: web.Request, error: EventHubError, endpoint: str, proxies: Proxies
 ) -> None:
     """Log a request that was refused: `access_refused`."""
-    facts = {"detail": error.message[:MAX_TEXT]}
-    if (origin := request.headers.get("Origin")) is not None:
-        facts["origin"] = origin[:MAX_TEXT]
-    by, endpoint = client_of(request, proxies), endpoint[:MAX_TEXT]
-    limited.warning("access_refused", by=by, reason=error.code, endpoint=endpoint, **facts)
-    trail_of(request).limit(
-        "access_refused",
-        by=by,
-        reason=error.code,
-        target=endpoint,
-        user=request.get(USER),
-        detail={"reason": facts.pop("detail"), **facts},
-    )
+    origin = request.headers.get("Origin")
+    facts = {} if origin is None else {"origin": origin[:MAX_TEXT]}
+    by, trail = client_of(request, proxies), trail_of(request)
+    _note(by, error, endpoint, trail, user=request.get(USER), **facts)
 
 
 def note_token_refusal(by: str, error: EventHubError, endpoint: str, trail: Trail) -> None:
@@ -66,11 +57,21 @@ def note_token_refusal(by: str, error: EventHubError, endpoint: str, trail: Trai
         endpoint: its name.
         trail: of the hub.
     """
-    endpoint, detail = endpoint[:MAX_TEXT], error.message[:MAX_TEXT]
-    limited.warning("access_refused", by=by, reason=error.code, endpoint=endpoint, detail=detail)
-    trail.limit(
-        "access_refused", by=by, reason=error.code, target=endpoint, detail={"reason": detail}
-    )
+    _note(by, error, endpoint, trail)
+
+
+def _note(
+    by: str,
+    error: EventHubError,
+    endpoint: str,
+    trail: Trail,
+    user: str | None = None,
+    **facts: str,
+) -> None:
+    endpoint, code, detail = endpoint[:MAX_TEXT], error.code, error.message[:MAX_TEXT]
+    limited.warning("access_refused", by=by, reason=code, endpoint=endpoint, detail=detail, **facts)
+    known = {"reason": detail, **facts}
+    trail.limit("access_refused", by=by, reason=code, target=endpoint, user=user, detail=known)
 
 
 async def record_login(request: web.Request, user: str, proxies: Proxies) -> None:

@@ -123,7 +123,7 @@ class Decisions:
 
 
 def _truth(answer: object) -> bool:
-    """Return whether an answer counts as true: a promise would, whatever it is of."""
+    """Return whether an answer is true; an awaitable always would be, whatever its result."""
     if isawaitable(answer):
         if isinstance(answer, Coroutine):
             answer.close()

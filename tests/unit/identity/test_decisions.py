@@ -1,4 +1,4 @@
-"""What a rule decides: words and expressions; one that fails or makes a promise grants nothing."""
+"""What a rule decides: words and expressions; one that fails or must be awaited grants nothing."""
 
 from pathlib import Path
 
@@ -37,8 +37,8 @@ def test_an_expression_that_names_old_is_asked_once(decisions: Decisions) -> Non
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_promise_grants_nothing(decisions: Decisions) -> None:
-    """Its truth is not that of the value which it stands for."""
+def test_an_awaitable_grants_nothing(decisions: Decisions) -> None:
+    """It is true, whatever its result would be."""
     assert not decisions.of_clients("asyncio.sleep(0, handler)")(ANN)
     assert not decisions.of_writes("asyncio.sleep(0, row)")(ANN)(None, {"team": "red"}, {})
     with pytest.raises(Misconfigured, match="cannot await"):
