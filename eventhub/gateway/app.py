@@ -12,7 +12,6 @@ from eventhub.gateway import file_answer, refusal, row, row_files, rows, sql
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
 from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.body import expect
-from eventhub.gateway.conditional import check_single
 from eventhub.gateway.connection import abandon_after
 from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.files import Files, after_files
@@ -110,7 +109,6 @@ def _row_files(route: Route, suffix: str) -> HttpHandler:
     """Return the handler of the file of an endpoint's rows."""
 
     async def get(request: web.Request) -> web.StreamResponse:
-        check_single(request)
         if request.method == "OPTIONS":
             return file_answer.options(route.cors(request))
         if request.method not in file_answer.METHODS:
@@ -122,15 +120,10 @@ def _row_files(route: Route, suffix: str) -> HttpHandler:
 
 def _add_files(app: web.Application, files: Files, pattern: str) -> None:
     """Add a `FileHandler`; a pattern that ends in `/` serves everything below it."""
-    handler = answered(files.name, files.get, _refuse_file)
+    handler = answered(files.name, files.get, refusal.refuse)
     app.router.add_get(pattern, handler)
     if pattern.endswith("/"):
         app.router.add_get(pattern + "{path:.+}", handler)
-
-
-def _refuse_file(error: EventHubError, request: web.Request) -> web.StreamResponse:
-    refusal.count(error, request)
-    return refusal.answer(error)
 
 
 def _deadline(seconds: float) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
@@ -183,7 +176,6 @@ def _guarded(route: Route, dispatch: HttpHandler) -> HttpHandler:
 
 
 async def _dispatch(route: Route, live: Live, request: web.Request) -> web.StreamResponse:
-    check_single(request)
     is_row = ROW_ID in request.match_info
     methods = row.METHODS if is_row else ALL_METHODS
     match request.method:

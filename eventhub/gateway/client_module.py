@@ -8,7 +8,6 @@ from typing import Final
 from aiohttp import web
 
 from eventhub.config import Config
-from eventhub.errors import EventHubError
 from eventhub.gateway import refusal
 from eventhub.gateway.answering import answered
 from eventhub.gateway.compression import Compression
@@ -44,10 +43,5 @@ def add_route(
         headers["Content-Type"] = "text/javascript; charset=utf-8"
         return await compression.send_whole(request, body, headers)
 
-    handler = answered(_NAME, get, _refuse)
+    handler = answered(_NAME, get, refusal.refuse)
     app.router.add_get(PATH, after_files(handler, PATH, files))
-
-
-def _refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
-    refusal.count(error, request)
-    return refusal.answer(error)

@@ -9,6 +9,7 @@ from eventhub.config import Server
 from eventhub.errors import Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.access_log import note_client
+from eventhub.gateway.conditional import check_single
 from eventhub.identity.audit import note_refusal
 from eventhub.identity.hosts import Hosts, is_loopback_name
 from eventhub.identity.proxies import Proxies, take_client
@@ -31,7 +32,7 @@ def add_guard(
     proxies: Proxies,
     is_of_flight: Callable[[web.Request], bool],
 ) -> None:
-    """Make an application answer only to its own host names, and add security headers.
+    """Make an application refuse other host names and repeated headers, and add security headers.
 
     A request of the hub's own Flight process is one of the client whose address it sends.
 
@@ -52,6 +53,7 @@ def add_guard(
         except Rejected as error:
             note_refusal(request, error, request.path, proxies)
             return refusal.answer(error)
+        check_single(request)
         return await handler(request)
 
     app.middlewares.insert(0, guard)

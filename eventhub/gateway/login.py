@@ -13,11 +13,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from eventhub.config import Config, Endpoint, LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
-from eventhub.errors import EventHubError, Rejected, Unavailable
+from eventhub.errors import Rejected, Unavailable
 from eventhub.gateway import refusal
 from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.body import Bodies, expect
-from eventhub.gateway.conditional import check_single
 from eventhub.gateway.form_page import MAX_FORM, Form, FormPage, html, next_of, see
 from eventhub.gateway.login_page import login_form
 from eventhub.gateway.logout import LogoutPage
@@ -69,19 +68,13 @@ def _oidc_page(entry: OidcEndpoint, proxies: Proxies) -> "OidcPage":
 def _add(
     app: web.Application, entry: Endpoint, page: HttpHandler, methods: Sequence[str] = METHODS
 ) -> None:
-    handler = answered(entry.name, partial(_dispatch, page, methods), _refuse)
+    handler = answered(entry.name, partial(_dispatch, page, methods), refusal.refuse)
     app.router.add_route("*", entry.pattern, handler, expect_handler=expect)
-
-
-def _refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
-    refusal.count(error, request)
-    return refusal.answer(error)
 
 
 async def _dispatch(
     page: HttpHandler, methods: Sequence[str], request: web.Request
 ) -> web.StreamResponse:
-    check_single(request)
     if request.method == "OPTIONS":
         return web.Response(status=204, headers={"Allow": ", ".join(methods)})
     if request.method not in methods:

@@ -122,3 +122,9 @@ def count(error: EventHubError, request: web.BaseRequest) -> None:
             method=request.method,
             path=request.path[:_SHOWN],
         )
+
+
+def refuse(error: EventHubError, request: web.BaseRequest) -> web.Response:
+    """Count a request that is refused as a whole, and return its answer."""
+    count(error, request)
+    return answer(error)

@@ -234,5 +234,4 @@ def _failed(raised: Exception, request: web.BaseRequest) -> web.Response:
         else:
             logger.error("request_failed", path=request.path, exc_info=raised)
             raised = EventHubError("internal error")
-    refusal.count(raised, request)
-    return refusal.answer(raised)
+    return refusal.refuse(raised, request)

@@ -19,7 +19,6 @@ from eventhub.event import POSITION_HEADER
 from eventhub.filters.arguments import Args, parse_query_string
 from eventhub.gateway import file_answer, refusal, sql_files
 from eventhub.gateway.answering import HttpHandler, answered
-from eventhub.gateway.conditional import check_single
 from eventhub.gateway.controls import CSVS, checked_choice
 from eventhub.gateway.disconnection import while_connected
 from eventhub.gateway.sql_page import PAGE_HEADERS, PAGE_ROWS, SqlPage
@@ -79,7 +78,6 @@ def handler_of_file(route: SqlRoute, suffix: str) -> HttpHandler:
 
 
 async def _get_file(route: SqlRoute, suffix: str, request: web.Request) -> web.StreamResponse:
-    check_single(request)
     if request.method == "OPTIONS":
         return file_answer.options(route.headers(request))
     if request.method not in file_answer.METHODS:
@@ -96,7 +94,6 @@ def _guarded(route: SqlRoute, dispatch: HttpHandler) -> HttpHandler:
 
 
 async def _dispatch(route: SqlRoute, request: web.Request) -> web.StreamResponse:
-    check_single(request)
     match request.method:
         case "OPTIONS":
             return web.Response(status=204, headers={"Allow": METHODS, **route.headers(request)})

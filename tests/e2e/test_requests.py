@@ -301,11 +301,13 @@ def test_a_listed_page_can_read_a_refusal(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("name", SINGLE)
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "asked", ["GET /rows", "POST /rows", "GET /page", "GET /openapi.json", "GET /metrics"]
+)
 def test_a_header_that_may_be_sent_once_is_refused_if_repeated(
-    hub: Hub, name: str, method: str
+    hub: Hub, name: str, asked: str
 ) -> None:
-    answer = ask(hub.url, with_body(f"{method} /rows HTTP/1.1", b"{}", f"{name}: 1", f"{name}: 1"))
+    answer = ask(hub.url, with_body(f"{asked} HTTP/1.1", b"{}", f"{name}: 1", f"{name}: 1"))
     assert (answer.status, answer.code) == (400, "bad_request")
 
 

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from eventhub.config import Config, LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
-from eventhub.errors import EventHubError, Rejected
+from eventhub.errors import Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.admin import Admin
 from eventhub.gateway.answering import HttpHandler, answered
@@ -61,7 +61,7 @@ class Description:
     @property
     def handler(self) -> HttpHandler:
         """The handler of the path."""
-        return answered(_NAME, self._get, _refuse)
+        return answered(_NAME, self._get, refusal.refuse)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         with audited(request, _NAME, self._authenticator.proxies):
@@ -170,8 +170,3 @@ async def _may_use(route: Route | SqlRoute, client: Handler) -> bool:
     except Rejected:
         return False
     return True
-
-
-def _refuse(error: EventHubError, request: web.Request) -> web.StreamResponse:
-    refusal.count(error, request)
-    return refusal.answer(error)
