@@ -16,6 +16,7 @@ from eventhub import metrics
 from eventhub.config import UNIX, Server
 from eventhub.gateway import not_http
 from eventhub.gateway.listener import Listener
+from eventhub.gateway.newcomers import Newcomers
 from eventhub.gateway.not_http import is_http
 from eventhub.gateway.server import HttpConnection
 from eventhub.gateway.sockets import Sockets
@@ -32,11 +33,6 @@ from eventhub.gateway.turned_away import TurnedAway
 from eventhub.identity.proxies import Proxies
 from eventhub.logs import limited
 
-FIRST_BYTE_SECONDS: Final = 10.0
-HEAD_SECONDS: Final = 30.0
-"""From the connection to the end of its first request's head; aiohttp limits later requests."""
-CHECK_SECONDS: Final = 0.25
-"""Between two checks of deadlines and of free descriptors."""
 HURRY: Final = 10
 """While few descriptors are left, deadlines are divided by this."""
 MAX_BUSY: Final = 256
@@ -72,10 +68,7 @@ class Arrivals:
         self._listener = Listener(self._on_accepted)
         self.limit(proxies, server)
         self._of_address: Counter[str] = Counter()
-        self._silent: dict[Arrival, float] = {}
-        """When each connection came that has sent nothing."""
-        self._heads: dict[HttpConnection, float] = {}
-        """When each connection came that has not sent a whole head."""
+        self.newcomers = Newcomers()
         self._turned_away = TurnedAway()
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -157,34 +150,12 @@ class Arrivals:
                 self.on_closed(arrival.address)
 
     def _check(self) -> None:
-        """Close what is past its deadline, and accept connections again once there is room."""
-        loop = asyncio.get_running_loop()
-        now, hurry = loop.time(), HURRY if self._listener.is_paused else 1
-        for arrival, since in tuple(self._silent.items()):
-            if now - since < FIRST_BYTE_SECONDS / hurry:
-                break  # those that follow came later
-            arrival.abort("silent")
-        for http, since in tuple(self._heads.items()):
-            if http.has_had_request or http.transport is None:
-                del self._heads[http]
-            elif now - since >= HEAD_SECONDS / hurry:
-                metrics.TURNED_AWAY.labels("head").inc()
-                del self._heads[http]
-                http.transport.abort()
+        """Close newcomers that are late, and accept connections again once there is room."""
+        seconds = self.newcomers.close_late(HURRY if self._listener.is_paused else 1)
         self._listener.resume()
-        self._timer = loop.call_later(CHECK_SECONDS, self._check)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._check)
 
     # --- Called by an arrival ---------------------------------------------------------------------
-
-    def on_connected(self, arrival: "Arrival") -> None:
-        """Start the deadline of the first byte."""
-        self._silent[arrival] = asyncio.get_running_loop().time()
-
-    def on_first_byte(self, arrival: "Arrival", http: HttpConnection | None) -> None:
-        """Start the deadline of the request's head, if anything parses it; idempotent."""
-        since = self._silent.pop(arrival, None)
-        if http is not None and since is not None:
-            self._heads[http] = since
 
     def on_closed(self, address: str) -> None:
         """Count one connection less."""
@@ -217,7 +188,7 @@ class Arrival(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first byte."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's has another base
-        self._arrivals.on_connected(self)
+        self._arrivals.newcomers.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Hand the connection on, or make it wait if its kind was refused too often lately."""
@@ -233,13 +204,13 @@ class Arrival(asyncio.Protocol):
             self._be_busy(transport)
             return
         http = self._arrivals.serve()
-        self._arrivals.on_first_byte(self, http)
+        self._arrivals.newcomers.on_first_byte(self, http)
         _hand_over(http, transport, self._arrivals, self.address, key)
         http.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection no more."""
-        self._arrivals.on_first_byte(self, None)
+        self._arrivals.newcomers.on_first_byte(self, None)
         self._arrivals.on_closed(self.address)
         if self._is_busy:
             self._arrivals.stop_waiting()
@@ -247,13 +218,13 @@ class Arrival(asyncio.Protocol):
     def abort(self, reason: str) -> None:
         """Close the connection at once."""
         metrics.TURNED_AWAY.labels(reason).inc()
-        self._arrivals.on_first_byte(self, None)
+        self._arrivals.newcomers.on_first_byte(self, None)
         if self.transport is not None:
             self.transport.abort()
 
     def _refuse(self, transport: asyncio.Transport) -> None:
         """Answer bytes that are not HTTP; after too many of them, close without an answer."""
-        self._arrivals.on_first_byte(self, None)
+        self._arrivals.newcomers.on_first_byte(self, None)
         metrics.REFUSED.labels(not_http.ERROR.code).inc()
         if self._arrivals.refused.note(Key(self.address, b"", has_credentials=False)):
             self.abort("not_http")
@@ -272,7 +243,7 @@ class Arrival(asyncio.Protocol):
             self.abort("busy")
             return
         self._is_busy = True
-        self._arrivals.on_first_byte(self, None)
+        self._arrivals.newcomers.on_first_byte(self, None)
         metrics.TURNED_AWAY.labels("busy").inc()
         transport.pause_reading()
         asyncio.get_running_loop().call_later(BUSY_SECONDS, _answer_busy, transport)

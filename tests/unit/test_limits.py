@@ -14,7 +14,7 @@ from eventhub.config import Limits, Quota, Server
 from eventhub.delivery import last_events, outlet
 from eventhub.errors import CODES, Close
 from eventhub.filters import weight
-from eventhub.gateway import arrivals, body, first_frames, refusal, server, throttle, tls
+from eventhub.gateway import body, first_frames, newcomers, refusal, server, throttle, tls
 from eventhub.identity import attempts
 from eventhub.ingest import command, decoding, receipts, writing
 from projections import pace, price, snapshot
@@ -75,9 +75,9 @@ def _limits() -> dict[str, str]:
         f" {throttle.BODIES_PER_SECOND:g} a second",
         "failed logins": f"{attempts.FREE_OF_ACCOUNT} of an account,"
         f" {attempts.FREE_OF_ADDRESS} of an address",
-        "time to the first byte; handshake of TLS": f"{arrivals.FIRST_BYTE_SECONDS:g} s;"
+        "time to the first byte; handshake of TLS": f"{newcomers.FIRST_BYTE_SECONDS:g} s;"
         f" {tls.HANDSHAKE_SECONDS:g} s",
-        "time to the end of the first request's head": f"{arrivals.HEAD_SECONDS:g} s",
+        "time to the end of the first request's head": f"{newcomers.HEAD_SECONDS:g} s",
         "time to the first frame, if it has to log in": f"{first_frames.FIRST_FRAME_SECONDS:g} s",
         "time without a request after an answer": f"{server.IDLE_SECONDS:g} s",
     }

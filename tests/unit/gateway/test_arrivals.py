@@ -9,7 +9,7 @@ from aiohttp import web
 from eventhub.background import background
 from eventhub.config import Limits, Server
 from eventhub.gateway import arrivals as arrivals_module
-from eventhub.gateway import not_http, turned_away
+from eventhub.gateway import newcomers, not_http, turned_away
 from eventhub.gateway.arrivals import Arrivals
 from eventhub.gateway.server import Runner
 from eventhub.gateway.sockets import Sockets
@@ -26,7 +26,7 @@ HALF = b"GET / HTTP/1.1\r\nHost: "
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
-    monkeypatch.setattr(arrivals_module, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(newcomers, "CHECK_SECONDS", 0.01)
     monkeypatch.setattr(arrivals_module, "BUSY_SECONDS", 0.05)
     monkeypatch.setattr(turned_away, "SECONDS", 0.05)
 
@@ -86,8 +86,8 @@ async def test_a_connection_without_a_request_is_closed_in_time(
     async with connected(site.port) as client:
         client.writer.write(sent)
         await eventually(lambda: site.open == 1)
-        await eventually(lambda: bool(site.arrivals._heads) is bool(sent))
-        monkeypatch.setattr(arrivals_module, limit, 0.0)
+        await eventually(lambda: bool(site.arrivals.newcomers._heads) is bool(sent))
+        monkeypatch.setattr(newcomers, limit, 0.0)
         assert await client.rest() == b""
     await eventually(lambda: site.open == 0)
 
