@@ -121,10 +121,10 @@ async def restore(config: Config, path: Path, report: Report, *, keep_positions:
             made: list[str] = []
             try:
                 for name, saved in manifest.streams.items():
-                    made.append(name)
                     with archive.open(name) as member:
                         pieces = _pieces(member)
                         await copies.load(name, saved.copy, pieces, keeps_epoch=keep_positions)
+                    made.append(name)
                     report(name, saved.copy.state["messages"])
             except BaseException:
                 for name in made:

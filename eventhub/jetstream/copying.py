@@ -98,7 +98,7 @@ class Copies:
     async def load(
         self, stream: str, copy: StreamCopy, pieces: Iterable[bytes], *, keeps_epoch: bool
     ) -> None:
-        """Make a stream from a snapshot.
+        """Make a stream from a snapshot; if that fails, nothing of it is left.
 
         Args:
             stream: its name; there must be no stream of this name.
@@ -116,7 +116,15 @@ class Copies:
         config = copy.config | {"metadata": metadata, "num_replicas": self._replicas or 1}
         body = {"config": config, "state": copy.state}
         answer = await api.call(self._connection, f"STREAM.RESTORE.{stream}", body)
-        subject = answer["deliver_subject"]
+        try:
+            await self._send(stream, copy, pieces, answer["deliver_subject"])
+        except BaseException:
+            await self.delete(stream)
+            raise
+
+    async def _send(
+        self, stream: str, copy: StreamCopy, pieces: Iterable[bytes], subject: str
+    ) -> None:
         for piece in pieces:
             await self._connection.request(subject, piece, within=SILENCE_SECONDS)
         made = api.checked(await self._connection.request(subject, b"", within=CHECK_SECONDS))
