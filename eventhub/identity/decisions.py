@@ -217,23 +217,25 @@ def _rows_of(
     conditions = list(fixed)
     for key, values in varying:
         known = [text for value in values for text in _values(value, user)]
-        if not known:
-            return _NOTHING
         try:
             conditions.append(exact_condition(key, known, columns))
-        except Rejected:  # the attribute is no value of the column
+        except Rejected:  # an attribute is missing, or is no value of the column
             return _NOTHING
     return all_of(conditions)
 
 
 def _values(value: str, user: User | None) -> list[str]:
-    """Return what a value stands for: itself, or an attribute of the user, which may be a list."""
+    """Return what a value stands for: itself, or an attribute of the user, which may be a list.
+
+    What is missing is a blank text, which no column has: it must not be left out, because a
+    condition with `!=` shows more with fewer values.
+    """
     reference = _USER.fullmatch(value)
     if reference is None:
         return [value]
     found = None if user is None else attribute_of(user, reference[1])
     owned = found if isinstance(found, list | tuple | set) else [found]
-    return [text for each in owned if (text := _text(each)).strip()]
+    return [_text(each) for each in owned] or [""]
 
 
 def _text(value: object) -> str:

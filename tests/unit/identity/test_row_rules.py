@@ -52,11 +52,23 @@ def test_a_filter_means_rows_of_the_user(
     assert not sees.matches(row(**hidden))
 
 
-@pytest.mark.parametrize("user", [None, {"id": "eve"}, {"id": "eve", "teams": []}])
-@pytest.mark.parametrize("rule", ["team=$user.teams", "team!=$user.teams", "none"])
+@pytest.mark.parametrize(
+    "teams", [None, {}, *({"teams": each} for each in ([], "", ["green", None], ["green", " "]))]
+)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "team=$user.teams",
+        "team!=$user.teams",
+        "team=$user.teams&team=red",
+        "team!=$user.teams&team!=green",  # one value less would show more
+        "none",
+    ],
+)
 def test_nobody_sees_a_row_by_an_attribute_that_is_missing(
-    rule: str, user: dict[str, Any] | None
+    rule: str, teams: dict[str, Any] | None
 ) -> None:
+    user = None if teams is None else {"id": "eve", **teams}
     sees = permission(user, read=rule).sees
     assert not any(sees.matches(row(team=team)) for team in ("red", "", None))
     assert sees.sql() == ("FALSE", [])
