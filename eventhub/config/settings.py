@@ -42,13 +42,13 @@ class Tls(Struct, frozen=True):
 
 
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
-"""Of something a second."""
+"""A number per second."""
 
 
 class Limits(Struct, frozen=True):
     """`server: {limits: ...}`: what one user, or one address without a login, may use a second.
 
-    A quarter of what a hub of two cores stores, for as long as it wants, and at once as much as an
+    The defaults are a quarter of what a hub on two cores can store, and a burst as large as an
     import of a million rows.
     """
 

@@ -21,7 +21,7 @@ NO_MARKS: Final[Marks] = frozenset()
 SESSION, USER, KEY, USE, DENIED = "session", "user", "key", "seen", "denied"
 """The first tokens of the keys."""
 _REQUIRED: Final = frozenset((SESSION, KEY))
-"""What does not hold unless it is there; everything else holds unless it is there."""
+"""Kinds whose record has to exist; a record of another kind has to be missing."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, tag=SESSION):

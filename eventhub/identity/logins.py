@@ -54,7 +54,7 @@ MAX_AGENT: Final = 200
 FORGET_SECONDS: Final = 60.0
 """Between two looks for what has ended by itself."""
 OWN_SECONDS: Final = 30.0
-"""For which what this process wrote is newer than a whole store that was read meanwhile."""
+"""How long this process keeps what it wrote, in case a store is read again that lacks it."""
 
 
 class Client(NamedTuple):

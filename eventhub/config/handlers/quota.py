@@ -13,14 +13,14 @@ Most = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 
 
 class Quota(Struct, frozen=True):
-    """Of each user, in a day of UTC; clients without a login are one user together."""
+    """What each user may write in a day of UTC; all clients without a login count as one user."""
 
     rows: Most | None = None
     """Rows that the user creates, deleted or not."""
     events: Most | None = None
     """Changes of any kind: rows created, changed and deleted."""
     bytes: Most | None = None
-    """Of the events in the log, which hold the whole row; the last one may exceed it."""
+    """Bytes of the events in the log, which hold the whole row; the last event may exceed it."""
 
 
 def read(node: Node, path: str, findings: Findings) -> Quota | None:

@@ -1,4 +1,4 @@
-"""A login service is asked with a deadline and a limit, and nobody else is."""
+"""Requests to a login service have a deadline and a limit, and follow no redirect."""
 
 import asyncio
 import gzip

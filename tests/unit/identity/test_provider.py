@@ -110,6 +110,18 @@ async def test_a_description_is_kept_and_the_last_one_stays_if_the_provider_is_d
     assert found.keys is first.keys  # what was fetched for them is kept, too
 
 
+async def test_a_provider_that_is_down_is_asked_once_however_many_people_log_in(
+    described: Described, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_module, "COOLDOWN_SECONDS", 600.0)
+    described.status = 500
+    provider = described.provider()
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await provider.metadata()
+    assert described.asked == 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
