@@ -4,10 +4,9 @@ import asyncio
 import base64
 import hashlib
 import os
-import subprocess
-import sysconfig
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from eventhub.errors import Misconfigured, Unavailable
 from eventhub.jetstream import JetStreamLog, Tables, as_jwt
 from tests.e2e.client import get, request
 from tests.e2e.hub import HubFactory
+from tests.nats_server import nats_server
 
 HUB = """
 broker: {broker}
@@ -36,34 +36,10 @@ STORING = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), 
 
 
 @pytest.fixture
-def servers() -> Iterator[list[subprocess.Popen[bytes]]]:
+def servers() -> Iterator[ExitStack]:
     """What is to be ended after the test."""
-    started: list[subprocess.Popen[bytes]] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def start(servers: list[subprocess.Popen[bytes]], folder: Path, config: dict[str, Any]) -> str:
-    """Start a nats-server; return its URL."""
-    folder.mkdir()
-    path = folder / "nats.conf"
-    common = {"ports_file_dir": str(folder), "jetstream": {"store_dir": str(folder)}}
-    path.write_bytes(msgspec.json.encode({"host": "127.0.0.1", "port": -1, **common, **config}))
-    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-    process = subprocess.Popen([binary, "-c", path], stderr=subprocess.DEVNULL)
-    servers.append(process)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "nats-server ended"
-        for ports in folder.glob("*.ports"):
-            try:
-                return str(msgspec.json.decode(ports.read_bytes())["nats"][0])
-            except msgspec.DecodeError:
-                pass
-        time.sleep(0.01)
-    raise TimeoutError
+    with ExitStack() as started:
+        yield started
 
 
 def key(kind: int) -> nkeys.KeyPair:
@@ -111,7 +87,7 @@ def credentials(name: str = "user", **rights: Any) -> tuple[dict[str, Any], str]
 async def test_a_hub_logs_in(
     kind: str,
     hub_factory: HubFactory,
-    servers: list[subprocess.Popen[bytes]],
+    servers: ExitStack,
     tmp_path: Path,
 ) -> None:
     files = {}
@@ -122,7 +98,9 @@ async def test_a_hub_logs_in(
         tables = Tables(channels=[Channel("notes", Columns(()))])
         config, files["hub.creds"] = credentials("eventhub-hub", **as_jwt(tables)["eventhub-hub"])
         broker = {"credentials_file": "hub.creds"}
-    url = await asyncio.to_thread(start, servers, tmp_path / "nats", config)
+    config["jetstream"] = {"store_dir": str(tmp_path / "js")}
+    server = nats_server(tmp_path / "nats", config)
+    url = await asyncio.to_thread(servers.enter_context, server)
     text = HUB.format(broker=msgspec.json.encode({"url": url, **broker}).decode())
     hub = await asyncio.to_thread(hub_factory, text, files=files)
     assert (await request("POST", f"{hub.url}/notes", json={"body": "hello"}))[0] == 201

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from tests.cluster import SERVERS, Cluster
 from tests.e2e.client import Closed, connect, get, request
 from tests.e2e.hub import Hub, HubFactory
+from tests.ports import free_port
 
 CONFIG = """
 broker: {{url: {urls}, replicas: 3}}
@@ -60,12 +60,6 @@ async def stopped(tmp_path: Path) -> AsyncIterator[Cluster]:
     servers = Cluster(tmp_path / "cluster")
     yield servers
     servers.close()
-
-
-def free_port() -> int:
-    with socket.socket() as each:
-        each.bind(("127.0.0.1", 0))
-        return int(each.getsockname()[1])
 
 
 @pytest.mark.timeout(180)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.client import connect, get, request
 from tests.e2e.hub import Hub
+from tests.waiting import until
 
 CONFIG = """
 server: {heartbeat: 600}
@@ -84,13 +85,6 @@ def flood() -> Iterator[Flood]:
     flood = Flood()
     yield flood
     flood.close()
-
-
-def until(holds: Callable[[], object], seconds: float = 40.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never was so"
-        time.sleep(0.02)
 
 
 def descriptors(hub: Hub) -> int:
@@ -168,7 +162,7 @@ def test_one_address_has_no_more_than_its_share(tmp_path: Path, flood: Flood) ->
             except OSError:
                 return False
 
-        until(is_let_in)
+        until(is_let_in, seconds=40)
 
 
 async def test_a_client_that_is_refused_over_and_over_waits_and_others_do_not(hub: Hub) -> None:

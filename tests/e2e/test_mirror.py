@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
@@ -20,6 +19,7 @@ from tests.e2e.hub import Hub, HubFactory
 from tests.integration.alerts.sink import Sink
 from tests.mirroring import locked
 from tests.postgres import Postgres
+from tests.waiting import until
 
 CONFIG = """
 url:
@@ -58,13 +58,6 @@ def fill(database: Database, count: int = OLD_ROWS) -> None:
     """Leave the table of the older system in a database."""
     database.execute(OLD_SQLITE if isinstance(database, Sqlite) else OLD_SERVER)
     database.execute(INSERT, OLD[:count])
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.005)
 
 
 def mirrored(database: Database) -> list[tuple[object, ...]]:
@@ -277,7 +270,7 @@ def test_clients_do_not_notice_a_database_that_is_gone(
         assert len(rows(url)) == 6
     finally:
         postgres.start()
-    until(lambda: len(postgres.fetch(SELECT)) == 6, 60)
+    until(lambda: len(postgres.fetch(SELECT)) == 6, seconds=60)
     until(lambda: ready(hub) == "ready\n")
     lines = [json.loads(line) for line in hub.stderr().splitlines()]
     failed = [line for line in lines if line["event"] == "mirror_failed"]
@@ -298,7 +291,7 @@ def test_clients_do_not_notice_a_table_that_is_locked_all_the_time(
         until(lambda: "the mirror of simple is 100 events behind" in ready(hub))
         assert ready(hub).startswith("ready\n")
         until(lambda: 'eventhub_mirror_lag_events{channel="simple"} 100.0' in page(hub, "metrics"))
-    until(lambda: ready(hub) == "ready\n", 60)
+    until(lambda: ready(hub) == "ready\n", seconds=60)
     assert mirrored(database) == served(hub)
     assert 'eventhub_mirror_lag_events{channel="simple"} 0.0' in page(hub, "metrics")
 

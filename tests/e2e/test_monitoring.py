@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tests.e2e.command import GOOD
 from tests.e2e.hub import DEADLINE_SECONDS, HubFactory
 from tests.ports import free_port
 from tests.unit.test_docs import page, table
+from tests.waiting import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus"
@@ -95,16 +95,14 @@ def ask(url: str, path: str) -> Any:
 
 def wait_for_scrape(url: str) -> None:
     """Wait until the hub's metrics were read."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while True:
+
+    def found() -> Any:
         try:
-            found = ask(url, "query?query=" + quote('up{job="eventhub"} == 1'))["result"]
+            return ask(url, "query?query=" + quote('up{job="eventhub"} == 1'))["result"]
         except (URLError, ConnectionError):
-            found = []
-        if found:
-            return
-        assert time.monotonic() < deadline, "Prometheus does not reach the hub"
-        time.sleep(0.1)
+            return None
+
+    until(found)
 
 
 @needs_prometheus

@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, Dialog, expect
+
+from tests.ports import free_port
+from tests.waiting import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 DEADLINE_SECONDS = 20.0
@@ -88,7 +91,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.terminals: list[Terminal] = []
-        self._ports = {port: free_port() for port in PORTS}
+        self._ports = {port: str(free_port()) for port in PORTS}
         scripts = Path(sys.executable).parent
         path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
         self._environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
@@ -145,9 +148,9 @@ class Reader:
             terminal.shows([f"EventHub ready on http://127.0.0.1:{self._ports['8080']}"])
             self._output = [f"EventHub ready on http://127.0.0.1:{self._ports['8080']}"]
         elif "aiosmtpd" in command:
-            until(lambda: is_listening(self._ports["1025"]), "the mail server")
+            until(lambda: is_listening(self._ports["1025"]))
         elif "tail" in command:  # what is written before it connects arrives as a row
-            until(lambda: connections(self._ports["8080"]) > 0, command)
+            until(lambda: connections(self._ports["8080"]) > 0)
 
     def _run(self, commands: str, *, fails: bool) -> None:
         done = subprocess.run(
@@ -180,12 +183,6 @@ def blocks() -> list[Block]:
     return found_blocks
 
 
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 def is_listening(port: str) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", int(port))) == 0
@@ -196,15 +193,6 @@ def connections(port: str) -> float:
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         metrics = answer.read().decode()
     return sum(map(float, re.findall(r"^eventhub_connections\{.*\} (\S+)$", metrics, re.MULTILINE)))
-
-
-def until(claim: Callable[[], bool], what: str) -> None:
-    """Wait until a claim holds."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not claim():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} is not ready after {DEADLINE_SECONDS} s")
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import json
 import os
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 
 from tests.e2e.command import GOOD, post, rows, run, written
 from tests.faults.conftest import HubStarter, SmallDisk
+from tests.waiting import until
 
 DEADLINE_SECONDS = 40.0
 """The archive is tried again after a second; a shared machine may take longer."""
@@ -33,13 +32,6 @@ url:
     handler: MessageHandler
     kwargs: {{table: "other table", columns: {{body: TEXT}}}}
 """
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def archived(folder: Path) -> list[tuple[Any, ...]]:
@@ -75,11 +67,11 @@ def test_an_archive_follows_over_kills_and_can_be_imported(
             post(f"{hub.url}/notes", id=f"{life} {number}", n=number)
         post(f"{hub.url}/other", body="other")
         expected = sequences(5 * (life + 1))
-        eventually(partial(has, to / "notes", expected))
+        until(partial(has, to / "notes", expected))
         hub.kill()
         hub.start()
     [other] = [each for each in to.iterdir() if each.name != "notes"]
-    eventually(lambda: archived(other) == sequences(3))
+    until(lambda: archived(other) == sequences(3))
     assert {each.stat().st_mode & 0o777 for each in (to / "notes").rglob("*.parquet")} == {0o600}
     file = hub.folder / "eventhub.yaml"
     told = run("import", file, "notes", to / "notes", "--data", tmp_path / "new")
@@ -94,7 +86,7 @@ def test_an_archive_without_room_stops_nobody_and_goes_on(
     hub = start_hub(config(disk / "archive"))
     for number in range(4):
         post(f"{hub.url}/notes", id=str(number), body=os.urandom(300_000).hex())
-    eventually(lambda: "archive_failed" in hub.stderr())
+    until(lambda: "archive_failed" in hub.stderr())
     with urlopen(f"{hub.url}/readyz") as answer:
         assert answer.read().decode().startswith("ready\nthe archive of notes fails: ")
     post(f"{hub.url}/notes", id="still here")
@@ -102,7 +94,7 @@ def test_an_archive_without_room_stops_nobody_and_goes_on(
     os.system(f"mount -o remount,size=50m {disk}")
     hub.kill()
     hub.start()  # else it is tried again after a minute
-    eventually(lambda: archived(disk / "archive" / "notes") == sequences(5))
+    until(lambda: archived(disk / "archive" / "notes") == sequences(5))
 
 
 def test_an_archive_of_another_log_is_left_alone(start_hub: HubStarter, tmp_path: Path) -> None:
@@ -111,12 +103,12 @@ def test_an_archive_of_another_log_is_left_alone(start_hub: HubStarter, tmp_path
         (tmp_path / name).mkdir()
     first = start_hub(config(to), tmp_path / "first")
     post(f"{first.url}/notes", id="first")
-    eventually(lambda: archived(to / "notes") == sequences(1))
+    until(lambda: archived(to / "notes") == sequences(1))
     first.stop()
     before = (to / "notes" / "manifest.json").read_bytes()
     second = start_hub(config(to), tmp_path / "second")
     post(f"{second.url}/notes", id="second")
-    eventually(lambda: "created again since" in second.stderr())
+    until(lambda: "created again since" in second.stderr())
     assert (to / "notes" / "manifest.json").read_bytes() == before
 
 

@@ -1,22 +1,21 @@
 """Dead letters are listed and sent again, and alerts are tried out."""
 
 import re
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import request
 from tests.e2e.command import (
-    DEADLINE_SECONDS,
     GOOD,
     output,
     post,
     run,
     written,
 )
-from tests.e2e.hub import Hub, HubFactory
+from tests.e2e.hub import HubFactory
 from tests.integration.alerts.sink import Sink, served_sink
+from tests.waiting import until
 
 
 def with_alerts(port: int) -> str:
@@ -32,7 +31,7 @@ def test_dead_letters_are_listed_and_sent_again(hub_factory: HubFactory, hub_run
         hub = hub_factory(with_alerts(sink.port))
         file, data = hub.folder / "eventhub.yaml", hub.folder / "data"
         post(f"{hub.url}/notes", body="hello")
-        until_logged(hub, "alert_dead")
+        until(lambda: "alert_dead" in hub.stderr())
         if not hub_runs:
             hub.stop()
         listed = run("alerts", "list", file, "--data", data)
@@ -61,13 +60,6 @@ def test_alerts_can_be_tested(tmp_path: Path) -> None:
         tried = run("alerts", "test", file)
         assert (tried.returncode, tried.stdout.strip().endswith("554 no")) == (1, True)
     assert output("alerts", "test", written(tmp_path, GOOD)) == "no endpoint has an alert\n"
-
-
-def until_logged(hub: Hub, event: str) -> None:
-    give_up = time.monotonic() + DEADLINE_SECONDS
-    while event not in hub.stderr():
-        assert time.monotonic() < give_up, f"{event} was never logged"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,19 @@ from eventhub.jetstream.permissions import PREFIX, ROLES, USERS
 from tests.e2e.client import request
 from tests.e2e.command import output, run
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
-from tests.e2e.nats_server import running_server
 from tests.e2e.test_recording import SECRET, entries, login
+from tests.e2e.test_tls import make_certificate
 from tests.integration.alerts.sink import Sink
+from tests.nats_server import nats_server
 
 pytestmark = pytest.mark.usefixtures("collected")
 PASSWORDS = {f"EVENTHUB_{user.upper()}": f'"12-{user}"' for user in USERS}
+ACCOUNTS = """
+accounts: {
+  HUB: { jetstream: enabled, include users.conf }
+  OTHER: { users: [{ user: o, password: o }] }
+}
+"""
 CONFIG = """
 log: {{format: json}}
 auth: {{jwt: {{secret: {secret}}}, session: {{secret: {secret}}}}}
@@ -118,8 +125,15 @@ def site(tmp_path: Path, sink: Sink) -> Iterator[Site]:
     printed = output("nats-permissions", tmp_path / "eventhub.yaml")
     assert "12-" not in printed
     (folder / "users.conf").write_text(printed)
-    with running_server(folder, "include users.conf", PASSWORDS) as url:
-        made.url = url
+    make_certificate(folder, "nats")
+    pair = {"cert_file": f"{folder}/hub.pem", "key_file": f"{folder}/hub.key"}
+    config = {
+        "max_payload": 9_000_000,
+        "jetstream": {"store_dir": str(folder)},
+        "tls": pair | {"ca_file": f"{folder}/hub.pem", "verify": True},
+    }
+    with nats_server(folder, config, text=ACCOUNTS, environment=PASSWORDS) as url:
+        made.url = url.replace("nats://", "tls://")
         yield made
 
 

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.e2e.command import post, refused, run
 from tests.e2e.hub import DEADLINE_SECONDS, READY, HubFactory
+from tests.waiting import until
 
 START = Path(__file__).parents[3] / "docs" / "examples" / "start"
 
@@ -77,10 +78,7 @@ def test_the_demo_opens_a_browser_only_if_asked(tmp_path: Path) -> None:
         bodies(url)
         assert not opened.exists()
     with demo(tmp_path, "--open", BROWSER=str(browser)) as (url, _):
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not opened.exists() or not opened.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: opened.exists() and opened.read_text())
         assert opened.read_text() == f"{url}\n"
 
 

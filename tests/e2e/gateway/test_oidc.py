@@ -4,9 +4,7 @@ import ast
 import asyncio
 import json
 import re
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
 from html import unescape
 from itertools import count
 
@@ -16,6 +14,7 @@ from yarl import URL
 
 from tests.e2e.hub import Hub, HubFactory, running_hub
 from tests.openid_provider import CLIENT, SECRET, Provider, running_provider
+from tests.ports import free_port
 
 CONFIG = """
 auth: {{proxy: {{trusted: [127.0.0.1]}}}}
@@ -383,9 +382,7 @@ async def test_a_logout_goes_on_to_the_provider_and_comes_back(
 async def test_a_hub_starts_without_its_provider_and_follows_its_keys(
     hub_factory: HubFactory, another: Another
 ) -> None:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     hub = hub_factory(config_of(f"http://127.0.0.1:{port}"), files={"index.html": "x"})
     person = another(hub)
     async with person.session.get(f"{hub.url}/sso", allow_redirects=False) as answer:

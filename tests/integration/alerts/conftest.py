@@ -1,11 +1,11 @@
 """Fixtures for tests that send mail."""
 
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.integration.alerts.sink import Sink
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -25,7 +25,4 @@ async def second_sink() -> AsyncIterator[Sink]:
 @pytest.fixture
 def unused_port() -> int:
     """A port of loopback that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    return free_port()

@@ -2,13 +2,10 @@
 
 import asyncio
 import signal
-import subprocess
-import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from eventhub.jetstream import JetStreamLog
@@ -16,6 +13,7 @@ from eventhub.jetstream.health import without_quorum
 from eventhub.stream import EventStream
 from tests.builders import channel, make_event
 from tests.cluster import SERVERS, Cluster
+from tests.nats_server import nats_server
 
 FRESH, STALE = 10**9, 9 * 10**9
 """Nanoseconds since a replica was heard of."""
@@ -79,29 +77,11 @@ def url(tmp_path: Path) -> Iterator[str]:
     denied = {"publish": {"deny": "eh.>"}}
     reader = {"user": "reader", "password": "r", "permissions": denied}
     config = {
-        "listen": "127.0.0.1:-1",
-        "ports_file_dir": str(tmp_path),
         "jetstream": {"store_dir": str(tmp_path / "js")},
         "authorization": {"users": [everything, reader]},
     }
-    path = tmp_path / "nats.conf"
-    path.write_bytes(msgspec.json.encode(config))
-    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-    with subprocess.Popen([binary, "-c", path], stderr=subprocess.DEVNULL) as process:
-        try:
-            yield _url(tmp_path, process)
-        finally:
-            process.kill()
-
-
-def _url(folder: Path, process: subprocess.Popen[bytes]) -> str:
-    while process.poll() is None:
-        for ports in folder.glob("*.ports"):
-            try:
-                return str(msgspec.json.decode(ports.read_bytes())["nats"][0])
-            except msgspec.DecodeError:
-                pass
-    raise AssertionError("nats-server ended")
+    with nats_server(tmp_path, config) as url:
+        yield url
 
 
 async def test_a_writer_without_the_right_to_write_is_in_trouble_and_a_reader_is_not(

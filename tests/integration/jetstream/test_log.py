@@ -1,15 +1,9 @@
 """A log makes its streams, and brings those of an older version up to date without a loss."""
 
 import asyncio
-import socket
-import subprocess
-import sysconfig
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import nats
 import pytest
 from nats.js.api import StreamConfig
@@ -21,6 +15,8 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.jetstream.log import DEDUPLICATION_SECONDS
 from tests.builders import channel, make_event
 from tests.integration.jetstream.writes import Outcomes
+from tests.nats_server import nats_server
+from tests.ports import free_port
 
 
 async def test_a_stream_with_other_settings_gets_those_of_today_and_keeps_its_events(
@@ -91,21 +87,6 @@ async def test_credentials_that_are_none_are_refused_before_connecting() -> None
             pass
 
 
-def started(folder: Path, config: dict[str, Any], stack: ExitStack) -> str:
-    """Start a nats-server; return its URL."""
-    folder.mkdir()
-    config |= {"listen": "127.0.0.1:-1", "ports_file_dir": str(folder)}
-    path = folder / "nats.conf"
-    path.write_bytes(msgspec.json.encode(config))
-    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-    process = subprocess.Popen([binary, "-c", path], stderr=subprocess.DEVNULL)
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    while not (found := list(folder.glob("*.ports"))) or not found[0].stat().st_size:
-        assert process.poll() is None
-    return str(msgspec.json.decode(found[0].read_bytes())["nats"][0])
-
-
 def storing(folder: Path, domain: str) -> dict[str, str]:
     return {"store_dir": str(folder / f"{domain}-js"), "domain": domain}
 
@@ -113,16 +94,13 @@ def storing(folder: Path, domain: str) -> dict[str, str]:
 @pytest.fixture
 def leaf(tmp_path: Path) -> Iterator[str]:
     """A leaf node with a JetStream of its own, of a server with the domain `hub`."""
-    with ExitStack() as stack:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        leaves = {"listen": f"127.0.0.1:{port}"}
-        hub = {"jetstream": storing(tmp_path, "hub"), "leafnodes": leaves}
-        started(tmp_path / "hub", hub, stack)
-        remotes = {"remotes": [{"url": f"nats://127.0.0.1:{port}"}], "reconnect": 1}
-        own = {"jetstream": storing(tmp_path, "leaf"), "leafnodes": remotes}
-        yield started(tmp_path / "leaf", own, stack)
+    port = free_port()
+    leaves = {"listen": f"127.0.0.1:{port}"}
+    hub = {"jetstream": storing(tmp_path, "hub"), "leafnodes": leaves}
+    remotes = {"remotes": [{"url": f"nats://127.0.0.1:{port}"}], "reconnect": 1}
+    own = {"jetstream": storing(tmp_path, "leaf"), "leafnodes": remotes}
+    with nats_server(tmp_path / "hub", hub), nats_server(tmp_path / "leaf", own) as url:
+        yield url
 
 
 def domains_with(stream: str, folder: Path) -> list[str]:
