@@ -63,8 +63,8 @@ class Validity(Protocol):
             Rejected: `unauthorized`: it has ended.
         """
 
-    def watch(self, end: Callable[[], None]) -> Watch | None:
-        """Call `end` when the login, which holds now, is revoked; None if it never can be."""
+    def watch(self, end: Callable[[], None]) -> Watch:
+        """Call `end` when the login, which holds now, is revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,10 @@ logger = structlog.get_logger(__name__)
 
 Marks = frozenset[str]
 """What a login depends on: keys of records. It ends when one of them is ended."""
-NO_MARKS: Final[Marks] = frozenset()
 SESSION, USER, KEY, USE, DENIED = "session", "user", "key", "seen", "denied"
 """The first tokens of the keys."""
 _REQUIRED: Final = frozenset((SESSION, KEY))
-"""Kinds whose record has to exist; a record of another kind has to be missing."""
+"""Without a record of these kinds a login does not hold; without one of the others it does."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, tag=SESSION):

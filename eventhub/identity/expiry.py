@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from eventhub.errors import Expired, Rejected, Revoked
 from eventhub.handler import Validity, Watch
-from eventhub.identity.access import NO_MARKS, AccessState, Marks
+from eventhub.identity.access import AccessState, Marks
 
 WARNING_SECONDS = 30.0
 """Before the end: time for a client to get another token, and to connect with it."""
@@ -28,9 +28,9 @@ class LoginValidity:
     def __init__(
         self,
         expires_at: float | None,
-        marks: Marks = NO_MARKS,
-        began: float = 0.0,
-        state: AccessState | None = None,
+        marks: Marks,
+        began: float,
+        state: AccessState,
     ) -> None:
         """Describe a login.
 
@@ -38,7 +38,7 @@ class LoginValidity:
             expires_at: Unix time at which it ends by itself; None if it does not.
             marks: what it depends on.
             began: Unix time at which it began.
-            state: knows when one of the marks is ended; without it none ever is.
+            state: knows when one of the marks is ended.
         """
         self.expires_at = expires_at
         """Unix time at which the login ends by itself; None if it does not."""
@@ -59,16 +59,14 @@ class LoginValidity:
         if self.is_revoked:
             raise Revoked
 
-    def watch(self, end: Callable[[], None]) -> Watch | None:
-        """Call `end` when the login, which holds now, is ended; None if it never can be."""
-        if self._state is None:
-            return None
+    def watch(self, end: Callable[[], None]) -> Watch:
+        """Call `end` when the login, which holds now, is ended."""
         return self._state.watch(self.marks, self._began, end)
 
     @property
     def is_revoked(self) -> bool:
         """Whether the login was ended."""
-        return self._state is not None and self._state.has_ended(self.marks, self._began)
+        return self._state.has_ended(self.marks, self._began)
 
 
 class Expiry:
@@ -100,8 +98,7 @@ class Expiry:
         """Stop both; idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        self._watch.cancel()
         self._end = _nothing
 
     def _on_revoked(self) -> None:
@@ -159,8 +156,7 @@ async def while_valid(validity: Validity | None) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                if watch is not None:
-                    watch.cancel()
+                watch.cancel()
     except TimeoutError:
         if not scope.expired():
             raise

@@ -18,7 +18,7 @@ from eventhub.identity.audit import note_cookie
 from eventhub.identity.cookie_secret import KEY_FILE, cookie_key, load_secret
 from eventhub.identity.expiry import LoginValidity, wall_clock
 from eventhub.identity.logins import Client, Logins, denied_key, session_key, session_token
-from eventhub.identity.proxies import NO_PROXIES, Proxies, client_of
+from eventhub.identity.proxies import Proxies, client_of
 from eventhub.identity.session_cookie import (
     SESSION,
     STORAGE_OF,
@@ -31,7 +31,6 @@ from eventhub.identity.session_cookie import (
     storages_of,
 )
 from eventhub.ingest.receipts import NOBODY, WINDOW, Owner
-from eventhub.memory_records import MemoryRecords
 
 _HAD_COOKIE = web.RequestKey("had_cookie", bool)
 """Whether the request came with a valid cookie of the session."""
@@ -58,8 +57,8 @@ def setup_sessions(
     app: web.Application,
     session: Session,
     folder: Path,
-    proxies: Proxies = NO_PROXIES,
-    logins: Logins | None = None,
+    proxies: Proxies,
+    logins: Logins,
 ) -> None:
     """Add a session with an `id` to every request of an application.
 
@@ -68,7 +67,7 @@ def setup_sessions(
         session: the configuration of the cookie.
         folder: where the secret is stored if the configuration has none.
         proxies: the proxies that are trusted for a client's address and scheme.
-        logins: which sessions hold; by default those of this application alone, in memory.
+        logins: which sessions hold.
 
     Raises:
         Misconfigured: the secret is empty, or the stored one cannot be read or made; the cookie
@@ -81,7 +80,7 @@ def setup_sessions(
         )
     text = load_secret(folder / KEY_FILE) if session.secret is None else session.secret
     storage_of = storages_of(cookie_key(text), session, proxies)
-    app[_SETUP] = _Setup(session, proxies, logins or Logins(MemoryRecords(None)))
+    app[_SETUP] = _Setup(session, proxies, logins)
     app[STORAGE_OF] = storage_of
     app.middlewares.append(_opener(storage_of, app[_SETUP]))
     app.on_response_prepare.append(saver_of(storage_of, session))

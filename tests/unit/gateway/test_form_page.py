@@ -16,6 +16,7 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.form_page import Form, FormPage, html, next_of, see
 from eventhub.identity.proxies import NO_PROXIES
 from eventhub.identity.sessions import form_token, setup_sessions
+from tests.builders import logins
 
 
 class Wish(FormPage):
@@ -40,7 +41,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     app = web.Application()
-    setup_sessions(app, Session(secret="correct horse"), tmp_path)
+    setup_sessions(app, Session(secret="correct horse"), tmp_path, NO_PROXIES, logins())
     app.router.add_route("*", "/wish", answer)
     jar = aiohttp.CookieJar(unsafe=True)
     async with (

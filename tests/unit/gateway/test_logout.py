@@ -15,6 +15,7 @@ from eventhub.gateway.body import Bodies
 from eventhub.gateway.logout import LogoutPage
 from eventhub.identity.proxies import NO_PROXIES
 from eventhub.identity.sessions import log_in, setup_sessions
+from tests.builders import logins
 from tests.integration.identity.logins import sealed
 
 NAME = "eventhub"
@@ -29,7 +30,9 @@ async def enter(request: web.Request) -> web.Response:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     app = web.Application()
-    setup_sessions(app, Session(secret="correct horse", cookie=NAME), tmp_path)
+    setup_sessions(
+        app, Session(secret="correct horse", cookie=NAME), tmp_path, NO_PROXIES, logins()
+    )
     page = LogoutPage(ENTRY, Bodies(1000), NO_PROXIES)
     app.router.add_route("*", "/leave", page.answer)
     app.router.add_get("/enter", enter)

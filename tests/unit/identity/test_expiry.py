@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from eventhub.errors import Expired, Rejected, Revoked
+from eventhub.identity.access import AccessState
 from eventhub.identity.expiry import Expiry, LoginValidity, wall_clock, while_valid
 from tests.builders import logins
 
 
 def after(seconds: float) -> LoginValidity:
-    return LoginValidity(wall_clock() + seconds)
+    return LoginValidity(wall_clock() + seconds, frozenset(), 0.0, AccessState())
 
 
 async def calls_of(seconds: float) -> list[str]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from eventhub.identity.access import NO_MARKS, Marks
+from eventhub.identity.access import Marks
 from eventhub.identity.bearer import LEEWAY
 from eventhub.identity.expiry import wall_clock
 from eventhub.identity.logins import (
@@ -94,4 +94,3 @@ async def test_a_login_after_a_logout_everywhere_holds() -> None:
     assert logins.sessions() == []
     await logins.begin_session("one", "ann", wall_clock() + 600, CLIENT)
     assert not logins.state.has_ended(MARK, 0.0)
-    assert not logins.state.has_ended(NO_MARKS, 0.0)
