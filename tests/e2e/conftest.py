@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.e2e.hub import Hub, HubFactory
 
@@ -93,3 +93,13 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, hub: Hub) -> Iterator[Page]:
+    """The page at `/` of the `hub` of a test file, in a browser without cookies."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(hub.url)
+    yield page
+    context.close()

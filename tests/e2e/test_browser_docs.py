@@ -2,12 +2,11 @@
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from eventhub.errors import CLOSE_MEANINGS
 from tests.e2e.command import post
@@ -47,15 +46,6 @@ def hub(hub_factory: HubFactory, tmp_path: Path) -> Hub:
         (folder / "page" / name).write_text(text)
     (folder / "eventhub.yaml").write_text(CONFIG)
     return hub_factory(folder / "eventhub.yaml")
-
-
-@pytest.fixture
-def page(browser: Browser, hub: Hub) -> Iterator[Page]:
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(hub.url)
-    yield page
-    context.close()
 
 
 def run(page: Page, module: str, code: str) -> None:

@@ -383,7 +383,8 @@ async def test_fifty_clients_at_once_share_snapshots_and_agree_with_get(hub: Hub
     for joiner in joiners:  # a message has only the keys that were sent
         held = joiner.result().table
         assert {key: dict.fromkeys(rows[key]) | row for key, row in held.items()} == rows
-    assert 1 <= opened <= 12, "of each form one, and a few for who came seconds later"
+    # How few depends on how soon they all come: tests/unit/delivery/test_replay.py counts them.
+    assert 1 <= opened <= len(joiners) // 2, "clients share snapshots"
 
 
 async def test_a_writer_sees_its_write_before_ready_in_a_replay_of_others(url: str) -> None:

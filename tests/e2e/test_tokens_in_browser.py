@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from tests.e2e.hub import Hub, running_hub
 from tests.tokens import SECRET, token_of
@@ -48,15 +48,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     files = {"page/index.html": f"<!doctype html><script>{SOCKET}</script>"}
     with running_hub(tmp_path_factory.mktemp("hub"), CONFIG, files) as hub:
         yield hub
-
-
-@pytest.fixture
-def page(browser: Browser, hub: Hub) -> Iterator[Page]:
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(hub.url)
-    yield page
-    context.close()
 
 
 def token(role: str, team: str = "sales") -> str:

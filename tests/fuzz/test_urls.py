@@ -77,8 +77,10 @@ def test_no_query_makes_the_hub_fail_or_show_a_hidden_row(
     target = "&".join([path if "?" in path else f"{path}?", *given])
     answer = ask(hub.url, head(f"{method} {target} HTTP/1.1"))
     answer.check()
-    shown = re.sub(rb"\b%b\d\b" % HIDDEN.encode(), b"", answer.body)  # errors repeat an id
-    assert HIDDEN.encode() not in shown
+    body = answer.body
+    if answer.status >= 400:  # errors repeat an id
+        body = re.sub(rb"\b%b\d\b" % HIDDEN.encode(), b"", body)
+    assert HIDDEN.encode() not in body
 
 
 @settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
