@@ -81,6 +81,7 @@ class Arrivals:
         most, limits = server.max_connections_per_address, server.limits
         self._is_limit_configured = most is not None
         self._most_of_address = most or max(1, self._listener.most // 4)
+        self._most_a_second = limits.connects
         self._opened = Throttle(limits.burst * limits.connects, limits.connects)
 
     @property
@@ -105,22 +106,20 @@ class Arrivals:
         if not self._is_exempt(address):
             key = Key(address, b"", has_credentials=False)
             if self._of_address[address] >= self._most_of_address:
-                self._turn_away(connection, address, "address")
+                self._turn_away(connection, address, "address", self._most_of_address)
                 return
             if self._opened.is_over(key):
-                self._turn_away(connection, address, "connects")
+                self._turn_away(connection, address, "connects", self._most_a_second)
                 return
             self._opened.note(key)
         self._of_address[address] += 1
         connection.setblocking(False)
         self._spawn(self._connect(connection, Arrival(self, address)))
 
-    def _turn_away(self, connection: socket.socket, address: str, reason: str) -> None:
+    def _turn_away(self, connection: socket.socket, address: str, reason: str, most: float) -> None:
         """Close a connection, with an answer unless it would cost a handshake of TLS."""
         metrics.TURNED_AWAY.labels(reason).inc()
-        limited.warning(
-            "too_many_connections", by=address, reason=reason, most=self._most_of_address
-        )
+        limited.warning("too_many_connections", by=address, reason=reason, most=most)
         if self._certificate is None:
             self._turned_away.answer(connection)
         else:

@@ -1,12 +1,14 @@
 """Guard: the check before every request, and the headers of every answer."""
 
 from collections.abc import Callable, MutableMapping
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler as HttpHandler
+from multidict import CIMultiDict
 
 from eventhub.config import Server
-from eventhub.errors import Rejected
+from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.access_log import note_client
 from eventhub.gateway.conditional import check_single
@@ -76,3 +78,14 @@ def add_headers(headers: MutableMapping[str, str]) -> None:
     policy = headers.get("Content-Security-Policy", "")
     if "frame-ancestors" in policy and policy != OWN_FRAMES:
         del headers["X-Frame-Options"]  # it is older, and cannot list other sites
+
+
+def closing_answer(error: EventHubError) -> bytes:
+    """Return the whole answer to a connection that is closed before a request is read from it."""
+    body, status = refusal.encoded(error), HTTPStatus(error.http_status)
+    headers = CIMultiDict(refusal.answer(error).headers)
+    add_headers(headers)
+    headers["Content-Length"] = str(len(body))
+    headers["Connection"] = "close"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + body

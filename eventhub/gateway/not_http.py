@@ -7,31 +7,15 @@ scanner or a flood sends. The answer is the one that the HTTP server gives to ma
 import re
 from typing import Final
 
-from multidict import CIMultiDict
-
 from eventhub.errors import Rejected
-from eventhub.gateway import refusal
-from eventhub.gateway.guard import add_headers
+from eventhub.gateway.guard import closing_answer
 
 _BEGINNING: Final = re.compile(rb"(?:\r\n){0,2}(?:\r?\Z|[A-Za-z_-]{1,24}(?: |\Z))")
 """Of a request: empty lines, which a server ignores (RFC 9112 section 2.2), and its method."""
 ERROR: Final = Rejected("bad_request", "this is not an HTTP/1.1 request (RFC 9112)")
+ANSWER: Final = closing_answer(ERROR)
 
 
 def is_http(data: bytes) -> bool:
     """Return whether bytes may be the beginning of an HTTP request, which may be cut anywhere."""
     return _BEGINNING.match(data) is not None
-
-
-def _answer() -> bytes:
-    answer = refusal.answer(ERROR)
-    headers = CIMultiDict(answer.headers)
-    add_headers(headers)
-    assert isinstance(answer.body, bytes)  # noqa: S101 - `refusal` makes it of bytes
-    headers["Content-Length"] = str(len(answer.body))
-    headers["Connection"] = "close"
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 400 Bad Request\r\n{lines}\r\n".encode() + answer.body
-
-
-ANSWER: Final = _answer()

@@ -48,15 +48,18 @@ def answer(error: EventHubError, headers: Mapping[str, str] | None = None) -> we
     if error.retry_after is not None:
         extra["Retry-After"] = str(error.retry_after)
     return web.Response(
-        body=_encoded(error),
+        body=encoded(error),
         status=error.http_status,
         content_type="application/json",
         headers={"Cache-Control": "no-store", **(headers or {}), **extra},
     )
 
 
-def _encoded(error: EventHubError) -> bytes:
-    """A message may quote bytes that are no UTF-8, which aiohttp hands over as lone surrogates."""
+def encoded(error: EventHubError) -> bytes:
+    """Return the error object as JSON.
+
+    A message may quote bytes that are no UTF-8, which aiohttp hands over as lone surrogates.
+    """
     fields = error.as_dict()
     for key, value in fields.items():
         if isinstance(value, str):

@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from eventhub.errors import Unavailable
+from eventhub.gateway.guard import closing_answer
+
 ATTEMPTS: Final = 100
 """Attempts that may be refused in a row."""
 ATTEMPTS_PER_SECOND: Final = 5.0
@@ -21,11 +24,8 @@ BODIES_PER_SECOND: Final = 1.0
 BUSY_SECONDS: Final = 1.0
 """How long a client that is refused too often waits for its answer; it is not read from."""
 MAX_KEYS: Final = 10_000
-BUSY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Cache-Control: no-store\r\nContent-Type: application/json\r\nContent-Length: 103\r\n\r\n"
-    b'{"_error":{"code":"busy","message":"refused too often: try again later","retry":true,'
-    b'"retry_after":1}}\n'
+BUSY: Final = closing_answer(
+    Unavailable("refused too often: try again later", code="busy", retry_after=1)
 )
 _CREDENTIALS: Final = (b"\r\nauthorization:", b"\r\ncookie:", b"bearer.", b"token=")
 

@@ -1,4 +1,4 @@
-"""Turned away: connections of an address that has or opens too many. They learn so, and are closed.
+"""Turned away: connections of an address that has or opens too many: answered, and closed.
 
 Nothing is read from them. They stay open for a second: a client that is still sending its request
 when its connection is closed would lose the answer.
@@ -9,14 +9,18 @@ import socket
 from contextlib import suppress
 from typing import Final
 
+from eventhub.errors import Rejected
+from eventhub.gateway.guard import closing_answer
+
 MOST: Final = 256
-"""Connections that may be read from by their clients still; further ones are closed at once."""
+"""Connections whose clients may still read the answer; further ones are closed at once."""
 SECONDS: Final = 1.0
-ANSWER: Final = (
-    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n"
-    b"Cache-Control: no-store\r\nContent-Type: application/json\r\nContent-Length: 137\r\n\r\n"
-    b'{"_error":{"code":"too_many_connections","message":"this address has or opens too many'
-    b' connections: wait","retry":true,"retry_after":5}}\n'
+ANSWER: Final = closing_answer(
+    Rejected(
+        "too_many_connections",
+        "this address has or opens too many connections: wait",
+        retry_after=5,
+    )
 )
 
 
