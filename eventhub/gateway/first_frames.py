@@ -96,14 +96,8 @@ class _Client:
     def _on_text(self, data: bytes) -> None:
         if self.frame.done():
             return
-        messages = []
-        if len(data) <= MAX_FRAME_BYTES:
-            with suppress(Rejected):
-                messages = parse_json(data)
         try:
-            if not has_token(messages):
-                raise Rejected("unauthorized", _HOW)  # noqa: TRY301 - as for a wrong token
-            self.frame.set_result(TokenFrame.parse(messages[0]))
+            self.frame.set_result(_token_frame(data))
         except Rejected as error:
             self.refuse(Rejected("unauthorized", error.message))
 
@@ -115,6 +109,21 @@ class _Client:
 
     def _on_lost(self) -> None:
         self.refuse(Rejected("unauthorized", "the client left before it logged in"))
+
+
+def _token_frame(data: bytes) -> TokenFrame:
+    """Read a frame.
+
+    Raises:
+        Rejected: it is not a token.
+    """
+    messages = []
+    if len(data) <= MAX_FRAME_BYTES:
+        with suppress(Rejected):
+            messages = parse_json(data)
+    if not has_token(messages):
+        raise Rejected("unauthorized", _HOW)
+    return TokenFrame.parse(messages[0])
 
 
 def _stopping() -> Unavailable:

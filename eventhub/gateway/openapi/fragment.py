@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from eventhub.gateway.file_answer import SUFFIXES
+from eventhub.gateway.openapi.parameters import response_headers
+from eventhub.gateway.openapi.schemas import errors
 from eventhub.gateway.openapi.values import Json
 
 COMMON = (400, 401, 403, 414, 429, 431, 500, 503)
@@ -29,9 +32,26 @@ def reference(name: str) -> Json:
 
 def error_page(status: int) -> Json:
     """Return the response of an error that a program gets as JSON, and a person as a page."""
-    refused: Json = {"$ref": "#/components/headers/Retry-After"}
     return {
         "description": "An error, or the page that shows it.",
-        "headers": {"Retry-After": refused} if status in (429, 503) else {},
+        "headers": response_headers("Retry-After") if status in (429, 503) else {},
         "content": {**content("application/json", schema=reference("Error")), "text/html": {}},
+    }
+
+
+def file_responses(suffix: str, *headers: str) -> Json:
+    """Return the responses with a file, whole or a part of it.
+
+    Args:
+        suffix: one of `SUFFIXES`.
+        headers: of the file, besides its entity tag.
+    """
+    types = content(SUFFIXES[suffix][1].partition(";")[0])
+    tagged = response_headers("ETag", *headers)
+    ranged = response_headers("ETag", *headers, "Content-Range")
+    return {
+        "200": {"description": "The file.", "headers": tagged, "content": types},
+        "206": {"description": "A part of it.", "headers": ranged, "content": types},
+        "304": {"description": "The client has this file."},
+        **errors((*COMMON, 412, 416)),
     }

@@ -11,7 +11,7 @@ from eventhub.gateway.controls import Surface
 from eventhub.gateway.encodings import MEDIA_TYPES
 from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.openapi import parameters, schemas, values
-from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, reference
+from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, file_responses, reference
 from eventhub.gateway.openapi.parameters import of_surfaces, references, response_headers
 from eventhub.gateway.openapi.schemas import errors
 from eventhub.gateway.openapi.values import Json
@@ -132,8 +132,6 @@ def _row_or_frames(key: str) -> Json:
 
 
 def _file(key: str, suffix: str) -> Json:
-    kind = SUFFIXES[suffix][1].partition(";")[0]
-    tagged = response_headers("ETag", POSITION_HEADER)
     return {
         "operationId": f"{key}.{suffix}",
         "summary": f"Read the rows, or one row's versions, as a .{suffix} file",
@@ -141,16 +139,7 @@ def _file(key: str, suffix: str) -> Json:
             *of_surfaces(key, Surface.FILE, Surface.HISTORY_FILE),
             *references("If-Match", "If-None-Match", "If-Range", "Range"),
         ],
-        "responses": {
-            "200": {"description": "The file.", "headers": tagged, "content": content(kind)},
-            "206": {
-                "description": "A part of it.",
-                "headers": {**tagged, **response_headers("Content-Range")},
-                "content": content(kind),
-            },
-            "304": {"description": "The client has this file."},
-            **errors((*COMMON, 412, 416)),
-        },
+        "responses": file_responses(suffix, POSITION_HEADER),
     }
 
 

@@ -10,7 +10,7 @@ from eventhub.event import POSITION_HEADER
 from eventhub.gateway import sql
 from eventhub.gateway.controls import CSVS
 from eventhub.gateway.file_answer import SUFFIXES
-from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page
+from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page, file_responses
 from eventhub.gateway.openapi.parameters import references, response_headers
 from eventhub.gateway.openapi.schemas import errors
 from eventhub.gateway.openapi.values import Json
@@ -113,8 +113,6 @@ def _answers() -> Json:
 
 
 def _file(key: str, suffix: str) -> Json:
-    kind = SUFFIXES[suffix][1].partition(";")[0]
-    tagged = response_headers("ETag", *_HEADERS)
     return {
         "operationId": f"{key}.{suffix}",
         "summary": f"Answer a statement with a .{suffix} file",
@@ -122,14 +120,5 @@ def _file(key: str, suffix: str) -> Json:
             *(_SQL, _CSV, _VALUES),
             *references("If-Match", "If-None-Match", "If-Range", "Range"),
         ],
-        "responses": {
-            "200": {"description": "The file.", "headers": tagged, "content": content(kind)},
-            "206": {
-                "description": "A part of it.",
-                "headers": {**tagged, **response_headers("Content-Range")},
-                "content": content(kind),
-            },
-            "304": {"description": "The client has this file."},
-            **errors((*COMMON, 412, 416)),
-        },
+        "responses": file_responses(suffix, *_HEADERS),
     }
