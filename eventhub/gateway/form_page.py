@@ -5,7 +5,7 @@ A form is taken only from a page of this hub, with the token of its session.
 
 import hmac
 from abc import ABC, abstractmethod
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
@@ -21,6 +21,7 @@ from eventhub.identity.sessions import form_token, user_attributes
 
 MAX_FORM: Final = 16 << 10
 """Bytes of a form."""
+MAX_FIELDS: Final = 20
 _STALE: Final = "Please try again: this page was too old, or the browser did not send its cookie."
 _JSON: Final = "application/json"
 
@@ -41,6 +42,9 @@ class FormPage(ABC):
         proxies: the proxies whose headers are trusted.
     """
 
+    example: ClassVar[str]
+    """Of JSON that a program sends."""
+
     def __init__(self, bodies: Bodies, proxies: Proxies) -> None:
         self._bodies = bodies
         self._proxies = proxies
@@ -55,10 +59,19 @@ class FormPage(ABC):
         if request.method != "POST":
             return self._show(request)
         check_origin(request, [], self._proxies)
-        form = await _read(request, self._bodies, self._proxies)
+        form = await self._read(request)
         if not form.is_json and not _has_token(request, form):
             return self._show(request, wrong=_STALE, status=403)
         return await self._take(request, form)
+
+    async def _read(self, request: web.Request) -> Form:
+        with self._bodies.counted(client_of(request, self._proxies)) as reading:
+            raw = await reading.raw(request)
+            if request.content_type == _JSON:
+                return Form(_json_fields(raw, self.example), is_json=True)
+            if request.content_type != "application/x-www-form-urlencoded":
+                raise Rejected("bad_type", f"send a form, or JSON such as {self.example}")
+            return Form(_form_fields(raw), is_json=False)
 
     @abstractmethod
     def _show(self, request: web.Request, *, wrong: str = "", status: int = 200) -> web.Response:
@@ -93,28 +106,20 @@ def html(page: bytes, status: int = 200) -> web.Response:
     )
 
 
-async def _read(request: web.Request, bodies: Bodies, proxies: Proxies) -> Form:
-    kind = request.content_type
-    with bodies.counted(client_of(request, proxies)) as reading:
-        raw = await reading.raw(request)
-        if kind == _JSON:
-            return Form(_json_fields(raw), is_json=True)
-        if kind != "application/x-www-form-urlencoded":
-            raise Rejected("bad_type", "send a form, or JSON with user and password")
-        try:
-            values = parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=20)
-        except ValueError:
-            raise Rejected("bad_body", "the body is not a form in UTF-8") from None
-        return Form({name: given[-1] for name, given in values.items()}, is_json=False)
+def _form_fields(raw: bytes) -> dict[str, str]:
+    try:
+        values = parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        text = f"the body is not a form in UTF-8 with at most {MAX_FIELDS} fields"
+        raise Rejected("bad_body", text) from None
+    return {name: given[-1] for name, given in values.items()}
 
 
-def _json_fields(raw: bytes) -> dict[str, str]:
+def _json_fields(raw: bytes, example: str) -> dict[str, str]:
     try:
         given = msgspec.json.decode(raw or b"{}", type=dict[str, str | bool])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Rejected(
-            "bad_body", 'expected JSON such as {"user": "ann", "password": "…"}'
-        ) from None
+        raise Rejected("bad_body", f"expected JSON such as {example}") from None
     return {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in given.items()

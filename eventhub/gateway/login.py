@@ -85,6 +85,8 @@ async def _dispatch(
 class LoginPage(FormPage):
     """The page of one SimpleAuth."""
 
+    example = '{"user": "ann", "password": "…"}'
+
     def __init__(
         self,
         entry: SimpleAuthEndpoint,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from eventhub.config import LogoutEndpoint
-from eventhub.errors import Unavailable
+from eventhub.errors import Rejected, Unavailable
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.form_page import Form, FormPage, html, next_of, see, user_of
 from eventhub.gateway.login_page import EVERYWHERE, leaving_page, logout_form
@@ -30,6 +30,8 @@ class LogoutPage(FormPage):
         providers: the pages of the OIDCAuth entries, by name.
     """
 
+    example = f'{{"{EVERYWHERE}": true}}'
+
     def __init__(
         self,
         entry: LogoutEndpoint,
@@ -47,9 +49,12 @@ class LogoutPage(FormPage):
         return html(logout_form(self._entry.title, token, user, wrong=wrong), status)
 
     async def _take(self, request: web.Request, form: Form) -> web.StreamResponse:
+        everywhere = form.fields.get(EVERYWHERE, "false")
+        if everywhere not in ("true", "false"):  # otherwise other logins would go on unnoticed
+            raise Rejected("bad_body", f"{EVERYWHERE} must be true or false")
         name, id_token = provider_of(session_of(request))
         if (user := user_of(request)) is not None:
-            await log_out(request, everywhere=form.fields.get(EVERYWHERE) == "true")
+            await log_out(request, everywhere=everywhere == "true")
             note_logout(request, user, self._proxies)
         if form.is_json:
             return web.json_response({"user": None}, headers={"Cache-Control": "no-store"})

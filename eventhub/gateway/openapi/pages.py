@@ -26,12 +26,13 @@ _PAGE_ERRORS: Final = (401, 403, 429)
 def login_fragment(key: str, entry: SimpleAuthEndpoint | LogoutEndpoint) -> Fragment:
     """Return the path of a login or logout page."""
     is_login = isinstance(entry, SimpleAuthEndpoint)
-    fields = {"user": _TEXT, "password": _TEXT} if is_login else {}
-    own = [TOKEN_FIELD] if is_login else [TOKEN_FIELD, EVERYWHERE]
-    form = {"type": "object", "properties": {**fields, **dict.fromkeys(own, _TEXT)}}
+    required = {"user": _TEXT, "password": _TEXT} if is_login else {}
+    fields = required if is_login else {EVERYWHERE: {"type": "boolean"}}
+    own = required if is_login else {EVERYWHERE: {"enum": ["true", "false"]}}
+    form = {"type": "object", "properties": {TOKEN_FIELD: _TEXT, **own}}
     user = {"type": _TEXT["type"]} if is_login else {"type": "null"}
     answer = {"type": "object", "required": ["user"], "properties": {"user": user}}
-    json = {"type": "object", "properties": fields, "required": list(fields)}
+    json = {"type": "object", "properties": fields, "required": list(required)}
     get = {
         "operationId": f"{key}.page",
         "summary": entry.title,

@@ -22,6 +22,8 @@ from tests.builders import logins
 class Wish(FormPage):
     """A page that answers with what it took."""
 
+    example = '{"a": "b"}'
+
     def _show(self, request: web.Request, *, wrong: str = "", status: int = 200) -> web.Response:
         return html(f"<b>{form_token(request)}</b>{wrong}".encode(), status)
 
@@ -87,3 +89,20 @@ async def test_a_program_needs_no_token_and_a_page_of_another_site_has_no_way(
     for headers in ({"Origin": "https://evil.example"}, {"Content-Type": "text/plain"}):
         async with client.post("/wish", data=fields, headers=headers) as answer:
             assert answer.status in (403, 415)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "text"),
+    [
+        ("application/json", b"[]", 400, 'such as {"a": "b"}'),
+        ("text/plain", b"a=b", 415, 'such as {"a": "b"}'),
+        ("application/x-www-form-urlencoded", b"a=\xff", 400, "a form in UTF-8"),
+        ("application/x-www-form-urlencoded", b"a=b&" * 21, 400, "at most 20 fields"),
+    ],
+)
+async def test_what_is_no_form_of_the_page_is_refused_by_what_it_takes(
+    client: aiohttp.ClientSession, kind: str, body: bytes, status: int, text: str
+) -> None:
+    async with client.post("/wish", data=body, headers={"Content-Type": kind}) as answer:
+        assert answer.status == status
+        assert text in (await answer.json())["_error"]["message"]

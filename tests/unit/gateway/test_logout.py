@@ -11,6 +11,8 @@ from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
 from eventhub.config import LogoutEndpoint, Session
+from eventhub.gateway import refusal
+from eventhub.gateway.answering import answered
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.logout import LogoutPage
 from eventhub.identity.proxies import NO_PROXIES
@@ -34,7 +36,7 @@ async def client(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
         app, Session(secret="correct horse", cookie=NAME), tmp_path, NO_PROXIES, logins()
     )
     page = LogoutPage(ENTRY, Bodies(1000), NO_PROXIES)
-    app.router.add_route("*", "/leave", page.answer)
+    app.router.add_route("*", "/leave", answered("leave", page.answer, refusal.refuse))
     app.router.add_get("/enter", enter)
     jar = aiohttp.CookieJar(unsafe=True)
     async with (
@@ -55,6 +57,16 @@ async def test_a_page_asks_and_a_program_is_logged_out_once(client: aiohttp.Clie
     assert [(line["event"], line["user"]) for line in logs] == [("logged_out", "ann")]
     async with client.get("/leave") as page:
         assert "You are logged out" in await page.text()
+
+
+async def test_a_logout_of_an_unknown_extent_is_refused(
+    client: aiohttp.ClientSession,
+) -> None:
+    await client.get("/enter")
+    async with client.post("/leave", json={"everywhere": "yes"}) as answer:
+        assert (await answer.json())["_error"]["message"] == "everywhere must be true or false"
+    async with client.get("/leave") as page:
+        assert "<strong>ann</strong>" in await page.text()
 
 
 async def test_a_login_of_another_program_ends_for_each_copy_of_its_cookie(

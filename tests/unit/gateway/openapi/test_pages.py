@@ -18,6 +18,8 @@ def test_a_login_takes_a_name_and_a_password_and_a_logout_neither() -> None:
     leave = login_fragment("out", LogoutEndpoint(name="out", pattern="/logout"))
     post = leave.paths["/logout"]["post"]
     assert post["requestBody"]["content"]["application/json"]["schema"]["required"] == []
+    schemas = {kind: each["schema"] for kind, each in post["requestBody"]["content"].items()}
+    assert schemas["application/json"]["properties"] == {"everywhere": {"type": "boolean"}}
 
 
 def test_a_login_at_a_provider_is_for_browsers() -> None:
