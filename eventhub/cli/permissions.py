@@ -8,6 +8,7 @@ import click
 
 from eventhub.cli.loading import FILE, load_config
 from eventhub.config import Config, MessageEndpoint
+from eventhub.errors import Misconfigured
 
 if TYPE_CHECKING:
     from eventhub.jetstream import Tables
@@ -36,9 +37,13 @@ def _tables(config: Config) -> "Tables":
     from eventhub.jetstream import Tables
     from eventhub.opening import channels_of
 
+    if config.broker.inbox_prefix is not None:
+        text = "broker.inbox_prefix: leave it out: each of these users has a prefix of its own"
+        raise Misconfigured(text)
     entries = config.of_kind(MessageEndpoint)
     return Tables(
         channels=channels_of(endpoints_of(config)),
         mirrored={entry.table for entry in entries if entry.mirror is not None},
         alerted={entry.table for entry in entries if entry.alert is not None},
+        domain=config.broker.domain,
     )

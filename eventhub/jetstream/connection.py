@@ -46,13 +46,17 @@ Renew = Callable[[str], Awaitable[None]]
 logger = structlog.get_logger(__name__)
 
 
+def api_of(domain: str | None) -> str:
+    """Return what the subjects of the JetStream API begin with, in a domain."""
+    return "$JS.API" if domain is None else f"$JS.{domain}.API"
+
+
 class Connection:
     """A connection to NATS servers. `async with Connection.open(...)` keeps it alive."""
 
     def __init__(self, renew: Renew | None, **options: Any) -> None:
         self.renew = renew
-        domain = options.pop("domain", None)
-        self.api = "$JS.API" if domain is None else f"$JS.{domain}.API"
+        self.api = api_of(options.pop("domain", None))
         """What the subjects of JetStream's API begin with."""
         self._options = options
         self._inboxes = options.get("inbox_prefix", "_INBOX")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eventhub.channel import Channel, encode_token
+from eventhub.jetstream.connection import api_of
 from eventhub.stream import WORK_QUEUE
 
 ROLES: Final = ("gateway", "projector", "alerts", "archiver")
@@ -51,6 +52,8 @@ class Tables:
     """Tables whose rows may come from another database at the first start."""
     alerted: Set[str] = frozenset()
     """Tables with an alert."""
+    domain: str | None = None
+    """JetStream domain of the streams, if the servers of the users are its leaf nodes."""
 
 
 @dataclass(slots=True)
@@ -78,9 +81,14 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
         if user == COMMANDS or not roles.isdisjoint(_rights(user)):
             subjects.publish += _of_store(name)
     inbox = f"{inbox_of(PREFIX + user)}.>"
-    publish = [*dict.fromkeys(subjects.publish), inbox]
+    lists = {"allow": [*dict.fromkeys(subjects.publish), inbox], "deny": subjects.deny}
+    api = api_of(tables.domain)
     return {
-        "publish": {"allow": publish} | ({"deny": subjects.deny} if subjects.deny else {}),
+        "publish": {
+            kind: [each.replace(api_of(None), api) for each in listed]
+            for kind, listed in lists.items()
+            if listed
+        },
         "subscribe": {"allow": [inbox]},
     }
 

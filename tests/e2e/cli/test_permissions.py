@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.permissions import PREFIX, ROLES, USERS
 from tests.e2e.client import request
-from tests.e2e.command import output, run
+from tests.e2e.command import GOOD, output, refused, run, written
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
 from tests.e2e.test_recording import SECRET, entries, login
 from tests.e2e.test_tls import make_certificate
@@ -304,3 +304,12 @@ def test_jwts_get_the_same_permissions(tmp_path: Path) -> None:
     assert "eh.a.*" in found["eventhub-gateway"]["pub"]["allow"]
     assert "eh.a.*" not in found["eventhub-projector"]["pub"]["allow"]
     assert found["eventhub-alerts"]["sub"] == {"allow": ["_INBOX.eventhub-alerts.>"]}
+
+
+def test_users_are_those_of_the_domain_and_have_inboxes_of_their_own(tmp_path: Path) -> None:
+    broker = "broker: {url: nats://127.0.0.1:1, user: eventhub-hub, password: x, "
+    file = written(tmp_path, f"{GOOD}\n{broker} domain: far}}\n")
+    publish = json.loads(output("nats-permissions", file, "--json"))["eventhub-gateway"]["pub"]
+    assert "$JS.far.API.STREAM.INFO.EH_notes" in publish["allow"]
+    file = written(tmp_path, f"{GOOD}\n{broker} inbox_prefix: mine}}\n")
+    assert "broker.inbox_prefix: leave it out" in refused(2, run("nats-permissions", file))

@@ -11,12 +11,15 @@ from structlog.testing import capture_logs
 
 from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Misconfigured, Unavailable
-from eventhub.jetstream import JetStreamLog
+from eventhub.jetstream import JetStreamLog, Tables
 from eventhub.jetstream.log import DEDUPLICATION_SECONDS
+from eventhub.jetstream.permissions import permissions_of
 from tests.builders import channel, make_event
 from tests.integration.jetstream.writes import Outcomes
 from tests.nats_server import nats_server
 from tests.ports import free_port
+
+PASSWORD = "a-password"
 
 
 async def test_a_stream_with_other_settings_gets_those_of_today_and_keeps_its_events(
@@ -47,7 +50,8 @@ async def test_a_store_that_another_process_has_just_made_is_opened(
 ) -> None:
     async with JetStreamLog.connect(broker.url, token=broker.token) as other:
         await asyncio.gather(  # both see that there is none; the settings that differ are refused
-            log.records("access", max_age_seconds=60), other.records("access", max_age_seconds=120)
+            log.records("access", max_age_seconds=3600),
+            other.records("access", max_age_seconds=7200),
         )
         assert await log.copies.stored() == ["EVENTHUB_access"]
 
@@ -98,7 +102,10 @@ def leaf(tmp_path: Path) -> Iterator[str]:
     leaves = {"listen": f"127.0.0.1:{port}"}
     hub = {"jetstream": storing(tmp_path, "hub"), "leafnodes": leaves}
     remotes = {"remotes": [{"url": f"nats://127.0.0.1:{port}"}], "reconnect": 1}
-    own = {"jetstream": storing(tmp_path, "leaf"), "leafnodes": remotes}
+    own = {"jetstream": storing(tmp_path, "leaf"), "leafnodes": remotes, "no_auth_user": "any"}
+    rights = permissions_of("hub", Tables(channels=[channel()], domain="hub"))
+    hub_user = {"user": "eventhub-hub", "password": PASSWORD, "permissions": rights}
+    own["authorization"] = {"users": [hub_user, {"user": "any", "password": PASSWORD}]}
     with nats_server(tmp_path / "hub", hub), nats_server(tmp_path / "leaf", own) as url:
         yield url
 
@@ -109,7 +116,7 @@ def domains_with(stream: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("domain", ["hub", None])
-async def test_a_log_is_in_the_domain_that_is_named_and_else_in_that_of_the_server(
+async def test_a_log_is_in_the_named_domain_or_in_that_of_the_server(
     leaf: str, domain: str | None, tmp_path: Path
 ) -> None:
     async with JetStreamLog.connect(leaf, domain=domain, inbox_prefix="mine") as log:
@@ -125,3 +132,13 @@ async def test_a_log_is_in_the_domain_that_is_named_and_else_in_that_of_the_serv
         last = await stream.last("f")
         assert last is not None
     assert domains_with(channel().stream, tmp_path) == [domain or "leaf"]
+
+
+async def test_a_user_with_the_rights_of_a_hub_writes_and_reads_in_the_domain(leaf: str) -> None:
+    login = ("eventhub-hub", PASSWORD)
+    async with JetStreamLog.connect(leaf, login=login, domain="hub") as log:
+        stream = await log.open(channel())
+        await stream.append(make_event(id="a"), expect=0)
+        async with stream.follow(0) as batches, asyncio.timeout(20):
+            assert (await anext(batches))[0].event.id == "a"
+        assert len(await stream.read(0, 1 << 20)) == 1
