@@ -30,7 +30,7 @@ from eventhub.gateway.throttle import (
 )
 from eventhub.gateway.tls import HANDSHAKE_SECONDS, Certificate
 from eventhub.gateway.turned_away import TurnedAway
-from eventhub.identity.proxies import Proxies
+from eventhub.identity.proxies import Proxies, source_of
 from eventhub.logs import limited
 
 HURRY: Final = 10
@@ -103,7 +103,9 @@ class Arrivals:
         self._turned_away.close()
 
     def _on_accepted(self, connection: socket.socket, address: str) -> None:
-        if not self._is_exempt(address):
+        is_exempt = self._is_exempt(address)
+        address = source_of(address)
+        if not is_exempt:
             key = Key(address, b"", has_credentials=False)
             if self._of_address[address] >= self._most_of_address:
                 self._turn_away(connection, address, "address", self._most_of_address)

@@ -16,7 +16,7 @@ from eventhub.errors import Rejected
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.login_page import LOGIN_HEADERS, TOKEN_FIELD
 from eventhub.identity.origin import check_origin
-from eventhub.identity.proxies import Proxies, client_of
+from eventhub.identity.proxies import Proxies, source_of_client
 from eventhub.identity.sessions import form_token, user_attributes
 
 MAX_FORM: Final = 16 << 10
@@ -65,7 +65,7 @@ class FormPage(ABC):
         return await self._take(request, form)
 
     async def _read(self, request: web.Request) -> Form:
-        with self._bodies.counted(client_of(request, self._proxies)) as reading:
+        with self._bodies.counted(source_of_client(request, self._proxies)) as reading:
             raw = await reading.raw(request)
             if request.content_type == _JSON:
                 return Form(_json_fields(raw, self.example), is_json=True)

@@ -23,7 +23,7 @@ from eventhub.gateway.logout import LogoutPage
 from eventhub.identity.attempts import Attempts
 from eventhub.identity.audit import note_failed_login, record_login
 from eventhub.identity.passwords import Passwords
-from eventhub.identity.proxies import Proxies, client_of
+from eventhub.identity.proxies import Proxies, source_of_client
 from eventhub.identity.sessions import form_token, log_in
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class LoginPage(FormPage):
 
     async def _take(self, request: web.Request, form: Form) -> web.StreamResponse:
         user, password = form.fields.get("user", ""), form.fields.get("password", "")
-        address = client_of(request, self._proxies)
+        address = source_of_client(request, self._proxies)
         if (seconds := self._attempts.wait(user, address)) > 0:
             return self._wait(request, form, seconds)
         attributes = await self._attempt(user, password, address)

@@ -18,10 +18,19 @@ from eventhub.identity.audit import note_failed_login, record_login
 from eventhub.identity.claims import LoginError
 from eventhub.identity.oidc import LoggedIn, Oidc
 from eventhub.identity.origin import Origin, check_origin
-from eventhub.identity.pending import SENT_BACK, Pending, begin, keep_provider, pending, put, take
-from eventhub.identity.proxies import Proxies, client_of, forwarded
+from eventhub.identity.pending import (
+    MAX_SECONDS,
+    SENT_BACK,
+    Pending,
+    begin,
+    keep_provider,
+    pending,
+    put,
+    take,
+)
+from eventhub.identity.proxies import Proxies, forwarded, source_of_client
 from eventhub.identity.session_cookie import keep_session, session_of
-from eventhub.identity.sessions import log_in
+from eventhub.identity.sessions import log_in, use_up
 
 MAX_EXCHANGES: Final = 64
 """Logins that wait for their provider at the same time."""
@@ -92,7 +101,7 @@ class OidcPage:
         if any(len(request.query.getall(name, [])) > 1 for name in SENT_BACK):
             raise LoginError("repeated_parameter")
         login = take(session, self.entry.name, request.query.get("state", ""))
-        if login is None:
+        if login is None or not await use_up(request, "state", login.state, MAX_SECONDS):
             raise LoginError("unknown_state", _UNKNOWN)
         await self._oidc.check_issuer(request.query.get("iss"))
         if (error := request.query.get("error")) is not None:
@@ -110,7 +119,7 @@ class OidcPage:
 
     async def _exchange(self, request: web.Request, login: Pending) -> LoggedIn:
         """Exchange the code, unless too many codes of this client, or of all, were refused."""
-        address = client_of(request, self._proxies)
+        address = source_of_client(request, self._proxies)
         if (seconds := self._attempts.wait(login.state, address)) > 0:
             text = f"Too many logins failed. Please wait {math.ceil(seconds)} seconds."
             raise LoginError("too_many_logins", text)

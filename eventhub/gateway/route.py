@@ -34,7 +34,7 @@ from eventhub.identity.authenticator import Authenticator, Login
 from eventhub.identity.bearer import QUERY
 from eventhub.identity.column_rules import ColumnRules
 from eventhub.identity.origin import check_origin, cors_headers
-from eventhub.identity.proxies import client_of
+from eventhub.identity.proxies import source_of_client
 from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Rule
 from eventhub.identity.session_cookie import keep_session
@@ -253,7 +253,7 @@ class Route:
         """Return whose limits apply to a request: its user's, or its address's without a login."""
         if (user := visit.handler.current_user) is not None:
             return f"user {user.id}"
-        return f"address {client_of(request, self._authenticator.proxies)}"
+        return f"address {source_of_client(request, self._authenticator.proxies)}"
 
     def budget(self, request: web.Request, visit: Visit) -> Budget:
         """Return what the client of a request may use."""

@@ -15,7 +15,7 @@ from eventhub.gateway.route import Shared
 from eventhub.handler import Handler
 from eventhub.identity.audit import audited, note_statement
 from eventhub.identity.origin import check_origin, cors_headers
-from eventhub.identity.proxies import client_of
+from eventhub.identity.proxies import source_of_client
 from eventhub.identity.rule import Rule
 from eventhub.identity.session_cookie import keep_session
 from eventhub.queries import Answer, Queries, Question
@@ -72,8 +72,9 @@ class SqlRoute:
     def client(self, request: web.Request, handler: Handler) -> str:
         """Return whose limits apply to a request."""
         user = handler.current_user
-        address = client_of(request, self.shared.authenticator.proxies)
-        return f"address {address}" if user is None else f"user {user.id}"
+        if user is not None:
+            return f"user {user.id}"
+        return f"address {source_of_client(request, self.shared.authenticator.proxies)}"
 
     def headers(self, request: web.Request) -> dict[str, str]:
         """Return the headers of every answer."""

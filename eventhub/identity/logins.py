@@ -94,6 +94,7 @@ class Logins:
         """Set with the next change, and then replaced."""
         self._own: deque[tuple[float, Record]] = deque()
         """What this process wrote lately, and when."""
+        self._being_used: set[str] = set()
         self._forgot_at = float("-inf")
         self._used: dict[str, float] = {}
         """The last use of each API key that was noted, as Unix time."""
@@ -189,6 +190,25 @@ class Logins:
         """
         kept_until = ends + KEPT_DENIAL_SECONDS
         await self._put(key, Denied(ends=kept_until), max(kept_until - wall_clock(), 1.0))
+
+    async def use_up(self, key: str, ends: float) -> bool:
+        """Use what may be used once; return whether it was not used before, on any gateway.
+
+        Args:
+            key: of `denied_key`.
+            ends: Unix time from which it is worthless in any case.
+
+        Raises:
+            Unavailable: that cannot be stored now; it is not used.
+        """
+        if self.state.get(key) is not None or key in self._being_used:
+            return False
+        self._being_used.add(key)
+        try:
+            await self.deny(key, ends)
+        finally:
+            self._being_used.discard(key)
+        return True
 
     def sessions(self, user: str | None = None) -> list[tuple[str, Session]]:
         """Return the sessions that hold, oldest first, each with its token.

@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -95,3 +96,25 @@ def client_of(request: web.Request, proxies: Proxies) -> str:
     if values and proxies.sent(request):
         return values[-1].rpartition(",")[2].strip()[:MAX_TEXT]
     return peer_of(request)
+
+
+@lru_cache(4096)
+def source_of(address: str) -> str:
+    """Return what the limits of an address count: itself, or its network if it is of IPv6.
+
+    A machine is usually given a whole /64 of IPv6 (RFC 6177), and can send from all of it.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # a Unix socket, or what a proxy names otherwise
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address) or parsed.is_link_local:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+
+
+def source_of_client(request: web.Request, proxies: Proxies) -> str:
+    """Return what the limits of the client of a request count, without a login."""
+    return source_of(client_of(request, proxies))

@@ -171,6 +171,25 @@ async def log_out(request: web.Request, *, everywhere: bool = False) -> None:
     keep_session(request)
 
 
+async def use_up(request: web.Request, kind: str, secret: str, seconds: float) -> bool:
+    """Use a secret of a session that may be used once, whatever copies of its cookie there are.
+
+    Args:
+        request: that brings it.
+        kind: of secret.
+        secret: unguessable.
+        seconds: after which it is worthless in any case.
+
+    Returns:
+        Whether it was not used before, on any gateway.
+
+    Raises:
+        Unavailable: that cannot be stored now.
+    """
+    logins = request.app[_SETUP].logins
+    return await logins.use_up(denied_key(kind, secret), wall_clock() + seconds)
+
+
 def form_token(request: web.Request) -> str:
     """Return what a form of this hub sends back, so that no other site can send it.
 

@@ -21,7 +21,7 @@ from eventhub import deadlines
 from eventhub.background import background
 from eventhub.errors import EventHubError, Misconfigured, Unavailable
 from eventhub.jetstream.parser import Handler, Message
-from eventhub.jetstream.requests import Headers, Requests
+from eventhub.jetstream.requests import Headers, Requests, api_of
 from eventhub.jetstream.subscription import LOST, Peer, Subscription
 from eventhub.metrics import BROKER_CONNECTED
 
@@ -44,11 +44,6 @@ Renew = Callable[[str], Awaitable[None]]
 """Restarts the server, so that it reads the files of a stream and forgets what it knew of it."""
 
 logger = structlog.get_logger(__name__)
-
-
-def api_of(domain: str | None) -> str:
-    """Return what the subjects of the JetStream API begin with, in a domain."""
-    return "$JS.API" if domain is None else f"$JS.{domain}.API"
 
 
 class Connection:

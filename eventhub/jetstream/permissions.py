@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from eventhub.channel import Channel, encode_token
-from eventhub.jetstream.connection import api_of
+from eventhub.jetstream.requests import api_of
 from eventhub.stream import WORK_QUEUE
 
 ROLES: Final = ("gateway", "projector", "alerts", "archiver")

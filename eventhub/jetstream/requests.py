@@ -30,6 +30,11 @@ Publish = Callable[[str, bytes, str, Headers | None], Awaitable[None]]
 """Sends a payload to a subject, with a reply subject and headers."""
 
 
+def api_of(domain: str | None) -> str:
+    """Return what the subjects of the JetStream API begin with, in a domain."""
+    return "$JS.API" if domain is None else f"$JS.{domain}.API"
+
+
 class NotPermitted(Unavailable):
     """The server does not allow this user to do that, for now."""
 

@@ -286,8 +286,16 @@ async def test_a_login_comes_back_once_and_to_its_browser(
     assert (await person.open(place))[0] == 403
     person.session.cookie_jar.clear()
     person.session.cookie_jar.update_cookies(before, URL(hub.url))
-    assert (await person.open(place))[0] == 403  # the code is used, whatever the cookie says
-    assert reasons(person) == ["unknown_state", "code_refused"]
+    assert (await person.open(place))[0] == 403  # the state is used, whatever the cookie says
+    assert reasons(person) == ["unknown_state", "unknown_state"]
+
+
+async def test_a_code_is_refused_the_second_time(hub: Hub, person: Person) -> None:
+    used = URL(await person.agree(await person.begin()))
+    assert (await person.open(str(used)))[0] == 303
+    place = URL(await person.agree(await person.begin())).update_query(code=used.query["code"])
+    assert (await person.open(str(place)))[0] == 403
+    assert reasons(person) == ["code_refused"]
     assert '"detail": "invalid_grant"' in hub.stderr()
 
 

@@ -1,7 +1,9 @@
 """A connection has deadlines, limits and waits before its first request."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import pytest
 from aiohttp import web
@@ -106,6 +108,16 @@ async def test_one_address_has_no_more_connections_than_its_limit(site: Site) ->
             assert await third.rest() == ANSWER
         first.writer.write(GET)
         assert b" 200 " in await first.head()
+
+
+@pytest.mark.parametrize("server", [limited_to(2)])
+async def test_the_addresses_of_a_network_of_ipv6_share_the_limit_of_one(site: Site) -> None:
+    with ExitStack() as stack:
+        for address in ("2001:db8::1", "2001:db8::2", "2001:db8::f:3", "2001:db8:0:1::1"):
+            ours, theirs = socket.socketpair()
+            stack.callback(theirs.close)
+            site.arrivals._on_accepted(ours, address)
+        assert site.arrivals._of_address == {"2001:db8::/64": 2, "2001:db8:0:1::/64": 1}
 
 
 @pytest.mark.parametrize("server", [limited_to(100, connects=0.001, burst=3000)])

@@ -78,6 +78,16 @@ async def test_a_revoked_token_does_not_hold_again_when_it_has_just_expired() ->
     assert logins.state.has_ended(frozenset((key,)), now)
 
 
+async def test_what_may_be_used_once_is_used_once_on_all_gateways() -> None:
+    log, key, ends = MemoryLog(), denied_key("state", "one"), wall_clock() + 600
+    one, other = await Logins.read(log), await Logins.read(log)
+    at_once = await asyncio.gather(*(one.use_up(key, ends) for _ in range(3)))
+    assert sorted(at_once) == [False, False, True]
+    async with running(other), asyncio.timeout(10):
+        await other.until_known(key)
+        assert not await other.use_up(key, ends)
+
+
 async def test_what_a_browser_calls_itself_is_short_and_printable() -> None:
     logins = Logins(MemoryRecords(None))
     agent = "\x1b[31mred\u202e" + "x" * 5000

@@ -6,7 +6,7 @@ from multidict import CIMultiDict
 from eventhub.config import Auth, Proxy
 from eventhub.errors import Misconfigured
 from eventhub.identity.authenticator import Authenticator
-from eventhub.identity.proxies import MAX_TEXT, NO_PROXIES, Proxies, client_of, forwarded
+from eventhub.identity.proxies import MAX_TEXT, NO_PROXIES, Proxies, client_of, forwarded, source_of
 from tests.builders import logins
 from tests.unit.identity.incoming import request
 
@@ -55,3 +55,20 @@ def test_the_address_of_a_client_is_the_last_one_that_a_trusted_proxy_names() ->
     assert client_of(request(headers=headers), OURS) == "127.0.0.1"
     endless = request(peer=("10.0.0.1", 1), headers={"X-Forwarded-For": "x" * 9999})
     assert len(client_of(endless, OURS)) == MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::1%eth0"),  # each machine of a network has one
+        ("::1", "::/64"),
+        ("unix", "unix"),
+        ("no address", "no address"),
+    ],
+)
+def test_the_limits_of_an_address_count_a_network_of_ipv6_as_one(address: str, source: str) -> None:
+    assert source_of(address) == source
