@@ -33,6 +33,7 @@ CONTROLS = (
     "_wait",
     "_history",
     "_id",
+    "_schema",
     "_replay",
     "_format",
     "_bigint",

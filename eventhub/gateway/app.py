@@ -18,6 +18,7 @@ from eventhub.gateway.files import Files, after_files
 from eventhub.gateway.guard import add_guard
 from eventhub.gateway.handshake import wants_websocket
 from eventhub.gateway.live import Live
+from eventhub.gateway.openapi import table_schema
 from eventhub.gateway.route import ROW_ID, Route
 from eventhub.gateway.server import ALL_METHODS, HttpConnection
 from eventhub.gateway.sql_route import SqlRoute
@@ -185,6 +186,8 @@ async def _dispatch(route: Route, live: Live, request: web.Request) -> web.Strea
             return await live.websocket(route, request)
         case "GET" | "HEAD" if "text/event-stream" in request.headers.get("Accept", ""):
             return await live.sse(route, request)
+        case "GET" | "HEAD" if table_schema.CONTROL in request.query and not is_row:
+            return await table_schema.get(route, request)
         case "GET" | "HEAD" if is_row and "_since" not in request.query:
             return await row.get(route, request)
         case "GET" | "HEAD":

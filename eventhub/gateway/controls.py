@@ -32,6 +32,7 @@ class Surface(Enum):
     CHANGES = "a GET with _since"
     LIVE = "a WebSocket or an event stream"
     FILE = "a file: its name says the format"
+    SCHEMA = "a GET with _schema"
     HISTORY_FILE = "a file of versions: its name says the format"
 
 
@@ -39,6 +40,7 @@ _SHAPES = frozenset(("_sort", "_limit", "_offset", "_c"))
 HONOURED = {
     Surface.ROWS: _SHAPES | {"_replay", "_format", "_bigint", "_csv", "_as_of"},
     Surface.HISTORY: {"_history", "_id", "_c", "_format", "_bigint", "_csv"},
+    Surface.SCHEMA: {"_schema"},
     Surface.HISTORY_FILE: {"_history", "_id", "_c", "_bigint", "_csv"},
     Surface.FILE: _SHAPES | {"_replay", "_bigint", "_csv", "_as_of"},
     Surface.ROW: {"_c", "_bigint", "_as_of"},

@@ -21,7 +21,9 @@ from tests.e2e.surfaces import Headers, http, sse, websocket
 from tests.e2e.surfaces import Surface as Reads
 
 SECRET = "0123456789abcdef0123456789abcdef"
-CHOOSING: Final = frozenset(("_replay", "_since", "_as_of", "_speed", "_history", "_id", "_format"))
+CHOOSING: Final = frozenset(
+    ("_replay", "_since", "_as_of", "_speed", "_history", "_id", "_format", "_schema")
+)
 """Controls that choose what is read: each is in the table for each surface that honours it."""
 SHAPING: Final = frozenset(("_sort", "_limit", "_offset", "_c", "_bigint", "_csv", "_wait"))
 """Controls that shape, order or delay what is chosen by others."""
@@ -107,6 +109,10 @@ def _history_files() -> Iterator[Way]:
             yield _http_way(Surface.HISTORY_FILE, f".{suffix}", id_arg, needs_row=True)
 
 
+def _schema() -> Iterator[Way]:
+    yield _http_way(Surface.SCHEMA, "", "_schema")
+
+
 def _changes() -> Iterator[Way]:
     for form in changes.FORMATS:
         for replay in REPLAYS:
@@ -155,6 +161,7 @@ _OF_SURFACE: Final[dict[Surface, Callable[[], Iterator[Way]]]] = {
     Surface.ROW: _row,
     Surface.HISTORY: _history,
     Surface.HISTORY_FILE: _history_files,
+    Surface.SCHEMA: _schema,
     Surface.CHANGES: _changes,
     Surface.LIVE: _live,
 }

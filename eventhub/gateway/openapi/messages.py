@@ -17,6 +17,14 @@ from eventhub.gateway.openapi.schemas import errors
 from eventhub.gateway.openapi.values import Json
 from eventhub.ingest.decoding import MAX_MESSAGES
 
+_OF_TABLE: Final = (
+    Surface.ROWS,
+    Surface.HISTORY,
+    Surface.SCHEMA,
+    Surface.CHANGES,
+    Surface.LIVE,
+)
+"""The ways to read at the path of a table."""
 _WRITE_ERRORS: Final = (404, 408, 409, 412, 413, 415)
 _UPSERT: Final[Json] = {
     "name": "_upsert",
@@ -85,13 +93,13 @@ def _rows(key: str) -> Json:
     rows = {"type": "array", "items": reference(f"{key}.Row")}
     answers = content(*MEDIA_TYPES)
     answers["application/json"] = {"schema": {"anyOf": [rows, reference(f"{key}.Frames")]}}
-    answers["text/event-stream"] = {}
+    answers |= {"application/schema+json": {}, "text/event-stream": {}}
     return {
         "operationId": f"{key}.rows",
         "summary": "Read the current rows, what has changed since then, or one row's versions",
         "description": "An upgrade to a WebSocket, or `Accept: text/event-stream`, follows them.",
         "parameters": [
-            *of_surfaces(key, Surface.ROWS, Surface.HISTORY, Surface.CHANGES, Surface.LIVE),
+            *of_surfaces(key, *_OF_TABLE),
             *references("Last-Event-ID"),
         ],
         "responses": {
