@@ -15,6 +15,13 @@ from eventhub.gateway.files import Files, after_files
 
 PATH: Final = "/-/client.js"
 MODULE: Final = Path(__file__).parents[1] / "javascript" / "eventhub.js"
+_PUBLIC: Final = {
+    # Browsers revalidate each time, so that a page gets the client of the hub that it talks to.
+    "Cache-Control": "no-cache",
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+"""Pages of other sites import it, too: it is the same for everybody, and the rows are not in it."""
 _NAME: Final = "client"
 """What log lines call it."""
 
@@ -36,8 +43,7 @@ def add_route(
     tag = hashlib.sha256(body).hexdigest()[:32]
 
     async def get(request: web.Request) -> web.StreamResponse:
-        # Browsers revalidate each time, so that a page gets the client of the hub that it talks to.
-        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding", "ETag": f'"{tag}"'}
+        headers = {**_PUBLIC, "Vary": "Accept-Encoding", "ETag": f'"{tag}"'}
         if any(each.value in (tag, "*") for each in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = "text/javascript; charset=utf-8"

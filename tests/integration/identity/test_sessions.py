@@ -96,7 +96,7 @@ async def test_the_cookie_is_secure_where_the_request_came_by_tls(
 
 
 async def test_a_session_ends_even_if_it_is_in_use(serve: Serve) -> None:
-    site = await serve(Auth(session=Session(max_life=1, secret="of all")))
+    site = await serve(Auth(session=Session(max_life=2, secret="of all")))
     first = await site.session()
     assert await site.session() == first
     async with asyncio.timeout(DEADLINE):
