@@ -6,6 +6,7 @@ The gateway reads snapshots and `projections/` makes them; neither imports the o
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,16 @@ Render = Callable[[list[bytes]], bytes]
 It gets at most 1,000 rows, or fewer large ones, so that it holds the interpreter, and with it the
 event loop, for no more than a millisecond.
 """
+
+
+class RowHead(Enum):
+    """What precedes the columns of a row."""
+
+    NONE = "none"
+    SEQUENCED = "sequenced"
+    """`_method`, always POST, and `_seq`, the sequence of the row's last event."""
+    PLACED = "placed"
+    """`_seq`, and `_created`, the sequence of the event that created the row."""
 
 
 class Snapshot(Protocol):
@@ -93,7 +104,7 @@ class Snapshots(Protocol):
         query: Query,
         render: Render,
         *,
-        sequenced: bool,
+        row_head: RowHead,
         at_least: int,
         client: Hashable = None,
     ) -> AbstractAsyncContextManager[Snapshot]:
@@ -103,7 +114,7 @@ class Snapshots(Protocol):
             channel: the name of the channel.
             query: selects rows and columns; the members of a row are its columns, in order.
             render: turns rows into bytes.
-            sequenced: rows begin with `_method`, always POST, and the `_seq` of the last event.
+            row_head: what precedes the columns of a row.
             at_least: the lowest `sequence` that the snapshot may have.
             client: the client that it is for: clients take turns.
 

@@ -19,6 +19,7 @@ from eventhub.columns import Column, Kind, Spelling
 from eventhub.columns.spelling import EXACT, STAMP_FORM
 from eventhub.filters.query import Query
 from eventhub.filters.sql import literal, quoted
+from eventhub.snapshots import RowHead
 from projections.tables import Tables
 
 SHARES = 32
@@ -28,6 +29,13 @@ BUCKET = 256
 """Created sequences that are weighed together: a page holds whole buckets."""
 _FIXED_BYTES = 8
 """Of a value that is neither text nor JSON."""
+
+_HEADS = {
+    RowHead.NONE: [],
+    RowHead.SEQUENCED: ["'_method', 'POST'", "'_seq', _seq"],
+    RowHead.PLACED: ["'_seq', _seq", "'_created', _created_seq"],
+}
+"""The members of a row that precede its columns, as SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +83,28 @@ def row_json(
     tables: Tables,
     names: Iterable[str],
     *,
-    sequenced: bool = False,
+    row_head: RowHead = RowHead.NONE,
     spelling: Spelling | None = None,
 ) -> str:
-    """Return the SQL of a JSON object with these columns in order, after `_method` and `_seq`.
+    """Return the SQL of a JSON object with these columns in order, after its head.
 
     Args:
         tables: of the channel.
         names: of the columns.
-        sequenced: whether `_method` and `_seq` are there.
+        row_head: what precedes the columns.
         spelling: how values go out; without it they are as in an event's row.
     """
     columns = [tables.columns[name] for name in names]
     members = [f"{literal(column.name)}, {json_value(column, spelling)}" for column in columns]
-    if sequenced:
-        members = ["'_method', 'POST'", "'_seq', _seq", *members]
-    return f"CAST(json_object({', '.join(members)}) AS VARCHAR)"
+    return f"CAST(json_object({', '.join([*_HEADS[row_head], *members])}) AS VARCHAR)"
 
 
-def selected_json(tables: Tables, query: Query, *, sequenced: bool) -> str:
+def selected_json(tables: Tables, query: Query, *, row_head: RowHead) -> str:
     """Return the SQL of a row as its readers get it: a JSON object in a BLOB.
 
     Bytes are cheaper to fetch than text, which Python would have to decode and then encode again.
     """
-    row = row_json(tables, query.columns, sequenced=sequenced, spelling=query.spelling)
+    row = row_json(tables, query.columns, row_head=row_head, spelling=query.spelling)
     return f"encode({row})"
 
 

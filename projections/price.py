@@ -17,6 +17,7 @@ from eventhub.errors import Rejected
 from eventhub.filters.conditions import FOLDED, MATCH, NEGATED, Condition
 from eventhub.filters.query import Query
 from eventhub.filters.sql import quoted
+from eventhub.snapshots import RowHead
 from projections.store import Store
 from projections.tables import Tables
 
@@ -185,7 +186,7 @@ class Question(NamedTuple):
 
     tables: Tables
     query: Query
-    sequenced: bool
+    row_head: RowHead
     price: Price
 
     def check(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -15,7 +15,7 @@ from eventhub.errors import Unavailable
 from eventhub.filters.query import Query
 from eventhub.metrics import SNAPSHOTS
 from eventhub.slots import Slots
-from eventhub.snapshots import Render, Snapshot
+from eventhub.snapshots import Render, RowHead, Snapshot
 from projections.past import page_of
 from projections.price import QUICK_ROWS, Question, Sizes, price_of
 from projections.projector import Projector
@@ -72,7 +72,7 @@ class DuckSnapshots:
         query: Query,
         render: Render,
         *,
-        sequenced: bool,
+        row_head: RowHead,
         at_least: int,
         client: Hashable = None,
     ) -> AsyncIterator[Snapshot]:
@@ -89,7 +89,7 @@ class DuckSnapshots:
             spool = Spool(self._store.path.parent, self._memory)
             holding = self._room.holding(client)
             snapshot = TableSnapshot(self._store, held, spool, holding, render, self._shares)
-            question = Question(self._store.tables[channel], query, sequenced, price)
+            question = Question(self._store.tables[channel], query, row_head, price)
             try:
                 await self._begin(snapshot, question, held, client)
                 if snapshot.sequence < at_least:

@@ -106,7 +106,7 @@ class TableSnapshot:
                 connection,
                 question.tables,
                 question.query,
-                select=selected_json(question.tables, question.query, sequenced=question.sequenced),
+                select=selected_json(question.tables, question.query, row_head=question.row_head),
                 text_bytes=self._store.text_bytes(channel),
                 memory_bytes=self._store.memory_bytes,
             )

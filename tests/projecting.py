@@ -12,7 +12,7 @@ from eventhub.event import Event, StoredEvent, encode
 from eventhub.filters.query import Query, parse
 from eventhub.memory import MemoryStream
 from eventhub.methods import Method
-from eventhub.snapshots import Snapshot, Snapshots
+from eventhub.snapshots import RowHead, Snapshot, Snapshots
 from eventhub.stream import EventStream
 from projections.listing import StoreListing
 from projections.store import Store
@@ -88,7 +88,7 @@ def opened(
 ) -> AbstractAsyncContextManager[Snapshot]:
     """Open a snapshot for `read_all`; without a query, of all rows."""
     asked = asked or query(channel)
-    return snapshots.read(channel.name, asked, lines, sequenced=True, at_least=at_least)
+    return snapshots.read(channel.name, asked, lines, row_head=RowHead.SEQUENCED, at_least=at_least)
 
 
 async def read_all(snapshot: Snapshot) -> list[tuple[int, Row]]:

@@ -13,7 +13,7 @@ import duckdb
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.memory import MemoryStream
-from eventhub.snapshots import Render
+from eventhub.snapshots import Render, RowHead
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
@@ -82,7 +82,7 @@ async def all_rows(snapshots: DuckSnapshots) -> list[tuple[int, Row]]:
 async def all_of(snapshots: DuckSnapshots, render: Render, client: Hashable = None) -> bytes:
     async with (
         snapshots.read(
-            "chat", query(CHAT), render, sequenced=False, at_least=0, client=client
+            "chat", query(CHAT), render, row_head=RowHead.NONE, at_least=0, client=client
         ) as snapshot,
         snapshot.reading() as parts,
     ):

@@ -3,7 +3,7 @@
 import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ from eventhub.filters.query import Query, parse
 from eventhub.ingest.command import Command
 from eventhub.ingest.draft import Draft
 from eventhub.memory import MemoryStream
-from eventhub.snapshots import Render, Snapshot
+from eventhub.snapshots import Render, RowHead, Snapshot
 from tests import builders
 
 Frame = dict[str, Any]
@@ -137,6 +137,17 @@ def parse_frames(data: bytes) -> list[tuple[int, bytes]]:
     return frames
 
 
+def singly(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Iterate over frames of v2 as over those of v1: the elements of their arrays."""
+    for frame in frames:
+        for row in frame.get("_rows", ()):
+            assert row["_created"] <= row["_seq"]
+            yield {"_method": "POST", **row}
+        yield from frame.get("_changes", ())
+        if not frame.keys() & {"_rows", "_changes"}:
+            yield frame
+
+
 class _Transport(asyncio.WriteTransport):
     def __init__(self, write: Callable[[bytes], None]) -> None:
         super().__init__()
@@ -215,10 +226,10 @@ class Pipe:
 
     @property
     def frames(self) -> list[Frame]:
-        """Everything written so far, taken or not, decoded."""
+        """Everything written so far, taken or not, decoded; each row and event of an array."""
         decoded = parse_frames(self.taken + self._unsent)
         assert {opcode for opcode, _ in decoded} <= {1}
-        return [msgspec.json.decode(payload) for _, payload in decoded]
+        return list(singly(msgspec.json.decode(payload) for _, payload in decoded))
 
 
 # --- Readers -----------------------------------------------------------------------------------
@@ -242,6 +253,8 @@ class MemorySnapshots:
         """How many were asked for."""
         self.error: Exception | None = None
         """Raised instead of opening a snapshot."""
+        self.part_bytes = 0
+        """Parts are cut after so many bytes, wherever that is; 0: after two rows."""
 
     @asynccontextmanager
     async def read(
@@ -250,7 +263,7 @@ class MemorySnapshots:
         query: Query,
         render: Render,
         *,
-        sequenced: bool,
+        row_head: RowHead,
         at_least: int,
         client: Hashable = None,
     ) -> AsyncIterator[Snapshot]:
@@ -262,11 +275,14 @@ class MemorySnapshots:
         await self.opening.wait()
         self.opened += 1
         events = [self._stream.at(n + 1) for n in range(self._stream.length)]
-        rows = _rows(events, query, sequenced=sequenced)
+        rows = _rows(events, query, row_head)
         try:
-            yield _Snapshot(
+            snapshot = _Snapshot(
                 rows, len(events), render, self.gate, time.monotonic() if self.is_complete else None
             )
+            if self.part_bytes:
+                snapshot.cut(self.part_bytes)
+            yield snapshot
         finally:
             self.closed += 1
 
@@ -291,16 +307,24 @@ def _version(stored: StoredEvent) -> Version:
     )
 
 
-def _rows(events: list[StoredEvent], query: Query, *, sequenced: bool) -> list[bytes]:
-    last = {stored.event.id: stored.sequence for stored in events}
+def _rows(events: list[StoredEvent], query: Query, row_head: RowHead) -> list[bytes]:
+    last = {stored.event.id: stored for stored in events}
     table = tables(events, query.filter.matches)[len(events)]
     return [
         msgspec.json.encode(
-            ({"_method": "POST", "_seq": last[key]} if sequenced else {})
-            | {name: row[name] for name in query.columns}
+            _head_of(last[key], row_head) | {name: row[name] for name in query.columns}
         )
         for key, row in table.items()
     ]
+
+
+def _head_of(stored: StoredEvent, row_head: RowHead) -> dict[str, Any]:
+    heads: dict[RowHead, dict[str, Any]] = {
+        RowHead.NONE: {},
+        RowHead.SEQUENCED: {"_method": "POST", "_seq": stored.sequence},
+        RowHead.PLACED: {"_seq": stored.sequence, "_created": stored.created},
+    }
+    return heads[row_head]
 
 
 class _Snapshot:
@@ -318,6 +342,10 @@ class _Snapshot:
         self.size = sum(map(len, self._parts))
         self.completed_at = completed_at
 
+    def cut(self, size: int) -> None:
+        data = b"".join(self._parts)
+        self._parts = [data[at : at + size] for at in range(0, len(data), size)]
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncIterator[bytes]]:
         yield self._iterate()
@@ -331,6 +359,9 @@ class _Snapshot:
 class Reading:
     """A live channel over a stream in memory, and its subscribers."""
 
+    form = Form.V1
+    """Of views, unless they name one."""
+
     def __init__(
         self, stream: MemoryStream, snapshots: "MemorySnapshots", channel: LiveChannel
     ) -> None:
@@ -340,9 +371,9 @@ class Reading:
         self.feed = channel.feed
         self.fanout = channel.fanout
 
-    def view(self, form: Form = Form.V1, *, history: bool = False, **args: Any) -> View:
+    def view(self, form: Form | None = None, *, history: bool = False, **args: Any) -> View:
         query = parse(args, self.stream.channel.columns)
-        return View(form, query, history=history, epoch=self.stream.epoch)
+        return View(form or self.form, query, history=history, epoch=self.stream.epoch)
 
     def subscribe(
         self, pipe: Pipe, view: View | None = None, start: Start | None = None

@@ -22,7 +22,7 @@ MAX_ONE_BY_ONE: Final = 16
 class Sink:
     """The transport of one client. All that the client is sent goes through here, or its set."""
 
-    __slots__ = ("_transport", "fd", "sinks")
+    __slots__ = ("_sets", "_transport", "fd")
 
     def __init__(self, transport: asyncio.WriteTransport) -> None:
         self._transport = transport
@@ -30,8 +30,8 @@ class Sink:
         is_plain = raw is not None and transport.get_extra_info("sslcontext") is None
         self.fd: int = raw.fileno() if is_plain else -1
         """The descriptor of a socket that takes bytes unchanged; -1 if there is none."""
-        self.sinks: Sinks | None = None
-        """The set that it belongs to."""
+        self._sets: tuple[Sinks, ...] = ()
+        """The sets that it belongs to: one for each subscription of its client."""
 
     @property
     def is_busy(self) -> bool:
@@ -41,13 +41,21 @@ class Sink:
     def write(self, data: bytes | memoryview) -> None:
         """Write after what is waiting; what the socket does not take waits too."""
         self._transport.write(data)
-        if self.sinks is not None:
-            self.sinks.note(self)
+        for sinks in self._sets:
+            sinks.note(self)
 
     def leave(self) -> None:
-        """Leave the set, if it is in one: its descriptor may soon be another client's."""
-        if self.sinks is not None:
-            self.sinks.discard(self)
+        """Leave all sets: its descriptor may soon be another client's."""
+        for sinks in self._sets:
+            sinks.discard(self)
+
+    def note_joined(self, sinks: "Sinks") -> None:
+        """Note a set that it was added to."""
+        self._sets = (*self._sets, sinks)
+
+    def note_left(self, sinks: "Sinks") -> None:
+        """Note a set that it was removed from."""
+        self._sets = tuple(each for each in self._sets if each is not sinks)
 
 
 class Sinks:
@@ -72,16 +80,16 @@ class Sinks:
         return iter(tuple(self._all))
 
     def add(self, sink: Sink) -> None:
-        """Add a sink that is in no other set."""
-        sink.sinks = self
+        """Add a sink that is not in the set."""
+        sink.note_joined(self)
         self._all[sink] = None
         self._batch = None
         self.note(sink)
 
     def discard(self, sink: Sink) -> None:
         """Remove a sink; no error if it is not in the set."""
-        if sink.sinks is self:
-            sink.sinks = None
+        if sink in self._all:
+            sink.note_left(self)
             del self._all[sink]
             self._busy.discard(sink)
             self._batch = None

@@ -13,9 +13,10 @@ import asyncio
 from datetime import UTC, datetime
 
 from eventhub import metrics
+from eventhub.delivery import frames
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.groups import Group, Groups, Member
-from eventhub.delivery.view import FrameMemo
+from eventhub.delivery.view import FrameMemo, Payload
 from eventhub.event import StoredEvent
 from eventhub.feed import Feed
 
@@ -53,16 +54,17 @@ class Fanout:
     def publish(self, batch: list[StoredEvent]) -> None:
         """Write the frames of a batch to every subscriber that is up to date."""
         memo: FrameMemo = {}
-        found: dict[Group, list[bytes]] = {}
+        found: dict[Group, list[Payload]] = {}
         for stored in batch:
             for group in self._groups.candidates(stored):
-                if frame := group.view.frame(stored, memo):
-                    found.setdefault(group, []).append(frame)
-        for group, frames in found.items():
+                if (payload := group.view.payload(stored, memo)) is not None:
+                    found.setdefault(group, []).append(payload)
+        for group, payloads in found.items():
             group.is_quiet = False
-            self._delivered.inc(len(frames) * len(group.members))
+            self._delivered.inc(len(payloads) * len(group.members))
             # A subscriber whose socket does not take everything detaches itself meanwhile.
-            self._broadcast.write(group.sinks, b"".join(frames))
+            for number, sinks in tuple(group.sinks.items()):
+                self._broadcast.write(sinks, frames.events(group.view.form, payloads, number))
         if found:
             self._age.observe(_age_of(batch[0]))
 

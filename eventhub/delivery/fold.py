@@ -5,11 +5,13 @@ older: it can be used as long as the events since then have at most appended row
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from eventhub.delivery.view import View
 from eventhub.event import StoredEvent
+from eventhub.snapshots import RowHead
 
 
 class Fold:
@@ -38,18 +40,27 @@ class Fold:
                 self._added.pop(stored.event.id, None)
         return True
 
-    def rows(self, *, sequenced: bool) -> list[bytes]:
+    def rows(self, row_head: RowHead) -> list[bytes]:
         """Return the appended rows as JSON, in order of creation, as a snapshot has them.
 
         Args:
-            sequenced: rows begin with `_method` and `_seq`.
+            row_head: what precedes their columns.
         """
         query = self._view.query
         found = []
         for stored in sorted(self._added.values(), key=lambda stored: stored.created):
             row = stored.event.row or {}
-            head = {"_method": "POST", "_seq": stored.sequence} if sequenced else {}
-            members = head | {name: row.get(name) for name in query.columns}
+            members = _head_of(stored, row_head) | {name: row.get(name) for name in query.columns}
             spelled = query.spelling.spell(members) if query.spelling else members
             found.append(msgspec.json.encode(spelled))
         return found
+
+
+def _head_of(stored: StoredEvent, row_head: RowHead) -> dict[str, Any]:
+    match row_head:
+        case RowHead.SEQUENCED:
+            return {"_method": "POST", "_seq": stored.sequence}
+        case RowHead.PLACED:
+            return {"_seq": stored.sequence, "_created": stored.created}
+        case RowHead.NONE:
+            return {}

@@ -1,8 +1,9 @@
-"""Frames: the bytes on the wire. Four forms of the same frames; pure functions.
+"""Frames: the bytes on the wire. Five forms of the same frames; pure functions.
 
 - bare WebSocket: one JSON object in each text frame, as Gramex sent it; the only control frame is
   `_error`;
 - `eventhub.v1.json`: with `_seq`, `_resume`, `_ready`, `_ack`, `_tick`, `_auth`;
+- `eventhub.v2.json`: the v1 frames of rows and events in arrays, of any number of subscriptions;
 - SSE (WHATWG HTML, server-sent events): the v1 frames, with the position as `id:`;
 - the answer to a poll: the v1 frames of events, one in each line, without control frames.
 
@@ -11,18 +12,22 @@ A frame is encoded once, and the same bytes are written to every connection that
 """
 
 import struct
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Final
 
 import msgspec
 
 from eventhub.errors import EventHubError
 from eventhub.event import Position
-from eventhub.snapshots import Render
+from eventhub.snapshots import Render, RowHead
 
-SUBPROTOCOL = "eventhub.v1.json"
+SUBPROTOCOL: Final = "eventhub.v1.json"
+ARRAYS_SUBPROTOCOL: Final = "eventhub.v2.json"
+MAX_ARRAY_BYTES: Final = 64 << 10
+"""Of the rows or events in one frame; one that is larger has a frame of its own."""
 _ENCODE = msgspec.json.Encoder().encode
 PING = b"\x89\x00"
 """An empty ping (RFC 6455 section 5.5.2)."""
@@ -35,6 +40,7 @@ class Form(Enum):
 
     BARE = "bare"
     V1 = "v1"
+    V2 = "v2"
     SSE = "sse"
     POLL = "poll"
 
@@ -46,7 +52,18 @@ class Form(Enum):
     @property
     def controlled(self) -> bool:
         """Whether control frames are sent."""
-        return self in (Form.V1, Form.SSE)
+        return self in (Form.V1, Form.V2, Form.SSE)
+
+    @property
+    def row_head(self) -> RowHead:
+        """What precedes the columns of a replayed row."""
+        if self is Form.V2:
+            return RowHead.PLACED
+        return RowHead.SEQUENCED if self.sequenced else RowHead.NONE
+
+
+FORMS: Final = {SUBPROTOCOL: Form.V1, ARRAYS_SUBPROTOCOL: Form.V2}
+"""By subprotocol; a WebSocket without one is bare."""
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -95,9 +112,71 @@ def encode(frame: dict[str, Any]) -> bytes:
     return _ENCODE(frame)
 
 
-def rows(form: Form) -> Render:
-    """Return a function from replayed rows, complete frames as JSON, to the bytes of a form."""
+def of_subscription(number: int, frame: dict[str, Any]) -> dict[str, Any]:
+    """Return a frame of one subscription; 0 is the only one of its socket, and has no number."""
+    return {"_sub": number, **frame} if number else frame
+
+
+def rows(form: Form, number: int = 0) -> Render:
+    """Return a function from replayed rows, each as JSON, to the bytes of a form.
+
+    Args:
+        form: of the bytes.
+        number: of the subscription.
+    """
+    if form is Form.V2:
+        return partial(_arrays, _array_head(number, b"_rows"))
     return {Form.SSE: _sse_events, Form.POLL: _lines}.get(form, _text_frames)
+
+
+def events(form: Form, payloads: Sequence[tuple[bytes, Position]], number: int = 0) -> bytes:
+    """Return events, each as JSON with its position, as the bytes of a form.
+
+    Args:
+        form: of the bytes.
+        payloads: in order.
+        number: of the subscription.
+    """
+    if form is Form.V2:
+        return _arrays(_array_head(number, b"_changes"), [payload for payload, _ in payloads])
+    return b"".join([wire(form, payload, position) for payload, position in payloads])
+
+
+def whole(form: Form, data: bytes) -> int:
+    """Return the length of the whole frames at the beginning of bytes of a form."""
+    if form is Form.SSE:
+        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+    if form is Form.POLL:
+        return data.rfind(b"\n") + 1
+    at, size = 0, len(data)
+    while True:
+        start, kind = at, data[at + 1] if at + 2 <= size else 0
+        if kind < 126:
+            at += 2 + kind
+        elif kind == 126:
+            at += 4 + int.from_bytes(data[at + 2 : at + 4])
+        else:
+            at += 10 + int.from_bytes(data[at + 2 : at + 10])
+        if at >= size:
+            return at if at == size else start
+
+
+def _array_head(number: int, name: bytes) -> bytes:
+    return b'{"_sub":%d,"%b":[' % (number, name) if number else b'{"%b":[' % name
+
+
+def _arrays(head: bytes, payloads: list[bytes]) -> bytes:
+    """Return text frames with arrays of at most `MAX_ARRAY_BYTES`, but at least one element."""
+    frames: list[bytes] = []
+    start = size = 0
+    for at, payload in enumerate(payloads):
+        if size and size + len(payload) > MAX_ARRAY_BYTES:
+            frames.append(text_frame(b"%b%b]}" % (head, b",".join(payloads[start:at]))))
+            start, size = at, 0
+        size += len(payload) + 1
+    if size:
+        frames.append(text_frame(b"%b%b]}" % (head, b",".join(payloads[start:]))))
+    return b"".join(frames)
 
 
 def _text_frames(payloads: list[bytes]) -> bytes:

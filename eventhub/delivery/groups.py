@@ -36,8 +36,9 @@ class Group:
 
     view: View
     members: dict[Member, None] = field(default_factory=dict)
-    sinks: Sinks = field(default_factory=Sinks)
-    """The members' sinks, so that writing to many does not look at the object of each."""
+    sinks: dict[int, Sinks] = field(default_factory=dict)
+    """The members' sinks, so that writing to many does not look at the object of each. By number of
+    the subscription, which is in their frames."""
     is_quiet: bool = False
     """Nothing was written since the last heartbeat."""
 
@@ -67,20 +68,27 @@ class Groups:
             for bucket in self._buckets(group.view.query.filter):
                 bucket[group] = None
         group.members[member] = None
-        group.sinks.add(member.sink)
+        group.sinks.setdefault(member.view.number, Sinks()).add(member.sink)
 
     def discard(self, member: Member) -> None:
         """Remove a subscriber, and its group with the last one; no error if it has none."""
         group = self._all.get(member.view.key)
         if group is None:
             return
-        group.members.pop(member, None)
-        group.sinks.discard(member.sink)
+        if member in group.members:
+            del group.members[member]
+            self._discard_sink(group, member)
         if not group.members:
             del self._all[member.view.key]
             for bucket in self._buckets(group.view.query.filter):
                 bucket.pop(group, None)
             self._forget_empty(group.view.query.filter)
+
+    def _discard_sink(self, group: Group, member: Member) -> None:
+        sinks = group.sinks[member.view.number]
+        sinks.discard(member.sink)
+        if not sinks:
+            del group.sinks[member.view.number]
 
     def candidates(self, stored: StoredEvent) -> Iterator[Group]:
         """Iterate over the groups that an event may concern, each once."""

@@ -19,7 +19,7 @@ from eventhub.delivery.view import View
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
 from eventhub.filters.query import Query
-from eventhub.snapshots import Render, Snapshot, Snapshots
+from eventhub.snapshots import Render, RowHead, Snapshot, Snapshots
 
 JOINABLE_SECONDS = 1.0
 """A replay without readers may be joined this long after its last row was produced."""
@@ -38,7 +38,13 @@ class RowFormat(NamedTuple):
     name: str
     """Equal for equal bytes."""
     render: Render
-    sequenced: bool
+    row_head: RowHead = RowHead.NONE
+
+
+def _frames_of(view: View) -> RowFormat:
+    """Return how the rows of a view become frames."""
+    form, number = view.form, view.number
+    return RowFormat(f"{form.value} {number}", frames.rows(form, number), form.row_head)
 
 
 class Key(NamedTuple):
@@ -98,8 +104,7 @@ class Replays:
         Raises:
             Unavailable: the rows cannot be read now; `slow_reader`: the block took too long.
         """
-        form = view.form
-        row_format = row_format or RowFormat(form.value, frames.rows(form), form.sequenced)
+        row_format = row_format or _frames_of(view)
         key = Key(row_format.name, view.query)
         while True:
             replay = self._join_or_start(key, row_format, head, client)
@@ -161,7 +166,7 @@ class Replays:
                 return None
             position = events[-1].sequence if events else head
             await asyncio.sleep(0)
-        rows = fold.rows(sequenced=row_format.sequenced)
+        rows = fold.rows(row_format.row_head)
         return row_format.render(rows) if rows else b""
 
     def _forget(self, replay: "_Replay") -> None:
@@ -178,7 +183,7 @@ class Replays:
                 self._feed.stream.channel.name,
                 replay.key.query,
                 row_format.render,
-                sequenced=row_format.sequenced,
+                row_head=row_format.row_head,
                 at_least=head,
                 client=replay.client,
             ) as snapshot:

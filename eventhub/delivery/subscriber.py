@@ -157,8 +157,13 @@ class Subscriber:
 
     async def _send_snapshot(self, head: int) -> None:
         async with self._channel.replays.open(self.view, head, client=self._client) as rows:
+            rest = b""
             async for part in rows.parts():
-                self._outlet.push(part)
+                # What comes between two parts, such as a receipt, must not be within a frame.
+                data = rest + part
+                end = frames.whole(self.view.form, data)
+                rest = data[end:]
+                self._outlet.push(data[:end])
                 await self._outlet.drain()
                 await asyncio.sleep(0)
                 if self._outlet.is_closing:
@@ -209,7 +214,7 @@ class Subscriber:
     async def _write_some(self, events: list[StoredEvent]) -> None:
         """Write events while the socket takes them; what it does not take is read again."""
         for turn in turns(events):
-            if data := b"".join(self.view.frame(stored, {}) for stored in turn):
+            if data := self.view.wire(turn):
                 self._outlet.push(data)
             self.position = turn[-1].sequence
             await asyncio.sleep(0)
@@ -227,7 +232,7 @@ class Subscriber:
             events = _first(await self._read_log() if events is None else events)
             for stored in events:
                 await self._until_due(stored, playback)
-                if data := self.view.frame(stored, {}):
+                if data := self.view.wire([stored]):
                     self._outlet.push(data)
                 self.position = stored.sequence
                 await asyncio.sleep(0)
@@ -245,7 +250,8 @@ class Subscriber:
         """Send a control frame; bare clients and polls get none."""
         if self.view.form.controlled:
             position = None if sequence is None else self.view.position(sequence)
-            self._outlet.push(frames.wire(self.view.form, frames.encode(frame), position))
+            payload = frames.encode(frames.of_subscription(self.view.number, frame))
+            self._outlet.push(frames.wire(self.view.form, payload, position))
 
 
 def _first(events: list[StoredEvent]) -> list[StoredEvent]:

@@ -13,7 +13,7 @@ nothing about a row that does not match, not even that the row was deleted. Nor 
 PUT whose only values are those of columns that it may not read.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from enum import Enum
 from typing import Any
 
@@ -23,6 +23,8 @@ from eventhub.event import Position, StoredEvent
 from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import Query
 
+Payload = tuple[bytes, Position]
+"""The JSON of an event for a client, and the event's position."""
 FrameMemo = dict[Hashable, bytes]
 """The frames of one batch that are encoded already, shared by groups that differ in form only."""
 
@@ -109,7 +111,13 @@ def _is_silent(change: Change, stored: StoredEvent, unreadable: frozenset[str]) 
 
 
 def frame_of(
-    change: Change, stored: StoredEvent, query: Query, *, sequenced: bool, timed: bool = False
+    change: Change,
+    stored: StoredEvent,
+    query: Query,
+    *,
+    sequenced: bool,
+    placed: bool = False,
+    timed: bool = False,
 ) -> dict[str, Any]:
     """Return the JSON object that a client gets for an event.
 
@@ -118,6 +126,8 @@ def frame_of(
         stored: the event.
         query: its columns are what the client asked for.
         sequenced: add `_seq`, as `eventhub.v1.json` does.
+        placed: add `_created` to a POST, as `eventhub.v2.json` does: a row that entered the filter
+            was created before the event, and its place is among older rows.
         timed: add `_time`, as a playback does.
     """
     event = stored.event
@@ -126,6 +136,8 @@ def frame_of(
     head: dict[str, Any] = {"_method": event.method}
     if sequenced:
         head["_seq"] = stored.sequence
+    if placed and (change is Change.ENTER or event.method == "POST"):
+        head["_created"] = stored.created
     if timed:
         head["_time"] = event.time
     if change is Change.MESSAGE:
@@ -163,7 +175,14 @@ class View:
     """What one group of subscribers sees of the events."""
 
     def __init__(
-        self, form: Form, query: Query, *, history: bool, epoch: str, timed: bool = False
+        self,
+        form: Form,
+        query: Query,
+        *,
+        history: bool,
+        epoch: str,
+        timed: bool = False,
+        number: int = 0,
     ) -> None:
         """Make a view.
 
@@ -173,29 +192,43 @@ class View:
             history: frames are the recorded events, not changes of the current rows.
             epoch: of the log, for positions.
             timed: frames of events say when they happened.
+            number: of the subscription on its socket; 0 if it is the only one.
         """
         self.form = form
         self.query = query
         self.history = history
         self._epoch = epoch
         self._timed = timed
+        self.number = number
         limits = query.restriction.key if history else ()
         picks = (query.picks, query.spelling)
         self.key: Hashable = (form, query.filter.key, picks, history, limits, timed)
-        """Equal for views whose frames are equal."""
+        """Equal for views whose frames are equal, but for the number of the subscription."""
 
     def asking(self, query: Query) -> "View":
         """Return the same view of what another query asks for."""
-        return View(self.form, query, history=self.history, epoch=self._epoch, timed=self._timed)
+        return View(
+            self.form,
+            query,
+            history=self.history,
+            epoch=self._epoch,
+            timed=self._timed,
+            number=self.number,
+        )
 
     def after(self, sequence: int) -> "View":
         """Return the same view of the rows as they were after an event, and of what followed."""
         return View(
-            self.form, self.query.past(sequence), history=False, epoch=self._epoch, timed=True
+            self.form,
+            self.query.past(sequence),
+            history=False,
+            epoch=self._epoch,
+            timed=True,
+            number=self.number,
         )
 
-    def frame(self, stored: StoredEvent, memo: FrameMemo) -> bytes:
-        """Return the frame of an event, as bytes for the socket; empty if the view shows none.
+    def payload(self, stored: StoredEvent, memo: FrameMemo) -> Payload | None:
+        """Return what a client gets for an event, as JSON with its position; None for nothing.
 
         Args:
             stored: the event.
@@ -203,9 +236,14 @@ class View:
         """
         change = change_for(stored, self.query, history=self.history)
         if change is Change.NOTHING:
-            return b""
-        position = self.position(stored.sequence)
-        return frames.wire(self.form, self._payload(change, stored, memo), position)
+            return None
+        return self._payload(change, stored, memo), self.position(stored.sequence)
+
+    def wire(self, batch: Iterable[StoredEvent]) -> bytes:
+        """Return the frames of some events, as bytes for the socket of this view's subscriber."""
+        memo: FrameMemo = {}
+        payloads = [each for stored in batch if (each := self.payload(stored, memo)) is not None]
+        return frames.events(self.form, payloads, self.number)
 
     def shows(self, stored: StoredEvent) -> bool:
         """Return whether there is a frame for an event."""
@@ -226,10 +264,18 @@ class View:
         spelling = self.query.spelling
         spelled = (spelling.stamp, spelling.wide)
         picks, sequenced = self.query.picks, self.form.sequenced
-        key = (stored.sequence, change, picks, sequenced, spelled, self._timed)
+        placed = self.form is Form.V2
+        key = (stored.sequence, change, picks, sequenced, placed, spelled, self._timed)
         payload = memo.get(key)
         if payload is None:
-            frame = frame_of(change, stored, self.query, sequenced=sequenced, timed=self._timed)
+            frame = frame_of(
+                change,
+                stored,
+                self.query,
+                sequenced=sequenced,
+                placed=placed,
+                timed=self._timed,
+            )
             if spelling:
                 frame = (spelling.spell_record if self.history else spelling.spell)(frame)
             payload = memo[key] = frames.encode(frame)

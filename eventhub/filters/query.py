@@ -23,7 +23,7 @@ from eventhub.filters.comparisons import conditions_of
 from eventhub.filters.conditions import EVERYTHING, Condition, Filter
 from eventhub.filters.sql import canonical_sql, quoted
 
-_ALWAYS_SENT = ("_method", "_seq", "_time", "id")
+_ALWAYS_SENT = ("_method", "_seq", "_created", "_time", "id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +96,8 @@ class Query:
     def pick(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return what this reader gets of a live message; the message itself without `_c`.
 
-        `_method`, `_seq`, `_time` and `id` always stay. Keys that are not columns stay unless
-        columns are asked for by name.
+        `_method`, `_seq`, `_created`, `_time` and `id` always stay. Keys that are not columns stay
+        unless columns are asked for by name.
         """
         if self.picked:
             front = [name for name in _ALWAYS_SENT if name not in self.columns]

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from eventhub.delivery import frames as protocol
-from eventhub.delivery.frames import Form
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.websocket import WebSocketConnection
 from eventhub.ingest.writing import Outcome
@@ -26,7 +25,7 @@ class Answers:
         ref = message.get("_ref") if isinstance(message, dict) else None
         if isinstance(outcome, EventHubError):
             return protocol.refusal(outcome, ref)
-        if self._connection.form is Form.V1:
+        if self._connection.form.controlled:
             return None if ref is None else protocol.ack(ref, outcome.as_dict())
         if not outcome.duplicate:
             return None

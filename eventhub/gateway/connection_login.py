@@ -1,6 +1,6 @@
 """Connection login: who the client of an open connection is, until when, and with which token next.
 
-A client of a WebSocket with `eventhub.v1.json` goes on with another token that it sends in a frame
+A client of a WebSocket with a subprotocol goes on with another token that it sends in a frame
 of its own: `{"_auth": TOKEN}`. Event streams are warned, and connect again.
 """
 

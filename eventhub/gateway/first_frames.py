@@ -1,4 +1,4 @@
-"""First frames: v1 clients that log in with the first frame that they send.
+"""First frames: clients with a subprotocol that log in with the first frame that they send.
 
 Such a client has no login in its handshake, though its endpoint needs one. It is asked for its
 token. Until that is there, nothing else is read from it or sent to it. So it costs little more than

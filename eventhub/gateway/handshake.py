@@ -7,7 +7,7 @@ import re
 
 from aiohttp import HttpVersion11, web
 
-from eventhub.delivery.frames import SUBPROTOCOL
+from eventhub.delivery.frames import FORMS
 from eventhub.errors import Rejected
 from eventhub.identity.proxies import peer_of
 from eventhub.logs import limited
@@ -24,9 +24,9 @@ def wants_websocket(request: web.BaseRequest) -> bool:
     return upgrade == "websocket" or "Sec-WebSocket-Key" in request.headers
 
 
-def offers_v1(request: web.BaseRequest) -> bool:
-    """Return whether a client speaks `eventhub.v1.json`."""
-    return SUBPROTOCOL in _list(request, "Sec-WebSocket-Protocol", lower=False)
+def offers_login(request: web.BaseRequest) -> bool:
+    """Return whether a client speaks a subprotocol in which it may log in by a frame."""
+    return not FORMS.keys().isdisjoint(_list(request, "Sec-WebSocket-Protocol", lower=False))
 
 
 def check_handshake(request: web.BaseRequest) -> None:
@@ -58,7 +58,7 @@ def _check_subprotocols(request: web.BaseRequest) -> None:
     offered = _list(request, "Sec-WebSocket-Protocol", lower=False)
     if not all(_TOKEN.fullmatch(name) for name in offered):
         raise Rejected("bad_request", "Sec-WebSocket-Protocol must be a list of names")
-    if offered and SUBPROTOCOL not in offered:
+    if offered and FORMS.keys().isdisjoint(offered):
         names = ", ".join(offered)[:_SHOWN]
         limited.warning("subprotocol_unknown", by=peer_of(request), offered=names)
 

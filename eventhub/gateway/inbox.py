@@ -9,7 +9,6 @@ import structlog
 
 from eventhub import metrics
 from eventhub.delivery import frames as protocol
-from eventhub.delivery.frames import Form
 from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.gateway.answers import Answers, Frame
 from eventhub.gateway.budget import Budget, Share
@@ -142,7 +141,7 @@ class Inbox:
         if self._waiting and not (self._is_writing or self._unanswered or is_over()):
             self._is_writing = True
             messages = [*self._waiting]  # of one frame
-            is_token = has_token(messages) and self._connection.form is Form.V1
+            is_token = has_token(messages) and self._connection.form.controlled
             work = self._log_in(messages[0]) if is_token else self._write(messages)
             _ = self._route.shared.tasks.spawn(work)
             self._waiting.clear()

@@ -21,7 +21,7 @@ from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection_login import ConnectionLogin
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, speed_of
 from eventhub.gateway.first_frames import FirstFrames
-from eventhub.gateway.handshake import check_handshake, offers_v1
+from eventhub.gateway.handshake import check_handshake, offers_login
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.open_connection import OpenConnection
 from eventhub.gateway.route import Route, Visit
@@ -103,7 +103,7 @@ class Live:
         check_handshake(request)
         try:
             login = await route.identify(request)
-            if route.awaits_token(login) and offers_v1(request):
+            if route.awaits_token(login) and offers_login(request):
                 connection = await _shake_hands(route, request)
                 task = route.shared.tasks.spawn(self._await_token(route, request, connection))
                 self._logging_in.add(task)

@@ -22,9 +22,10 @@ from eventhub.gateway.disconnection import while_connected
 from eventhub.gateway.route import ROW_ID, Route
 from eventhub.identity.expiry import while_valid
 from eventhub.ingest.command import Precondition
+from eventhub.snapshots import RowHead
 
 METHODS: Final = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
-_LINES: Final = RowFormat("row", lambda rows: b"\n".join([*rows, b""]), sequenced=True)
+_LINES: Final = RowFormat("row", lambda rows: b"\n".join([*rows, b""]), RowHead.SEQUENCED)
 _DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _HEADERS: Final = {"Content-Type": "application/json; charset=utf-8"}
 _CACHE: Final = "private, no-cache"

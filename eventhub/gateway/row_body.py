@@ -32,7 +32,7 @@ class TextBody:
 
     def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
-        self.row_format = RowFormat(encoding.name, encoding.render, sequenced=False)
+        self.row_format = RowFormat(encoding.name, encoding.render)
         self.headers = {"Content-Type": f"{encoding.content_type}; charset=utf-8"}
 
     async def parts(self, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -51,7 +51,7 @@ class BinaryBody:
     def __init__(self, name: str, recoder: Recoder, table: str) -> None:
         self._recoder = recoder
         encoding = ndjson(())
-        self.row_format = RowFormat(encoding.name, encoding.render, sequenced=False)
+        self.row_format = RowFormat(encoding.name, encoding.render)
         self.headers = {
             "Content-Type": _BINARY[name],
             "Content-Disposition": f'attachment; filename="{encode_token(table)}.{name}"',

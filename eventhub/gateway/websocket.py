@@ -100,9 +100,9 @@ class WebSocketConnection(Connection):
             turns: in which all connections work off what they are sent.
             large: the large messages of all connections.
         """
-        response = web.WebSocketResponse(protocols=(protocol.SUBPROTOCOL,), compress=False)
+        response = web.WebSocketResponse(protocols=tuple(protocol.FORMS), compress=False)
         await response.prepare(request)
-        form = Form.V1 if response.ws_protocol == protocol.SUBPROTOCOL else Form.BARE
+        form = protocol.FORMS.get(response.ws_protocol or "", Form.BARE)
         return cls(request, form, server, turns, large)
 
     @property

@@ -22,6 +22,7 @@ from eventhub.delivery.versions import read_versions
 from eventhub.event import SealedEvent, encode
 from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
+from eventhub.snapshots import RowHead
 from projections.backlog import BATCH_EVENTS
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
@@ -50,7 +51,7 @@ def past(folder: Path, *, events: int, rows: int, size: int, repeat: int) -> dic
                 asked = asked.past(chance.randrange(events // 2, events))
                 async with (
                     snapshots.read(
-                        channel.name, asked, b"\n".join, sequenced=False, at_least=0
+                        channel.name, asked, b"\n".join, row_head=RowHead.NONE, at_least=0
                     ) as snapshot,
                     snapshot.reading() as parts,
                 ):

@@ -8,7 +8,7 @@ import pytest
 
 from eventhub.event import StoredEvent
 from eventhub.memory import MemoryStream
-from eventhub.snapshots import Snapshots
+from eventhub.snapshots import RowHead, Snapshots
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
@@ -59,7 +59,7 @@ async def test_a_query_selects_rows_and_columns(snapshots: Snapshots) -> None:
 async def test_rows_without_sequences_have_their_columns_alone(snapshots: Snapshots) -> None:
     asked = query(CHAT)
     async with (
-        snapshots.read(CHAT.name, asked, lines, sequenced=False, at_least=0) as snapshot,
+        snapshots.read(CHAT.name, asked, lines, row_head=RowHead.NONE, at_least=0) as snapshot,
         snapshot.reading() as parts,
     ):
         rows = b"".join([part async for part in parts]).splitlines()

@@ -1,6 +1,7 @@
 """Client: a WebSocket client that applies the frames it receives, as any user's would."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from eventhub.delivery.frames import FORMS, SUBPROTOCOL, Form
+from tests.subscribing import singly
+
 Frame = dict[str, Any]
 DEADLINE_SECONDS = 15.0
-V1 = "eventhub.v1.json"
+V1 = SUBPROTOCOL
 
 
 class Closed(Exception):  # noqa: N818 - what happened, not a fault
@@ -29,18 +33,22 @@ class Client:
         self.table: dict[str, Frame] = {}
         self.position = ""
         self.sequence = 0
-        self.is_v1 = socket.protocol == V1
+        self.form = FORMS.get(socket.protocol or "", Form.BARE)
+        self._received = deque[Frame]()
+        """Elements of an array that come after the last frame that was returned."""
 
     async def send(self, message: object) -> None:
         await self.socket.send_str(msgspec.json.encode(message).decode())
 
     async def receive(self) -> Frame:
-        """Return the next frame, applied."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            message = await self.socket.receive()
-        if message.type is not aiohttp.WSMsgType.TEXT:
-            raise Closed(self.socket.close_code)
-        frame: Frame = msgspec.json.decode(message.data)
+        """Return the next frame, or the next element of an array, applied."""
+        while not self._received:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                message = await self.socket.receive()
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                raise Closed(self.socket.close_code)
+            self._received.extend(singly([msgspec.json.decode(message.data)]))
+        frame = self._received.popleft()
         self.apply(frame)
         return frame
 
@@ -54,7 +62,7 @@ class Client:
                     return frames
 
     async def replay(self) -> list[Frame]:
-        """Return the frames before `_ready` (v1 only)."""
+        """Return the frames before `_ready`, which bare clients do not get."""
         return (await self.until(lambda frame: "_ready" in frame))[:-1]
 
     async def ask(self, message: Frame) -> Frame:
@@ -102,10 +110,10 @@ def apply_change(table: dict[str, Frame], frame: Frame) -> None:
 
 @asynccontextmanager
 async def connect(
-    url: str, *, bare: bool = False, headers: dict[str, str] | None = None
+    url: str, *, form: Form = Form.V1, bare: bool = False, headers: dict[str, str] | None = None
 ) -> AsyncIterator[Client]:
     """Open a WebSocket on a URL of the hub, `http://` as it is announced."""
-    protocols = () if bare else (V1,)
+    protocols = [name for name, each in FORMS.items() if each is form and not bare]
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.ws_connect(url, protocols=protocols, max_msg_size=0) as socket,

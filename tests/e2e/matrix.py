@@ -134,7 +134,7 @@ _LIVE_ARGS: Final = (
 
 
 def _live() -> Iterator[Way]:
-    for form in (Form.BARE, Form.V1, Form.SSE):
+    for form in (Form.BARE, Form.V1, Form.V2, Form.SSE):
         for args in _LIVE_ARGS:
             others, past = _given(args)
             if past and form is Form.BARE:
@@ -150,7 +150,7 @@ def _live_of(form: Form, args: list[str], *, past: bool) -> Callable[[str], Read
     def of_row(row: str) -> Reads:
         if form is Form.SSE:
             return sse(*args, past=past, row=row)
-        return websocket(*args, bare=form is Form.BARE, past=past, row=row)
+        return websocket(*args, form=form, past=past, row=row)
 
     return of_row
 
@@ -200,11 +200,14 @@ async def _by_row(url: str, headers: Headers, method: str, message: Frame) -> st
     return _code((await request(method, url, headers=headers, json=sent))[1])
 
 
-async def _by_v1(url: str, headers: Headers, method: str, message: Frame) -> str:
-    async with connect(url, headers=headers) as client:
-        await client.send({"_method": method, **message, "_ref": "write"})
-        frames = await client.until(lambda frame: "_error" in frame or "_ack" in frame)
-    return _code(frames[-1])
+def _by(form: Form) -> Write:
+    async def write(url: str, headers: Headers, method: str, message: Frame) -> str:
+        async with connect(url, form=form, headers=headers) as client:
+            await client.send({"_method": method, **message, "_ref": "write"})
+            frames = await client.until(lambda frame: "_error" in frame or "_ack" in frame)
+        return _code(frames[-1])
+
+    return write
 
 
 async def _by_bare(url: str, headers: Headers, method: str, message: Frame) -> str:
@@ -231,7 +234,8 @@ WRITES: Final[dict[str, Write]] = {
     "array": _by_body,
     "form": _by_form,
     "row": _by_row,
-    "v1": _by_v1,
+    "v1": _by(Form.V1),
+    "v2": _by(Form.V2),
     "bare": _by_bare,
 }
 

@@ -17,6 +17,7 @@ import pyarrow
 import pyarrow.ipc
 import pyarrow.parquet
 
+from eventhub.delivery.frames import Form
 from tests.e2e.client import DEADLINE_SECONDS, Closed, Frame, connect
 
 Headers = dict[str, str]
@@ -50,13 +51,18 @@ class Surface(Protocol):
         """
 
 
-def websocket(*args: str, bare: bool = False, past: bool = False, row: str = "") -> Surface:
+def websocket(
+    *args: str, form: Form = Form.V1, bare: bool = False, past: bool = False, row: str = ""
+) -> Surface:
     """Return a surface of one WebSocket, which is read until it is up to date."""
+    bare = bare or form is Form.BARE
 
     async def read(url: str, headers: Headers, query: str, recipient: str = "me") -> Answer:
         query = joined_args(as_of_now(), query) if past else query
         url += f"/{row}" if row else ""
-        async with connect(joined(url, *args, query), bare=bare, headers=headers) as client:
+        async with connect(
+            joined(url, *args, query), form=form, bare=bare, headers=headers
+        ) as client:
             if not bare and not headers:  # the hub waits for a login until any frame comes
                 await client.send({"_method": "DELETE", "id": "of no row", "_ref": "first"})
             if not bare:
@@ -144,6 +150,8 @@ READS: dict[str, Surface] = {
     "v1, since": websocket("_since=earliest"),
     "v1, the last": websocket("_since=-50"),
     "v1, log": websocket("_replay=log"),
+    "v2": websocket(form=Form.V2),
+    "v2, log": websocket("_replay=log", form=Form.V2),
     "SSE": sse(),
     "SSE, since": sse("_since=earliest"),
     "SSE, resumed": sse(more={"Last-Event-ID": "earliest"}),

@@ -7,6 +7,7 @@ import random
 import aiohttp
 import pytest
 
+from eventhub.delivery.frames import Form
 from tests.e2e.client import Client, connect, get
 from tests.e2e.hub import Hub, HubFactory
 from tests.e2e.traffic import FILTERS, Sent, check_seen, plain, write
@@ -24,24 +25,24 @@ SEED = int(os.environ.get("TRAFFIC_SEED", random.randrange(2**32)))
 
 
 async def subscribe(
-    url: str, query: str, start_after: float, bare: bool, stop: asyncio.Event, sent: Sent
+    url: str, query: str, start_after: float, form: Form, stop: asyncio.Event, sent: Sent
 ) -> None:
     """Join at some time, apply every frame, and in the end hold what GET returns."""
     await asyncio.sleep(start_after)
-    async with connect(f"{url}?{query}", bare=bare) as client:
+    async with connect(f"{url}?{query}", form=form) as client:
         await _read_until_quiet(client, query, stop, sent)
     rows = await get(f"{url}?{query}")
     assert plain(list(client.table.values())) == plain(rows), f"seed {SEED}, filter {query!r}"
 
 
 async def _read_until_quiet(client: Client, query: str, stop: asyncio.Event, sent: Sent) -> None:
-    """A v1 client knows by its tick that it has everything; a bare one waits for silence."""
+    """A client knows by its tick that it has everything; a bare one waits for silence."""
     while True:
         try:
-            async with asyncio.timeout(1.5 if not client.is_v1 else 20):
+            async with asyncio.timeout(1.5 if client.form is Form.BARE else 20):
                 message = await client.receive()
         except TimeoutError:
-            if stop.is_set() and not client.is_v1:
+            if stop.is_set() and client.form is Form.BARE:
                 return
             continue
         check_seen(client, message, FILTERS[query])
@@ -63,8 +64,8 @@ async def test_random_traffic(hub_factory: HubFactory) -> None:
         ]
         for number in range(24):
             query = rng.choice(sorted(FILTERS))
-            delay, bare = rng.uniform(0, 4), number % 3 == 0
-            group.create_task(subscribe(url, query, delay, bare, writers_stop, sent))
+            delay, form = rng.uniform(0, 4), (Form.BARE, Form.V1, Form.V2)[number % 3]
+            group.create_task(subscribe(url, query, delay, form, writers_stop, sent))
         await asyncio.sleep(5)
         writers_stop.set()
         await asyncio.wait(writing)

@@ -269,10 +269,14 @@ async def _listeners(hub: Hub, name: str) -> AsyncIterator[dict[str, list[Frame]
     heard: dict[str, list[Frame]] = {}
     url, headers = url_of(hub, "closed", "read", name), ROLES[name].headers
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-        for form, args in ((Form.BARE, ""), (Form.V1, ""), (Form.V1, "?_replay=log")):
-            is_bare = form is Form.BARE
+        for form, args in (
+            (Form.BARE, ""),
+            (Form.V1, ""),
+            (Form.V1, "?_replay=log"),
+            (Form.V2, ""),
+        ):
             client = await stack.enter_async_context(
-                connect(f"{url}{args}", bare=is_bare, headers=headers)
+                connect(f"{url}{args}", form=form, headers=headers)
             )
             frames = heard[f"{form.value}{args}"] = []
             group.create_task(_listen(client, frames))
@@ -286,7 +290,7 @@ async def _listeners(hub: Hub, name: str) -> AsyncIterator[dict[str, list[Frame]
             position, _ = await _get(f"{url}?_since=now", headers)
             asked = f"{url}?_wait=20&_replay={replay}&_since="
             group.create_task(_poll(asked, headers, position, frames))
-        while not all("_ready" in str(each) for form, each in heard.items() if "v1" in form):
+        while not all("_ready" in str(each) for form, each in heard.items() if form[0] == "v"):
             await asyncio.sleep(0)
         yield heard
 

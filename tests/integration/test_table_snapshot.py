@@ -8,7 +8,7 @@ import pytest
 
 from eventhub.errors import Rejected, Unavailable
 from eventhub.memory import MemoryStream
-from eventhub.snapshots import Render, Snapshot
+from eventhub.snapshots import Render, RowHead, Snapshot
 from projections import snapshot as module
 from projections import table_snapshot
 from projections.projector import Projector
@@ -115,7 +115,7 @@ async def test_every_reader_gets_a_failure_at_the_place_where_it_happened(tmp_pa
 
     async with stored(tmp_path) as (store, snapshots):
         async with snapshots.read(
-            "chat", query(CHAT), fail, sequenced=False, at_least=0
+            "chat", query(CHAT), fail, row_head=RowHead.NONE, at_least=0
         ) as snapshot:
             for _ in range(2):
                 found = bytearray()

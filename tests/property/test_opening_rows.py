@@ -55,7 +55,7 @@ QUERIES: list[dict[str, list[str]]] = [
     {"text": ["a"], "_limit": ["1"], "_offset": ["1"]},
     {"_offset": ["1"]},
 ]
-FORMS = [Form.BARE, Form.V1, Form.SSE, None]
+FORMS = [Form.BARE, Form.V1, Form.V2, Form.SSE, None]
 """None stands for a GET."""
 
 
@@ -95,9 +95,7 @@ class Hub:
         return pipe.frames
 
     async def got(self, view: View) -> list[Frame]:
-        row_format = RowFormat(
-            "lines", lambda rows: b"".join(row + b"\n" for row in rows), sequenced=False
-        )
+        row_format = RowFormat("lines", lambda rows: b"".join(row + b"\n" for row in rows))
         head = (await self.channel.bounds.read()).last
         async with self.channel.replays.open(view, head, row_format=row_format) as past:
             assert past.sequence >= head
@@ -140,10 +138,12 @@ async def hub_in(folder: str) -> AsyncIterator[Hub]:
 
 def check(form: Form | None, frames: list[Frame], expected: list[dict[str, Any]]) -> None:
     """Everything is a row: in a bare form there is no `_method` at all, in the others no PUT."""
-    if form in (Form.V1, Form.SSE):
+    if form in (Form.V1, Form.V2, Form.SSE):
         *frames, ready = frames
         assert "_ready" in ready
         assert all(frame.pop("_method") == "POST" and frame.pop("_seq") for frame in frames)
+        order = [frame.pop("_created", 0) for frame in frames]
+        assert form is not Form.V2 or all(order)
     assert frames == expected
     assert [list(frame) for frame in frames] == [list(row) for row in expected]
 

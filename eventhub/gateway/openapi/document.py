@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from eventhub.delivery.frames import SUBPROTOCOL
+from eventhub.delivery.frames import FORMS, SUBPROTOCOL
 from eventhub.errors import CLOSE_MEANINGS
 from eventhub.gateway.openapi import parameters, schemas
 from eventhub.gateway.openapi.fragment import Fragment
@@ -36,7 +36,7 @@ def document_of(fragments: Iterable[Fragment], schemes: dict[str, Json]) -> Json
             "securitySchemes": schemes,
         },
         "x-websocket": {
-            "subprotocols": [SUBPROTOCOL],
+            "subprotocols": [*FORMS],
             "closeCodes": {f"{code.value}": text for code, text in CLOSE_MEANINGS.items()},
         },
     }

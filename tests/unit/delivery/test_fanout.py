@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from tests.subscribing import (
     history,
     parse_frames,
     reading,
+    singly,
     sink_by,
     turns,
 )
@@ -52,6 +54,12 @@ class Listener:
 
     def heartbeat(self) -> None:
         self.beats += 1
+
+
+@pytest.fixture(autouse=True, params=[Form.V1, Form.V2], ids=lambda form: str(form.value))
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here is true in both subprotocols."""
+    monkeypatch.setattr(Reading, "form", request.param)
 
 
 async def test_only_a_member_at_the_head_is_attached() -> None:
@@ -120,7 +128,9 @@ async def test_a_burst_is_one_write_for_each_member() -> None:
             await append(hub.stream, _method="POST", id=f"{number}")
         await hub.feed.reached(10, 5)
         assert len(listener.received) == 1
-        assert len(parse_frames(listener.received[0])) == 10
+        decoded = [msgspec.json.decode(each) for _, each in parse_frames(listener.received[0])]
+        assert len(decoded) == (10 if Reading.form is Form.V1 else 1)
+        assert len(list(singly(decoded))) == 10
 
 
 async def test_a_member_may_leave_while_it_is_written_to() -> None:
@@ -249,7 +259,7 @@ def test_each_group_gets_exactly_the_frames_of_its_own_view(
         fanout = Fanout(feed, 3600, Broadcast())
         feed.listeners.append(fanout.publish)
         queries = [parse(args, stream.channel.columns) for args in FILTERS]
-        views = [View(Form.V1, query, history=False, epoch="e") for query in queries]
+        views = [View(Reading.form, query, history=False, epoch="e") for query in queries]
         here: dict[int, Listener] = {}
         expected: dict[Listener, bytes] = {}
         moves = iter(moves_of_members)
@@ -262,7 +272,7 @@ def test_each_group_gets_exactly_the_frames_of_its_own_view(
                     expected[here[move]] = b""
                     assert fanout.attach(here[move])
             for listener in here.values():
-                expected[listener] += listener.view.frame(event, {})
+                expected[listener] += listener.view.wire([event])
             feed.publish([event])
         assert [b"".join(each.received) for each in expected] == [*expected.values()]
 

@@ -9,6 +9,7 @@ from eventhub.delivery.fold import Fold
 from eventhub.delivery.frames import Form
 from eventhub.delivery.view import View
 from eventhub.filters.query import parse
+from eventhub.snapshots import RowHead
 from tests.builders import channel
 from tests.subscribing import Frame, history
 
@@ -21,7 +22,7 @@ def fold_of(messages: list[Frame], **args: list[str]) -> tuple[bool, list[Any]]:
     query = parse(args, channel().columns)
     fold = Fold(View(Form.V1, query, history=False, epoch="e"), len(BEFORE))
     is_current = fold.add(history([*BEFORE, *messages], channel())[len(BEFORE) :])
-    return is_current, [msgspec.json.decode(row) for row in fold.rows(sequenced=True)]
+    return is_current, [msgspec.json.decode(row) for row in fold.rows(RowHead.SEQUENCED)]
 
 
 def test_new_rows_are_appended_as_they_are_now_in_order_of_creation() -> None:
@@ -45,7 +46,7 @@ def test_rows_have_the_columns_of_the_query_and_no_controls_without_sequences() 
     query = parse({"_c": ["votes", "text"]}, channel().columns)
     fold = Fold(View(Form.BARE, query, history=False, epoch="e"), 0)
     assert fold.add(history(BEFORE[:1], channel()))
-    assert fold.rows(sequenced=False) == [b'{"votes":null,"text":"a"}']
+    assert fold.rows(RowHead.NONE) == [b'{"votes":null,"text":"a"}']
 
 
 @pytest.mark.parametrize("change", [{**PUT, "id": "1", "votes": 7}, {**DELETE, "id": "1"}])

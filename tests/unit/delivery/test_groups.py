@@ -34,9 +34,8 @@ class Idle:
     view: View
     position: int = 0
 
-    @property
-    def sink(self) -> Sink:
-        return sink_by(lambda _data: None)
+    def __post_init__(self) -> None:
+        self.sink: Sink = sink_by(lambda _data: None)
 
     def heartbeat(self) -> None:
         pass
@@ -53,10 +52,25 @@ def test_members_with_equal_views_are_one_group() -> None:
     for each in (first, second, other):
         groups.add(each)
     assert [set(group.members) for group in groups] == [{first, second}, {other}]
-    assert [len(group.sinks) for group in groups] == [2, 1]
+    assert [[len(sinks) for sinks in group.sinks.values()] for group in groups] == [[2], [1]]
     groups.discard(first)
     assert [set(group.members) for group in groups] == [{second}, {other}]
     assert (first in groups, second in groups) == (False, True)
+
+
+def test_a_group_has_a_set_of_sinks_for_each_number_of_a_subscription() -> None:
+    """Its filter is applied once, whatever numbers clients give to their subscriptions."""
+    groups, query = Groups(), parse({}, channel().columns)
+    members = [
+        Idle(View(Form.V2, query, history=False, epoch="e", number=number)) for number in (1, 1, 2)
+    ]
+    for each in members:
+        groups.add(each)
+    [group] = groups
+    assert {number: len(sinks) for number, sinks in group.sinks.items()} == {1: 2, 2: 1}
+    groups.discard(members[2])
+    groups.discard(members[2])
+    assert {number: len(sinks) for number, sinks in group.sinks.items()} == {1: 2}
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from eventhub.delivery import subscriber as subscriber_module
-from eventhub.delivery.frames import Form
+from eventhub.delivery.frames import Form, text_frame
 from eventhub.delivery.outlet import MAX_UNSENT_BYTES
 from eventhub.delivery.start import Start, start_of
 from eventhub.delivery.subscriber import Subscriber
@@ -37,35 +37,54 @@ from tests.subscribing import (
 CHANNEL = channel()
 
 
+@pytest.fixture(autouse=True, params=[Form.V1, Form.V2], ids=lambda form: str(form.value))
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here is true in both subprotocols."""
+    monkeypatch.setattr(Reading, "form", request.param)
+
+
 def sequence_of(position: str) -> int:
     return Position.parse(position).sequence
 
 
 def read(frames: list[Frame]) -> tuple[list[Frame], int, list[Frame]]:
-    """Split what a v1 client got: rows, the sequence of `_ready`, and what came after it."""
+    """Split what a client got: rows, the sequence of `_ready`, and what came after it."""
     [ready] = [number for number, frame in enumerate(frames) if "_ready" in frame]
     position = frames[ready]["_ready"]["position"]
     return frames[:ready], sequence_of(position), frames[ready + 1 :]
 
 
 def check(frames: list[Frame], stream: MemoryStream, args: dict[str, list[str]]) -> None:
-    """Compare what a v1 client got with a fold of all events, at every sequence."""
+    """Compare what a client got with a fold of all events, at every sequence."""
     events = [stream.at(number + 1) for number in range(stream.length)]
     wanted = args.get("text")
     expected = tables(events, lambda row: wanted is None or row["text"] in wanted)
     rows, position, live = read(frames)
     held: Table = {}
+    created: dict[str, int] = {}
+
+    def take(frame: Frame) -> None:
+        apply(held, frame, CHANNEL)
+        if frame["_method"] == "POST":
+            created[frame["id"]] = frame.get("_created", 0)
+
+    def check_order(number: int) -> None:
+        if Reading.form is Form.V2:  # each row says where its place is
+            assert sorted(held, key=created.__getitem__) == [*expected[number]]
+
     for frame in rows:
         assert frame["_seq"] <= position
-        apply(held, frame, CHANNEL)
+        take(frame)
     assert held == expected[position]
+    check_order(position)
     numbers = [position, *(frame["_seq"] for frame in live)]
     assert all(one < next_ for one, next_ in pairwise(numbers)), "in order, each once"
     by_number = {frame["_seq"]: frame for frame in live}
     for number in range(position + 1, stream.length + 1):
         if number in by_number:
-            apply(held, by_number[number], CHANNEL)
+            take(by_number[number])
         assert held == expected[number], f"after {number}"
+        check_order(number)
 
 
 MESSAGES = [
@@ -219,6 +238,22 @@ async def test_a_large_snapshot_waits_for_its_reader() -> None:
             pipe.take(100_000)
         assert pipe.most_unsent <= 2 * MAX_UNSENT_BYTES
         check(pipe.frames, hub.stream, {})
+
+
+async def test_what_comes_during_a_replay_is_not_within_a_frame() -> None:
+    """Receipts, pongs and other subscriptions write to the same socket."""
+    async with reading() as hub:
+        await post(hub, "1", "2", "3")
+        hub.snapshots.gate, hub.snapshots.part_bytes = asyncio.Semaphore(0), 50
+        pipe = Pipe()
+        subscriber = hub.subscribe(pipe)
+        while not hub.fanout.is_attached(subscriber):
+            pipe.push(text_frame(b'{"_ack":1}'))
+            hub.snapshots.gate.release()
+            await turns(3)
+        frames = [frame for frame in pipe.frames if "_ack" not in frame]
+        check(frames, hub.stream, {})
+        assert len(pipe.frames) > len(frames) + 5
 
 
 # --- Since

@@ -86,6 +86,29 @@ def test_picked_columns_of_a_message(picks: list[str], expected: Frame) -> None:
 
 
 @pytest.mark.parametrize(
+    ("messages", "created"),
+    [
+        ([POST_A], 1),
+        ([{**POST_A, "text": "b"}, TO_A], 1),
+        ([POST_A, DELETE, POST_A], 3),
+        ([POST_A, VOTE], None),
+        ([POST_A, DELETE], None),
+    ],
+)
+def test_a_row_that_appears_says_when_it_was_created(
+    messages: list[Frame], created: int | None
+) -> None:
+    """It entered the filter if that was before the event: its place is among older rows."""
+    stored = last_of(*messages)
+    view = View(
+        Form.V2, parse({"text": ["a"], "_c": ["text"]}, CHANNEL.columns), history=False, epoch="e"
+    )
+    payload = view.payload(stored, {})
+    assert payload is not None
+    assert msgspec.json.decode(payload[0]).get("_created") == created
+
+
+@pytest.mark.parametrize(
     ("messages", "row", "was"),
     [
         ([POST_A], {"text": "a", "votes": None}, None),
