@@ -12,7 +12,7 @@ demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:808
 test: .venv/dev chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 15 minutes"
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests --ignore tests/deploy
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests --ignore tests/deploy/test_containers.py
 	$(BIN)/python tests/packaging/coverage_floor.py
 
 quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in about a minute

@@ -35,6 +35,11 @@ class Hub:
         self.url = ""
         """Without a slash at the end; known once it was ready, and the same ever after."""
 
+    @property
+    def port(self) -> int:
+        """Known once it was ready."""
+        return int(self._port)
+
     def start(self) -> None:
         """Start it and return when it takes traffic."""
         self.launch()

@@ -1,18 +1,21 @@
-"""Reverse proxies: real programs, each with its configuration of docs/proxies.md."""
+"""Reverse proxies: real programs, each with its file of `deploy/proxy`, and what browsers send."""
 
+import asyncio
 import datetime
+import gc
 import os
-import re
 import shutil
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,29 +24,33 @@ from cryptography.x509.oid import NameOID
 from tests.e2e.hub import DEADLINE_SECONDS
 from tests.ports import free_port
 
-PAGE = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text("utf-8")
+FILES = Path(__file__).parents[2] / "deploy" / "proxy"
 NAME = "chat.example.org"
-PROGRAMS = {"nginx": "nginx", "caddy": "caddy", "haproxy": "haproxy"}
+PROGRAMS = {"nginx": "nginx.conf", "caddy": "Caddyfile", "haproxy": "haproxy.cfg"}
+"""Each program, and its file."""
+GATEWAYS = ("127.0.0.1:8080", "127.0.0.1:8081")
+"""As the files name them."""
 
 
-def block(language: str) -> str:
-    """Return the one block of the page in a language."""
-    [text] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return str(text)
+def find(program: str) -> str | None:
+    """Return the path of a program, if it is installed."""
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
-def running_proxy(program: str, hub_port: int, folder: Path) -> Iterator[int]:
-    """Run a proxy in front of a hub; yield the port on which it takes HTTPS for `NAME`."""
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+def running_proxy(program: str, hub_ports: Sequence[int], folder: Path) -> Iterator[int]:
+    """Run a proxy in front of two gateways; yield the port on which it takes HTTPS for `NAME`."""
+    found = find(program)
     if found is None:
         pytest.skip(f"{program} is not installed")
     port = free_port()
-    text = block(program).replace("127.0.0.1:8080", f"127.0.0.1:{hub_port}")
-    text = text.replace("/etc/ssl", str(folder))
+    text = (FILES / PROGRAMS[program]).read_text("utf-8").replace("/etc/ssl", str(folder))
+    for written, hub_port in zip(GATEWAYS, hub_ports, strict=True):
+        assert written in text
+        text = text.replace(written, f"127.0.0.1:{hub_port}")
     command = _COMMANDS[program](found, text, port, folder)
     homes = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(folder))
-    output = folder / "proxy.txt"
+    output = folder / f"{program}.txt"
     with output.open("wb") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, env={**os.environ, **homes}, cwd=folder
@@ -82,6 +89,37 @@ def _haproxy(program: str, text: str, port: int, folder: Path) -> list[str]:
 
 
 _COMMANDS = {"nginx": _nginx, "caddy": _caddy, "haproxy": _haproxy}
+
+
+class _Here(AbstractResolver):
+    """Every name is this machine."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        """See `AbstractResolver`."""
+        found = ResolveResult(
+            hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0
+        )
+        return [found]
+
+    async def close(self) -> None:
+        """See `AbstractResolver`."""
+
+
+@asynccontextmanager
+async def browser(origin: str, trust: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
+    """Send what a page of the hub sends."""
+    connector = aiohttp.TCPConnector(resolver=_Here(), ssl=trust)
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
+    session = aiohttp.ClientSession(
+        origin, connector=connector, headers={"Origin": origin}, timeout=timeout
+    )
+    try:
+        yield session
+    finally:
+        await connector.close(abort_ssl=True)  # a farewell by TLS would outlive the loop
+        await asyncio.sleep(0)
+        await session.close()
+        gc.collect()  # here, and not in another module, which does not ignore its warning
 
 
 def make_certificate(folder: Path) -> ssl.SSLContext:

@@ -1,40 +1,36 @@
-"""The configurations of docs/proxies.md pass on all that a client needs, and say who it is."""
+"""The files of `deploy/proxy` pass on everything that a client needs, and say who it is."""
 
 import asyncio
-import gc
 import json
 import re
-import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.e2e.client import DEADLINE_SECONDS, V1
 from tests.e2e.hub import Hub
-from tests.e2e.reverse_proxies import NAME, PROGRAMS, block, make_certificate, running_proxy
+from tests.e2e.reverse_proxies import (
+    FILES,
+    NAME,
+    PROGRAMS,
+    browser,
+    make_certificate,
+    running_proxy,
+)
+from tests.unit.test_docs import page
 
 LONG = "?" + "&".join(f"id=none{number:04}" for number in range(4500))
 """A filter in a URL of 54 KB."""
 
 
-class Here(AbstractResolver):
-    """Every name is this machine."""
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        """See `AbstractResolver`."""
-        found = ResolveResult(
-            hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0
-        )
-        return [found]
-
-    async def close(self) -> None:
-        """See `AbstractResolver`."""
+def block(language: str) -> str:
+    """Return the one block of docs/proxies.md in a language."""
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", page("proxies.md"), re.M | re.S)
+    return str(text)
 
 
 pytestmark = [
@@ -69,26 +65,9 @@ def hub(folder: Path) -> Iterator[Hub]:
 def origin(
     request: pytest.FixtureRequest, hub: Hub, folder: Path, trust: ssl.SSLContext
 ) -> Iterator[str]:
-    """The hub's origin, as browsers know it."""
-    with running_proxy(request.param, int(hub.url.rpartition(":")[2]), folder) as port:
+    """The hub's origin, as browsers know it; both gateways are the same hub here."""
+    with running_proxy(request.param, [hub.port] * 2, folder) as port:
         yield f"https://{NAME}:{port}"
-
-
-@asynccontextmanager
-async def browser(origin: str, trust: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    """Send what a page of the hub sends."""
-    connector = aiohttp.TCPConnector(resolver=Here(), ssl=trust)
-    timeout = aiohttp.ClientTimeout(total=DEADLINE_SECONDS)
-    session = aiohttp.ClientSession(
-        origin, connector=connector, headers={"Origin": origin}, timeout=timeout
-    )
-    try:
-        yield session
-    finally:
-        await connector.close(abort_ssl=True)  # a farewell by TLS would outlive the loop
-        await asyncio.sleep(0)
-        await session.close()
-        gc.collect()  # here, and not in another module, which does not ignore its warning
 
 
 async def write(session: aiohttp.ClientSession, body: str) -> Any:
@@ -96,6 +75,11 @@ async def write(session: aiohttp.ClientSession, body: str) -> Any:
     async with session.post("/messages", json=message) as answer:
         assert answer.status == 201, await answer.text()
         return await answer.json()
+
+
+@pytest.mark.parametrize(("program", "name"), PROGRAMS.items())
+def test_the_page_shows_the_file(program: str, name: str) -> None:
+    assert block(program) == (FILES / name).read_text("utf-8")
 
 
 async def test_a_websocket_writes_and_receives(origin: str, trust: ssl.SSLContext) -> None:
