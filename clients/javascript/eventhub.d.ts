@@ -26,6 +26,7 @@ export interface Query {
 export interface RowsOptions extends Query {
   /** `"n"`, `"-n"` for descending, `"name*"` regardless of case; several in order of importance. */
   sort?: string | readonly string[]
+  /** Not negative. */
   limit?: number
 }
 
@@ -39,6 +40,10 @@ export interface Rows {
   readonly error: EventHubError | null
   /** Call when `value` or `state` changed, at most once in 16 ms; returns what ends that. */
   subscribe(listener: (value: readonly Row[]) => void): () => void
+  /** How far the rows are in the log; empty before the first ones. */
+  readonly position: string
+  /** Put rows into the order of the query, and cut them at its limit. */
+  arrange(rows: readonly Row[]): Row[]
   close(): void
 }
 
@@ -54,7 +59,28 @@ export interface Change {
 
 export interface ChangesOptions extends Query {
   /** A position, "now" (the default), "earliest", a time, or "-N" for the last N. */
-  since?: string
+  since?: string | Date
+}
+
+export interface LogEvent {
+  /** RESET: the position is no longer valid; events follow from the beginning. */
+  method: "POST" | "PUT" | "DELETE" | "RESET"
+  id?: string
+  seq?: number
+  time?: Date
+  user?: string | null
+  /** After the event; null after a DELETE. */
+  row?: Readonly<Record<string, any>> | null
+  /** The old values of what changed; null for a new row. */
+  was?: Readonly<Record<string, any>> | null
+  position: string | null
+}
+
+export interface LogOptions extends Query {
+  /** As of changes, but the default is "earliest". */
+  since?: string | Date
+  /** Where to end; without it the log goes on live. */
+  until?: Date | "now"
 }
 
 export interface Message extends Record<string, any> {
@@ -81,10 +107,14 @@ export class EventHub {
   rows(path: string, options?: RowsOptions): Rows
   /** Throws `EventHubError` if the hub refuses. */
   changes(path: string, options?: ChangesOptions): AsyncGenerator<Change, void, void>
+  /** Throws `EventHubError` if the hub refuses. */
+  log(path: string, options?: LogOptions): AsyncGenerator<LogEvent, void, void>
   /** These resolve once the write is durable, and reject with `EventHubError` if it is refused. */
   post(path: string, message: Message): Promise<Receipt>
   put(path: string, message: Message & { id: string }): Promise<Receipt>
   delete(path: string, id: string | { id: string; _if_seq?: number; _key?: string }): Promise<Receipt>
+  /** Connect now what waits to connect again. */
+  reconnect(): void
   /** End all rows and changes, and reject what waits. */
   close(): void
 }

@@ -5,7 +5,7 @@ const PAUSE = 20_000 // ms
 const SILENCE = 70_000 // ms; `_tick` is every 25 s
 const KEY = 540_000 // ms; a hub remembers a `_key` for 10 minutes
 const MAX_WRITES = 1000
-const MAX_CHANGES = 10_000
+const SPARE = 50 // rows beyond a limit, in place of those that go
 
 export class EventHubError extends Error {
   constructor(error) {
@@ -20,53 +20,32 @@ export class EventHub {
   #base
   #token
   #outboxes = new Map()
-  #online = () => this.#each((link) => link.online())
 
   constructor(url = location.origin, { token } = {}) {
     this.#base = new URL(url.replace(/\/?$/, "/"))
     this.#token = async () => (typeof token === "function" ? token() : token)
-    globalThis.addEventListener?.("online", this.#online)
+    this.#listen("addEventListener")
   }
 
   rows(path, options = {}) {
     return liveRows(options, (consumer) => this.#open(this.#url(path, options), consumer))
   }
 
-  async *changes(path, { since = "now", ...options } = {}) {
-    const url = this.#url(path, options)
-    const queue = []
-    let wake = () => {}
-    const consumer = {
-      frame({ _resume, _method: method, _seq, ...row }) {
-        if (_resume?.recovered === false) queue.push({ method: "RESET", position: null })
-        if (method) queue.push({ method, id: row.id, row, position: link.position || null })
-        if (queue.length >= MAX_CHANGES && link.position) link.pause()
-        wake()
-      },
-      changed: () => wake(),
-    }
-    const link = this.#open(url, consumer, since, await this.#epoch(url, since))
-    try {
-      for (;;) {
-        while (queue.length) yield queue.shift()
-        if (link.error) throw link.error
-        if (link.state === "ended") return
-        if (link.state === "paused") link.connect()
-        await new Promise((resolve) => (wake = resolve))
-      }
-    } finally {
-      link.end()
-    }
-  }
-
-  post = (path, message) => this.#write(path, "POST", message)
-  put = (path, message) => this.#write(path, "PUT", message)
-  delete = (path, id) => this.#write(path, "DELETE", id.id ? id : { id })
+  changes = (...args) => this.#follow("changes", ...args)
+  log = (...args) => this.#follow("log", ...args)
+  post = (...args) => this.#write("POST", ...args)
+  put = (...args) => this.#write("PUT", ...args)
+  delete = (path, id, onSend) => this.#write("DELETE", path, id.id ? id : { id }, onSend)
+  reconnect = () => this.#each((link) => link.wake())
 
   close() {
-    globalThis.removeEventListener?.("online", this.#online)
+    this.#listen("removeEventListener")
     this.#outboxes.forEach((outbox) => outbox.fail(CLOSED))
     this.#each((link) => link.end())
+  }
+
+  #listen(how) {
+    for (const name of ["online", "offline"]) globalThis[how]?.(name, this.reconnect)
   }
 
   #each(call) {
@@ -87,7 +66,10 @@ export class EventHub {
     }
     const names = columns && new Set(["id", ...columns, ...keysOf(sort).map(({ name }) => name)])
     names?.forEach((name) => add("_c", name))
-    if (limit !== undefined) add("_limit", -1)
+    if (limit >= 0) {
+      [sort].flat().forEach((key) => add("_sort", key))
+      add("_limit", limit + SPARE)
+    }
     url.search = args.join("&")
     return url
   }
@@ -105,26 +87,21 @@ export class EventHub {
     return this.#outboxes.get(pathname)
   }
 
-  async #write(path, _method, message) {
-    return this.#outbox(this.#url(path)).write({ ...message, _method })
+  async #write(_method, path, message, onSend) {
+    return this.#outbox(this.#url(path)).write({ ...message, _method }, onSend)
   }
 
-  // With it, a socket that is cut off in the past can go on.
-  async #epoch(url, since) {
-    if (since === "now") return ""
-    if (/^\w+\.\d+$/.test(since)) return since.split(".")[0]
-    const token = await this.#token()
-    const headers = token ? { Authorization: `Bearer ${token}` } : {}
-    const answer = await fetch(`${url}${url.search ? "&" : "?"}_limit=0`, { headers, credentials: "include" })
-    if (!answer.ok) throw new EventHubError((await answer.json())._error)
-    return answer.headers.get("EventHub-Position").split(".")[0]
+  async *#follow(kind, path, options = {}) {
+    const module = await import("./client/changes.js")
+    const open = (...args) => this.#open(...args)
+    yield* module.follow(kind, this.#url(path, options), options, open, this.#token, EventHubError)
   }
 }
 
 // A WebSocket that comes back from its position.
 function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
   const send = (text) => socket.send(text)
-  const link = { state: "connecting", error: null, position: "", connect, send, online, pause, end }
+  const link = { state: "connecting", error: null, position: "", connect, send, wake, reload, pause, end }
   let socket, attempt, timer, problem
   let tries = 0
 
@@ -136,8 +113,8 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
     const protocols = ["eventhub.v1.json"]
     const token = await tokenOf().catch(() => mine === attempt && lost())
     if (mine !== attempt) return
-    const encode = (each) => ({ "+": "-", "/": "_" })[each] ?? ""
-    if (token) protocols.push(`base64url.bearer.eventhub.${btoa(token).replace(/\W/g, encode)}`)
+    const encoded = btoa(token).replace(/=/g, "").replace(/\+/g, "-").replace(/\//g, "_")
+    if (token) protocols.push(`base64url.bearer.eventhub.${encoded}`)
     const from = link.position || since
     const address = new URL(url)
     address.protocol = url.protocol.replace("http", "ws")
@@ -178,7 +155,7 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
   function lost(code) {
     drop()
     if (FINAL.includes(code)) return end(problem ?? { code: "closed", message: `closed with ${code}` })
-    if (code === 4411) link.position = since = "" // it sees other rows now
+    if (code === 4411) link.position = since = "" // other rows from now on
     timer = setTimeout(connect, pauseOf(tries++, problem))
     become("offline")
   }
@@ -192,10 +169,14 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
     outbox.lose(link)
   }
 
-  function online() {
+  function wake() {
     tries = 0
     if (link.state === "offline") connect()
-    else if (link.state === "live") watch(SILENCE / 2)
+    if (link.state === "live") lost() // nothing says whether it still works
+  }
+
+  function reload() {
+    if (link.state !== "ended") lost(4411)
   }
 
   function pause() {
@@ -233,24 +214,24 @@ function outboxOf(openOwn) {
   let own, carrier, idle
   let count = 0
 
-  function write(message) {
+  function write(message, onSend) {
     if (writes.size >= MAX_WRITES) {
-      throw new EventHubError({ code: "too_many", message: "too many writes wait already" })
+      throw new EventHubError({ code: "too_many", message: "too many writes wait" })
     }
     const _key = crypto.getRandomValues(new Uint32Array(4)).join("-")
     const _ref = ++count
     const text = JSON.stringify({ _key, ...message, _ref })
     return new Promise((resolve, reject) => {
-      writes.set(_ref, { ref: _ref, text, tries: 0, resolve, reject })
+      writes.set(_ref, { ref: _ref, text, onSend, tries: 0, resolve, reject })
       if (carrier) transmit(writes.get(_ref))
       else ensure()
     })
   }
 
   function transmit(each) {
-    each.since ??= Date.now()
-    if (Date.now() - each.since < KEY) return carrier.send(each.text)
-    settle({ _error: { code: "unknown_outcome", message: "no answer in time", ref: each.ref } })
+    each.since ??= each.onSend?.() ?? Date.now()
+    if (Date.now() - each.since < KEY) carrier.send(each.text)
+    else settle({ _error: { code: "unknown_outcome", message: "no answer in time", ref: each.ref } })
   }
 
   function settle({ _ack, _error: error, ...receipt }) {
@@ -306,13 +287,13 @@ function outboxOf(openOwn) {
   }
 }
 
-function liveRows({ sort, limit, columns }, open) {
-  const keys = sort && keysOf(sort)
+function liveRows({ sort = [], limit = Infinity, columns }, open) {
+  const keys = keysOf(sort)
   const listeners = new Set()
   let blank = columns && blankOf(columns)
-  let rows = new Map() // by id, in order of creation
-  let staged // all rows come again, to replace these at once
-  let newest
+  let rows = new Map() // by id; equals in order of creation
+  let staged // will replace them at once
+  let count, isShort, newest
   let value = Object.freeze([])
   let shown = { value, state: "connecting" }
   let isStale, timer, settle
@@ -322,10 +303,14 @@ function liveRows({ sort, limit, columns }, open) {
   let link = { state: "connecting", error: null }
 
   function frame({ _method, _resume, _ready, ...row }) {
-    if (_resume?.recovered === false) staged = new Map()
+    if (_resume?.recovered === false) [staged, count, isShort] = [new Map(), 0]
     const into = staged ?? rows
+    const old = into.get(row.id)
     if (_method === "POST") insert(into, row)
-    if (_method === "PUT" && into.has(row.id)) into.set(row.id, Object.freeze({ ...into.get(row.id), ...row }))
+    if (_method === "PUT") {
+      if (old) into.set(row.id, Object.freeze({ ...old, ...row }))
+      else if (keys.some(({ name }) => name in row)) isShort = true
+    }
     if (_method === "DELETE") into.delete(row.id)
     if (_ready && staged) replace()
     isStale ||= !staged && !!(_method || _ready)
@@ -335,31 +320,44 @@ function liveRows({ sort, limit, columns }, open) {
   function insert(into, row) {
     if (staged) blank ??= blankOf(Object.keys(row))
     row = Object.freeze({ ...blank, ...row })
-    const all = !staged && !into.has(row.id) && row.timestamp < newest && [...into.values()]
-    if (!all) {
-      into.set(row.id, row)
-      newest = row.timestamp
-      return
-    }
-    // It is older than others, and entered the filter.
-    all.splice(all.findLastIndex((each) => !(each.timestamp > row.timestamp)) + 1, 0, row)
-    rows = new Map(all.map((each) => [each.id, each]))
+    const isOld = row.timestamp < newest
+    if (!isOld) newest = row.timestamp
+    // It entered the filter.
+    if (isOld && !staged && !into.has(row.id)) {
+      const all = [...into.values()]
+      const isBefore = (each) => keys.every(({ name }) => each[name] === row[name]) && !(each.timestamp > row.timestamp)
+      all.splice(all.findLastIndex(isBefore) + 1, 0, row)
+      rows = byId(all)
+    } else into.set(row.id, row)
+    // After this mark the hub has more.
+    if (staged && ++count === limit + SPARE) into.set("", { ...row, id: "" })
   }
 
   function replace() {
     for (const [id, row] of staged) {
-      const before = rows.get(id)
-      if (before && JSON.stringify(before) === JSON.stringify(row)) staged.set(id, before)
+      if (JSON.stringify(rows.get(id)) === JSON.stringify(row)) staged.set(id, rows.get(id))
     }
     rows = staged
     staged = null
   }
 
+  const arrange = (all) => sorted(all, keys).slice(0, limit)
+
   function current() {
     if (!isStale) return value
     isStale = false
-    const all = [...rows.values()]
-    const now = (keys ? sorted(all, keys) : all).slice(0, limit)
+    let all = sorted([...rows.values()], keys)
+    let mark = rows.get("")
+    if (mark) {
+      all = all.slice(0, all.indexOf(mark))
+      if (all.length < limit || isShort) link.reload()
+      if (all.length > limit + 2 * SPARE) {
+        all.length = limit + SPARE
+        mark = { ...all.at(-1), id: "" }
+      }
+      rows = byId([...all, mark])
+    }
+    const now = all.slice(0, limit)
     if (now.length !== value.length || now.some((row, place) => row !== value[place])) value = Object.freeze(now)
     return value
   }
@@ -381,9 +379,11 @@ function liveRows({ sort, limit, columns }, open) {
   link = open({ frame, changed })
   return {
     ready,
+    arrange,
     get value() { return current() },
     get state() { return link.state },
     get error() { return link.error },
+    get position() { return link.position },
     subscribe(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -391,6 +391,8 @@ function liveRows({ sort, limit, columns }, open) {
     close: () => link.end(),
   }
 }
+
+const byId = (rows) => new Map(rows.map((row) => [row.id, row]))
 
 function keysOf(sort) {
   return [sort].flat().map((text) => {

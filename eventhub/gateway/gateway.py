@@ -173,7 +173,7 @@ class Gateway:
             has_copies=copies is not None,
         )
         add_route(site.app, description, config, files)
-        client_module.add_route(site.app, self._compression, config, files)
+        client_module.add_routes(site.app, self._compression, config, files)
         add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():

@@ -1,9 +1,11 @@
 """The JavaScript client that every hub serves, in Chromium: rows, changes, writes, logins."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -80,6 +82,12 @@ def open_page(browser: Browser) -> Iterator[Any]:
 def page(open_page: Any, shared: Hub) -> Page:
     found: Page = open_page(shared)
     return found
+
+
+def post_all(url: str, rows: list[dict[str, Any]]) -> None:
+    headers = {"Content-Type": "application/json"}
+    with urlopen(Request(url, json.dumps(rows).encode(), headers), timeout=20) as answer:
+        assert all("_seq" in receipt for receipt in json.load(answer))
 
 
 def lose_log(hub: Hub) -> None:
@@ -221,6 +229,49 @@ def test_rows_resume_and_change_to_another_log_at_once(open_page: Any, hub: Hub)
     assert {state for state, _ in seen} == {"connecting", "live", "offline"}
 
 
+def test_a_limit_reads_no_more_than_it_needs_and_stays_the_answer_to_a_get(
+    page: Page, shared: Hub
+) -> None:
+    """Rows beyond the limit take the place of those that go, until the page has to read again."""
+    rows = [{"id": f"l-{n:03}", "topic": "limit", "n": n} for n in range(200)]
+    post_all(f"{shared.url}/messages", rows)
+    frames: list[Any] = []
+    page.on(
+        "websocket", lambda socket: socket.on("framereceived", lambda data: frames.append(data))
+    )
+    kept = ask(
+        page,
+        """
+        const queries = [["n", ["-n"]], ["topic", ["topic", "-body"]], ["first", undefined]]
+        const sorts = (sort = []) => sort.map((key) => "&_sort=" + key).join("")
+        const path = (sort) => "messages?topic=limit&_limit=4" + sorts(sort)
+        const where = { topic: "limit" }
+        window.cut = queries.map(([, sort]) => hub.rows("messages", { where, sort, limit: 4 }))
+        window.same = async () => {
+          for (const [place, rows] of cut.entries()) await equal(rows, path(queries[place][1]))
+        }
+        await same()
+        await hub.post("messages", { id: "l-new", topic: "limit", n: 500 })
+        await hub.put("messages", { id: "l-199", n: -1 })                    // leaves the window
+        await hub.put("messages", { id: "l-002", n: 400, body: "up" })       // unknown, enters it
+        await hub.put("messages", { id: "l-001", topic: "elsewhere" })
+        await hub.put("messages", { id: "l-001", topic: "limit" })           // created second
+        await hub.put("messages", { id: "l-198", n: 198 })
+        await same()
+        const first = cut[0].value[0]
+        await hub.put("messages", { id: "l-003", done: true })               // unknown, stays below
+        const all = "messages?topic=limit&_c=id&_sort=-n&_limit=70"
+        const ids = await (await fetch(all)).json()
+        await Promise.all(ids.slice(3).map(({ id }) => hub.delete("messages", id)))
+        await same()
+        return cut[0].value[0] === first
+        """,
+    )
+    assert kept, "the rows that stayed are the same objects"
+    sent = [frame for frame in frames if '"_method":"POST"' in str(frame)]
+    assert len(sent) < 3 * 200, "all rows would be more, at the first connections alone"
+
+
 # --- Writes
 
 
@@ -335,6 +386,39 @@ def test_changes_go_on_from_a_position_and_tell_when_they_cannot(open_page: Any,
     assert [each["position"] for each in reset] == [None, None], "nothing to go on from yet"
     error = ask(page, "return refusal(take(1, { since: 'tomorrow' }))")
     assert error["code"] == "bad_position"
+
+
+def test_the_log_has_each_event_with_what_was_there_before(page: Page) -> None:
+    events, ended, past = ask(
+        page,
+        """
+        const where = { topic: "log" }
+        await hub.post("messages", { id: "e1", topic: "log", body: "a" })
+        await hub.put("messages", { id: "e1", body: "b" })
+        const begun = new Date(Date.now() + 3_600_000)
+        const read = async (options) => {
+          const found = []
+          const columns = ["body"]
+          for await (const event of hub.log("messages", { where, columns, ...options })) {
+            const { method, id, row, was, time } = event
+            found.push([method, id, row?.body, was?.body, time instanceof Date])
+            if (found.length === 3) break
+          }
+          return found
+        }
+        const live = read({})
+        await hub.delete("messages", "e1")
+        const until = new Date(Date.now() - 3_600_000)
+        const ended = [await read({ since: begun, until: "now" }), await read({ until })]
+        return [await live, ...ended.map((events) => events.length)]
+        """,
+    )
+    assert events == [
+        ["POST", "e1", "a", None, True],
+        ["PUT", "e1", "b", "a", True],
+        ["DELETE", "e1", None, "b", True],
+    ]
+    assert (ended, past) == (0, 0)
 
 
 # --- Logins

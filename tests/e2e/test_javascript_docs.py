@@ -61,6 +61,19 @@ def test_each_snippet_does_what_the_page_says(page: Page) -> None:
     )
     assert bodies == ["past", "Hello", "Hello, all"]
     assert ask(page, "return localStorage.position").endswith(".3")
+    past = run(page, "log", "; return shown_.slice(-3)")
+    assert past[1:] == [
+        [True, "POST", past[2][2], "Hello", None],
+        [True, "PUT", past[2][2], "Hello, all", "Hello"],
+    ]
+    kept = SNIPPETS.pop("outbox").replace(
+        "import { persist } from", "const { persist } = await import("
+    )
+    kept = kept.replace('outbox.js"', 'outbox.js")', 1)
+    assert ask(page, kept + "; return [shown_.at(-1), (await receipt).duplicate]") == [
+        "waiting",
+        False,
+    ]
     assert run(page, "tokens", '; return (await hub.post("messages", {id: "t"})).id') == "t"
     assert SNIPPETS == {}, "code that nothing runs"
 

@@ -18,7 +18,7 @@ from eventhub.config import ColumnRule, Rules
 from eventhub.delivery.frames import Form
 from eventhub.event import POSITION_HEADER
 from eventhub.filters.arguments import CONTROLS
-from eventhub.gateway import file_answer, row
+from eventhub.gateway import client_module, file_answer, row
 from eventhub.gateway.controls import HONOURED, Surface
 from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.server import ALL_METHODS
@@ -434,7 +434,7 @@ async def test_each_path_is_in_the_table(tmp_path: Path) -> None:
     async with running(tmp_path) as served:
         app = served.gateway._site.app
         paths = {each.canonical for each in app.router.resources()}
-    own = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/-/client.js"}
+    own = {"/healthz", "/readyz", "/metrics", "/openapi.json", *client_module.MODULES}
     of_endpoint = {"/chat", "/chat/{id}", *(f"/chat.{suffix}" for suffix in SUFFIXES)}
     assert paths == own | of_endpoint
 
@@ -445,7 +445,7 @@ async def test_what_the_hub_itself_answers_shows_no_row_and_no_hidden_column(
 ) -> None:
     role = ROLES[name]
     told = secrets_of(role, is_admitted=not role.refusal)
-    for path in ("/openapi.json", "/readyz", "/healthz", "/metrics", "/-/client.js"):
+    for path in ("/openapi.json", "/readyz", "/healthz", "/metrics", *client_module.MODULES):
         text = await _text("GET", hub.url + path, role.headers)
         assert not [each for each in told if each in text], path
         assert path != "/openapi.json" or not role.is_admin or "wages" in text

@@ -28,6 +28,7 @@ FILES = (
     "eventhub/examples/chat/page/index.html",
     "eventhub/examples/start/eventhub.yaml",
     "eventhub/javascript/eventhub.js",
+    "eventhub/javascript/client/outbox.js",
 )
 READY = re.compile(r"^EventHub ready on (http://\S+)$", re.MULTILINE)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from eventhub.gateway.client_module import MODULE, PATH
+from eventhub.gateway.client_module import MODULES, PATH
 from tests.e2e.hub import Hub, running_hub
 
 CONFIG = "url: {pages: {pattern: /pages/(.*), handler: FileHandler, kwargs: {path: $YAMLPATH}}}"
@@ -22,13 +22,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 def test_the_module_is_small() -> None:
-    assert len(gzip.compress(MODULE.read_bytes(), 9, mtime=0)) <= MOST_BYTES
+    assert len(gzip.compress(MODULES[PATH].read_bytes(), 9, mtime=0)) <= MOST_BYTES
 
 
-async def test_the_module_is_served_once_and_then_revalidated(hub: Hub) -> None:
+@pytest.mark.parametrize("path", MODULES)
+async def test_each_module_is_served_once_and_then_revalidated(hub: Hub, path: str) -> None:
     async with aiohttp.ClientSession() as session:
-        async with session.get(hub.url + PATH) as answer:
-            assert await answer.read() == MODULE.read_bytes()
+        async with session.get(hub.url + path) as answer:
+            assert await answer.read() == MODULES[path].read_bytes()
             assert answer.content_type == "text/javascript"
             assert answer.charset == "utf-8"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -36,12 +37,19 @@ async def test_the_module_is_served_once_and_then_revalidated(hub: Hub) -> None:
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert answer.headers["Cache-Control"] == "no-cache"
             tag = answer.headers["ETag"]
-        async with session.get(hub.url + PATH, headers={"If-None-Match": tag}) as answer:
+        async with session.get(hub.url + path, headers={"If-None-Match": tag}) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
-        async with session.head(hub.url + PATH) as answer:
+        async with session.head(hub.url + path) as answer:
             assert (answer.status, answer.headers["ETag"]) == (200, tag)
-        async with session.post(hub.url + PATH) as answer:
+        async with session.post(hub.url + path) as answer:
             assert answer.status == 405
+
+
+async def test_a_module_that_is_not_there_is_not_found(hub: Hub) -> None:
+    async with aiohttp.ClientSession() as session:
+        for path in ("/-/client/nope.js", "/-/client/", "/-/client/..%2feventhub.js"):
+            async with session.get(hub.url + path) as answer:
+                assert answer.status == 404
 
 
 @pytest.mark.parametrize(("name", "own"), [("-/client.js", True), ("index.html", False)])
