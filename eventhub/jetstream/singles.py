@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import structlog
-
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream import api
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.publisher import Ack, Publisher
 from eventhub.jetstream.write import Write
+from eventhub.logs import limited
 from eventhub.stream import Appended, WrongSequence
 
 PAUSE_SECONDS = 0.05
@@ -23,8 +22,6 @@ PAUSE_SECONDS = 0.05
 
 _WRONG_SEQUENCE = 10071  # `err_code`s of nats-server
 _NO_ROOM = 10023  # "insufficient resources": a full disk, or a limit of the account
-
-logger = structlog.get_logger(__name__)
 
 
 class Unsettled(NamedTuple):
@@ -124,8 +121,10 @@ class Singles:
             conflict = WrongSequence("the row has another last event")
             await self._settle_unless_stored(write, conflict)
             return
-        logger.warning("append_refused", subject=write.subject, reason=ack.error)
-        write.sent = was_sent
+        # Limited: without a quorum, each write that waits is refused 20 times a second.
+        reason = str((ack.error or {}).get("description", ack.error))
+        limited.warning("append_refused", by=self._stream, reason=reason, subject=write.subject)
+        write.note_refused(reason, was_sent=was_sent)
         if ack.number != _NO_ROOM:
             return
         refusal = Unavailable("the event log has no room; nothing was stored")

@@ -28,6 +28,8 @@ class Write:
 
     __slots__ = (
         "_on_appended",
+        "_refusal",
+        "_was_sent_once",
         "expect",
         "give_up",
         "payload",
@@ -56,6 +58,8 @@ class Write:
         self.give_up = 0.0
         """When it is abandoned, on the loop's clock."""
         self._on_appended: OnAppended | None = on_appended
+        self._was_sent_once = False
+        self._refusal = ""
 
     @property
     def id_header(self) -> bytes:
@@ -82,10 +86,24 @@ class Write:
         return b"".join((line, head, self.payload, b"\r\n"))
 
     def note_sent(self, now: float) -> None:
-        """Note that the write is sent: it may be stored from now on."""
-        if not self.sent:
-            self.sent = True
+        """Note that the write is sent: it may be stored from now on.
+
+        Only the first time postpones when it is abandoned: a write may be refused over and over.
+        """
+        self.sent = True
+        if not self._was_sent_once:
+            self._was_sent_once = True
             self.give_up = now + UNKNOWN_SECONDS
+
+    def note_refused(self, reason: str, *, was_sent: bool) -> None:
+        """Note that the broker refused the write for now, and did not store this attempt.
+
+        Args:
+            reason: in the words of the broker.
+            was_sent: an earlier attempt may have stored it.
+        """
+        self.sent = was_sent
+        self._refusal = reason
 
     @property
     def is_settled(self) -> bool:
@@ -107,9 +125,10 @@ class Write:
             logger.exception("outcome_callback_failed", subject=self.subject)
 
     def abandon(self) -> None:
-        """Settle the write as unavailable, because no answer came."""
+        """Settle the write as unavailable, because its time is over."""
         if self.sent:
             text = "the event log did not answer in time: the event may or may not be stored"
             self.settle(Unavailable(text, code="unknown_outcome"))
         else:
-            self.settle(Unavailable("the event log cannot be reached; nothing was stored"))
+            reason = f"refuses it: {self._refusal}" if self._refusal else "cannot be reached"
+            self.settle(Unavailable(f"the event log {reason}; nothing was stored"))

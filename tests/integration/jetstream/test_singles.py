@@ -2,13 +2,16 @@
 
 import asyncio
 
+import nats
 import pytest
 
+from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Unavailable
 from eventhub.jetstream import JetStreamLog, publisher, singles, write
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.publisher import Publisher
 from eventhub.jetstream.singles import Singles
+from eventhub.logs import FIRST
 from eventhub.stream import Appended, EventStream, WrongSequence
 from tests.builders import channel
 from tests.faults.proxy import Proxy
@@ -117,6 +120,28 @@ async def test_a_write_that_no_answer_ever_comes_for_has_an_unknown_outcome(
     assert isinstance(refusal, Unavailable)
     assert refusal.code == "unknown_outcome"
     assert await stream.end() == 1
+
+
+async def test_a_write_that_is_refused_over_and_over_ends_and_is_logged_a_few_times(
+    broker: EmbeddedBroker,
+    stream: EventStream,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(singles, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(write, "UNKNOWN_SECONDS", 0.3)
+    client = await nats.connect(broker.url, token=broker.token)
+    settings = (await client.jetstream().stream_info(channel().stream)).config
+    await client.jetstream().update_stream(settings.evolve(max_msg_size=10))
+    await client.close()
+    outcomes = Outcomes()
+    await singles_over(connection).store(outcomes.writes("abc"))
+    for refusal in outcomes.values():
+        assert isinstance(refusal, Unavailable)
+        assert refusal.code == "unavailable"
+        assert "message size exceeds maximum allowed" in refusal.message
+    assert "".join(capfd.readouterr()).count("append_refused") == FIRST
 
 
 async def test_a_forgotten_write_is_not_sent(stream: EventStream, connection: Connection) -> None:
