@@ -6,8 +6,14 @@ import signal
 import socket
 import subprocess
 import sysconfig
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 
 import msgspec
@@ -21,11 +27,14 @@ from tests.builders import channel
 
 SERVERS = 3
 DEADLINE_SECONDS = 40.0
-_BINARY = Path(sysconfig.get_path("scripts")) / "nats-server"
+NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
 
 
 class Cluster:
     """Servers by number; each can be ended and started again on its store."""
+
+    login: tuple[str | None, str | None] = (None, None)
+    """User and password."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,8 +53,15 @@ class Cluster:
 
     def start(self, number: int) -> None:
         """Start a server."""
-        folder = self._folder / f"n{number}"
-        folder.mkdir(parents=True, exist_ok=True)
+        command, environment = self.command(number)
+        with self.log_of(number).open("ab") as log:
+            self._processes[number] = subprocess.Popen(
+                command, stderr=log, env={**os.environ, **environment}
+            )
+
+    def command(self, number: int) -> tuple[Sequence[str | Path], Mapping[str, str]]:
+        """Return what starts a server: arguments, and variables of its environment."""
+        folder = self.folder_of(number)
         config = {
             "server_name": f"n{number}",
             "listen": f"127.0.0.1:{self._clients[number]}",
@@ -59,21 +75,51 @@ class Cluster:
         }
         path = folder / "nats.conf"
         path.write_bytes(msgspec.json.encode(config))
-        with (folder / "nats.log").open("ab") as log:
-            self._processes[number] = subprocess.Popen([_BINARY, "-c", path], stderr=log)
+        return [NATS_SERVER, "-c", path], {}
+
+    def folder_of(self, number: int) -> Path:
+        """Return the folder of a server, with its log."""
+        folder = self._folder / f"n{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def log_of(self, number: int) -> Path:
+        """Return the file to which a server logs, over all its starts."""
+        return self.folder_of(number) / "nats.log"
+
+    def pid(self, number: int) -> int:
+        """Return the id of the process of a server that runs."""
+        return self._processes[number].pid
+
+    def connect(self) -> AbstractAsyncContextManager[JetStreamLog]:
+        """Connect as a hub does."""
+        return JetStreamLog.connect(self.urls, login=self.login, replicas=SERVERS)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """Connect as any program does."""
+        user, password = self.login
+        client = await nats.connect(self.urls, user=user, password=password)
+        try:
+            yield client
+        finally:
+            await client.close()
 
     def end(self, number: int, how: signal.Signals = signal.SIGTERM) -> None:
         """End a server, and wait until it has ended."""
-        process = self._processes.pop(number)
-        process.send_signal(how)
-        process.wait(DEADLINE_SECONDS)
+        self._processes[number].send_signal(how)
+        self.wait(number)
+
+    def wait(self, number: int) -> None:
+        """Wait until a server has ended that was asked to."""
+        self._processes.pop(number).wait(DEADLINE_SECONDS)
 
     async def ready(self) -> None:
         """Wait until a stream with three copies can be made and written to."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while True:
                 try:
-                    async with JetStreamLog.connect(self.urls, replicas=SERVERS) as log:
+                    async with self.connect() as log:
                         await log.open(channel("probe"))
                 except EventHubError:
                     await asyncio.sleep(0.1)
@@ -82,30 +128,23 @@ class Cluster:
 
     async def follower_of(self, stream: str) -> str:
         """Return the URL of a server that has a copy of a stream, and is not its leader."""
-        client = await nats.connect(self.urls)
-        try:
+        async with self.client() as client:
             info = await client.jetstream().stream_info(stream)
-        finally:
-            await client.close()
         assert info.cluster is not None
         return next(self.url(n) for n in range(SERVERS) if f"n{n}" != info.cluster.leader)
 
     def meta_leader(self) -> int:
         """Return the number of the server that places streams and consumers."""
         said = "Self is new JetStream cluster metadata leader"
-        logs = {n: (self._folder / f"n{n}" / "nats.log").read_text() for n in range(SERVERS)}
+        logs = {n: self.log_of(n).read_text() for n in range(SERVERS)}
         lines = [(line, n) for n, log in logs.items() for line in log.splitlines() if said in line]
         return max(lines, key=lambda found: found[0].split(" ", 1)[1])[1]
 
     async def delete_streams(self) -> None:
         """Delete everything that is stored."""
-        client = await nats.connect(self.urls)
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                while not await _deleted_all(client):
-                    await asyncio.sleep(0.1)
-        finally:
-            await client.close()
+        async with self.client() as client, asyncio.timeout(DEADLINE_SECONDS):
+            while not await _deleted_all(client):
+                await asyncio.sleep(0.1)
 
     def close(self) -> None:
         """Kill what is left."""

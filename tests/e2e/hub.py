@@ -18,19 +18,35 @@ DEADLINE_SECONDS = 20.0
 
 
 class Hub:
-    """One `eventhub serve`: can be stopped or killed, and started again on its data and port."""
+    """One `eventhub serve`: can be stopped or killed, and started again on its data and port.
+
+    Args:
+        config: its file.
+        folder: for its data and what it prints.
+        flags: of the command.
+        program: what Python runs as `eventhub`.
+        port: on which it listens; by default one that is free.
+        inside: the command that runs another one in a place of its own, such as a namespace.
+    """
 
     def __init__(
-        self, config: Path, folder: Path, flags: list[str], program: Sequence[str] = ("eventhub",)
+        self,
+        config: Path,
+        folder: Path,
+        flags: list[str],
+        program: Sequence[str] = ("eventhub",),
+        *,
+        port: int = 0,
+        inside: Sequence[str] = (),
     ) -> None:
         self.config = config
-        self._command = [sys.executable, "-m", *program, "serve", str(config), *flags]
+        self._command = [*inside, sys.executable, "-m", *program, "serve", str(config), *flags]
         self._command += ["--data", str(folder / "data")]
         self.folder = folder
         """Of the configuration and the data."""
         self._out = folder / "stdout.txt"
         self._err = folder / "stderr.txt"
-        self._port = "0"
+        self._port = str(port)
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
         """Without a slash at the end; known once it was ready, and the same ever after."""

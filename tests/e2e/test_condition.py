@@ -70,11 +70,9 @@ async def test_a_hub_waits_for_servers_and_sends_clients_elsewhere_without_a_quo
     (tmp_path / "eventhub.yaml").write_text(CONFIG.format(urls=urls, port=port))
     gateway_port = free_port()
     hubs = [
-        Hub(tmp_path / "eventhub.yaml", tmp_path / name, ["--role", name])
+        Hub(tmp_path / "eventhub.yaml", tmp_path / name, ["--role", name], port=gateway_port)
         for name in ("gateway", "projector")
     ]
-    gateway = hubs[0]
-    gateway._port = str(gateway_port)
     url, own = f"http://127.0.0.1:{gateway_port}", f"http://127.0.0.1:{port}"
     try:
         for hub in hubs:

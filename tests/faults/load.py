@@ -1,21 +1,23 @@
 """Load: writers that repeat what was not answered, subscribers that resume, and one check of both.
 
-Each message has a `_key`, and is sent again until it is acknowledged, over any error that says
-`retry` and any lost connection. So in the end the log must hold exactly what was sent: each
-message once, at the sequence that its writer was told, and nothing else.
+In the end the log must hold exactly what was sent: each message once, at the sequence of its
+acknowledgement, and nothing else.
 """
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise, product
+from time import monotonic
 
 import aiohttp
-import msgspec
 
-from tests.e2e.client import V1, Client, Closed, Frame, connect, get
-from tests.e2e.traffic import FILTERS, Row, plain, random_fields
+from tests.e2e.client import Client, Closed, Frame, connect, get, request
+from tests.e2e.traffic import FILTERS, Row, plain
+from tests.faults.writer import PAUSE_SECONDS, Sent, Writer, identity
 
 CONFIG = """
 server: {heartbeat: 0.3}
@@ -26,14 +28,8 @@ url:
     kwargs: {columns: {topic: TEXT, n: INTEGER, flag: BOOLEAN, body: TEXT, pad: TEXT}}
 """
 WRITERS = 4
-WINDOW = 5
-"""Messages that a writer sends at once, before it waits for all their answers."""
-PACE_SECONDS = 0.02
-"""Between those: 500 writes a second at the most leave the machine to the hub."""
 QUERIES = ("", "", "topic=Help", "topic!", "topic*=help", "n>=5")
 DEADLINE_SECONDS = 30.0
-PAUSE_SECONDS = 0.02
-"""Before a message that was refused for now is sent again."""
 EMPTY: Row = {"topic": None, "n": None, "flag": None, "body": None, "pad": None}
 
 Seen = tuple[int, str, str]
@@ -48,117 +44,15 @@ async def until(condition: Callable[[], object], seconds: float = DEADLINE_SECON
 
 
 @dataclass
-class Sent:
-    """A message, and what became of it."""
-
-    message: Frame
-    number: int
-    """Of the message among those of its writer."""
-    tries: int = 1
-    sequence: int = 0
-
-    @property
-    def identity(self) -> str:
-        """What its event can be known by."""
-        return identity(self.message["_method"], self.message["id"], self.message.get("body"))
-
-
-def identity(method: str, row_id: str, body: str | None) -> str:
-    """Return what is unique to a write: its text, or that it deletes a row that is made once."""
-    return f"DELETE {row_id}" if method == "DELETE" else str(body)
-
-
-class Writer:
-    """Writes rows of its own over one WebSocket."""
-
-    def __init__(self, url: str, name: str, rng: random.Random, pad: str) -> None:
-        self.sent: list[Sent] = []
-        self.connections = 0
-        self.refusals: list[Frame] = []
-        """The errors that it received."""
-        self.stopping = False
-        self._url = url
-        self._name = name
-        self._rng = rng
-        self._pad = pad
-        self._pending: dict[str, Sent] = {}
-        self._rows: list[str] = []
-        """Rows that exist and that no pending message is about."""
-
-    @property
-    def acknowledged(self) -> int:
-        return len(self.sent) - len(self._pending)
-
-    async def run(self, session: aiohttp.ClientSession) -> None:
-        """Write until stopped, and until everything is acknowledged."""
-        query = {"topic": "nobody's", "_since": "now"}
-        while not self._is_done():
-            try:
-                async with session.ws_connect(self._url, params=query, protocols=(V1,)) as socket:
-                    self.connections += 1
-                    for sent in self._pending.values():
-                        await self._repeat(socket, sent)
-                    await self._write(socket)
-            except (aiohttp.ClientError, ConnectionError, Closed):
-                await asyncio.sleep(PAUSE_SECONDS)
-
-    def _is_done(self) -> bool:
-        return self.stopping and not self._pending
-
-    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        while not self._is_done():
-            if not self._pending:
-                await asyncio.sleep(PACE_SECONDS)
-                for _ in range(WINDOW):
-                    await socket.send_json(self._next().message)
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                received = await socket.receive()
-            if received.type is not aiohttp.WSMsgType.TEXT:
-                raise Closed(socket.close_code)
-            await self._take(socket, msgspec.json.decode(received.data))
-
-    def _next(self) -> Sent:
-        number = len(self.sent)
-        key = f"{self._name}-{number}"
-        method = (
-            self._rng.choices(("POST", "PUT", "DELETE"), (5, 8, 2))[0] if self._rows else "POST"
-        )
-        message: Frame = {"_method": method, "_key": key, "_ref": key, "id": key}
-        if method != "POST":
-            message["id"] = self._rows.pop(self._rng.randrange(len(self._rows)))
-        if method != "DELETE":
-            message |= {**random_fields(self._rng), "body": key, "pad": self._pad}
-        sent = Sent(message, number)
-        self.sent.append(sent)
-        self._pending[key] = sent
-        return sent
-
-    async def _take(self, socket: aiohttp.ClientWebSocketResponse, seen: Frame) -> None:
-        if "_ack" in seen:
-            sent = self._pending.pop(seen["_ack"])
-            assert sent.tries > 1 or not seen["duplicate"], seen
-            sent.sequence = seen["_seq"]
-            if sent.message["_method"] != "DELETE":
-                self._rows.append(sent.message["id"])
-        elif "_error" in seen:
-            assert seen["_error"]["retry"], seen
-            self.refusals.append(seen["_error"])
-            await asyncio.sleep(PAUSE_SECONDS)
-            await self._repeat(socket, self._pending[seen["_error"]["ref"]])
-
-    async def _repeat(self, socket: aiohttp.ClientWebSocketResponse, sent: Sent) -> None:
-        sent.tries += 1
-        await socket.send_json(sent.message)
-
-
-@dataclass
 class Subscriber:
-    """Follows one filter, over reconnects."""
+    """Follows one filter, over reconnects: each is to the next URL."""
 
-    url: str
+    urls: deque[str]
     query: str
     seen: list[Seen] = field(default_factory=list)
     table: dict[str, Row] = field(default_factory=dict)
+    received_at: list[float] = field(default_factory=list)
+    """By the monotonic clock, of each of `seen`."""
     connections: int = 0
     start: int = -1
     """The sequence that its first replay ended with."""
@@ -176,41 +70,102 @@ class Subscriber:
         while not is_over(self.reached):
             since = f"&_since={self._epoch}.{self.reached}" if self._epoch else ""
             try:
-                async with connect(f"{self.url}?{self.query}{since}") as client:
+                async with connect(f"{self.urls[0]}?{self.query}{since}") as client:
                     self.connections += 1
                     client.table = self.table
                     while not is_over(self.reached):
                         await self.is_taking.wait()
                         self._take(client, await client.receive())
             except (aiohttp.ClientError, ConnectionError, Closed):
+                self.urls.rotate(-1)
                 await asyncio.sleep(PAUSE_SECONDS)
 
     def _take(self, client: Client, frame: Frame) -> None:
         if "_resume" in frame:
             assert frame["_resume"]["recovered"], frame
+        elif "_error" in frame:
+            assert frame["_error"]["retry"], frame
         elif "_ready" in frame or "_tick" in frame:
             self._epoch, _, reached = client.position.rpartition(".")
             assert int(reached) >= self.reached, f"{frame} after {self.reached}"
             self.reached = int(reached)
             self.start = self.reached if self.start < 0 else self.start
         elif self.start >= 0:
+            self.received_at.append(monotonic())
             self.seen.append((frame["_seq"], frame["_method"], frame["id"]))
             self.reached = frame["_seq"]
 
 
 class Load:
-    """Writers and subscribers of one table; `running` ends with the check."""
+    """Writers and subscribers of one table; `running` ends with the check.
 
-    def __init__(self, url: str, *, pad_bytes: int = 0, queries: Sequence[str] = QUERIES) -> None:
-        self.url = url
-        pad = "x" * pad_bytes
-        self.writers = [Writer(url, f"w{n}", random.Random(n), pad) for n in range(WRITERS)]
-        self.subscribers = [Subscriber(url, query) for query in queries]
+    Args:
+        urls: of the endpoint, at one hub or several, over which clients are spread.
+        name: what the keys of messages begin with: another one for each load of a table.
+        pad_bytes: what makes each message larger.
+        queries: of the subscribers.
+        shared: ids of rows that all writers change.
+        seed: of what is written.
+    """
+
+    def __init__(
+        self,
+        *urls: str,
+        name: str = "w",
+        pad_bytes: int = 0,
+        queries: Sequence[str] = QUERIES,
+        shared: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        self.urls = urls
+        self.writers = []
+        for number in range(WRITERS):
+            turned = (*urls[number % len(urls) :], *urls[: number % len(urls)])
+            rng = random.Random(seed + number)
+            writer = Writer(turned, f"{name}{number}", rng, pad="x" * pad_bytes, shared=shared)
+            self.writers.append(writer)
+        self.subscribers = []
+        for number, query in enumerate(queries):
+            turning = deque(urls)
+            turning.rotate(-number)
+            self.subscribers.append(Subscriber(turning, query))
+        self.besides: list[Sent] = []
+        """What was written besides, by `write`."""
+        self._last: list[int] = []
+        """The last sequence, once nothing more is written."""
+        self._group = asyncio.TaskGroup()
+
+    async def write(self, url: str, message: Frame) -> None:
+        """Write a message at one hub; it must be accepted at once."""
+        status, answer = await request("POST", url, json=message)
+        assert status < 300, answer
+        self.besides.append(Sent(message, len(self.besides), sequence=answer["_seq"]))
+
+    async def join(self, url: str) -> None:
+        """Add a subscriber at one more hub, and check that hub in the end, too."""
+        subscriber = Subscriber(deque([url]), "")
+        self.subscribers.append(subscriber)
+        self.urls += (url,)
+        self._group.create_task(subscriber.run(self._is_over))
+        await until(lambda: subscriber.start >= 0)
+
+    def _is_over(self, reached: int) -> bool:
+        return bool(self._last) and reached >= self._last[0]
 
     @property
     def acknowledged(self) -> int:
         """How many messages were."""
         return sum(writer.acknowledged for writer in self.writers)
+
+    def pauses(self) -> tuple[float, float]:
+        """Return the longest times, in seconds, without an acknowledgement and without a frame."""
+        acknowledged = sorted(sent.acknowledged_at for w in self.writers for sent in w.sent)
+        received = self.subscribers[0].received_at
+        return _longest_gap(acknowledged), _longest_gap(received)
+
+    @property
+    def _sent(self) -> list[Sent]:
+        return [*self.besides, *(sent for writer in self.writers for sent in writer.sent)]
 
     @property
     def refusals(self) -> list[Frame]:
@@ -224,37 +179,38 @@ class Load:
         counts += [subscriber.connections for subscriber in self.subscribers]
         return set(counts) == {1}
 
-    async def goes_on(self, count: int = 100) -> None:
+    async def goes_on(self, count: int = 100, *, seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until later writes were acknowledged, and reached the subscriber to everything."""
         goal = self.acknowledged + count
-        await until(lambda: self.acknowledged >= goal)
-        last = max(sent.sequence for writer in self.writers for sent in writer.sent)
-        await until(lambda: self.subscribers[0].reached >= last)
+        await until(lambda: self.acknowledged >= goal, seconds)
+        last = max(sent.sequence for sent in self._sent)
+        await until(lambda: self.subscribers[0].reached >= last, seconds)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Load"]:
         """Write and follow; at the end everything sent is acknowledged, stored and delivered."""
-        last: list[int] = []
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        async with aiohttp.ClientSession() as session, self._group as group:
             for subscriber in self.subscribers:
-                group.create_task(subscriber.run(lambda reached: bool(last) and reached >= last[0]))
+                group.create_task(subscriber.run(self._is_over))
             await until(lambda: all(subscriber.start >= 0 for subscriber in self.subscribers))
             writing = [group.create_task(writer.run(session)) for writer in self.writers]
             yield self
             for writer in self.writers:
                 writer.stopping = True
             await until(lambda: all(task.done() for task in writing))
-            last.append(max(sent.sequence for writer in self.writers for sent in writer.sent))
+            self._last.append(max(sent.sequence for sent in self._sent))
         await self.check()
 
     async def check(self) -> None:
         """Check that the same was acknowledged, stored and delivered: in order, each once."""
-        history = await read_log(self.url)
+        history = await read_log(self.urls[0])
         self._check_stored(history)
-        for subscriber in self.subscribers:
+        for url in self.urls[1:]:
+            assert await read_log(url) == history, f"{url} has another history"
+        for url, subscriber in product(self.urls, self.subscribers):
             expected = frames_of(history, subscriber.query)
             assert subscriber.seen == [seen for seen in expected if seen[0] > subscriber.start]
-            rows = await get(f"{self.url}?{subscriber.query}")
+            rows = await get(f"{url}?{subscriber.query}")
             held, rows_by_id = plain(list(subscriber.table.values())), plain(rows)
             different = [
                 (held.get(row_id), rows_by_id.get(row_id))
@@ -265,16 +221,27 @@ class Load:
 
     def _check_stored(self, history: list[Frame]) -> None:
         assert [event["_seq"] for event in history] == list(range(1, len(history) + 1))
+        start = min(subscriber.start for subscriber in self.subscribers)  # nobody wrote meanwhile
         stored = {
             event["_seq"]: identity(event["_method"], event["id"], (event["row"] or {}).get("body"))
             for event in history
+            if event["_seq"] > start
         }
-        sent = [sent for writer in self.writers for sent in writer.sent]
+        sent = self._sent
         assert stored == {one.sequence: one.identity for one in sent}
         assert len(stored) == len(sent)
         for writer in self.writers:
             order = [one.sequence for one in writer.sent if one.tries == 1]
             assert order == sorted(order), "stored in another order than sent"
+            rows: dict[str, list[int]] = {}
+            for one in writer.sent:
+                rows.setdefault(one.message["id"], []).append(one.sequence)
+            for row, changes in rows.items():
+                assert changes == sorted(changes), f"row {row} was changed in another order"
+
+
+def _longest_gap(times: Sequence[float]) -> float:
+    return max(after - before for before, after in pairwise(times))
 
 
 async def read_log(url: str) -> list[Frame]:

@@ -143,7 +143,7 @@ async def test_other_clients_do_not_notice_malicious_ones(hub: Hub) -> None:
     async with load.running():
         await load.goes_on()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(attack.run(load.url)) for attack in attacks]
+            tasks = [group.create_task(attack.run(load.urls[0])) for attack in attacks]
             await until(lambda: {a.name for a in attacks if a.is_closed} >= ARE_CLOSED)
             for _ in range(2):
                 await load.goes_on()
@@ -176,7 +176,7 @@ async def test_dead_subscribers_are_dropped_and_others_do_not_notice(hub: Hub) -
         await load.goes_on()
         alive = await connections(hub)
         for _ in range(10):
-            _, writer = await dead.enter_async_context(opened(load.url))
+            _, writer = await dead.enter_async_context(opened(load.urls[0]))
             writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's can
         assert await connections(hub) == alive + 10
         await until_connections(hub, lambda count: count == alive, load)
@@ -243,7 +243,7 @@ async def test_many_clients_do_not_notice_those_that_pause_or_vanish(
         for subscriber in load.subscribers[4:8]:
             subscriber.is_taking.clear()
         for _ in range(8):
-            _, writer = await vanishing.enter_async_context(opened(f"{load.url}?_since=now"))
+            _, writer = await vanishing.enter_async_context(opened(f"{load.urls[0]}?_since=now"))
             await load.goes_on(50)
             reset = struct.pack("ii", 1, 0)  # no close frame: everything in flight is thrown away
             raw: socket.socket = writer.get_extra_info("socket")
@@ -272,7 +272,7 @@ async def test_a_client_process_that_is_stopped_resumes_where_it_was(
 ) -> None:
     """It pauses for longer than the hub waits for a client, so it has to reconnect."""
     load, out = Load(f"{hub.url}/rows", pad_bytes=PAD_BYTES), tmp_path / "tail.txt"
-    with tail(load.url, out) as client:
+    with tail(load.urls[0], out) as client:
         async with load.running():
             await load.goes_on()
             await until(lambda: out.stat().st_size > 0)
@@ -280,7 +280,7 @@ async def test_a_client_process_that_is_stopped_resumes_where_it_was(
             alive = await connections(hub) - 1
             await until_connections(hub, lambda count: count == alive, load)
             client.resume()
-        history = await read_log(load.url)
+        history = await read_log(load.urls[0])
         await until(lambda: out.read_bytes().count(b"\n") >= len(history))
     printed = [msgspec.json.decode(line) for line in out.read_bytes().splitlines()]
     assert printed == history

@@ -15,7 +15,8 @@ from eventhub.jetstream import JetStreamLog
 from tests.builders import channel, make_event
 from tests.e2e.client import get
 from tests.faults.conftest import HubStarter, SmallDisk
-from tests.faults.load import CONFIG, WINDOW, WRITERS, Load, until
+from tests.faults.load import CONFIG, WRITERS, Load, until
+from tests.faults.writer import WINDOW
 
 pytestmark = pytest.mark.timeout(60)
 MARGIN_BYTES = 1 << 20  # that others may write while the disk is being filled

@@ -107,11 +107,11 @@ class Sink:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, *, utf8: bool = True) -> AsyncIterator[Self]:
+    async def running(cls, *, utf8: bool = True, host: str = "127.0.0.1") -> AsyncIterator[Self]:
         """Listen for the length of the block, with SMTPUTF8 or without."""
         sink = cls()
         server = await asyncio.get_running_loop().create_server(
-            lambda: SMTP(sink, enable_SMTPUTF8=utf8, hostname="sink.test"), "127.0.0.1", 0
+            lambda: SMTP(sink, enable_SMTPUTF8=utf8, hostname="sink.test"), host, 0
         )
         sink.port = server.sockets[0].getsockname()[1]
         try:

@@ -1,0 +1,239 @@
+"""Faults: what happens to one site under load, by name; each ends with everything as it was.
+
+A fault that leaves a quorum and a gateway waits until the load goes on, before it is mended.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from tests.cluster import SERVERS
+from tests.e2e.client import get
+from tests.faults.load import Load
+from tests.machines.model import check
+from tests.machines.network import Leg
+from tests.machines.site import GATEWAYS, STREAM, THIRD, Site
+
+FROZEN_SECONDS = 10.0
+GOES_ON_SECONDS = 60.0
+"""How long the load may stand still after a fault, on a busy machine."""
+PACE_SECONDS = 0.1
+"""Between the messages of a writer: at most 200 a second of all."""
+ROWS = ("shared-1", "shared-2", "shared-3")
+"""Rows that writers at all gateways change."""
+
+Inflict = Callable[[Site, Load], Awaitable[None]]
+Who = Literal["leader", "follower", "meta leader"]
+
+
+async def survive(site: Site, fault: str, *, seed: int = 0) -> str:
+    """Inflict a fault on a site under load, and check everything once it is over.
+
+    Return a line about how long the load paused.
+
+    Args:
+        site: ready, and whole.
+        fault: one of `FAULTS`.
+        seed: of the load; another one for each load of a site.
+    """
+    urls = [site.url(name) for name in GATEWAYS]
+    name = f"{fault.replace(' ', '-')}-{seed}-"
+    load = Load(*urls, name=name, shared=ROWS, seed=seed)
+    for writer in load.writers:
+        writer.pace_seconds = PACE_SECONDS
+    async with load.running():
+        await load.goes_on()
+        await FAULTS[fault](site, load)
+        await site.servers.whole()
+        await site.ready()
+        await _goes_on(load)
+    await check(site, load, killed_workers=2 if fault == "alert workers killed" else 0)
+    await site.stop(THIRD)
+    writes, deliveries = load.pauses()
+    return f"{load.acknowledged} writes, at most {writes:.1f} s apart; live {deliveries:.1f} s"
+
+
+async def _goes_on(load: Load) -> None:
+    await load.goes_on(seconds=GOES_ON_SECONDS)
+
+
+async def _server(site: Site, who: Who, *, at: int | None = None) -> int:
+    """Return the number of a server; make it the leader, or a follower, first.
+
+    Args:
+        site: whole.
+        who: what the server is of the stream of rows, or of all streams.
+        at: which server; by default any that is what is asked for.
+    """
+    if who == "meta leader":
+        return site.servers.meta_leader()
+    leader = await site.servers.leader(STREAM)
+    if at is None:
+        return leader if who == "leader" else (leader + 1) % SERVERS
+    if (leader == at) != (who == "leader"):
+        await site.servers.lead(STREAM, at if who == "leader" else (at + 1) % SERVERS)
+    return at
+
+
+def killed(who: Who) -> Inflict:
+    async def inflict(site: Site, load: Load) -> None:
+        number = await _server(site, who)
+        site.servers.end(number, signal.SIGKILL)
+        await _goes_on(load)
+        site.servers.start(number)
+
+    return inflict
+
+
+async def two_killed(site: Site, load: Load) -> None:
+    numbers = {await _server(site, "leader"), await _server(site, "follower")}
+    for number in numbers:
+        site.servers.end(number, signal.SIGKILL)
+    await asyncio.sleep(FROZEN_SECONDS)
+    for number in numbers:
+        site.servers.start(number)
+
+
+def frozen(who: Who) -> Inflict:
+    async def inflict(site: Site, load: Load) -> None:
+        number = await _server(site, who)
+        site.servers.signal(number, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(FROZEN_SECONDS)
+        finally:
+            site.servers.signal(number, signal.SIGCONT)
+
+    return inflict
+
+
+def cut_off(who: Who, at: int, *legs: Leg) -> Inflict:
+    """Cut the machine of a server off; machine 2 has no gateway of its own."""
+
+    async def inflict(site: Site, load: Load) -> None:
+        number = await _server(site, who, at=at)
+        site.network.cut(number, *legs)
+        try:
+            await _goes_on(load)
+            await asyncio.sleep(FROZEN_SECONDS)
+        finally:
+            site.network.join(number, *legs)
+
+    return inflict
+
+
+async def servers_restarted(site: Site, load: Load) -> None:
+    for number in range(SERVERS):
+        await asyncio.to_thread(site.servers.end, number)
+        site.servers.start(number)
+        await site.servers.whole()
+        await site.ready()
+
+
+async def servers_retired(site: Site, load: Load) -> None:
+    for number in range(SERVERS):
+        await asyncio.to_thread(site.servers.retire, number)
+        site.servers.start(number)
+        await site.servers.whole()
+        await site.ready()
+
+
+async def gateways_upgraded(site: Site, load: Load) -> None:
+    for name in GATEWAYS:
+        await site.restart(name)
+
+
+async def gateways_killed(site: Site, load: Load) -> None:
+    for name in GATEWAYS:
+        await site.restart(name, kill=True)
+        await _goes_on(load)
+
+
+async def projector_killed(site: Site, load: Load) -> None:
+    await site.restart("projector", kill=True)
+
+
+async def alert_workers_killed(site: Site, load: Load) -> None:
+    for name in ("alerts1", "alerts2"):
+        await site.restart(name, kill=True)
+        await _goes_on(load)
+
+
+async def third_gateway(site: Site, load: Load) -> None:
+    """It is still there when everything is checked."""
+    site.configure(THIRD)
+    site.hubs[THIRD].launch()
+    await site.ready(THIRD)
+    await load.join(site.url(THIRD))
+    await _goes_on(load)
+
+
+def disk_full(who: Who) -> Inflict:
+    async def inflict(site: Site, load: Load) -> None:
+        number = await _server(site, who)
+        filler = site.servers.fill(number)
+        try:
+            await _goes_on(load)
+            await asyncio.sleep(FROZEN_SECONDS)
+        finally:
+            filler.unlink()
+        await asyncio.to_thread(site.servers.end, number)
+        site.servers.start(number)
+
+    return inflict
+
+
+def disk_lost(who: Who) -> Inflict:
+    async def inflict(site: Site, load: Load) -> None:
+        number = await _server(site, who)
+        site.servers.end(number, signal.SIGKILL)
+        site.servers.lose(number)
+        await _goes_on(load)
+        site.servers.start(number)
+
+    return inflict
+
+
+async def columns_changed(site: Site, load: Load) -> None:
+    """For a while the gateways have different columns."""
+    old, new = (site.url(name) for name in GATEWAYS)
+    site.changes_of_columns += 1
+    mood = f"mood{site.changes_of_columns}"
+    row = {"id": f"{mood}-row", "body": f"{mood}-first"}
+    await site.upgrade("projector", "gateway2")
+    await load.write(new, {"_method": "POST", **row, mood: "good"})
+    await load.write(old, {"_method": "PUT", **row, "body": f"{mood}-second"})
+    [kept] = await get(new, id=row["id"])
+    assert (kept["body"], kept[mood]) == (f"{mood}-second", "good")
+    assert "columns of rows are older" in await site.state("gateway1")
+    await _goes_on(load)
+    await site.upgrade("gateway1", "alerts1", "alerts2")
+    assert await site.state("gateway1") == "ready"
+
+
+FAULTS: dict[str, Inflict] = {
+    "leader killed": killed("leader"),
+    "follower killed": killed("follower"),
+    "meta leader killed": killed("meta leader"),
+    "two servers killed": two_killed,
+    "leader frozen": frozen("leader"),
+    "follower frozen": frozen("follower"),
+    "leader cut off with its gateway": cut_off("leader", 0, "servers", "clients"),
+    "follower cut off with its gateway": cut_off("follower", 0, "servers", "clients"),
+    "leader cut off alone": cut_off("leader", 2, "servers", "clients"),
+    "follower cut off alone": cut_off("follower", 2, "servers", "clients"),
+    "leader cut off from servers": cut_off("leader", 0, "servers"),
+    "follower cut off from servers": cut_off("follower", 0, "servers"),
+    "servers restarted": servers_restarted,
+    "servers retired": servers_retired,
+    "gateways upgraded": gateways_upgraded,
+    "gateways killed": gateways_killed,
+    "projector killed": projector_killed,
+    "alert workers killed": alert_workers_killed,
+    "third gateway": third_gateway,
+    "disk of the leader full": disk_full("leader"),
+    "disk of a follower full": disk_full("follower"),
+    "disk of the leader lost": disk_lost("leader"),
+    "disk of a follower lost": disk_lost("follower"),
+    "columns changed": columns_changed,
+}
