@@ -2,12 +2,17 @@
 
 A plain TaskGroup wraps an error of the block in an ExceptionGroup. Here the error of the block is
 raised unchanged, and tasks that still run at the end of the block are cancelled.
+
+`side_by_side` does the same thing with many items, a bounded number of them at a time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Background:
@@ -51,3 +56,31 @@ async def background() -> AsyncIterator[Background]:
             owner.cancel()
     if failure is not None:
         raise failure
+
+
+async def side_by_side(
+    work: Callable[[Item], Awaitable[Result]], items: Iterable[Item], at_once: int
+) -> list[Result]:
+    """Return the results of work on each item, in the order of the items.
+
+    The first error is raised unchanged, after the work that is under way was cancelled.
+
+    Args:
+        work: called with each item.
+        items: what there is to do.
+        at_once: on how many items work may be under way.
+    """
+    results: dict[int, Result] = {}
+    waiting = enumerate(items)
+
+    async def take() -> None:
+        for place, item in waiting:
+            results[place] = await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(take())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [results[place] for place in sorted(results)]

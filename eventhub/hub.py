@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from eventhub import recording
-from eventhub.channel import Endpoint, endpoints_of
+from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.descriptors import raise_limit
 from eventhub.errors import Misconfigured, Unavailable
@@ -26,10 +26,9 @@ from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.parts import Opened, Parts, Progress, Role
 from eventhub.reloading import Reloading
 from eventhub.service import Service, Services, on_signals, unless_stopped, until_stopped
-from eventhub.stream import EventStream
+from eventhub.stream import EventStream, open_all
 from eventhub.supervisor import Supervisor
-from projections.projector import take_up
-from projections.store import Store
+from projections.projector import take_up_all
 
 T = TypeVar("T")
 
@@ -138,15 +137,16 @@ async def _open(
         event_log.watch(writes="gateway" in roles)
     if "gateway" in roles or "projector" in roles:
         store = await stack.enter_async_context(open_store(config, endpoints))
-    streams: dict[str, EventStream] = {}
-    for channel in channels_of(endpoints):
+
+    async def opened(channel: Channel) -> EventStream:
         attempt = partial(event_log.open, channel)
-        is_own = broker is not None
-        streams[channel.name] = await (attempt() if is_own else _until_reached(stop, attempt))
+        return await (attempt() if broker is not None else _until_reached(stop, attempt))
+
+    streams = await open_all(channels_of(endpoints), opened)
     if broker is not None:
         await broker.stage_in_memory()
     if store is not None:
-        await _empty_tables_of_lost_logs(store, streams.values())
+        await take_up_all(store, streams.values())
     trail = Trail()
     stack.push_async_callback(trail.close)
     # Without a gateway nobody logs in.
@@ -186,12 +186,6 @@ def _lame_duck(parts: Parts, asked: asyncio.Event, stop: asyncio.Event) -> Servi
         await own_stop.wait()
 
     return lame_duck
-
-
-async def _empty_tables_of_lost_logs(store: Store, streams: Iterable[EventStream]) -> None:
-    """Empty the tables of a log that no longer exists: they would seem ahead of the new log."""
-    for stream in streams:
-        await take_up(store, stream)
 
 
 @contextmanager

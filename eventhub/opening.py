@@ -19,7 +19,7 @@ from eventhub.data_folder import keep_private
 from eventhub.errors import Misconfigured, Rejected, Unavailable
 from eventhub.filters.arguments import nearest, shown
 from eventhub.jetstream import JetStreamLog, TlsFiles
-from eventhub.stream import EventStream
+from eventhub.stream import EventStream, open_all
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.files import written
@@ -230,7 +230,7 @@ async def open_streams(config: Config) -> AsyncIterator[dict[str, EventStream]]:
     """Open the streams, by table, for a command; errors as `open_parts`."""
     await check_stopped(config)
     async with open_log(config) as event_log:
-        yield {c.name: await event_log.open(c) for c in channels_of(endpoints_of(config))}
+        yield await open_all(channels_of(endpoints_of(config)), event_log.open)
 
 
 async def check_stopped(config: Config) -> None:
@@ -265,7 +265,7 @@ async def open_proof(config: Config) -> AsyncIterator[tuple[dict[str, EventStrea
                 return StoreListing.open(store, channel)
 
         event_log = await stack.enter_async_context(open_log(config))
-        yield {c.name: await event_log.open(c) for c in channels_of(endpoints)}, listing
+        yield await open_all(channels_of(endpoints), event_log.open), listing
 
 
 async def wait_for_tables(

@@ -11,6 +11,7 @@ import structlog
 
 from eventhub import logs, recording
 from eventhub.alerts.worker import AlertWorker
+from eventhub.background import side_by_side
 from eventhub.broker import EmbeddedBroker
 from eventhub.changes import changed_endpoints, mailing, queries_of
 from eventhub.channel import Channel, Endpoint, endpoints_of
@@ -30,7 +31,7 @@ from eventhub.opening import channels_of, wait_for_tables
 from eventhub.service import Service, Services, until_stopped
 from eventhub.snapshots import TableFiles
 from eventhub.sql import sql_processes
-from eventhub.stream import EventStream
+from eventhub.stream import STREAMS_AT_ONCE, EventStream
 from projections.archiver import Archiver
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
@@ -120,8 +121,9 @@ class Parts:
         """
         config, endpoints = self.config, endpoints_of(self.config)
         services: dict[str, Service] = {}
-        for stream in streams.values():
-            services |= await self._follow(stream)
+        bounds = await side_by_side(lambda each: each.bounds(), streams.values(), STREAMS_AT_ONCE)
+        for stream, (_, last) in zip(streams.values(), bounds, strict=True):
+            services |= self._follow(stream, last)
         for name, table in mirrors.items():
             follow = self._feeds[name].follow if "gateway" in self._roles else None
             self._mirrors[name] = mirror_of(table, streams[name], follow)
@@ -145,11 +147,10 @@ class Parts:
             services["gateway"] = self._serving(site, copies, announce, progress)
         return services
 
-    async def _follow(self, stream: EventStream) -> dict[str, Service]:
-        """Return what follows a channel."""
-        name, store = stream.channel.name, self._opened.store
+    def _follow(self, stream: EventStream, last: int) -> dict[str, Service]:
+        """Return what follows a channel after a sequence."""
+        name, store, feed = stream.channel.name, self._opened.store, Feed(stream, last)
         services: dict[str, Service] = {}
-        feed = Feed(stream, (await stream.bounds()).last)
         self._streams[name], self._feeds[name] = stream, feed
         if "gateway" in self._roles:
             services[f"feed {name}"] = until_stopped(feed.run)
@@ -290,7 +291,7 @@ class Parts:
         if store is not None:
             await store.add(channel)
             await take_up(store, stream)
-        for name, service in (await self._follow(stream)).items():
+        for name, service in self._follow(stream, (await stream.bounds()).last).items():
             services.start(name, service)
         if self._snapshots is not None and self._gateway is not None:
             projector = self._projectors[channel.name]

@@ -5,12 +5,13 @@ Sequences start at 1 and only grow; 0 is the position before the first event. A 
 where an event was erased on purpose.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from eventhub.background import side_by_side
 from eventhub.channel import Channel
 from eventhub.columns import Columns
 from eventhub.errors import EventHubError
@@ -18,6 +19,8 @@ from eventhub.event import Event, SealedEvent, StoredEvent
 
 MAX_PAYLOAD = 8 << 20
 """Bytes of one event: room for the old and the new row of the largest message."""
+STREAMS_AT_ONCE = 32
+"""With how many streams the start is busy at once: it waits for disks and other servers."""
 
 
 class WrongSequence(EventHubError):  # noqa: N818 - the word of JetStream
@@ -246,3 +249,14 @@ class Log(Protocol):
 
     async def records(self, name: str, *, max_age_seconds: float | None = None) -> Records:
         """Return a store of records; make it if it is new. Values older than `max_age` vanish."""
+
+
+async def open_all(
+    channels: Sequence[Channel], open_one: Callable[[Channel], Awaitable[EventStream]]
+) -> dict[str, EventStream]:
+    """Open the streams of channels side by side, and return them by name, in the same order.
+
+    The first that cannot be opened ends the others; its error names it.
+    """
+    streams = await side_by_side(open_one, channels, STREAMS_AT_ONCE)
+    return {stream.channel.name: stream for stream in streams}

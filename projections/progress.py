@@ -32,6 +32,15 @@ def read_progress(connection: duckdb.DuckDBPyConnection, channel: str) -> Progre
     return Progress(epoch or "", head or 0, watermark or 0)
 
 
+def read_all_progress(connection: duckdb.DuckDBPyConnection) -> dict[str, Progress]:
+    """Return the same for all channels that have a checkpoint, by name."""
+    found = connection.execute(
+        "SELECT channel, any_value(epoch), max(_checkpoint.seq), coalesce(max(_watermark.seq), 0)"
+        " FROM main._checkpoint LEFT JOIN main._watermark USING (channel) GROUP BY channel"
+    ).fetchall()
+    return {channel: Progress(*at) for channel, *at in found}
+
+
 def read_watermark(connection: duckdb.DuckDBPyConnection, channel: str) -> int:
     """Return the watermark alone, which is cheaper: every snapshot reads it."""
     found = connection.execute(

@@ -7,17 +7,18 @@ cheaper the busier the channel is.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 
 import duckdb
 import structlog
 
-from eventhub.background import background
+from eventhub.background import background, side_by_side
 from eventhub.errors import Damaged, Unavailable
 from eventhub.event import Sealed, SealedEvent
 from eventhub.metrics import DAMAGED, PROJECTED
-from eventhub.stream import EventStream
+from eventhub.stream import STREAMS_AT_ONCE, EventStream
 from projections.backlog import BATCH_EVENTS, SILENCE_SECONDS, OnProgress, is_enough, size_of
 from projections.store import Progress, Store
 
@@ -252,6 +253,16 @@ async def take_up(store: Store, stream: EventStream) -> Progress:
     DAMAGED.labels(channel).inc(progress.head - last)
     await store.reset(channel, stream.epoch)
     return store.progress(channel)
+
+
+async def take_up_all(store: Store, streams: Collection[EventStream]) -> None:
+    """Empty all tables of logs that no longer exist: they would seem ahead of the new logs.
+
+    Raises:
+        Unavailable: a stream cannot be read now.
+    """
+    await store.begin_all({stream.channel.name: stream.epoch for stream in streams})
+    await side_by_side(partial(take_up, store), streams, STREAMS_AT_ONCE)
 
 
 async def rebuild(store: Store, stream: EventStream, on_progress: OnProgress) -> Progress:

@@ -6,7 +6,7 @@ missing. Only one process can have the file open.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,19 +25,17 @@ from projections import database
 from projections.database import Connection, open_database, transaction
 from projections.fold import fold
 from projections.history import append_history
-from projections.progress import Progress, read_progress, write_checkpoint, write_watermark
+from projections.progress import Progress, read_all_progress, write_checkpoint, write_watermark
 from projections.reader import Reader
 from projections.tables import OWN_TABLES, Tables, check_names, empty, prepare, text_bytes
 
 __all__ = ["Connection", "Progress", "Store"]
 
 T = TypeVar("T")
-
 MAX_WAL_BYTES = 256 << 20
 """A checkpoint of this much takes half a second, and reading it again after a kill 0.7 s; with
 DuckDB's own 16 MB, half of the throughput is lost."""
 READER_THREADS = 6
-
 logger = structlog.get_logger(__name__)
 
 
@@ -72,7 +70,7 @@ class Store:
         self._readers: set[Reader] = set()
         self._root_lock = Lock()
         self._is_closing = False
-        # Each projector waits for its job, so this queue is never longer than there are channels.
+        # Each projector waits for its job, so no more wait than there are channels.
         self._writing = ThreadPoolExecutor(1, "duckdb-writer")
         self._reading = ThreadPoolExecutor(READER_THREADS, "duckdb-reader")
         # Otherwise the end of a long query would wait for a thread that only its end can free.
@@ -108,8 +106,8 @@ class Store:
     async def close(self, deadline_seconds: float = deadlines.TABLES_SECONDS) -> None:
         """Fold the stored events, checkpoint, and close the file.
 
-        At the deadline, statements that still run are interrupted. Nothing is lost by that: the
-        history is committed, and the next open continues from there.
+        At the deadline, statements that still run are interrupted. The history is committed, and
+        the next open continues from there.
         """
         self._is_closing = True
         try:
@@ -133,13 +131,18 @@ class Store:
 
     async def begin(self, channel: str, epoch: str) -> Progress:
         """Continue a channel from its checkpoint; start over if its stream is of another epoch."""
-        if self.progress(channel).epoch != epoch:
-            await self.reset(channel, epoch)
+        await self.begin_all({channel: epoch})
         return self.progress(channel)
+
+    async def begin_all(self, epochs: Mapping[str, str]) -> None:
+        """Do as `begin` with epochs by channel, in one transaction: each costs an fsync."""
+        new = {name: epoch for name, epoch in epochs.items() if self.progress(name).epoch != epoch}
+        if new:
+            await _in(self._writing, self._reset, new)
 
     async def reset(self, channel: str, epoch: str) -> None:
         """Empty a channel's tables; the events that are appended next are of this epoch."""
-        await _in(self._writing, self._reset, channel, epoch)
+        await _in(self._writing, self._reset, {channel: epoch})
 
     async def append(self, channel: str, batch: Sequence[Sealed]) -> Progress:
         """Store events, in order, with the checkpoint; events below the checkpoint are ignored.
@@ -196,23 +199,24 @@ class Store:
         self._root, self.memory_bytes = open_database(self.path, self._settings)
         self._writer = self._root.cursor()
         self._writer.execute(OWN_TABLES)
-        for tables in self.tables.values():
-            self._prepare(tables)
+        self._prepare(self.tables.values())
         for definition in self._definitions:
             self._writer.execute(definition)
 
     def _add(self, tables: Tables) -> None:
-        self._prepare(tables)
+        self._prepare([tables])
         # Another thread may be iterating over those that there are.
         self.tables = {**self.tables, tables.channel.name: tables}
 
-    def _prepare(self, tables: Tables) -> None:
-        name = tables.channel.name
+    def _prepare(self, wanted: Iterable[Tables]) -> None:
         with transaction(self._writer):
-            outcome = prepare(self._writer, tables)
-        self._progress[name] = read_progress(self._writer, name)
-        self._text_bytes[name] = text_bytes(self._writer, tables)
-        logger.info("projection_opened", channel=name, tables=outcome)
+            outcomes = prepare(self._writer, wanted)
+        known = read_all_progress(self._writer)
+        for tables, outcome in outcomes:
+            name = tables.channel.name
+            self._progress[name] = at = known.get(name, Progress())
+            self._text_bytes[name] = text_bytes(self._writer, tables) if at.head else 0
+            logger.info("projection_opened", channel=name, tables=outcome)
 
     def _finish(self) -> None:
         try:
@@ -244,13 +248,15 @@ class Store:
             self._close()
             self._open()
 
-    def _reset(self, channel: str, epoch: str) -> None:
-        progress = Progress(epoch)
+    def _reset(self, epochs: Mapping[str, str]) -> None:
+        new = {channel: Progress(epoch) for channel, epoch in epochs.items()}
         with transaction(self._writer):
-            empty(self._writer, self.tables[channel])
-            write_checkpoint(self._writer, channel, progress)
-        self._progress[channel] = progress
-        self._text_bytes[channel] = 0
+            for channel, progress in new.items():
+                if self._progress[channel].head:  # otherwise the tables are empty
+                    empty(self._writer, self.tables[channel])
+                write_checkpoint(self._writer, channel, progress)
+        self._progress |= new
+        self._text_bytes |= dict.fromkeys(new, 0.0)
 
     def _append(self, channel: str, batch: Sequence[Sealed]) -> Progress:
         progress = self._progress[channel]
@@ -275,11 +281,9 @@ class Store:
         return progress
 
     def _maintain(self) -> None:
-        """Checkpoint a WAL that has grown large.
+        """Checkpoint a WAL that has grown large, after the batch that made it grow is answered.
 
-        This is a job of its own, after the batch that made the WAL grow is answered. It runs in
-        this thread, because in any other DuckDB would delay the next write just as long. Readers
-        go on.
+        In another thread DuckDB would delay the next write just as long. Readers go on.
         """
         wal = self.path.with_name(f"{self.path.name}.wal")
         if not wal.exists() or wal.stat().st_size < MAX_WAL_BYTES:

@@ -187,17 +187,26 @@ def check_names(channels: Iterable[Channel]) -> None:
                 )
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, tables: Tables) -> str:
-    """Adapt the tables of a channel to its columns, in the transaction that is open.
+def prepare(
+    connection: duckdb.DuckDBPyConnection, wanted: Iterable[Tables]
+) -> list[tuple[Tables, str]]:
+    """Adapt the tables of channels to their columns, in the transaction that is open.
 
     A new column is added. After any other change, the tables are emptied and rebuilt from the
     stream: `Columns.lift` converts old values, because a cast of DuckDB rounds numbers and drops
     the offsets of times.
 
     Returns:
-        The action: `kept`, `altered`, `created` or `emptied`.
+        The actions: `kept`, `altered`, `created` or `emptied`.
     """
-    known = _known_columns(connection, tables)
+    known = connection.execute("SELECT channel, columns FROM main._columns").fetchall()
+    columns = {channel: msgspec.json.decode(text) for channel, text in known}
+    return [(each, _prepare(connection, each, columns.get(each.channel.name))) for each in wanted]
+
+
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, tables: Tables, known: dict[str, list[Any]] | None
+) -> str:
     if known is None:
         create(connection, tables)
         return "created"
@@ -265,12 +274,3 @@ def _describe(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     described = msgspec.json.encode(_described(tables.columns)).decode()
     connection.execute("DELETE FROM main._columns WHERE channel = ?", [name])
     connection.execute("INSERT INTO main._columns VALUES (?, ?)", [name, described])
-
-
-def _known_columns(
-    connection: duckdb.DuckDBPyConnection, tables: Tables
-) -> dict[str, list[Any]] | None:
-    found = connection.execute(
-        "SELECT columns FROM main._columns WHERE channel = ?", [tables.channel.name]
-    ).fetchall()
-    return msgspec.json.decode(found[0][0]) if found else None

@@ -51,6 +51,11 @@ class Cluster:
         """Of one server."""
         return f"nats://127.0.0.1:{self._clients[number]}"
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the servers that run."""
+        return [process.pid for process in self._processes.values()]
+
     def start(self, number: int) -> None:
         """Start a server."""
         command, environment = self.command(number)

@@ -6,7 +6,7 @@
 It connects, and makes the streams or brings their settings up to date.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Self
 
@@ -29,7 +29,7 @@ from eventhub.jetstream.copying import Copies
 from eventhub.jetstream.credentials import name_of, read_credentials
 from eventhub.jetstream.damage import report_holes
 from eventhub.jetstream.health import Health
-from eventhub.jetstream.metadata import COLUMNS, EPOCH, claimed, epoch_of, own
+from eventhub.jetstream.metadata import COLUMNS, EPOCH, claimed, epoch_of, new_epoch, own
 from eventhub.jetstream.permissions import STORES, inbox_of, store_of
 from eventhub.jetstream.records import JetStreamRecords
 from eventhub.jetstream.requests import NotPermitted
@@ -146,16 +146,7 @@ class JetStreamLog:
             Unavailable: the broker does not answer.
             Misconfigured: the broker refuses the stream.
         """
-        info = await self._ensure(
-            {
-                "name": channel.stream,
-                "subjects": [f"{channel.prefix}*"],
-                "discard": "new",
-                "duplicate_window": DEDUPLICATION_SECONDS * NANOSECONDS,
-                "allow_atomic": True,
-            }
-        )
-        info = await self._note(channel, info)
+        info = await self._opened(channel)
         atomic = bool(info["config"].get("allow_atomic"))  # servers before 2.12 ignore it
         writer = self._writer(channel.stream, atomic=atomic)
         epoch = epoch_of(info)
@@ -164,17 +155,33 @@ class JetStreamLog:
             self._health.watch(channel, info)
         return JetStreamStream(channel, self._connection, writer, epoch, self._health)
 
-    async def _note(self, channel: Channel, info: dict[str, Any]) -> dict[str, Any]:
-        """Write down the epoch of a stream, and columns that are new to it, if this user may."""
-        metadata = own(info) | {EPOCH: epoch_of(info)}
-        if self._health is not None and (columns := claimed(channel.columns, info)):
-            metadata[COLUMNS] = columns
+    async def _opened(self, channel: Channel) -> dict[str, Any]:
+        """Return the information on the stream of a channel, with the settings of today.
+
+        A new stream gets its metadata with the first request, an older one with another.
+        """
+        info = await self._ensure(
+            {
+                "name": channel.stream,
+                "subjects": [f"{channel.prefix}*"],
+                "discard": "new",
+                "duplicate_window": DEDUPLICATION_SECONDS * NANOSECONDS,
+                "allow_atomic": True,
+            },
+            metadata={EPOCH: new_epoch()} | self._claimed(channel, {"config": {}}),
+        )
+        metadata = own(info) | {EPOCH: epoch_of(info)} | self._claimed(channel, info)
         if metadata == own(info):
             return info
         try:
             return await self._try_to_ensure({"name": channel.stream, "metadata": metadata})
         except NotPermitted:  # it is logged; the projector may
             return info
+
+    def _claimed(self, channel: Channel, info: Mapping[str, Any]) -> dict[str, str]:
+        """Return what is to be written down for the columns of a channel."""
+        columns = None if self._health is None else claimed(channel.columns, info)
+        return {} if columns is None else {COLUMNS: columns}
 
     async def records(self, name: str, *, max_age_seconds: float | None = None) -> JetStreamRecords:
         """Return a store of records; make it, or update its settings; errors as `open`.
@@ -202,22 +209,31 @@ class JetStreamLog:
             self._tasks.start(writer.run(), name=f"writer-{stream}")
         return writer
 
-    async def _ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Make a stream, or give it the wanted settings; return the server's information on it."""
+    async def _ensure(
+        self, wanted: dict[str, Any], metadata: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Make a stream, or give it the wanted settings; return the server's information on it.
+
+        Args:
+            wanted: settings.
+            metadata: of the stream if it is made now.
+        """
         try:
-            return await self._try_to_ensure(wanted)
+            return await self._try_to_ensure(wanted, metadata)
         except NotPermitted as error:  # waiting would not help
             raise Misconfigured(error.message) from error
 
-    async def _try_to_ensure(self, wanted: dict[str, Any]) -> dict[str, Any]:
+    async def _try_to_ensure(
+        self, wanted: dict[str, Any], metadata: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         name = wanted["name"]
         wanted |= {"storage": "file", "allow_direct": True}
         try:
             info = await self._info(name)
             if info is None:
-                wanted["num_replicas"] = self._replicas or 1
+                new = {**wanted, "num_replicas": self._replicas or 1, "metadata": metadata or {}}
                 try:
-                    return await api.call(self._connection, f"STREAM.CREATE.{name}", wanted)
+                    return await api.call(self._connection, f"STREAM.CREATE.{name}", new)
                 except ApiError as error:
                     if error.number != STREAM_NAME_IN_USE:
                         raise
@@ -227,10 +243,13 @@ class JetStreamLog:
             config = info["config"] | {"metadata": own(info)}
             changed = {k: v for k, v in wanted.items() if config.get(k) != v}
             if changed:
-                if changed.keys() != {"metadata"} or EPOCH in own(info):  # else it was just made
-                    logger.info("stream_changed", stream=name, **changed)
+                logger.info("stream_changed", stream=name, **changed)
                 settings = config | wanted
                 info = await api.call(self._connection, f"STREAM.UPDATE.{name}", settings)
+        except NotPermitted:  # it names the subject
+            raise
+        except Unavailable as error:
+            raise Unavailable(f"stream {name}: {error.message}") from error
         except ApiError as error:
             text = f"stream {name}: {error.message}"
             if error.number == NO_PEERS:  # not all servers of a cluster that starts are known

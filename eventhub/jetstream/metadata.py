@@ -1,7 +1,8 @@
 """Metadata: what is kept with a stream: its epoch, and the columns of the newest configuration.
 
-The epoch is the time at which the stream was made, written down, because a restored or moved stream
-is made at another time (ADR-2). The columns let a process notice that its own are older (ADR-77).
+The epoch is the time at which a process made the stream, or else the server did. It is written
+down, because a restored or moved stream is made at another time (ADR-2). The columns let a process
+notice that its own are older (ADR-77).
 """
 
 from collections.abc import Mapping
@@ -49,6 +50,11 @@ def own(info: Mapping[str, Any]) -> dict[str, str]:
 def epoch_of(info: Mapping[str, Any]) -> str:
     """Return the epoch of a stream: that of its metadata, or else that of the time it was made."""
     return own(info).get(EPOCH) or epoch_at(info["created"])
+
+
+def new_epoch() -> str:
+    """Return the epoch of a stream that is about to be made."""
+    return epoch_at(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}000Z")
 
 
 def epoch_at(created: str) -> str:

@@ -27,6 +27,7 @@ from tests.bench import (  # noqa: E402 - the path is set
     compare,
     fair,
     fanout,
+    many_tables,
     mirroring,
     projecting,
     reading,
@@ -55,6 +56,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "strangers": strangers.strangers,
     "mirror": mirroring.mirror,
     "analysts": analysts.analysts,
+    "tables": many_tables.tables,
 }
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -56,10 +56,10 @@ class Hub:
         """Known once it was ready."""
         return int(self._port)
 
-    def start(self) -> None:
-        """Start it and return when it takes traffic."""
+    def start(self, seconds: float = DEADLINE_SECONDS) -> None:
+        """Start it and return when it takes traffic; fail if that takes longer than `seconds`."""
         self.launch()
-        self.url, self._port = self._ready()
+        self.url, self._port = self._ready(seconds)
 
     def launch(self) -> None:
         """Start it and return at once."""
@@ -87,8 +87,8 @@ class Hub:
         """What it has logged, over all its starts."""
         return self._err.read_text(errors="replace") if self._err.exists() else ""
 
-    def _ready(self) -> tuple[str, str]:
-        deadline = time.monotonic() + DEADLINE_SECONDS
+    def _ready(self, seconds: float) -> tuple[str, str]:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if match := READY.search(self._out.read_text(errors="replace")):
                 return match[1], match[2] or "0"
@@ -96,7 +96,7 @@ class Hub:
                 pytest.fail(f"the hub ended with {self.process.returncode}:\n{self.stderr()}")
             time.sleep(0.02)
         self.kill()
-        pytest.fail(f"the hub was not ready in {DEADLINE_SECONDS} s:\n{self.stderr()}")
+        pytest.fail(f"the hub was not ready in {seconds} s:\n{self.stderr()}")
 
     def _end(self, signal_number: signal.Signals) -> int:
         assert self.process is not None, "it was not started"

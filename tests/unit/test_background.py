@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from eventhub.background import background
+from eventhub.background import background, side_by_side
 
 
 async def run_forever(ended: list[str]) -> None:
@@ -79,3 +79,34 @@ async def test_a_cancelled_owner_cancels_its_tasks() -> None:
         await is_running.wait()
         owner.cancel()
     assert ended == ["ended"]
+
+
+async def test_items_are_worked_on_side_by_side_up_to_the_bound_and_keep_their_order() -> None:
+    under_way, most = 0, 0
+
+    async def work(item: int) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        for _ in range(item % 7):  # the later ones are often done first
+            await asyncio.sleep(0)
+        under_way -= 1
+        return 10 * item
+
+    assert await side_by_side(work, range(100), 8) == [10 * item for item in range(100)]
+    assert (most, under_way) == (8, 0)
+    assert await side_by_side(work, [], 8) == []
+
+
+async def test_the_first_error_ends_the_work_on_the_other_items_and_is_raised_unchanged() -> None:
+    ended: list[str] = []
+
+    async def work(item: int) -> None:
+        if item == 3:
+            await fail()
+        await run_forever(ended)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(KeyError, match="why"):
+            await side_by_side(work, range(100), 8)
+    assert ended == ["ended"] * 3

@@ -5,6 +5,7 @@ import pytest
 
 from projections.progress import (
     Progress,
+    read_all_progress,
     read_progress,
     read_watermark,
     write_checkpoint,
@@ -38,3 +39,14 @@ def test_checkpoint_and_watermark_are_written_separately(
     assert read_watermark(connection, "chat") == 7
     rows = connection.execute("SELECT channel, seq FROM _checkpoint ORDER BY seq").fetchall()
     assert rows == [("chat", 9), ("other", 99)]
+
+
+def test_all_channels_are_read_at_once_as_each_is_alone(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    for name, progress in {"a": Progress("e1", 9, 7), "b": Progress("e2")}.items():
+        write_checkpoint(connection, name, progress)
+    write_watermark(connection, "a", Progress("e1", 9, 7))
+    found = read_all_progress(connection)
+    assert found == {name: read_progress(connection, name) for name in "ab"}
+    assert found["a"] == Progress("e1", 9, 7)

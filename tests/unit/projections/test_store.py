@@ -95,6 +95,21 @@ async def test_another_epoch_starts_over(tmp_path: Path) -> None:
             assert await store.read(reader, count) == 0
 
 
+async def test_of_many_channels_only_those_of_another_epoch_start_over(tmp_path: Path) -> None:
+    other = Channel("other", CHAT.columns)
+    async with Store(tmp_path / "p", [CHAT, other]) as store:
+        await store.begin_all({"chat": "first", "other": "first"})
+        await store.append("chat", EVENTS)
+    async with Store(tmp_path / "p", [CHAT, other]) as store:
+        assert store.progress("other").epoch == "first"  # although nothing was ever appended
+        await store.begin_all({"chat": "first", "other": "second"})
+        assert [store.progress(name).head for name in ("chat", "other")] == [40, 0]
+        assert store.progress("other").epoch == "second"
+        await store.begin_all({"chat": "third", "other": "second"})
+        async with store.reader() as reader:
+            assert await store.read(reader, count) == 0
+
+
 async def test_close_folds_the_stored_events(tmp_path: Path) -> None:
     async with Store(tmp_path / "p", [CHAT]) as store:
         await store.append("chat", EVENTS)
