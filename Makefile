@@ -39,7 +39,7 @@ wheel: .venv/dev ## Build the wheel, and try it with every supported Python on t
 check: .venv/dev ## Check format, lint, spelling, types and import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/codespell eventhub projections docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
+	$(BIN)/codespell eventhub projections clients docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -59,6 +59,7 @@ bench: .venv/bench ## Measure, next to the limits of this machine: docs/performa
 
 .venv/dev: requirements-dev.txt .venv/demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e clients/python
 	touch $@
 
 .venv/bench: requirements-bench.txt .venv/dev

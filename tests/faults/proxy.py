@@ -15,6 +15,8 @@ class Proxy:
         self.url = ""
         self.is_swallowing = False
         """Take all bytes of both sides and pass none on: a cable that was pulled."""
+        self.drops_answers = False
+        """Pass on what comes from the client only: the other side hears it, and is not heard."""
         self.swallowed = 0
         """Bytes that were not passed on."""
 
@@ -45,14 +47,16 @@ class Proxy:
             self._writers += [writer, inner_writer]
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._copy(reader, inner_writer))
-                group.create_task(self._copy(inner_reader, writer))
+                group.create_task(self._copy(inner_reader, writer, is_answer=True))
         except OSError:
             writer.transport.abort()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool = False
+    ) -> None:
         try:
             while data := await reader.read(1 << 16):
-                if self.is_swallowing:
+                if self.is_swallowing or (is_answer and self.drops_answers):
                     self.swallowed += len(data)
                     continue
                 writer.write(data)

@@ -288,7 +288,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 DECISIONS = ROOT / "docs" / "decisions"
 SOURCES = [
     path
-    for folder in ("eventhub", "projections", "tests", "docs")
+    for folder in ("eventhub", "projections", "clients", "tests", "docs")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in {".py", ".md", ".yaml", ".js", ".html"}
 ]
@@ -297,7 +297,9 @@ EXAMPLES = {"mymodule.py", "house_rules.py"}
 
 _CITED = re.compile(r"(?P<nats>NATS )?\bADR[- ]?(?P<number>\d+)")
 _QUOTED = re.compile(r"`([^`\n]+)`")
-_MODULE = re.compile(r"(?:[\w.-]+/)*[\w-]+\.py|(?:eventhub|projections|tests|docs)/[\w./-]*")
+_MODULE = re.compile(
+    r"(?:[\w.-]+/)*[\w-]+\.py|(?:eventhub|projections|clients|tests|docs)/[\w./-]*"
+)
 
 
 def test_decisions_are_numbered_short_and_listed_with_their_status() -> None:

@@ -13,9 +13,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 MOST_LINES = 300
+CLIENT = Path("clients", "python")
 PATHS = sorted(
     path.relative_to(ROOT)
-    for package in ("eventhub", "projections")
+    for package in ("eventhub", "projections", CLIENT / "eventhub_client")
     for path in (ROOT / package).rglob("*.py")
 )
 MODULES = [str(path) for path in PATHS]
@@ -36,6 +37,8 @@ def test_each_module_has_a_test_file_of_its_name(module: str) -> None:
     """Otherwise nobody finds its tests: write them, or rename the file in which they are."""
     path = Path(module)
     name = f"test_{path.stem.strip('_')}.py"
+    if path.is_relative_to(CLIENT):
+        path = path.relative_to(CLIENT)
     package = path.parent.parts[path.parts[0] == "eventhub" :]
     folders = [Path(*package), Path()] if NAMES[path.stem] == 1 else [Path(*package)]
     places = [kind / folder / name for kind in KINDS for folder in folders]
