@@ -61,6 +61,13 @@ class Subscriber:
         self._is_stopped = False
         outlet.on_full = self._lag
 
+    @property
+    def behind(self) -> int:
+        """Events of the channel that it has not read yet."""
+        if self._channel.fanout.is_attached(self):
+            return 0
+        return max(0, self._channel.feed.head - self.position)
+
     def start(self, start: Start) -> None:
         """Start to read; errors are sent to the client and close its connection."""
         self._task = self._channel.tasks.spawn(self._run(start))

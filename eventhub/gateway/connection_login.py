@@ -67,7 +67,7 @@ class NotAdmittedError(Exception):
 class ConnectionLogin:
     """The login of one open connection. Its owner releases it when the connection ends."""
 
-    __slots__ = ("_address", "_connection", "_end", "_expiry", "visit")
+    __slots__ = ("_connection", "_end", "_expiry", "address", "visit")
 
     def __init__(
         self, visit: Visit, connection: WebSocketConnection | SseConnection, address: str
@@ -82,7 +82,7 @@ class ConnectionLogin:
         self.visit = visit
         """The client as it is now: what it may see, and as whom it writes."""
         self._connection = connection
-        self._address = address
+        self.address = address
         self._end: Callable[[Rejected], None] = _nothing
         self._expiry: Expiry | None = None
 
@@ -141,7 +141,7 @@ class ConnectionLogin:
         return login
 
     def _note(self, route: Route, error: EventHubError) -> None:
-        note_token_refusal(self._address, error, route.endpoint.name, route.shared.trail)
+        note_token_refusal(self.address, error, route.endpoint.name, route.shared.trail)
 
     def _watch(self) -> None:
         self.release()

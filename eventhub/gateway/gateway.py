@@ -11,8 +11,9 @@ from eventhub.background import Background, background
 from eventhub.config import FileEndpoint
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
+from eventhub.errors import Close
 from eventhub.feed import Feed
-from eventhub.gateway import client_module, snapshot_file
+from eventhub.gateway import client_module, connection_list, snapshot_file
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
@@ -129,10 +130,10 @@ class Gateway:
         while True:
             await asyncio.sleep(MOVE_SECONDS)
             for name, channel in self._now.channels.items():
-                if channel.stream.trouble and (
-                    count := self._live.move(name, self._now.tasks.spawn)
-                ):
-                    logger.warning("clients_moved", channel=name, connections=count)
+                if channel.stream.trouble:
+                    of_channel = (each for each in self._live.connections if each.channel == name)
+                    if moved := self._live.dismiss(of_channel, Close.ELSEWHERE):
+                        logger.warning("clients_moved", channel=name, connections=len(moved))
 
     def add(self, feed: Feed) -> None:
         """Serve one more channel, whose feed the caller runs."""
@@ -173,6 +174,7 @@ class Gateway:
             has_copies=copies is not None,
         )
         add_route(site.app, description, config, files)
+        connection_list.add_route(site.app, config.server, self._live, site.authenticator.proxies)
         client_module.add_routes(site.app, self._compression, config, files)
         add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)

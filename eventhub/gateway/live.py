@@ -1,10 +1,9 @@
 """Live: the WebSocket and the event stream of an endpoint, from admission to the end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -62,21 +61,18 @@ class Live:
             for session in tuple(self._sessions):
                 group.create_task(session.stop())
 
-    def move(self, channel: str, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> int:
-        """Close the connections of a channel, whose clients can be served elsewhere only.
+    @property
+    def connections(self) -> tuple[OpenConnection, ...]:
+        """The WebSockets and event streams that are open."""
+        return tuple(self._sessions)
 
-        Args:
-            channel: its name.
-            spawn: runs what takes time.
-
-        Returns:
-            How many are closed.
-        """
-        moved = [each for each in self._sessions if each.route.channel.name == channel]
-        for session in moved:
+    def dismiss(self, sessions: Iterable[OpenConnection], code: Close) -> list[OpenConnection]:
+        """Close connections; return those that were still open."""
+        closed = [session for session in sessions if session in self._sessions]
+        for session in closed:
             self._sessions.discard(session)
-            spawn(session.dismiss(Close.ELSEWHERE))
-        return len(moved)
+            _ = session.route.shared.tasks.spawn(session.dismiss(code))
+        return closed
 
     def adopt(self, routes: Iterable[Route]) -> int:
         """Go on with the endpoints of another configuration.

@@ -2,7 +2,10 @@
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 
 import structlog
 
@@ -30,6 +33,14 @@ class OpenConnection:
     """Counts its filter among those of the channel's subscribers."""
     login: ConnectionLogin
     inbox: Inbox | None = None
+    number: int = field(default_factory=count(1).__next__)
+    """Names it to operators."""
+    opened: datetime = field(default_factory=partial(datetime.now, UTC))
+
+    @property
+    def channel(self) -> str:
+        """The name of the channel that its client reads."""
+        return self.route.channel.name
 
     def watch(self) -> None:
         """End the connection when its client's login ends."""

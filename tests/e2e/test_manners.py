@@ -95,7 +95,9 @@ KINDS = {
     "readiness": Kind("/readyz"),
     "metrics": Kind("/metrics"),
     "snapshot": Kind("/-/snapshot.duckdb"),
+    "connections": Kind("/-/connections", ("GET", "HEAD", "DELETE", "OPTIONS")),
 }
+OPERATORS = ("metrics", "snapshot", "connections")
 NAMES = list(KINDS)
 UNPACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "zstd": zstd.decompress}
 VARYING = ("date", "transfer-encoding", "set-cookie", "content-length")
@@ -162,7 +164,7 @@ def test_each_kind_has_its_methods_and_refuses_others_by_name(
 def test_head_has_the_headers_of_get(hub: Hub, name: str, lines: list[str]) -> None:
     got, reply = (asked(hub, name, *lines, method=method) for method in ("GET", "HEAD"))
     left_out = {"content-encoding"} if got.headers.get("transfer-encoding") else set()
-    if name in ("metrics", "snapshot"):
+    if name in OPERATORS:
         left_out.add("content-length")
     assert {k: v for k, v in steady(got).items() if k not in left_out} == {
         k: v for k, v in steady(reply).items() if k not in left_out
@@ -293,14 +295,14 @@ MEANINGLESS = [
 def test_a_header_that_means_nothing_here_changes_nothing(hub: Hub, name: str) -> None:
     for lines in MEANINGLESS:
         is_of_proxy = any(line.startswith("X-Forwarded-For") for line in lines)
-        is_refused = is_of_proxy and name in ("metrics", "snapshot")
+        is_refused = is_of_proxy and name in OPERATORS
         assert asked(hub, name, *lines).status == (403 if is_refused else 200), lines
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_http_1_0_gets_the_same_body_and_no_chunks(hub: Hub, name: str) -> None:
     answer = ask(hub.url, head(f"GET {KINDS[name].path} HTTP/1.0", "Accept-Encoding: gzip"))
-    if name in ("metrics", "snapshot"):  # it may be a proxy
+    if name in OPERATORS:  # it may be a proxy
         assert answer.status == 403
         return
     body = answer.body

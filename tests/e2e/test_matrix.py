@@ -429,14 +429,19 @@ def test_each_method_is_in_the_table() -> None:
     assert not {*file_answer.METHODS} & matrix.WRITING
 
 
+OWN_PATHS = {
+    *("/healthz", "/readyz", "/metrics", "/openapi.json"),
+    *("/-/connections", *client_module.MODULES),
+}
+
+
 async def test_each_path_is_in_the_table(tmp_path: Path) -> None:
     """Of an endpoint the ways have all; the others are the hub's own, and show no rows."""
     async with running(tmp_path) as served:
         app = served.gateway._site.app
         paths = {each.canonical for each in app.router.resources()}
-    own = {"/healthz", "/readyz", "/metrics", "/openapi.json", *client_module.MODULES}
     of_endpoint = {"/chat", "/chat/{id}", *(f"/chat.{suffix}" for suffix in SUFFIXES)}
-    assert paths == own | of_endpoint
+    assert paths == OWN_PATHS | of_endpoint
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -445,7 +450,7 @@ async def test_what_the_hub_itself_answers_shows_no_row_and_no_hidden_column(
 ) -> None:
     role = ROLES[name]
     told = secrets_of(role, is_admitted=not role.refusal)
-    for path in ("/openapi.json", "/readyz", "/healthz", "/metrics", *client_module.MODULES):
+    for path in OWN_PATHS:
         text = await _text("GET", hub.url + path, role.headers)
         assert not [each for each in told if each in text], path
         assert path != "/openapi.json" or not role.is_admin or "wages" in text

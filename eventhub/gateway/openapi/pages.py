@@ -3,7 +3,7 @@
 from typing import Final
 
 from eventhub.config import LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
-from eventhub.gateway import snapshot_file
+from eventhub.gateway import connection_list, snapshot_file
 from eventhub.gateway.login_page import EVERYWHERE, TOKEN_FIELD
 from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page
 from eventhub.gateway.openapi.parameters import response_headers
@@ -112,10 +112,22 @@ def hub_fragment(*, is_operator: bool, has_copies: bool) -> Fragment:
     answers["200"] |= {"headers": response_headers("ETag")}
     answers["304"] = {"description": "The client has this description."}
     if is_operator:
+        paths[connection_list.PATH] = _connections()
         paths["/metrics"] = _page("Measurements for Prometheus", "text/plain")
         if has_copies:
             paths[snapshot_file.PATH] = _page("All tables as one file", "application/vnd.duckdb")
     return Fragment(paths=paths)
+
+
+def _connections() -> Json:
+    page = _page("Open connections", "application/json")
+    conditions = [
+        {"name": name, "in": "query", "schema": {"type": "string"}}
+        for name in connection_list.CONDITIONS
+    ]
+    get = {**page["get"], "parameters": conditions}
+    closed = {"operationId": "hub.close-connections", "summary": "Close connections"}
+    return {"get": get, "delete": {**get, **closed}}
 
 
 def _page(summary: str, kind: str) -> Json:

@@ -41,7 +41,7 @@ OPEN = {
     *(f"/notes.{end}" for end in ("parquet", "arrow", "csv", "ndjson")),
 }
 HUB = {"/healthz", "/readyz", "/openapi.json", "/login"}
-OPERATOR = {"/metrics", "/-/snapshot.duckdb"}
+OPERATOR = {"/metrics", "/-/connections", "/-/snapshot.duckdb"}
 Headers = dict[str, str]
 
 

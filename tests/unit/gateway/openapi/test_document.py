@@ -74,6 +74,7 @@ def test_every_path_of_an_endpoint_is_described() -> None:
         "/healthz",
         "/readyz",
         "/metrics",
+        "/-/connections",
         "/-/snapshot.duckdb",
         "/openapi.json",
         "/logout",

@@ -1,0 +1,115 @@
+"""Connection list: `/-/connections`: who is connected to this gateway, and how far behind.
+
+It is for operators. A gateway knows its own connections only; polls are not among them.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from eventhub.config import Server
+from eventhub.errors import Close, EventHubError, Rejected
+from eventhub.gateway import refusal
+from eventhub.gateway.admin import OPERATORS_ONLY, Admin
+from eventhub.gateway.live import Live
+from eventhub.gateway.open_connection import OpenConnection
+from eventhub.identity.audit import trail_of
+from eventhub.identity.origin import check_origin
+from eventhub.identity.proxies import Proxies, client_of
+
+PATH: Final = "/-/connections"
+CONDITIONS: Final = ("id", "endpoint", "user", "address")
+"""Arguments of the URL, each the value of that key."""
+SLICE: Final = 100
+"""Connections that are described in one turn of the event loop."""
+
+
+def add_route(app: web.Application, server: Server, live: Live, proxies: Proxies) -> None:
+    """Give an application the list.
+
+    Args:
+        app: not yet started.
+        server: says who is an operator.
+        live: the connections.
+        proxies: the proxies that are trusted for a client's address.
+    """
+    admin = Admin(server)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            if not admin.is_operator(request):
+                raise Rejected("forbidden", OPERATORS_ONLY)
+            check_origin(request, [], proxies)
+            found = await _matching(live, _conditions(request))
+            if request.method == "DELETE":
+                found = await _disconnected(request, live, found, proxies)
+        except EventHubError as error:
+            return refusal.answer(error)
+        return web.Response(
+            body=msgspec.json.encode([entry for _, entry in found]),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    app.router.add_get(PATH, answer)
+    app.router.add_delete(PATH, answer)
+
+
+def _conditions(request: web.Request) -> Mapping[str, str]:
+    for name in request.query:
+        if name not in CONDITIONS:
+            raise Rejected("bad_request", f"{name!r} is none of {', '.join(CONDITIONS)}")
+    if request.method == "DELETE" and not request.query:
+        names = ", ".join(CONDITIONS)
+        raise Rejected("bad_request", f"say which connections to close, by any of {names}")
+    return request.query
+
+
+_Entries = list[tuple[OpenConnection, dict[str, Any]]]
+
+
+async def _matching(live: Live, conditions: Mapping[str, str]) -> _Entries:
+    """Return the connections that meet all conditions; those that are most behind come first."""
+    found: _Entries = []
+    for number, session in enumerate(live.connections):
+        if number % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
+        entry = describe(session)
+        if all(entry[name] == value for name, value in conditions.items()):
+            found.append((session, entry))
+    return sorted(found, key=lambda each: (-each[1]["behind"], int(each[1]["id"])))
+
+
+def describe(session: OpenConnection) -> dict[str, Any]:
+    """Return what operators see of a connection."""
+    visit = session.login.visit
+    user = visit.handler.current_user
+    return {
+        "id": str(session.number),
+        "endpoint": session.route.endpoint.name,
+        "table": session.channel,
+        "user": None if user is None else user.id,
+        "address": session.login.address,
+        "form": session.connection.form.value,
+        "args": visit.args,
+        "opened": session.opened.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "behind": session.subscriber.behind,
+    }
+
+
+async def _disconnected(
+    request: web.Request, live: Live, found: _Entries, proxies: Proxies
+) -> _Entries:
+    """Close connections once the audit trail has it; return those that were still open."""
+    await trail_of(request).record(
+        "disconnected",
+        target="connections",
+        address=client_of(request, proxies),
+        count=len(found),
+        detail=dict(request.query),
+    )
+    closed = set(live.dismiss((session for session, _ in found), Close.RESTART))
+    return [each for each in found if each[0] in closed]
