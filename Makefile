@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo quick test fuzz test-cluster soak deploy wheel check fix bench chromium databases proxies containers pins
+.PHONY: help demo quick test test-deploy test-containers fuzz test-cluster soak wheel check fix bench chromium databases proxies containers pins
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 17
 
 demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:8080
 	$(BIN)/eventhub serve docs/examples/chat/eventhub.yaml
@@ -23,15 +23,19 @@ fuzz: .venv/dev ## Send many more generated requests and frames to hubs than `ma
 	@echo "fuzz: generated requests, frames and messages; about an hour"
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 --dist loadgroup --timeout=7200 tests/fuzz
 
+test-deploy: .venv/dev proxies ## Run the tests of deploy/ that need no container, as `make test` does
+	@echo "test-deploy: units, manifests, rules, proxies; about a minute"
+	$(BIN)/pytest -q -n 2 --dist loadgroup tests/deploy --ignore tests/deploy/test_containers.py
+
+test-containers: .venv/dev containers ## Build the image, and run deploy/docker alone and as a cluster, with podman
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pytest tests/deploy/test_containers.py
+
 test-cluster: .venv/dev ## Inflict each fault on a cluster of three machines, as root
 	@echo "test-cluster: servers, gateways and workers are killed, frozen and cut off, disks filled and lost; about ten minutes"
 	$(BIN)/pytest -v -p no:randomly tests/machines
 
 soak: .venv/dev ## Inflict faults that are drawn from a seed: make soak SECONDS=3600 SEED=1
 	$(BIN)/python -m tests.machines.soak --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
-
-deploy: .venv/dev containers ## Build the image, and run deploy/docker alone and as a cluster, with podman
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pytest tests/deploy
 
 wheel: .venv/dev ## Build the wheel, and try it with every supported Python on this machine
 	$(BIN)/python tests/packaging/try_wheel.py

@@ -6,6 +6,7 @@ the stream as it was at one moment, while writes go on. Each message in it was c
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.jetstream import api
 from eventhub.jetstream.connection import Connection
-from eventhub.jetstream.metadata import EPOCH, epoch_of, own
+from eventhub.jetstream.metadata import EPOCH, epoch_at, epoch_of, own
 from eventhub.jetstream.parser import Message
 
 CHUNK_BYTES = 256 << 10
@@ -111,8 +112,8 @@ class Copies:
             EventHubError: JetStream refused it, or made another stream of it.
         """
         metadata = own({"config": copy.config})
-        if not keeps_epoch:
-            metadata.pop(EPOCH, None)
+        if not keeps_epoch:  # it is written down here, because a gateway may not change a stream
+            metadata[EPOCH] = epoch_at(datetime.now(UTC).isoformat())
         config = copy.config | {"metadata": metadata, "num_replicas": self._replicas or 1}
         body = {"config": config, "state": copy.state}
         answer = await api.call(self._connection, f"STREAM.RESTORE.{stream}", body)

@@ -1,7 +1,7 @@
 """`deploy/docker` builds an image, and runs it alone and as a cluster, with podman.
 
 The base image is made from Debian's packages, with HAProxy in it for the proxy. Needs root, podman,
-podman-compose and debootstrap; `make deploy` installs them.
+podman-compose and debootstrap; `make test-containers` installs them.
 """
 
 import json

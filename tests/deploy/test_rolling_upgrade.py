@@ -16,10 +16,17 @@ import aiohttp
 import pytest
 
 from tests.deploy.resuming import PATH, PollReader, Reader, Seen, SocketReader, StreamReader, Writer
+from tests.deploy.reverse_proxies import (
+    NAME,
+    PROGRAMS,
+    browser,
+    find,
+    make_certificate,
+    running_proxy,
+)
+from tests.deploy.test_proxies import block
 from tests.e2e.client import connect
 from tests.e2e.hub import Hub
-from tests.e2e.reverse_proxies import NAME, PROGRAMS, browser, find, make_certificate, running_proxy
-from tests.e2e.test_proxies import block
 from tests.nats_server import nats_server
 
 KINDS: tuple[type[Reader], ...] = (SocketReader, StreamReader, PollReader)

@@ -1,6 +1,5 @@
 """`hub_factory` starts `eventhub serve` as a user does; a failed test shows what it logged."""
 
-import gc
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -32,16 +31,6 @@ def pytest_runtest_makereport(
         for hub in item.stash.get(_HUBS, []):
             report.sections.append(("Captured stderr of the hub", hub.stderr()))
     return report
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Collect garbage after a test over TLS, in which its warnings are expected.
-
-    asyncio leaves the transport below TLS to the collector if the other side ends first.
-    """
-    yield
-    gc.collect()
 
 
 @pytest.fixture

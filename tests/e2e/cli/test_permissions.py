@@ -6,7 +6,7 @@ The server is a real one, over TLS with certificates of both sides.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +118,17 @@ async def sink() -> AsyncIterator[Sink]:
 
 @pytest.fixture
 def site(tmp_path: Path, sink: Sink) -> Iterator[Site]:
-    folder = tmp_path / "nats"
+    with running_site(tmp_path / "nats", sink.port) as made:
+        yield made
+
+
+@contextmanager
+def running_site(folder: Path, port: int) -> Iterator[Site]:
+    """Run a nats-server with the users that the command prints."""
     folder.mkdir()
-    made = Site(folder, "tls://127.0.0.1:1", sink.port)
-    (tmp_path / "eventhub.yaml").write_text(made.text("hub"))
-    printed = output("nats-permissions", tmp_path / "eventhub.yaml")
+    made = Site(folder, "tls://127.0.0.1:1", port)
+    (folder / "eventhub.yaml").write_text(made.text("hub"))
+    printed = output("nats-permissions", folder / "eventhub.yaml")
     assert "12-" not in printed
     (folder / "users.conf").write_text(printed)
     make_certificate(folder, "nats")
@@ -196,17 +202,10 @@ async def commands(site: Site, tmp_path: Path) -> None:
         ("export", file, "notes", "--events", "--to", folder / "notes"),
         ("alerts", "list", file),
         ("token", file, "create", "--user", "robot"),
-        ("backup", _as_backup(site, folder), folder / "hub.zip"),
     ):
         done = await asyncio.to_thread(run, *command)
         assert done.returncode == 0, (command, done)
         assert "permission" not in done.stderr
-
-
-def _as_backup(site: Site, folder: Path) -> Path:
-    file = folder / "backup.yaml"
-    file.write_text(site.text("backup"))
-    return file
 
 
 async def test_a_hub_in_one_process_is_a_user_too(site: Site, hub_factory: HubFactory) -> None:
@@ -215,6 +214,27 @@ async def test_a_hub_in_one_process_is_a_user_too(site: Site, hub_factory: HubFa
     _, rows = await request("GET", f"{hub.url}/notes", headers=login("ann"))
     assert [row["body"] for row in rows] == ["x"]
     assert "permission" not in hub.stderr()
+
+
+async def test_a_backup_is_made_and_restored_with_the_rights_of_its_user(
+    site: Site, sink: Sink, hub_factory: HubFactory, tmp_path: Path
+) -> None:
+    """A gateway, which may change no stream, then works at the server that was restored."""
+    hub = await asyncio.to_thread(hub_factory, site.text("hub"))
+    for path in ("notes", "plain"):
+        assert (await request("POST", f"{hub.url}/{path}", json={"body": path}))[0] == 201
+    file, archive = tmp_path / "backup.yaml", tmp_path / "hub.zip"
+    with running_site(tmp_path / "other", sink.port) as other:
+        for command, place in (("backup", site), ("restore", other)):
+            file.write_text(place.text("backup"))
+            done = await asyncio.to_thread(run, command, file, archive, "--data", tmp_path / "none")
+            assert done.returncode == 0, done
+        gateway = await asyncio.to_thread(hub_factory, other.text("gateway"), role=["gateway"])
+        for path in ("notes", "plain"):
+            _, rows = await request("GET", f"{gateway.url}/{path}", headers=login("ann"))
+            assert [row["body"] for row in rows] == [path]
+        assert "permission" not in gateway.stderr()
+        await asyncio.to_thread(gateway.kill)
 
 
 async def test_each_user_is_refused_what_its_role_does_not_need(

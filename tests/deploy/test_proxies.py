@@ -11,9 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.e2e.client import DEADLINE_SECONDS, V1
-from tests.e2e.hub import Hub
-from tests.e2e.reverse_proxies import (
+from tests.deploy.reverse_proxies import (
     FILES,
     NAME,
     PROGRAMS,
@@ -21,6 +19,8 @@ from tests.e2e.reverse_proxies import (
     make_certificate,
     running_proxy,
 )
+from tests.e2e.client import DEADLINE_SECONDS, V1
+from tests.e2e.hub import Hub
 from tests.unit.test_docs import page
 
 LONG = "?" + "&".join(f"id=none{number:04}" for number in range(4500))

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.e2e.command import GOOD
-from tests.e2e.hub import DEADLINE_SECONDS, HubFactory
+from tests.e2e.hub import DEADLINE_SECONDS, Hub, running_hub
 from tests.ports import free_port
 from tests.unit.test_docs import page, table
 from tests.waiting import until
@@ -66,9 +66,16 @@ def test_every_rule_is_tried() -> None:
 
 
 @pytest.fixture
-def prometheus(hub_factory: HubFactory, tmp_path: Path) -> Iterator[str]:
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    (tmp_path / "hub").mkdir()
+    with running_hub(tmp_path / "hub", GOOD) as hub:
+        yield hub
+
+
+@pytest.fixture
+def prometheus(hub: Hub, tmp_path: Path) -> Iterator[str]:
     """A Prometheus that reads the metrics of a hub each second."""
-    hub, port = hub_factory(GOOD), free_port()
+    port = free_port()
     config = yaml.safe_load((RULES / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(RULES / name) for name in config["rule_files"]]
