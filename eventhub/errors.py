@@ -35,7 +35,7 @@ class Code:
 
 CODES: dict[str, Code] = {
     "bad_json": Code(400, False, "The text is not a JSON object or an array of them."),
-    "bad_method": Code(400, False, "`_method` is not POST, PUT or DELETE."),
+    "bad_method": Code(400, False, "`_method` is none of those that the endpoint takes."),
     "bad_control": Code(
         400, False, "A key that begins with `_` is unknown, or its value is invalid."
     ),

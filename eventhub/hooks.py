@@ -23,6 +23,7 @@ from eventhub.filters.arguments import Args
 from eventhub.filters.restriction import as_sent, set_by_open
 from eventhub.handler import Handler
 from eventhub.logs import limited
+from eventhub.methods import SEND
 
 HOOK_SECONDS = 30.0
 """A coroutine of a hook that takes longer is cancelled, and the message is refused."""
@@ -142,14 +143,17 @@ class Hooks:
                 given = None
             else:
                 message[STAMP] = stamp(given)
-        if message["_method"] != "POST":
+        if message["_method"] not in ("POST", SEND):
             # A row keeps the user who created it, and its time unless the client sets another.
             message.pop("user", None)
             if given is None:
                 message.pop(STAMP, None)
             return
         if message.get("id") in (None, ""):
-            message["id"] = next(_IDS)
+            if message["_method"] == "POST":
+                message["id"] = next(_IDS)
+            else:  # there is no row to name
+                message.pop("id", None)
         message["user"] = None if handler.current_user is None else handler.current_user.id
         if given is None:
             message[STAMP] = now.removesuffix(".000000")

@@ -13,6 +13,7 @@ from eventhub.columns import Columns
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.memory_records import MemoryRecords
+from eventhub.memory_signals import MemorySignals
 from eventhub.stream import (
     ACK_WAIT_SECONDS,
     MAX_PAYLOAD,
@@ -36,6 +37,7 @@ class MemoryLog:
     def __init__(self) -> None:
         self._streams: dict[str, MemoryStream] = {}
         self._records: dict[str, MemoryRecords] = {}
+        self.signals = MemorySignals()
 
     async def open(self, channel: Channel) -> "MemoryStream":
         """Return the stream of a channel; make it if it is new."""

@@ -23,6 +23,14 @@ APPEND_SECONDS = Histogram(
     buckets=SECONDS,
 )
 REFUSED = Counter("eventhub_messages_refused_total", "Messages answered by an error.", ["code"])
+SENT = Counter(
+    "eventhub_messages_sent_total", "Messages handed on without being stored.", ["channel"]
+)
+SENT_LOST = Counter(
+    "eventhub_messages_sent_lost_total",
+    "Messages without storage that were dropped here, because their senders sent too many.",
+    ["channel"],
+)
 DELIVERED = Counter("eventhub_frames_delivered_total", "Frames handed to clients.", ["channel"])
 EVENT_AGE = Histogram(
     "eventhub_event_age_seconds",

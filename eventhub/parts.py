@@ -189,7 +189,8 @@ class Parts:
         trail, store, front = self._opened.trail, self._opened.store, self._opened.front
         assert store is not None and front is not None  # noqa: S101, PT018 - a gateway has both
         self._snapshots = DuckSnapshots(store, self._projectors.values())
-        sources = Sources(self._snapshots, TableFiles(RECODERS, copies), self._queries)
+        files, signals = TableFiles(RECODERS, copies), self._opened.log.signals
+        sources = Sources(self._snapshots, files, signals, self._queries)
         self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition, trail)
 
         def ready() -> None:
@@ -229,7 +230,7 @@ class Parts:
             Unavailable: the log of a new table cannot be opened now; nothing has changed.
         """
         before, tables, is_new = self.config, set(self._streams), modules != self._modules
-        endpoints = await self._with_channels(endpoints_of(config), services)
+        endpoints = await self._resolve(endpoints_of(config), services)
         tables ^= set(self._streams)
         site = Site(config, endpoints, self._opened.logins, modules)
         alerts = await self._alerts(config, endpoints)
@@ -275,9 +276,7 @@ class Parts:
         del self._queries[name]
         await services.end(f"queries {name}")
 
-    async def _with_channels(
-        self, endpoints: Sequence[Endpoint], services: Services
-    ) -> list[Endpoint]:
+    async def _resolve(self, endpoints: Sequence[Endpoint], services: Services) -> list[Endpoint]:
         """Return endpoints on the channels that are followed; those of new tables are added."""
         for channel in channels_of(endpoints):
             if channel.name not in self._streams:

@@ -16,6 +16,7 @@ from eventhub.channel import Channel
 from eventhub.columns import Columns
 from eventhub.errors import EventHubError
 from eventhub.event import Event, SealedEvent, StoredEvent
+from eventhub.signals import Signals
 
 MAX_PAYLOAD = 8 << 20
 """Bytes of one event: room for the old and the new row of the largest message."""
@@ -239,6 +240,10 @@ class Records(Protocol):
 
 class Log(Protocol):
     """A broker: the streams of all channels."""
+
+    @property
+    def signals(self) -> Signals:
+        """What the processes that are connected say to each other."""
 
     @property
     def is_connected(self) -> bool:

@@ -26,6 +26,7 @@ from eventhub.filters.query import Query, parse
 from eventhub.ingest.command import Command
 from eventhub.ingest.draft import Draft
 from eventhub.memory import MemoryStream
+from eventhub.memory_signals import MemorySignals
 from eventhub.snapshots import Render, RowHead, Snapshot
 from tests import builders
 
@@ -144,7 +145,8 @@ def singly(frames: Iterable[Frame]) -> Iterator[Frame]:
             assert row["_created"] <= row["_seq"]
             yield {"_method": "POST", **row}
         yield from frame.get("_changes", ())
-        if not frame.keys() & {"_rows", "_changes"}:
+        yield from frame.get("_sent", ())
+        if not frame.keys() & {"_rows", "_changes", "_sent"}:
             yield frame
 
 
@@ -411,7 +413,7 @@ async def reading(
     feed = Feed(stream, after, ring_bytes)
     snapshots = MemorySnapshots(stream)
     async with background() as tasks:
-        live = LiveChannel(feed, snapshots, Broadcast(), heartbeat, tasks)
+        live = LiveChannel(feed, snapshots, Broadcast(), heartbeat, tasks, MemorySignals())
         tasks.start(feed.run(), name="feed")
         tasks.start(live.fanout.run(), name="fanout")
         await asyncio.sleep(0)

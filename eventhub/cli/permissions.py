@@ -24,7 +24,7 @@ def nats_permissions(file: Path, as_json: bool) -> None:
 
     The text is for `include` in the account of a server's configuration. It has no passwords: they
     are variables of the server's environment, such as EVENTHUB_GATEWAY. Print it again when a
-    table, an alert or a mirror is added.
+    table, an alert, a mirror or `send: true` is added.
     """
     from eventhub.jetstream import as_jwt, as_users
 
@@ -45,5 +45,6 @@ def _tables(config: Config) -> "Tables":
         channels=channels_of(endpoints_of(config)),
         mirrored={entry.table for entry in entries if entry.mirror is not None},
         alerted={entry.table for entry in entries if entry.alert is not None},
+        signalled={entry.table for entry in entries if entry.send},
         domain=config.broker.domain,
     )

@@ -16,6 +16,7 @@ from eventhub import metrics
 from eventhub.delivery import frames
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.groups import Group, Groups, Member
+from eventhub.delivery.send import Send
 from eventhub.delivery.view import FrameMemo, Payload
 from eventhub.event import StoredEvent
 from eventhub.feed import Feed
@@ -67,6 +68,22 @@ class Fanout:
                 self._broadcast.write(sinks, frames.events(group.view.form, payloads, number))
         if found:
             self._age.observe(_age_of(batch[0]))
+
+    def send(self, batch: list[Send]) -> None:
+        """Write messages that are not stored to every subscriber that is up to date.
+
+        They say nothing of the log, so they are no reason to leave out a heartbeat.
+        """
+        memo: FrameMemo = {}
+        found: dict[Group, list[bytes]] = {}
+        for send in batch:
+            for group in self._groups.of_rows([send.row]):
+                if (payload := send.payload(group.view, memo)) is not None:
+                    found.setdefault(group, []).append(payload)
+        for group, payloads in found.items():
+            self._delivered.inc(len(payloads) * len(group.members))
+            for number, sinks in tuple(group.sinks.items()):
+                self._broadcast.write(sinks, frames.sent(group.view.form, payloads, number))
 
     def attach(self, member: Member) -> bool:
         """Add a subscriber if it is up to date, which is that its position is the head."""

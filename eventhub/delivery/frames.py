@@ -142,6 +142,13 @@ def events(form: Form, payloads: Sequence[tuple[bytes, Position]], number: int =
     return b"".join([wire(form, payload, position) for payload, position in payloads])
 
 
+def sent(form: Form, payloads: list[bytes], number: int = 0) -> bytes:
+    """Return messages that are not stored, each as JSON, as the bytes of a form; as `events`."""
+    if form is Form.V2:
+        return _arrays(_array_head(number, b"_sent"), payloads)
+    return b"".join([wire(form, payload, None) for payload in payloads])
+
+
 def whole(form: Form, data: bytes) -> int:
     """Return the length of the whole frames at the beginning of bytes of a form."""
     if form is Form.SSE:

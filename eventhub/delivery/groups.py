@@ -5,7 +5,7 @@ Hence groups with an equality condition are indexed by it: an event costs what i
 however many other rooms there are.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -92,9 +92,13 @@ class Groups:
 
     def candidates(self, stored: StoredEvent) -> Iterator[Group]:
         """Iterate over the groups that an event may concern, each once."""
+        rows = (stored.before, stored.event.row)
+        return self.of_rows([row for row in rows if row is not None])
+
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[Group]:
+        """Iterate over the groups that may show any of some rows, each once."""
         yield from self._others
         found: dict[Group, None] = {}
-        rows = [row for row in (stored.before, stored.event.row) if row is not None]
         for target, by_value in self._by_value.items():
             for value in {value_at(row, target) for row in rows} - {None}:
                 found |= by_value.get(value, {})

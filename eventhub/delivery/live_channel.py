@@ -6,11 +6,13 @@ from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.live_filters import LiveFilters
 from eventhub.delivery.log_bounds import LogBounds
 from eventhub.delivery.replay import Replays
+from eventhub.delivery.sends import Sends
 from eventhub.feed import Feed
 from eventhub.ingest.quotas import Quotas
 from eventhub.ingest.receipts import Receipts
 from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import Settling
+from eventhub.signals import Signals
 from eventhub.slots import Slots
 from eventhub.snapshots import Snapshots
 
@@ -35,6 +37,7 @@ class LiveChannel:
         broadcast: Broadcast,
         heartbeat: float,
         tasks: Background,
+        signals: Signals,
     ) -> None:
         """Connect a feed with its caches and its subscribers.
 
@@ -44,6 +47,7 @@ class LiveChannel:
             broadcast: writes to many sockets.
             heartbeat: seconds of silence after which a subscriber is pinged.
             tasks: owns the tasks of the subscribers and the replays.
+            signals: of all processes.
         """
         self.feed = feed
         self.stream = feed.stream
@@ -54,6 +58,8 @@ class LiveChannel:
         self.quotas = Quotas(feed.stream, lambda: feed.head, tasks.spawn)
         self.settling = Settling(feed.stream, self.rows, self.receipts, self.quotas)
         self.fanout = Fanout(feed, heartbeat, broadcast)
+        self.signals = signals
+        self.sends = Sends(feed.stream.channel, signals, self.fanout)
         self.snapshots = snapshots
         self.replays = Replays(snapshots, feed, tasks)
         self.bounds = LogBounds(feed.stream)

@@ -6,6 +6,7 @@ from typing import Any
 from eventhub.delivery import frames as protocol
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.websocket import WebSocketConnection
+from eventhub.ingest.sending import Sent
 from eventhub.ingest.writing import Outcome
 
 Frame = dict[str, Any]
@@ -27,7 +28,7 @@ class Answers:
             return protocol.refusal(outcome, ref)
         if self._connection.form.controlled:
             return None if ref is None else protocol.ack(ref, outcome.as_dict())
-        if not outcome.duplicate:
+        if isinstance(outcome, Sent) or not outcome.duplicate:
             return None
         known = f"{outcome.id} is stored already, at {outcome.sequence}"
         return protocol.refusal(Rejected("duplicate", known), ref)

@@ -36,6 +36,7 @@ from eventhub.identity.audit import TRAIL
 from eventhub.ingest.trail import Trail
 from eventhub.logs import limited
 from eventhub.queries import Queries
+from eventhub.signals import Signals
 from eventhub.snapshots import Snapshots, TableFiles
 
 MOVE_SECONDS = 1.0
@@ -46,12 +47,14 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the answers to reads come from."""
+    """Where answers to reads, and messages that are not stored, come from."""
 
     snapshots: Snapshots
     """Of current rows."""
     files: TableFiles
     """Makes files of tables."""
+    signals: Signals
+    """What processes say to each other."""
     queries: Mapping[str, Queries] = field(default_factory=dict)
     """Answer SQL, by name of the SQLHandler."""
 
@@ -96,6 +99,8 @@ class Gateway:
         self._kept = KeptFiles(site.config.data)
         self._compression = Compression()
         self._live = Live()
+        self._heard: set[str] = set()
+        """Channels whose messages that are not stored are handed out."""
         self._is_stopping = False
         self._running: _Running | None = None
         self._limits = _limits(site.config.server.max_message)
@@ -140,7 +145,12 @@ class Gateway:
         running, name = self._now, feed.stream.channel.name
         heartbeat = self._site.config.server.heartbeat
         channel = LiveChannel(
-            feed, self._sources.snapshots, running.broadcast, heartbeat, running.tasks
+            feed,
+            self._sources.snapshots,
+            running.broadcast,
+            heartbeat,
+            running.tasks,
+            self._sources.signals,
         )
         running.channels[name] = channel
         running.tasks.start(channel.fanout.run(), name=f"fanout {name}")
@@ -180,8 +190,17 @@ class Gateway:
         running.front.serve(site.app, config)
         for channel in running.channels.values():
             channel.fanout.heartbeat = config.server.heartbeat
+        for route in routes:
+            if route.endpoint.config.send:
+                self._listen(route.channel)
         self._site = site
         return self._live.adopt(routes)
+
+    def _listen(self, channel: LiveChannel) -> None:
+        """Hand out what is sent to a channel from now on, if that is not done yet."""
+        if channel.name not in self._heard:
+            self._heard.add(channel.name)
+            self._now.tasks.start(channel.sends.run(), name=f"sends {channel.name}")
 
     @property
     def _now(self) -> _Running:

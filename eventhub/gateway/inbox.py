@@ -75,7 +75,7 @@ class Inbox:
         self._login = login
         self._share = Share(budget, connection.wake)
         """While it waits, nothing is read."""
-        self._sender = login.visit.sender(self._share.spend)
+        self._sender = login.visit.sender(self._share.spend, budget.client)
         self._connection = connection
         self._waiting: deque[Any] = deque()
         self._size = 0
@@ -271,11 +271,12 @@ class Inbox:
 
     def _take_on(self, visit: Visit) -> None:
         """Store and charge in the name of another login."""
-        self._sender = visit.sender(self._share.spend)
         user = visit.handler.current_user
+        client = self._sender.client if user is None else f"user {user.id}"
+        self._sender = visit.sender(self._share.spend, client)
         if user is not None and not self._connection.is_lost:
             try:
-                self._share.move(self._route.shared.budgets.of(f"user {user.id}"))
+                self._share.move(self._route.shared.budgets.of(client))
             except Rejected as error:
                 raise NotAdmittedError(error) from None
 

@@ -41,9 +41,9 @@ from eventhub.identity.session_cookie import keep_session
 from eventhub.identity.sessions import session_owner
 from eventhub.ingest.command import Sender
 from eventhub.ingest.permission import UNLIMITED, Permission
-from eventhub.ingest.receipts import NOBODY, Owner, Receipt
+from eventhub.ingest.receipts import NOBODY, Owner
 from eventhub.ingest.trail import Trail
-from eventhub.ingest.writing import Ingest
+from eventhub.ingest.writing import Ingest, Outcome
 from eventhub.logs import limited
 from eventhub.snapshots import Recode
 
@@ -68,13 +68,14 @@ class Visit:
     given: Args = field(default_factory=dict)
     """Arguments of the URL with the endpoint's defaults, before `open`."""
 
-    def sender(self, spend: Callable[[int], object]) -> Sender:
+    def sender(self, spend: Callable[[int], object], client: str) -> Sender:
         """Return the client, as ingest knows it.
 
         Args:
             spend: called with the bytes of each event that was stored for it.
+            client: whose limits apply.
         """
-        return Sender(self.handler, self.owner, self.permission, spend)
+        return Sender(self.handler, self.owner, self.permission, spend, client)
 
     @property
     def validity(self) -> Validity | None:
@@ -238,9 +239,8 @@ class Route:
                 if not names:
                     del left[control]
         except RestrictionError as error:
-            name = self.endpoint.name
-            facts = {"endpoint": name, "key": error.key, "detail": str(error)}
-            limited.warning("restriction_unknown", by=name, **facts)
+            facts = {"endpoint": self.endpoint.name, "key": error.key, "detail": str(error)}
+            limited.warning("restriction_unknown", by=self.endpoint.name, **facts)
             raise EventHubError("internal error in open") from None
         return restriction, left
 
@@ -282,7 +282,7 @@ class Route:
         return View(form, query, history=replay == "log", epoch=self.channel.stream.epoch)
 
 
-_WITHOUT: Final[dict[str, Any]] = {"message_default": {}, "headers": {}}
+_WITHOUT: Final[dict[str, Any]] = {"message_default": {}, "headers": {}, "send": False}
 _WITHOUT.update(dict.fromkeys(("prepare", "modify", "alert", "quota")))
 """Keys of an endpoint that decide neither who is admitted nor what clients see, without a value."""
 
@@ -293,7 +293,7 @@ def _admission(entry: MessageEndpoint) -> MessageEndpoint:
     return msgspec.structs.replace(entry, **_WITHOUT, kwargs=kwargs)
 
 
-def answer(receipt: Receipt | EventHubError) -> Mapping[str, Any]:
+def answer(outcome: Outcome) -> Mapping[str, Any]:
     """Return the body that answers a message over HTTP."""
-    fields = receipt.as_dict()
-    return {"_error": fields} if isinstance(receipt, EventHubError) else fields
+    fields = outcome.as_dict()
+    return {"_error": fields} if isinstance(outcome, EventHubError) else fields

@@ -32,6 +32,8 @@ from eventhub.gateway.row_body import BinaryBody, Body, TextBody
 from eventhub.gateway.table_page import PAGE_HEADERS, TablePage
 from eventhub.identity.expiry import while_valid
 from eventhub.ingest.receipts import Receipt
+from eventhub.ingest.sending import Sent
+from eventhub.ingest.writing import Outcome
 
 JSON_PATCH = "application/json-patch+json"
 """Its array would be taken for messages (RFC 6902)."""
@@ -168,7 +170,10 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
         messages = [_of_request(message, request, upsert) for message in body.messages]
         method = "PUT" if request.method == "PATCH" else request.method
         writing = route.ingest.write(
-            messages, visit.sender(budget.spend), method=method, precondition=precondition
+            messages,
+            visit.sender(budget.spend, budget.client),
+            method=method,
+            precondition=precondition,
         )
         paced = budget.paced(writing) if body.is_array else writing
         outcomes = [outcome async for outcome in paced]
@@ -178,8 +183,7 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
     first = outcomes[0]
     if isinstance(first, EventHubError):
         return _refused(first, route, request)
-    status = 201 if _is_new(first, messages[0], request) else 200
-    return _json(answer(first), status, position, route, request)
+    return _json(answer(first), _status(first, messages[0], request), position, route, request)
 
 
 def _of_request(message: Any, request: web.Request, upsert: dict[str, str]) -> Any:
@@ -218,7 +222,7 @@ def headers_of(route: Route, request: web.Request, cache: str = "no-store") -> d
     return {"Cache-Control": cache, **cors, **vary, **route.endpoint.config.headers}
 
 
-def _position_of(outcomes: Sequence[Receipt | EventHubError], route: Route) -> dict[str, str]:
+def _position_of(outcomes: Sequence[Outcome], route: Route) -> dict[str, str]:
     """Return the header with the position of the last event that was stored, if one was."""
     stored = [each.sequence for each in outcomes if isinstance(each, Receipt)]
     if not stored:
@@ -237,13 +241,11 @@ def _json(
     )
 
 
-def _is_new(receipt: Receipt, message: Any, request: web.Request) -> bool:
-    """Return whether a message created its row now."""
-    created = receipt.created
+def _status(answered: Receipt | Sent, message: Any, request: web.Request) -> int:
+    """Return the status of an answer: a row was created, changed, or a message only sent."""
+    if isinstance(answered, Sent):
+        return 202
+    created = answered.created
     if created is None:
-        created = _method(message, request) == "POST"
-    return created and not receipt.duplicate
-
-
-def _method(message: Any, request: web.Request) -> str:
-    return str(message.get("_method", request.method)).upper()
+        created = str(message.get("_method", request.method)).upper() == "POST"
+    return 201 if created and not answered.duplicate else 200

@@ -85,7 +85,14 @@ class Site:
             channel.quotas.limit({each.name: each.quota for each in of_table if each.quota})
         for endpoint, rule, row_rules, column_rules, hooks in self._parts:
             channel = channels[endpoint.channel.name]
-            ingest = Ingest(endpoint, hooks, channel.stream, channel.settling, shared.tasks.spawn)
+            ingest = Ingest(
+                endpoint,
+                hooks,
+                channel.stream,
+                channel.settling,
+                shared.tasks.spawn,
+                channel.signals,
+            )
             routes.append(
                 Route(
                     endpoint=endpoint,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from eventhub.columns import Columns
-from eventhub.config import MessageEndpoint
+from eventhub.config import MessageEndpoint, Rules
 from eventhub.filters.conditions import EVERYTHING, Filter
 from eventhub.filters.query import all_of
 from eventhub.handler import Handler
@@ -44,8 +44,19 @@ class RowRules:
             text = None if rules is None else getattr(rules, name)
             if text is not None and text != "any":
                 self._decides[method] = compiled(f"{where}: {name}", decisions.of_writes, text)
+        self._sends = None if rules is None else self._of_sends(rules, decisions, where)
         self.may_read_session = decisions.may_read_session
         """Whether an expression may read `handler.session`."""
+
+    def _of_sends(
+        self, rules: Rules, decisions: Decisions, where: str
+    ) -> Callable[[Handler], Decide] | None:
+        """Return what decides on messages that are not stored: their own rule, or that of rows."""
+        if rules.send is None:
+            return self._decides.get("POST")
+        found: Callable[[Handler], Decide]
+        found = compiled(f"{where}: send", decisions.of_writes, rules.send)
+        return found
 
     def permission(
         self, handler: Handler, restriction: Filter, columns: ColumnAccess = ALL_COLUMNS
@@ -61,7 +72,9 @@ class RowRules:
         if self._reads is not None:
             mine = self._reads(handler.current_user)
             sees = all_of([*restriction.conditions, *mine.conditions])
-        if sees == EVERYTHING and not self._decides and columns is ALL_COLUMNS:
+        is_limited = bool(self._decides) or self._sends is not None
+        if sees == EVERYTHING and not is_limited and columns is ALL_COLUMNS:
             return UNLIMITED
         decides = {method: decide(handler) for method, decide in self._decides.items()}
-        return Permission(sees, decides, columns)
+        sends = None if self._sends is None else self._sends(handler)
+        return Permission(sees, decides, columns, sends)

@@ -46,7 +46,9 @@ class Sender(NamedTuple):
     """Owner of its idempotency keys."""
     permission: Permission = UNLIMITED
     spend: Callable[[int], object] = free
-    """Called with the bytes of each event that was stored for it."""
+    """Called with the bytes of each event that was stored for it, or message that was sent."""
+    client: str = ""
+    """Whose limits apply: a user, or an address."""
 
 
 class Precondition(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -5,25 +5,22 @@ those that depend on the row's last event.
 """
 
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from eventhub.audit.history import differ
 from eventhub.channel import Endpoint, checked_id
-from eventhub.columns import STAMP, Columns, hook_stamp
-from eventhub.errors import Conflict, EventHubError, Rejected
+from eventhub.columns import Columns
+from eventhub.errors import Conflict, Rejected
 from eventhub.event import Event, StoredEvent
-from eventhub.filters.arguments import nearest, shown
 from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command, Sender, free
 from eventhub.ingest.outdated import check_held
 from eventhub.ingest.permission import ID_TAKEN, UNLIMITED, Permission
+from eventhub.ingest.preparing import Preparing
 from eventhub.ingest.receipts import Receipt
-from eventhub.logs import limited
-
-_SECONDS = len("2026-11-23T10:00:00")  # without a zone
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -164,11 +161,8 @@ class Drafting:
     ) -> None:
         self._endpoint = endpoint
         self._newer = newer
-        self._columns: Columns = endpoint.channel.columns
         self._hooks = hooks
-        self._now = now
-        self._second: tuple[int, ...] = ()
-        self._second_text = ""
+        self._preparing = Preparing(endpoint, hooks, now)
 
     def draft_plain(self, command: Command, sender: Sender) -> Draft:
         """Return the draft of a POST that no hook changes.
@@ -176,11 +170,8 @@ class Drafting:
         Raises:
             Rejected: a value does not fit its column, or the endpoint refuses a key.
         """
-        now, message = self._utc(), sender.permission.columns.given(command.message)
-        self._hooks.set_built_in(message, sender.handler, now)
-        del message["_method"]
-        message = sender.permission.columns.kept(message, command.message, self._columns)
-        message = self._converted(self._columns.with_defaults(message))
+        now = self._preparing.utc()
+        message = self._preparing.plain(command.message, sender, now)
         return self._as_draft(command, message, None, sender, now)
 
     async def draft(self, command: Command, sender: Sender) -> Draft:
@@ -190,36 +181,15 @@ class Drafting:
             Rejected: as `draft_plain`, or a hook refuses the message.
             EventHubError: `internal`: a hook failed.
         """
-        hooks, now, handler = self._hooks, self._utc(), sender.handler
-        message = sender.permission.columns.given(command.message)
-        if command.needs_no_row and not hooks.changes_posts:
+        if command.needs_no_row and not self._hooks.changes_posts:
             plain = self.draft_plain(command, sender)
             if not plain.ignored:  # of a form, other keys need not be UTF-8
                 return plain
-        await hooks.defaults(message, handler, now)
-        await hooks.prepare(message, handler)
-        message = sender.permission.columns.kept(message, command.message, self._columns)
-        message["_method"] = command.method
-        if command.method == "POST":
-            message = self._columns.with_defaults(message)
-        if STAMP in message:
-            message[STAMP] = hook_stamp(message[STAMP])
-        try:
-            message = self._converted(message)
-        except Rejected as error:
-            raise sender.permission.columns.refusal(error) from None
-        if command.restored is not None:
-            message |= {**command.restored, "id": command.message["id"]}
-        checked_id(message.get("id"))  # checked before `modify`, which may have side effects
-        broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
-        message, broadcast = _as_json(message), broadcast and _as_json(broadcast)
+        now = self._preparing.utc()
+        message, broadcast = await self._preparing.hooked(
+            command.message, sender, now, command.restored
+        )
         return self._as_draft(command, message, broadcast, sender, now)
-
-    def _converted(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Convert the values; text columns accept true and false, an id does not."""
-        if isinstance(message.get("id"), bool):
-            raise Rejected("bad_id", "id is text or a number, not true or false", column="id")
-        return self._columns.convert(message)
 
     def _as_draft(
         self,
@@ -231,8 +201,9 @@ class Drafting:
     ) -> Draft:
         if (newer := self._newer()) is not None:
             check_held(message, command.method, newer)
-        user = sender.handler.current_user
-        ignored = self._ignored(command, message, sender)
+        user, given = sender.handler.current_user, command.message
+        is_restored = command.restored is not None
+        ignored = () if is_restored else self._preparing.ignored(given, message, sender)
         return Draft(
             command=command,
             id=checked_id(message.get("id")),
@@ -245,50 +216,3 @@ class Drafting:
             permission=sender.permission,
             spend=sender.spend,
         )
-
-    def _ignored(self, command: Command, kept: dict[str, Any], sender: Sender) -> tuple[str, ...]:
-        """Return the keys that the client sent, the hooks kept, and no column has.
-
-        Raises:
-            Rejected: `bad_value`: the endpoint refuses such keys.
-        """
-        columns = self._columns.without(sender.permission.columns.unknown)
-        if columns is not self._columns and command.restored is None:
-            kept = {name: None for name in command.message if name != "_method"}
-        if kept.keys() <= columns.by_name.keys() or command.restored is not None:
-            return ()
-        ignored = tuple(key for key in kept if key in command.message and key not in columns)
-        if ignored and self._endpoint.config.unknown == "refuse":
-            readable = self._columns.without(sender.permission.columns.hidden)
-            near = nearest(ignored[0], readable.names)
-            raise Rejected(
-                "bad_value", f"{shown(ignored[0])} is not a column{near}", column=ignored[0]
-            )
-        return ignored
-
-    def _utc(self) -> str:
-        """Return the time as ISO 8601 with microseconds, without a zone."""
-        now = self._now()
-        if now.tzinfo is not UTC:
-            now = now.astimezone(UTC)
-        # Formatting a time takes 1 µs, so the text of the current second is kept.
-        second = (now.year, now.month, now.day, now.hour, now.minute, now.second)
-        if second != self._second:
-            self._second = second
-            self._second_text = now.isoformat(timespec="seconds")[:_SECONDS]
-        return f"{self._second_text}.{now.microsecond:06}"
-
-
-def _as_json(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a message that hooks changed, without controls, as a reader of the event will see it.
-
-    Raises:
-        EventHubError: `internal`: a hook set a value that is not JSON.
-    """
-    try:
-        plain = {key: value for key, value in message.items() if not key.startswith("_")}
-        read: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plain))
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        limited.warning("hook_made_no_json", by="a hook", error=str(error))
-        raise EventHubError("internal error: a hook made a value that is not JSON") from error
-    return read

@@ -84,6 +84,8 @@ class Permission:
     rules: Mapping[Method, Decide] = field(default_factory=dict)
     """A method without a rule is allowed."""
     columns: ColumnAccess = ALL_COLUMNS
+    sends: Decide | None = None
+    """Decides on messages that are not stored; without it they are allowed."""
 
     def seen(self, last: StoredEvent | None, columns: Columns) -> StoredEvent | None:
         """Return the last event of a row, or None if the sender may not see what it left.
@@ -108,17 +110,37 @@ class Permission:
         Raises:
             Rejected: `forbidden`.
         """
+        decide = self.rules.get(event.method)
+        self._check(decide, _VERBS[event.method], event.before, event.row, event.message, sent)
+
+    def check_sent(self, row: Row, message: Row, sent: Collection[str]) -> None:
+        """Check a message that is not stored; errors as `check`.
+
+        Args:
+            row: its columns.
+            message: what it is after the hooks.
+            sent: as for `check`.
+        """
+        self._check(self.sends, "send", None, row, message, sent)
+
+    def _check(
+        self,
+        decide: Decide | None,
+        verb: str,
+        before: Row | None,
+        row: Row | None,
+        message: Row,
+        sent: Collection[str],
+    ) -> None:
         closed, decides = self.columns.closed - self.columns.hidden, self.columns.decides
         for name in sent if closed or decides else ():
-            decide = decides.get(name)
-            if name in closed or (
-                decide is not None and not decide(event.before, event.row, event.message)
-            ):
+            of_column = decides.get(name)
+            if name in closed or (of_column is not None and not of_column(before, row, message)):
                 text = f"the rules of this endpoint do not let you set {name}"
                 raise Rejected("forbidden", text, column=name)
-        decide = self.rules.get(event.method)
-        if decide is not None and not decide(event.before, event.row, event.message):
-            text = f"the rules of this endpoint do not let you {_VERBS[event.method]} this row"
+        if decide is not None and not decide(before, row, message):
+            what = "this" if before is None and verb == "send" else "this row"
+            text = f"the rules of this endpoint do not let you {verb} {what}"
             raise Rejected("forbidden", text)
 
 

@@ -6,6 +6,7 @@ conflict.
 """
 
 from collections.abc import Hashable
+from typing import NamedTuple
 
 import structlog
 
@@ -21,6 +22,16 @@ logger = structlog.get_logger(__name__)
 
 MAX_CONFLICTS = 20
 """How often a PUT is merged again when another writer was faster, before it is refused."""
+
+
+class Unsettled(NamedTuple):
+    """A draft that was submitted, and whose outcome depends on what the log holds."""
+
+    draft: Draft
+    reads_row: bool
+    """Its id probably exists."""
+    stored_at: int = 0
+    """Sequence of an event with its write id, found when the draft was sent again; 0 if none."""
 
 
 class Settling:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
 
 from eventhub import metrics
@@ -23,11 +23,13 @@ from eventhub.ingest.command import Command, Precondition, Sender
 from eventhub.ingest.draft import Draft, Drafting
 from eventhub.ingest.receipts import Receipt
 from eventhub.ingest.reverting import restoring
-from eventhub.ingest.settling import Settling
+from eventhub.ingest.sending import Sending, Sent, is_send
+from eventhub.ingest.settling import Settling, Unsettled
 from eventhub.ingest.slices import SLICE_SECONDS, Slices
 from eventhub.ingest.upserting import Upserting
 from eventhub.logs import limited
 from eventhub.methods import METHODS
+from eventhub.signals import Signals
 from eventhub.stream import Appended, EventStream, WrongSequence
 
 MAX_REFUSED = 1_000
@@ -38,25 +40,16 @@ TOO_MANY = Rejected(
 RUN_MESSAGES = 256
 """Messages of one array that are stored at the same time: a good batch for the broker."""
 
-Outcome = Receipt | EventHubError
-"""The end of a message: its receipt, or why it was not stored."""
+Outcome = Receipt | Sent | EventHubError
+"""The end of a message: its receipt, that it was sent, or why it was refused."""
 OnOutcome = Callable[[Outcome], None]
 """Called once with the outcome of a message, by the event loop; must not raise or wait."""
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Starts a task whose owner ends it."""
 
 
-class _Unsettled(NamedTuple):
-    """A draft that was submitted, and whose outcome depends on what the log holds."""
-
-    draft: Draft
-    reads_row: bool
-    """Its id probably exists."""
-    stored_at: int = 0
-    """Sequence of an event with its write id, found when the draft was sent again; 0 if none."""
-
-
-_OnSubmitted = Callable[[Outcome | _Unsettled], None]
+_OnSubmitted = Callable[[Outcome | Unsettled], None]
+_Started = Sent | EventHubError | asyncio.Future[Outcome | Unsettled]
 
 
 class Ingest:
@@ -67,13 +60,14 @@ class Ingest:
     as all other messages are: see `settling`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a message meets on its way
         self,
         endpoint: Endpoint,
         hooks: Hooks,
         stream: EventStream,
         settling: Settling,
         spawn: Spawn,
+        signals: Signals,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._endpoint = endpoint
@@ -85,6 +79,7 @@ class Ingest:
         self._now = now
         self._drafting = Drafting(endpoint, hooks, now, lambda: stream.newer_columns)
         self._is_suppressible = not (alert := endpoint.config.alert) or alert.suppressible
+        self._sending = Sending(endpoint, hooks, signals, now)
         self._upserting = Upserting(settling, self._drafting)
         self._slices = Slices()
         self._suspects: WeakSet[Handler] = WeakSet()
@@ -138,16 +133,18 @@ class Ingest:
             method: of the transport, for messages that name none.
             precondition: of the transport.
         """
-        started: deque[EventHubError | asyncio.Future[Outcome | _Unsettled]] = deque()
+        started: deque[_Started] = deque()
         refused, ends = 0, time.perf_counter() + SLICE_SECONDS
         for message in messages:
             ends = await self._slices.next(ends)
-            draft: Draft | EventHubError = TOO_MANY
+            draft: Draft | Sent | EventHubError = TOO_MANY
             if refused < MAX_REFUSED:
                 draft = await self._draft(message, sender, method, precondition)
             if isinstance(draft, EventHubError):
                 started.append(_counted(draft))
                 refused += 1
+            elif isinstance(draft, Sent):
+                started.append(draft)
             elif (stored := self._start(draft, sender)) is not None:
                 started.append(stored)
             else:
@@ -191,8 +188,10 @@ class Ingest:
         sender: Sender,
         method: str | None,
         precondition: Precondition | None,
-    ) -> Draft | EventHubError:
+    ) -> Draft | Sent | EventHubError:
         try:
+            if is_send(message, method):
+                return await self._sending.send(message, sender, precondition)
             command = self._command(message, sender, method, precondition)
             if command.revert is not None:
                 command = await restoring(command, self._stream, sender.permission)
@@ -205,23 +204,21 @@ class Ingest:
             limited.exception("message_failed", by=self._endpoint.name)
             return EventHubError("internal error")
 
-    def _start(self, draft: Draft, sender: Sender) -> "asyncio.Future[Outcome | _Unsettled] | None":
+    def _start(self, draft: Draft, sender: Sender) -> "asyncio.Future[Outcome | Unsettled] | None":
         """Submit a draft of a plain POST; return None for one that has to be settled."""
         if not draft.command.needs_no_row or self._is_suspect(draft, sender):
             return None
-        stored: asyncio.Future[Outcome | _Unsettled] = asyncio.get_running_loop().create_future()
+        stored: asyncio.Future[Outcome | Unsettled] = asyncio.get_running_loop().create_future()
 
-        def on_submitted(outcome: Outcome | _Unsettled) -> None:
+        def on_submitted(outcome: Outcome | Unsettled) -> None:
             if not stored.done():  # the waiting task was not cancelled
                 stored.set_result(outcome)
 
         return stored if self._submit(draft, sender, on_submitted) else None
 
-    async def _finish(
-        self, started: "EventHubError | asyncio.Future[Outcome | _Unsettled]"
-    ) -> Outcome:
-        outcome = started if isinstance(started, EventHubError) else await started
-        return await self._settle(*outcome) if isinstance(outcome, _Unsettled) else outcome
+    async def _finish(self, started: _Started) -> Outcome:
+        outcome = await started if isinstance(started, asyncio.Future) else started
+        return await self._settle(*outcome) if isinstance(outcome, Unsettled) else outcome
 
     def _is_suspect(self, draft: Draft, sender: Sender) -> bool:
         """Tell whether the sender chose the id, and chose an existing one before."""
@@ -241,7 +238,7 @@ class Ingest:
             return self._settling.submit(event, sender=sender.handler, on_appended=on_appended)
         except EventHubError as refusal:
             is_keyed = draft.command.is_keyed  # it may be a retry of a stored write
-            on_submitted(_Unsettled(draft, False) if is_keyed else _counted(refusal))
+            on_submitted(Unsettled(draft, False) if is_keyed else _counted(refusal))
             return True
 
     def _on_appended(
@@ -253,24 +250,24 @@ class Ingest:
     ) -> None:
         if isinstance(result, WrongSequence):
             self._suspects.add(sender.handler)  # one conflict fails a batch of many senders
-            on_submitted(_Unsettled(draft, True))
+            on_submitted(Unsettled(draft, True))
         elif isinstance(result, EventHubError):
             on_submitted(_counted(result))
         elif result.duplicate:
-            on_submitted(_Unsettled(draft, False, result.sequence))
+            on_submitted(Unsettled(draft, False, result.sequence))
         else:
             self._appended["POST"].inc()
             sender.spend(result.size)
             receipt = Receipt(draft.id, result.sequence, duplicate=False, ignored=draft.ignored)
             on_submitted(receipt)
 
-    def _on_submitted(self, on_outcome: OnOutcome, outcome: Outcome | _Unsettled) -> None:
-        if isinstance(outcome, _Unsettled):
+    def _on_submitted(self, on_outcome: OnOutcome, outcome: Outcome | Unsettled) -> None:
+        if isinstance(outcome, Unsettled):
             self._spawn(self._settle_later(outcome, on_outcome))
         else:
             on_outcome(outcome)
 
-    async def _settle_later(self, unsettled: _Unsettled, on_outcome: OnOutcome) -> None:
+    async def _settle_later(self, unsettled: Unsettled, on_outcome: OnOutcome) -> None:
         on_outcome(await self._settle(*unsettled))
 
     async def _settle(

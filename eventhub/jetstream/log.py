@@ -33,6 +33,7 @@ from eventhub.jetstream.metadata import COLUMNS, EPOCH, claimed, epoch_of, new_e
 from eventhub.jetstream.permissions import STORES, inbox_of, store_of
 from eventhub.jetstream.records import JetStreamRecords
 from eventhub.jetstream.requests import NotPermitted
+from eventhub.jetstream.signalling import NatsSignals
 from eventhub.jetstream.stream import JetStreamStream
 from eventhub.jetstream.writer import Writer
 from eventhub.stream import MAX_PAYLOAD
@@ -122,6 +123,11 @@ class JetStreamLog:
     def copies(self) -> Copies:
         """Streams as bytes, and back."""
         return Copies(self._connection, self._replicas)
+
+    @property
+    def signals(self) -> NatsSignals:
+        """What processes say to each other."""
+        return NatsSignals(self._connection)
 
     @property
     def is_connected(self) -> bool:

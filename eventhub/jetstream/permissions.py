@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from eventhub.channel import Channel, encode_token
 from eventhub.jetstream.requests import api_of
+from eventhub.signals import subject_of
 from eventhub.stream import WORK_QUEUE
 
 ROLES: Final = ("gateway", "projector", "alerts", "archiver")
@@ -52,6 +53,8 @@ class Tables:
     """Tables whose rows may come from another database at the first start."""
     alerted: Set[str] = frozenset()
     """Tables with an alert."""
+    signalled: Set[str] = frozenset()
+    """Tables about which gateways say to each other what they do not store."""
     domain: str | None = None
     """JetStream domain of the streams, if the servers of the users are its leaf nodes."""
 
@@ -59,6 +62,7 @@ class Tables:
 @dataclass(slots=True)
 class _Subjects:
     publish: list[str] = field(default_factory=list)
+    subscribe: list[str] = field(default_factory=list)
     deny: list[str] = field(default_factory=list)
 
 
@@ -72,6 +76,9 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
     for channel in () if user == BACKUP else tables.channels:
         for rights in _rights(user):
             subjects.publish += _of_channel(rights, channel, tables)
+        if channel.name in tables.signalled and "gateway" in _rights(user):
+            subjects.publish.append(subject_of(channel, "*"))
+            subjects.subscribe.append(subject_of(channel, "*"))
         if channel.name in tables.alerted:
             consumer = f"{channel.stream}.{WORK_QUEUE}"
             subjects.deny.append(f"$JS.API.CONSUMER.DELETE.{consumer}")
@@ -89,7 +96,7 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
             for kind, listed in lists.items()
             if listed
         },
-        "subscribe": {"allow": [inbox]},
+        "subscribe": {"allow": [inbox, *subjects.subscribe]},
     }
 
 

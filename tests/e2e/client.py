@@ -31,6 +31,8 @@ class Client:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.table: dict[str, Frame] = {}
+        self.sent: list[Frame] = []
+        """The messages that are not stored."""
         self.position = ""
         self.sequence = 0
         self.form = FORMS.get(socket.protocol or "", Form.BARE)
@@ -87,6 +89,8 @@ class Client:
             self.position = frame["_ready"]["position"]
         elif "_tick" in frame:
             self.position = frame["_tick"]
+        elif frame.get("_method") == "SEND":
+            self.sent.append(frame)
         elif "id" not in frame or "_ack" in frame:
             return
         else:

@@ -239,6 +239,9 @@ WRITES: Final[dict[str, Write]] = {
     "bare": _by_bare,
 }
 
+SENDS: Final = {name: WRITES[name] for name in ("array", "form", "v1", "v2", "bare")}
+"""Ways to send what is not stored; HTTP has no such method."""
+
 # --- Clients -------------------------------------------------------------------------------------
 
 

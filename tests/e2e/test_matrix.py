@@ -5,8 +5,9 @@ A way that is added to the hub fails these tests until it is in `matrix.py`.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.server import ALL_METHODS
 from eventhub.ingest import command
 from tests.e2e import matrix
-from tests.e2e.client import Client, Frame, connect, request
+from tests.e2e.client import DEADLINE_SECONDS, Client, Frame, connect, request
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.matrix import Role, Way
 from tests.e2e.surfaces import events
@@ -64,6 +65,7 @@ def _entry(name: str, table: str, auth: str, *, rules: bool) -> str:
     kwargs:
       table: {table}
       columns: {{recipient: TEXT, body: TEXT, wages: TEXT}}
+      send: true
       auth: {auth}"""
     if not rules:
         return text
@@ -246,6 +248,37 @@ async def test_no_way_to_write_does_what_a_client_may_not(
         assert after["body"] == ("changed" if not role.refusal else "as it was")
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("name", ROLES)
+async def test_no_way_to_send_what_is_not_stored_says_what_a_client_may_not(
+    hub: Hub, name: str, endpoint: str
+) -> None:
+    role, url = ROLES[name], url_of(hub, endpoint, "written", name)
+    refusal = refusal_of(role, endpoint)
+    other = {"me": "bob", "bob": "me"}[role.box or "me"]
+    for way, send in matrix.SENDS.items():
+
+        async def outcome(send: Any = send, **values: Any) -> str:
+            return str(await send(url, role.headers, "SEND", {"id": "x", **values}))
+
+        found = {
+            "to mine": await outcome(recipient=role.box or "me", body="x"),
+            "to theirs": await outcome(recipient=other, body="x"),
+            "to nobody": await outcome(body="x"),
+        }
+        expected = dict.fromkeys(found, "forbidden")
+        if not role.refusal:
+            expected["to mine"] = ""
+        if role.is_admin:
+            expected["to theirs"] = ""
+        assert found == (dict.fromkeys(found, refusal) if refusal else expected), way
+    assert not await _rows(hub, "x")
+
+
+async def _rows(hub: Hub, row_id: str) -> list[Frame]:
+    return (await _get(f"{hub.url}/all-written?id={row_id}", ADMIN))[1]
+
+
 def _expected(role: Role, refusal: str, found: dict[str, str]) -> dict[str, str]:
     """Return the outcomes that a role must have."""
     absent = {each for each in found if each.split()[-1] in ("hidden", "deleted", "never")}
@@ -328,6 +361,33 @@ async def _poll(url: str, headers: dict[str, str], position: str, frames: list[F
         frames += found
 
 
+def _gets_sends(form: str) -> bool:
+    """Return whether clients of a form get what is not stored; polls and history do not."""
+    return not ("log" in form or form.startswith(Form.POLL.value))
+
+
+def _says(frames: list[Frame], text: str) -> bool:
+    return text in str(frames)
+
+
+async def _until(is_done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not is_done():
+            await asyncio.sleep(0.01)
+
+
+async def _send_to_each(hub: Hub, heard: dict[str, dict[str, list[Frame]]]) -> None:
+    """Send what is not stored to two users, and wait until both have it."""
+    for box in ("me", "bob"):
+        sent = {"_method": "SEND", "recipient": box, "body": f"7-for-{box}", "wages": "payslip-1"}
+        status, _ = await request("POST", f"{hub.url}/all-read", headers=ADMIN, json=sent)
+        assert status == 202
+    for name, box in (("user", "me"), ("other user", "bob"), ("admin", "me"), ("admin", "bob")):
+        for form, frames in heard[name].items():
+            if _gets_sends(form):
+                await _until(partial(_says, frames, f"7-for-{box}"))
+
+
 async def test_no_live_frame_shows_what_a_client_may_not_see(hub: Hub) -> None:
     async with AsyncExitStack() as stack:
         heard = {
@@ -343,6 +403,7 @@ async def test_no_live_frame_shows_what_a_client_may_not_see(hub: Hub) -> None:
         await admin(hub, "PUT", "live-of-me", recipient="me", body="6-for-me")
         for box in ("me", "bob"):
             await admin(hub, "DELETE", f"live-of-{box}")
+        await _send_to_each(hub, heard)
         await admin(hub, "POST", "last", recipient="all")
     await admin(hub, "DELETE", "last")
     for name, forms in heard.items():
@@ -355,6 +416,7 @@ async def test_no_live_frame_shows_what_a_client_may_not_see(hub: Hub) -> None:
                 methods = [frame["_method"] for frame in live]
                 moves = ["DELETE", "POST"] if role.box == "me" else []
                 assert methods == ["POST", "PUT", *moves, "DELETE"], (form, live)
+            assert ("7-for-" in text) is _gets_sends(form), form
             assert "6-for-bob" in text or role.box != "bob" or role.is_admin, form
 
 

@@ -8,6 +8,7 @@ SCRIPT = """
 import asyncio, socket, sys
 from pathlib import Path
 import aiohttp, psutil
+from eventhub.memory_signals import MemorySignals
 from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
@@ -61,7 +62,8 @@ async def main(path):
     async with Store(path / "p", [CHAT]) as store, front as door, asyncio.TaskGroup() as group:
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
-        endpoints, sources = [Endpoint(endpoint, CHAT)], Sources(snapshots, TableFiles())
+        endpoints = [Endpoint(endpoint, CHAT)]
+        sources = Sources(snapshots, TableFiles(), MemorySignals())
         gateway = Gateway(Site(config, endpoints, logins()), {"chat": feed}, sources, list)
         following = group.create_task(feed.run())
         group.create_task(gateway.run(door, stop, ready.set))

@@ -31,6 +31,7 @@ from eventhub.event import encode
 from eventhub.feed import Feed
 from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
+from eventhub.memory_signals import MemorySignals
 from eventhub.metrics import SNAPSHOTS
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
@@ -129,7 +130,7 @@ async def hub_in(folder: str) -> AsyncIterator[Hub]:
     async with Store(Path(folder) / "p", [CHANNEL]) as store, background() as tasks:
         projector = Projector(store, stream)
         snapshots = DuckSnapshots(store, [projector])
-        live = LiveChannel(feed, snapshots, Broadcast(), 3600, tasks)
+        live = LiveChannel(feed, snapshots, Broadcast(), 3600, tasks, MemorySignals())
         for work in (feed.run(), live.fanout.run(), projector.run()):
             tasks.start(work, name="hub")
         await asyncio.sleep(0)

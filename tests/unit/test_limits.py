@@ -11,12 +11,12 @@ from prometheus_client.metrics import MetricWrapperBase
 from eventhub import metrics, stream
 from eventhub.channel import MAX_ID_LENGTH
 from eventhub.config import Limits, Quota, Server
-from eventhub.delivery import last_events, outlet
+from eventhub.delivery import last_events, outlet, sends
 from eventhub.errors import CODES, Close
 from eventhub.filters import weight
 from eventhub.gateway import body, first_frames, newcomers, refusal, server, throttle, tls
 from eventhub.identity import attempts
-from eventhub.ingest import command, decoding, receipts, writing
+from eventhub.ingest import command, decoding, receipts, sending, writing
 from projections import pace, price, snapshot
 from tests.unit.test_docs import page, table
 
@@ -47,6 +47,9 @@ def _limits() -> dict[str, str]:
         "an event, with old and new row": size(stream.MAX_PAYLOAD),
         "the URL": size(refusal.MAX_LINE),
         "headers": f"{refusal.MAX_HEADERS} of {size(refusal.MAX_HEADER)} each",
+        "a message that is not stored": size(sending.MAX_SENT_BYTES),
+        "messages of one sender that are not stored, and wait": f"{sends.MAX_WAITING}; of all"
+        f" senders {size(sends.MAX_WAITING_BYTES)} for each table",
         "nesting of a message": f"{decoding.MAX_DEPTH}",
         "messages of one array, lines of one body": f"{decoding.MAX_MESSAGES:,}",
         "keys of a message": f"{command.MAX_KEYS:,}",

@@ -17,7 +17,7 @@ COLUMNS: Final = (
     Column("detail", Kind.JSON),
 )
 """Of its table, in addition to `id`, `user` and `timestamp`."""
-_OF_WRITERS: Final = ("columns", "url", "import", "message_default", "prepare", "modify")
+_OF_WRITERS: Final = ("columns", "url", "import", "message_default", "prepare", "modify", "send")
 """Keys that decide what is written."""
 
 

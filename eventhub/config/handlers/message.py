@@ -21,7 +21,7 @@ from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.expressions import OPEN_NAMES
 from eventhub.filters.arguments import Unknown
-from eventhub.methods import METHODS
+from eventhub.methods import METHODS, SEND
 
 TimestampWord = Literal["client", "hub", "z"]
 ImportWord = Literal["stop", "skip"]
@@ -50,6 +50,8 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     alert: Alert | None = None
     auth: bool | dict[str, Any] | None = None
     rules: Rules | None = None
+    send: bool = False
+    """It takes messages that are not stored."""
     quota: Quota | None = None
     """What one user may write to the table in a day."""
     origins: list[str] = []
@@ -174,12 +176,16 @@ def _open(node: Node, path: str, findings: Findings) -> str:
     return expression(node, path, findings, OPEN_NAMES)
 
 
+_SECTIONS = (*METHODS, SEND)
+"""Of `message_default:`."""
+
+
 def _message_default(node: Node, path: str, findings: Findings) -> dict[str, dict[str, Any]]:
     defaults: dict[str, dict[str, Any]] = {}
     for name, section in findings.mapping(node, path).items():
         method = name.upper()
-        if method not in METHODS or method in defaults:
-            findings.unknown(section, path, name, METHODS)
+        if method not in _SECTIONS or method in defaults:
+            findings.unknown(section, path, name, _SECTIONS)
             continue
         where = joined(path, name)
         defaults[method] = {
@@ -209,6 +215,11 @@ def _default(node: Node, path: str, findings: Findings) -> dict[str, list[str]]:
     return default
 
 
+def _flag(node: Node, path: str, findings: Findings) -> bool:
+    value: bool = read_value(bool, node, path, findings)
+    return value
+
+
 def _unknown(node: Node, path: str, findings: Findings) -> Unknown | None:
     unknown: Unknown | None = read_value(Unknown, node, path, findings)
     return unknown
@@ -231,6 +242,7 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "rules": rules.read,
     "quota": quota.read,
     "origins": guarding.origins,
+    "send": _flag,
     "headers": headers,
     "default": _default,
     "unknown": _unknown,

@@ -7,7 +7,7 @@ from eventhub.config.reading import Struct
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.expressions import Placed
 
-BLANK = "rules is blank; write read, create, update, delete or columns, or remove it"
+BLANK = "rules is blank; write read, create, update, delete, send or columns, or remove it"
 _EXPECTED = "any, own, none, a filter or an expression"
 _OF_COLUMN = {"read": "any, none or an expression about handler", "write": _EXPECTED}
 
@@ -29,6 +29,8 @@ class Rules(Struct, frozen=True):
     create: str | None = None
     update: str | None = None
     delete: str | None = None
+    send: str | None = None
+    """Of messages that are not stored; without it, that of `create`."""
     columns: Mapping[str, ColumnRule] = {}
 
     @property

@@ -57,7 +57,9 @@ def fragment_of(entry: Described) -> Fragment:
     changed = [column for column in entry.columns if column.name != "id"]
     found.schemas = {
         f"{key}.Row": schemas.row_schema(entry.columns),
-        f"{key}.Message": schemas.message_schema(entry.columns, is_strict=is_strict),
+        f"{key}.Message": schemas.message_schema(
+            entry.columns, is_strict=is_strict, may_send=entry.endpoint.config.send
+        ),
         f"{key}.Change": schemas.message_schema(changed, is_strict=is_strict),
         f"{key}.Form": schemas.form_schema(entry.columns),
         f"{key}.Frames": schemas.frames_schema(entry.columns),
@@ -175,6 +177,10 @@ def _receipts(*, is_single: bool) -> Json:
     return {
         "200": {"description": "Stored, or stored before.", **answer},
         "201": {"description": "A row was created.", **answer},
+        "202": {
+            "description": "Handed to the clients that listen now, and not stored: a SEND.",
+            "content": content("application/json", schema=reference("Sent")),
+        },
         **errors(sorted({*COMMON, *_WRITE_ERRORS})),
     }
 

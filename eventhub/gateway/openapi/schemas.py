@@ -11,7 +11,7 @@ from eventhub.columns import Column
 from eventhub.errors import CODES
 from eventhub.gateway.openapi.values import ID, Json, nullable, read_schema, written_schema
 from eventhub.ingest.receipts import MAX_KEY_LENGTH
-from eventhub.methods import METHODS
+from eventhub.methods import METHODS, SEND
 
 CONTROLS: Final[dict[str, Json]] = {
     "_method": {"enum": list(METHODS), "description": "In any case; by default the request's."},
@@ -57,6 +57,12 @@ RECEIPT: Final[Json] = {
         },
     },
 }
+SENT: Final[Json] = {
+    "type": "object",
+    "required": ["sent"],
+    "additionalProperties": False,
+    "properties": {"sent": {"const": True}, "ignored": RECEIPT["properties"]["ignored"]},
+}
 ERROR: Final[Json] = {
     "type": "object",
     "required": ["_error"],
@@ -80,11 +86,13 @@ ERROR: Final[Json] = {
 SHARED: Final[dict[str, Json]] = {
     "Error": ERROR,
     "Receipt": RECEIPT,
+    "Sent": SENT,
     "Outcomes": {
         "type": "array",
         "items": {
             "anyOf": [
                 {"$ref": "#/components/schemas/Receipt"},
+                {"$ref": "#/components/schemas/Sent"},
                 {"$ref": "#/components/schemas/Error"},
             ]
         },
@@ -100,16 +108,21 @@ def row_schema(columns: Iterable[Column]) -> Json:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def message_schema(columns: Iterable[Column], *, is_strict: bool) -> Json:
+def message_schema(columns: Iterable[Column], *, is_strict: bool, may_send: bool = False) -> Json:
     """Return the schema of a message.
 
     Args:
         columns: of its table.
         is_strict: other keys are refused, instead of being broadcast.
+        may_send: it may be one that is not stored.
     """
     writable = [column for column in columns if column.name != "user"]
     properties = {column.name: written_schema(column) for column in writable}
-    schema: Json = {"type": "object", "properties": {**properties, **CONTROLS}}
+    method = CONTROLS["_method"]
+    if may_send:
+        method = {**method, "enum": [*METHODS, SEND]}
+    controls = {**CONTROLS, "_method": method}
+    schema: Json = {"type": "object", "properties": {**properties, **controls}}
     return {**schema, "additionalProperties": False} if is_strict else schema
 
 

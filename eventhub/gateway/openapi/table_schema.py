@@ -19,6 +19,7 @@ from eventhub.gateway.controls import Surface, check_honoured
 from eventhub.gateway.openapi import schemas
 from eventhub.gateway.openapi.values import Json
 from eventhub.gateway.route import Route
+from eventhub.methods import SEND
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 MEDIA_TYPE: Final = "application/schema+json"
@@ -65,6 +66,8 @@ def schema_of(
         filled = entry.message_default.get("POST", {})
         found["Post"] = _message("POST", writable, _required(writable, filled), is_strict=is_strict)
         found["Put"] = _message("PUT", writable, ["id"], is_strict=is_strict)
+        if entry.send:
+            found["Send"] = _message(SEND, writable, [], is_strict=is_strict)
     return {"$schema": DIALECT, "title": entry.name, "$ref": "#/$defs/Row", "$defs": found}
 
 
@@ -82,10 +85,14 @@ def _message(
 ) -> Json:
     schema = schemas.message_schema(columns, is_strict=is_strict)
     properties = {**schema["properties"], "_method": {"const": method}}
-    if method == "PUT":  # a default is for rows that are new
+    controls: Collection[str] = schemas.CONTROLS
+    if method == SEND:
+        controls = ("_method", "_ref")
+        properties = {k: v for k, v in properties.items() if k[:1] != "_" or k in controls}
+    if method != "POST":  # a default is for rows that are new
         properties = {
             name: {key: value for key, value in each.items() if key != "default"}
             for name, each in properties.items()
         }
-    reserved = {"anyOf": [{"pattern": "^(?!_)"}, {"enum": list(schemas.CONTROLS)}]}
+    reserved = {"anyOf": [{"pattern": "^(?!_)"}, {"enum": list(controls)}]}
     return {**schema, "properties": properties, "required": required, "propertyNames": reserved}

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 
 from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.permissions import PREFIX, ROLES, USERS
-from tests.e2e.client import request
+from tests.e2e.client import connect, request
 from tests.e2e.command import GOOD, output, refused, run, written
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
 from tests.e2e.test_recording import SECRET, entries, login
@@ -50,7 +50,10 @@ url:
     kwargs:
       columns: {{body: TEXT}}
       alert: {{to: ann@example.org, subject: "{{{{ body }}}}"}}
-  plain: {{pattern: /plain, handler: MessageHandler, kwargs: {{columns: {{body: TEXT}}}}}}
+  plain:
+    pattern: /plain
+    handler: MessageHandler
+    kwargs: {{columns: {{body: TEXT}}, send: true}}
   mirrored:
     pattern: /mirrored
     handler: MessageHandler
@@ -168,6 +171,7 @@ async def test_every_part_of_a_hub_works_with_the_rights_of_its_role(
         for path in ("notes", "plain", "mirrored"):
             message = {"id": "a", "body": "x"}
             assert (await request("POST", f"{gateway.url}/{path}", json=message))[0] == 201
+        await sends(gateway)
         rows = [{"id": f"n{number}", "body": str(number)} for number in range(50)]
         assert (await request("POST", f"{gateway.url}/plain", json=rows))[0] == 200
         await sink.has(1)
@@ -187,6 +191,15 @@ async def test_every_part_of_a_hub_works_with_the_rights_of_its_role(
     finally:
         for part in parts:
             part.kill()
+
+
+async def sends(hub: Hub) -> None:
+    """Send what is not stored, until it comes back."""
+    async with connect(f"{hub.url}/plain?_since=now") as client:
+        await client.replay()
+        assert "_ack" in await client.ask({"_method": "SEND", "body": "x"})
+        if not client.sent:
+            await client.until(lambda frame: frame.get("_method") == "SEND")
 
 
 async def commands(site: Site, tmp_path: Path) -> None:
@@ -213,6 +226,7 @@ async def test_a_hub_in_one_process_is_a_user_too(site: Site, hub_factory: HubFa
     assert (await request("POST", f"{hub.url}/notes", json={"body": "x"}))[0] == 201
     _, rows = await request("GET", f"{hub.url}/notes", headers=login("ann"))
     assert [row["body"] for row in rows] == ["x"]
+    await sends(hub)
     assert "permission" not in hub.stderr()
 
 
@@ -251,6 +265,7 @@ async def test_each_user_is_refused_what_its_role_does_not_need(
             "$JS.API.STREAM.CREATE.OTHER",
             "$JS.API.CONSUMER.DELETE.EH_notes.alerts",
             "eh.other.a",
+            "eh-now.notes.sent",
             "_INBOX.eventhub-gateway.x" if user != "gateway" else "_INBOX.eventhub-alerts.x",
         ]
         if user not in ("hub", "gateway", "commands"):
@@ -267,7 +282,7 @@ async def test_each_user_is_refused_what_its_role_does_not_need(
                 said = await guest.refused()
                 assert "permissions violation for publish" in said, (user, subject)
                 assert f'"{subject.lower()}"' in said
-            for subject in ("eh.>", "_INBOX.>", "$JS.API.>", ">"):
+            for subject in ("eh.>", "eh-now.>", "_INBOX.>", "$JS.API.>", ">"):
                 await guest.client.subscribe(subject)
                 assert "permissions violation for subscription" in await guest.refused()
     async with site.client("o", "o") as stranger:  # of another account

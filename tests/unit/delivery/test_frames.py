@@ -118,3 +118,17 @@ def test_bytes_are_cut_after_a_whole_frame(form: Form) -> None:
 )
 def test_control_frames(frame: dict[str, Any], expected: dict[str, Any]) -> None:
     assert json.loads(frames.encode(frame)) == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (Form.V1, b'\x81\x07{"a":1}\x81\x07{"a":2}'),
+        (Form.SSE, b'data: {"a":1}\n\ndata: {"a":2}\n\n'),
+        (Form.V2, b'\x81\x24{"_sub":3,"_sent":[{"a":1},{"a":2}]}'),
+    ],
+)
+def test_what_is_not_stored_has_no_position_and_in_v2_an_array_of_its_own(
+    form: Form, expected: bytes
+) -> None:
+    assert frames.sent(form, [b'{"a":1}', b'{"a":2}'], 3) == expected

@@ -18,6 +18,7 @@ from eventhub.event import StoredEvent
 from eventhub.feed import Feed
 from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
+from eventhub.memory_signals import MemorySignals
 from eventhub.stream import Bounds
 from tests.builders import channel
 from tests.subscribing import MemorySnapshots, append_every_tenth
@@ -57,7 +58,7 @@ async def search(stream: Counted, wanted: int, **args: list[str]) -> int:
     """Return the position before the last events that match."""
     tasks = Background(asyncio.TaskGroup())  # starts none
     snapshots = MemorySnapshots(stream)
-    live = LiveChannel(Feed(stream, LAST), snapshots, Broadcast(), 3600, tasks)
+    live = LiveChannel(Feed(stream, LAST), snapshots, Broadcast(), 3600, tasks, MemorySignals())
     query = parse(args, stream.channel.columns)
     view = View(Form.V1, query, history=False, epoch=stream.epoch)
     last = LastEvents(wanted, Bounds(OLDEST + 1, LAST))

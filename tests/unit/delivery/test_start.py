@@ -21,6 +21,7 @@ from eventhub.event import StoredEvent
 from eventhub.feed import Feed
 from eventhub.filters.query import parse
 from eventhub.memory import MemoryStream
+from eventhub.memory_signals import MemorySignals
 from eventhub.stream import Bounds
 from tests.builders import channel
 from tests.subscribing import MemorySnapshots, append, append_every_tenth
@@ -53,7 +54,8 @@ async def stream() -> Trimmed:
 def at(stream: MemoryStream, head: int) -> LiveChannel:
     """A channel that has handed out everything up to a sequence."""
     tasks = Background(asyncio.TaskGroup())  # starts none
-    return LiveChannel(Feed(stream, head), MemorySnapshots(stream), Broadcast(), 3600, tasks)
+    feed, snapshots = Feed(stream, head), MemorySnapshots(stream)
+    return LiveChannel(feed, snapshots, Broadcast(), 3600, tasks, MemorySignals())
 
 
 async def start_of(since: str | None, view: View, channel: LiveChannel) -> Start:

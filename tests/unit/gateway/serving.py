@@ -20,6 +20,7 @@ from eventhub.gateway.server import Runner
 from eventhub.gateway.site import Site
 from eventhub.gateway.sockets import Sockets
 from eventhub.memory import MemoryStream
+from eventhub.memory_signals import MemorySignals
 from eventhub.queries import Queries
 from eventhub.snapshots import TableFiles
 from tests.bench.wire import masked
@@ -182,7 +183,10 @@ async def running(
         Site(config, [Endpoint(entry, stream.channel)], logins()),
         {"chat": feed},
         Sources(
-            MemorySnapshots(stream), TableFiles(), {} if sql is None else {sql[0].name: sql[1]}
+            MemorySnapshots(stream),
+            TableFiles(),
+            MemorySignals(),
+            {} if sql is None else {sql[0].name: sql[1]},
         ),
         health,
     )

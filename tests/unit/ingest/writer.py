@@ -16,8 +16,9 @@ from eventhub.ingest.command import Sender
 from eventhub.ingest.receipts import Receipt, Receipts
 from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import Settling
-from eventhub.ingest.writing import Ingest
+from eventhub.ingest.writing import Ingest, Outcome
 from eventhub.memory import MemoryStream
+from eventhub.memory_signals import MemorySignals
 
 CHANNEL = Channel(
     "chat", Columns([Column("text"), Column("votes", Kind.INTEGER), Column("data", Kind.JSON)])
@@ -44,6 +45,7 @@ class Writer:
             stream,
             Settling(stream, self.rows, self.receipts),
             self._spawn,
+            MemorySignals(),
             now=lambda: NOW + timedelta(microseconds=stream.length),  # a log takes time
         )
 
@@ -51,11 +53,10 @@ class Writer:
         [outcome] = await self.all(message if raw is None else raw)
         if isinstance(outcome, EventHubError):
             raise outcome
+        assert isinstance(outcome, Receipt)
         return outcome
 
-    async def all(
-        self, *raw: object, sender: Handler | None = None
-    ) -> list[Receipt | EventHubError]:
+    async def all(self, *raw: object, sender: Handler | None = None) -> list[Outcome]:
         """Write messages as of one array."""
         client = Sender(sender or handler(ALICE))
         return [outcome async for outcome in self._ingest.write(raw, client)]

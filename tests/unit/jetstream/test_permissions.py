@@ -21,6 +21,7 @@ TABLES = Tables(
     channels=[Channel(name, Columns(())) for name in ("chat", "with alert", "old")],
     mirrored={"old"},
     alerted={"with alert"},
+    signalled={"chat"},
 )
 ALERTED = TABLES.channels[1].stream  # type: ignore[index]
 """Its name needs encoding."""
@@ -53,6 +54,8 @@ def _matches(pattern: str, subject: str) -> bool:
         ("eh.old.id", {"hub", "gateway", "projector", "commands"}),
         ("eh.other.id", set()),
         ("eh.chat.id.more", set()),
+        ("eh-now.chat.sent", {"hub", "gateway"}),
+        ("eh-now.old.sent", set()),
         ("$JS.API.STREAM.INFO.EH_chat", {*USERS}),
         ("$JS.API.STREAM.NAMES", {"backup"}),
         ("$JS.API.STREAM.UPDATE.EH_chat", {"hub", "projector", "commands"}),
@@ -78,8 +81,9 @@ def test_no_user_deletes_events_or_reads_the_answers_of_others(user: str) -> Non
     assert not may(user, f"$JS.API.CONSUMER.DELETE.{ALERTED}.alerts")
     others = (f"{inbox_of(f'eventhub-{each}')}.x" for each in USERS if each != user)
     assert not any(may(user, inbox) for inbox in others)
-    [inbox] = permissions_of(user, TABLES)["subscribe"]["allow"]
+    [inbox, *signals] = permissions_of(user, TABLES)["subscribe"]["allow"]
     assert inbox == f"_INBOX.eventhub-{user}.>"
+    assert signals == (["eh-now.chat.*"] if user in ("hub", "gateway") else [])
 
 
 def test_each_store_has_a_role_that_may_write_it() -> None:

@@ -74,6 +74,16 @@ def test_a_strict_endpoint_takes_no_other_keys() -> None:
     assert not validator(strict, "Post").is_valid({"body": "x", "other": 1})
 
 
+def test_a_message_that_is_not_stored_needs_nothing_and_has_no_other_controls() -> None:
+    assert "Send" not in schema_of(ENTRY, readable=COLUMNS, writable=COLUMNS)["$defs"]
+    entry = msgspec.structs.replace(ENTRY, send=True)
+    send = validator(schema_of(entry, readable=COLUMNS, writable=COLUMNS), "Send")
+    assert send.is_valid({"_method": "SEND", "topic": "Help", "_ref": 1})
+    assert send.is_valid({})
+    assert not send.is_valid({"_method": "POST"})
+    assert not send.is_valid({"_key": "k"})
+
+
 def test_of_the_audit_trail_only_rows_are_described() -> None:
     entry = MessageEndpoint(name="audit", pattern="/audit", table="_audit")
     assert set(schema_of(entry, readable=COLUMNS, writable=COLUMNS)["$defs"]) == {"Row"}

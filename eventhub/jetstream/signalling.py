@@ -1,0 +1,40 @@
+"""Signalling: signals over NATS subjects that no stream stores; see `eventhub.signals`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from eventhub.channel import Channel
+from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.parser import Message
+from eventhub.signals import OnSignals, Topic, subject_of
+
+
+class NatsSignals:
+    """The signals of all processes that are connected to the same servers."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def say(self, channel: Channel, topic: Topic, signal: bytes) -> None:
+        """Hand a signal to the broker."""
+        await self._connection.publish(subject_of(channel, topic), signal)
+
+    @asynccontextmanager
+    async def hear(
+        self,
+        channel: Channel,
+        topic: Topic,
+        on_signals: OnSignals,
+        on_gap: Callable[[], None],
+    ) -> AsyncIterator[None]:
+        """Listen for the length of a block."""
+
+        def on_messages(messages: list[Message]) -> None:
+            on_signals([message.data for message in messages])
+
+        subject = subject_of(channel, topic)
+        subscription = await self._connection.subscribe(subject, on_messages, on_gap)
+        try:
+            yield
+        finally:
+            await self._connection.unsubscribe(subscription)

@@ -1,0 +1,62 @@
+"""Signals: what is said to the processes of a hub that listen now, and is kept nowhere.
+
+Two implementations pass the contract tests: `jetstream/signalling.py` (NATS without JetStream) and
+`memory_signals.py` (for tests). A signal arrives at most once, and in the order of its sender. It
+is lost if a listener is cut off from the broker: whoever needs more than that says it again.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Literal, Protocol
+
+from eventhub.channel import Channel, encode_token
+
+Topic = Literal["sent", "presence"]
+"""What signals are about: messages that are sent and not stored, or who is connected."""
+MAX_SIGNAL_BYTES: Final = 512 << 10
+"""Of one signal: less than the 1 MiB that a nats-server takes unless it is configured."""
+PREFIX: Final = "eh-now"
+"""What the subjects begin with. No stream has subjects below it."""
+
+OnSignals = Callable[[list[bytes]], None]
+"""Called with signals in order, by the event loop; must not raise or wait."""
+
+
+def subject_of(channel: Channel, topic: Topic | Literal["*"]) -> str:
+    """Return the subject of the signals of a channel; `*` for those of every topic."""
+    return f"{PREFIX}.{encode_token(channel.name)}.{topic}"
+
+
+class Signals(Protocol):
+    """The signals of all channels. A process hears its own signals, too."""
+
+    async def say(self, channel: Channel, topic: Topic, signal: bytes) -> None:
+        """Hand a signal to the broker; who hears it is not known.
+
+        Args:
+            channel: whose listeners hear it.
+            topic: what it is about.
+            signal: at most `MAX_SIGNAL_BYTES`.
+
+        Raises:
+            Unavailable: the broker cannot be reached; nobody hears it.
+        """
+
+    def hear(
+        self,
+        channel: Channel,
+        topic: Topic,
+        on_signals: OnSignals,
+        on_gap: Callable[[], None],
+    ) -> AbstractAsyncContextManager[None]:
+        """Listen for the length of a block.
+
+        Args:
+            channel: whose signals.
+            topic: which of them.
+            on_signals: called with those that come.
+            on_gap: called after signals may have been missed.
+
+        Raises:
+            Unavailable: the broker cannot be reached.
+        """

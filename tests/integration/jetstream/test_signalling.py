@@ -1,0 +1,40 @@
+"""Signals go between processes, and outlive a lost connection."""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+
+from eventhub.broker import EmbeddedBroker
+from eventhub.errors import Unavailable
+from eventhub.jetstream import JetStreamLog
+from tests.builders import channel
+
+
+async def test_another_process_hears_a_signal_and_no_stream_stores_it(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    stream, came = await log.open(channel()), asyncio.Event()
+    async with (
+        JetStreamLog.connect(broker.url, token=broker.token) as other,
+        other.signals.hear(channel(), "sent", lambda _: came.set(), lambda: None),
+        asyncio.timeout(10),
+    ):
+        while not came.is_set():  # the server may not know yet that it listens
+            await log.signals.say(channel(), "sent", b"x")
+            await asyncio.sleep(0.01)
+    assert await stream.end() == 0
+
+
+async def test_a_listener_learns_of_a_gap_and_hears_on_after_a_restart(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    heard, gap = asyncio.Event(), asyncio.Event()
+    async with log.signals.hear(channel(), "sent", lambda _: heard.set(), gap.set):
+        os.kill(broker.pid, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            await gap.wait()
+            while not heard.is_set():
+                with suppress(Unavailable):
+                    await log.signals.say(channel(), "sent", b"x")
+                await asyncio.sleep(0.01)
