@@ -221,8 +221,10 @@ function optimisticRows(base, path, { where = {}, columns } = {}, records, subsc
     })
   }
 
+  const ready = base.ready.then(current)
+  ready.catch(() => {})
   return {
-    ready: base.ready.then(current),
+    ready,
     arrange: base.arrange,
     get value() { return current() },
     get state() { return base.state },

@@ -1,113 +1,65 @@
-// The chat page: draws what state.js knows, and sends what people type through connection.js.
+// The chat page: draws the rows of a room, and writes what people type.
 //
-// `render()` makes the document equal to the state, whatever happened before; everything that
-// changes the state asks for one with `schedule()`.
+// The client does the rest (docs/javascript.md): it connects again, sends until it is stored, keeps
+// what is not, and has it in the rows meanwhile. `render()` makes the document equal to the rows,
+// whatever happened before; everything that changes something asks for it with `schedule()`.
 
-import { Connection } from "./connection.js";
-import { entryOf, fromTemplate, reconcile, refreshTimes } from "./messages.js";
-import { Room, Outbox, frameOf, items, randomId } from "./state.js";
+import { EventHub } from "/-/client.js";
+import { persist } from "/-/client/outbox.js";
+import { editMessage, grow, removeMessage, submitOnEnter } from "./editing.js";
 import * as format from "./format.js";
+import { History } from "./history.js";
+import { randomId, recall, remember } from "./memory.js";
+import { entryOf, nodeOf, reconcile, refreshTimes, roam } from "./messages.js";
+import { newsOf } from "./news.js";
+import * as rooms from "./rooms.js";
+import { Search } from "./search.js";
 
-const WINDOW = 300; // messages in the document; the others wait behind "earlier messages"
-const AT_BOTTOM = 48; // px from the end that still count as being there
+const AT_END = 48; // px from the end that still count as being there
+const NEAR_START = 600; // px from the start at which earlier messages are read
 const GROUP = 5 * 60_000; // ms; one person's messages within this share one heading
-const ROOMS = ["lobby", "help", "random"];
 
 const $ = (id) => document.getElementById(id);
 const [scroller, list, composer, text, name] = ["scroller", "messages", "composer", "text", "name"].map($);
 
-const outbox = new Outbox();
-const rooms = new Map();
-const client = remembered("chat.client", randomId());
-let room = enterRoom();
-let limit = WINDOW;
-let rowsBefore = 0;
+const hub = persist(new EventHub());
+const client = recall("chat.client", randomId());
+const search = new Search(hub, jump);
+let history = null;
+let known = null; // messages by id as they were drawn last, or null before the first time
 let following = true; // the end is in view, and stays there
+let wasLive = false;
 let unread = 0;
 let scheduled = false;
 
-const connection = new Connection({ url: socketUrl, onFrame: receive, onState: showState });
-
-// --- The hub ----------------------------------------------------------------
-
-function socketUrl() {
-  const url = new URL("messages", location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  url.search = new URLSearchParams({ room: room.name, ...(room.position && { _since: room.position }) });
-  url.hash = "";
-  return url;
-}
-
-function receive(frame) {
-  outbox.apply(frame);
-  const isNews = room.apply(frame);
-  outbox.settle(room.sequence);
-  if (isNews && !isMine(frame)) notice(frame);
-  if (room.live) schedule(); // a replay is drawn in one go, when it is complete
-}
-
-function send(write) {
-  connection.send(frameOf(write));
-  schedule();
-}
-
-function showState({ name: state, reason, retryAt }) {
-  if (state === "connecting") room.begin();
-  if (state === "live") outbox.unanswered.forEach(send);
-  const waiting = navigator.onLine ? "Reconnecting" : "Offline";
-  const words = { live: "Connected", connecting: "Connecting", waiting, refused: `Refused: ${reason}` };
-  $("connection").dataset.state = state;
-  if ($("status").textContent !== words[state]) $("status").textContent = words[state];
-  $("reconnect").hidden = state !== "waiting" && state !== "refused";
-  $("countdown").dataset.until = retryAt ?? "";
-  countDown();
-  schedule();
-}
-
-function countDown() {
-  const seconds = Math.ceil(($("countdown").dataset.until - Date.now()) / 1000);
-  $("countdown").textContent = seconds > 0 ? `in ${seconds} s` : "";
-}
-
-// --- Rooms, names, news -----------------------------------------------------
+// --- Rooms ------------------------------------------------------------------
 
 function enterRoom() {
-  // URLSearchParams decodes whatever it is given; decodeURIComponent throws at a lone "%".
-  const wanted = new URLSearchParams(`room=${location.hash.slice(1)}`).get("room").trim();
-  const title = [...wanted].slice(0, 40).join("") || ROOMS[0];
-  if (!rooms.has(title)) rooms.set(title, new Room(title));
-  return rooms.get(title);
+  const room = rooms.current();
+  history?.close();
+  history = new History(hub, room, schedule);
+  [known, following, unread, wasLive] = [null, true, 0, false];
+  reconcile(list, [], () => {});
+  search.enter(room);
+  text.value = recall(`chat.draft ${room}`);
+  text.placeholder = `Message #${room}`;
+  grow(text);
+  $("title").textContent = $("empty-room").textContent = `#${room}`;
+  schedule();
 }
 
-function changeRoom() {
-  room = enterRoom();
-  [limit, following, rowsBefore] = [WINDOW, true, room.rows.size];
-  drawRooms();
-  connection.open();
-  text.focus();
-}
-
-function drawRooms() {
-  const links = [...new Set([...ROOMS, ...rooms.keys()])].map((title) => {
-    const link = document.createElement("a");
-    link.href = `#${encodeURIComponent(title)}`;
-    link.textContent = `#${title}`;
-    if (title === room.name) link.ariaCurrent = "page";
-    return link;
-  });
-  $("rooms").replaceChildren(...links);
-  text.placeholder = `Message #${room.name}`;
-}
+// --- News -------------------------------------------------------------------
 
 /** Two windows of one browser with different names are two people: handy to try it alone. */
 function isMine(row) {
   return row.client === client && row.name === name.value.trim();
 }
 
-function notice(row) {
-  unread += 1;
-  $("announcer").textContent = `${row.name}: ${row.body}`;
-  drawUnread();
+function announce(messages) {
+  const { count, said } = newsOf(known, messages, isMine);
+  known = new Map(messages.map((row) => [row.id, row]));
+  unread += count;
+  if (said) $("announcer").textContent = said;
 }
 
 function drawUnread() {
@@ -116,7 +68,23 @@ function drawUnread() {
   $("pill").hidden = following;
   $("pill").textContent = unread ? `${words} ↓` : "Latest ↓";
   $("pill").classList.toggle("news", unread > 0);
-  document.title = `${unread ? `(${unread}) ` : ""}#${room.name} · EventHub chat`;
+  document.title = `${unread ? `(${unread}) ` : ""}#${history.room} · EventHub chat`;
+}
+
+function drawState() {
+  const { state, error } = history;
+  wasLive ||= state === "live";
+  const lost = navigator.onLine ? "Reconnecting" : "Offline";
+  const words = { live: "Connected", ended: `Refused: ${error?.message}`, offline: lost };
+  const shown = words[state] ?? (wasLive ? lost : "Connecting");
+  $("connection").dataset.state = state;
+  if ($("status").textContent !== shown) $("status").textContent = shown;
+  $("reconnect").hidden = state !== "offline" && state !== "ended";
+}
+
+function reconnect() {
+  if (history.state === "ended") location.reload();
+  else hub.reconnect();
 }
 
 // --- Drawing ----------------------------------------------------------------
@@ -132,39 +100,32 @@ function schedule() {
 }
 
 function render() {
-  if (following) limit = WINDOW;
-  else limit = Math.max(WINDOW, limit + room.rows.size - rowsBefore); // what is read stays
-  rowsBefore = room.rows.size;
-  const shown = items(room, outbox, limit);
-  const restore = following ? toBottom : keepPlace();
-  reconcile(list, entries(shown));
-  drawEdges(shown);
+  const { messages, state } = history;
+  const isLoaded = wasLive || state === "live";
+  const restore = following ? toEnd : keepPlace();
+  drawState();
+  reconcile(list, entries(messages), rescueForm);
+  if (isLoaded) announce(messages), rescueWrites();
+  $("earlier").hidden = !history.hasEarlier;
+  $("loading").hidden = isLoaded || state === "ended" || messages.length > 0;
+  $("empty").hidden = !isLoaded || messages.length > 0;
+  $("second").href = location.href;
   drawUnread();
   restore();
 }
 
-function drawEdges(shown) {
-  const earlier = Math.max(0, room.rows.size - limit);
-  $("earlier").hidden = earlier === 0;
-  $("earlier").textContent = `Show earlier messages (${earlier.toLocaleString()})`;
-  $("loading").hidden = room.loaded || shown.length > 0;
-  $("empty").hidden = !room.loaded || shown.length > 0;
-  $("empty-room").textContent = `#${room.name}`;
-  $("second").href = location.href;
-}
-
-/** Items as entries of messages.js, with the days between them. */
-function entries(shown) {
+/** Messages as entries of messages.js, with the days between them. */
+function entries(messages) {
   const found = [];
-  const sending = connection.state.name === "live" ? "sending…" : "will be sent";
+  const sending = history.state === "live" ? "sending…" : "will be sent";
   let before = null;
-  for (const { id, row, write } of shown) {
+  for (const row of messages) {
     const at = format.moment(row.timestamp);
     const isNewDay = at && at.toDateString() !== before?.at?.toDateString();
-    if (isNewDay) found.push({ key: `day ${id}`, day: at.toISOString() });
+    if (isNewDay) found.push({ key: `day ${row.id}`, day: at.toISOString() });
     const grouped = !isNewDay && continues(before, row, at);
-    const progress = write?.state === "sending" ? sending : "";
-    found.push({ key: `row ${id}`, row, write, at, mine: isMine(row), grouped, progress });
+    const progress = row._write?.state === "waiting" ? sending : "";
+    found.push({ key: `row ${row.id}`, row, at, mine: isMine(row), grouped, progress });
     before = { row, at };
   }
   return found;
@@ -175,10 +136,10 @@ function continues(before, row, at) {
   return before.row.name === row.name && Math.abs(at - before.at) < GROUP;
 }
 
-// --- Scrolling --------------------------------------------------------------
+// --- Scrolling: the end is 0, and above it is negative, so that the browser stays at the end --------
 
-function toBottom() {
-  scroller.scrollTop = scroller.scrollHeight;
+function toEnd() {
+  scroller.scrollTop = 0;
 }
 
 /** Remember what is at the top of the view; the function returned puts it back there. */
@@ -193,7 +154,9 @@ function keepPlace() {
 }
 
 function scrolled() {
-  following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_BOTTOM;
+  following = scroller.scrollTop > -AT_END;
+  const above = scroller.scrollHeight - scroller.clientHeight + scroller.scrollTop;
+  if (!following && above < NEAR_START) history.showEarlier();
   drawUnread();
 }
 
@@ -204,9 +167,18 @@ function showLatest() {
 }
 
 function showEarlier() {
-  limit += WINDOW;
   following = false;
+  history.showEarlier();
+}
+
+async function jump(row) {
+  following = false;
+  await history.showSince(row.timestamp);
+  search.close();
   render();
+  const node = nodeOf(row.id);
+  node?.scrollIntoView({ block: "center" });
+  node?.focus();
 }
 
 // --- Writing ----------------------------------------------------------------
@@ -216,133 +188,112 @@ function post(event) {
   const [sender, body] = [name.value.trim(), text.value.trim()];
   if (!sender) return name.focus();
   if (!body) return text.focus();
-  text.value = "";
-  grow(text);
+  write("");
+  $("notice").textContent = "";
   following = true;
-  send(outbox.add(room.name, { _method: "POST", room: room.name, name: sender, body, client }));
+  kept(hub.post("messages", { room: history.room, name: sender, body, client }));
 }
+
+/** The rows show a refusal next to the message, in this window or the next one. */
+function kept(promise) {
+  promise.catch(() => {});
+}
+
+function write(value) {
+  text.value = value;
+  remember(`chat.draft ${history.room}`, value);
+  grow(text);
+}
+
+const focusText = () => text.focus();
 
 const actions = {
-  edit: (node, { row }) => editMessage(node, row, row.body),
-  remove: (node, { row }) => removeMessage(node, row),
-  retry: (node, { write }) => send(outbox.retry(write.ref)),
-  discard: (node, { write }) => (outbox.discard(write.ref), schedule()),
-  rewrite: (node, { row, write }) => {
-    outbox.discard(write.ref);
-    if (write.message._method === "PUT") editMessage(node, row, write.message.body);
-    else [text.value, name.value] = [write.message.body, write.message.name], text.focus(), grow(text);
-    schedule();
+  edit: (node, row) => editMessage(node, row.body, (body) => body !== row.body && save(row, body), focusText),
+  remove: (node, { id, _seq }) =>
+    removeMessage(node, () => kept(hub.delete("messages", { id, _if_seq: _seq })), focusText),
+  retry: (node, { _write }) => hub.retry(_write.key),
+  discard: (node, { _write }) => hub.discard(_write.key),
+  overwrite: (node, row) => {
+    hub.discard(row._write.key);
+    save(row, row._write.message.body);
   },
-  close: (node) => closeForm(node),
+  rewrite: (node, row) => {
+    const { key, method, message } = row._write;
+    hub.discard(key);
+    if (method === "PUT") return editMessage(node, message.body, (body) => save(row, body), focusText);
+    write(message.body);
+    name.value = message.name;
+    text.focus();
+  },
 };
 
-function editMessage(node, { id }, body) {
-  const form = openForm(node, "edit", (field) => {
-    const changed = field.value.trim();
-    if (changed && changed !== body) send(outbox.add(room.name, { _method: "PUT", id, body: changed }));
-  });
-  const field = form.querySelector("textarea");
-  field.value = body;
-  field.focus();
-  grow(field);
-  field.addEventListener("input", () => grow(field));
-  field.addEventListener("keydown", submitOnEnter);
+/** Change what was seen; if it is something else by now, the hub refuses, and people decide. */
+function save({ id, room, _seq }, body) {
+  kept(hub.put("messages", { id, room, body, _if_seq: _seq }));
 }
 
-function removeMessage(node, { id }) {
-  const form = openForm(node, "remove", () => send(outbox.add(room.name, { _method: "DELETE", id })));
-  form.querySelector("[data-action=close]").focus(); // a second Enter must not delete
+/** No row shows a refused change of a message that is gone. */
+function rescueWrites() {
+  for (const { key, state, method, message } of hub.writes) {
+    const isHere = (message.room ?? history.room) === history.room;
+    if (state !== "refused" || method === "POST" || !isHere || known.has(message.id)) continue;
+    hub.discard(key);
+    if (method === "PUT") rescue(message.body);
+  }
 }
 
-/** Put a form into a message; `onSubmit(field)` gets its textarea, if it has one. */
-function openForm(node, kind, onSubmit) {
-  node.querySelector("form")?.remove();
-  const form = fromTemplate(kind);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    onSubmit(form.querySelector("textarea"));
-    closeForm(node);
-  });
-  form.addEventListener("keydown", (event) => event.key === "Escape" && closeForm(node));
-  node.append(form);
-  form.scrollIntoView({ block: "nearest" });
-  return form;
+function rescueForm(node) {
+  const field = node.querySelector("form.edit textarea");
+  if (field) rescue(field.value);
 }
 
-function closeForm(node) {
-  node.querySelector("form").remove();
-  text.focus();
+function rescue(body) {
+  $("notice").textContent = "The message was deleted meanwhile.";
+  if (!text.value) write(body);
 }
 
 function editLast(event) {
   if (event.key !== "ArrowUp" || text.value) return;
   const node = [...list.querySelectorAll(".mine")].at(-1);
-  if (!node || entryOf(node).write) return;
+  if (!node || entryOf(node).row._write) return;
   event.preventDefault();
-  actions.edit(node, entryOf(node));
+  actions.edit(node, entryOf(node).row);
 }
 
-function act(event) {
-  const action = event.target.closest("button")?.dataset.action;
-  const node = event.target.closest(".message");
-  if (action) actions[action](node, entryOf(node));
+function act({ target }) {
+  const action = target.closest("button")?.dataset.action;
+  const node = target.closest(".message");
+  if (action in actions) actions[action](node, entryOf(node).row);
 }
 
-function submitOnEnter(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // IMEs choose by Enter
-  event.preventDefault();
-  event.target.form.requestSubmit();
-}
-
-function grow(area) {
-  area.style.height = "auto";
-  area.style.height = `${area.scrollHeight + area.offsetHeight - area.clientHeight}px`;
-}
-
-// --- What the browser remembers ---------------------------------------------
-
-/** The stored value, or `fallback`, stored from now on. This window's own name comes first. */
-function remembered(key, fallback) {
-  try {
-    return sessionStorage.getItem(key) ?? remember(key, localStorage.getItem(key) ?? fallback);
-  } catch {
-    return fallback; // storage is blocked: this window's memory has to do
-  }
-}
-
-function remember(key, value) {
-  try {
-    sessionStorage.setItem(key, value);
-    localStorage.setItem(key, value);
-  } catch {
-    // as above
-  }
-  return value;
+function actByKey(node, key) {
+  const { row, mine } = entryOf(node);
+  if (key === "Escape") text.focus();
+  else if (mine && !row._write) actions[key === "Enter" ? "edit" : "remove"](node, row);
 }
 
 // --- Start ------------------------------------------------------------------
 
-function listen() {
-  addEventListener("hashchange", changeRoom);
-  document.addEventListener("visibilitychange", drawUnread);
-  scroller.addEventListener("scroll", scrolled, { passive: true });
-  const resized = new ResizeObserver(() => following && toBottom());
-  [scroller, $("column")].forEach((element) => resized.observe(element));
-  list.addEventListener("click", act);
-  composer.addEventListener("submit", post);
-  text.addEventListener("keydown", submitOnEnter);
-  text.addEventListener("keydown", editLast);
-  text.addEventListener("input", () => grow(text));
-  name.addEventListener("input", () => (remember("chat.name", name.value.trim()), schedule()));
-  $("earlier").addEventListener("click", showEarlier);
-  $("pill").addEventListener("click", showLatest);
-  $("reconnect").addEventListener("click", () => connection.open());
-  setInterval(countDown, 500);
-  setInterval(() => refreshTimes(list), 30_000);
-}
+addEventListener("hashchange", () => (enterRoom(), text.focus()));
+document.addEventListener("visibilitychange", () => {
+  drawUnread();
+  if (!document.hidden && history.state === "offline") hub.reconnect();
+});
+scroller.addEventListener("scroll", scrolled, { passive: true });
+list.addEventListener("click", act);
+roam(list, actByKey);
+composer.addEventListener("submit", post);
+text.addEventListener("keydown", submitOnEnter);
+text.addEventListener("keydown", editLast);
+text.addEventListener("input", () => write(text.value));
+name.addEventListener("input", () => (remember("chat.name", name.value.trim()), schedule()));
+$("new-room").addEventListener("submit", rooms.open);
+$("earlier").addEventListener("click", showEarlier);
+$("pill").addEventListener("click", showLatest);
+$("reconnect").addEventListener("click", reconnect);
+setInterval(() => refreshTimes(list), 30_000);
 
-name.value = remembered("chat.name", "");
-drawRooms();
-listen();
-connection.open();
+remember("chat.client", client);
+name.value = recall("chat.name", "", { ofWindow: true });
+enterRoom();
 (name.value ? text : name).focus();

@@ -4,7 +4,9 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-d
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
-const LINK = /https?:\/\/[^\s<>"'`]+[^\s<>"'`.,;:!?)\]}]/g;
+const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const LINK = /https?:\/\/[^\s<>"'`]+/g;
+const CLOSING = { ")": "(", "]": "[", "}": "{" };
 
 /** The hub's timestamps are UTC without a zone; a client may have sent anything else. */
 export function moment(timestamp) {
@@ -15,6 +17,10 @@ export function moment(timestamp) {
 
 export function full(date) {
   return FULL.format(date);
+}
+
+export function short(date) {
+  return SHORT.format(date);
 }
 
 /** "now", "5 minutes ago", and from an hour on the time of day. */
@@ -42,12 +48,25 @@ export function hue(name) {
 export function linked(text) {
   const fragment = document.createDocumentFragment();
   let end = 0;
-  for (const { 0: address, index } of text.matchAll(LINK)) {
+  for (const { 0: found, index } of text.matchAll(LINK)) {
+    const address = withoutPunctuation(found);
+    if (!URL.canParse(address)) continue;
     fragment.append(text.slice(end, index), link(address));
     end = index + address.length;
   }
   fragment.append(text.slice(end));
   return fragment;
+}
+
+/** Drop what ends the sentence and not the address; a bracket belongs to it if it was opened in it. */
+function withoutPunctuation(address) {
+  for (let end = address.length; end; end--) {
+    const last = address[end - 1];
+    const before = address.slice(0, end);
+    const isOpen = last in CLOSING && before.split(CLOSING[last]).length >= before.split(last).length;
+    if (isOpen || !/[.,;:!?)\]}]/.test(last)) return before;
+  }
+  return "";
 }
 
 function link(address) {
@@ -57,4 +76,21 @@ function link(address) {
   anchor.target = "_blank";
   anchor.rel = "noopener noreferrer nofollow";
   return anchor;
+}
+
+const BEFORE = 40; // characters of an excerpt before what was looked for
+
+/** The part of a text around what was looked for, which is marked. */
+export function marked(text, wanted) {
+  const fragment = document.createDocumentFragment();
+  const at = text.toLowerCase().indexOf(wanted.toLowerCase());
+  if (at < 0) { // the hub compares by Unicode's rules, and knows better
+    fragment.append(text);
+    return fragment;
+  }
+  const mark = document.createElement("mark");
+  mark.textContent = text.slice(at, at + wanted.length);
+  const from = Math.max(0, at - BEFORE);
+  fragment.append(`${from ? "…" : ""}${text.slice(from, at)}`, mark, text.slice(at + wanted.length));
+  return fragment;
 }

@@ -1,26 +1,38 @@
 // The list of messages: makes its nodes equal to entries, which are
 //
-//     {key, day}                                                a day, as ISO text
-//     {key, row, write, at, mine, grouped, progress}            a message, its write if one is
-//                                                               under way, its time or null
+//     {key, day}                                a day, as ISO text
+//     {key, row, at, mine, grouped, progress}   a message and its time or null; `row._write` is what
+//                                               was written and is not stored yet
 //
-// Text of others only ever becomes text nodes.
+// One message at a time can be reached by Tab, and the arrow keys move from it to others. Text of
+// others only ever becomes text nodes.
 
 import * as format from "./format.js";
 
 const nodes = new Map(); // key → <li>
 const drawn = new WeakMap(); // <li> → the entry that it shows
+let current = null; // the <li> that Tab reaches
 
 /** The entry that a node shows. */
 export function entryOf(node) {
   return drawn.get(node);
 }
 
-/** Make the list hold exactly these entries; nodes that stay keep focus and selection. */
-export function reconcile(list, wanted) {
+export function nodeOf(id) {
+  return nodes.get(`row ${id}`);
+}
+
+/**
+ * Make the list hold exactly these entries; nodes that stay keep focus and selection.
+ * `onRemove(node)` gets each of the others before it goes.
+ */
+export function reconcile(list, wanted, onRemove) {
   const keys = new Set(wanted.map((entry) => entry.key));
   for (const [key, node] of nodes) {
-    if (!keys.has(key)) nodes.delete(key), node.remove();
+    if (keys.has(key)) continue;
+    onRemove(node);
+    nodes.delete(key);
+    remove(node);
   }
   let next = list.firstElementChild;
   for (const entry of wanted) {
@@ -29,12 +41,19 @@ export function reconcile(list, wanted) {
     if (node === next) next = next.nextElementSibling;
     else list.insertBefore(node, next);
   }
+  if (!current?.isConnected) makeCurrent([...list.querySelectorAll(".message")].at(-1));
 }
 
 function create(entry) {
   const node = fromTemplate(entry.day ? "day" : "message");
   nodes.set(entry.key, node);
   return node;
+}
+
+/** Take a node away; the focus in it goes to a message next to it. */
+function remove(node) {
+  if (node.contains(document.activeElement)) (neighbour(node, 1) ?? neighbour(node, -1))?.focus();
+  node.remove();
 }
 
 /** A fresh copy of the element in `<template id="...-template">`. */
@@ -50,11 +69,10 @@ function update(node, entry) {
   else drawMessage(node, entry);
 }
 
-function drawMessage(node, { row, write, at, mine, grouped, progress }) {
+function drawMessage(node, { row, at, mine, grouped, progress }) {
   const part = (selector) => node.querySelector(selector);
-  const state = write?.state ?? "";
+  const state = { waiting: "sending", refused: "failed" }[row._write?.state] ?? "";
   node.className = `message ${mine ? "mine" : "theirs"} ${grouped ? "grouped" : ""} ${state}`;
-  node.classList.toggle("leaving", write?.message._method === "DELETE" && state !== "failed");
   node.style.setProperty("--hue", format.hue(row.name ?? ""));
   part(".name").textContent = row.name ?? "";
   part(".avatar").textContent = [...(row.name ?? "?")][0]?.toUpperCase();
@@ -63,17 +81,25 @@ function drawMessage(node, { row, write, at, mine, grouped, progress }) {
   part(".body").title = at ? format.full(at) : "";
   part(".edited").hidden = !row.edited;
   part(".progress").textContent = progress;
-  part(".actions").hidden = !mine || Boolean(write);
-  drawProblem(part(".problem"), write);
+  part(".actions").hidden = !mine || Boolean(row._write);
+  drawProblem(part(".problem"), row._write);
+  setReach(node, node === current);
 }
 
 function drawProblem(problem, write) {
-  problem.hidden = write?.state !== "failed";
+  problem.hidden = write?.state !== "refused";
   if (problem.hidden) return;
-  const isDelete = write.message._method === "DELETE";
-  problem.querySelector(".reason").textContent = `${isDelete ? "Not deleted" : "Not sent"}: ${write.error.message}`;
-  problem.querySelector("[data-action=retry]").hidden = !write.error.retry; // refused is refused
-  problem.querySelector("[data-action=rewrite]").hidden = isDelete;
+  const { method, error, message } = write;
+  const isConflict = error.code === "conflict";
+  const reason = isConflict ? "somebody has changed the message meanwhile." : error.message;
+  const failure = { POST: "Not sent", PUT: "Not saved", DELETE: "Not deleted" }[method];
+  problem.querySelector(".reason").textContent = `${failure}: ${reason}`;
+  problem.querySelector(".yours").hidden = method !== "PUT";
+  problem.querySelector(".yours").textContent = message.body ?? "";
+  const show = (action, isShown) => (problem.querySelector(`[data-action=${action}]`).hidden = !isShown);
+  show("retry", error.retry); // refused is refused
+  show("overwrite", isConflict && method === "PUT");
+  show("rewrite", method !== "DELETE");
 }
 
 function drawTime(time, iso) {
@@ -86,4 +112,42 @@ function drawTime(time, iso) {
 /** Times are relative: what was now is a minute ago. */
 export function refreshTimes(list) {
   for (const time of list.querySelectorAll("time")) drawTime(time, time.dateTime);
+}
+
+// --- Focus ------------------------------------------------------------------
+
+const STEPS = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
+
+/** Move by keys; `onKey(node, key)` gets Enter and Delete on a message, and Escape. */
+export function roam(list, onKey) {
+  list.addEventListener("focusin", ({ target }) => makeCurrent(target.closest(".message")));
+  list.addEventListener("keydown", (event) => {
+    const { key, target } = event;
+    if (!target.matches(".message") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key in STEPS) neighbour(target, STEPS[key])?.focus();
+    else if (["Enter", "Delete", "Escape"].includes(key)) onKey(target, key);
+    else return;
+    event.preventDefault();
+  });
+}
+
+/** The message so many steps away, or the last one in that direction. */
+function neighbour(node, steps) {
+  const next = steps < 0 ? "previousElementSibling" : "nextElementSibling";
+  let found = null;
+  for (let each = node[next], left = Math.abs(steps); each && left > 0; each = each[next]) {
+    if (each.matches(".message")) [found, left] = [each, left - 1];
+  }
+  return found;
+}
+
+function makeCurrent(node) {
+  if (!node || node === current) return;
+  if (current) setReach(current, false);
+  current = node;
+  setReach(node, true);
+}
+
+function setReach(node, isCurrent) {
+  for (const each of [node, ...node.querySelectorAll("a, button")]) each.tabIndex = isCurrent ? 0 : -1;
 }
