@@ -104,7 +104,7 @@ class Cluster:
     async def client(self) -> AsyncIterator[Client]:
         """Connect as any program does."""
         user, password = self.login
-        client = await nats.connect(self.urls, user=user, password=password)
+        client = await nats.connect(self.urls, user=user, password=password, error_cb=_ignore)
         try:
             yield client
         finally:
@@ -183,6 +183,10 @@ async def _deleted_all(client: Client) -> bool:
     except (ServiceUnavailableError, TimeoutError):
         return False
     return True
+
+
+async def _ignore(_: Exception) -> None:
+    """By default nats-py prints a traceback for each server that does not run."""
 
 
 def _free_ports(count: int) -> Sequence[int]:

@@ -75,7 +75,8 @@ class Connection:
         connection._peer = await connection._dial()
         try:
             async with background() as tasks:
-                await connection._listen()
+                asks = connection._requests
+                await connection.subscribe(f"{asks.inbox}.*", asks.on_messages, asks.on_reconnect)
                 connection._come_up()
                 tasks.start(connection._watch(), name="broker-watch")
                 yield connection
@@ -83,10 +84,6 @@ class Connection:
             connection._closing = True
             connection._go_down()
             await connection._close(connection._client)
-
-    async def _listen(self) -> None:
-        requests = self._requests
-        await self.subscribe(f"{requests.inbox}.*", requests.on_messages, requests.on_reconnect)
 
     @property
     def _client(self) -> Client:
@@ -105,6 +102,11 @@ class Connection:
     def new_inbox(self) -> str:
         """Return a subject for replies that no other client uses."""
         return f"{self._inboxes}.{token_hex(11)}"
+
+    async def move(self) -> None:
+        """Connect to another server, chosen at random; the client tries on until one answers."""
+        if len({uri.netloc for uri in self._client.servers}) > 1:
+            await self._client.force_reconnect()
 
     async def subscribe(
         self,

@@ -1,7 +1,8 @@
 """Health: whether the streams of a log can be read and written, as their leaders say now.
 
 A connection to a server proves little: the server may be cut off from the others. So the leader of
-each stream is asked every second, and more rarely if there are many streams.
+each stream is asked every second, and more rarely if there are many streams. If this finds no
+leader and no quorum for long, another server is tried, which may be on the side that works.
 """
 
 import asyncio
@@ -32,6 +33,11 @@ TROUBLE_SECONDS = 3.0
 SILENT_SECONDS = 5.0
 """A replica that has sent nothing for so long does not count for a quorum; usually it is 1 s."""
 
+LEAVE_SECONDS = 10.0
+"""For so long no stream may work before another server is tried; an election takes half of it."""
+MOST_LEAVE_SECONDS = 60.0
+"""The time is doubled with each server, up to this: perhaps no server has a quorum."""
+
 _NEVER = 2**53
 """Expected as the last sequence of a subject: the server refuses the message, if it may be sent."""
 _WRONG_SEQUENCE = 10071
@@ -45,6 +51,8 @@ class _Watched:
     newer: Columns | None = None
     failing_since: float | None = None
     trouble: str = ""
+    is_cut_off: bool = False
+    """There is no answer, no leader or no quorum: another server may know more."""
 
 
 class Health:
@@ -60,6 +68,9 @@ class Health:
         self._writes = writes
         self._streams: dict[str, _Watched] = {}
         self._next = 0
+        self._working_at = asyncio.get_running_loop().time()
+        """When a stream was not cut off, or the server was left."""
+        self._patience = LEAVE_SECONDS
 
     def watch(self, channel: Channel, info: Mapping[str, Any]) -> None:
         """Ask about the stream of a channel from now on.
@@ -84,9 +95,11 @@ class Health:
     async def run(self) -> None:
         """Ask about the streams until cancelled."""
         while True:
+            asked = self._of_round()
             async with asyncio.TaskGroup() as group:
-                for watched in self._of_round():
+                for watched in asked:
                     group.create_task(self._ask(watched))
+            await self._leave_if_cut_off(asked)
             await asyncio.sleep(ROUND_SECONDS)
 
     def _of_round(self) -> Sequence[_Watched]:
@@ -98,13 +111,24 @@ class Health:
             chosen[each.channel.stream] = each
         return list(chosen.values())
 
+    async def _leave_if_cut_off(self, asked: Sequence[_Watched]) -> None:
+        """Try another server if this one has known of no stream that works for long."""
+        now = asyncio.get_running_loop().time()
+        if not all(watched.is_cut_off for watched in asked):
+            self._working_at, self._patience = now, LEAVE_SECONDS
+        elif now - self._working_at >= self._patience:
+            self._working_at, self._patience = now, min(2 * self._patience, MOST_LEAVE_SECONDS)
+            logger.warning("broker_left", reason="it knows of no stream that works")
+            await self._connection.move()
+
     async def _ask(self, watched: _Watched) -> None:
         now = asyncio.get_running_loop().time
         began = now()
+        watched.is_cut_off = False
         try:
             reason, is_certain = await self._reason(watched), True
         except Unavailable:
-            reason, is_certain = "its leader does not answer", False
+            reason, is_certain, watched.is_cut_off = "its leader does not answer", False, True
         except EventHubError as error:
             reason, is_certain = error.message, True
         if not reason:
@@ -125,6 +149,7 @@ class Health:
         info = await api.call(self._connection, f"STREAM.INFO.{name}", within=ANSWER_SECONDS)
         self._compare(watched, info)
         if reason := without_quorum(info.get("cluster") or {}):
+            watched.is_cut_off = True
             return reason
         return await self._refusal(watched.channel.subject("-")) if self._writes else ""
 

@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[0] = str(ROOT)  # this folder's names are not top-level ones
 
+from eventhub import logs  # noqa: E402 - the path is set
 from tests.bench import (  # noqa: E402 - the path is set
     analysts,
     compare,
@@ -31,6 +32,7 @@ from tests.bench import (  # noqa: E402 - the path is set
     mirroring,
     projecting,
     reading,
+    replicas,
     small,
     strangers,
     writing,
@@ -57,6 +59,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "mirror": mirroring.mirror,
     "analysts": analysts.analysts,
     "tables": many_tables.tables,
+    "cluster": replicas.replicas,
 }
 PAGE = ROOT / "docs" / "performance.md"
 
@@ -69,6 +72,7 @@ def main() -> None:
 
         growth.draw(arguments.scale, ROOT / "docs" / "images")
         return
+    logs.configure("warning", "auto")
     with scratch() as folder:
         machine = {**described(folder), "scale": arguments.scale}
     report = _say_nothing if arguments.json else _print_row

@@ -9,7 +9,7 @@ import resource
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,14 +115,25 @@ class Fanout:
     a burst: what several would share if they ran into each other is not counted as theirs.
     """
 
-    def __init__(self, *, dialect: str, url: str, subscribers: int, burst: int, size: int) -> None:
+    def __init__(
+        self,
+        *,
+        dialect: str,
+        url: str,
+        subscribers: int,
+        burst: int,
+        size: int,
+        others: Sequence[str] = (),
+    ) -> None:
+        """Connect; subscribers are spread over `url`, where the publisher is, and the others."""
+        urls = [url, *others]
         self._loop = Loop()
         self._delivered = 0
         self._burst = burst
         self._subscribers = subscribers
         spoken = DIALECTS[dialect]
-        for _ in range(subscribers):
-            self._subscribe(spoken, url)
+        for number in range(subscribers):
+            self._subscribe(spoken, urls[number % len(urls)])
         self._publisher = Publisher(self._loop, spoken, url)
         self._bytes, self._acks = spoken.burst(burst, size)
 

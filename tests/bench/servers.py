@@ -55,15 +55,17 @@ def scratch(config: str = CONFIG) -> Iterator[Path]:
         yield folder
 
 
-def hub_of(folder: Path, program: Sequence[str] = ("eventhub",)) -> Hub:
+def hub_of(folder: Path, program: Sequence[str] = ("eventhub",), flags: Sequence[str] = ()) -> Hub:
     """Return the hub of a folder, not yet started."""
-    return Hub(folder / "eventhub.yaml", folder, [], program)
+    return Hub(folder / "eventhub.yaml", folder, [*flags], program)
 
 
 @contextmanager
-def serving(folder: Path, program: Sequence[str] = ("eventhub",)) -> Iterator[Server]:
+def serving(
+    folder: Path, program: Sequence[str] = ("eventhub",), flags: Sequence[str] = ()
+) -> Iterator[Server]:
     """Run a hub, with its own broker and fsync, on the data of a folder."""
-    hub = hub_of(folder, program)
+    hub = hub_of(folder, program, flags)
     hub.start()
     assert hub.process is not None
     try:

@@ -122,6 +122,24 @@ def cut_off(who: Who, at: int, *legs: Leg) -> Inflict:
     return inflict
 
 
+def server_cut_off(who: Who) -> Inflict:
+    """Cut a server off from the others, but not from the gateway that is connected to it."""
+
+    async def inflict(site: Site, load: Load) -> None:
+        number = await _server(site, who, at=0)
+        site.network.cut(number, "clients")  # its gateway reaches no other server
+        await site.comes_home("gateway1")
+        site.network.join(number, "clients")
+        site.network.cut(number, "servers")
+        try:
+            await _goes_on(load)
+            await site.ready("gateway1")  # it has found another server
+        finally:
+            site.network.join(number, "servers")
+
+    return inflict
+
+
 async def servers_restarted(site: Site, load: Load) -> None:
     for number in range(SERVERS):
         await asyncio.to_thread(site.servers.end, number)
@@ -222,8 +240,8 @@ FAULTS: dict[str, Inflict] = {
     "follower cut off with its gateway": cut_off("follower", 0, "servers", "clients"),
     "leader cut off alone": cut_off("leader", 2, "servers", "clients"),
     "follower cut off alone": cut_off("follower", 2, "servers", "clients"),
-    "leader cut off from servers": cut_off("leader", 0, "servers"),
-    "follower cut off from servers": cut_off("follower", 0, "servers"),
+    "leader cut off from servers": server_cut_off("leader"),
+    "follower cut off from servers": server_cut_off("follower"),
     "servers restarted": servers_restarted,
     "servers retired": servers_retired,
     "gateways upgraded": gateways_upgraded,

@@ -19,7 +19,7 @@ from tests.machines.network import Network
 CONFIG = Path(__file__).parents[2] / "deploy" / "nats" / "cluster.conf"
 USER, PASSWORD = "eventhub", "the-password-of-the-hubs"
 DISK_BYTES = 256 << 20
-_PORT = 4222
+NATS_PORT = 4222
 
 
 class Servers(Cluster):
@@ -37,7 +37,7 @@ class Servers(Cluster):
 
     def url(self, number: int) -> str:
         """Return the URL of a server for this process."""
-        return f"nats://{self._network.address(number)}:{_PORT}"
+        return f"nats://{self._network.address(number)}:{NATS_PORT}"
 
     def disk(self, number: int) -> Path:
         """Return where a server's small disk is mounted."""

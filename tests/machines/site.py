@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,9 +15,11 @@ import aiohttp
 from tests.e2e.hub import Hub
 from tests.integration.alerts.sink import Sink
 from tests.machines.network import MACHINES, Network, network
-from tests.machines.servers import PASSWORD, USER, Servers
+from tests.machines.servers import NATS_PORT, PASSWORD, USER, Servers
 
 PORT = 8080
+ESTABLISHED = 1
+"""A state of /proc/net/tcp."""
 READY_SECONDS = 90.0
 TOKEN = "the-token-of-the-operators"
 STREAM = "EH_rows"
@@ -72,7 +75,7 @@ class Site:
         moods = {f"mood{n + 1}": "TEXT" for n in range(self.changes_of_columns)}
         server = {"host": "0.0.0.0", "heartbeat": 0.5, "drain": 5}
         server["admin"] = {"token": TOKEN, "port": PLACES[name][1]}
-        urls = [f"nats://{self.network.address(n, 'clients')}:4222" for n in range(MACHINES)]
+        urls = [f"nats://{self.network.address(n, 'clients')}:{NATS_PORT}" for n in range(MACHINES)]
         mail = {"type": "smtp", "host": self.network.here, "port": self.sink.port, "tls": False}
         alert = {"to": "ann@example.org", "subject": "{{ body }}", "max_per_hour": 10**6}
         rows = {"columns": {**COLUMNS, **moods}, "alert": {**alert, "condition": "n=7"}}
@@ -116,6 +119,15 @@ class Site:
                             waiting.discard(name)
                     await asyncio.sleep(0.1)
         assert not waiting, {name: states.get(name) for name in waiting}
+
+    async def comes_home(self, name: str) -> None:
+        """Wait until no process of a machine is connected to the server of another one."""
+        process, machine = self.hubs[name].process, PLACES[name][0]
+        assert process is not None
+        own = self.network.address(machine, "clients")
+        async with asyncio.timeout(READY_SECONDS):
+            while _servers_of(process.pid) != {own}:
+                await asyncio.sleep(0.1)
 
     async def restart(self, name: str, *, kill: bool = False) -> None:
         """End a process and start it again; return once it is ready."""
@@ -167,6 +179,17 @@ class Site:
         for hub in self.hubs.values():
             if hub.process is not None:
                 hub.kill()
+
+
+def _servers_of(pid: int) -> set[str]:
+    """Return the addresses of nats-servers that the machine of a process is connected to."""
+    found = set()
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        remote, state = line.split()[2:4]
+        address, port = remote.split(":")
+        if int(port, 16) == NATS_PORT and int(state, 16) == ESTABLISHED:
+            found.add(socket.inet_ntoa(bytes.fromhex(address)[::-1]))  # little endian
+    return found
 
 
 def _is_false_alarm(line: str) -> bool:

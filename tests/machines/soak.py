@@ -12,6 +12,7 @@ import time
 from itertools import count
 from pathlib import Path
 
+from eventhub import logs
 from tests.machines.faults import FAULTS, survive
 from tests.machines.network import NotAllowed
 from tests.machines.site import running_site
@@ -39,6 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seed = random.randrange(10_000) if arguments.seed is None else arguments.seed
     folder = Path(tempfile.mkdtemp(prefix="eventhub-soak-"))
+    logs.configure("warning", "auto")
     print(f"logs and data: {folder}")
     print(f"to repeat: make soak SECONDS={arguments.seconds:.0f} SEED={seed}", flush=True)
     try:
