@@ -67,19 +67,23 @@ class MailTemplate:
         )
         self._html = self._compile_body(html=alert.html, htmlfile=alert.htmlfile)
 
-    def compose(self, values: Values, message_id: str, date: datetime) -> Mail:
+    def compose(
+        self, values: Values, message_id: str, date: datetime, *, attached: bool = True
+    ) -> Mail:
         """Return the mail for a message. Blocking: it reads files and URLs.
 
         Args:
             values: of the message.
             message_id: without angle brackets.
             date: aware.
+            attached: with attachments and images; without them no URL is read.
 
         Raises:
             Rejected, Misconfigured: the mail cannot be composed; a retry makes no difference.
             Unavailable: the URL of an attachment may answer later.
         """
         sources = self._sources
+        images, attachments = (self._images, self._attachments) if attached else ({}, [])
         return Mail(
             message_id=f"<{message_id}>",
             date=date,
@@ -92,8 +96,8 @@ class MailTemplate:
             subject=one_line(self._subject.render(values)),
             text=self._text.render(values) if self._text else None,
             html=self._render_html(values),
-            images={cid: load(source, values, sources) for cid, source in self._images.items()},
-            attachments=tuple(load(source, values, sources) for source in self._attachments),
+            images={cid: load(source, values, sources) for cid, source in images.items()},
+            attachments=tuple(load(source, values, sources) for source in attachments),
         )
 
     def _render_sender(self, values: Values) -> Address:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from eventhub.alerts.mail import Mail
 from eventhub.alerts.mail_template import MailTemplate
 from eventhub.alerts.sources import Sources
 from eventhub.alerts.template import Templates
@@ -73,7 +74,7 @@ class AlertRule:
         named = alert.attachments_from
         sources = Sources(folder, None if named is None else folder / named, hub or HubFiles())
         self.template = MailTemplate(where, alert, templates, sources, sender)
-        self.max_recipients = alert.max_recipients
+        self._max_recipients = alert.max_recipients
         self.max_per_hour = alert.max_per_hour
         self._methods = frozenset(alert.methods)
         self._suppressible = alert.suppressible
@@ -96,6 +97,17 @@ class AlertRule:
                 return condition.matches(event.row or event.was or {})
             case expression:
                 return await _evaluate(expression, self.values_of(event))
+
+    def check_recipients(self, mail: Mail) -> None:
+        """Check that a mail has no more recipients than the alert may have.
+
+        Raises:
+            Rejected: `too_large`.
+        """
+        count = len(mail.recipients) + len(mail.malformed)
+        if count > self._max_recipients:
+            text = f"{count} recipients: above max_recipients: {self._max_recipients}"
+            raise Rejected("too_large", text)
 
     def values_of(self, event: Event) -> dict[str, Any]:
         """Return the values of an event for templates and conditions."""

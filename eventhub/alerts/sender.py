@@ -27,7 +27,7 @@ from eventhub.alerts.pending import PendingAlert, Progress
 from eventhub.alerts.rule import AlertRule
 from eventhub.alerts.smtp import SmtpService, SmtpServices
 from eventhub.alerts.transaction import Outcome
-from eventhub.errors import EventHubError, Rejected, Unavailable
+from eventhub.errors import EventHubError, Unavailable
 from eventhub.stream import Log, Records
 
 logger = structlog.get_logger(__name__)
@@ -171,9 +171,7 @@ class Sender:
                 mail = alert.mail = await loop.run_in_executor(self._composers, compose)
         except TimeoutError as error:
             raise Unavailable(f"templates took longer than {COMPOSE_SECONDS:g} s") from error
-        count, most = len(mail.recipients) + len(mail.malformed), alert.rule.max_recipients
-        if count > most:
-            raise Rejected("too_large", f"{count} recipients: above max_recipients: {most}")
+        alert.rule.check_recipients(mail)
         return mail
 
     async def _send(

@@ -1,6 +1,10 @@
 """Alerts: dead letters, and trying alerts out."""
 
+import json
 import sys
+from contextlib import aclosing
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +12,11 @@ import click
 
 from eventhub.cli.loading import DATA, FILE, load_config
 from eventhub.cli.running import run
+from eventhub.cli.span import Span
 from eventhub.terminal import printable
 
 if TYPE_CHECKING:
+    from eventhub.alerts.backtest import Verdict
     from eventhub.alerts.dead_letters import DeadLetter
     from eventhub.alerts.operations import RetryResult
 
@@ -97,6 +103,63 @@ def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
     if not results:
         click.echo("no endpoint has an alert")
     sys.exit(1 if any(result.error for result in results) else 0)
+
+
+@alerts.command("backtest")
+@FILE
+@DATA
+@click.option(
+    "--last", default="30d", type=Span("all"), help="Events of this long: 90d, 12h, all [30d]."
+)
+@click.option("--endpoint", help="Only the alert of this endpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each mail.")
+def backtest_alerts(
+    file: Path, data: Path | None, last: float | None, endpoint: str | None, as_json: bool
+) -> None:
+    """Print the mails that the alerts of FILE would have sent for past events.
+
+    FILE may be an edited copy: nothing is sent, and no attachment is read. Limits of mails an hour
+    are not applied. Each line has the time, endpoint, event, row, recipients and subject.
+    """
+    from eventhub import opening
+    from eventhub.alerts.backtest import backtest
+    from eventhub.alerts.rule import rules_of
+    from eventhub.channel import endpoints_of
+
+    config = load_config(file, data=data)
+    rules = rules_of(config, endpoints_of(config))
+    if endpoint is not None:
+        rules = {name: rule for name, rule in rules.items() if name == endpoint}
+    if not rules:
+        whose = "no endpoint" if endpoint is None else f"no endpoint {endpoint!r}"
+        raise click.UsageError(f"{whose} of {file} has an alert")
+    since = None if last is None else datetime.now(UTC) - timedelta(seconds=last)
+    events = mails = wrong = 0
+
+    async def work() -> None:
+        nonlocal events, mails, wrong
+        async with (
+            opening.open_log(config) as event_log,
+            aclosing(backtest(rules.values(), event_log, since)) as found,
+        ):
+            async for tested in found:
+                events += 1
+                if tested is None:
+                    continue
+                mails += 1
+                wrong += tested.error is not None
+                click.echo(json.dumps(asdict(tested)) if as_json else printable(_line(tested)))
+
+    run(work())
+    click.echo(f"{mails} mails for {events} events, {wrong} of them with an error", err=as_json)
+    sys.exit(1 if wrong else 0)
+
+
+def _line(tested: "Verdict") -> str:
+    to = ", ".join(tested.recipients) or "nobody"
+    named = f"{tested.time}  {tested.endpoint}  {tested.sequence}  {tested.method}"
+    wrong = f"  {tested.error}" if tested.error else ""
+    return f"{named} {tested.row!r}  to {to}  {tested.subject!r}{wrong}"
 
 
 def _describe(letter: "DeadLetter") -> str:

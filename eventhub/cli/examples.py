@@ -60,6 +60,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "eventhub alerts list": (f"eventhub alerts list {_FILE}",),
     "eventhub alerts retry": (f"eventhub alerts retry {_FILE}",),
     "eventhub alerts test": (f"eventhub alerts test {_FILE} --to ann@example.org",),
+    "eventhub alerts backtest": (
+        f"eventhub alerts backtest {_FILE}",
+        "eventhub alerts backtest edited.yaml --last 7d --endpoint chat",
+    ),
     "eventhub password": ("eventhub password",),
     "eventhub sessions": (f"eventhub sessions {_FILE} list",),
     f"eventhub sessions {_FILE} list": (f"eventhub sessions {_FILE} list --user ann",),

@@ -10,6 +10,7 @@ import click
 from eventhub.cli.loading import DATA, FILE, load_config
 from eventhub.cli.running import run
 from eventhub.cli.sessions import JSON, time_text
+from eventhub.cli.span import LONGEST, Span
 from eventhub.terminal import printable
 
 if TYPE_CHECKING:
@@ -17,22 +18,9 @@ if TYPE_CHECKING:
     from eventhub.identity.logins import Logins
 
 _FILE = "file"
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,6})([smhd])")
 _SCOPE: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
-_LONGEST: Final = 3650 * 86400
 MAX_USER: Final = 200
 """Characters."""
-
-
-def _span(_: click.Context, __: click.Parameter, value: str) -> float | None:
-    if value == "never":
-        return None
-    found = _SPAN.fullmatch(value)
-    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not 0 < seconds <= _LONGEST:
-        raise click.BadParameter("write a time such as 90d or 12h, up to 3650d, or never")
-    return float(seconds)
 
 
 def _scopes(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
@@ -80,7 +68,10 @@ def token(ctx: click.Context, file: Path) -> None:
     help="Another attribute of the key's user; repeatable.",
 )
 @click.option(
-    "--expires", default="365d", callback=_span, help="After which it ends: 90d, 12h, never [365d]."
+    "--expires",
+    default="365d",
+    type=Span("never"),
+    help="After which it ends: 90d, 12h, never [365d].",
 )
 @click.option("--note", default="", help="What it is for.")
 @DATA
@@ -149,7 +140,7 @@ def list_keys(ctx: click.Context, user: str | None, as_json: bool, data: Path | 
 @click.option("--user", help="All keys of this user.")
 @click.option("--jti", help="Not a key, but the JWT with this `jti`.")
 @click.option(
-    "--expires", default="3650d", callback=_span, help="When the JWT expires by itself [3650d]."
+    "--expires", default="3650d", type=Span("never"), help="When the JWT expires by itself [3650d]."
 )
 @DATA
 @click.pass_context
@@ -200,7 +191,7 @@ async def _deny(logins: "Logins", jti: str, expires: float | None) -> None:
     from eventhub.identity.expiry import wall_clock
     from eventhub.identity.logins import denied_key
 
-    await logins.deny(denied_key("jti", jti), wall_clock() + (expires or _LONGEST))
+    await logins.deny(denied_key("jti", jti), wall_clock() + (expires or LONGEST))
 
 
 def _keys(logins: "Logins", ids: tuple[str, ...], user: str | None) -> list[str]:
