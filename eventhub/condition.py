@@ -7,6 +7,7 @@ from eventhub.broker import EmbeddedBroker
 from eventhub.stream import EventStream, Log
 from projections.archiver import Archiver
 from projections.projector import Projector
+from projections.stored.writing import SnapshotWriter
 
 if TYPE_CHECKING:
     from projections.mirror import Mirror
@@ -39,7 +40,9 @@ def problems_of(
 
 
 def notes_of(
-    streams: Mapping[str, EventStream], mirrors: "Iterable[Mirror]", archiver: Archiver | None
+    streams: Mapping[str, EventStream],
+    mirrors: "Iterable[Mirror]",
+    keepers: Iterable[Archiver | SnapshotWriter | None],
 ) -> Iterator[str]:
     """Yield what an operator should know of a process that serves all the same."""
     for name, stream in streams.items():
@@ -48,5 +51,6 @@ def notes_of(
     for mirror in mirrors:
         if mirror.note:
             yield mirror.note
-    if archiver is not None:
-        yield from archiver.notes
+    for keeper in keepers:
+        if keeper is not None:
+            yield from keeper.notes

@@ -26,6 +26,7 @@ from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.parts import Opened, Parts, Progress, Role
 from eventhub.reloading import Reloading
 from eventhub.service import Service, Services, on_signals, unless_stopped, until_stopped
+from eventhub.stored_snapshots import load_tables, snapshot_writer
 from eventhub.stream import EventStream, open_all
 from eventhub.supervisor import Supervisor
 from projections.projector import take_up_all
@@ -101,6 +102,8 @@ async def serve(
             reloading = Reloading(parts, services, caller.read, signals.reload, caller.supervisor)
             first["reload"] = reloading.run
             first["logins"] = until_stopped(opened.logins.run)
+            if opened.snapshots is not None:
+                first["snapshots"] = until_stopped(opened.snapshots.run)
             first["supervisor"] = lambda stop: caller.supervisor.watch(lambda: parts.is_alive, stop)
             logger.info("serving", roles=list(roles), channels=list(streams))
             with _collecting_rarely():
@@ -123,7 +126,7 @@ async def _open(
     Raises:
         _Stopped: a stop came while the servers were away.
     """
-    front = store = None
+    front = store = snapshots = None
     if sockets is not None:
         front = await stack.enter_async_context(Front.open(sockets, config))
     broker = await stack.enter_async_context(open_broker(config))
@@ -135,14 +138,17 @@ async def _open(
             lambda: stack.enter_async_context(connect(config, None, f"eventhub {'+'.join(roles)}")),
         )
         event_log.watch(writes="gateway" in roles)
-    if "gateway" in roles or "projector" in roles:
-        store = await stack.enter_async_context(open_store(config, endpoints))
 
     async def opened(channel: Channel) -> EventStream:
         attempt = partial(event_log.open, channel)
         return await (attempt() if broker is not None else _until_reached(stop, attempt))
 
     streams = await open_all(channels_of(endpoints), opened)
+    if "gateway" in roles or "projector" in roles:
+        await load_tables(config, event_log, streams.values())
+        store = await stack.enter_async_context(open_store(config, endpoints))
+        if "projector" in roles:
+            snapshots = snapshot_writer(config, event_log, store)
     if broker is not None:
         await broker.stage_in_memory()
     if store is not None:
@@ -151,7 +157,7 @@ async def _open(
     stack.push_async_callback(trail.close)
     # Without a gateway nobody logs in.
     logins = Logins(MemoryRecords(None)) if front is None else await Logins.read(event_log)
-    return Opened(broker, event_log, store, front, trail, logins), streams
+    return Opened(broker, event_log, store, snapshots, front, trail, logins), streams
 
 
 class _Stopped(Exception):  # noqa: N818 - says what happened

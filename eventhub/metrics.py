@@ -51,6 +51,16 @@ DAMAGED = Counter(
 PROJECTED = Gauge(
     "eventhub_projected_sequence", "Last sequence that the current table holds.", ["channel"]
 )
+PROJECTED_EVENTS = Counter(
+    "eventhub_events_projected_total",
+    "Events that this process has read from the log into its tables.",
+    ["channel"],
+)
+STORED_SNAPSHOTS = Counter(
+    "eventhub_stored_snapshots_total",
+    "Snapshots of all tables for other processes: `stored`, `failed`, `loaded` or `refused`.",
+    ["outcome"],
+)
 COLUMNS_OUTDATED = Gauge(
     "eventhub_columns_outdated",
     "1 while another process has newer columns of a table.",

@@ -41,6 +41,7 @@ from projections.recoding import RECODERS
 from projections.snapshot import DuckSnapshots
 from projections.sql.process import SqlProcess
 from projections.store import Store
+from projections.stored.writing import SnapshotWriter
 from projections.tables_server import TablesServer
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Opened:
     log: JetStreamLog
     store: Store | None
     """A process that only sends alerts needs no tables."""
+    snapshots: SnapshotWriter | None
+    """Stores a projector's tables for other processes."""
     front: Front | None
     """The server of a gateway."""
     trail: Trail
@@ -209,18 +212,14 @@ class Parts:
     def _condition(self) -> Condition:
         opened = self._opened
         problems = problems_of(opened.broker, opened.log, self._streams, self._projectors)
-        notes = notes_of(self._streams, self._mirrors.values(), self._archiver)
+        notes = notes_of(self._streams, self._mirrors.values(), [self._archiver, opened.snapshots])
         return Condition(["stopping"] if self.is_retiring else [*problems], [*notes])
 
     async def adopt(self, config: Config, modules: int, services: Services) -> dict[str, Any]:
         """Serve another configuration, which needs no restart.
 
         Channels are never ended: those without an endpoint are followed until the next restart.
-
-        Args:
-            config: the configuration.
-            modules: the generation of the modules that its expressions use.
-            services: what runs.
+        `modules` is the generation of the modules that its expressions use.
 
         Returns:
             What became of it, for the log.

@@ -21,7 +21,7 @@ def written(path: Path) -> Iterator[Path]:
     Raises:
         Unavailable: it cannot be written, as on a full disk; what was at `path` is still there.
     """
-    partial = path.with_name(f".{path.name}{PARTIAL}")
+    partial = partial_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -33,6 +33,11 @@ def written(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Return what a file is called until it is whole."""
+    return path.with_name(f".{path.name}{PARTIAL}")
 
 
 def remove_partial(folder: Path) -> None:

@@ -17,7 +17,7 @@ import structlog
 from eventhub.background import background, side_by_side
 from eventhub.errors import Damaged, Unavailable
 from eventhub.event import Sealed, SealedEvent
-from eventhub.metrics import DAMAGED, PROJECTED
+from eventhub.metrics import DAMAGED, PROJECTED, PROJECTED_EVENTS
 from eventhub.stream import STREAMS_AT_ONCE, EventStream
 from projections.backlog import BATCH_EVENTS, SILENCE_SECONDS, OnProgress, is_enough, size_of
 from projections.store import Progress, Store
@@ -169,6 +169,7 @@ class Projector:
             if batch:
                 self._check_still_at(head)
                 head = (await self._store.append(self.channel, batch)).head
+                PROJECTED_EVENTS.labels(self.channel).inc(len(batch))
             if self._is_fold_due():
                 await self._fold()
             self._pause = RETRY_SECONDS[0]

@@ -23,6 +23,7 @@ from eventhub.errors import Misconfigured, Unavailable
 from eventhub.event import Sealed
 from projections import database
 from projections.database import Connection, open_database, transaction
+from projections.database_file import Checkpoint, DatabaseFile
 from projections.fold import fold
 from projections.history import append_history
 from projections.progress import Progress, read_all_progress, write_checkpoint, write_watermark
@@ -32,9 +33,6 @@ from projections.tables import OWN_TABLES, Tables, check_names, empty, prepare, 
 __all__ = ["Connection", "Progress", "Store"]
 
 T = TypeVar("T")
-MAX_WAL_BYTES = 256 << 20
-"""A checkpoint of this much takes half a second, and reading it again after a kill 0.7 s; with
-DuckDB's own 16 MB, half of the throughput is lost."""
 READER_THREADS = 6
 logger = structlog.get_logger(__name__)
 
@@ -70,6 +68,7 @@ class Store:
         self._readers: set[Reader] = set()
         self._root_lock = Lock()
         self._is_closing = False
+        self._held = 0  # readers of the file, who need its last checkpoint
         # Each projector waits for its job, so no more wait than there are channels.
         self._writing = ThreadPoolExecutor(1, "duckdb-writer")
         self._reading = ThreadPoolExecutor(READER_THREADS, "duckdb-reader")
@@ -95,11 +94,7 @@ class Store:
             raise Misconfigured(f"{self.path}: {error}") from error
 
     async def add(self, channel: Channel) -> None:
-        """Hold the tables of one more channel; its columns cannot change while the store is open.
-
-        Raises:
-            Misconfigured: a name cannot be used.
-        """
+        """Hold the tables of one more channel, until the end; errors as `check_names`."""
         check_names([channel])
         await _in(self._writing, self._add, Tables(channel))
 
@@ -160,12 +155,21 @@ class Store:
         return await _in(self._writing, self._fold, channel)
 
     async def recover(self) -> None:
-        """Open the file again if a failure, such as a full disk at a checkpoint, has ended DuckDB.
+        """Open the file again if a failure, such as a full disk, has ended DuckDB.
 
         Raises:
             duckdb.Error: it cannot be opened yet.
         """
         await _in(self._writing, self._recover)
+
+    @asynccontextmanager
+    async def at_checkpoint(self) -> AsyncIterator[Checkpoint]:
+        """Checkpoint, and make no other one during the block; writes go on. Errors as `fold`."""
+        self._held += 1
+        try:
+            yield await _in(self._writing, self._checkpoint)
+        finally:
+            self._held -= 1
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Reader]:
@@ -197,6 +201,7 @@ class Store:
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._root, self.memory_bytes = open_database(self.path, self._settings)
+        self._file = DatabaseFile(self.path)
         self._writer = self._root.cursor()
         self._writer.execute(OWN_TABLES)
         self._prepare(self.tables.values())
@@ -234,6 +239,7 @@ class Store:
         self._writer.close()
         with self._root_lock:  # a late reader may be making its cursor
             self._root.close()
+        self._file.close()
 
     def _end(self, reader: Reader) -> None:
         """Close a reader, and only then forget it: `_close` must not close the root before it."""
@@ -280,19 +286,13 @@ class Store:
             self._progress[channel] = progress
         return progress
 
-    def _maintain(self) -> None:
-        """Checkpoint a WAL that has grown large, after the batch that made it grow is answered.
+    def _checkpoint(self) -> Checkpoint:
+        self._writer.execute("CHECKPOINT")
+        return self._file.checkpoint(dict(self._progress))
 
-        In another thread DuckDB would delay the next write just as long. Readers go on.
-        """
-        wal = self.path.with_name(f"{self.path.name}.wal")
-        if not wal.exists() or wal.stat().st_size < MAX_WAL_BYTES:
-            return
-        try:
-            self._writer.execute("CHECKPOINT")
-        except duckdb.Error:
-            # If DuckDB did not survive it, the next append fails, and its projector recovers.
-            logger.exception("projection_checkpoint_failed", path=str(self.path))
+    def _maintain(self) -> None:
+        if not self._held:
+            database.checkpoint_large_wal(self._writer, self.path)
 
 
 async def _in(threads: Executor, job: Callable[..., T], *arguments: Any) -> T:

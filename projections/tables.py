@@ -199,8 +199,7 @@ def prepare(
     Returns:
         The actions: `kept`, `altered`, `created` or `emptied`.
     """
-    known = connection.execute("SELECT channel, columns FROM main._columns").fetchall()
-    columns = {channel: msgspec.json.decode(text) for channel, text in known}
+    columns = known_columns(connection)
     return [(each, _prepare(connection, each, columns.get(each.channel.name))) for each in wanted]
 
 
@@ -210,7 +209,7 @@ def _prepare(
     if known is None:
         create(connection, tables)
         return "created"
-    wanted = _described(tables.columns)
+    wanted = described(tables.columns)
     if known == wanted:
         return "kept"
     if any(wanted.get(name) != description for name, description in known.items()):
@@ -234,11 +233,16 @@ def create(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
 
 def empty(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     """Drop and create the tables of a channel, and delete its checkpoint and watermark."""
-    for table in (tables.current, tables.history):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
-    for own in ("_checkpoint", "_watermark"):
-        connection.execute(f"DELETE FROM main.{own} WHERE channel = ?", [tables.channel.name])  # noqa: S608 - constants
+    drop(connection, tables.channel.name)
     create(connection, tables)
+
+
+def drop(connection: duckdb.DuckDBPyConnection, channel: str) -> None:
+    """Drop the tables of a channel, and what is known of them."""
+    for table in (channel, f"{channel}_history"):
+        connection.execute(f"DROP TABLE IF EXISTS main.{quoted(table)}")
+    for own in RESERVED:
+        connection.execute(f"DELETE FROM main.{own} WHERE channel = ?", [channel])  # noqa: S608 - constants
 
 
 def text_bytes(connection: duckdb.DuckDBPyConnection, tables: Tables) -> float:
@@ -264,13 +268,19 @@ def _add(connection: duckdb.DuckDBPyConnection, tables: Tables, column: Column) 
         connection.execute(f"UPDATE {tables.history} SET {name} = NULL WHERE _method = 'DELETE'")  # noqa: S608 - quoted
 
 
-def _described(columns: Columns) -> dict[str, list[Any]]:
+def described(columns: Columns) -> dict[str, list[Any]]:
     """Return all that determines stored values; ingest decides whether NULL is allowed."""
     return {column.name: [column.sql_type, column.default] for column in columns}
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, tables: Tables) -> None:
     name = tables.channel.name
-    described = msgspec.json.encode(_described(tables.columns)).decode()
+    text = msgspec.json.encode(described(tables.columns)).decode()
     connection.execute("DELETE FROM main._columns WHERE channel = ?", [name])
-    connection.execute("INSERT INTO main._columns VALUES (?, ?)", [name, described])
+    connection.execute("INSERT INTO main._columns VALUES (?, ?)", [name, text])
+
+
+def known_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, list[Any]]]:
+    """Return the columns that the tables of each channel were made for, as `described` has them."""
+    known = connection.execute("SELECT channel, columns FROM main._columns").fetchall()
+    return {channel: msgspec.json.decode(text) for channel, text in known}

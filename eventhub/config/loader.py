@@ -176,7 +176,9 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     urls = UrlSection(findings, services=email)
     endpoints = handlers.read(_section(tree, "url"), urls)
     sections["broker"] = broker.checked(_section(tree, "broker"), sections["broker"], findings)
-    sections["projection"] = _projection(_section(tree, "projection"), urls, findings)
+    sections["projection"] = _projection(
+        _section(tree, "projection"), sections["projection"], urls, findings
+    )
     given = _section(tree, "server")
     listening.check(given, endpoints, findings)
     sections["server"] = listening.with_files(given, sections["server"], findings)
@@ -244,8 +246,10 @@ def _archive(section: Node, findings: Findings) -> Archive | None:
     return msgspec.structs.replace(archive, to=str(folder.resolve()))
 
 
-def _projection(section: Node, urls: UrlSection, findings: Findings) -> Projection:
-    """Return where the projection is; every key that names its file must name the same one."""
+def _projection(
+    section: Node, projection: Projection | None, urls: UrlSection, findings: Findings
+) -> Projection | None:
+    """Return `projection:` with absolute paths; every key that names its file must agree."""
     named = list(urls.projections)
     path = section.items.get("path")
     if path is not None and isinstance(path.value, str):
@@ -255,4 +259,12 @@ def _projection(section: Node, urls: UrlSection, findings: Findings) -> Projecti
             findings.problem(
                 node, key, f"a hub has one projection, and {named[0][1]} names another file"
             )
-    return Projection(path=str(named[0][2].resolve()) if named else None)
+    if projection is None:
+        return None
+    snapshots = projection.snapshots
+    if snapshots.to not in (None, "broker", "none"):
+        folder = section.items["snapshots"].items["to"].folder / snapshots.to
+        snapshots = msgspec.structs.replace(snapshots, to=str(folder.resolve()))
+    return msgspec.structs.replace(
+        projection, path=str(named[0][2].resolve()) if named else None, snapshots=snapshots
+    )

@@ -116,11 +116,21 @@ class Broker(Struct, frozen=True):
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] | None = None
 
 
+class Snapshots(Struct, frozen=True):
+    """`projection: {snapshots: ...}`: tables that are stored for processes without any."""
+
+    to: str | None = None
+    """`broker`, `none`, or a folder; default: `broker` with `broker.url`, otherwise `none`."""
+    every: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 100_000
+    """Events by which the log grows, in all tables, before another one is stored."""
+
+
 class Projection(Struct, frozen=True):
     """`projection:`: the DuckDB file."""
 
     path: str | None = None
     """Default: `projection.duckdb` in the data folder."""
+    snapshots: Snapshots = Snapshots()
 
 
 class Archive(Struct, frozen=True):

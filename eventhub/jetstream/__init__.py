@@ -12,11 +12,12 @@ acknowledgements, and `write` is one append.
 The read side: `pull` asks for messages, `follower` reads a stream with it, and `work_queue` hands
 out work; `stream_state` and `damage` notice what a stream has lost.
 
-`log` makes streams, `stream` is one of them, and `records` keeps small values.
+`log` makes streams, and `stream` is one of them. `records` keeps small values, and `objects` large
+ones.
 """
 
 from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.log import JetStreamLog
-from eventhub.jetstream.permissions import Tables, as_jwt, as_users
+from eventhub.jetstream.permissions import SNAPSHOTS, Tables, as_jwt, as_users
 
-__all__ = ["JetStreamLog", "Tables", "TlsFiles", "as_jwt", "as_users"]
+__all__ = ["SNAPSHOTS", "JetStreamLog", "Tables", "TlsFiles", "as_jwt", "as_users"]

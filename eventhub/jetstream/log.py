@@ -30,6 +30,7 @@ from eventhub.jetstream.credentials import name_of, read_credentials
 from eventhub.jetstream.damage import report_holes
 from eventhub.jetstream.health import Health
 from eventhub.jetstream.metadata import COLUMNS, EPOCH, claimed, epoch_of, new_epoch, own
+from eventhub.jetstream.objects import JetStreamObjects
 from eventhub.jetstream.permissions import STORES, inbox_of, store_of
 from eventhub.jetstream.records import JetStreamRecords
 from eventhub.jetstream.requests import NotPermitted
@@ -207,6 +208,19 @@ class JetStreamLog:
             }
         )
         return JetStreamRecords(self._connection, stream, prefix)
+
+    async def objects(self, bucket: str, *, writes: bool) -> JetStreamObjects:
+        """Return a store of objects, made if it is new and written to; errors as `open`."""
+        if writes:
+            await self._ensure(
+                {
+                    "name": f"OBJ_{bucket}",
+                    "subjects": [f"$O.{bucket}.C.>", f"$O.{bucket}.M.>"],
+                    "discard": "new",
+                    "allow_rollup_hdrs": True,
+                }
+            )
+        return JetStreamObjects(self._connection, bucket)
 
     def _writer(self, stream: str, *, atomic: bool) -> Writer:
         writer = self._writers.get(stream)

@@ -30,6 +30,8 @@ STORES: Final[Mapping[str, Set[str]]] = {
     "mirrors": {"projector"},
 }
 """The stores of records, and the roles that read and write each; commands do so with all."""
+SNAPSHOTS: Final = "EVENTHUB_snapshots"
+"""The bucket of stored snapshots: projectors write it, and gateways read it."""
 INBOX: Final = "_INBOX"
 """What the subjects of answers begin with."""
 
@@ -87,6 +89,8 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
     for name, roles in STORES.items():
         if user == COMMANDS or not roles.isdisjoint(_rights(user)):
             subjects.publish += _of_store(name)
+    for rights in _rights(user):
+        subjects.publish += _of_snapshots(rights)
     inbox = f"{inbox_of(PREFIX + user)}.>"
     lists = {"allow": [*dict.fromkeys(subjects.publish), inbox], "deny": subjects.deny}
     api = api_of(tables.domain)
@@ -130,6 +134,16 @@ def _of_store(name: str) -> Iterator[str]:
     yield from _api(stream, "STREAM.PURGE")
     yield from _api(f"{stream}.*", "CONSUMER.CREATE", "CONSUMER.MSG.NEXT", "CONSUMER.DELETE")
     yield f"{prefix}>"
+
+
+def _of_snapshots(role: str) -> Iterator[str]:
+    """Yield the subjects with which a role reads, and stores, snapshots of the tables."""
+    stream = f"OBJ_{SNAPSHOTS}"
+    if role in ("gateway", "projector"):
+        yield from _api(stream, "STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
+    if role == "projector":
+        yield from _api(stream, "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE")
+        yield f"$O.{SNAPSHOTS}.>"
 
 
 def _api(name: str, *calls: str) -> Iterable[str]:

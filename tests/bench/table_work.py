@@ -17,9 +17,10 @@ import uvloop
 from eventhub import logs as log
 from eventhub.event import SealedEvent, StoredEvent, encode
 from projections.backlog import BATCH_EVENTS
+from projections.database import MAX_WAL_BYTES
 from projections.pages import row_json
 from projections.projector import FOLD_EVENTS
-from projections.store import MAX_WAL_BYTES, Store
+from projections.store import Store
 from projections.table_snapshot import CHUNK_ROWS
 from projections.tables import OWN_TABLES, Tables, create
 from tests.bench.child import answer, setup

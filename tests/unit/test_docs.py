@@ -44,6 +44,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`server: limits:`": settings.Limits,
     "`broker:`": settings.Broker,
     "`projection:`": settings.Projection,
+    "`projection: snapshots:`": settings.Snapshots,
     "`archive:`": settings.Archive,
     "`email:`": settings.EmailService,
     "`auth: jwt:`": settings.Jwt,

@@ -5,6 +5,7 @@ The server is a real one, over TLS with certificates of both sides.
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from eventhub.jetstream.permissions import PREFIX, ROLES, USERS
 from tests.e2e.client import connect, request
 from tests.e2e.command import GOOD, output, refused, run, written
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
+from tests.e2e.reload import said, until
 from tests.e2e.test_recording import SECRET, entries, login
 from tests.e2e.test_tls import make_certificate
 from tests.integration.alerts.sink import Sink
@@ -36,6 +38,7 @@ log: {{format: json}}
 auth: {{jwt: {{secret: {secret}}}, session: {{secret: {secret}}}}}
 email: {{sink: {{type: smtp, host: 127.0.0.1, port: {port}, email: hub@example.org}}}}
 archive: {{to: archive, every: 1s}}
+projection: {{snapshots: {{every: 20}}}}
 broker:
   url: {url}
   user: eventhub-{user}
@@ -185,6 +188,7 @@ async def test_every_part_of_a_hub_works_with_the_rights_of_its_role(
             while not any(archived.rglob("*.parquet")):
                 await asyncio.sleep(0.02)
         await commands(site, tmp_path)
+        await begins_with_stored_tables(gateway, parts[0])
         hubs = [*parts, gateway]
         assert [await asyncio.to_thread(each.stop) for each in hubs] == [0, 0, 0, 0]
         assert [each.stderr() for each in hubs if "permission" in each.stderr()] == []
@@ -200,6 +204,15 @@ async def sends(hub: Hub) -> None:
         assert "_ack" in await client.ask({"_method": "SEND", "body": "x"})
         if not client.sent:
             await client.until(lambda frame: frame.get("_method") == "SEND")
+
+
+async def begins_with_stored_tables(gateway: Hub, projector: Hub) -> None:
+    """Empty a gateway, which takes over the tables that the projector has stored."""
+    await until(lambda: bool(said(projector, "snapshot_stored")))
+    assert await asyncio.to_thread(gateway.stop) == 0
+    shutil.rmtree(gateway.folder / "data")
+    await asyncio.to_thread(gateway.start)
+    assert len(said(gateway, "snapshot_loaded")) == 1
 
 
 async def commands(site: Site, tmp_path: Path) -> None:
@@ -266,6 +279,7 @@ async def test_each_user_is_refused_what_its_role_does_not_need(
             "$JS.API.CONSUMER.DELETE.EH_notes.alerts",
             "eh.other.a",
             "eh-now.notes.sent",
+            "$JS.API.STREAM.DELETE.OBJ_EVENTHUB_snapshots",
             "_INBOX.eventhub-gateway.x" if user != "gateway" else "_INBOX.eventhub-alerts.x",
         ]
         if user not in ("hub", "gateway", "commands"):
@@ -276,6 +290,9 @@ async def test_each_user_is_refused_what_its_role_does_not_need(
             forbidden.append("$JS.API.CONSUMER.MSG.NEXT.EH_notes.alerts")
         if user == "gateway":
             forbidden.append("eventhub.alerts-dead.x")
+        if user not in ("hub", "projector"):
+            purge = "$JS.API.STREAM.PURGE.OBJ_EVENTHUB_snapshots"
+            forbidden += ["$O.EVENTHUB_snapshots.M.x", purge]
         async with site.client(PREFIX + user) as guest:
             for subject in forbidden:
                 await guest.client.publish(subject, b"")

@@ -85,6 +85,18 @@ def test_duckdb_url_names_the_file_of_the_projection(folder: Folder) -> None:
     assert problem.startswith("hub.yaml:6: url.chat.kwargs.url: a hub has one projection")
 
 
+def test_a_folder_of_snapshots_is_next_to_the_file_that_names_it(folder: Folder) -> None:
+    folder.write("shared/tables.yaml", "projection: {snapshots: {to: stored, every: 7}}")
+    text = "import: shared/tables.yaml\n" + endpoint("url: duckdb:///my.duckdb")
+    snapshots = folder.load(text).projection.snapshots
+    assert (snapshots.to, snapshots.every) == (f"{folder.path}/shared/stored", 7)
+    for place in ("broker", "none"):
+        text = f"projection: {{snapshots: {{to: {place}}}}}\n"
+        assert folder.load(text).projection.snapshots.to == place
+    (problem,) = folder.problems("projection: {snapshots: {every: 0}}")
+    assert problem.startswith("hub.yaml:1: projection.snapshots.every: ")
+
+
 def test_smtp_service_without_a_host_is_refused(folder: Folder) -> None:
     (problem,) = folder.problems("email: {a: {type: smtp}}")
     assert problem == "hub.yaml:1: email.a: host is missing; type smtp needs one"
