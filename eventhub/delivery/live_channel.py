@@ -5,6 +5,7 @@ from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.fanout import Fanout
 from eventhub.delivery.live_filters import LiveFilters
 from eventhub.delivery.log_bounds import LogBounds
+from eventhub.delivery.presence import Presences
 from eventhub.delivery.replay import Replays
 from eventhub.delivery.sends import Sends
 from eventhub.feed import Feed
@@ -60,6 +61,7 @@ class LiveChannel:
         self.fanout = Fanout(feed, heartbeat, broadcast)
         self.signals = signals
         self.sends = Sends(feed.stream.channel, signals, self.fanout)
+        self.presences = Presences(feed.stream.channel, signals)
         self.snapshots = snapshots
         self.replays = Replays(snapshots, feed, tasks)
         self.bounds = LogBounds(feed.stream)

@@ -34,6 +34,7 @@ CONTROLS = (
     "_history",
     "_id",
     "_schema",
+    "_presence",
     "_replay",
     "_format",
     "_bigint",

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.errors import Changed, EventHubError, Rejected
+from eventhub.gateway.connection import nothing
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.sse import SseConnection
 from eventhub.gateway.websocket import WebSocketConnection
@@ -67,7 +68,7 @@ class NotAdmittedError(Exception):
 class ConnectionLogin:
     """The login of one open connection. Its owner releases it when the connection ends."""
 
-    __slots__ = ("_connection", "_end", "_expiry", "address", "visit")
+    __slots__ = ("_connection", "_end", "_expiry", "address", "on_renewed", "visit")
 
     def __init__(
         self, visit: Visit, connection: WebSocketConnection | SseConnection, address: str
@@ -81,6 +82,8 @@ class ConnectionLogin:
         """
         self.visit = visit
         """The client as it is now: what it may see, and as whom it writes."""
+        self.on_renewed: Callable[[], None] = nothing
+        """Called when the client goes on with another token, perhaps as another user."""
         self._connection = connection
         self.address = address
         self._end: Callable[[Rejected], None] = _nothing
@@ -125,6 +128,7 @@ class ConnectionLogin:
 
     def _go_on(self, visit: Visit, *, is_first: bool) -> dict[str, Any]:
         self.visit = visit
+        self.on_renewed()
         if visit.handler.current_user is not None:
             self._connection.note_user(visit.handler.current_user.id)
         if not self._connection.is_lost:

@@ -45,7 +45,9 @@ HONOURED = {
     Surface.FILE: _SHAPES | {"_replay", "_bigint", "_csv", "_as_of"},
     Surface.ROW: {"_c", "_bigint", "_as_of"},
     Surface.CHANGES: {"_c", "_replay", "_since", "_wait", "_format", "_bigint"},
-    Surface.LIVE: _SHAPES | {"_replay", "_since", "_format", "_bigint", "_as_of", "_speed"},
+    Surface.LIVE: _SHAPES
+    | {"_replay", "_since", "_format", "_bigint", "_as_of", "_speed"}
+    | {"_presence"},
 }
 
 

@@ -1,9 +1,10 @@
 """Gateway: serves the endpoints of a configuration, from the start to the last close frame."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -100,7 +101,7 @@ class Gateway:
         self._compression = Compression()
         self._live = Live()
         self._heard: set[str] = set()
-        """Channels whose messages that are not stored are handed out."""
+        """What is heard of which channels."""
         self._is_stopping = False
         self._running: _Running | None = None
         self._limits = _limits(site.config.server.max_message)
@@ -192,15 +193,21 @@ class Gateway:
             channel.fanout.heartbeat = config.server.heartbeat
         for route in routes:
             if route.endpoint.config.send:
-                self._listen(route.channel)
+                self._listen(route.channel, "sends", route.channel.sends.run)
+            if route.endpoint.config.presence:
+                route.channel.presences.of(route.endpoint.name)  # what others say of it counts
+                self._listen(route.channel, "presences", route.channel.presences.run)
         self._site = site
         return self._live.adopt(routes)
 
-    def _listen(self, channel: LiveChannel) -> None:
-        """Hand out what is sent to a channel from now on, if that is not done yet."""
-        if channel.name not in self._heard:
-            self._heard.add(channel.name)
-            self._now.tasks.start(channel.sends.run(), name=f"sends {channel.name}")
+    def _listen(
+        self, channel: LiveChannel, what: str, run: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Hear what is said about a channel from now on, if that is not done yet."""
+        name = f"{what} {channel.name}"
+        if name not in self._heard:
+            self._heard.add(name)
+            self._now.tasks.start(run(), name=name)
 
     @property
     def _now(self) -> _Running:
@@ -241,6 +248,8 @@ class Gateway:
         self._is_stopping = True
         front.refuse()
         await self._live.stop()
+        for channel in self._now.channels.values():
+            await channel.presences.say()
         await front.close()
         self._compression.close()
         await asyncio.to_thread(self._kept.close)

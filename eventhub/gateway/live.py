@@ -16,6 +16,7 @@ from eventhub.delivery.start import Arrival, Start, arrival, start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
 from eventhub.errors import Close, EventHubError, Rejected, Unavailable
+from eventhub.gateway.attending import check_presence
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection_login import ConnectionLogin
 from eventhub.gateway.controls import Surface, check_honoured, checked_choice, speed_of
@@ -205,7 +206,7 @@ class Live:
         self._sessions.add(session)
         gauge.inc()
         connection.on_lost = end
-        session.watch()
+        session.begin()
         if self._is_stopping:
             await session.stop()
         else:
@@ -285,6 +286,7 @@ async def _reading(
 def _view(route: Route, visit: Visit, form: Form) -> View:
     view = route.view(visit, form)
     check_honoured(visit.asked, Surface.LIVE)
+    check_presence(route, visit, form)
     if "_format" in visit.asked:
         checked_choice("_format", visit.control("_format"), ("json",))
     return view

@@ -12,6 +12,7 @@ import structlog
 from eventhub import deadlines
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.errors import Close, Rejected
+from eventhub.gateway.attending import attending
 from eventhub.gateway.connection_login import ConnectionLogin
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.route import Route
@@ -30,7 +31,7 @@ class OpenConnection:
     connection: WebSocketConnection | SseConnection
     subscriber: Subscriber
     held: ExitStack
-    """Counts its filter among those of the channel's subscribers."""
+    """Counts its filter among those of the channel's subscribers, and its user as present."""
     login: ConnectionLogin
     inbox: Inbox | None = None
     number: int = field(default_factory=count(1).__next__)
@@ -42,8 +43,9 @@ class OpenConnection:
         """The name of the channel that its client reads."""
         return self.route.channel.name
 
-    def watch(self) -> None:
-        """End the connection when its client's login ends."""
+    def begin(self) -> None:
+        """Count the connection, and end it when its client's login ends."""
+        self.held.enter_context(attending(self.route, self.login, self.connection))
 
         def end(reason: Rejected) -> None:
             _ = self.route.shared.tasks.spawn(self._end(reason))

@@ -22,7 +22,10 @@ from tests.e2e.surfaces import Surface as Reads
 
 SECRET = "0123456789abcdef0123456789abcdef"
 CHOOSING: Final = frozenset(
-    ("_replay", "_since", "_as_of", "_speed", "_history", "_id", "_format", "_schema")
+    (
+        *("_replay", "_since", "_as_of", "_speed", "_history", "_id", "_format", "_schema"),
+        "_presence",
+    )
 )
 """Controls that choose what is read: each is in the table for each surface that honours it."""
 SHAPING: Final = frozenset(("_sort", "_limit", "_offset", "_c", "_bigint", "_csv", "_wait"))
@@ -130,6 +133,7 @@ _LIVE_ARGS: Final = (
     ("_since=-1000",),
     (PAST,),
     (PAST, "_speed=0"),
+    ("_presence",),
 )
 
 
@@ -137,8 +141,8 @@ def _live() -> Iterator[Way]:
     for form in (Form.BARE, Form.V1, Form.V2, Form.SSE):
         for args in _LIVE_ARGS:
             others, past = _given(args)
-            if past and form is Form.BARE:
-                continue  # it would never learn that it has everything
+            if (past or "_presence" in args) and form is Form.BARE:
+                continue  # it would never learn that it has everything, or who is connected
             yield Way(Surface.LIVE, form, args, _live_of(form, others, past=past))
     yield Way(Surface.LIVE, Form.V1, (), _live_of(Form.V1, [], past=False), needs_row=True)
     yield Way(Surface.LIVE, Form.SSE, (), _live_of(Form.SSE, [], past=False), needs_row=True)

@@ -66,6 +66,7 @@ def _entry(name: str, table: str, auth: str, *, rules: bool) -> str:
       table: {table}
       columns: {{recipient: TEXT, body: TEXT, wages: TEXT}}
       send: true
+      presence: true
       auth: {auth}"""
     if not rules:
         return text

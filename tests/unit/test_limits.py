@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from eventhub import metrics, stream
 from eventhub.channel import MAX_ID_LENGTH
 from eventhub.config import Limits, Quota, Server
-from eventhub.delivery import last_events, outlet, sends
+from eventhub.delivery import attendance, last_events, outlet, sends
 from eventhub.errors import CODES, Close
 from eventhub.filters import weight
 from eventhub.gateway import body, first_frames, newcomers, refusal, server, throttle, tls
@@ -50,6 +50,7 @@ def _limits() -> dict[str, str]:
         "a message that is not stored": size(sending.MAX_SENT_BYTES),
         "messages of one sender that are not stored, and wait": f"{sends.MAX_WAITING}; of all"
         f" senders {size(sends.MAX_WAITING_BYTES)} for each table",
+        "users of an endpoint who are named as present": f"{attendance.MAX_USERS:,}",
         "nesting of a message": f"{decoding.MAX_DEPTH}",
         "messages of one array, lines of one body": f"{decoding.MAX_MESSAGES:,}",
         "keys of a message": f"{command.MAX_KEYS:,}",

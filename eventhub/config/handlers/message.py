@@ -52,6 +52,8 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     rules: Rules | None = None
     send: bool = False
     """It takes messages that are not stored."""
+    presence: bool = False
+    """Clients may ask who is connected."""
     quota: Quota | None = None
     """What one user may write to the table in a day."""
     origins: list[str] = []
@@ -243,6 +245,7 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "quota": quota.read,
     "origins": guarding.origins,
     "send": _flag,
+    "presence": _flag,
     "headers": headers,
     "default": _default,
     "unknown": _unknown,

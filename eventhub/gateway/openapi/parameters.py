@@ -59,6 +59,7 @@ _CONTROLS: Final[dict[str, tuple[Json, str]]] = {
     "_history": ({"enum": ["", "true", "1"]}, "Every version of the row that `id` names."),
     "_id": (_TEXT, "The row of `_history`, for pages that use `id` themselves."),
     "_schema": ({"enum": ["", "true", "1"]}, "Rows and messages as JSON Schema."),
+    "_presence": ({"enum": ["", "true", "1"]}, "Who is connected, and who comes and leaves."),
     "_replay": ({}, "Rows, or events."),
     "_format": ({}, "The format; otherwise `Accept` decides."),
     "_bigint": ({}, "How numbers beyond ±2^53 are written in JSON."),
@@ -156,7 +157,7 @@ _INSIDE: Final[tuple[Operator, ...]] = OPERATORS[Kind.TEXT]
 
 def _parameter(name: str, schema: Json, meaning: str) -> Json:
     found: Json = {"name": name, "in": "query", "description": meaning, "schema": schema}
-    if name in ("_history", "_schema"):
+    if name in ("_history", "_presence", "_schema"):
         found["allowEmptyValue"] = True
     return found
 

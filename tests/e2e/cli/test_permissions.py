@@ -56,7 +56,7 @@ url:
   plain:
     pattern: /plain
     handler: MessageHandler
-    kwargs: {{columns: {{body: TEXT}}, send: true}}
+    kwargs: {{columns: {{body: TEXT}}, send: true, presence: true}}
   mirrored:
     pattern: /mirrored
     handler: MessageHandler
@@ -199,8 +199,8 @@ async def test_every_part_of_a_hub_works_with_the_rights_of_its_role(
 
 async def sends(hub: Hub) -> None:
     """Send what is not stored, until it comes back."""
-    async with connect(f"{hub.url}/plain?_since=now") as client:
-        await client.replay()
+    async with connect(f"{hub.url}/plain?_since=now&_presence") as client:
+        await client.until(lambda frame: frame.get("_presence", {}).get("anonymous") == 1)
         assert "_ack" in await client.ask({"_method": "SEND", "body": "x"})
         if not client.sent:
             await client.until(lambda frame: frame.get("_method") == "SEND")

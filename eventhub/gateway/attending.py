@@ -1,0 +1,68 @@
+"""Attending: an open connection counts among those of its endpoint, and may ask for the others."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from eventhub.delivery.frames import Form
+from eventhub.errors import Rejected
+from eventhub.gateway.connection_login import ConnectionLogin
+from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.sse import SseConnection
+from eventhub.gateway.websocket import WebSocketConnection
+
+CONTROL: Final = "_presence"
+_USER: Final = "user"
+"""The column that a reader has to see, because it names the users."""
+
+
+def check_presence(route: Route, visit: Visit, form: Form) -> None:
+    """Check that a client which asks who is connected may be told.
+
+    Raises:
+        Rejected: `bad_request`, `bad_filter` or `forbidden`.
+    """
+    if CONTROL not in visit.asked:
+        return
+    if visit.control(CONTROL) not in ("", "true", "1"):
+        raise Rejected("bad_request", f"{CONTROL} takes no value", column=CONTROL)
+    if not route.endpoint.config.presence:
+        text = f"{CONTROL} has no effect here: `presence` of the endpoint is not true"
+        raise Rejected("bad_filter", text, column=CONTROL)
+    if not form.controlled:
+        text = f"{CONTROL} needs a WebSocket with a subprotocol, or an event stream"
+        raise Rejected("bad_filter", text, column=CONTROL)
+    if _USER in visit.permission.columns.hidden:
+        text = "the rules of this endpoint do not let you see who is connected"
+        raise Rejected("forbidden", text, column=CONTROL)
+
+
+@contextmanager
+def attending(
+    route: Route, login: ConnectionLogin, connection: WebSocketConnection | SseConnection
+) -> Iterator[None]:
+    """Count a connection while it is open, for the user that it has; tell its client, if it asked.
+
+    Args:
+        route: the endpoint.
+        login: of the client.
+        connection: of the client.
+    """
+    if not route.endpoint.config.presence:
+        yield
+        return
+    presence = route.channel.presences.of(route.endpoint.name)
+    visitor = presence.enter(_user_of(login.visit))
+    login.on_renewed = lambda: visitor.rename(_user_of(login.visit))
+    try:
+        if CONTROL in login.visit.asked:
+            presence.watch(connection, login.visit.permission.sees)
+        yield
+    finally:
+        presence.unwatch(connection)
+        visitor.leave()
+
+
+def _user_of(visit: Visit) -> str | None:
+    user = visit.handler.current_user
+    return None if user is None else user.id
