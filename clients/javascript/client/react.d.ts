@@ -1,0 +1,14 @@
+import type { EventHub, EventHubError, Row, Rows, RowsOptions } from "../eventhub.js"
+
+export interface LiveRows {
+  readonly rows: readonly Row[]
+  readonly state: Rows["state"]
+  /** Why the hub refuses; null as long as it does not. */
+  readonly error: EventHubError | null
+}
+
+/**
+ * The rows of a path, which the component shows live. On a server, and before the first rows, there are none.
+ * Components with equal arguments share one subscription.
+ */
+export function useRows(hub: Pick<EventHub, "rows"> | null, path: string, options?: RowsOptions): LiveRows
