@@ -5,16 +5,22 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from eventhub.config import load
+from tests.deploy.reverse_proxies import find
 from tests.e2e.command import run
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DOCKER, KUBERNETES = DEPLOY / "docker", DEPLOY / "kubernetes"
 SCRIPTS = Path(sys.executable).parent
 SECRETS = ("NATS_PASSWORD", "NATS_ROUTE_PASSWORD", "SESSION_SECRET", "ADMIN_TOKEN")
+PROBES = ("readiness", "liveness")
+SPARE_SECONDS = 5.0
+"""For what follows the waits that a configuration names."""
 SECRET = "a-secret-of-the-test-that-is-long-enough"
 
 
@@ -54,6 +60,13 @@ def test_nats_server_accepts_a_configuration(path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(find("haproxy") is None, reason="haproxy is not installed")
+def test_haproxy_accepts_the_configuration_of_compose() -> None:
+    command = [find("haproxy") or "", "-c", "-f", str(DOCKER / "haproxy.cfg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("path", sorted(KUBERNETES.glob("*.yaml")), ids=lambda path: path.name)
 def test_kubernetes_accepts_a_manifest(path: Path) -> None:
     named = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
@@ -68,15 +81,62 @@ def test_kubernetes_accepts_a_manifest(path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_pod_is_locked_as_the_namespace_demands() -> None:
-    pods = [
-        each["spec"]["template"]["spec"]
+def pods() -> dict[str, Any]:
+    """Return the specification of the pods of each workload."""
+    return {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]
         for path in KUBERNETES.glob("*.yaml")
         for each in yaml.safe_load_all(path.read_text())
         if isinstance(each, dict) and each.get("kind") in ("StatefulSet", "Deployment")
-    ]
-    assert len(pods) == 3
-    for pod in pods:
+    }
+
+
+def seconds_to_leave(path: Path) -> float:
+    """Return how long a nats-server takes that is asked to leave."""
+    found = re.findall(r'lame_duck_(?:duration|grace_period): "(\d+)s"', path.read_text())
+    assert len(found) == 2
+    return sum(map(float, found))
+
+
+def test_a_pod_has_more_time_to_stop_than_it_takes() -> None:
+    server = load(KUBERNETES / "eventhub.yaml").server
+    takes = dict.fromkeys(("gateway", "alerts"), server.lame_duck + server.drain)
+    takes["nats"] = seconds_to_leave(KUBERNETES / "nats.conf")
+    grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in pods().items()}
+    assert grace.keys() == takes.keys()
+    assert [name for name in takes if grace[name] < takes[name] + SPARE_SECONDS] == []
+
+
+def test_a_container_has_more_time_to_stop_than_it_takes() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    server = load(DOCKER / "etc" / "cluster.yaml").server
+    takes = dict.fromkeys(("hub", "gateway1", "alerts1"), server.lame_duck + server.drain)
+    takes["nats1"] = seconds_to_leave(DEPLOY / "nats" / "cluster.conf")
+    grace = {name: float(services[name]["stop_grace_period"].removesuffix("s")) for name in takes}
+    assert [name for name in takes if grace[name] < takes[name] + SPARE_SECONDS] == []
+
+
+def test_a_pod_that_stops_is_not_ready_before_its_port_is_closed() -> None:
+    lame_duck = load(KUBERNETES / "eventhub.yaml").server.lame_duck
+    [gateway] = pods()["gateway"]["containers"]
+    probe = gateway["readinessProbe"]
+    assert probe["httpGet"]["path"] == "/readyz"
+    assert probe["periodSeconds"] * probe["failureThreshold"] < lame_duck
+
+
+def test_every_pod_is_probed_where_it_answers() -> None:
+    admin = load(KUBERNETES / "eventhub.yaml").server.admin
+    assert admin is not None
+    for name, pod in pods().items():
+        [container] = pod["containers"]
+        ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+        asked = {ports[container[f"{kind}Probe"]["httpGet"]["port"]] for kind in PROBES}
+        assert asked == {{"gateway": 8080, "alerts": admin.port, "nats": 8222}[name]}
+
+
+def test_every_pod_is_locked_as_the_namespace_demands() -> None:
+    assert len(pods()) == 3
+    for pod in pods().values():
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in pod["containers"]:
