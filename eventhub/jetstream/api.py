@@ -4,13 +4,18 @@
 behind by some messages: it is for readers to whom "not there" means "not yet" (ADR-66).
 """
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 from eventhub.errors import EventHubError, Unavailable
+from eventhub.jetstream import requests
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.parser import Message
+
+T = TypeVar("T")
 
 STREAM_NAME_IN_USE = 10058
 """An `ApiError.number`, as those below."""
@@ -18,10 +23,11 @@ STREAM_NOT_FOUND = 10059
 NO_PEERS = 10005
 """Too few servers are known for the replicas of a stream."""
 _MESSAGE_NOT_FOUND = 10037
+_NO_LEADER = 10008
 NANOSECONDS = 10**9
 """In a second: the API counts durations in nanoseconds."""
 
-_TEMPORARY = 503  # an HTTP-like code: there is no leader now
+_TEMPORARY = 503  # an HTTP-like code: there is no leader now, or no room
 _END_OF_BATCH = "204"  # the status of a message
 _NOT_FOUND = "404"
 
@@ -51,7 +57,11 @@ async def call(
         Unavailable: no answer in time, or no leader.
     """
     payload = b"" if body is None else msgspec.json.encode(body)
-    return checked(await connection.request(f"{connection.api}.{name}", payload, within=within))
+
+    async def ask() -> dict[str, Any]:
+        return checked(await connection.request(f"{connection.api}.{name}", payload, within=within))
+
+    return await (ask() if within else _until_led(ask))
 
 
 async def store(
@@ -68,7 +78,11 @@ async def store(
         seconds: after which the server deletes it, if its stream allows that (NATS ADR-43).
     """
     headers = None if seconds is None else {"Nats-TTL": str(seconds)}
-    return int(checked(await connection.request(subject, payload, headers))["seq"])
+
+    async def ask() -> int:
+        return int(checked(await connection.request(subject, payload, headers))["seq"])
+
+    return await _until_led(ask)
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
@@ -102,14 +116,18 @@ async def get(connection: Connection, stream: str, query: dict[str, Any]) -> Sto
         ApiError: JetStream refused the query.
     """
     payload = msgspec.json.encode(query)
-    reply = await connection.request(f"{connection.api}.STREAM.MSG.GET.{stream}", payload)
-    answer = _DECODE_ANSWER(reply.data)
-    if answer.error is None:
-        return answer.message
-    refusal = ApiError(answer.error)
-    if refusal.number == _MESSAGE_NOT_FOUND:
-        return None
-    raise _unavailable_if_temporary(refusal)
+
+    async def ask() -> StoredMessage | None:
+        reply = await connection.request(f"{connection.api}.STREAM.MSG.GET.{stream}", payload)
+        answer = _DECODE_ANSWER(reply.data)
+        if answer.error is None:
+            return answer.message
+        refusal = ApiError(answer.error)
+        if refusal.number == _MESSAGE_NOT_FOUND:
+            return None
+        raise _unavailable_if_temporary(refusal)
+
+    return await _until_led(ask)
 
 
 async def direct_get_batch(
@@ -142,4 +160,23 @@ def checked(message: Message) -> dict[str, Any]:
 
 
 def _unavailable_if_temporary(refusal: ApiError) -> EventHubError:
+    if refusal.number == _NO_LEADER:
+        return _NoLeader(refusal.message)
     return Unavailable(refusal.message) if refusal.status == _TEMPORARY else refusal
+
+
+class _NoLeader(Unavailable):
+    """A leader is being chosen."""
+
+
+async def _until_led(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return an answer; while there is no leader, ask again for as long as without any answer."""
+    now = asyncio.get_running_loop().time
+    give_up = now() + requests.PATIENCE_SECONDS
+    while True:
+        try:
+            return await ask()
+        except _NoLeader:
+            if now() >= give_up:
+                raise
+        await asyncio.sleep(requests.PAUSE_SECONDS)

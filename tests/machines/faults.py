@@ -13,7 +13,7 @@ from tests.e2e.client import get
 from tests.faults.load import Load
 from tests.machines.model import check
 from tests.machines.network import Leg
-from tests.machines.site import GATEWAYS, STREAM, THIRD, Site
+from tests.machines.site import GATEWAYS, STARTED, STREAM, THIRD, Site
 
 FROZEN_SECONDS = 10.0
 GOES_ON_SECONDS = 60.0
@@ -48,7 +48,7 @@ async def survive(site: Site, fault: str, *, seed: int = 0) -> str:
         await site.servers.whole()
         await site.ready()
         await _goes_on(load)
-    await check(site, load, killed_workers=2 if fault == "alert workers killed" else 0)
+    await check(site, load, killed_workers=2 if fault in KILL_WORKERS else 0)
     await site.stop(THIRD)
     writes, deliveries = load.pauses()
     return f"{load.acknowledged} writes, at most {writes:.1f} s apart; live {deliveries:.1f} s"
@@ -93,6 +93,18 @@ async def two_killed(site: Site, load: Load) -> None:
     await asyncio.sleep(FROZEN_SECONDS)
     for number in numbers:
         site.servers.start(number)
+
+
+async def everything_killed(site: Site, load: Load) -> None:
+    """A power cut at all machines."""
+    for number in range(SERVERS):
+        site.servers.end(number, signal.SIGKILL)
+    for name in STARTED:
+        site.hubs[name].kill()
+    for number in range(SERVERS):
+        site.servers.start(number)
+    for name in STARTED:
+        site.hubs[name].launch()
 
 
 def frozen(who: Who) -> Inflict:
@@ -167,6 +179,16 @@ async def gateways_killed(site: Site, load: Load) -> None:
         await _goes_on(load)
 
 
+async def gateway_frozen(site: Site, load: Load) -> None:
+    process = site.hubs["gateway1"].process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(FROZEN_SECONDS)
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 async def projector_killed(site: Site, load: Load) -> None:
     await site.restart("projector", kill=True)
 
@@ -201,6 +223,22 @@ def disk_full(who: Who) -> Inflict:
     return inflict
 
 
+async def disks_full(site: Site, load: Load) -> None:
+    """Nothing can be stored, until there is room and the servers are started again."""
+    fillers = [site.servers.fill(number) for number in range(SERVERS)]
+    refused = len(load.refusals)
+    try:
+        async with asyncio.timeout(GOES_ON_SECONDS):
+            while len(load.refusals) == refused:
+                await asyncio.sleep(0.1)
+    finally:
+        for filler in fillers:
+            filler.unlink()
+    for number in range(SERVERS):
+        await asyncio.to_thread(site.servers.end, number)
+        site.servers.start(number)
+
+
 def disk_lost(who: Who) -> Inflict:
     async def inflict(site: Site, load: Load) -> None:
         number = await _server(site, who)
@@ -229,11 +267,13 @@ async def columns_changed(site: Site, load: Load) -> None:
     assert await site.state("gateway1") == "ready"
 
 
+KILL_WORKERS = ("alert workers killed", "everything killed")
 FAULTS: dict[str, Inflict] = {
     "leader killed": killed("leader"),
     "follower killed": killed("follower"),
     "meta leader killed": killed("meta leader"),
     "two servers killed": two_killed,
+    "everything killed": everything_killed,
     "leader frozen": frozen("leader"),
     "follower frozen": frozen("follower"),
     "leader cut off with its gateway": cut_off("leader", 0, "servers", "clients"),
@@ -246,11 +286,13 @@ FAULTS: dict[str, Inflict] = {
     "servers retired": servers_retired,
     "gateways upgraded": gateways_upgraded,
     "gateways killed": gateways_killed,
+    "gateway frozen": gateway_frozen,
     "projector killed": projector_killed,
     "alert workers killed": alert_workers_killed,
     "third gateway": third_gateway,
     "disk of the leader full": disk_full("leader"),
     "disk of a follower full": disk_full("follower"),
+    "all disks full": disks_full,
     "disk of the leader lost": disk_lost("leader"),
     "disk of a follower lost": disk_lost("follower"),
     "columns changed": columns_changed,

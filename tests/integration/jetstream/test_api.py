@@ -1,11 +1,18 @@
 """The API reads single messages as they are stored, and says what it refuses by number."""
 
-import pytest
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+import msgspec
+import nats
+import pytest
+from nats.aio.msg import Msg
+
+from eventhub.broker import EmbeddedBroker
 from eventhub.errors import Unavailable
 from eventhub.event import decode
 from eventhub.jetstream import JetStreamLog, api
-from eventhub.jetstream.api import STREAM_NOT_FOUND, ApiError, sequence_of
+from eventhub.jetstream.api import STREAM_NOT_FOUND, ApiError, StoredMessage, sequence_of
 from eventhub.jetstream.connection import Connection
 from tests.builders import channel, make_event
 
@@ -56,6 +63,31 @@ async def test_a_question_that_the_server_does_not_understand_is_no_missing_mess
         await api.get(connection, STREAM, {})
     with pytest.raises(Unavailable, match="408"):
         await api.direct_get_batch(connection, STREAM, {})
+
+
+LED: dict[str, Any] = {"message": {"subject": "s", "seq": 7}}
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"), [(api.get, StoredMessage("s", 7)), (api.call, LED)], ids=["get", "call"]
+)
+async def test_a_stream_without_a_leader_is_asked_until_it_has_one(
+    broker: EmbeddedBroker, ask: Callable[..., Awaitable[Any]], expected: object
+) -> None:
+    """As while another leader is chosen; the API of a domain is answered by the test."""
+    error = {"code": 503, "err_code": 10008, "description": "temporarily unavailable"}
+    answers = [{"error": error}, {"error": error}, LED]
+    client = await nats.connect(broker.url, token=broker.token)
+
+    async def answer(question: Msg) -> None:
+        await question.respond(msgspec.json.encode(answers.pop(0)))
+
+    await client.subscribe("$JS.far.API.>", cb=answer)
+    await client.flush()
+    async with Connection.open(servers=broker.url, token=broker.token, domain="far") as connection:
+        assert await ask(connection, "EH_chat", {"seq": 7}) == expected
+    await client.close()
+    assert not answers
 
 
 async def test_a_message_is_stored_where_a_stream_takes_its_subject(
