@@ -25,6 +25,7 @@ sys.path[0] = str(ROOT)  # this folder's names are not top-level ones
 from eventhub import logs  # noqa: E402 - the path is set
 from tests.bench import (  # noqa: E402 - the path is set
     analysts,
+    bulk,
     compare,
     fair,
     fanout,
@@ -45,6 +46,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "deliveries": fanout.deliveries,
     "writes": writing.writes,
     "appends": writing.appends,
+    "bulk": bulk.bulk,
     "small": small.small,
     "latency": fanout.latency,
     "replay": reading.replay,
