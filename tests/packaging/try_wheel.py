@@ -1,7 +1,8 @@
 """Build the wheel, install it into an empty environment of each Python, and take the first steps.
 
 In an empty folder, `eventhub init` writes a file that is then served, and `eventhub demo` serves
-its chat. Pythons that this machine does not have are named, and left out. Run by `make wheel`.
+its chat. Pythons that this machine does not have are named, and left out. The wheel of the Python
+client writes and reads from an environment of its own. Run by `make wheel`.
 """
 
 import json
@@ -13,12 +14,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients" / "python"
+CLIENT_PACKAGES = {
+    *("anyio", "certifi", "h11", "httpcore", "httpx", "idna", "typing-extensions", "websockets")
+}
+"""What the client needs, with what these need."""
+CLIENT_PROGRAM = """
+import sys
+from eventhub_client import Hub
+
+asked = {"where": {"topic": "client"}}
+with Hub(sys.argv[1]) as hub:
+    stored = hub.post("messages", {"topic": "client", "body": "x"})
+    assert next(hub.changes("messages", since="earliest", **asked)).seq == stored["_seq"]
+    assert list(hub.rows("messages", **asked).ready(20)) == [stored["id"]]
+"""
 VERSIONS = ("3.11", "3.12", "3.13")
 READY_SECONDS = 30.0
 FILES = (
@@ -37,29 +53,33 @@ def main() -> None:
     """Try each version; exit with 1 if one fails."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        wheel = built(folder / "dist")
-        check_contents(wheel)
+        wheel = built(ROOT, folder / "dist")
+        check_contents(wheel, FILES)
+        client = built(CLIENT, folder / "client")
+        check_contents(client, ("eventhub_client/py.typed", "licenses/LICENSE"))
+        untried: Path | None = client
         for version, python in pythons():
             if python is None:
                 print(f"{version}: not on this machine, not tried")
                 continue
-            try_with(python, wheel, folder / version)
+            try_with(python, wheel, folder / version, untried)
+            untried = None  # one Python is enough for what has no code of its own for each
             print(f"{version}: installed, served, stopped")
 
 
-def built(folder: Path) -> Path:
-    """Return a wheel of the checkout."""
-    pip(Path(sys.executable), "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
+def built(source: Path, folder: Path) -> Path:
+    """Return a wheel of a package of the checkout."""
+    pip(Path(sys.executable), "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source)
     [wheel] = folder.glob("*.whl")
     return wheel
 
 
-def check_contents(wheel: Path) -> None:
-    """The package is typed, licensed, and holds the examples, but no tests and no data."""
+def check_contents(wheel: Path, files: Sequence[str]) -> None:
+    """The package is typed, licensed, and holds its examples, but no tests and no data."""
     listed = subprocess.run(
         [sys.executable, "-m", "zipfile", "-l", wheel], check=True, capture_output=True, text=True
     ).stdout
-    for name in FILES:
+    for name in files:
         assert name in listed, name
     for name in ("tests/", "data/"):
         assert name not in listed, name
@@ -82,8 +102,8 @@ def is_version(path: Path, version: str) -> bool:
     return answer.stdout.startswith(f"Python {version}.")
 
 
-def try_with(python: Path, wheel: Path, folder: Path) -> None:
-    """Install the wheel with the pinned packages, and take the first steps."""
+def try_with(python: Path, wheel: Path, folder: Path, client: Path | None) -> None:
+    """Install the wheels with the pinned packages, and take the first steps."""
     subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
     own = folder / "venv" / "bin"
     pip(own / "python", "install", "--require-hashes", "-r", ROOT / "requirements.txt")
@@ -97,11 +117,25 @@ def try_with(python: Path, wheel: Path, folder: Path) -> None:
             assert answer.status == 201
         with urlopen(f"{url}/messages?topic=Help", timeout=10) as answer:
             assert [row["body"] for row in json.load(answer)] == ["x"]
+        if client is not None:
+            try_client(python, client, folder / "client", url)
     with (
         running(own / "eventhub", "demo", place=place) as url,
         urlopen(f"{url}/", timeout=10) as answer,
     ):
         assert b"EventHub chat" in answer.read()
+
+
+def try_client(python: Path, wheel: Path, folder: Path, url: str) -> None:
+    """Install the client with its pinned packages alone, and write to a hub and read from it."""
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    own, pins = folder / "bin" / "python", folder / "pins.txt"
+    blocks = re.split(r"^(?=\S)", (ROOT / "requirements-dev.txt").read_text(), flags=re.MULTILINE)
+    pins.write_text("".join(each for each in blocks if each.partition("==")[0] in CLIENT_PACKAGES))
+    pip(own, "install", "--require-hashes", "-r", pins)
+    pip(own, "install", "--no-deps", wheel)
+    pip(own, "check")
+    subprocess.run([own, "-c", CLIENT_PROGRAM, url], cwd=folder, check=True, timeout=60)
 
 
 @contextmanager
