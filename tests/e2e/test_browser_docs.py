@@ -1,9 +1,10 @@
 """The modules of docs/browser.md work as printed, in Chromium."""
 
+import json
 import re
 import shutil
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -21,7 +22,7 @@ auth: {{jwt: {{secret: {SECRET}}}}}
 CONFIG += """
 url:
   messages: {pattern: /messages, handler: MessageHandler, kwargs: &kwargs
-    {table: messages, columns: {topic: TEXT, body: TEXT}}}
+    {table: messages, columns: {topic: TEXT, body: TEXT}, send: true, presence: true}}
   closed: {pattern: /closed, handler: MessageHandler, kwargs:
     {table: messages, columns: {topic: TEXT, body: TEXT}, auth: true}}
   page: {pattern: /(.*), handler: FileHandler, kwargs: {path: $YAMLPATH/page}}
@@ -133,6 +134,27 @@ def test_a_page_logs_in_with_a_token_and_renews_it(page: Page, hub: Hub) -> None
     shows(page, "past", "mine")
     assert "renewed" in expiries
     assert expiries[:3] == ["required", "accepted", "expiring"]
+
+
+def test_a_page_shows_who_is_here_and_who_is_typing(page: Page, hub: Hub) -> None:
+    code = """const rows = (names) => names.map((body) => ({ body }))
+        window.type = together("messages?topic=Help",
+          { onHere: (names) => show(rows(names)),
+            onTyping: (names) => say(names.map(String).join()) })"""
+    run(page, "together.js", code)
+    as_ann = {"Authorization": f"Bearer {token_of()}"}
+    url = f"{hub.url}/messages?_since=now"
+    with urlopen(Request(url, headers={**as_ann, "Accept": "text/event-stream"})):
+        shows(page, "ann")
+        typing = {"_method": "SEND", "topic": "Help", "typing": True}
+        headers = {**as_ann, "Content-Type": "application/json"}
+        with urlopen(Request(f"{hub.url}/messages", json.dumps(typing).encode(), headers)) as said:
+            assert said.status == 202
+        expect(page.get_by_role("status")).to_have_text("ann")
+    shows(page)
+    expect(page.get_by_role("status")).to_have_text("", timeout=RECONNECT_MS)
+    page.evaluate("type({topic: 'Help'})")
+    expect(page.get_by_role("status")).to_have_text("null")  # it is its own, and has no login
 
 
 def test_the_codes_after_which_a_page_does_not_return_are_those_of_the_hub() -> None:

@@ -109,11 +109,11 @@ async def test_users_of_both_gateways_are_seen_until_they_leave_or_theirs_is_kil
 
 
 async def test_a_stream_of_events_is_told_too(hubs: Hubs) -> None:
-    async with events(f"{hubs.one.url}/chat?_presence", as_user("ann")) as stream:
+    joined = {"user": "sue", "connections": 1}
+    async with events(f"{hubs.one.url}/chat?_presence", as_user("sue")) as stream:
         assert not isinstance(stream, tuple)
         async with asyncio.timeout(DEADLINE_SECONDS):
-            assert (await anext(stream))["_presence"]["users"] == []
+            assert "users" in (await anext(stream))["_presence"]
             frame = await anext(stream)
-            while "_presence" not in frame:
+            while joined not in frame.get("_presence", {}).get("join", []):
                 frame = await anext(stream)
-        assert frame["_presence"] == {"join": [{"user": "ann", "connections": 1}]}

@@ -29,6 +29,8 @@ url:
     handler: MessageHandler
     kwargs:
       table: rows
+      send: true
+      presence: true
       open: args.update(owner=['me'])
       rules: {{create: owner=me, update: owner=me}}
   logout: {{pattern: /logout, handler: LogoutHandler}}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eventhub.errors import CODES, Close
 from eventhub.filters.arguments import CONTROLS as URL_CONTROLS
 from eventhub.ingest.command import CONTROLS
+from eventhub.methods import METHODS, SEND
 from tests.bench.wire import BINARY, connect, masked
 from tests.e2e.hub import Hub
 from tests.examples import examples
@@ -28,7 +29,7 @@ scalars = (
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
-    | st.sampled_from(["me", "you", "seen", "POST", "PUT", "DELETE", "earliest", "2023-01-01"])
+    | st.sampled_from(["me", "you", "seen", *METHODS, SEND, "earliest", "2023-01-01"])
 )
 values = st.recursive(
     scalars, lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=4), some)
@@ -36,7 +37,7 @@ values = st.recursive(
 keys = st.sampled_from([*NAMES, *CONTROLS, *URL_CONTROLS, "_auth", "_seq", "_ready"])
 messages = st.dictionaries(keys, values, max_size=5) | st.dictionaries(keys | st.text(), values)
 likely = st.fixed_dictionaries(
-    {"_method": st.sampled_from(["POST", "PUT", "DELETE"])},
+    {"_method": st.sampled_from([*METHODS, SEND])},
     optional={
         "id": st.sampled_from(["seen", "other"]) | values,
         "owner": st.sampled_from(["me", "you"]),
@@ -74,7 +75,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 @given(
     st.lists(frames, min_size=1, max_size=8),
     st.sampled_from(["", "eventhub.v1.json"]),
-    st.sampled_from(["", "?_replay=log", "?_since=earliest", "?_c=-body&owner=you"]),
+    st.sampled_from(["", "?_replay=log", "?_since=earliest", "?_c=-body&owner=you", "?_presence"]),
 )
 def test_no_frames_make_the_hub_fail_or_show_a_hidden_row(
     hub: Hub, sent: list[bytes], protocol: str, query: str
