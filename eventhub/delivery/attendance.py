@@ -54,16 +54,21 @@ class Attendance:
         """By user; None: without a login."""
         self._others: dict[str, tuple[float, Present]] = {}
         """When each process spoke last, and what it said."""
+        self._known_mine: Present | None = NOBODY
+        self._known_whole: Present | None = NOBODY
+        """None if they have changed since they were asked for."""
 
     def enter(self, user: str | None) -> None:
         """Count a connection that was opened here."""
         self._mine[user] += 1
+        self._known_mine = self._known_whole = None
 
     def leave(self, user: str | None) -> None:
         """Count it no more."""
         self._mine[user] -= 1
         if not self._mine[user]:
             del self._mine[user]
+        self._known_mine = self._known_whole = None
 
     def hear(self, process: str, said: Present, now: float) -> None:
         """Take what another process says.
@@ -77,26 +82,33 @@ class Attendance:
             self._others.pop(process, None)
         elif process in self._others or len(self._others) < MAX_PROCESSES:
             self._others[process] = (now, said)
+        self._known_whole = None
 
     def forget_silent(self, now: float) -> None:
         """Forget the processes that have said nothing for `SILENCE_SECONDS`."""
         for process, (spoke, _) in tuple(self._others.items()):
             if now - spoke > SILENCE_SECONDS:
                 del self._others[process]
+                self._known_whole = None
 
     @property
     def mine(self) -> Present:
         """The connections at this process, within the bounds of what it says."""
-        return _bounded(self._mine, MAX_NAMES_BYTES)
+        if self._known_mine is None:
+            self._known_mine = _bounded(self._mine, MAX_NAMES_BYTES)
+        return self._known_mine
 
     @property
     def whole(self) -> Present:
         """The connections at all processes."""
+        if self._known_whole is not None:
+            return self._known_whole
         total: Counter[str | None] = Counter()
         for users, anonymous in (self.mine, *(said for _, said in self._others.values())):
             total.update(users)
             total[None] += anonymous
-        return _bounded(total)
+        self._known_whole = _bounded(total)
+        return self._known_whole
 
 
 def _bounded(connections: Mapping[str | None, int], most_bytes: float = float("inf")) -> Present:

@@ -128,7 +128,10 @@ class Sends:
         while True:
             await self._has_some.wait()
             began = time.perf_counter()
-            self._fanout.send([self._pass(each) for each in self._waiting.turn()])
+            try:
+                self._fanout.send([self._pass(each) for each in self._waiting.turn()])
+            except Exception:  # what a process of another version says must not end the others
+                limited.exception("send_failed", by=self._channel.name)
             if not self._waiting:
                 self._has_some.clear()
             await asyncio.sleep(0)  # the sockets are written to at the end of a turn of the loop

@@ -101,7 +101,19 @@ def read(entry: Entry) -> MessageEndpoint:
         values = {key: value for key, value in values.items() if key not in _NAME_COLUMNS}
     endpoint = MessageEndpoint(name=entry.name, pattern=url_path, kwargs=kwargs, **values)
     _check_open_later(entry, endpoint, given)
+    _check_send(entry, endpoint, given)
     return endpoint
+
+
+def _check_send(entry: Entry, endpoint: MessageEndpoint, given: dict[str, Node]) -> None:
+    """Warn of what is about messages that are not stored, if the endpoint takes none."""
+    text = "it has no effect without `send: true`"
+    path = entry.kwargs_path
+    if not endpoint.send and endpoint.rules is not None and endpoint.rules.send is not None:
+        entry.findings.warn(given["rules"].items["send"], joined(path, "rules.send"), text)
+    if not endpoint.send and SEND in endpoint.message_default:
+        where = joined(path, f"message_default.{SEND}")
+        entry.findings.warn(given["message_default"], where, text)
 
 
 def _check_not_blank(entry: Entry) -> None:

@@ -33,6 +33,8 @@ def changed(hub: Running, modules: int = 0, of_hub: Auth | None = None, **endpoi
         ({}, {}, 0),
         ({}, {"prepare": "msg.update(text='b')", "headers": {"X-A": "b"}}, 0),
         ({}, {"message_default": {"POST": {"text": "'b'"}}, "modify": "None"}, 0),
+        ({}, {"send": True}, 0),
+        ({}, {"presence": True}, 1),
         ({}, {"auth": True}, 1),
         ({}, {"open": "args.pop('x', None)"}, 1),
         ({}, {"origins": ["https://a.example"]}, 1),

@@ -255,3 +255,21 @@ def test_timestamps_may_be_one_word_or_several(
 def test_open_of_a_table_without_columns_is_only_a_warning(folder: Folder) -> None:
     (warning,) = folder.warnings(endpoint("open: args.update(recpient=['me'])"))
     assert "args['recpient'] would restrict nothing" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("rules: {send: none}", "rules.send"),
+        ("message_default: {send: {body: \"'x'\"}}", "message_default.SEND"),
+    ],
+)
+def test_what_is_about_messages_that_are_not_stored_needs_an_endpoint_that_takes_them(
+    folder: Folder, text: str, where: str
+) -> None:
+    columns = "columns: {body: TEXT}"
+    (warning,) = folder.warnings(endpoint(f"{columns}\n{text}"))
+    assert f"{where}: it has no effect without `send: true`" in warning
+    assert folder.warnings(endpoint(f"{columns}\n{text}\nsend: true")) == []
+    (served,) = messages(folder.load(endpoint(f"{columns}\n{text}\nsend: true\npresence: true")))
+    assert (served.send, served.presence) == (True, True)
