@@ -64,6 +64,11 @@ CODES: dict[str, Code] = {
         200, False, "The write is already stored. Sent only over WebSockets without a subprotocol."
     ),
     "exists": Code(409, False, "POST of an id that already exists."),
+    "changed": Code(
+        409,
+        True,
+        "With its new login the client sees something else: subscribe from the beginning.",
+    ),
     "gone": Code(410, False, "Changes since this position are not available: read the rows again."),
     "conflict": Code(
         412, False, "The row or file is not as `_if_seq`, `If-Match` or `_revert` needs it."

@@ -41,7 +41,9 @@ RETRY_SECONDS: Final = 1.0
 class Watcher(Protocol):
     """A connection whose client is told who is connected."""
 
-    is_full: bool
+    @property
+    def is_full(self) -> bool:
+        """It takes no more for now."""
 
     def send(self, *frames: dict[str, Any]) -> None:
         """Write frames to this client alone."""

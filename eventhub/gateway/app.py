@@ -13,6 +13,7 @@ from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
 from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.body import expect
 from eventhub.gateway.connection import abandon_after
+from eventhub.gateway.endpoints import Endpoints
 from eventhub.gateway.file_answer import SUFFIXES
 from eventhub.gateway.files import Files, after_files
 from eventhub.gateway.guard import add_guard
@@ -49,6 +50,7 @@ def add_routes(
     """
     app.on_response_prepare.append(_deadline(STALLS * config.server.stalled_after))
     _add_state(app, config, health)
+    live.endpoints = Endpoints(app)
     taken = {endpoint.pattern for endpoint in config.endpoints}
     for route in routes:
         if isinstance(route, SqlRoute):
@@ -62,6 +64,8 @@ def add_routes(
             row_path = f"{below}{{{ROW_ID}:[^/]+}}"
             of_row = after_files(handler, below, files)
             app.router.add_route("*", row_path, of_row, expect_handler=expect)
+            live.endpoints.add(of_row, route)
+            live.endpoints.add(handler, route)
         app.router.add_route("*", pattern, handler, expect_handler=expect)
         _add_answers(app, pattern, answers, taken, files)
     for pattern, each in files.items():

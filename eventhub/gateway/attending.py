@@ -1,15 +1,13 @@
 """Attending: an open connection counts among those of its endpoint, and may ask for the others."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from eventhub.delivery.frames import Form
+from eventhub.delivery.presence import Watcher
 from eventhub.errors import Rejected
-from eventhub.gateway.connection_login import ConnectionLogin
 from eventhub.gateway.route import Route, Visit
-from eventhub.gateway.sse import SseConnection
-from eventhub.gateway.websocket import WebSocketConnection
 
 CONTROL: Final = "_presence"
 _USER: Final = "user"
@@ -37,16 +35,22 @@ def check_presence(route: Route, visit: Visit, form: Form) -> None:
         raise Rejected("forbidden", text, column=CONTROL)
 
 
+class Attendee(Protocol):
+    """Who is counted: the login of a connection, or a subscription."""
+
+    visit: Visit
+    on_renewed: Callable[[], None]
+    """Called when it has another login."""
+
+
 @contextmanager
-def attending(
-    route: Route, login: ConnectionLogin, connection: WebSocketConnection | SseConnection
-) -> Iterator[None]:
+def attending(route: Route, login: Attendee, connection: Watcher) -> Iterator[None]:
     """Count a connection while it is open, for the user that it has; tell its client, if it asked.
 
     Args:
         route: the endpoint.
         login: of the client.
-        connection: of the client.
+        connection: of the client, or its subscription.
     """
     if not route.endpoint.config.presence:
         yield

@@ -13,12 +13,22 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final, TypeVar
 
+from aiohttp import web
+
 from eventhub import metrics
 from eventhub.config import Limits
 from eventhub.errors import Rejected
+from eventhub.handler import User
+from eventhub.identity.proxies import Proxies, source_of_client
 from eventhub.logs import limited
 
 T = TypeVar("T")
+
+
+def client_of_limits(request: web.Request, user: User | None, proxies: Proxies) -> str:
+    """Return whose limits apply to a request: its user's, or its address's without a login."""
+    return f"user {user.id}" if user else f"address {source_of_client(request, proxies)}"
+
 
 FEW_BUDGETS: Final = 10_000
 """Budgets that are kept without looking for those that can be forgotten."""
@@ -173,6 +183,11 @@ class Share:
         self._on_due = on_due
         self._counted = ExitStack()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def client(self) -> str:
+        """Whose budget it is."""
+        return self._budget.client
 
     @property
     def is_waiting(self) -> bool:

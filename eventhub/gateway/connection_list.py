@@ -14,8 +14,8 @@ from eventhub.config import Server
 from eventhub.errors import Close, EventHubError, Rejected
 from eventhub.gateway import refusal
 from eventhub.gateway.admin import OPERATORS_ONLY, Admin
-from eventhub.gateway.live import Live
-from eventhub.gateway.open_connection import OpenConnection
+from eventhub.gateway.live import Live, Session
+from eventhub.gateway.subscription import OpenReading
 from eventhub.identity.audit import trail_of
 from eventhub.identity.origin import check_origin
 from eventhub.identity.proxies import Proxies, client_of
@@ -68,35 +68,35 @@ def _conditions(request: web.Request) -> Mapping[str, str]:
     return request.query
 
 
-_Entries = list[tuple[OpenConnection, dict[str, Any]]]
+_Entries = list[tuple[Session, dict[str, Any]]]
 
 
 async def _matching(live: Live, conditions: Mapping[str, str]) -> _Entries:
     """Return the connections that meet all conditions; those that are most behind come first."""
     found: _Entries = []
-    for number, session in enumerate(live.connections):
+    for number, session in enumerate(live.sessions):
         if number % SLICE == SLICE - 1:
             await asyncio.sleep(0)
-        entry = describe(session)
-        if all(entry[name] == value for name, value in conditions.items()):
-            found.append((session, entry))
+        for reading in session.readings:
+            entry = describe(reading)
+            if all(entry[name] == value for name, value in conditions.items()):
+                found.append((session, entry))
     return sorted(found, key=lambda each: (-each[1]["behind"], int(each[1]["id"])))
 
 
-def describe(session: OpenConnection) -> dict[str, Any]:
-    """Return what operators see of a connection."""
-    visit = session.login.visit
-    user = visit.handler.current_user
+def describe(reading: OpenReading) -> dict[str, Any]:
+    """Return what operators see of a connection, or of a subscription on one."""
+    user = reading.visit.handler.current_user
     return {
-        "id": str(session.number),
-        "endpoint": session.route.endpoint.name,
-        "table": session.channel,
+        "id": str(reading.number),
+        "endpoint": reading.route.endpoint.name,
+        "table": reading.route.channel.name,
         "user": None if user is None else user.id,
-        "address": session.login.address,
-        "form": session.connection.form.value,
-        "args": visit.args,
-        "opened": session.opened.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "behind": session.subscriber.behind,
+        "address": reading.address,
+        "form": reading.form.value,
+        "args": reading.visit.args,
+        "opened": reading.opened.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "behind": reading.behind,
     }
 
 
@@ -111,5 +111,5 @@ async def _disconnected(
         count=len(found),
         detail=dict(request.query),
     )
-    closed = set(live.dismiss((session for session, _ in found), Close.RESTART))
+    closed = live.dismiss((session for session, _ in found), Close.RESTART)
     return [each for each in found if each[0] in closed]

@@ -4,14 +4,14 @@ A client of a WebSocket with a subprotocol goes on with another token that it se
 of its own: `{"_auth": TOKEN}`. Event streams are warned, and connect again.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, Self
 
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
 from eventhub.errors import Changed, EventHubError, Rejected
 from eventhub.gateway.connection import nothing
-from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.route import Route, Shared, Visit
 from eventhub.gateway.sse import SseConnection
 from eventhub.gateway.websocket import WebSocketConnection
 from eventhub.handler import User
@@ -55,6 +55,10 @@ class TokenFrame(NamedTuple):
 def has_token(messages: list[Any]) -> bool:
     """Return whether a frame is one with which a client logs in."""
     return len(messages) == 1 and isinstance(messages[0], dict) and AUTH in messages[0]
+
+
+Readmit = Callable[[Login], Awaitable[Visit]]
+"""Admits the client of an open connection with another login; errors as `Route.renew`."""
 
 
 class NotAdmittedError(Exception):
@@ -113,16 +117,37 @@ class ConnectionLogin:
             NotAdmittedError: the connection has to end: with this login the client may not enter,
                 or sees something else, which only another replay can show.
         """
-        before = self.visit.handler.current_user
-        login = await self._login(route, token)
-        try:
+
+        async def readmit(login: Login) -> Visit:
             visit = await route.renew(self.visit, login)
-            if _sight(route, visit, self._connection.form) != _sight(
-                route, self.visit, self._connection.form
-            ):
-                raise Changed(is_first=before is None)
+            if sees_else(route, visit, self.visit, self._connection.form):
+                raise Changed(is_first=self.visit.handler.current_user is None)
+            return visit
+
+        return await self.renew_by(readmit, route.shared, route.endpoint.name, token)
+
+    async def renew_by(
+        self, readmit: Readmit, shared: Shared, name: str, token: str
+    ) -> dict[str, Any]:
+        """Go on with another token; return the answer.
+
+        Args:
+            readmit: admits the client again.
+            shared: has the authenticator.
+            name: of the endpoint, for the log.
+            token: as for `renew`, and errors as there.
+        """
+        before = self.visit.handler.current_user
+        try:
+            login = await shared.authenticator.login_of_token(token)
+            _check_user(login.user, before)
+        except Rejected as error:
+            self.note(shared, name, error)
+            raise
+        try:
+            visit = await readmit(login)
         except EventHubError as error:
-            self._note(route, error)
+            self.note(shared, name, error)
             raise NotAdmittedError(error) from None
         return self._go_on(visit, is_first=before is None)
 
@@ -135,17 +160,9 @@ class ConnectionLogin:
             self._watch()
         return protocol.logged_in(self._expires_at, is_first=is_first)
 
-    async def _login(self, route: Route, token: str) -> Login:
-        try:
-            login = await route.shared.authenticator.login_of_token(token)
-            _check_user(login.user, self.visit.handler.current_user)
-        except Rejected as error:
-            self._note(route, error)
-            raise
-        return login
-
-    def _note(self, route: Route, error: EventHubError) -> None:
-        note_token_refusal(self.address, error, route.endpoint.name, route.shared.trail)
+    def note(self, shared: Shared, name: str, error: EventHubError) -> None:
+        """Log that a token was refused, or does not admit the client to an endpoint."""
+        note_token_refusal(self.address, error, name, shared.trail)
 
     def _watch(self) -> None:
         self.release()
@@ -171,6 +188,11 @@ def _check_user(user: User | None, before: User | None) -> None:
     if before is not None and (user is None or user.id != before.id):
         text = "the token is another user's: connect again to change the user"
         raise Rejected("unauthorized", text)
+
+
+def sees_else(route: Route, visit: Visit, before: Visit, form: Form) -> bool:
+    """Return whether a client sees something else of an endpoint than it did before."""
+    return _sight(route, visit, form) != _sight(route, before, form)
 
 
 def _sight(route: Route, visit: Visit, form: Form) -> object:

@@ -14,7 +14,7 @@ from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Close
 from eventhub.feed import Feed
-from eventhub.gateway import client_module, connection_list, snapshot_file
+from eventhub.gateway import client_module, connection_list, snapshot_file, socket_route
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
@@ -137,7 +137,7 @@ class Gateway:
             await asyncio.sleep(MOVE_SECONDS)
             for name, channel in self._now.channels.items():
                 if channel.stream.trouble:
-                    of_channel = (each for each in self._live.connections if each.channel == name)
+                    of_channel = (each for each in self._live.sessions if each.reads(name))
                     if moved := self._live.dismiss(of_channel, Close.ELSEWHERE):
                         logger.warning("clients_moved", channel=name, connections=len(moved))
 
@@ -187,6 +187,7 @@ class Gateway:
         add_route(site.app, description, config, files)
         connection_list.add_route(site.app, config.server, self._live, site.authenticator.proxies)
         client_module.add_routes(site.app, self._compression, config, files)
+        socket_route.add_route(site.app, self._live, shared, config, files)
         add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():

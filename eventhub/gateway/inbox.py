@@ -11,16 +11,11 @@ from eventhub import metrics
 from eventhub.delivery import frames as protocol
 from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.gateway.answers import Answers, Frame
-from eventhub.gateway.budget import Budget, Share
-from eventhub.gateway.connection_login import (
-    RENEWAL_SECONDS,
-    ConnectionLogin,
-    NotAdmittedError,
-    TokenFrame,
-    has_token,
-)
+from eventhub.gateway.budget import Share
+from eventhub.gateway.connection_login import NotAdmittedError
+from eventhub.gateway.dispatcher import Command, Dispatcher, Target
 from eventhub.gateway.large import LARGE_BYTES
-from eventhub.gateway.route import Route, Visit
+from eventhub.gateway.route import Shared
 from eventhub.gateway.turns import IsOver
 from eventhub.gateway.websocket import NORMAL, REFUSAL_SECONDS, WebSocketConnection
 from eventhub.ingest.decoding import parse_json
@@ -41,24 +36,25 @@ class Inbox:
 
     A plain POST is submitted as soon as it is read: it needs nothing but its place in the log.
     Everything else (hooks, other methods, arrays) is written by a task, once what was submitted
-    before it is stored. So is a token taken: what was sent before it is of the login before it.
+    before it is stored. So is a command done: what was sent before a token is of the login before.
     """
 
     __slots__ = (
         "_answers",
+        "_command",
         "_connection",
+        "_dispatcher",
         "_emptied",
         "_is_behind",
         "_is_decoding",
         "_is_ending",
         "_is_large",
         "_is_writing",
-        "_login",
         "_refused",
-        "_route",
-        "_sender",
         "_share",
+        "_shared",
         "_size",
+        "_target",
         "_unanswered",
         "_unanswered_bytes",
         "_waiting",
@@ -66,17 +62,20 @@ class Inbox:
 
     def __init__(
         self,
-        route: Route,
-        login: ConnectionLogin,
+        dispatcher: Dispatcher,
+        shared: Shared,
         connection: WebSocketConnection,
-        budget: Budget,
+        share: Share,
     ) -> None:
-        self._route = route
-        self._login = login
-        self._share = Share(budget, connection.wake)
+        self._dispatcher = dispatcher
+        self._shared = shared
+        self._share = share
         """While it waits, nothing is read."""
-        self._sender = login.visit.sender(self._share.spend, budget.client)
         self._connection = connection
+        self._command: Command | None = None
+        """What the last frame asks for, if it is no message."""
+        self._target: Target | Rejected = Rejected("bad_request", "nothing was sent")
+        """Of the messages of the last frame."""
         self._waiting: deque[Any] = deque()
         self._size = 0
         """Bytes of each waiting message: all came in one frame."""
@@ -97,10 +96,6 @@ class Inbox:
         connection.on_text, connection.on_turn = self.receive, self.turn
         connection.on_end = self.end
 
-    def follow(self, route: Route) -> None:
-        """Store what is read from now on through this endpoint, which admits the same clients."""
-        self._route = route
-
     def release(self) -> None:
         """Hold nothing of what the client's connections share: this one has ended."""
         self._share.release()
@@ -109,13 +104,13 @@ class Inbox:
         """Take the messages of one frame. Those of the frame before it have been submitted."""
         if self._is_ending:
             return
-        size, exact = len(data), self._route.reads_decimals
-        most = self._route.shared.server.max_message
+        size, exact = len(data), self._dispatcher.reads_decimals
+        most = self._shared.server.max_message
         if size > most:
             self._refuse_frame(Rejected("too_large", f"a message has at most {most} bytes"), size)
         elif size >= (EXACT_BYTES if exact else LARGE_BYTES):
             self._is_large = self._is_decoding = True
-            _ = self._route.shared.tasks.spawn(self._decode(data))
+            _ = self._shared.tasks.spawn(self._decode(data, exact=exact))
         else:
             try:
                 self._take(parse_json(data, exact=exact), size)
@@ -127,7 +122,7 @@ class Inbox:
         if not (self._waiting or self._is_writing or self._is_ending or self._is_large):
             self._is_behind = False
             return not self._share.is_waiting
-        while self._waiting and not self._is_writing and not is_over():
+        while self._waiting and not (self._is_writing or self._command or is_over()):
             if self._refused > MAX_REFUSED:
                 # Unread: most of those before it were refused.
                 if frame := self._answers.frame_of(self._waiting.popleft(), TOO_MANY):
@@ -141,9 +136,9 @@ class Inbox:
         if self._waiting and not (self._is_writing or self._unanswered or is_over()):
             self._is_writing = True
             messages = [*self._waiting]  # of one frame
-            is_token = has_token(messages) and self._connection.form.controlled
-            work = self._log_in(messages[0]) if is_token else self._write(messages)
-            _ = self._route.shared.tasks.spawn(work)
+            command, self._command = self._command, None
+            work = self._write(messages) if command is None else self._do(command, messages[0])
+            _ = self._shared.tasks.spawn(work)
             self._waiting.clear()
         if self._is_ending and self._is_empty:
             self._conclude()
@@ -176,13 +171,19 @@ class Inbox:
 
     def _take(self, messages: list[Any], size: int) -> None:
         self._share.charge(len(messages), size)
+        self._command = self._dispatcher.command_of(messages)
+        try:
+            if self._command is None:
+                self._target = self._dispatcher.target_of(messages)
+        except Rejected as error:
+            self._target = error
         self._waiting.extend(messages)
         self._size = size // max(1, len(messages))
         self._refused = 0
 
-    async def _decode(self, data: bytes) -> None:
+    async def _decode(self, data: bytes, *, exact: bool) -> None:
         try:
-            messages = await self._route.shared.large.decode(data, exact=self._route.reads_decimals)
+            messages = await self._shared.large.decode(data, exact=exact)
         except Rejected as error:
             self._refuse_frame(error, len(data))
         else:
@@ -207,7 +208,12 @@ class Inbox:
         self._unanswered += 1
         self._unanswered_bytes += self._size
         on_outcome = partial(self._on_outcome, message, self._size)
-        is_submitted = self._route.ingest.post(message, self._sender, on_outcome)
+        if isinstance(self._target, Rejected):
+            metrics.REFUSED.labels(self._target.code).inc()
+            on_outcome(self._target)
+            return True
+        route, sender = self._target
+        is_submitted = route.ingest.post(message, sender, on_outcome)
         if not is_submitted:
             self._unanswered -= 1
             self._unanswered_bytes -= self._size
@@ -235,7 +241,9 @@ class Inbox:
         answered = iter(messages)
         try:
             await self._connection.drain()
-            writing = self._route.ingest.write(messages, self._sender)
+            assert not isinstance(self._target, Rejected)  # noqa: S101 - that is answered at once
+            route, sender = self._target
+            writing = route.ingest.write(messages, sender)
             async for outcome in self._share.paced(writing):
                 self._note(outcome)
                 if frame := self._answers.frame_of(next(answered), outcome):
@@ -249,36 +257,22 @@ class Inbox:
             self._is_writing = False
         self._connection.wake()
 
-    async def _log_in(self, message: Frame) -> None:
-        self._connection.charge(RENEWAL_SECONDS)
+    async def _do(self, command: Command, message: Frame) -> None:
         ref = message.get("_ref")
         try:
-            asked = TokenFrame.parse(message)
-            answer = await self._login.renew(self._route, asked.token)
-            self._take_on(self._login.visit)
-            self._connection.send(answer if ref is None else {**answer, "ref": ref})
+            if (answer := await command(message)) is not None:
+                self._connection.send(answer if ref is None else {**answer, "ref": ref})
         except NotAdmittedError as refused:
             await self._dismiss(refused.error, ref)
         except EventHubError as error:
             metrics.REFUSED.labels(error.code).inc()
             self._connection.send(protocol.refusal(error, ref))
         except Exception:  # one client's failure must not end the others
-            logger.exception("login_failed", endpoint=self._route.endpoint.name)
+            logger.exception("command_failed", endpoint=self._dispatcher.name)
             await self._dismiss(EventHubError("internal error"), ref)
         finally:
             self._is_writing = False
         self._connection.wake()
-
-    def _take_on(self, visit: Visit) -> None:
-        """Store and charge in the name of another login."""
-        user = visit.handler.current_user
-        client = self._sender.client if user is None else f"user {user.id}"
-        self._sender = visit.sender(self._share.spend, client)
-        if user is not None and not self._connection.is_lost:
-            try:
-                self._share.move(self._route.shared.budgets.of(client))
-            except Rejected as error:
-                raise NotAdmittedError(error) from None
 
     async def _dismiss(self, error: EventHubError, ref: Any) -> None:
         """Take no more, and close."""

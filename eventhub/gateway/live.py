@@ -2,34 +2,38 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 
 import structlog
 from aiohttp import web
+from yarl import URL
 
 from eventhub import deadlines, metrics
 from eventhub.delivery import frames as protocol
 from eventhub.delivery.frames import Form
-from eventhub.delivery.past import sequence_as_of
-from eventhub.delivery.start import Arrival, Start, arrival, start_of
+from eventhub.delivery.start import Arrival, arrival
 from eventhub.delivery.subscriber import Subscriber
-from eventhub.delivery.view import View
-from eventhub.errors import Close, EventHubError, Rejected, Unavailable
-from eventhub.gateway.attending import check_presence
+from eventhub.errors import Close, EventHubError, Unavailable
+from eventhub.gateway.budget import Share
 from eventhub.gateway.changes import Changes
 from eventhub.gateway.connection_login import ConnectionLogin
-from eventhub.gateway.controls import Surface, check_honoured, checked_choice, speed_of
+from eventhub.gateway.dispatcher import EndpointDispatcher
+from eventhub.gateway.endpoints import Endpoints
 from eventhub.gateway.first_frames import FirstFrames
 from eventhub.gateway.handshake import check_handshake, offers_login
 from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.open_connection import OpenConnection
+from eventhub.gateway.reading import reading
 from eventhub.gateway.route import Route, Visit
 from eventhub.gateway.server import has_to_wait
+from eventhub.gateway.shared_socket import SharedSocket
 from eventhub.gateway.sse import SseConnection
 from eventhub.gateway.websocket import WebSocketConnection
 from eventhub.identity.audit import audited
 from eventhub.identity.proxies import client_of
+
+Session = OpenConnection | SharedSocket
 
 logger = structlog.get_logger(__name__)
 
@@ -38,9 +42,11 @@ class Live:
     """The open connections of a gateway."""
 
     def __init__(self) -> None:
-        self._sessions: set[OpenConnection] = set()
+        self._sessions: set[Session] = set()
         self._routes: dict[str, Route] = {}
         """The endpoints of today, by name."""
+        self.endpoints = Endpoints(web.Application())
+        """The endpoints of today, by path."""
         self._is_stopping = False
         self._first_frames = FirstFrames()
         self._logging_in: set[asyncio.Task[None]] = set()
@@ -63,16 +69,16 @@ class Live:
                 group.create_task(session.stop())
 
     @property
-    def connections(self) -> tuple[OpenConnection, ...]:
+    def sessions(self) -> tuple[Session, ...]:
         """The WebSockets and event streams that are open."""
         return tuple(self._sessions)
 
-    def dismiss(self, sessions: Iterable[OpenConnection], code: Close) -> list[OpenConnection]:
+    def dismiss(self, sessions: Iterable[Session], code: Close) -> set[Session]:
         """Close connections; return those that were still open."""
-        closed = [session for session in sessions if session in self._sessions]
+        closed = {session for session in sessions if session in self._sessions}
         for session in closed:
             self._sessions.discard(session)
-            _ = session.route.shared.tasks.spawn(session.dismiss(code))
+            _ = session.shared.tasks.spawn(session.dismiss(code))
         return closed
 
     def adopt(self, routes: Iterable[Route]) -> int:
@@ -86,14 +92,11 @@ class Live:
         """
         self._routes = {route.endpoint.name: route for route in routes}
         self.changes.answer_all()
-        return sum(not self._goes_on(session) for session in tuple(self._sessions))
+        return sum(not session.go_on(self._routes) for session in tuple(self._sessions))
 
-    def _goes_on(self, session: OpenConnection) -> bool:
-        newer = self._routes.get(session.route.endpoint.name)
-        if newer is not None and session.follow(newer):
-            return True
-        _ = session.route.shared.tasks.spawn(session.dismiss())
-        return False
+    async def find(self, opened: web.Request, url: URL) -> tuple[Route, web.Request]:
+        """Return the endpoint of today at a path: see `Endpoints.find`."""
+        return await self.endpoints.find(opened, url)
 
     async def websocket(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Open a WebSocket; once it is open, aiohttp has no part in it."""
@@ -124,7 +127,7 @@ class Live:
             logger.exception("request_failed", endpoint=route.endpoint.name)
             await connection.fail(EventHubError("internal error"))
         else:
-            await self._begin(route, session)
+            await self.begin(session)
             connection.start()
         return web.Response()  # goes nowhere
 
@@ -144,7 +147,7 @@ class Live:
             logger.exception("request_failed", endpoint=route.endpoint.name)
             await _refuse(connection, EventHubError("internal error"))
         else:
-            await self._begin(session.route, session)
+            await self.begin(session)
             connection.start()
             connection.wake()
 
@@ -171,7 +174,7 @@ class Live:
         """Open a stream of server-sent events."""
         since = request.headers.get("Last-Event-ID")
         visit = await route.admit(request, since=since, is_live=True)
-        view, start = await _reading(route, visit, Form.SSE)
+        view, start = await reading(route, visit, Form.SSE)
         if not start.reason:  # it may have been cut before the first position
             start = replace(start, reason="start")
         if request.method == "HEAD":
@@ -180,6 +183,7 @@ class Live:
         client = budget.client
         budget.connect()
         with ExitStack() as held:
+            held.enter_context(_counted(route, Form.SSE))
             held.enter_context(budget.connection())
             held.enter_context(route.channel.live_filters.hold(view, client))
             headers = {**route.endpoint.config.headers, **route.cors(request)}
@@ -188,15 +192,14 @@ class Live:
             subscriber.start(start)
             login = _login(route, request, visit, connection)
             session = OpenConnection(route, connection, subscriber, held.pop_all(), login)
-        await self._begin(route, session)
+        await self.begin(session)
         return web.Response()  # goes nowhere
 
-    async def _begin(self, route: Route, session: OpenConnection) -> None:
+    async def begin(self, session: Session) -> None:
+        """Keep a connection that was just opened until it ends."""
         connection = session.connection
-        gauge = metrics.CONNECTIONS.labels(route.endpoint.channel.name, connection.form.value)
 
         def end() -> None:
-            gauge.dec()
             self._sessions.discard(session)
             session.release()
 
@@ -204,13 +207,16 @@ class Live:
             session.release()
             return
         self._sessions.add(session)
-        gauge.inc()
         connection.on_lost = end
         session.begin()
         if self._is_stopping:
             await session.stop()
         else:
-            self._goes_on(session)  # the configuration may have changed while it was opened
+            session.go_on(self._routes)  # the configuration may have changed while it was opened
+
+
+def _counted(route: Route, form: Form) -> AbstractContextManager[object]:
+    return metrics.CONNECTIONS.labels(route.channel.name, form.value).track_inprogress()
 
 
 async def _shake_hands(route: Route, request: web.Request) -> WebSocketConnection:
@@ -240,15 +246,20 @@ async def _session(
     """Start to send on a WebSocket, and get ready to read from it."""
     budget = route.budget(request, visit)
     client = budget.client
-    view, start = await _reading(route, visit, connection.form, arrived)
+    view, start = await reading(route, visit, connection.form, arrived)
     with ExitStack() as held:
+        held.enter_context(_counted(route, connection.form))
         held.enter_context(budget.connection())
         held.enter_context(route.channel.live_filters.hold(view, client))
         subscriber = Subscriber(view, route.channel, connection, client)
         subscriber.start(start)
         login = _login(route, request, visit, connection)
-        inbox = Inbox(route, login, connection, budget)
-        return OpenConnection(route, connection, subscriber, held.pop_all(), login, inbox)
+        share = Share(budget, connection.wake)
+        dispatcher = EndpointDispatcher(route, login, connection, share)
+        inbox = Inbox(dispatcher, route.shared, connection, share)
+        return OpenConnection(
+            route, connection, subscriber, held.pop_all(), login, inbox, dispatcher
+        )
 
 
 def _login(
@@ -259,34 +270,3 @@ def _login(
 ) -> ConnectionLogin:
     address = client_of(request, route.shared.authenticator.proxies)
     return ConnectionLogin(visit, connection, address)
-
-
-async def _reading(
-    route: Route, visit: Visit, form: Form, arrived: Arrival | None = None
-) -> tuple[View, Start]:
-    """Return what a client reads, and where it starts."""
-    view = _view(route, visit, form)
-    since, as_of = visit.control("_since"), visit.control("_as_of")
-    speed = speed_of(visit.control("_speed"))
-    if as_of is None:
-        if speed is not None:
-            text = "_speed plays what followed a past state: add _as_of"
-            raise Rejected("bad_request", text, column="_speed")
-        return view, await start_of(since, view, route.channel, arrived)
-    if view.history or "_since" in visit.asked:
-        text = "_as_of reads rows as they were: leave out _since and _replay"
-        raise Rejected("bad_request", text, column="_as_of")
-    sequence = await sequence_as_of(as_of, route.channel.stream, await route.channel.bounds.read())
-    view = view.after(sequence)
-    if since is not None and speed is not None:  # an event stream that was cut goes on
-        return view, replace(await start_of(since, view, route.channel), speed=speed)
-    return view, Start(position=None, head=sequence, speed=speed)
-
-
-def _view(route: Route, visit: Visit, form: Form) -> View:
-    view = route.view(visit, form)
-    check_honoured(visit.asked, Surface.LIVE)
-    check_presence(route, visit, form)
-    if "_format" in visit.asked:
-        checked_choice("_format", visit.control("_format"), ("json",))
-    return view

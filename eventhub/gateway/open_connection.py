@@ -1,11 +1,11 @@
 """Open connection: a WebSocket or an event stream with what works for it, and how it ends."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
 
 import structlog
 
@@ -14,9 +14,11 @@ from eventhub.delivery.subscriber import Subscriber
 from eventhub.errors import Close, Rejected
 from eventhub.gateway.attending import attending
 from eventhub.gateway.connection_login import ConnectionLogin
+from eventhub.gateway.dispatcher import EndpointDispatcher
 from eventhub.gateway.inbox import Inbox
-from eventhub.gateway.route import Route
+from eventhub.gateway.route import Route, Shared
 from eventhub.gateway.sse import SseConnection
+from eventhub.gateway.subscription import NUMBERS, OpenReading
 from eventhub.gateway.websocket import WebSocketConnection
 
 logger = structlog.get_logger(__name__)
@@ -34,14 +36,30 @@ class OpenConnection:
     """Counts its filter among those of the channel's subscribers, and its user as present."""
     login: ConnectionLogin
     inbox: Inbox | None = None
-    number: int = field(default_factory=count(1).__next__)
+    dispatcher: EndpointDispatcher | None = None
+    number: int = field(default_factory=NUMBERS.__next__)
     """Names it to operators."""
     opened: datetime = field(default_factory=partial(datetime.now, UTC))
 
     @property
-    def channel(self) -> str:
-        """The name of the channel that its client reads."""
-        return self.route.channel.name
+    def shared(self) -> Shared:
+        """What all connections share."""
+        return self.route.shared
+
+    @property
+    def readings(self) -> list[OpenReading]:
+        """What operators see of it."""
+        return [
+            OpenReading(
+                self.number,
+                self.route,
+                self.login.visit,
+                self.login.address,
+                self.connection.form,
+                self.opened,
+                self.subscriber.behind,
+            )
+        ]
 
     def begin(self) -> None:
         """Count the connection, and end it when its client's login ends."""
@@ -63,14 +81,26 @@ class OpenConnection:
         except TimeoutError:  # the client takes nothing, not even the close frame
             self.connection.abort()
 
+    def reads(self, channel: str) -> bool:
+        """Return whether it reads a channel."""
+        return self.route.channel.name == channel
+
+    def go_on(self, routes: Mapping[str, Route]) -> bool:
+        """Go on with the endpoints of another configuration, or close."""
+        newer = routes.get(self.route.endpoint.name)
+        if newer is not None and self.follow(newer):
+            return True
+        _ = self.route.shared.tasks.spawn(self.dismiss())
+        return False
+
     def follow(self, newer: Route) -> bool:
         """Go on with the endpoint of another configuration, if it admits the client as before."""
         if newer is not self.route:
             if not newer.admits_like(self.route):
                 return False
             self.route = newer
-            if self.inbox is not None:
-                self.inbox.follow(newer)
+            if self.dispatcher is not None:
+                self.dispatcher.follow(newer)
         return True
 
     async def dismiss(self, code: Close = Close.RESTART) -> None:

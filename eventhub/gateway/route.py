@@ -21,7 +21,7 @@ from eventhub.filters.query import parse
 from eventhub.filters.restriction import NAMING, RestrictionError, readable_names, restriction_of
 from eventhub.filters.weight import check_filter
 from eventhub.gateway.body import Bodies
-from eventhub.gateway.budget import Budget, Budgets
+from eventhub.gateway.budget import Budget, Budgets, client_of_limits
 from eventhub.gateway.compression import Compression
 from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.kept_files import KeptFiles
@@ -34,7 +34,6 @@ from eventhub.identity.authenticator import Authenticator, Login
 from eventhub.identity.bearer import QUERY
 from eventhub.identity.column_rules import ColumnRules
 from eventhub.identity.origin import check_origin, cors_headers
-from eventhub.identity.proxies import source_of_client
 from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Rule
 from eventhub.identity.session_cookie import keep_session
@@ -251,9 +250,7 @@ class Route:
 
     def client(self, request: web.Request, visit: Visit) -> str:
         """Return whose limits apply to a request: its user's, or its address's without a login."""
-        if (user := visit.handler.current_user) is not None:
-            return f"user {user.id}"
-        return f"address {source_of_client(request, self._authenticator.proxies)}"
+        return client_of_limits(request, visit.handler.current_user, self._authenticator.proxies)
 
     def budget(self, request: web.Request, visit: Visit) -> Budget:
         """Return what the client of a request may use."""
@@ -263,8 +260,8 @@ class Route:
         """Return the headers that allow pages of other origins to read an answer, if any may."""
         return cors_headers(request, self.endpoint.config.origins, self._authenticator.proxies)
 
-    def view(self, visit: Visit, form: Form) -> View:
-        """Return the view that a client asked for, within its restriction.
+    def view(self, visit: Visit, form: Form, number: int = 0) -> View:
+        """Return the view that a client asked for, within its restriction; see `reading`.
 
         Raises:
             Rejected: `bad_filter` or `bad_request`.
@@ -279,7 +276,8 @@ class Route:
         if "z" in self.endpoint.config.timestamps:
             query = replace(query, spelling=replace(query.spelling, stamp=STAMP))
         replay = checked_choice("_replay", visit.control("_replay"), REPLAYS)
-        return View(form, query, history=replay == "log", epoch=self.channel.stream.epoch)
+        epoch = self.channel.stream.epoch
+        return View(form, query, history=replay == "log", epoch=epoch, number=number)
 
 
 _WITHOUT: Final[dict[str, Any]] = {"message_default": {}, "headers": {}, "send": False}

@@ -1,7 +1,6 @@
 """Proxies: which reverse proxies are trusted, and what they say about a request."""
 
 import ipaddress
-import socket
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -32,8 +31,8 @@ class Proxies:
             return False
         if _is_by_unix_socket(request):
             return self._trusts_unix
-        peer = request.transport and request.transport.get_extra_info("peername")
-        if not isinstance(peer, tuple):  # closed already
+        peer = request._transport_peername  # its transport may be a WebSocket's by now
+        if not isinstance(peer, tuple):
             return False
         return self.trusts(peer[0])
 
@@ -63,10 +62,7 @@ def proxies_of(auth: Auth) -> Proxies:
 
 
 def _is_by_unix_socket(request: web.BaseRequest) -> bool:
-    if isinstance(request._transport_peername, tuple):  # cheaper than to ask for the socket
-        return False
-    raw = None if request.transport is None else request.transport.get_extra_info("socket")
-    return raw is not None and raw.family == socket.AF_UNIX
+    return isinstance(request._transport_sockname, str)  # the path of the socket
 
 
 def take_client(request: web.Request, address: str) -> None:

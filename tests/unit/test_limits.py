@@ -14,7 +14,17 @@ from eventhub.config import Limits, Quota, Server
 from eventhub.delivery import attendance, last_events, outlet, sends
 from eventhub.errors import CODES, Close
 from eventhub.filters import weight
-from eventhub.gateway import body, first_frames, newcomers, refusal, server, throttle, tls
+from eventhub.gateway import (
+    body,
+    first_frames,
+    newcomers,
+    refusal,
+    server,
+    shared_socket,
+    subscribe_frame,
+    throttle,
+    tls,
+)
 from eventhub.identity import attempts
 from eventhub.ingest import command, decoding, receipts, sending, writing
 from projections import pace, price, snapshot
@@ -36,6 +46,11 @@ def _limits() -> dict[str, str]:
     burst = f"a second, {rates.burst:g} s of it at once"
     return {
         "connections of one user": f"{base.max_connections_per_user:,}",
+        "subscriptions of one socket": f"{subscribe_frame.MAX_SUBSCRIPTIONS}; each counts as a"
+        " connection of its user",
+        "path and query of a subscription": size(subscribe_frame.MAX_URL_BYTES),
+        "time without a subscription on a shared socket": f"{shared_socket.IDLE_SECONDS:g} s;"
+        f" frames of {size(shared_socket.MAX_COMMAND_BYTES)}",
         "connections of one address": "a quarter of all; loopback and trusted proxies any",
         "connections in all": "`ulimit -n` less a reserve of an eighth (32 to 256)",
         "messages of one client": f"{rates.messages:,.0f} {burst}",

@@ -33,6 +33,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 V1 = b"Sec-WebSocket-Protocol: eventhub.v1.json\r\n"
+V2 = b"Sec-WebSocket-Protocol: eventhub.v2.json\r\n"
 
 
 class Client:
@@ -42,9 +43,11 @@ class Client:
         self._reader = reader
         self.writer = writer
 
-    async def upgrade(self, headers: bytes = b"", query: bytes = b"") -> bytes:
+    async def upgrade(
+        self, headers: bytes = b"", query: bytes = b"", path: bytes = b"/chat"
+    ) -> bytes:
         """Open a WebSocket; return the head of the answer."""
-        self.writer.write(HANDSHAKE.replace(b"/chat", b"/chat" + query) + headers + b"\r\n")
+        self.writer.write(HANDSHAKE.replace(b"/chat", path + query) + headers + b"\r\n")
         return await self.head()
 
     async def head(self) -> bytes:

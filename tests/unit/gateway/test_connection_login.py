@@ -184,7 +184,7 @@ async def test_a_hub_without_tokens_refuses_them(tmp_path: Path) -> None:
 async def test_a_client_is_paused_for_a_flood_of_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventhub.gateway.inbox.RENEWAL_SECONDS", 10.0)
+    monkeypatch.setattr("eventhub.gateway.dispatcher.RENEWAL_SECONDS", 10.0)
     async with opened(tmp_path, subprotocols(ann()), auth=True) as (hub, client):
         client.send({"_auth": ann()})
         client.send({"text": "waits"})

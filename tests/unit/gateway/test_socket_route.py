@@ -1,0 +1,28 @@
+"""The path of shared sockets is for v2, and takes no arguments."""
+
+from pathlib import Path
+
+import pytest
+
+from eventhub.errors import Close
+from tests.unit.gateway.serving import V1, V2, connected, running
+from tests.unit.gateway.sharing import PATH, opened
+
+
+@pytest.mark.parametrize("headers", [b"", V1])
+async def test_the_path_is_for_v2_only(tmp_path: Path, headers: bytes) -> None:
+    async with opened(tmp_path, headers) as (_, client):
+        assert (await client.json())["_error"]["code"] == "bad_request"
+        assert await client.close_code() == Close.BAD_REQUEST
+
+
+async def test_arguments_of_the_socket_are_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as hub, connected(hub.port) as client:
+        await client.upgrade(V2, b"?text=a", path=PATH)
+        assert (await client.json())["_error"]["code"] == "bad_filter"
+
+
+async def test_a_request_that_is_no_websocket_gets_an_error_object(tmp_path: Path) -> None:
+    async with running(tmp_path) as hub, hub.http.get(f"{hub.front.url}/-/socket") as answer:
+        assert answer.status == 400
+        assert "eventhub.v2.json" in (await answer.json())["_error"]["message"]
