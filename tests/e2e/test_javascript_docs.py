@@ -1,12 +1,14 @@
 """The code of docs/javascript.md, and the README's page, work as printed, in Chromium."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.command import post
 from tests.e2e.hub import Hub, running_hub
@@ -25,11 +27,7 @@ url:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    readme = re.search(
-        r"^```html\n(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-    assert readme
-    files = {"page/index.html": INDEX, "page/readme.html": readme[1], "page/token": ""}
+    files = {"page/index.html": INDEX, "page/token": ""}
     with running_hub(tmp_path, CONFIG, files) as hub:
         post(f"{hub.url}/messages", topic="Help", body="past", id="past")
         yield hub
@@ -78,8 +76,38 @@ def test_each_snippet_does_what_the_page_says(page: Page) -> None:
     assert SNIPPETS == {}, "code that nothing runs"
 
 
-def test_the_readmes_page_follows_and_writes(browser: Browser, hub: Hub) -> None:
+def test_the_readme_leads_from_an_empty_folder_to_live_filtered_rows_in_twelve_lines(
+    tmp_path: Path, browser: Browser
+) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    _, _, first = readme.partition("## Your first message\n")
+    blocks = re.findall(r"^```(?:sh|html)\n(.*?)^```$", first, re.MULTILINE | re.DOTALL)
+    commands, html, shell = blocks[:3]
+    assert len(html.splitlines()) <= 12
+    assert [line.split("#")[0].strip() for line in commands.splitlines()] == [
+        "eventhub init",
+        "eventhub serve eventhub.yaml",
+    ]
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    run_shell("eventhub init", folder)
+    (folder / "page" / "index.html").write_text(html)
+    hub = Hub(folder / "eventhub.yaml", folder, [])
+    hub.start()
     page = browser.new_page()
-    with page.expect_console_message(lambda said: said.text.startswith("stored as ")):
-        page.goto(f"{hub.url}/readme.html")
-    page.close()
+    try:
+        page.goto(hub.url)
+        expect(page.get_by_role("listitem")).to_have_text(["Hello"])
+        write = shell.splitlines()[0].replace("http://127.0.0.1:8080", hub.url)
+        run_shell(write.replace("topic=Help", "topic=Other"), folder)
+        run_shell(write, folder)
+        expect(page.get_by_role("listitem")).to_have_text(["Hello", "from the shell"])
+    finally:
+        page.close()
+        hub.kill()
+
+
+def run_shell(line: str, folder: Path) -> None:
+    """Run a line of the README, in which `eventhub` is the one under test."""
+    command = re.sub("^eventhub", f"{sys.executable} -m eventhub", line)
+    subprocess.run(command, shell=True, cwd=folder, check=True, timeout=30, capture_output=True)
