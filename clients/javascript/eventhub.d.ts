@@ -10,8 +10,8 @@ export class EventHubError extends Error {
   readonly column?: string
 }
 
-/** A row as the hub has it, with the sequence of its last event, for `_if_seq`. */
-export type Row = Readonly<Record<string, any>> & { readonly id: string; readonly _seq: number }
+/** A row as the hub has it, with the sequences of its last event, for `_if_seq`, and of its first one. */
+export type Row = Readonly<Record<string, any>> & { readonly id: string; readonly _seq: number; readonly _created: number }
 
 /** A value, or several of which one must match; null is NULL. An operator follows the column. */
 export type Where = Record<string, Value | readonly Value[] | null>

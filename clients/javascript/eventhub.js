@@ -110,7 +110,7 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
     outbox.add(link)
     become("connecting")
     watch(PAUSE)
-    const protocols = ["eventhub.v1.json"]
+    const protocols = ["eventhub.v2.json"]
     const token = await tokenOf().catch(() => mine === attempt && lost())
     if (mine !== attempt) return
     const encoded = btoa(token).replace(/=/g, "").replace(/\+/g, "-").replace(/\//g, "_")
@@ -133,14 +133,19 @@ function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
 
   function receive(frame) {
     watch(SILENCE)
-    const { _error, _ready, _resume, _seq } = frame
+    const { _error, _ready, _resume, _rows = [], _changes = [] } = frame
     if ("_ack" in frame || _error?.ref) return outbox.settle(frame)
     if (_error) problem = _error
     if (frame._auth === "expiring") renew(socket)
     if (_resume?.recovered === false) link.position = epoch = ""
     const position = _ready?.position ?? frame._tick
     if (position) epoch = position.split(".")[0]
-    link.position = position ?? (_seq && epoch ? `${epoch}.${_seq}` : link.position)
+    link.position = position ?? link.position
+    for (const row of _rows) consumer.frame({ ...row, _method: "POST" })
+    for (const change of _changes) {
+      if (epoch) link.position = `${epoch}.${change._seq}`
+      consumer.frame(change)
+    }
     consumer.frame(frame)
     if (!_ready) return
     tries = 0
@@ -291,9 +296,9 @@ function liveRows({ sort = [], limit = Infinity, columns }, open) {
   const keys = keysOf(sort)
   const listeners = new Set()
   let blank = columns && blankOf(columns)
-  let rows = new Map() // by id; equals in order of creation
+  let rows = new Map() // by id
   let staged // will replace them at once
-  let count, isShort, newest
+  let count, newest, isShort, isMixed
   let value = Object.freeze([])
   let shown = { value, state: "connecting" }
   let isStale, timer, settle
@@ -303,7 +308,7 @@ function liveRows({ sort = [], limit = Infinity, columns }, open) {
   let link = { state: "connecting", error: null }
 
   function frame({ _method, _resume, _ready, ...row }) {
-    if (_resume?.recovered === false) [staged, count, isShort] = [new Map(), 0]
+    if (_resume?.recovered === false) [staged, count, newest, isShort] = [new Map(), 0, 0]
     const into = staged ?? rows
     const old = into.get(row.id)
     if (_method === "POST") insert(into, row)
@@ -320,15 +325,9 @@ function liveRows({ sort = [], limit = Infinity, columns }, open) {
   function insert(into, row) {
     if (staged) blank ??= blankOf(Object.keys(row))
     row = Object.freeze({ ...blank, ...row })
-    const isOld = row.timestamp < newest
-    if (!isOld) newest = row.timestamp
-    // It entered the filter.
-    if (isOld && !staged && !into.has(row.id)) {
-      const all = [...into.values()]
-      const isBefore = (each) => keys.every(({ name }) => each[name] === row[name]) && !(each.timestamp > row.timestamp)
-      all.splice(all.findLastIndex(isBefore) + 1, 0, row)
-      rows = byId(all)
-    } else into.set(row.id, row)
+    into.set(row.id, row)
+    isMixed ||= row._created < newest
+    newest = Math.max(newest, row._created)
     // After this mark the hub has more.
     if (staged && ++count === limit + SPARE) into.set("", { ...row, id: "" })
   }
@@ -346,6 +345,9 @@ function liveRows({ sort = [], limit = Infinity, columns }, open) {
   function current() {
     if (!isStale) return value
     isStale = false
+    // Rows that are equal, or not sorted, are in order of creation.
+    if (isMixed) rows = byId([...rows.values()].sort((a, b) => a._created - b._created))
+    isMixed = false
     let all = sorted([...rows.values()], keys)
     let mark = rows.get("")
     if (mark) {

@@ -18,7 +18,7 @@ INDEX = """<!doctype html><link rel="icon" href="data:,">
     }
   }
 
-  const plain = ({ _seq, ...row }) => Object.fromEntries(Object.entries(row).sort())
+  const plain = ({ _seq, _created, ...row }) => Object.fromEntries(Object.entries(row).sort())
   window.shown = (rows) => JSON.stringify(rows.value.map(plain))
   window.answered = async (path) => JSON.stringify((await (await fetch(path)).json()).map(plain))
   // Wait until live rows are the answer to a GET; return them.

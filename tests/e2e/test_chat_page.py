@@ -48,6 +48,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     hub.kill()
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Machines that run all tests at once are slow."""
+    expect.set_options(timeout=RECONNECT_MS)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture
 def room() -> str:
     return uuid4().hex
@@ -149,7 +157,7 @@ def test_a_restart_loses_nothing_and_windows_reconnect(window: Window, hub: Hub,
     expect(status(ann)).to_have_text("Reconnecting")
     hub.start()
     for page in (ann, bo):
-        expect(status(page)).to_have_text("Connected", timeout=RECONNECT_MS)
+        expect(status(page)).to_have_text("Connected")
     say(bo, "after")
     for page in (ann, bo, window("Cy")):
         expect(bodies(page)).to_have_text(["before", "after"])
@@ -167,11 +175,8 @@ def test_a_window_that_reconnects_gets_exactly_what_it_missed(window: Window) ->
     ann.context.set_offline(False)
     expect(bodies(ann)).to_have_text(["before", "missed"])
     expect(status(ann)).to_have_text("Connected")
-    assert [frame.get("body") or next(iter(frame)) for frame in frames] == [
-        "_resume",
-        "missed",
-        "_ready",
-    ]
+    assert [next(iter(frame)) for frame in frames] == ["_resume", "_changes", "_ready"]
+    assert [change["body"] for change in frames[1]["_changes"]] == ["missed"]
 
 
 def test_what_is_typed_while_the_hub_is_down_is_sent_once(
@@ -184,7 +189,7 @@ def test_what_is_typed_while_the_hub_is_down_is_sent_once(
     expect(message(ann, "typed in the dark")).to_have_class(re.compile("sending"))
     hub.start()
     for page in (ann, bo):
-        expect(bodies(page)).to_have_text(["typed in the dark"], timeout=RECONNECT_MS)
+        expect(bodies(page)).to_have_text(["typed in the dark"])
     expect(message(ann, "typed in the dark")).not_to_have_class(re.compile("sending"))
     assert stored(hub, room) == ["typed in the dark"]
 
@@ -291,7 +296,8 @@ def test_a_long_history_opens_at_its_end_and_goes_back_while_one_scrolls(
     ann.reload()
     expect(message(ann, "message 4999.")).to_be_in_viewport()
     expect(bodies(ann)).to_have_count(300)
-    assert len([frame for frame in frames if "_method" in frame]) < 600, "the others were not sent"
+    sent = sum(len(frame.get("_rows", ())) for frame in frames)
+    assert 300 < sent < 600, "the others were not sent"
     first = message(ann, "message 4700.")
     first.scroll_into_view_if_needed()
     expect(bodies(ann)).to_have_count(600)
@@ -323,7 +329,7 @@ def test_drafts_and_unsent_messages_are_there_after_the_tab_was_closed(
     ann = window("Ann", beside=context)
     expect(ann.get_by_label("Message", exact=True)).to_have_value("only begun")
     for page in (ann, bo):
-        expect(bodies(page)).to_have_text(["sent in the dark"], timeout=RECONNECT_MS)
+        expect(bodies(page)).to_have_text(["sent in the dark"])
     expect(ann.locator(".sending")).to_have_count(0)
     assert stored(hub, room) == ["sent in the dark"]
 

@@ -180,7 +180,7 @@ def test_the_types_are_those_of_the_code_on_the_page(adapted: Path) -> None:
         for await (const {{ was, time }} of hub.log("messages")) void [was, time]
         // @ts-expect-error: an update needs the id of its row
         await hub.put("messages", {{ body: "x" }})
-        messages.insert({{ id: "a", _seq: 0 }})
+        messages.insert({{ id: "a", _seq: 0, _created: 0 }})
         export {{ EventHubError, ready, first, live }}
     """
     (adapted / "check.ts").write_text(code)

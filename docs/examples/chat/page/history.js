@@ -7,6 +7,7 @@ export class History {
   #onChange;
   #rows;
   #next = null; // more rows, until they are there
+  #growing = null; // a promise of them
 
   /** `onChange()` is called whenever something of it changed. */
   constructor(hub, room, onChange) {
@@ -36,15 +37,18 @@ export class History {
     return this.#rows.value.length > this.#rows.most;
   }
 
-  /** Get more of the past: at least `count` messages, or twice as many as now. */
+  /** Get more of the past: at least `count` messages, or twice as many as now, unless more are on their way. */
   async showEarlier(count = 0) {
-    if (this.#next || !this.hasEarlier) return;
-    this.#next = this.#open(Math.max(count, 2 * this.#rows.most));
-    const next = this.#next;
+    if (this.hasEarlier) this.#growing ??= this.#grow(Math.max(count, 2 * this.#rows.most));
+    await this.#growing;
+  }
+
+  async #grow(most) {
+    const next = (this.#next = this.#open(most));
     await next.ready.catch(() => {}); // it says so by its state
     if (next !== this.#next) return; // closed
     this.#rows.close();
-    [this.#rows, this.#next] = [next, null];
+    [this.#rows, this.#next, this.#growing] = [next, null, null];
     this.#onChange();
   }
 
@@ -54,6 +58,7 @@ export class History {
     const response = await fetch(`messages?${query}`);
     if (!response.ok) return;
     const newer = (await response.json()).length;
+    await this.#growing;
     if (newer > this.#rows.most) await this.showEarlier(newer + 50);
   }
 
