@@ -46,10 +46,9 @@ class Servers(Cluster):
     def fill(self, number: int) -> Path:
         """Fill the disk of a server to the last byte; return the file to remove."""
         file = self.disk(number) / "filler"
-        with file.open("wb") as filler, suppress(OSError):
+        with file.open("wb", buffering=0) as filler, suppress(OSError):
             while True:
                 filler.write(bytes(1 << 16))
-                filler.flush()
         return file
 
     def lose(self, number: int) -> None:
