@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from eventhub.memory import MemoryStream
-from projections.mirror import take_up
+from projections.mirror import Mirror, take_up
 from projections.mirror_table import Standing
 from tests.databases import Database
 from tests.mirroring import (
@@ -82,5 +82,7 @@ async def test_rows_of_a_later_state_of_a_restored_log_are_left_alone_and_report
         assert "of a later state of it" in mirror.note
         assert "eventhub rebuild FILE --mirror" in mirror.note
         assert sorted(database.fetch(SELECT)) == ROWS
-        await mirror.rebuild(lambda _reached, _last: None)
+    by_command = Mirror(opened(database), older)
+    await by_command.rebuild(lambda _reached, _last: None)
+    by_command.close()
     assert (await proved(database, older))[0].is_equal
