@@ -28,6 +28,8 @@ def error_in(status: int, body: bytes) -> EventHubError:
         return error_of(dict(sent["_error"]))
     except (ValueError, TypeError, KeyError):
         text = f"the answer has the status {status}, and is not of an EventHub"
+    if 300 <= status < 400:
+        text = f"{text}: it leads elsewhere; use the URL to which it leads"
     if status in _TEMPORARY:
         return UnavailableError("unavailable", text)
     if status == 404:

@@ -45,6 +45,14 @@ class _LostError(Exception):
         self.retry_after = retry_after
 
 
+class _Connect(connect):
+    """A connection that follows no redirection: it may lead to where the token must not go."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Return the error."""
+        return exc
+
+
 async def follow(
     subscription: Subscription, url_since: Callable[[str], str], credentials: Credentials
 ) -> AsyncGenerator[Event | Offline, None]:
@@ -111,7 +119,7 @@ async def _connection(
 
 async def _open(url: str, credentials: Credentials) -> ClientConnection:
     try:
-        socket = await connect(
+        socket = await _Connect(
             url,
             additional_headers=headers_of(await credentials.fresh()),
             subprotocols=[Subprotocol(SUBPROTOCOL)],

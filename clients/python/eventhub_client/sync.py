@@ -1,10 +1,13 @@
 """Hub: a hub, for programs without an event loop: an `AsyncHub` in a thread does the work."""
 
 import asyncio
+import atexit
 import os
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from datetime import datetime
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from eventhub_client.bulk import Message
@@ -32,20 +35,29 @@ class _Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="eventhub-client", daemon=True)
+        self._lock = Lock()
+        self._is_closed = False
+        self._open: set[AsyncGenerator[Any, None]] = set()
+        """The generators that callers iterate over."""
         self._thread.start()
+        # At its end the interpreter closes generators, and stops this thread before.
+        atexit.register(self.close)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop; return what it returns.
 
         Raises:
-            ClosedError: the loop has ended.
+            ClosedError: the loop has ended, or ends.
         """
-        if self._loop.is_closed():
-            coroutine.close()
-            raise ClosedError
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        with self._lock:
+            if self._is_closed:
+                coroutine.close()
+                raise ClosedError
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise ClosedError from None
         finally:
             future.cancel()  # an interrupt of the caller ends it, too
 
@@ -55,32 +67,42 @@ class _Loop:
         async def step() -> T:
             return await anext(generator, _END)
 
+        self._open.add(generator)
         try:
             while (item := self.run(step())) is not _END:
                 yield item
+        except ClosedError:
+            return
         finally:
-            if not self._loop.is_closed():
-                self.run(_closed(generator))
+            self._open.discard(generator)
+            with suppress(ClosedError):
+                self.run(_close(generator))
 
     def close(self) -> None:
         """End what still runs, and the thread."""
-        self.run(_cancel_others())
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        atexit.unregister(self.close)
+        ending.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others)
+        for generator in self._open.copy():
+            await generator.aclose()
 
-async def _closed(generator: AsyncGenerator[Any, None]) -> None:
+
+async def _close(generator: AsyncGenerator[Any, None]) -> None:
     await generator.aclose()
-
-
-async def _cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    if others:
-        await asyncio.wait(others)
-    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class SyncRows(Mapping[str, Row]):
@@ -132,7 +154,6 @@ class Hub:
         """Prepare, without connecting yet; see `AsyncHub`."""
         self._hub = AsyncHub(url, token=token, patience=patience)
         self._loop = _Loop()
-        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -142,10 +163,9 @@ class Hub:
 
     def close(self) -> None:
         """End all live rows and changes, and every connection."""
-        if not self._is_closed:
-            self._is_closed = True
+        with suppress(ClosedError):
             self._loop.run(self._hub.aclose())
-            self._loop.close()
+        self._loop.close()
 
     def post(self, path: str, message: Message) -> Receipt:
         """Create a row; return its receipt once it is durable."""

@@ -1,6 +1,9 @@
 """`Hub` is `AsyncHub` without an event loop: the same names, arguments and results."""
 
 import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -65,22 +68,37 @@ def test_a_hub_that_is_closed_ends_what_waits_for_it(server: Server, path: str) 
     hub = Hub(server.url)
     rows = hub.rows(path)
     rows.ready(20)
-    ended = []
+    ended: list[str] = []
 
-    def follow() -> None:
-        for _ in rows.updates():
-            pass
-        ended.append("updates")
+    def wait_for(name: str, steps: Iterator[object]) -> None:
+        ended.extend(name for _ in steps if name == "changes")
+        ended.append(name)
 
-    waiting = Thread(target=follow)
-    waiting.start()
+    steps = {"rows": rows.updates(), "changes": hub.changes(path, since="earliest")}
+    hub.post(path, {})
+    waiting = [Thread(target=wait_for, args=each) for each in steps.items()]
+    for each in waiting:
+        each.start()
+    until(lambda: ended == ["changes"])  # it has got the first, and waits for the next
     hub.close()
-    until(lambda: ended)
-    waiting.join(20)
+    for each in waiting:
+        each.join(20)
+    assert sorted(ended) == ["changes", "changes", "rows"]
     assert rows.state == "ended"
     with pytest.raises(ClosedError):
         hub.post(path, {})
     hub.close()
+
+
+def test_a_program_ends_though_it_left_a_hub_open(server: Server, path: str) -> None:
+    program = (
+        "import sys; from eventhub_client import Hub; hub = Hub(sys.argv[1])\n"
+        "hub.post(sys.argv[2], {}); rows = hub.rows(sys.argv[2])\n"
+        "changes = hub.changes(sys.argv[2], since='earliest'); next(changes)"
+    )
+    command = [sys.executable, "-c", program, server.url, path]
+    ended = subprocess.run(command, capture_output=True, timeout=40, check=False, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_thread_of_a_hub_ends_with_it(server: Server) -> None:

@@ -40,3 +40,4 @@ def test_an_answer_of_a_proxy_is_told_from_its_status(
     error = error_in(status, body)
     assert type(error) is kind
     assert str(status) in error.message
+    assert ("use the URL to which it leads" in error.message) == (status == 301)
