@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from eventhub.delivery.frames import FORMS, SUBPROTOCOL, Form
 from tests.subscribing import singly
@@ -28,8 +29,15 @@ class Closed(Exception):  # noqa: N818 - what happened, not a fault
 class Client:
     """One WebSocket: frames one by one, and the table that they make."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, number: int = 0) -> None:
+        """Begin.
+
+        Args:
+            socket: open.
+            number: of the subscription; 0 without one.
+        """
         self.socket = socket
+        self._number = number
         self.table: dict[str, Frame] = {}
         self.sent: list[Frame] = []
         """The messages that are not stored."""
@@ -40,6 +48,8 @@ class Client:
         """Elements of an array that come after the last frame that was returned."""
 
     async def send(self, message: object) -> None:
+        if self._number and isinstance(message, dict):
+            message = {"_sub": self._number, **message}
         await self.socket.send_str(msgspec.json.encode(message).decode())
 
     async def receive(self) -> Frame:
@@ -49,9 +59,18 @@ class Client:
                 message = await self.socket.receive()
             if message.type is not aiohttp.WSMsgType.TEXT:
                 raise Closed(self.socket.close_code)
-            self._received.extend(singly([msgspec.json.decode(message.data)]))
+            self._received.extend(singly([self._of_one(msgspec.json.decode(message.data))]))
         frame = self._received.popleft()
         self.apply(frame)
+        return frame
+
+    def _of_one(self, frame: Frame) -> Frame:
+        """Return a frame without the number of the subscription, the only one of its socket."""
+        if not self._number:
+            return frame
+        assert frame.pop("_sub", self._number) == self._number
+        if isinstance(ticks := frame.get("_tick"), dict):
+            frame["_tick"] = ticks[str(self._number)]
         return frame
 
     async def until(self, condition: Callable[[Frame], object]) -> list[Frame]:
@@ -110,6 +129,17 @@ def apply_change(table: dict[str, Frame], frame: Frame) -> None:
         case method:
             assert method == "DELETE"
             del table[frame["id"]]
+
+
+@asynccontextmanager
+async def subscribe(url: str, *, headers: dict[str, str] | None = None) -> AsyncIterator[Client]:
+    """Open a socket with one subscription, to a URL of the hub."""
+    asked = URL(url)
+    shared = str(asked.with_path("/-/socket").with_query(None))
+    async with connect(shared, form=Form.V2, headers=headers) as client:
+        frame = {"path": asked.raw_path, "query": asked.raw_query_string}
+        await client.send({"_subscribe": 1, **frame})
+        yield Client(client.socket, 1)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import changes, history
 from eventhub.gateway.controls import FORMATS, REPLAYS, Surface
 from eventhub.gateway.file_answer import SUFFIXES
-from tests.e2e.client import DEADLINE_SECONDS, Frame, connect, request
+from tests.e2e.client import DEADLINE_SECONDS, Frame, connect, request, subscribe
 from tests.e2e.surfaces import Headers, http, sse, websocket
 from tests.e2e.surfaces import Surface as Reads
 
@@ -144,17 +144,24 @@ def _live() -> Iterator[Way]:
             if (past or "_presence" in args) and form is Form.BARE:
                 continue  # it would never learn that it has everything, or who is connected
             yield Way(Surface.LIVE, form, args, _live_of(form, others, past=past))
+            if form is Form.V2:
+                of_row = _live_of(form, others, past=past, shared=True)
+                yield Way(Surface.LIVE, form, ("/-/socket", *args), of_row)
     yield Way(Surface.LIVE, Form.V1, (), _live_of(Form.V1, [], past=False), needs_row=True)
     yield Way(Surface.LIVE, Form.SSE, (), _live_of(Form.SSE, [], past=False), needs_row=True)
+    of_row = _live_of(Form.V2, [], past=False, shared=True)
+    yield Way(Surface.LIVE, Form.V2, ("/-/socket",), of_row, needs_row=True)
     resumed = sse(more={"Last-Event-ID": "earliest"})
     yield Way(Surface.LIVE, Form.SSE, ("Last-Event-ID",), lambda _row: resumed)
 
 
-def _live_of(form: Form, args: list[str], *, past: bool) -> Callable[[str], Reads]:
+def _live_of(
+    form: Form, args: list[str], *, past: bool, shared: bool = False
+) -> Callable[[str], Reads]:
     def of_row(row: str) -> Reads:
         if form is Form.SSE:
             return sse(*args, past=past, row=row)
-        return websocket(*args, form=form, past=past, row=row)
+        return websocket(*args, form=form, shared=shared, past=past, row=row)
 
     return of_row
 
@@ -204,9 +211,10 @@ async def _by_row(url: str, headers: Headers, method: str, message: Frame) -> st
     return _code((await request(method, url, headers=headers, json=sent))[1])
 
 
-def _by(form: Form) -> Write:
+def _by(form: Form, *, shared: bool = False) -> Write:
     async def write(url: str, headers: Headers, method: str, message: Frame) -> str:
-        async with connect(url, form=form, headers=headers) as client:
+        opened = connect(url, form=form, headers=headers)
+        async with subscribe(url, headers=headers) if shared else opened as client:
             await client.send({"_method": method, **message, "_ref": "write"})
             frames = await client.until(lambda frame: "_error" in frame or "_ack" in frame)
         return _code(frames[-1])
@@ -240,6 +248,7 @@ WRITES: Final[dict[str, Write]] = {
     "row": _by_row,
     "v1": _by(Form.V1),
     "v2": _by(Form.V2),
+    "socket": _by(Form.V2, shared=True),
     "bare": _by_bare,
 }
 

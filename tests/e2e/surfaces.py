@@ -18,7 +18,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from eventhub.delivery.frames import Form
-from tests.e2e.client import DEADLINE_SECONDS, Closed, Frame, connect
+from tests.e2e.client import DEADLINE_SECONDS, Closed, Frame, connect, subscribe
 
 Headers = dict[str, str]
 
@@ -52,7 +52,12 @@ class Surface(Protocol):
 
 
 def websocket(
-    *args: str, form: Form = Form.V1, bare: bool = False, past: bool = False, row: str = ""
+    *args: str,
+    form: Form = Form.V1,
+    bare: bool = False,
+    shared: bool = False,
+    past: bool = False,
+    row: str = "",
 ) -> Surface:
     """Return a surface of one WebSocket, which is read until it is up to date."""
     bare = bare or form is Form.BARE
@@ -60,9 +65,9 @@ def websocket(
     async def read(url: str, headers: Headers, query: str, recipient: str = "me") -> Answer:
         query = joined_args(as_of_now(), query) if past else query
         url += f"/{row}" if row else ""
-        async with connect(
-            joined(url, *args, query), form=form, bare=bare, headers=headers
-        ) as client:
+        asked = joined(url, *args, query)
+        opened = connect(asked, form=form, bare=bare, headers=headers)
+        async with subscribe(asked, headers=headers) if shared else opened as client:
             if not bare and not headers:  # the hub waits for a login until any frame comes
                 await client.send({"_method": "DELETE", "id": "of no row", "_ref": "first"})
             if not bare:
@@ -152,6 +157,7 @@ READS: dict[str, Surface] = {
     "v1, log": websocket("_replay=log"),
     "v2": websocket(form=Form.V2),
     "v2, log": websocket("_replay=log", form=Form.V2),
+    "socket": websocket(shared=True),
     "SSE": sse(),
     "SSE, since": sse("_since=earliest"),
     "SSE, resumed": sse(more={"Last-Event-ID": "earliest"}),

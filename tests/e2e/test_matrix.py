@@ -504,6 +504,7 @@ async def test_each_path_is_in_the_table(tmp_path: Path) -> None:
         app = served.gateway._site.app
         paths = {each.canonical for each in app.router.resources()}
     of_endpoint = {"/chat", "/chat/{id}", *(f"/chat.{suffix}" for suffix in SUFFIXES)}
+    of_endpoint |= {"/-/socket"}  # of every endpoint
     assert paths == OWN_PATHS | of_endpoint
 
 
