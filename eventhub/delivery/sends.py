@@ -128,14 +128,22 @@ class Sends:
         while True:
             await self._has_some.wait()
             began = time.perf_counter()
-            try:
-                self._fanout.send([self._pass(each) for each in self._waiting.turn()])
-            except Exception:  # what a process of another version says must not end the others
-                limited.exception("send_failed", by=self._channel.name)
+            self._send([self._pass(each) for each in self._waiting.turn()])
             if not self._waiting:
                 self._has_some.clear()
             await asyncio.sleep(0)  # the sockets are written to at the end of a turn of the loop
             await asyncio.sleep(min(time.perf_counter() - began, PAUSE_SECONDS))
+
+    def _send(self, batch: list[Send]) -> None:
+        """Write messages; one that no filter understands is left out, and reported."""
+        try:
+            self._fanout.send(batch)
+        except Exception:  # of a process of another version; nothing was written yet
+            if len(batch) > 1:
+                for each in batch:
+                    self._send([each])
+            else:
+                limited.exception("send_failed", by=self._channel.name)
 
     def _pass(self, passing: Passing) -> Send:
         columns = self._channel.columns

@@ -14,6 +14,7 @@ from tests.e2e.command import post
 from tests.e2e.hub import Hub, HubFactory, running_hub
 from tests.e2e.javascript import INDEX, ask
 from tests.tokens import SECRET, token_of
+from tests.waiting import until
 
 CONFIG = f"""
 auth: {{jwt: {{secret: {SECRET}}}}}
@@ -21,8 +22,8 @@ url:
   messages:
     pattern: /messages
     handler: MessageHandler
-    kwargs: {{columns: {{topic: TEXT, body: TEXT, n: INTEGER, price: DECIMAL, done: BOOLEAN,
-      at: TIMESTAMPTZ}}}}
+    kwargs: {{send: true, columns: {{topic: TEXT, body: TEXT, n: INTEGER, price: DECIMAL,
+      done: BOOLEAN, at: TIMESTAMPTZ}}}}
   closed:
     pattern: /closed
     handler: MessageHandler
@@ -386,6 +387,18 @@ def test_changes_go_on_from_a_position_and_tell_when_they_cannot(open_page: Any,
     assert [each["position"] for each in reset] == [None, None], "nothing to go on from yet"
     error = ask(page, "return refusal(take(1, { since: 'tomorrow' }))")
     assert error["code"] == "bad_position"
+    received: list[str | bytes] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda f: received.append(f)))
+    ask(page, "window.going = take(1)")
+
+    def has_sent() -> bool:
+        post(f"{hub.url}/messages", _method="SEND", topic="t")
+        page.wait_for_timeout(20)
+        return '"SEND"' in str(received)
+
+    until(has_sent)
+    post(f"{hub.url}/messages", id="after")
+    assert [each["id"] for each in ask(page, "return going")] == ["after"], "it changed nothing"
 
 
 def test_the_log_has_each_event_with_what_was_there_before(page: Page) -> None:

@@ -23,7 +23,7 @@ export async function* follow(kind, url, options, open, tokenOf, EventHubError) 
   const consumer = {
     frame(frame) {
       if (frame._resume?.recovered === false) queue.push({ method: "RESET", position: null })
-      if (frame._method) queue.push((isLog ? eventOf : changeOf)(frame, link.position || null))
+      if (frame._seq) queue.push((isLog ? eventOf : changeOf)(frame, link.position || null))
       if (frame._ready && (until === "now" || until <= Date.now())) queue.push(null)
       if (queue.length >= MAX_WAITING && link.position) link.pause()
       wake()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from eventhub.delivery.frames import Form
 from eventhub.delivery.sends import MAX_WAITING, MAX_WAITING_BYTES, FairQueue
 from eventhub.feed import TURN_EVENTS
+from eventhub.filters.query import parse
 from eventhub.ingest.sending import Passing
 from tests.builders import channel
 from tests.subscribing import Frame, Pipe, Reading, eventually, reading
@@ -144,3 +145,14 @@ async def test_a_flood_is_dropped_but_the_message_of_another_is_not() -> None:
         await say(hub, passing("loud", text="last"))
         await eventually(lambda: len([f for f in sent(pipe) if f.get("text")]) == 2)
         assert len(sent(pipe)) < len(flood)
+
+
+async def test_a_message_that_cannot_be_decided_on_does_not_end_the_others() -> None:
+    async with reading() as hub:
+        pipe, later = Pipe(), Pipe()
+        await hub.joined(pipe)
+        await hub.joined(later, hub.view().asking(parse({"votes>": ["1"]}, channel().columns)))
+        await say(hub, passing("a", votes={"of": "another version"}))
+        await say(hub, passing("a", votes=2))
+        await eventually(lambda: sent(later))
+        assert sent(later) == [{"_method": "SEND", "votes": 2}]
