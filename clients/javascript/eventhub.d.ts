@@ -28,6 +28,8 @@ export interface RowsOptions extends Query {
   sort?: string | readonly string[]
   /** Not negative. */
   limit?: number
+  /** Called with each frame of the protocol as it comes: `_sent` and `_presence` have what is no row. */
+  onFrame?: (frame: Readonly<Record<string, any>>) => void
 }
 
 export interface Rows {

@@ -292,7 +292,7 @@ function outboxOf(openOwn) {
   }
 }
 
-function liveRows({ sort = [], limit = Infinity, columns }, open) {
+function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
   const keys = keysOf(sort)
   const listeners = new Set()
   let blank = columns && blankOf(columns)
@@ -307,7 +307,9 @@ function liveRows({ sort = [], limit = Infinity, columns }, open) {
   ready.catch(() => {})
   let link = { state: "connecting", error: null }
 
-  function frame({ _method, _resume, _ready, ...row }) {
+  function frame(each) {
+    const { _method, _resume, _ready, ...row } = each
+    if (!_method) onFrame?.(each)
     if (_resume?.recovered === false) [staged, count, newest, isShort] = [new Map(), 0, 0]
     const into = staged ?? rows
     const old = into.get(row.id)

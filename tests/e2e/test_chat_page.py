@@ -175,8 +175,9 @@ def test_a_window_that_reconnects_gets_exactly_what_it_missed(window: Window) ->
     ann.context.set_offline(False)
     expect(bodies(ann)).to_have_text(["before", "missed"])
     expect(status(ann)).to_have_text("Connected")
-    assert [next(iter(frame)) for frame in frames] == ["_resume", "_changes", "_ready"]
-    assert [change["body"] for change in frames[1]["_changes"]] == ["missed"]
+    of_rows = [frame for frame in frames if "_presence" not in frame]
+    assert [next(iter(frame)) for frame in of_rows] == ["_resume", "_changes", "_ready"]
+    assert [change["body"] for change in of_rows[1]["_changes"]] == ["missed"]
 
 
 def test_what_is_typed_while_the_hub_is_down_is_sent_once(
@@ -406,6 +407,25 @@ def test_the_newest_message_stays_in_view_while_a_long_one_is_written(window: Wi
     field.fill("1\n2\n3\n4\n5")
     say(bo, "news")
     expect(message(ann, "news")).to_be_in_viewport(ratio=1)
+
+
+def test_others_see_who_is_typing_until_it_is_sent_and_how_many_are_connected(
+    window: Window, hub: Hub, room: str
+) -> None:
+    ann, bo = window("Ann"), window("<b>Bo")
+    bo.get_by_label("Message", exact=True).press_sequentially("Hi")
+    expect(ann.get_by_text("<b>Bo is typing…")).to_be_visible()
+    expect(bo.locator("#typing")).to_be_empty()
+    bo.get_by_label("Message", exact=True).press("Enter")
+    expect(ann.locator("#typing")).to_be_empty()
+    expect(bodies(ann)).to_have_text(["Hi"])
+    assert stored(hub, room) == ["Hi"]
+    expect(ann.locator("#present")).to_have_text("· 2 online")
+    window("Cy").close()
+    expect(ann.locator("#present")).to_have_text("· 2 online")
+    window("Cy")
+    for page in (ann, bo):
+        expect(page.locator("#present")).to_have_text("· 3 online")
 
 
 def test_keys_move_between_messages_and_edits_of_others_are_spoken(window: Window) -> None:

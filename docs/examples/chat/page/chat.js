@@ -10,8 +10,9 @@ import { editMessage, grow, removeMessage, submitOnEnter } from "./editing.js";
 import * as format from "./format.js";
 import { History } from "./history.js";
 import { randomId, recall, remember } from "./memory.js";
-import { entryOf, nodeOf, reconcile, refreshTimes, roam } from "./messages.js";
+import { entryOf, keepPlace, nodeOf, reconcile, refreshTimes, roam } from "./messages.js";
 import { newsOf } from "./news.js";
+import { Presence } from "./presence.js";
 import * as rooms from "./rooms.js";
 import { Search } from "./search.js";
 
@@ -26,6 +27,7 @@ const hub = persist(new EventHub());
 const client = recall("chat.client", randomId());
 const search = new Search(hub, jump);
 let history = null;
+let presence = null;
 let known = null; // messages by id as they were drawn last, or null before the first time
 let following = true; // the end is in view, and stays there
 let wasLive = false;
@@ -37,7 +39,9 @@ let scheduled = false;
 function enterRoom() {
   const room = rooms.current();
   history?.close();
-  history = new History(hub, room, schedule);
+  presence?.close();
+  presence = new Presence(room, isMine, drawPresence);
+  history = new History(hub, room, schedule, (frame) => presence.apply(frame));
   [known, following, unread, wasLive] = [null, true, 0, false];
   reconcile(list, [], () => {});
   search.enter(room);
@@ -82,6 +86,13 @@ function drawState() {
   $("reconnect").hidden = state !== "offline" && state !== "ended";
 }
 
+function drawPresence() {
+  const { connections, typing } = presence;
+  const names = typing.length > 3 ? "Several people are" : `${format.list(typing)} ${typing.length > 1 ? "are" : "is"}`;
+  $("typing").textContent = typing.length ? `${names} typing…` : "";
+  $("present").textContent = connections ? `· ${connections} online` : "";
+}
+
 function reconnect() {
   if (history.state === "ended") location.reload();
   else hub.reconnect();
@@ -102,7 +113,7 @@ function schedule() {
 function render() {
   const { messages, state } = history;
   const isLoaded = wasLive || state === "live";
-  const restore = following ? toEnd : keepPlace();
+  const restore = following ? toEnd : keepPlace(scroller, list);
   drawState();
   reconcile(list, entries(messages), rescueForm);
   if (isLoaded) announce(messages), rescueWrites();
@@ -138,20 +149,7 @@ function continues(before, row, at) {
 
 // --- Scrolling: the end is 0, and above it is negative, so that the browser stays at the end --------
 
-function toEnd() {
-  scroller.scrollTop = 0;
-}
-
-/** Remember what is at the top of the view; the function returned puts it back there. */
-function keepPlace() {
-  const top = scroller.getBoundingClientRect().top;
-  const messages = [...list.querySelectorAll(".message")]; // a day may move to an earlier one
-  const anchor = messages.find((node) => node.getBoundingClientRect().bottom > top);
-  const before = anchor?.getBoundingClientRect().top;
-  return () => {
-    if (anchor?.isConnected) scroller.scrollTop += anchor.getBoundingClientRect().top - before;
-  };
-}
+const toEnd = () => (scroller.scrollTop = 0);
 
 function scrolled() {
   following = scroller.scrollTop > -AT_END;
@@ -163,7 +161,7 @@ function scrolled() {
 function showLatest() {
   following = true;
   render();
-  text.focus();
+  focusText();
 }
 
 function showEarlier() {
@@ -189,15 +187,14 @@ function post(event) {
   if (!sender) return name.focus();
   if (!body) return text.focus();
   write("");
+  presence.say(sender, client, false);
   $("notice").textContent = "";
   following = true;
   kept(hub.post("messages", { room: history.room, name: sender, body, client }));
 }
 
 /** The rows show a refusal next to the message, in this window or the next one. */
-function kept(promise) {
-  promise.catch(() => {});
-}
+const kept = (promise) => promise.catch(() => {});
 
 function write(value) {
   text.value = value;
@@ -206,13 +203,12 @@ function write(value) {
 }
 
 const focusText = () => text.focus();
-
 const actions = {
   edit: (node, row) => editMessage(node, row.body, (body) => body !== row.body && save(row, body), focusText),
   remove: (node, { id, _seq }) =>
     removeMessage(node, () => kept(hub.delete("messages", { id, _if_seq: _seq })), focusText),
-  retry: (node, { _write }) => hub.retry(_write.key),
-  discard: (node, { _write }) => hub.discard(_write.key),
+  retry: (_, { _write }) => hub.retry(_write.key),
+  discard: (_, { _write }) => hub.discard(_write.key),
   overwrite: (node, row) => {
     hub.discard(row._write.key);
     save(row, row._write.message.body);
@@ -285,7 +281,10 @@ roam(list, actByKey);
 composer.addEventListener("submit", post);
 text.addEventListener("keydown", submitOnEnter);
 text.addEventListener("keydown", editLast);
-text.addEventListener("input", () => write(text.value));
+text.addEventListener("input", () => {
+  write(text.value);
+  if (text.value && name.value.trim()) presence.say(name.value.trim(), client, true);
+});
 name.addEventListener("input", () => (remember("chat.name", name.value.trim()), schedule()));
 $("new-room").addEventListener("submit", rooms.open);
 $("earlier").addEventListener("click", showEarlier);

@@ -5,6 +5,7 @@ const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: 
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
 const RELATIVE = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
 const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const LIST = new Intl.ListFormat(undefined);
 const LINK = /https?:\/\/[^\s<>"'`]+/g;
 const CLOSING = { ")": "(", "]": "[", "}": "{" };
 
@@ -17,6 +18,10 @@ export function moment(timestamp) {
 
 export function full(date) {
   return FULL.format(date);
+}
+
+export function list(names) {
+  return LIST.format(names);
 }
 
 export function short(date) {

@@ -114,6 +114,17 @@ export function refreshTimes(list) {
   for (const time of list.querySelectorAll("time")) drawTime(time, time.dateTime);
 }
 
+/** Remember what is at the top of the view; the function returned puts it back there. */
+export function keepPlace(scroller, list) {
+  const top = scroller.getBoundingClientRect().top;
+  const messages = [...list.querySelectorAll(".message")]; // a day may move to an earlier one
+  const anchor = messages.find((node) => node.getBoundingClientRect().bottom > top);
+  const before = anchor?.getBoundingClientRect().top;
+  return () => {
+    if (anchor?.isConnected) scroller.scrollTop += anchor.getBoundingClientRect().top - before;
+  };
+}
+
 // --- Focus ------------------------------------------------------------------
 
 const STEPS = { ArrowUp: -1, ArrowDown: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
