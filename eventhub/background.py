@@ -3,7 +3,8 @@
 A plain TaskGroup wraps an error of the block in an ExceptionGroup. Here the error of the block is
 raised unchanged, and tasks that still run at the end of the block are cancelled.
 
-`side_by_side` does the same thing with many items, a bounded number of them at a time.
+`side_by_side` does the same thing with many items, a bounded number of them at a time, and `within`
+one thing until a deadline.
 """
 
 import asyncio
@@ -13,6 +14,9 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+CANCEL_AGAIN_SECONDS = 0.1
+"""Between two cancellations of work that goes on after its deadline."""
 
 
 class Background:
@@ -84,3 +88,24 @@ async def side_by_side(
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [results[place] for place in sorted(results)]
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    """Run something that ends by a deadline, even if it misses a cancellation.
+
+    nats-py connects in `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes
+    as its own work ends: then it would try to connect forever.
+
+    Raises:
+        TimeoutError: the deadline has passed.
+    """
+    task = asyncio.ensure_future(work)  # noqa: TID251 - it has ended when this returns
+    try:
+        await asyncio.wait([task], timeout=seconds)
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+    if task.cancelled():
+        raise TimeoutError
+    task.result()

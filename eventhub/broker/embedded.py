@@ -171,7 +171,7 @@ class EmbeddedBroker:
         while not await self._stops_within(LOOK_SECONDS):
             with later_if_none_is_left("the watch over the disk"):
                 await self._look_for_room()
-                await self.stage_in_memory()
+                await asyncio.to_thread(self._staging.link_new)
             if self._server is not None and self._server.stores_nothing != self.is_full:
                 self._server.was_ended = True
                 await self._server.terminate()

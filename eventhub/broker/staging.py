@@ -39,22 +39,33 @@ class Staging:
     def __init__(self, store: Path) -> None:
         self._store = store
         self._memory = _make_folder()
+        self._linked: object = None
+        """What `_looks` returned before all streams were linked; None if some may not be."""
+
+    def link_new(self) -> None:
+        """Link the folders of streams that are new; to be repeated now and then.
+
+        Some systems remove the folder in memory when its user logs out (`RemoveIPC` of
+        systemd-logind): then all are linked again.
+        """
+        if self._linked is None or self._linked != self._looks():
+            self.link()
 
     def link(self) -> None:
-        """Link the folders of all streams; to be repeated now and then.
-
-        The server removes the links when it starts. Some systems remove the folder in memory when
-        its user logs out (`RemoveIPC` of systemd-logind).
-        """
+        """Link the folders of all streams: the server removes the links when it starts."""
         if self._memory is None:
             return
         if not _is_own_folder(self._memory):
             self._memory = _make_folder()
             if self._memory is None:
                 return
+        looks, left = self._looks(), 0
         for batches in self._folders():
-            with suppress(OSError):  # a batch is under way on the disk, and stays there
+            try:
                 self._link(batches, self._memory / batches.parent.name)
+            except OSError:  # a batch is under way on the disk, and stays there
+                left += 1
+        self._linked = None if left else looks
         _remove_leftovers()
 
     def close(self) -> None:
@@ -66,6 +77,12 @@ class Staging:
             if batches.is_symlink():
                 with suppress(OSError):
                     batches.unlink()
+
+    def _looks(self) -> object:
+        """Return what changes with every stream that is made, and with the folder in memory."""
+        is_there = self._memory is not None and _is_own_folder(self._memory)
+        streams = sorted(self._store.glob("jetstream/*/streams"))
+        return is_there, [(each, each.stat().st_mtime_ns) for each in streams]
 
     def _folders(self) -> list[Path]:
         return [stream / "batches" for stream in self._store.glob("jetstream/*/streams/*")]

@@ -155,6 +155,8 @@ class _File:
         return replace(node, value=members) if isinstance(node.value, dict) else node
 
     def _text(self, text: str, node: Node, path: str) -> str:
+        if "$" not in text or text.startswith("$argon2"):  # a hash has dollar signs of its own
+            return text
         scope = self._scope
         if "user" not in self.variables and "user" not in self._given:
             scope.pop(
@@ -178,8 +180,6 @@ class _File:
             masks.add_variable(name, scope[name])
             return HIDDEN if scope[name] else ""
 
-        if "$" not in text or text.startswith("$argon2"):  # a hash has dollar signs of its own
-            return text
         masks = self._findings.masks
         full = _VARIABLE.sub(value, text)
         if (masked := _VARIABLE.sub(shown, text)) != full:

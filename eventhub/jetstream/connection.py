@@ -8,7 +8,7 @@ replaced, and the subscriptions move to the new one.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from secrets import token_hex
 from typing import Any, Self
@@ -18,15 +18,14 @@ from nats.aio.client import Client
 from nats.errors import MaxPayloadError
 
 from eventhub import deadlines
-from eventhub.background import background
+from eventhub.background import background, within
 from eventhub.errors import EventHubError, Misconfigured, Unavailable
 from eventhub.jetstream.parser import Handler, Message
 from eventhub.jetstream.requests import Headers, Requests, api_of
+from eventhub.jetstream.sentinels import Sentinels
 from eventhub.jetstream.subscription import LOST, Peer, Subscription
 from eventhub.metrics import BROKER_CONNECTED
 
-CANCEL_AGAIN_SECONDS = 0.1
-"""Between two cancellations of a connection that is not made in time."""
 DIAL_SECONDS = 5.0
 """How long one connection with its handshake may take; it usually takes 2 ms."""
 PING_SECONDS = 1
@@ -37,6 +36,9 @@ WATCH_SECONDS = 1.0
 """Between two round trips."""
 STUCK_SECONDS = 10.0
 """Silence after which a client is replaced."""
+CONSUMERS_AT_ONCE = 64
+"""How many are being made at once. The servers take a thousand one after the other, so the last of
+them would be given up before its turn."""
 
 _REFUSED = re.compile("authorization|authentication", re.IGNORECASE)
 
@@ -61,6 +63,9 @@ class Connection:
         self._requests = Requests(self._publish, self.new_inbox())
         self.up = asyncio.Event()
         """Set while connected."""
+        self.sentinels = Sentinels()
+        self.making = asyncio.Semaphore(CONSUMERS_AT_ONCE)
+        """Held while a consumer is made."""
 
     @classmethod
     @asynccontextmanager
@@ -200,7 +205,7 @@ class Connection:
             self._requests.on_error(str(error))
 
         try:
-            await _within(
+            await within(
                 DIAL_SECONDS,
                 client.connect(
                     **self._options,
@@ -277,24 +282,3 @@ class Connection:
         logger.info("broker_connected")
         for subscription in tuple(self._subscriptions):
             subscription.on_reconnect()
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
-    """Run something that ends by a deadline, even if it misses a cancellation.
-
-    nats-py connects in `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that comes
-    as its own work ends: then it would try to connect forever.
-
-    Raises:
-        TimeoutError: the deadline has passed.
-    """
-    task = asyncio.ensure_future(work)  # noqa: TID251 - it has ended when this returns
-    try:
-        await asyncio.wait([task], timeout=seconds)
-    finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
-    if task.cancelled():
-        raise TimeoutError
-    task.result()

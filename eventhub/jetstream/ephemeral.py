@@ -4,7 +4,7 @@ They are unacknowledged, in memory, without a copy and without a filter, so they
 """
 
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventhub.errors import Unavailable
 from eventhub.jetstream import api
@@ -19,6 +19,17 @@ MADE_SECONDS = 0.5
 A cluster may place a consumer on a server that has just died, and never answer. Each further
 attempt makes another one, which may be placed elsewhere, and waits twice as long."""
 MOST_MADE_SECONDS = 4.0
+
+
+class Consumer(NamedTuple):
+    """A consumer that was just made."""
+
+    path: str
+    """`<stream>.<consumer>`: its name in the subjects of the API."""
+    server: str
+    """The name of the server that serves it; empty without a cluster."""
+    pending: int
+    """How many messages wait for it."""
 
 
 class Ephemeral:
@@ -36,8 +47,8 @@ class Ephemeral:
         self._reader = reader
         self._seconds = MADE_SECONDS
 
-    async def make(self, **start: Any) -> str:
-        """Make a consumer, and return its name behind that of the stream: `<stream>.<consumer>`.
+    async def make(self, **start: Any) -> Consumer:
+        """Make a consumer; a bounded number are made at once.
 
         Args:
             start: what says where it starts, in the words of the API.
@@ -57,13 +68,16 @@ class Ephemeral:
             **start,
         }
         body = {"stream_name": self._stream, "config": config, "action": "create"}
-        consumer = f"{self._stream}.{name}"
+        path = f"{self._stream}.{name}"
         seconds, self._seconds = self._seconds, min(2 * self._seconds, MOST_MADE_SECONDS)
         try:
-            await api.call(self._connection, f"CONSUMER.CREATE.{consumer}", body, within=seconds)
+            async with self._connection.making:
+                info = await api.call(
+                    self._connection, f"CONSUMER.CREATE.{path}", body, within=seconds
+                )
         except Unavailable:
-            api_prefix = self._connection.api
-            await self._connection.publish(f"{api_prefix}.CONSUMER.DELETE.{consumer}", b"")
+            await self._connection.publish(f"{self._connection.api}.CONSUMER.DELETE.{path}", b"")
             raise
         self._seconds = MADE_SECONDS
-        return consumer
+        server = (info.get("cluster") or {}).get("leader") or ""
+        return Consumer(path, server, info.get("num_pending", 0))

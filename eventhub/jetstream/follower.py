@@ -17,7 +17,8 @@ from eventhub.jetstream.api import StoredMessage
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T, read_or_report, report_holes, report_lost
 from eventhub.jetstream.ephemeral import Ephemeral
-from eventhub.jetstream.pull import Pull, Puller
+from eventhub.jetstream.pull import Pull
+from eventhub.jetstream.puller import Puller
 from eventhub.jetstream.stream_state import state_in_epoch, state_with_deleted
 from eventhub.metrics import FOLLOWER_RESETS
 
@@ -109,7 +110,14 @@ class Follower(Generic[T]):
             )
         await self._report_new_holes(state)
         await self._look_for_acknowledged()
-        pull = Pull(self._connection, consumer, count=BATCH, overdue=self._is_overdue)
+        pull = Pull(
+            self._connection,
+            consumer.path,
+            count=BATCH,
+            overdue=self._is_overdue,
+            rests_with=consumer.server,
+            is_busy=consumer.pending > 0,
+        )
         return await pull.open()
 
     def _is_overdue(self) -> bool:

@@ -10,7 +10,7 @@ come. So the number that is still under way is always known (NATS ADR-13).
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from typing import Self
@@ -18,21 +18,23 @@ from typing import Self
 import msgspec
 
 from eventhub.errors import Unavailable
-from eventhub.jetstream.api import NANOSECONDS, STREAM_NOT_FOUND, ApiError
+from eventhub.jetstream.api import NANOSECONDS
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.parser import Message
 from eventhub.jetstream.subscription import Subscription
 from eventhub.stream import MAX_PAYLOAD
 
 HEARTBEAT_SECONDS = 0.5
-SILENCE_SECONDS = 3 * HEARTBEAT_SECONDS
-"""Two heartbeats are lost, and the third is late."""
 EXPIRES_SECONDS = 30.0
 """How long the server keeps one pull request; then it is renewed."""
+RESTING_HEARTBEAT_SECONDS = 20.0
+RESTING_EXPIRES_SECONDS = 60.0
+"""For a pull that rests: it got nothing during its last request, and is not the sentinel."""
+HEARTBEATS_OF_SILENCE = 3
+"""Two heartbeats are lost, and the third is late."""
+SILENCE_SECONDS = HEARTBEATS_OF_SILENCE * HEARTBEAT_SECONDS
 MAX_BYTES = MAX_PAYLOAD + (1 << 20)
 """Of one request: a message that is larger than that would block it forever."""
-MAX_DELAY_SECONDS = 1.0
-"""Between two starts that bring nothing."""
 
 
 class Doubt(Exception):  # noqa: N818 - it is not an error: the puller starts again
@@ -65,6 +67,9 @@ class Pull:
         overdue: tells whether a message should have come by now. It is given if no other process
             pulls from the consumer: then deliveries are counted, and `close` deletes the consumer.
             Without it, `close` gives back the messages that were not taken.
+        rests_with: the server that serves the consumer; the pull rests while nothing comes. None:
+            it never does.
+        is_busy: messages wait already, so that it does not begin by resting.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class Pull:
         *,
         count: int,
         overdue: Callable[[], bool] | None = None,
+        rests_with: str | None = None,
+        is_busy: bool = True,
     ) -> None:
         self.messages: deque[tuple[Place, Message]] = deque()
         """Received and not yet taken, in order."""
@@ -81,6 +88,10 @@ class Pull:
         self._consumer = consumer
         self._count = count
         self._overdue = overdue
+        self._rests_with = rests_with
+        self._is_busy = is_busy
+        """A message has come since the last request."""
+        self._heartbeat = HEARTBEAT_SECONDS
         self._under_way = 0
         self._delivered = 0
         self._doubt = ""
@@ -89,6 +100,7 @@ class Pull:
         self._silent_at = inf
         """When nothing will have come for too long, on the clock of the loop; inf: no one waits."""
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._subscription: Subscription | None = None
 
     async def open(self) -> Self:
@@ -97,12 +109,16 @@ class Pull:
         self._subscription = await self._connection.subscribe(
             inbox, self._on_messages, lambda: self.suspect("reconnected")
         )
+        if self._rests_with is not None:
+            self._connection.sentinels.join(self._rests_with, self)
         return self
 
     async def close(self) -> None:
         """Stop listening. What the connection does not allow now, the server's limits do later."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._rests_with is not None:
+            self._connection.sentinels.leave(self._rests_with, self)
         if self._subscription is not None:
             await self._connection.unsubscribe(self._subscription, drain=self._overdue is None)
         with suppress(Unavailable):
@@ -132,31 +148,52 @@ class Pull:
             await self._ask_for_more()
 
     def _expect_a_sign(self) -> None:
-        """Suspect something if nothing comes for `SILENCE_SECONDS`.
+        """Suspect something if nothing comes for some heartbeats.
 
         The timer runs on from one message to the next: to stop and start it costs more than most
         messages do otherwise.
         """
-        self._silent_at = self._loop.time() + SILENCE_SECONDS
+        self._silent_at = self._loop.time() + HEARTBEATS_OF_SILENCE * self._heartbeat
+        if self._timer is not None and self._timer_at > self._silent_at:  # it rested until now
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None:
-            self._timer = self._loop.call_at(self._silent_at, self._check_silence)
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        self._timer_at = self._silent_at
+        self._timer = self._loop.call_at(self._timer_at, self._check_silence)
 
     def _check_silence(self) -> None:
         self._timer = None
         if self._loop.time() >= self._silent_at:
             self.suspect("silence")
+            if self._is_sentinel:
+                self._connection.sentinels.on_silence(self._rests_with or "")
         elif self._silent_at < inf:
-            self._timer = self._loop.call_at(self._silent_at, self._check_silence)
+            self._start_timer()
+
+    @property
+    def _is_sentinel(self) -> bool:
+        server = self._rests_with
+        return server is not None and self._connection.sentinels.is_sentinel(server, self)
 
     async def _ask_for_more(self) -> None:
         wanted = self._count - self._under_way - len(self.messages)
         if self._doubt or self._subscription is None or wanted * 2 < self._count:
             return
+        rests = not (self._is_busy or self._rests_with is None or self._is_sentinel)
+        if rests and self._under_way:  # what was asked for last ends first
+            return
+        self._is_busy, expires, self._heartbeat = False, EXPIRES_SECONDS, HEARTBEAT_SECONDS
+        if rests:
+            # A single message, so that the next request, with many heartbeats, is the only one.
+            wanted, expires, self._heartbeat = 1, RESTING_EXPIRES_SECONDS, RESTING_HEARTBEAT_SECONDS
         request = {
             "batch": wanted,
             "max_bytes": MAX_BYTES,
-            "expires": int(EXPIRES_SECONDS * NANOSECONDS),
-            "idle_heartbeat": int(HEARTBEAT_SECONDS * NANOSECONDS),
+            "expires": int(expires * NANOSECONDS),
+            "idle_heartbeat": int(self._heartbeat * NANOSECONDS),
         }
         self._under_way += wanted
         try:
@@ -180,6 +217,7 @@ class Pull:
 
     def _on_event(self, place: Place, message: Message) -> None:
         self._under_way -= 1
+        self._is_busy = True
         if self._overdue is not None and place.delivery != self._delivered + 1:
             self.suspect(f"delivery {place.delivery} after {self._delivered}")
             return
@@ -204,82 +242,25 @@ class Pull:
             self.suspect(f"heartbeat at delivery {last} after {self._delivered}")
         elif not self.messages and self._overdue():
             self.suspect("an acknowledged event does not come")
+        if self._is_sentinel:
+            self._connection.sentinels.on_heartbeat(self._rests_with or "")
+
+    def rouse(self, *, if_overdue: bool) -> None:
+        """Stop resting, and ask for many heartbeats.
+
+        Args:
+            if_overdue: only if a message should have come by now.
+        """
+        if if_overdue and not (self._is_resting and self._overdue is not None and self._overdue()):
+            return
+        self._is_busy = True
+        self._changed.set()
+
+    @property
+    def _is_resting(self) -> bool:
+        return self._heartbeat > HEARTBEAT_SECONDS
 
     def suspect(self, reason: str) -> None:
         """Note that something may be missing."""
         self._doubt = self._doubt or reason
         self._changed.set()
-
-
-class Puller:
-    """Keeps a pull going: starts another one whenever it is in doubt.
-
-    Args:
-        connection: to the servers.
-        start: makes or finds the consumer, and opens a pull at the position that was reached.
-        on_reset: called with the reason each time a pull is given up.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        start: Callable[[], Awaitable[Pull]],
-        on_reset: Callable[[str], None],
-    ) -> None:
-        self._connection = connection
-        self._start = start
-        self._on_reset = on_reset
-        self._pull: Pull | None = None
-        self._delay = 0.0
-
-    async def ready(self) -> Pull:
-        """Return the pull once it has messages. Cancelling this loses nothing.
-
-        Raises:
-            EventHubError: the stream was deleted, or made again.
-        """
-        while (pull := await self.attempt()) is None:
-            pass
-        return pull
-
-    async def started(self) -> Pull:
-        """Return the pull, which may have no messages yet; errors as `ready`."""
-        while self._pull is None:
-            try:
-                self._pull = await self._start_again()
-            except (Doubt, Unavailable) as doubt:
-                self._on_reset(str(doubt))
-        return self._pull
-
-    async def attempt(self) -> Pull | None:
-        """Return the pull once it has messages, or None once it is given up; errors as `ready`."""
-        pull = await self.started()
-        try:
-            await pull.wait()
-        except (Doubt, Unavailable) as doubt:
-            self._on_reset(str(doubt))
-            await self.close()
-            return None
-        self._delay = 0.0
-        return pull
-
-    async def close(self) -> None:
-        """Give up the pull; `ready` would start another one."""
-        pull, self._pull = self._pull, None
-        if pull is not None:
-            await pull.close()
-
-    async def _start_again(self) -> Pull:
-        await asyncio.sleep(self._delay)
-        self._delay = min(max(2 * self._delay, 0.02), MAX_DELAY_SECONDS)
-        try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                await self._connection.up.wait()
-        except TimeoutError:
-            raise Doubt("not connected") from None
-        try:
-            return await self._start()
-        except ApiError as error:
-            if error.number == STREAM_NOT_FOUND:
-                raise
-            raise Doubt(error.message) from error

@@ -12,7 +12,8 @@ import structlog
 from eventhub.jetstream import api
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.ephemeral import Ephemeral
-from eventhub.jetstream.pull import Pull, Puller
+from eventhub.jetstream.pull import Pull
+from eventhub.jetstream.puller import Puller
 from eventhub.stream import Record, Watched
 
 BATCH = 1000
@@ -69,7 +70,7 @@ class Watcher:
         newest = await api.get(self._connection, self._stream, {"last_by_subj": f"{self._prefix}>"})
         self._newest = 0 if newest is None else newest.sequence
         self._whole = []
-        pull = Pull(self._connection, consumer, count=BATCH, overdue=self._is_incomplete)
+        pull = Pull(self._connection, consumer.path, count=BATCH, overdue=self._is_incomplete)
         return await pull.open()
 
     def _is_incomplete(self) -> bool:

@@ -17,7 +17,8 @@ from eventhub.jetstream import api
 from eventhub.jetstream.api import NANOSECONDS
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import read_or_report
-from eventhub.jetstream.pull import Pull, Puller
+from eventhub.jetstream.pull import Pull
+from eventhub.jetstream.puller import Puller
 from eventhub.jetstream.stream_state import state_in_epoch
 from eventhub.stream import ACK_WAIT_SECONDS, Delivery
 

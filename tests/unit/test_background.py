@@ -109,4 +109,4 @@ async def test_the_first_error_ends_the_work_on_the_other_items_and_is_raised_un
     async with asyncio.timeout(10):
         with pytest.raises(KeyError, match="why"):
             await side_by_side(work, range(100), 8)
-    assert ended == ["ended"] * 3
+    assert ended == ["ended"] * 7

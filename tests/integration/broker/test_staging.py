@@ -48,7 +48,7 @@ async def test_batches_are_staged_in_memory_and_leave_nothing_there(tmp_path: Pa
             for number in range(20):
                 group.create_task(stream.append(make_event(id=f"{number}"), expect=0))
         assert list(memory.iterdir()) == []  # it was staged, and removed
-        assert batches.is_symlink()
+        await until(batches.is_symlink)  # a batch that was under way on the disk stays there
     assert not memory.parent.exists()
     assert not batches.is_symlink()
 
@@ -68,6 +68,22 @@ async def test_a_folder_in_memory_that_is_removed_is_created_again(
         await until(lambda: batches.is_dir())
     assert batches.readlink() != memory
     assert (await stream.bounds()).last == 40
+
+
+async def test_a_stream_that_is_made_later_is_found_and_linked_without_being_asked(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    def linked() -> int:
+        links = broker.folder.glob("jetstream/jetstream/*/streams/*/batches")
+        return sum(each.is_symlink() for each in links)
+
+    await log.open(channel())
+    await broker.stage_in_memory()
+    assert linked() == 1
+    await log.open(channel("second"))
+    await until(lambda: linked() == 2)
+    await log.open(channel("third"))
+    await until(lambda: linked() == 3)
 
 
 async def test_leftovers_of_a_killed_hub_in_memory_are_removed_at_the_next_start(

@@ -26,9 +26,9 @@ async def test_a_consumer_starts_where_its_reader_says(
     consumers = Ephemeral(connection, STREAM, "reader")
     first, second = [await consumers.make(**start) for _ in range(2)]
     assert first != second
-    info = await api.call(connection, f"CONSUMER.INFO.{first}")
+    info = await api.call(connection, f"CONSUMER.INFO.{first.path}")
     assert info["name"].startswith("reader-")
-    assert info["num_pending"] == 1
+    assert (info["num_pending"], first.pending, first.server) == (1, 1, "")
 
 
 @pytest.mark.xdist_group("cluster")
