@@ -42,11 +42,10 @@ async def load_tables(
         if not (await objects.listed()).whole:
             return  # the usual case of a small log: its streams need not be asked
         logs = await side_by_side(Log.of, streams, STREAMS_AT_ONCE)
-    except EventHubError as error:
-        logger.warning("snapshots_unavailable", reason=error.message)
-        return
-    every = config.projection.snapshots.every
-    await SnapshotLoader(projection_path(config), objects, logs, every).load()
+        every = config.projection.snapshots.every
+        await SnapshotLoader(projection_path(config), objects, logs, every).load()
+    except (EventHubError, OSError) as error:
+        logger.warning("snapshots_unavailable", reason=str(error))
 
 
 def snapshot_writer(config: Config, event_log: JetStreamLog, store: Store) -> SnapshotWriter | None:

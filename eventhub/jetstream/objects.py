@@ -6,6 +6,7 @@ so that an object without one is not there yet.
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Final
@@ -62,17 +63,15 @@ class JetStreamObjects:
             if error.number == api.STREAM_NOT_FOUND:
                 return Listed([], [])
             raise
-        tokens: dict[str, set[str]] = {"C": set(), "M": set()}
-        for subject in info["state"].get("subjects") or {}:
-            *_, kind, token = subject.split(".")
-            tokens[kind].add(token)
-        names = [_names(tokens["M"]), _names(tokens["C"] - tokens["M"])]
-        return Listed(*names)
+        subjects = info["state"].get("subjects") or {}
+        described, stored = (self._tokens(subjects, kind) for kind in "MC")
+        return Listed(_names(described), _names(stored - described))
 
     async def put(self, name: str, data: bytes) -> None:
         """Store an object durably."""
         token, put = _token(name), token_hex(8)
-        chunks = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+        size = min(CHUNK_BYTES, self._connection.max_payload // 2)  # the rest is for headers
+        chunks = [data[at : at + size] for at in range(0, len(data), size)]
         for number, chunk in enumerate(chunks):
             # A question may be asked twice, but its message must be stored once.
             headers = {"Nats-Msg-Id": f"{put}.{number}"}
@@ -104,6 +103,10 @@ class JetStreamObjects:
         for kind in "MC":
             body = {"filter": f"$O.{self._bucket}.{kind}.{_token(name)}"}
             await api.call(self._connection, f"STREAM.PURGE.{self._stream}", body)
+
+    def _tokens(self, subjects: Iterable[str], kind: str) -> set[str]:
+        prefix = f"$O.{self._bucket}.{kind}."
+        return {each.removeprefix(prefix) for each in subjects if each.startswith(prefix)}
 
     async def _store(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         subject = f"$O.{self._bucket}.{subject}"

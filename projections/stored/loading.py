@@ -95,10 +95,13 @@ class SnapshotLoader:
     async def load(self) -> Manifest | None:
         """Take over the snapshot that leaves the fewest events to read, if one is worth it.
 
-        Whatever is wrong with snapshots is logged, and the log is read instead.
+        A snapshot that is damaged, or does not fit, is refused and logged.
 
         Returns:
             The snapshot that the tables are of now; None if they are as they were.
+
+        Raises:
+            Unavailable: the store of objects cannot be read now.
         """
         with ExitStack() as stack:
             _remove_partial(self._path)
@@ -106,12 +109,9 @@ class SnapshotLoader:
                 present = await asyncio.to_thread(stack.enter_context, _present(self._path))
             except duckdb.Error:
                 return None  # it is in use, or damaged: opening it will say so
-            try:
-                while (found := await self._best(present)) is not None:
-                    if await self._try(found, is_new=present is None):
-                        return found
-            except EventHubError as error:
-                logger.warning("snapshots_unavailable", reason=error.message)
+            while (found := await self._best(present)) is not None:
+                if await self._try(found, is_new=present is None):
+                    return found
         return None
 
     async def _best(self, present: Mapping[str, Progress] | None) -> Manifest | None:

@@ -87,14 +87,18 @@ class SnapshotWriter:
             try:
                 newest = await self.store_if_due()
                 self._failing = ""
-            except (EventHubError, duckdb.Error, OSError) as error:
-                reason = str(error)
-                if reason != self._failing:
-                    logger.warning("snapshot_not_stored", reason=reason)
-                self._failing = reason
-                STORED_SNAPSHOTS.labels("failed").inc()
+            except Exception as error:  # noqa: BLE001 - it is logged, and the hub goes on
+                self._fail(error)
                 await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(SHARE * (time.monotonic() - started))
+
+    def _fail(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self._failing:
+            is_expected = isinstance(error, EventHubError | duckdb.Error | OSError)
+            logger.warning("snapshot_not_stored", reason=reason, exc_info=not is_expected)
+        self._failing = reason
+        STORED_SNAPSHOTS.labels("failed").inc()
 
     async def store_if_due(self) -> Manifest | None:
         """Store a snapshot, unless a recent one is there; return the newest.

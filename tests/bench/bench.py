@@ -35,6 +35,7 @@ from tests.bench import (  # noqa: E402 - the path is set
     reading,
     replicas,
     small,
+    starting,
     strangers,
     writing,
 )
@@ -56,6 +57,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "projector": projecting.projector,
     "million": projecting.million,
     "past": projecting.past,
+    "starting": starting.starting,
     "fair": fair.fair,
     "strangers": strangers.strangers,
     "mirror": mirroring.mirror,

@@ -120,7 +120,7 @@ def _starts(folder: Path) -> tuple[float, float, float]:
         return seconds
 
     def aged() -> float:
-        _age(folder)
+        age(folder)
         return start_and_stop()
 
     try:
@@ -133,7 +133,8 @@ def _starts(folder: Path) -> tuple[float, float, float]:
         hub.kill()
 
 
-def _age(folder: Path) -> None:
+def age(folder: Path) -> None:
+    """Make the log of a folder as old as one whose writes the server does not remember."""
     with Child("log_work", work="age", folder=str(folder)) as child:
         child.ask()
 

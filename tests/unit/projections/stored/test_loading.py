@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,9 +16,13 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Misconfigured
 from eventhub.memory import MemoryStream
+from eventhub.stream import Bounds
 from projections.projector import catch_up
 from projections.store import Store
 from projections.stored.folder import FolderObjects
+from projections.stored.loading import Log
+from projections.stored.manifest import Held
+from projections.tables import described
 from tests.projecting import proved
 from tests.snapshotting import CHAT
 from tests.storing import EVENTS, filled, load, rows, snapshot_of, take
@@ -79,7 +84,9 @@ async def test_old_tables_are_replaced_if_that_saves_enough(tmp_path: Path) -> N
     assert await opened_and_proved(path, stream) == 700
 
 
-async def test_tables_with_events_in_their_wal_are_replaced(tmp_path: Path) -> None:
+async def test_tables_with_events_in_their_wal_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The WAL of a killed process would change the tables that take the place of its own."""
     objects = FolderObjects(tmp_path / "objects")
     stream = await filled(CHAT, EVENTS)
@@ -91,7 +98,16 @@ async def test_tables_with_events_in_their_wal_are_replaced(tmp_path: Path) -> N
         for end in ("", ".wal"):  # as they are on disk if the process is killed now
             shutil.copyfile(f"{killed}{end}", f"{path}{end}")
     assert size(f"{path}.wal") > 0
+    replace, sizes = Path.replace, []
+
+    def noted(source: Path, target: Path) -> Path:
+        """A kill may come right after this."""
+        sizes.append(size(f"{path}.wal"))
+        return replace(source, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
     assert await load(path, objects, stream) is not None
+    assert sizes == [0]
     assert await opened_and_proved(path, stream) == 700
 
 
@@ -258,6 +274,13 @@ async def test_a_snapshot_beyond_the_end_of_the_log_is_refused(tmp_path: Path) -
     await snapshot_of(tmp_path, stream, EVENTS[:301], FolderObjects(tmp_path / "o"))
     reason = await refusal(tmp_path / "p", tmp_path / "o", stream)
     assert reason == "chat is at event 301, and the log ends with 300"
+
+
+def test_a_snapshot_from_before_the_beginning_of_the_log_does_not_fit() -> None:
+    log = Log(CHAT, "epoch", Bounds(50, 90))
+    held = Held("epoch", 48, 48, described(CHAT.columns))
+    assert log.objection(held) == "is at event 48, and the log begins with 50"
+    assert log.objection(msgspec.structs.replace(held, head=49)) == ""
 
 
 async def test_a_disk_without_room_is_no_place_for_a_snapshot(
