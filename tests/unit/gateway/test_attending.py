@@ -10,6 +10,8 @@ import pytest
 from eventhub.config import Auth, ColumnRule, Jwt, Rules
 from tests.e2e.client import Client, Closed, Frame, connect
 from tests.unit.gateway.serving import Running, running
+from tests.unit.gateway.sharing import opened, subscribe
+from tests.unit.gateway.sharing import until as until_frame
 
 SECRET = "0123456789abcdef0123456789abcdef"
 USERS = Auth(jwt=Jwt(secret=SECRET))
@@ -132,3 +134,29 @@ async def test_a_poll_has_nothing_to_tell(tmp_path: Path) -> None:
         served.http.get(f"{served.url}?_since=now&_presence") as answer,
     ):
         assert answer.status == 400
+
+
+async def test_each_subscription_of_a_socket_is_told_and_counted_by_itself(tmp_path: Path) -> None:
+    async with opened(tmp_path, presence=True, send=True) as (hub, client):
+        subscribe(client, 1, "_presence&_since=now")
+        first = await until_frame(client, "_presence")
+        assert first[-1] == {"_sub": 1, "_presence": {"users": [], "anonymous": 0}}
+        subscribe(client, 2, "_presence&_since=now&text=mine")
+        while "_presence" not in (frame := await client.json()) or frame["_sub"] != 2:
+            pass
+        counts: dict[int, int] = {}
+        while counts != {1: 2, 2: 2}:
+            frame = await client.json()
+            if "_presence" in frame:
+                counts[frame["_sub"]] = frame["_presence"]["anonymous"]
+        client.send({"_unsubscribe": 2})
+        while "_presence" not in (frame := await client.json()):
+            pass
+        assert frame == {"_sub": 1, "_presence": {"anonymous": 1}}
+        client.send({"_sub": 1, "_method": "SEND", "text": "typing", "_ref": 7})
+        found: Frame = {}
+        while not {"_ack", "_sent"} <= found.keys():  # in any order
+            found |= await client.json()
+        assert (found["_sub"], found["_ack"], found["sent"]) == (1, 7, True)
+        assert [each["text"] for each in found["_sent"]] == ["typing"]
+        assert not hub.rows()
