@@ -100,7 +100,7 @@ def seconds_to_leave(path: Path) -> float:
 
 def test_a_pod_has_more_time_to_stop_than_it_takes() -> None:
     server = load(KUBERNETES / "eventhub.yaml").server
-    takes = dict.fromkeys(("gateway", "alerts"), server.lame_duck + server.drain)
+    takes = dict.fromkeys(("gateway", "alerts", "projector"), server.lame_duck + server.drain)
     takes["nats"] = seconds_to_leave(KUBERNETES / "nats.conf")
     grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in pods().items()}
     assert grace.keys() == takes.keys()
@@ -110,7 +110,9 @@ def test_a_pod_has_more_time_to_stop_than_it_takes() -> None:
 def test_a_container_has_more_time_to_stop_than_it_takes() -> None:
     services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
     server = load(DOCKER / "etc" / "cluster.yaml").server
-    takes = dict.fromkeys(("hub", "gateway1", "alerts1"), server.lame_duck + server.drain)
+    takes = dict.fromkeys(
+        ("hub", "gateway1", "alerts1", "projector"), server.lame_duck + server.drain
+    )
     takes["nats1"] = seconds_to_leave(DEPLOY / "nats" / "cluster.conf")
     grace = {name: float(services[name]["stop_grace_period"].removesuffix("s")) for name in takes}
     assert [name for name in takes if grace[name] < takes[name] + SPARE_SECONDS] == []
@@ -131,11 +133,12 @@ def test_every_pod_is_probed_where_it_answers() -> None:
         [container] = pod["containers"]
         ports = {each["name"]: each["containerPort"] for each in container["ports"]}
         asked = {ports[container[f"{kind}Probe"]["httpGet"]["port"]] for kind in PROBES}
-        assert asked == {{"gateway": 8080, "alerts": admin.port, "nats": 8222}[name]}
+        asks = {"gateway": 8080, "nats": 8222, "alerts": admin.port, "projector": admin.port}
+        assert asked == {asks[name]}
 
 
 def test_every_pod_is_locked_as_the_namespace_demands() -> None:
-    assert len(pods()) == 3
+    assert len(pods()) == 4
     for pod in pods().values():
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
