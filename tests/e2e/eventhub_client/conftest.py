@@ -15,7 +15,7 @@ from tests.faults.proxy import Proxy
 from tests.tokens import SECRET
 
 COLUMNS = "{topic: TEXT, body: TEXT, n: INTEGER}"
-PATHS = 32
+PATHS = 45
 CONFIG = f"""
 auth: {{jwt: {{secret: "{SECRET}"}}}}
 server: {{max_message: 262144, heartbeat: 0.5}}

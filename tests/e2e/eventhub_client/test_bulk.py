@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -54,7 +55,9 @@ async def test_the_next_rows_are_taken_only_when_those_before_are_stored(
         nonlocal most_ahead
         for n in range(10_000):
             if n % 500 == 0:
-                most_ahead = max(most_ahead, n - len(get(server, f"{path}?_c=n")))
+                with urlopen(f"{server.url}/{path}?_limit=0", timeout=20) as answer:
+                    stored = int(answer.headers["EventHub-Position"].partition(".")[2])
+                most_ahead = max(most_ahead, n - stored)
             yield {"n": n}
 
     await hub.bulk(path, rows())
