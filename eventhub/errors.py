@@ -64,11 +64,7 @@ CODES: dict[str, Code] = {
         200, False, "The write is already stored. Sent only over WebSockets without a subprotocol."
     ),
     "exists": Code(409, False, "POST of an id that already exists."),
-    "changed": Code(
-        409,
-        True,
-        "With its new login the client sees something else: subscribe from the beginning.",
-    ),
+    "changed": Code(409, True, "With its new login the client sees other rows: subscribe again."),
     "gone": Code(410, False, "Changes since this position are not available: read the rows again."),
     "conflict": Code(
         412, False, "The row or file is not as `_if_seq`, `If-Match` or `_revert` needs it."
@@ -113,7 +109,7 @@ CODES: dict[str, Code] = {
 class Close(IntEnum):
     """WebSocket close codes (RFC 6455 section 7.4; 4000 and above are EventHub's own).
 
-    A client reconnects after any code but 4400, 4401 and 4403, where trying again cannot help.
+    A client reconnects after any code but 4400, 4401, 4403 and 4404: trying again cannot help.
     """
 
     GOING_AWAY = 1001
@@ -123,6 +119,7 @@ class Close(IntEnum):
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
+    UNKNOWN_PATH = 4404
     STALLED = 4408
     EXPIRED = 4409
     TOO_SLOW = 4410
@@ -134,7 +131,7 @@ class Close(IntEnum):
     @property
     def reconnect(self) -> bool:
         """Tell whether a client should connect again."""
-        return self not in (Close.BAD_REQUEST, Close.UNAUTHORIZED, Close.FORBIDDEN)
+        return self not in (4400, 4401, 4403, 4404)
 
 
 CLOSE_MEANINGS: dict[Close, str] = {
@@ -145,6 +142,7 @@ CLOSE_MEANINGS: dict[Close, str] = {
     Close.BAD_REQUEST: "The URL cannot be opened; the preceding `_error` says why.",
     Close.UNAUTHORIZED: "The endpoint requires a login.",
     Close.FORBIDDEN: "This user, or a page of this origin, has no access.",
+    Close.UNKNOWN_PATH: "No endpoint is at this path.",
     Close.STALLED: "The client took no data for `server.stalled_after`, or stopped within a large"
     " message: connect again and resume.",
     Close.EXPIRED: "The login has ended: connect again with a new token, and resume.",
@@ -279,7 +277,7 @@ class Damaged(EventHubError):  # noqa: N818 - reads as a sentence where it is ra
     """Stored bytes are not what was written: a flipped bit, or a message of another program."""
 
 
-_CLOSE_OF_CODE = {"slow_reader": Close.TOO_SLOW, "busy": Close.TRY_LATER}
+_CLOSE_OF_CODE = {"slow_reader": 4410, "busy": 4429, "unknown_path": 4404}
 _CLOSE_OF_STATUS = {401: Close.UNAUTHORIZED, 403: Close.FORBIDDEN, 429: Close.TRY_LATER}
 
 
@@ -294,7 +292,7 @@ def close_code_of(error: EventHubError) -> Close:
     if isinstance(error, CutOff):
         return Close.ELSEWHERE
     if error.code in _CLOSE_OF_CODE:
-        return _CLOSE_OF_CODE[error.code]
+        return Close(_CLOSE_OF_CODE[error.code])
     if error.http_status >= 500:
         return Close.RESTART if error.as_dict()["retry"] else Close.INTERNAL
     return _CLOSE_OF_STATUS.get(error.http_status, Close.BAD_REQUEST)

@@ -1,6 +1,6 @@
 // See eventhub.d.ts.
 
-const FINAL = [4400, 4401, 4403]
+const FINAL = [4400, 4401, 4403, 4404]
 const PAUSE = 20_000 // ms
 const SILENCE = 70_000 // ms; `_tick` is every 25 s
 const KEY = 540_000 // ms; a hub remembers a `_key` for 10 minutes

@@ -1,17 +1,22 @@
-"""Socket route: `/-/socket`, where a client opens a WebSocket for any number of subscriptions."""
+"""Socket route: `/-/socket`, where a client opens a WebSocket for any number of subscriptions.
+
+A WebSocket at a path that nothing has is opened and closed with the reason: browsers show a refused
+handshake as 1006, like a lost connection.
+"""
 
 from collections.abc import Mapping
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from eventhub.config import Config
 from eventhub.delivery.frames import ARRAYS_SUBPROTOCOL, Form
 from eventhub.errors import EventHubError, Rejected
 from eventhub.filters.arguments import parse_query_string
 from eventhub.gateway import refusal
-from eventhub.gateway.answering import answered
+from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.files import Files, after_files
 from eventhub.gateway.handshake import check_handshake, wants_websocket
 from eventhub.gateway.live import Live
@@ -30,7 +35,7 @@ logger = structlog.get_logger(__name__)
 def add_route(
     app: web.Application, live: Live, shared: Shared, config: Config, files: Mapping[str, Files]
 ) -> None:
-    """Give an application the path, unless an entry or a public file has it.
+    """Give an application the path, unless an entry or a public file has it; close at unknown ones.
 
     Args:
         app: not yet started.
@@ -39,6 +44,7 @@ def add_route(
         config: the configuration.
         files: the static files, by pattern.
     """
+    app.middlewares.append(_closing_unknown(shared))
     if any(entry.pattern == PATH for entry in config.endpoints):
         return
 
@@ -50,6 +56,26 @@ def add_route(
 
     handler = answered(NAME, get, refusal.refuse)
     app.router.add_get(PATH, after_files(handler, PATH, files))
+
+
+def _closing_unknown(shared: Shared) -> Middleware:
+    @web.middleware
+    async def close_unknown(request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPNotFound as raised:
+            if not wants_websocket(request):
+                raise
+            error = refusal.of_exception(raised)
+        check_handshake(request)
+        refusal.count(error, request)
+        connection = await WebSocketConnection.open(
+            request, shared.server, shared.turns, shared.large
+        )
+        await connection.fail(error)
+        return web.Response()  # goes nowhere
+
+    return close_unknown
 
 
 async def _open(live: Live, shared: Shared, request: web.Request) -> web.StreamResponse:

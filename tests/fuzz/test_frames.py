@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eventhub.delivery.frames import ARRAYS_SUBPROTOCOL, FORMS
 from eventhub.errors import CODES, Close
 from eventhub.filters.arguments import CONTROLS as URL_CONTROLS
 from eventhub.ingest.command import CONTROLS
@@ -74,14 +75,48 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 @settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(
     st.lists(frames, min_size=1, max_size=8),
-    st.sampled_from(["", "eventhub.v1.json"]),
+    st.sampled_from(["", *FORMS]),
     st.sampled_from(["", "?_replay=log", "?_since=earliest", "?_c=-body&owner=you", "?_presence"]),
 )
 def test_no_frames_make_the_hub_fail_or_show_a_hidden_row(
     hub: Hub, sent: list[bytes], protocol: str, query: str
 ) -> None:
     with connect(f"{hub.url}/rows{query}", subprotocol=protocol) as wire:
-        got = _answers(wire, b"".join(sent))
+        _check_answers(_answers(wire, b"".join(sent)))
+
+
+asked = st.fixed_dictionaries(
+    {"_subscribe": st.integers(0, 3), "path": st.sampled_from(["/rows", "/rows/seen"])},
+    optional={
+        "query": st.sampled_from(["", "_replay=log", "_c=-body&owner=you", "_presence"]) | values,
+        "since": st.sampled_from(["earliest", "now", "-3"]) | values,
+        "_ref": values,
+    },
+)
+of_subscription = st.builds(
+    lambda sub, message: {"_sub": sub, **message}, st.integers(1, 3), likely
+)
+commands = (
+    asked
+    | st.fixed_dictionaries({"_unsubscribe": st.integers(0, 3) | values})
+    | st.dictionaries(keys | st.sampled_from(["_sub", "_subscribe", "_unsubscribe"]), values)
+)
+subscribing = st.one_of(asked, of_subscription, commands, st.lists(of_subscription | commands)).map(
+    lambda each: masked(msgspec.json.encode(each))
+)
+
+
+@settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
+@given(st.lists(subscribing | frames, min_size=1, max_size=10))
+def test_no_subscriptions_make_the_hub_fail_or_show_a_hidden_row(
+    hub: Hub, sent: list[bytes]
+) -> None:
+    with connect(f"{hub.url}/-/socket", subprotocol=ARRAYS_SUBPROTOCOL) as wire:
+        first = masked(msgspec.json.encode({"_subscribe": 1, "path": "/rows"}))
+        _check_answers(_answers(wire, first + b"".join(sent)))
+
+
+def _check_answers(got: bytes) -> None:
     assert HIDDEN.encode() not in got
     for opcode, payload in _parsed(got):
         if opcode == 1:

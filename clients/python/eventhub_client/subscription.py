@@ -14,6 +14,7 @@ from eventhub_client.backoff import Backoff
 from eventhub_client.errors import (
     EventHubError,
     ForbiddenError,
+    NotFoundError,
     RefusedError,
     UnauthorizedError,
     error_of,
@@ -25,6 +26,7 @@ _FINAL: dict[int, tuple[type[RefusedError], str]] = {
     4400: (RefusedError, "bad_request"),
     4401: (UnauthorizedError, "unauthorized"),
     4403: (ForbiddenError, "forbidden"),
+    4404: (NotFoundError, "unknown_path"),
 }
 _METHODS = ("POST", "PUT", "DELETE")
 POSITION = re.compile(r"(\w+)\.(\d+)")
@@ -122,7 +124,7 @@ class Subscription:
             code: of the close frame; None if there was none.
 
         Raises:
-            RefusedError: it would be refused again. 4400, 4401 and 4403 have classes of their own.
+            RefusedError: it would be refused again; 4401, 4403 and 4404 have classes of their own.
         """
         if code in _FINAL:
             kind, name = _FINAL[code]

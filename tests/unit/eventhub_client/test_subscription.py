@@ -6,7 +6,7 @@ import pytest
 
 from eventhub.errors import Close
 from eventhub_client.backoff import Backoff
-from eventhub_client.errors import ForbiddenError, RefusedError, UnauthorizedError
+from eventhub_client.errors import ForbiddenError, NotFoundError, RefusedError, UnauthorizedError
 from eventhub_client.subscription import RESET, Change, Expiring, Passed, Subscription
 
 READY: dict[str, Any] = {"_ready": {"position": "e.5", "recovered": True}}
@@ -69,7 +69,12 @@ def test_another_view_after_a_login_is_read_from_the_beginning() -> None:
 def test_a_close_code_ends_or_resumes_as_the_hub_says(code: int | None) -> None:
     reader = following("e.4")
     if code in Close.__members__.values() and not Close(code or 0).reconnect:
-        kinds = {4400: RefusedError, 4401: UnauthorizedError, 4403: ForbiddenError}
+        kinds = {
+            4400: RefusedError,
+            4401: UnauthorizedError,
+            4403: ForbiddenError,
+            4404: NotFoundError,
+        }
         with pytest.raises(kinds[code or 0]) as raised:
             reader.closed(code)
         assert type(raised.value) is kinds[code or 0]
