@@ -252,7 +252,9 @@ WRITES: Final[dict[str, Write]] = {
     "bare": _by_bare,
 }
 
-SENDS: Final = {name: WRITES[name] for name in ("array", "form", "v1", "v2", "bare")}
+_BY_METHOD: Final = frozenset(("method", "PATCH", "row"))
+"""Ways in which the request itself says what becomes of the row."""
+SENDS: Final = {name: write for name, write in WRITES.items() if name not in _BY_METHOD}
 """Ways to send what is not stored; HTTP has no such method."""
 
 # --- Clients -------------------------------------------------------------------------------------
