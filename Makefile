@@ -12,7 +12,7 @@ demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:808
 test: .venv/dev chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 15 minutes"
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests --ignore tests/deploy/test_containers.py --ignore tests/machines
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests --ignore tests/deploy/test_containers.py --ignore tests/deploy/test_three_machines.py --ignore tests/machines
 	$(BIN)/python tests/packaging/coverage_floor.py
 
 quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in about a minute
@@ -23,8 +23,8 @@ fuzz: .venv/dev ## Send many more generated requests and frames to hubs than `ma
 	@echo "fuzz: generated requests, frames and messages; about an hour"
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -n 2 --dist loadgroup --timeout=7200 tests/fuzz
 
-test-deploy: .venv/dev proxies ## Run the tests of deploy/ that need no container, as `make test` does
-	@echo "test-deploy: units, manifests, rules, proxies; about a minute"
+test-deploy: .venv/dev proxies ## Run the tests of deploy/ that need no container, and as root docs/deployment.md
+	@echo "test-deploy: units, manifests, rules, proxies, and the commands of docs/deployment.md; about three minutes"
 	$(BIN)/pytest -q -n 2 --dist loadgroup tests/deploy --ignore tests/deploy/test_containers.py
 
 test-containers: .venv/dev containers ## Build the image, and run deploy/docker alone and as a cluster, with podman

@@ -139,9 +139,11 @@ async def _open(
         )
         event_log.watch(writes="gateway" in roles)
 
-    async def opened(channel: Channel) -> EventStream:
-        attempt = partial(event_log.open, channel)
+    async def reached(attempt: Callable[[], Awaitable[T]]) -> T:
         return await (attempt() if broker is not None else _until_reached(stop, attempt))
+
+    async def opened(channel: Channel) -> EventStream:
+        return await reached(partial(event_log.open, channel))
 
     streams = await open_all(channels_of(endpoints), opened)
     if "gateway" in roles or "projector" in roles:
@@ -151,12 +153,14 @@ async def _open(
             snapshots = snapshot_writer(config, event_log, store)
     if broker is not None:
         await broker.stage_in_memory()
-    if store is not None:
-        await take_up_all(store, streams.values())
+    if store is not None:  # a stream that was opened may lose its quorum again
+        await reached(partial(take_up_all, store, streams.values()))
     trail = Trail()
     stack.push_async_callback(trail.close)
     # Without a gateway nobody logs in.
-    logins = Logins(MemoryRecords(None)) if front is None else await Logins.read(event_log)
+    logins = Logins(MemoryRecords(None))
+    if front is not None:
+        logins = await reached(partial(Logins.read, event_log))
     return Opened(broker, event_log, store, snapshots, front, trail, logins), streams
 
 

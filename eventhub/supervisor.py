@@ -21,7 +21,8 @@ class Supervisor:
             address: path of its datagram socket; `@` at the beginning stands for a zero byte.
             watchdog_seconds: without a ping for so long it ends the process; None for no limit.
         """
-        self._address = None if address is None else address.replace("@", "\0", 1)
+        is_abstract = address is not None and address.startswith("@")
+        self._address = f"\0{address[1:]}" if address and is_abstract else address
         self._watchdog_seconds = watchdog_seconds
 
     def ready(self, status: str) -> None:

@@ -41,6 +41,15 @@ def test_an_abstract_socket_is_told() -> None:
         assert listening.recv(100) == b"READY=1\nSTATUS=serving"
 
 
+def test_a_socket_whose_path_has_an_at_sign_is_told(tmp_path: Path) -> None:
+    path = str(tmp_path / "eventhub@gateway")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(path)
+        listening.settimeout(1.0)
+        Supervisor(path).ready("serving")
+        assert listening.recv(100) == b"READY=1\nSTATUS=serving"
+
+
 def test_a_supervisor_that_is_gone_or_reads_nothing_is_no_error(tmp_path: Path) -> None:
     Supervisor(str(tmp_path / "none")).ready("serving")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
