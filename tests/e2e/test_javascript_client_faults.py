@@ -1,4 +1,7 @@
-"""Whatever happens between a page and its hub, its rows end as a GET, and each write is once."""
+"""Whatever happens between a page and its hub, its rows end as a GET, and each write is once.
+
+The page writes with `/-/client/outbox.js`, which uses the client; closing the page is a fault too.
+"""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -35,14 +38,25 @@ SETUP = """
     until(() => sockets.every(({ readyState, swallowed }) => readyState !== 1 || swallowed)),
     new Promise((done) => setTimeout(done, 1000)),
   ])
-  window.stored = new Map()       // id of each durable write to its epoch
+  const { persist } = await import("/-/client/outbox.js")
+  window.kept = persist(hub)
+  window.odd = []                 // refusals that nothing explains
+  kept.subscribe((writes) => {
+    for (const { key, state, error } of writes) {
+      if (state !== "refused") continue
+      if (!["bad_value", "not_found"].includes(error.code)) odd.push(error)
+      kept.discard(key)
+    }
+  })
+  // What the page before has made, in this log.
+  window.made = new Set(JSON.parse(localStorage.made ?? "[]"))
   window.refused = 0
   window.pending = new Set()
   window.twice = []
   const columns = ["topic", "n"]
   window.lists = [
-    [hub.rows("messages", { columns }), "messages?_c=topic&_c=n&_c=id"],
-    [hub.rows("messages", { columns, where: { topic: "a" }, sort: ["-n", "id"], limit: 4 }),
+    [kept.rows("messages", { columns }), "messages?_c=topic&_c=n&_c=id"],
+    [kept.rows("messages", { columns, where: { topic: "a" }, sort: ["-n", "id"], limit: 4 }),
       "messages?topic=a&_sort=-n&_sort=id&_limit=4&_c=topic&_c=n&_c=id"],
   ]
   for (const [rows] of lists) {
@@ -51,36 +65,46 @@ SETUP = """
       if (new Set(ids).size !== ids.length) twice.push(ids)
     })
   }
-  let count = 0
   window.write = (kind, topic) => {
-    const n = count++
-    const known = [...stored.keys()]
+    const n = Number(localStorage.count ?? 0)
+    localStorage.count = n + 1
+    const known = [...made]
     const id = known[n % known.length]
     const attempt = {
-      post: () => hub.post("messages", { id: `m${n}`, topic, n }),
-      wrong: () => hub.post("messages", { id: `w${n}`, n: "many" }),
-      put: () => id && hub.put("messages", { id, topic, n }),
+      post: () => {
+        made.add(`m${n}`)
+        return kept.post("messages", { id: `m${n}`, topic, n })
+      },
+      wrong: () => kept.post("messages", { id: `w${n}`, n: "many" }),
+      put: () => id && kept.put("messages", { id, topic, n }),
     }[kind]()
     if (!attempt) return
     const mine = attempt.then(
-      (receipt) => kind === "post" && stored.set(receipt.id, receipt.duplicate),
-      (error) => {
-        refused += 1
-        if (!["bad_value", "not_found"].includes(error.code)) throw error
-      },
+      () => {},
+      () => (refused += 1),
     ).finally(() => pending.delete(mine))
     pending.add(mine)
   }
   window.settled = async () => {
     await Promise.all(pending)
+    await until(() => !kept.writes.length)
     for (const [rows, path] of lists) await equal(rows, path)
     const { value } = lists[0][0]
-    return { ids: value.map((row) => row.id), stored: [...stored.keys()], twice, refused }
+    return { ids: value.map((row) => row.id), made: [...made], twice, odd, refused }
+  }
+  // Wait until everything that was written is on the disk of the browser.
+  window.leave = async () => {
+    localStorage.made = JSON.stringify([...made])
+    const opened = indexedDB.open("eventhub outbox")
+    await new Promise((done) => (opened.onsuccess = done))
+    const transaction = opened.result.transaction("writes", "readwrite")
+    transaction.objectStore("writes").count()
+    await new Promise((done) => (transaction.oncomplete = done))
   }
   await Promise.all(lists.map(([rows]) => rows.ready))
 """
 WRITES = st.tuples(st.sampled_from(["post", "post", "put", "wrong"]), st.sampled_from("ab"))
-FAULTS = st.sampled_from(["nothing", "cut", "stop", "kill", "another log"])
+FAULTS = st.sampled_from(["nothing", "cut", "stop", "kill", "another log", "close"])
 STEP = st.tuples(st.lists(WRITES, max_size=12), FAULTS, st.booleans(), st.booleans())
 """Writes, what happens after them, whether answers to them are lost, whether all is awaited."""
 
@@ -96,21 +120,29 @@ def page(browser: Browser, hub: Hub) -> Iterator[Page]:
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(30_000)
+    open_at(page, hub)
+    yield page
+    context.close()
+
+
+def open_at(page: Page, hub: Hub) -> None:
     page.goto(hub.url)
     page.wait_for_function("window.hub !== undefined")
     ask(page, SETUP)
-    yield page
-    context.close()
 
 
 def happen(fault: str, page: Page, hub: Hub) -> None:
     if fault in ("nothing", "cut"):
         ask(page, "cut()" if fault == "cut" else "")
         return
+    if fault == "close":
+        ask(page, "await leave()")
+        open_at(page, hub)
+        return
     hub.stop() if fault == "stop" else hub.kill()
     if fault == "another log":
         (hub.folder / "data").rename(hub.folder / f"lost-{uuid4()}")
-        ask(page, "await until(() => lists.every(([{state}]) => state !== 'live')); stored.clear()")
+        ask(page, "await until(() => lists.every(([{state}]) => state !== 'live')); made.clear()")
     hub.start()
 
 
@@ -122,6 +154,7 @@ ALL = [("post", "a"), ("post", "b"), ("wrong", "a"), ("put", "a"), ("put", "b")]
         (ALL, "nothing", False, True),
         (ALL, "cut", True, True),
         (ALL, "kill", True, True),
+        (ALL, "close", True, False),
         (ALL, "another log", False, True),
         (ALL, "stop", True, False),
     ]
@@ -145,5 +178,6 @@ def test_rows_end_as_a_get_answers_and_no_write_is_lost_or_doubled(
     end = ask(page, "return settled()")
     assert end["twice"] == []
     assert len(set(end["ids"])) == len(end["ids"])
-    missing = set(end["stored"]) - set(end["ids"])
+    assert end["odd"] == []
+    missing = set(end["made"]) - set(end["ids"])
     assert not missing
