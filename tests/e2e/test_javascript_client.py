@@ -261,6 +261,9 @@ def test_a_limit_reads_no_more_than_it_needs_and_stays_the_answer_to_a_get(
         await same()
         const first = cut[0].value[0]
         await hub.put("messages", { id: "l-003", done: true })               // unknown, stays below
+        for (const n of [-1, -2, -3, -4]) {                                  // below what is known
+          await hub.post("messages", { id: `l-low${n}`, topic: "limit", n })
+        }
         const all = "messages?topic=limit&_c=id&_sort=-n&_limit=70"
         const ids = await (await fetch(all)).json()
         await Promise.all(ids.slice(3).map(({ id }) => hub.delete("messages", id)))
