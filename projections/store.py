@@ -26,7 +26,13 @@ from projections.database import Connection, open_database, transaction
 from projections.database_file import Checkpoint, DatabaseFile
 from projections.fold import fold
 from projections.history import append_history
-from projections.progress import Progress, read_all_progress, write_checkpoint, write_watermark
+from projections.progress import (
+    Progress,
+    read_all_progress,
+    write_checkpoint,
+    write_checkpoints,
+    write_watermark,
+)
 from projections.reader import Reader
 from projections.tables import OWN_TABLES, Tables, check_names, empty, prepare, text_bytes
 
@@ -101,8 +107,7 @@ class Store:
     async def close(self, deadline_seconds: float = deadlines.TABLES_SECONDS) -> None:
         """Fold the stored events, checkpoint, and close the file.
 
-        At the deadline, statements that still run are interrupted. The history is committed, and
-        the next open continues from there.
+        At the deadline, what runs is interrupted; the next open continues from the history.
         """
         self._is_closing = True
         try:
@@ -131,20 +136,19 @@ class Store:
 
     async def begin_all(self, epochs: Mapping[str, str]) -> None:
         """Do as `begin` with epochs by channel, in one transaction: each costs an fsync."""
-        new = {name: epoch for name, epoch in epochs.items() if self.progress(name).epoch != epoch}
+        new = {n: Progress(epoch) for n, epoch in epochs.items() if self.progress(n).epoch != epoch}
         if new:
             await _in(self._writing, self._reset, new)
 
     async def reset(self, channel: str, epoch: str) -> None:
         """Empty a channel's tables; the events that are appended next are of this epoch."""
-        await _in(self._writing, self._reset, {channel: epoch})
+        await _in(self._writing, self._reset, {channel: Progress(epoch)})
 
     async def append(self, channel: str, batch: Sequence[Sealed]) -> Progress:
         """Store events, in order, with the checkpoint; events below the checkpoint are ignored.
 
         Raises:
-            duckdb.Error: nothing of the batch was stored; call `recover`, then continue from the
-                progress.
+            duckdb.Error: nothing was stored; call `recover`, then continue from the progress.
         """
         progress = await _in(self._writing, self._append, channel, batch)
         self._writing.submit(self._maintain)
@@ -173,9 +177,7 @@ class Store:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Reader]:
-        """Open a transaction for reading. It ends with the block, even if that is cancelled.
-
-        A step that still runs then is interrupted.
+        """Open a transaction for reading. With the block it ends, and a step that still runs.
 
         Raises:
             Unavailable: the store is closing.
@@ -254,13 +256,12 @@ class Store:
             self._close()
             self._open()
 
-    def _reset(self, epochs: Mapping[str, str]) -> None:
-        new = {channel: Progress(epoch) for channel, epoch in epochs.items()}
+    def _reset(self, new: Mapping[str, Progress]) -> None:
         with transaction(self._writer):
-            for channel, progress in new.items():
+            for channel in new:
                 if self._progress[channel].head:  # otherwise the tables are empty
                     empty(self._writer, self.tables[channel])
-                write_checkpoint(self._writer, channel, progress)
+            write_checkpoints(self._writer, new)
         self._progress |= new
         self._text_bytes |= dict.fromkeys(new, 0.0)
 

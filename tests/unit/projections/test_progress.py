@@ -9,6 +9,7 @@ from projections.progress import (
     read_progress,
     read_watermark,
     write_checkpoint,
+    write_checkpoints,
     write_watermark,
 )
 from projections.tables import OWN_TABLES
@@ -44,8 +45,8 @@ def test_checkpoint_and_watermark_are_written_separately(
 def test_all_channels_are_read_at_once_as_each_is_alone(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    for name, progress in {"a": Progress("e1", 9, 7), "b": Progress("e2")}.items():
-        write_checkpoint(connection, name, progress)
+    for first in ("old", "e1"):  # each replaces those before it
+        write_checkpoints(connection, {"a": Progress(first, 9, 7), "b": Progress("e2")})
     write_watermark(connection, "a", Progress("e1", 9, 7))
     found = read_all_progress(connection)
     assert found == {name: read_progress(connection, name) for name in "ab"}
