@@ -21,9 +21,9 @@ class Proxy:
         """Bytes that were not passed on."""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Proxy"]:
-        """Listen."""
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+    async def running(self, port: int = 0) -> AsyncIterator["Proxy"]:
+        """Listen, on any free port unless one is given."""
+        async with await asyncio.start_server(self._serve, "127.0.0.1", port) as server:
             self.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             yield self
             self.abort()

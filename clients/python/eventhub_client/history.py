@@ -1,17 +1,23 @@
 """History: the events of a table, read from its log by polls."""
 
+import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from eventhub_client.backoff import Backoff
+from eventhub_client.errors import UnavailableError
 from eventhub_client.query import text_of
 from eventhub_client.requests import Request, Requests
 from eventhub_client.subscription import POSITION
 
 POSITION_HEADER = "EventHub-Position"
 WAIT_SECONDS = 25
+
+logger = logging.getLogger("eventhub_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,22 @@ async def position_now(requests: Requests, url_with: UrlWith) -> str:
     """
     answer = await requests.send(Request("GET", url_with(("_limit", "0"))))
     return answer.headers[POSITION_HEADER]
+
+
+async def position_in_time(requests: Requests, url_with: UrlWith) -> str:
+    """Return the position of the end of a log, however long the hub is away.
+
+    Raises:
+        EventHubError: the hub refuses to say.
+    """
+    backoff = Backoff()
+    while True:
+        try:
+            return await position_now(requests, url_with)
+        except UnavailableError as error:
+            pause = backoff.pause(error.retry_after)
+            logger.info("%s; trying again in %.1f s", error, pause)
+        await asyncio.sleep(pause)
 
 
 async def events(

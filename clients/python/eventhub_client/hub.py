@@ -12,7 +12,7 @@ from eventhub_client.bulk import Bulk, Message, encoded, new_key
 from eventhub_client.checkpoint import Checkpoint
 from eventhub_client.credentials import Credentials, Token
 from eventhub_client.following import Offline, follow
-from eventhub_client.history import LogEvent, position_now, since_of
+from eventhub_client.history import LogEvent, position_in_time, since_of
 from eventhub_client.history import events as log_events
 from eventhub_client.query import Asked, Names, Query, Reading, Where, checked_base, url_of
 from eventhub_client.requests import Request, Requests
@@ -180,7 +180,7 @@ class AsyncHub:
         epoch = ""
         if start != "now" and not POSITION.fullmatch(start):  # the past can be interrupted
             url_with = partial(url_of, self._base, path, *query.conditions())
-            epoch = (await position_now(self._requests, url_with)).partition(".")[0]
+            epoch = (await position_in_time(self._requests, url_with)).partition(".")[0]
         async with aclosing(self._follow(path, query, Subscription(start, epoch))) as events:
             async for event in events:
                 if isinstance(event, Change):

@@ -69,7 +69,7 @@ class Requests:
                 `UnknownOutcomeError`: it did not succeed in time.
         """
         clock, backoff = asyncio.get_running_loop().time, Backoff()
-        until, may_be_stored = clock() + self.patience, False
+        until, may_be_stored, level = clock() + self.patience, False, logging.WARNING
         while True:
             try:
                 return await self._attempt(request)
@@ -82,7 +82,8 @@ class Requests:
                 may_be_stored |= isinstance(error, UnknownOutcomeError)
             if not is_passing(problem) or clock() + pause > until:
                 raise _final(problem, may_be_stored=may_be_stored) from problem
-            logger.info("%s: %s; trying again in %.1f s", request.url, problem, pause)
+            logger.log(level, "%s: %s; trying again in %.1f s", request.url, problem, pause)
+            level = logging.INFO
             await asyncio.sleep(pause)
 
     async def _attempt(self, request: Request) -> httpx.Response:

@@ -8,6 +8,8 @@ import pytest
 from eventhub_client import AsyncHub, ForbiddenError, NotFoundError, RefusedError, UnauthorizedError
 from tests.e2e.eventhub_client.conftest import through_proxy
 from tests.e2e.hub import Hub
+from tests.faults.proxy import Proxy
+from tests.ports import free_port
 from tests.tokens import token_of
 
 pytestmark = pytest.mark.xdist_group("eventhub_client")
@@ -27,6 +29,29 @@ async def test_no_change_is_missing_or_repeated_over_cuts(server: Hub, path: str
             seen += [(await anext(changes)).seq, (await anext(changes)).seq]
             proxy.abort()
     assert seen == list(range(1, 13))
+
+
+@pytest.mark.parametrize("since", ["now", "earliest"])
+async def test_a_program_that_starts_before_its_hub_waits_for_it(
+    server: Hub, path: str, since: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However short its patience with requests is."""
+    caplog.set_level("INFO", "eventhub_client")
+    port, upstream = free_port(), int(server.url.rpartition(":")[2])
+    async with (
+        asyncio.timeout(30),
+        AsyncHub(f"http://127.0.0.1:{port}", patience=0) as hub,
+        AsyncHub(server.url) as writer,
+        aclosing(hub.changes(path, since=since)) as changes,
+        asyncio.TaskGroup() as group,
+    ):
+        waiting = group.create_task(anext(changes))
+        while "trying again" not in caplog.text:
+            await asyncio.sleep(0.01)
+        async with Proxy(upstream).running(port):
+            while not waiting.done():
+                await writer.post(path, {"n": 1})
+    assert waiting.result().method == "POST"
 
 
 async def test_a_reader_that_is_slow_gets_everything_later(hub: AsyncHub, path: str) -> None:
