@@ -16,8 +16,9 @@ from eventhub.objects import Objects
 from eventhub.opening import projection_path
 from eventhub.stream import STREAMS_AT_ONCE, EventStream
 from projections.store import Store
+from projections.stored.fitting import Log
 from projections.stored.folder import FolderObjects
-from projections.stored.loading import Log, SnapshotLoader
+from projections.stored.loading import SnapshotLoader
 from projections.stored.writing import SnapshotWriter
 
 logger = structlog.get_logger(__name__)

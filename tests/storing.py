@@ -11,7 +11,8 @@ from eventhub.filters.sql import quoted
 from eventhub.memory import MemoryStream
 from eventhub.objects import Objects
 from projections.store import Store
-from projections.stored.loading import Log, SnapshotLoader
+from projections.stored.fitting import Log
+from projections.stored.loading import SnapshotLoader
 from projections.stored.manifest import Manifest
 from projections.stored.writing import SnapshotWriter
 from tests.projecting import history, write

@@ -12,66 +12,28 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 import duckdb
 import structlog
 
-from eventhub.channel import Channel
+from eventhub.background import side_by_side
 from eventhub.errors import Damaged, EventHubError, Unavailable
 from eventhub.metrics import STORED_SNAPSHOTS
 from eventhub.objects import Objects
-from eventhub.stream import Bounds, EventStream
+from eventhub.stream import STREAMS_AT_ONCE
 from projections.database import open_database
 from projections.files import partial_of, written
 from projections.progress import Progress, read_all_progress
-from projections.stored.manifest import END, Held, Manifest, Part, read_manifest
-from projections.tables import described, drop, known_columns
+from projections.stored.fitting import Last, Log, last_event
+from projections.stored.manifest import END, Manifest, Part, read_manifest
+from projections.tables import drop, known_columns
 
 RESERVED_BYTES: Final = 256 << 20
 """Left free on the disk."""
 
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What a stream holds now."""
-
-    channel: Channel
-    epoch: str
-    bounds: Bounds
-
-    @classmethod
-    async def of(cls, stream: EventStream) -> "Log":
-        """Ask a stream.
-
-        Raises:
-            Unavailable: it cannot be read now.
-        """
-        return cls(stream.channel, stream.epoch, await stream.bounds())
-
-    def left_after(self, progress: Progress | None) -> int:
-        """Return how many events tables with this progress have to read."""
-        if progress is None or progress.epoch != self.epoch or progress.head > self.bounds.last:
-            return self.bounds.last
-        return self.bounds.last - progress.head
-
-    def objection(self, held: Held | None) -> str:
-        """Return why a table of a snapshot does not fit; empty if it does."""
-        if held is None:
-            return "is not in it"
-        if held.epoch != self.epoch:
-            return "is of another log"
-        if held.columns != described(self.channel.columns):
-            return "has other columns"
-        if held.head > self.bounds.last:
-            return f"is at event {held.head}, and the log ends with {self.bounds.last}"
-        if held.head + 1 < self.bounds.first:
-            return f"is at event {held.head}, and the log begins with {self.bounds.first}"
-        return ""
 
 
 class SnapshotLoader:
@@ -162,7 +124,10 @@ class SnapshotLoader:
         try:
             with written(self._path) as partial:
                 await self._fetch(manifest, partial)
-                await asyncio.to_thread(self._adapt, manifest, partial)
+                last = await asyncio.to_thread(self._adapt, manifest, partial)
+                await side_by_side(
+                    lambda name: self._logs[name].check(last[name]), last, STREAMS_AT_ONCE
+                )
                 _make_way(self._path, is_new=is_new)
         except (EventHubError, duckdb.Error) as error:
             self._refuse(manifest.name, str(error))
@@ -190,8 +155,12 @@ class SnapshotLoader:
                     raise Damaged(f"its part {part.name} is missing")
                 await asyncio.to_thread(_append, file, data, part)
 
-    def _adapt(self, manifest: Manifest, partial: Path) -> None:
-        """Check that the database is what the manifest says, and drop tables that do not fit."""
+    def _adapt(self, manifest: Manifest, partial: Path) -> dict[str, Last]:
+        """Check that the database is what the manifest says, and drop tables that do not fit.
+
+        Returns:
+            The last event of each of the others that has any.
+        """
         fitting = self._fitting(manifest)
         connection, _ = open_database(partial)
         try:
@@ -203,6 +172,11 @@ class SnapshotLoader:
             for name in known.keys() - fitting.keys():
                 drop(connection, name)
             connection.execute("CHECKPOINT")
+            return {
+                name: last_event(connection, self._logs[name].channel, at.head)
+                for name, at in fitting.items()
+                if at.head
+            }
         finally:
             connection.close()
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -16,14 +15,10 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Misconfigured
 from eventhub.memory import MemoryStream
-from eventhub.stream import Bounds
 from projections.projector import catch_up
 from projections.store import Store
 from projections.stored.folder import FolderObjects
-from projections.stored.loading import Log
-from projections.stored.manifest import Held
-from projections.tables import described
-from tests.projecting import proved
+from tests.projecting import history, proved
 from tests.snapshotting import CHAT
 from tests.storing import EVENTS, filled, load, rows, snapshot_of, take
 
@@ -276,11 +271,17 @@ async def test_a_snapshot_beyond_the_end_of_the_log_is_refused(tmp_path: Path) -
     assert reason == "chat is at event 301, and the log ends with 300"
 
 
-def test_a_snapshot_from_before_the_beginning_of_the_log_does_not_fit() -> None:
-    log = Log(CHAT, "epoch", Bounds(50, 90))
-    held = Held("epoch", 48, 48, described(CHAT.columns))
-    assert log.objection(held) == "is at event 48, and the log begins with 50"
-    assert log.objection(msgspec.structs.replace(held, head=49)) == ""
+async def test_a_snapshot_of_events_that_a_restored_log_has_lost_is_refused(
+    tmp_path: Path,
+) -> None:
+    """The log went on from an older copy, and is longer now than the snapshot."""
+    lost = history(CHAT, [("POST", f"lost{n}", {}) for n in range(700)])
+    before = await filled(CHAT, lost)
+    await snapshot_of(tmp_path, before, lost, FolderObjects(tmp_path / "o"))
+    stream = await filled(CHAT, EVENTS)
+    stream.epoch = before.epoch
+    reason = await refusal(tmp_path / "p", tmp_path / "o", stream)
+    assert reason == "chat has another event 700 than the log"
 
 
 async def test_a_disk_without_room_is_no_place_for_a_snapshot(
