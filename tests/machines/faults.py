@@ -276,6 +276,7 @@ FAULTS: dict[str, Inflict] = {
     "everything killed": everything_killed,
     "leader frozen": frozen("leader"),
     "follower frozen": frozen("follower"),
+    "meta leader frozen": frozen("meta leader"),
     "leader cut off with its gateway": cut_off("leader", 0, "servers", "clients"),
     "follower cut off with its gateway": cut_off("follower", 0, "servers", "clients"),
     "leader cut off alone": cut_off("leader", 2, "servers", "clients"),

@@ -11,7 +11,6 @@ A cut is silent, as if a cable were pulled: no connection is reset.
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 MACHINES = 3
@@ -57,10 +56,26 @@ class Network:
         for leg in legs:
             _ip("link", "set", self._cable(machine, leg), "up")
 
+    def claim(self) -> bool:
+        """Make the first bridge; return False if another process has this number.
+
+        Raises:
+            OSError: there is no command `ip`.
+            subprocess.CalledProcessError: it is not allowed.
+        """
+        try:
+            _ip("link", "add", self._bridge(LEGS[0]), "type", "bridge")
+        except subprocess.CalledProcessError as error:
+            if b"File exists" not in error.stderr:
+                raise
+            return False
+        return True
+
     def make(self) -> None:
-        """Make all of it; raises what `subprocess.run` does where that is not allowed."""
+        """Make the rest of it; errors as `claim`."""
         for leg in LEGS:
-            _ip("link", "add", self._bridge(leg), "type", "bridge")
+            if leg != LEGS[0]:
+                _ip("link", "add", self._bridge(leg), "type", "bridge")
             _ip("link", "set", self._bridge(leg), "up")
         _ip("address", "add", f"{self.here}/24", "dev", self._bridge("front"))
         for machine in range(MACHINES):
@@ -103,15 +118,15 @@ def network() -> Iterator[Network]:
     Raises:
         NotAllowed: nothing is left of it.
     """
-    taken = {path.name.partition("-")[0] for path in Path("/run/netns").glob("eh*")}
-    number = next(n for n in _NUMBERS if f"eh{n}" not in taken)
-    made = Network(number)
     try:
-        made.make()
+        made = next(each for each in map(Network, _NUMBERS) if each.claim())
     except (OSError, subprocess.CalledProcessError) as error:
-        made.remove()
         raise NotAllowed(str(error)) from error
     try:
+        try:
+            made.make()
+        except subprocess.CalledProcessError as error:
+            raise NotAllowed(str(error)) from error
         yield made
     finally:
         made.remove()
