@@ -25,6 +25,7 @@ sys.path[0] = str(ROOT)  # this folder's names are not top-level ones
 from eventhub import logs  # noqa: E402 - the path is set
 from tests.bench import (  # noqa: E402 - the path is set
     analysts,
+    browsers,
     bulk,
     compare,
     fair,
@@ -52,6 +53,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "latency": fanout.latency,
     "replay": reading.replay,
     "topics": fanout.topics,
+    "wire": browsers.wire,
     "idle": reading.idle,
     "slow": reading.slow,
     "projector": projecting.projector,

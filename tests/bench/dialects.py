@@ -2,11 +2,12 @@
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.bench.wire import BINARY, masked
 
 V1 = "eventhub.v1.json"
+V2 = "eventhub.v2.json"
 MESSAGE_BYTES = 300
 """Of what a subscriber gets, frame header aside, where nothing else is said."""
 ENVELOPE_BYTES = 111
@@ -27,6 +28,7 @@ class Dialect(ABC):
 
     subprotocol: str = ""
     """Of the publisher."""
+    subscriber_subprotocol: str = ""
     publish_query: str = ""
     """Of the publisher's URL: what keeps the broadcast from it."""
     subscribe_query: str = ""
@@ -72,14 +74,17 @@ class BareDialect(Dialect):
         return masked(b"%d" % count), 1
 
 
+_HUB = HubDialect(
+    subprotocol=V1,
+    publish_query="?_since=now&id=nobody",
+    subscribe_query="?_since=now",
+    delivery=b'"_method"',
+    ack=b'"_ack"',
+)
 DIALECTS: dict[str, Dialect] = {
-    "hub": HubDialect(
-        subprotocol=V1,
-        publish_query="?_since=now&id=nobody",
-        subscribe_query="?_since=now",
-        delivery=b'"_method"',
-        ack=b'"_ack"',
-    ),
+    "hub": _HUB,
+    "hub v1": replace(_HUB, subscriber_subprotocol=V1),
+    "hub v2": replace(_HUB, subscriber_subprotocol=V2),
     "nats": NatsDialect(
         publisher_hello=masked(_NATS_CONNECT + b"PING\r\n", BINARY),
         subscriber_hello=masked(_NATS_CONNECT + b"SUB %s 1\r\nPING\r\n" % NATS_SUBJECT, BINARY),

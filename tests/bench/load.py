@@ -147,7 +147,8 @@ class Fanout:
         return result
 
     def _subscribe(self, dialect: Dialect, url: str) -> None:
-        connection = connect(url + dialect.subscribe_query)
+        subprotocol = dialect.subscriber_subprotocol
+        connection = connect(url + dialect.subscribe_query, subprotocol=subprotocol)
         greet(connection, dialect.subscriber_hello, dialect.hello_answer)
         marks = Marks(dialect.delivery)
 
@@ -312,8 +313,9 @@ def counting(connection: socket.socket, marks: Marks) -> Take:
 class Replay:
     """A new connection, each time, that reads the current rows."""
 
-    def __init__(self, *, url: str) -> None:
+    def __init__(self, *, url: str, protocol: str = "") -> None:
         self._url = url
+        self._protocol = protocol
         self._count = 0
 
     def __call__(self, *, rows: int) -> dict[str, Any]:
@@ -321,7 +323,7 @@ class Replay:
         self._count += 1
         url = f"{self._url}?id!=nobody-{self._count}"
         marks = Marks(b'"timestamp"')
-        with spending() as result, connect(url) as connection:
+        with spending() as result, connect(url, subprotocol=self._protocol) as connection:
             while marks.seen < rows:
                 marks.take(read(connection))
         return result | {"rows": marks.seen}
