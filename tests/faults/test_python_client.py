@@ -156,7 +156,7 @@ class Program:
 
 
 class Tokens:
-    """A login service: its tokens are good for ten minutes, unless it is told otherwise."""
+    """A login service: its tokens are good for ten minutes, unless a test asks for others."""
 
     def __init__(self) -> None:
         self.next: list[float | None] = []
@@ -269,7 +269,7 @@ class Bot:
         return [int(each) for each in log.read_text().split()] if log.exists() else []
 
     def has_noted(self, count: int = 0, sequence: int = 0) -> bool:
-        """Tell whether it has worked on so many changes, and on one of them."""
+        """Tell whether it has worked on this many changes, and on this one."""
         noted = self.noted()
         return len(noted) >= count and (not sequence or sequence in noted)
 

@@ -38,12 +38,12 @@ class Checkpoint:
         """
         if position == self.position:
             return
-        beside = self._file.with_name(f"{self._file.name}.new")
-        with beside.open("w", encoding="utf-8") as written:
+        newer = self._file.with_name(f"{self._file.name}.new")
+        with newer.open("w", encoding="utf-8") as written:
             json.dump({"path": self._path, "position": position}, written)
             written.flush()
             os.fsync(written.fileno())
-        beside.replace(self._file)
+        newer.replace(self._file)
         self._sync_folder()
         self.position = position
 

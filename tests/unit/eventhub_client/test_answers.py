@@ -34,7 +34,7 @@ def test_the_error_object_of_a_hub_is_read() -> None:
     ],
 )
 @pytest.mark.parametrize("body", [b"<h1>Bad Gateway</h1>", b"", b"[]", b"7", b'{"_error": 3}'])
-def test_an_answer_of_a_proxy_is_told_from_its_status(
+def test_an_answer_of_a_proxy_is_judged_by_its_status(
     status: int, kind: type[Exception], body: bytes
 ) -> None:
     error = error_in(status, body)
