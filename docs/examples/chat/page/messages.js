@@ -78,7 +78,7 @@ function drawMessage(node, { row, at, mine, grouped, progress }) {
   part(".avatar").textContent = [...(row.name ?? "?")][0]?.toUpperCase();
   drawTime(part("time"), at?.toISOString() ?? "");
   part(".body").replaceChildren(format.linked(row.body ?? ""));
-  part(".body").title = at ? format.full(at) : "";
+  part(".body").title = at && grouped ? format.full(at) : ""; // others show their time
   part(".edited").hidden = !row.edited;
   part(".progress").textContent = progress;
   part(".actions").hidden = !mine || Boolean(row._write);
