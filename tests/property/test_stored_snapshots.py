@@ -18,7 +18,7 @@ from tests.storing import filled, load, rows, take
 NAME = EVERY_KIND.name
 
 
-@settings(max_examples=examples(30), deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(CHANGES, st.data())
 def test_a_snapshot_and_the_rest_of_the_log_are_the_whole_log(
     changes: list[Change], data: st.DataObject
