@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 from eventhub_client import AsyncHub, Change, NotFoundError, RefusedError, Rows
 from eventhub_client import Hub as SyncHub
 from tests.e2e.hub import Hub, running_hub
+from tests.faults.conftest import broker_pid
 from tests.faults.proxy import Proxy
 from tests.tokens import SECRET, token_of
 from tests.waiting import until
@@ -232,6 +235,20 @@ def test_rows_and_changes_end_as_a_get_answers_and_no_write_is_lost_or_doubled(
 ) -> None:
     """A write that was stored in a log that is gone is gone with it; every other one is there."""
     asyncio.run(live(server, steps))
+
+
+def test_a_bulk_write_stores_each_row_once_though_the_broker_is_killed(server: Hub) -> None:
+    """The hub starts another one; until then it refuses for the moment, or does not know."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for n in range(6_000):
+            if n == 4_500:
+                os.kill(broker_pid(server), signal.SIGKILL)
+            yield {"topic": "bulk", "n": n}
+
+    with SyncHub(server.url, token=token_of("ann")) as hub:
+        assert hub.bulk("messages", rows()) == 6_000
+    assert sorted(row["n"] for row in answer(server, "topic=bulk")) == list(range(6_000))
 
 
 BOT = """

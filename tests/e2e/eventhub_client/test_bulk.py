@@ -78,6 +78,17 @@ async def test_refused_rows_are_named_and_do_not_keep_others_from_being_stored(
     assert [row["n"] for row in get(server, path)] == [0, 3]
 
 
+async def test_rows_that_a_hub_did_not_look_at_are_sent_again(
+    hub: AsyncHub, server: Hub, path: str
+) -> None:
+    """After a thousand refusals a hub looks at no more of a body, and a bulk write ends."""
+    wrong = [{"n": "many"}] * 1005
+    with pytest.raises(BulkError, match="3 rows are stored, 1,005 were refused") as raised:
+        await hub.bulk(path, [*wrong, {"n": 1}, {"n": 2}, {"n": 3}])
+    assert {each.error.code for each in raised.value.refused} == {"bad_value"}
+    assert sorted(row["n"] for row in get(server, path)) == [1, 2, 3]
+
+
 async def test_what_cannot_go_on_says_what_is_stored(server: Hub, path: str) -> None:
     async with AsyncHub(server.url) as hub:
         with pytest.raises(BulkError, match=r"0 rows are stored.*unauthorized") as raised:
