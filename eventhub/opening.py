@@ -126,7 +126,9 @@ async def open_store(config: Config, endpoints: Sequence[Endpoint]) -> AsyncIter
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Misconfigured(f"{path}: the tables cannot be stored there: {error}") from error
-    async with Store(path, channels_of(endpoints)) as store:
+    # Another process may have written values of a new column, while this one did not know it.
+    is_alone = config.broker.url is None
+    async with Store(path, channels_of(endpoints), adds_columns=is_alone) as store:
         yield store
 
 

@@ -51,19 +51,21 @@ class Store:
         path: Path,
         channels: Sequence[Channel],
         *,
+        adds_columns: bool = True,
         settings: Mapping[str, str | int] | None = None,
         definitions: Sequence[str] = (),
     ) -> None:
         """Prepare; `open` opens the file.
 
         Args:
-            path: of the file.
             channels: whose tables it holds.
+            adds_columns: False empties tables that get a column, which others may have written.
             settings: of DuckDB, by name, in place of the usual ones.
             definitions: statements that are run at every open, after the tables are prepared.
         """
         check_names(channels)
         self.path = path
+        self._adds_columns = adds_columns
         self._settings = settings
         self._definitions = definitions
         self.tables = {channel.name: Tables(channel) for channel in channels}
@@ -198,8 +200,6 @@ class Store:
         """Run a step of a reader in one of the reading threads; errors as in `Reader.run`."""
         return await _in(self._reading, reader.run, step)
 
-    # --- In the writing thread ----------------------------------------------------------------
-
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._root, self.memory_bytes = open_database(self.path, self._settings)
@@ -217,7 +217,7 @@ class Store:
 
     def _prepare(self, wanted: Iterable[Tables]) -> None:
         with transaction(self._writer):
-            outcomes = prepare(self._writer, wanted)
+            outcomes = prepare(self._writer, wanted, adds_columns=self._adds_columns)
         known = read_all_progress(self._writer)
         for tables, outcome in outcomes:
             name = tables.channel.name

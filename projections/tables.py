@@ -188,27 +188,31 @@ def check_names(channels: Iterable[Channel]) -> None:
 
 
 def prepare(
-    connection: duckdb.DuckDBPyConnection, wanted: Iterable[Tables]
+    connection: duckdb.DuckDBPyConnection, wanted: Iterable[Tables], *, adds_columns: bool = True
 ) -> list[tuple[Tables, str]]:
     """Adapt the tables of channels to their columns, in the transaction that is open.
 
-    A new column is added. After any other change, the tables are emptied and rebuilt from the
-    stream: `Columns.lift` converts old values, because a cast of DuckDB rounds numbers and drops
-    the offsets of times.
+    A new column is added, if it may be. After any other change, the tables are emptied and rebuilt
+    from the stream: `Columns.lift` converts old values, because a cast of DuckDB rounds numbers and
+    drops the offsets of times.
 
     Returns:
         The actions: `kept`, `altered`, `created` or `emptied`.
     """
     columns = known_columns(connection)
     actions = [
-        (each, _prepare(connection, each, columns.get(each.channel.name))) for each in wanted
+        (each, _prepare(connection, each, columns.get(each.channel.name), adds_columns))
+        for each in wanted
     ]
     _describe(connection, [tables for tables, action in actions if action != "kept"])
     return actions
 
 
 def _prepare(
-    connection: duckdb.DuckDBPyConnection, tables: Tables, known: dict[str, list[Any]] | None
+    connection: duckdb.DuckDBPyConnection,
+    tables: Tables,
+    known: dict[str, list[Any]] | None,
+    adds_columns: bool,
 ) -> str:
     if known is None:
         _create(connection, tables)
@@ -216,7 +220,8 @@ def _prepare(
     wanted = described(tables.columns)
     if known == wanted:
         return "kept"
-    if any(wanted.get(name) != description for name, description in known.items()):
+    is_wider = all(wanted.get(name) == description for name, description in known.items())
+    if not (is_wider and adds_columns):
         drop(connection, tables.channel.name)
         _create(connection, tables)
         return "emptied"

@@ -62,6 +62,21 @@ async def test_an_added_column_has_its_default_in_old_rows(
     ]
 
 
+async def test_an_added_column_that_others_may_have_written_is_read_from_the_log(
+    tmp_path: Path,
+) -> None:
+    """As of a gateway that is upgraded after another one."""
+    path, wider = tmp_path / "p.duckdb", Channel("chat", Columns([Column("mood"), TEXT]))
+    events = history(wider, [("POST", "a", {"text": "hi", "mood": "good"})])
+    await stored(path, PLAIN, events)
+    async with Store(path, [wider], adds_columns=False) as store:
+        assert store.progress("chat").head == 0
+        await store.append("chat", events)
+    assert table(path, "chat", "id, text, mood") == [("a", "hi", "good")]
+    async with Store(path, [wider], adds_columns=False) as store:
+        assert store.progress("chat").head == 1
+
+
 @pytest.mark.parametrize(
     "columns",
     [
