@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from eventhub.config import Proxy
 from eventhub.errors import Close
 from eventhub.gateway import first_frames
 from tests.subscribing import append
@@ -202,3 +203,15 @@ async def test_clients_that_leave_without_a_login_have_to_wait_like_refused_ones
             offered = f"Sec-WebSocket-Protocol: eventhub.v1.json, {encoded(token_of())}\r\n"
             assert b" 101 " in await other.upgrade(offered.encode())
             assert "_ready" in await other.json()
+
+
+async def test_a_page_behind_a_trusted_proxy_logs_in_by_its_first_frame(tmp_path: Path) -> None:
+    """Its origin is that of the host which the proxy names, also once the handshake is over."""
+    users = msgspec.structs.replace(AUTH, proxy=Proxy(trusted=["127.0.0.1"]))
+    named = b"X-Forwarded-Host: chat.example\r\nX-Forwarded-Proto: https\r\n"
+    headers = V1 + b"Origin: https://chat.example\r\n" + named
+    async with running(tmp_path, users=users, auth=True) as hub, connected(hub.port) as client:
+        await client.upgrade(headers)
+        assert await client.json() == {"_auth": "required"}
+        client.send({"_auth": token_of()})
+        assert (await client.json())["_auth"] == "accepted"

@@ -69,3 +69,16 @@ async def test_subscriptions_count_as_connections_of_their_user(tmp_path: Path) 
         subscribe(client, 2)
         await until(client, "_ready")
     await eventually(lambda: gauge._value.get() == before)
+
+
+async def test_who_is_connected_and_what_is_not_stored_comes_to_the_subscription(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, presence=True, send=True) as (_, client):
+        subscribe(client, 1, "_presence")
+        subscribe(client, 2)
+        frames = await until(client, "_ready") + await until(client, "_ready")
+        assert {each["_sub"] for each in frames if "_presence" in each} == {1}
+        client.send({"_sub": 2, "_method": "SEND", "text": "typing"})
+        sent = {(await until(client, "_sent"))[-1]["_sub"] for _ in range(2)}
+        assert sent == {1, 2}
