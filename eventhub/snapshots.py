@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from eventhub.audit.history import Page
 from eventhub.columns import Column
@@ -20,6 +20,8 @@ Render = Callable[[list[bytes]], bytes]
 It gets at most 1,000 rows, or fewer large ones, so that it holds the interpreter, and with it the
 event loop, for no more than a millisecond.
 """
+PART_BYTES: Final = 256 << 10
+"""Read at once at most: the memory of one reader, in addition to that of its socket."""
 
 
 class RowHead(Enum):
@@ -49,7 +51,7 @@ class Snapshot(Protocol):
         """Time of the last byte, by `time.monotonic`; None before that."""
 
     def reading(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Iterate over all bytes, in pieces of at most 256 KiB, which may end within a row.
+        """Iterate over all bytes, in pieces of at most `PART_BYTES`; a shorter one ends with a row.
 
         A reader may be slow: bytes that it has not read wait in memory or in a file, not in DuckDB.
         But a slow reader is cut off if others wait for that space, even while the block waits for

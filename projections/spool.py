@@ -14,9 +14,8 @@ from threading import Lock
 from typing import BinaryIO
 
 from eventhub.errors import Unavailable
+from eventhub.snapshots import PART_BYTES
 
-PART_BYTES = 256 << 10
-"""Read at once at most: the memory of one reader, in addition to that of its socket."""
 RESERVED_BYTES = 256 << 20
 """Left free on the disk for the log and the tables, so that slow readers cannot stop the hub."""
 

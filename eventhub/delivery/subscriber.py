@@ -23,6 +23,7 @@ from eventhub.delivery.view import View
 from eventhub.errors import EventHubError, Unavailable
 from eventhub.event import StoredEvent
 from eventhub.feed import turns
+from eventhub.snapshots import PART_BYTES
 
 logger = structlog.get_logger(__name__)
 
@@ -168,7 +169,8 @@ class Subscriber:
             async for part in rows.parts():
                 # What comes between two parts, such as a receipt, must not be within a frame.
                 data = rest + part
-                end = frames.whole(self.view.form, data)
+                is_whole = len(part) < PART_BYTES
+                end = len(data) if is_whole else frames.whole(self.view.form, data)
                 rest = data[end:]
                 self._outlet.push(data[:end])
                 await self._outlet.drain()

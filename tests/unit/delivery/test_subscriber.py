@@ -240,8 +240,11 @@ async def test_a_large_snapshot_waits_for_its_reader() -> None:
         check(pipe.frames, hub.stream, {})
 
 
-async def test_what_comes_during_a_replay_is_not_within_a_frame() -> None:
+async def test_what_comes_during_a_replay_is_not_within_a_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Receipts, pongs and other subscriptions write to the same socket."""
+    monkeypatch.setattr(subscriber_module, "PART_BYTES", 50)
     async with reading() as hub:
         await post(hub, "1", "2", "3")
         hub.snapshots.gate, hub.snapshots.part_bytes = asyncio.Semaphore(0), 50

@@ -4,6 +4,7 @@ import os
 import tracemalloc
 from bisect import bisect_right
 from contextlib import closing
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,8 @@ def test_the_bytes_from_any_offset_are_those_that_were_appended(
         while offset < spool.size:
             piece = spool.kept(offset) or spool.read(offset)
             assert 0 < len(piece) <= part
+            ends_with_an_append = offset + len(piece) in accumulate(sizes)
+            assert len(piece) == part or ends_with_an_append  # as `Snapshot.reading` promises
             found, offset = found + piece, offset + len(piece)
     assert found == expected[start:]
 
