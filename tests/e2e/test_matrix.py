@@ -493,7 +493,7 @@ def test_each_method_is_in_the_table() -> None:
 
 
 OWN_PATHS = {
-    *("/healthz", "/readyz", "/metrics", "/openapi.json"),
+    *("/healthz", "/readyz", "/metrics", "/openapi.json", "/-/asyncapi.json"),
     *("/-/connections", *client_module.MODULES),
 }
 

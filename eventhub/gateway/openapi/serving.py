@@ -1,4 +1,4 @@
-"""Serving: the answer to a GET of `/openapi.json`: what the client may use, and nothing else.
+"""Serving: `/openapi.json` and `/-/asyncapi.json`: what the client may use, and nothing else.
 
 Names of columns are information. So an entry that does not admit a client is not described to it,
 nor is a column that it may not read.
@@ -8,6 +8,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,12 +16,12 @@ from aiohttp import web
 
 from eventhub.config import Config, LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
 from eventhub.errors import Rejected
-from eventhub.gateway import refusal
+from eventhub.gateway import refusal, socket_route
 from eventhub.gateway.admin import Admin
 from eventhub.gateway.answering import HttpHandler, answered
 from eventhub.gateway.compression import Compression
 from eventhub.gateway.files import Files, after_files
-from eventhub.gateway.openapi import messages, pages, queries
+from eventhub.gateway.openapi import asyncapi, messages, pages, queries
 from eventhub.gateway.openapi.document import document_of, key_of
 from eventhub.gateway.openapi.messages import Described
 from eventhub.gateway.openapi.values import Json
@@ -33,6 +34,8 @@ from eventhub.identity.session_cookie import cookie_of, keep_session
 
 MAX_KEPT: Final = 100
 """Descriptions that are kept; clients that may use the same get the same."""
+PATHS: Final = (pages.PATH, asyncapi.PATH)
+"""Of the descriptions of HTTP, and of WebSockets."""
 _NAME: Final = "openapi"
 """What log lines call it."""
 
@@ -58,12 +61,11 @@ class Description:
         self._taken = {entry.pattern for entry in config.endpoints}
         self._kept: OrderedDict[Hashable, tuple[bytes, str]] = OrderedDict()
 
-    @property
-    def handler(self) -> HttpHandler:
-        """The handler of the path."""
-        return answered(_NAME, self._get, refusal.refuse)
+    def handler(self, path: str) -> HttpHandler:
+        """Return the handler of one of `PATHS`."""
+        return answered(_NAME, partial(self._get, path), refusal.refuse)
 
-    async def _get(self, request: web.Request) -> web.StreamResponse:
+    async def _get(self, path: str, request: web.Request) -> web.StreamResponse:
         with audited(request, _NAME, self._authenticator.proxies):
             client = await self._authenticator.handler_of(request, {}, {})
         if any(_may_read_session(route) for route in self._routes):
@@ -75,9 +77,12 @@ class Description:
         ]
         is_operator, cookie = self._admin.is_operator(request), cookie_of(request)
         names = tuple((_name_of(route), hidden) for route, hidden in usable)
-        key = (names, is_operator, cookie)
+        key = (path, names, is_operator, cookie)
         if key not in self._kept:
-            document = self._document(usable, cookie, is_operator=is_operator)
+            if path == asyncapi.PATH:
+                document = self._frames(usable, cookie)
+            else:
+                document = self._document(usable, cookie, is_operator=is_operator)
             body = msgspec.json.encode(document)
             self._kept[key] = (body, hashlib.sha256(body).hexdigest()[:32])
         self._kept.move_to_end(key)
@@ -100,27 +105,40 @@ class Description:
         schemes = self._schemes(cookie)
         found = [pages.hub_fragment(is_operator=is_operator, has_copies=self._has_copies)]
         for number, (route, hidden) in enumerate(usable):
-            security: list[Json] = [{name: []} for name in schemes]
-            if not route.rule.needs_login:
-                security.insert(0, {})
             if isinstance(route, SqlRoute):
-                key = key_of(route.entry.name, number)
+                key, security = key_of(route.entry.name, number), _security(route, schemes)
                 found.append(queries.fragment_of(key, route.entry, security, self._taken))
-                continue
-            described = Described(
-                key=key_of(route.endpoint.name, number),
-                endpoint=route.endpoint,
-                columns=route.endpoint.channel.columns.without(hidden).all,
-                security=security,
-                taken=self._taken,
-            )
-            found.append(messages.fragment_of(described))
+            else:
+                found.append(messages.fragment_of(self._described(number, route, hidden, schemes)))
         for number, entry in enumerate(self._config.endpoints, len(usable)):
             if isinstance(entry, SimpleAuthEndpoint | LogoutEndpoint):
                 found.append(pages.login_fragment(key_of(entry.name, number), entry))
             elif isinstance(entry, OidcEndpoint):
                 found.append(pages.oidc_fragment(key_of(entry.name, number), entry))
         return document_of(found, schemes)
+
+    def _frames(
+        self, usable: Sequence[tuple[Route | SqlRoute, frozenset[str]]], cookie: str
+    ) -> Json:
+        schemes = self._schemes(cookie)
+        entries = [
+            self._described(number, route, hidden, schemes)
+            for number, (route, hidden) in enumerate(usable)
+            if isinstance(route, Route)
+        ]
+        has_socket = socket_route.PATH not in self._taken
+        return asyncapi.document_of(entries, schemes, socket_route.PATH if has_socket else "")
+
+    def _described(
+        self, number: int, route: Route, hidden: frozenset[str], schemes: Mapping[str, Json]
+    ) -> Described:
+        return Described(
+            key=key_of(route.endpoint.name, number),
+            endpoint=route.endpoint,
+            columns=route.endpoint.channel.columns.without(hidden).all,
+            security=_security(route, schemes),
+            taken=self._taken,
+        )
 
     def _schemes(self, cookie: str) -> dict[str, Json]:
         schemes: dict[str, Json] = {"cookie": {"type": "apiKey", "in": "cookie", "name": cookie}}
@@ -132,7 +150,7 @@ class Description:
 def add_route(
     app: web.Application, description: Description, config: Config, files: Mapping[str, Files]
 ) -> None:
-    """Give an application the description, unless an entry or a public file has its path.
+    """Give an application the descriptions, unless an entry or a public file has their paths.
 
     Args:
         app: not yet started.
@@ -140,8 +158,16 @@ def add_route(
         config: the configuration.
         files: the static files, by pattern.
     """
-    if all(entry.pattern != pages.PATH for entry in config.endpoints):
-        app.router.add_get(pages.PATH, after_files(description.handler, pages.PATH, files))
+    taken = {entry.pattern for entry in config.endpoints}
+    for path in PATHS:
+        if path not in taken:
+            app.router.add_get(path, after_files(description.handler(path), path, files))
+
+
+def _security(route: Route | SqlRoute, schemes: Mapping[str, Json]) -> list[Json]:
+    """Return how a client proves who it is, any of which will do; an empty way is no way."""
+    ways: list[Json] = [{name: []} for name in schemes]
+    return ways if route.rule.needs_login else [{}, *ways]
 
 
 def _name_of(route: Route | SqlRoute) -> str:
