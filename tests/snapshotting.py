@@ -14,6 +14,7 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.memory import MemoryStream
 from eventhub.snapshots import Render, RowHead
+from projections.progress import Progress, write_checkpoint, write_watermark
 from projections.projector import Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
@@ -106,6 +107,9 @@ def fill(path: Path, rows: int) -> None:
         connection.execute(
             "INSERT INTO chat BY NAME SELECT id, text, _seq, _created_seq FROM chat_history"
         )
+        progress = Progress(head=rows, watermark=rows)
+        write_checkpoint(connection, CHAT.name, progress)
+        write_watermark(connection, CHAT.name, progress)
 
 
 def run(script: str, *arguments: object) -> list[str]:
