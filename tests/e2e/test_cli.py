@@ -120,7 +120,7 @@ REFUSALS = {
     ("post", "/nowhere", "n=1"): "unknown_path: no endpoint, page or file is at this path",
     ("post", "/notes", "n"): "'n' is not of the form KEY=VALUE",
     ("post", "/notes", "{n"): "not a JSON object",
-    ("tail", "/nowhere"): "is not an EventHub endpoint (404)",
+    ("tail", "/nowhere"): "unknown_path: no endpoint, page or file is at this path",
     ("tail", "/notes?n=x"): "bad_filter: n: 'x' is not a whole number",
     ("tail", "/notes", "--since", "yesterday"): "bad_position: _since: 'yesterday'",
 }
