@@ -127,9 +127,7 @@ def has_everything_once(database: Database, hub: Hub) -> None:
     ("database", "end", "share"),
     [
         ("sqlite", "kill", 0.1),
-        ("sqlite", "kill", 0.6),
         ("sqlite", "stop", 0.3),
-        ("postgres", "kill", 0.1),
         ("postgres", "kill", 0.6),
         ("mariadb", "kill", 0.6),
     ],
@@ -326,10 +324,11 @@ def test_rebuild_replaces_what_others_wrote(old: Database, hub_factory: HubFacto
     assert "simple mirror: equal" in proved(hub)
 
 
-@pytest.mark.parametrize("later", [1, 3])
 def test_a_log_restored_from_an_older_copy_leaves_the_mirror_and_says_so(
-    tmp_path: Path, hub_factory: HubFactory, later: int
+    tmp_path: Path, hub_factory: HubFactory
 ) -> None:
+    """It has more events by now than it lost; tests/integration has fewer, and as many."""
+    later = 3
     database = Sqlite(tmp_path / "messages.db")
     hub = hub_factory(CONFIG.format(url=database.url))
     data, copy = hub.folder / "data", tmp_path / "copy"
