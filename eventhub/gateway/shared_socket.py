@@ -35,13 +35,7 @@ from eventhub.gateway.inbox import Inbox
 from eventhub.gateway.reading import reading
 from eventhub.gateway.route import Route, Shared, Visit
 from eventhub.gateway.server import has_to_wait
-from eventhub.gateway.subscribe_frame import (
-    SUB,
-    SUBSCRIBE,
-    UNSUBSCRIBE,
-    SubscribeFrame,
-    number_of,
-)
+from eventhub.gateway.subscribe_frame import SUB, SUBSCRIBE, UNSUBSCRIBE, SubscribeFrame, number_of
 from eventhub.gateway.subscription import OpenReading, Subscription
 from eventhub.gateway.websocket import WebSocketConnection
 from eventhub.identity.authenticator import Login
@@ -88,9 +82,9 @@ class SharedSocket:
         self._find = find
         self._subscriptions: dict[int, Subscription] = {}
         self._ticks: dict[str, str] = {}
-        address = client_of(request, shared.authenticator.proxies)
-        self._login = ConnectionLogin(visit, connection, address)
-        client = client_of_limits(request, visit.handler.current_user, shared.authenticator.proxies)
+        proxies = shared.authenticator.proxies
+        self._login = ConnectionLogin(visit, connection, client_of(request, proxies))
+        client = client_of_limits(request, visit.handler.current_user, proxies)
         self._share = Share(shared.budgets.of(client), connection.wake)
         self._inbox = Inbox(self, shared, connection, self._share)
         self._idle: asyncio.TimerHandle | None = None
@@ -167,11 +161,15 @@ class SharedSocket:
 
     def end(self, number: int, error: EventHubError, ref: Any = None) -> None:
         """See `Socket`."""
-        if (subscription := self._subscriptions.pop(number, None)) is not None:
-            subscription.stop()
+        self._drop(number)
         metrics.REFUSED.labels(error.code).inc()
         self.connection.send(protocol.of_subscription(number, protocol.refusal(error, ref)))
         self._note_count()
+
+    def _drop(self, number: int) -> None:
+        if (subscription := self._subscriptions.pop(number, None)) is not None:
+            subscription.stop()
+        self._ticks.pop(str(number), None)  # it would come after the end, or to the next one
 
     def tick(self, number: int, position: str) -> None:
         """See `Socket`: one frame and one ping, however many subscriptions are silent."""
@@ -181,8 +179,9 @@ class SharedSocket:
 
     def _send_ticks(self) -> None:
         ticks, self._ticks = self._ticks, {}
-        self.connection.ping()
-        self.connection.send({"_tick": ticks})
+        if ticks:
+            self.connection.ping()
+            self.connection.send({"_tick": ticks})
 
     def _on_full(self) -> None:
         # Not now: it may be within a turn's events, of which other subscriptions get theirs next.
@@ -197,12 +196,12 @@ class SharedSocket:
         """Bound what a client may do that reads nothing yet."""
         is_idle = not self._subscriptions and not self.connection.is_lost
         self.connection.most_begun = MAX_COMMAND_BYTES if is_idle else inf
-        if self._idle is not None:
+        if is_idle and self._idle is None:  # what is refused meanwhile gives it no more time
+            later = asyncio.get_running_loop().call_later
+            self._idle = later(IDLE_SECONDS, self._fail_soon, _too_idle())
+        elif not is_idle and self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        if is_idle:
-            loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(IDLE_SECONDS, self._fail_soon, _too_idle())
 
     # --- A dispatcher -----------------------------------------------------------------------------
 
@@ -266,9 +265,8 @@ class SharedSocket:
 
     async def _unsubscribe(self, message: Frame) -> Frame:
         number = number_of(message, UNSUBSCRIBE)
-        if (subscription := self._subscriptions.pop(number, None)) is not None:
-            subscription.stop()
-            self._note_count()
+        self._drop(number)
+        self._note_count()
         return protocol.of_subscription(number, {"_end": True})
 
     async def _log_in(self, message: Frame) -> Frame:
@@ -287,9 +285,9 @@ class SharedSocket:
             except EventHubError as error:
                 self._login.note(self.shared, subscription.route.endpoint.name, error)
                 self.end(number, error)
-        visit = self._login.visit
-        handler = replace(visit.handler, current_user=login.user, validity=login.validity)
-        return replace(visit, handler=handler)
+        handler = self._login.visit.handler
+        handler = replace(handler, current_user=login.user, validity=login.validity)
+        return replace(self._login.visit, handler=handler)
 
 
 def _too_idle() -> Unavailable:

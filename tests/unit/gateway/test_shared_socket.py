@@ -1,5 +1,6 @@
 """Subscriptions on one socket are as connections of their own, and none holds up another."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import msgspec
 import pytest
 
 from eventhub.config import Server
-from eventhub.errors import Close
+from eventhub.errors import Close, Unavailable
 from eventhub.gateway import shared_socket
+from eventhub.gateway.shared_socket import SharedSocket
 from tests.subscribing import append
 from tests.tokens import AUTH, token_of
 from tests.unit.gateway.serving import V2, connected
@@ -144,6 +146,32 @@ async def test_the_end_of_the_login_ends_the_socket(tmp_path: Path) -> None:
 
 
 # --- Bounds
+
+
+async def test_what_is_refused_gives_a_socket_without_a_subscription_no_more_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_socket, "IDLE_SECONDS", 0.5)
+    async with opened(tmp_path) as (_, client), asyncio.timeout(20):
+        kind, refused, payload = 1, 0, b""
+        while kind != 8:
+            client.send({"_subscribe": 1, "path": "/nothing"})
+            kind, payload = await client.frame()
+            refused += kind == 1
+        assert int.from_bytes(payload[:2]) == Close.TRY_LATER
+        assert refused > 1
+
+
+async def test_no_tick_follows_the_end_of_its_subscription(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (hub, client):
+        subscribe(client, 1)
+        await until(client, "_ready")
+        [socket] = hub.gateway._live.sessions
+        assert isinstance(socket, SharedSocket)
+        socket.tick(1, "epoch.1")
+        socket.end(1, Unavailable("it ends"))
+        subscribe(client, 1)
+        assert not [frame for frame in await until(client, "_ready") if "_tick" in frame]
 
 
 async def test_a_socket_without_a_subscription_does_not_stay(
