@@ -155,6 +155,7 @@ def test_a_restart_loses_nothing_and_windows_reconnect(window: Window, hub: Hub,
     expect(bodies(bo)).to_have_text(["before"])
     getattr(hub, way)()
     expect(status(ann)).to_have_text("Reconnecting")
+    expect(ann.locator("#present")).to_be_empty()
     hub.start()
     for page in (ann, bo):
         expect(status(page)).to_have_text("Connected")

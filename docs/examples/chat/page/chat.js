@@ -84,13 +84,15 @@ function drawState() {
   $("connection").dataset.state = state;
   if ($("status").textContent !== shown) $("status").textContent = shown;
   $("reconnect").hidden = state !== "offline" && state !== "ended";
+  drawPresence();
 }
 
 function drawPresence() {
   const { connections, typing } = presence;
   const names = typing.length > 3 ? "Several people are" : `${format.list(typing)} ${typing.length > 1 ? "are" : "is"}`;
   $("typing").textContent = typing.length ? `${names} typing…` : "";
-  $("present").textContent = connections ? `· ${connections} online` : "";
+  const isKnown = connections && history.state === "live"; // what was told before may be over
+  $("present").textContent = isKnown ? `· ${connections} online` : "";
 }
 
 function reconnect() {
