@@ -3,17 +3,15 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import NamedTuple
 
 import pytest
 
 from eventhub.delivery.attendance import SILENCE_SECONDS
 from eventhub.delivery.frames import Form
 from tests.e2e.client import Client, connect
-from tests.e2e.hub import Hub
-from tests.e2e.matrix import SECRET, token
+from tests.e2e.matrix import token
 from tests.e2e.surfaces import events
-from tests.nats_server import nats_server
+from tests.e2e.two_gateways import Hubs, two_gateways
 
 CONFIG = """
 broker: {{url: {url}}}
@@ -27,29 +25,10 @@ url:
 DEADLINE_SECONDS = 3 * SILENCE_SECONDS
 
 
-class Hubs(NamedTuple):
-    """Two gateways on one nats-server."""
-
-    one: Hub
-    other: Hub
-
-
 @pytest.fixture(scope="module")
 def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hubs]:
-    folder = tmp_path_factory.mktemp("hubs")
-    config = {"max_payload": 9_000_000, "jetstream": {"store_dir": str(folder / "nats")}}
-    with nats_server(folder / "nats", config) as url:
-        hubs = []
-        try:
-            for name in Hubs._fields:
-                (folder / name).mkdir()
-                (folder / name / "eventhub.yaml").write_text(CONFIG.format(url=url, secret=SECRET))
-                hubs.append(Hub(folder / name / "eventhub.yaml", folder / name, []))
-                hubs[-1].start()
-            yield Hubs(*hubs)
-        finally:
-            for hub in hubs:
-                hub.kill()
+    with two_gateways(tmp_path_factory.mktemp("hubs"), CONFIG) as hubs:
+        yield hubs
 
 
 class Seen:
