@@ -85,9 +85,14 @@ def fragment_of(
     for suffix in () if entry.pattern.endswith("/") else SUFFIXES:
         if (path := f"{entry.pattern}.{suffix}") not in taken:
             paths[path] = {"get": _file(key, suffix)}
+    limits = {
+        "rows": entry.limits.rows,
+        "seconds": entry.limits.seconds,
+        "memory": entry.limits.memory,
+    }
     for members in paths.values():
         for operation in members.values():
-            operation |= {"tags": [entry.name], "security": security}
+            operation |= {"tags": [entry.name], "security": security, "x-limits": limits}
     return Fragment(paths=paths)
 
 

@@ -1,8 +1,9 @@
 """A SQLHandler is described with the body that it reads, and the formats that it has."""
 
 import jsonschema_rs
+from msgspec.structs import replace
 
-from eventhub.config import SqlEndpoint
+from eventhub.config import SqlEndpoint, SqlLimits
 from eventhub.gateway import sql
 from eventhub.gateway.openapi.queries import fragment_of
 
@@ -30,3 +31,11 @@ def test_every_format_is_described() -> None:
 
 def test_a_file_that_another_entry_has_is_not_described() -> None:
     assert "/sql.csv" not in fragment_of("sql", ENTRY, [], {"/sql.csv"}).paths
+
+
+def test_operations_say_the_limits_of_their_handler() -> None:
+    limits = SqlLimits(rows=7, seconds=2, memory="512MiB")
+    paths = fragment_of("sql", replace(ENTRY, limits=limits), [], ()).paths
+    said = [each["x-limits"] for members in paths.values() for each in members.values()]
+    assert said == [{"rows": 7, "seconds": 2, "memory": "512MiB"}] * len(said)
+    assert len(said) > 2
