@@ -72,7 +72,7 @@ def _add(document: Json, entry: Described) -> None:
     if sent:
         own[f"{key}.Sent"] = _message("Sent", _sent(has_rows))
     is_strict = config.unknown == "refuse"
-    written = schemas.message_schema(has_rows, is_strict=is_strict, may_send=config.send)
+    written = schemas.message_schema(entry.writable, is_strict=is_strict, may_send=config.send)
     written["properties"]["_sub"] = _SUB
     controls = [name for name in written["properties"] if name.startswith("_")]
     written["propertyNames"] = {"anyOf": [{"pattern": "^(?!_)"}, {"enum": controls}]}

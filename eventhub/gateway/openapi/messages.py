@@ -44,6 +44,8 @@ class Described:
     endpoint: Endpoint
     columns: Sequence[Column]
     """Those that the client may read."""
+    writable: Sequence[Column]
+    """Those that it may write."""
     security: list[Json]
     taken: Collection[str]
     """The patterns of all entries: a file of rows does not hide one."""
@@ -54,14 +56,14 @@ def fragment_of(entry: Described) -> Fragment:
     pattern, key = entry.endpoint.config.pattern, entry.key
     found = Fragment(parameters=parameters.of_table(key, entry.columns))
     is_strict = entry.endpoint.config.unknown == "refuse"
-    changed = [column for column in entry.columns if column.name != "id"]
+    changed = [column for column in entry.writable if column.name != "id"]
     found.schemas = {
         f"{key}.Row": schemas.row_schema(entry.columns),
         f"{key}.Message": schemas.message_schema(
-            entry.columns, is_strict=is_strict, may_send=entry.endpoint.config.send
+            entry.writable, is_strict=is_strict, may_send=entry.endpoint.config.send
         ),
         f"{key}.Change": schemas.message_schema(changed, is_strict=is_strict),
-        f"{key}.Form": schemas.form_schema(entry.columns),
+        f"{key}.Form": schemas.form_schema(entry.writable),
         f"{key}.Frames": schemas.frames_schema(entry.columns),
     }
     paths: dict[str, Json] = {

@@ -1,7 +1,7 @@
 """Serving: `/openapi.json` and `/-/asyncapi.json`: what the client may use, and nothing else.
 
 Names of columns are information. So an entry that does not admit a client is not described to it,
-nor is a column that it may not read.
+nor is a column that it may not read; one that it may not write is no part of its messages.
 """
 
 import hashlib
@@ -31,6 +31,7 @@ from eventhub.handler import Handler
 from eventhub.identity.audit import audited
 from eventhub.identity.authenticator import Authenticator
 from eventhub.identity.session_cookie import cookie_of, keep_session
+from eventhub.ingest.permission import ALL_COLUMNS, ColumnAccess
 
 MAX_KEPT: Final = 100
 """Descriptions that are kept; clients that may use the same get the same."""
@@ -71,12 +72,12 @@ class Description:
         if any(_may_read_session(route) for route in self._routes):
             keep_session(request)
         usable = [
-            (route, _hidden(route, client))
+            (route, _access(route, client))
             for route in self._routes
             if await _may_use(route, client)
         ]
         is_operator, cookie = self._admin.is_operator(request), cookie_of(request)
-        names = tuple((_name_of(route), hidden) for route, hidden in usable)
+        names = tuple((_name_of(route), access.hidden, access.closed) for route, access in usable)
         key = (path, names, is_operator, cookie)
         if key not in self._kept:
             if path == asyncapi.PATH:
@@ -97,19 +98,19 @@ class Description:
 
     def _document(
         self,
-        usable: Sequence[tuple[Route | SqlRoute, frozenset[str]]],
+        usable: Sequence[tuple[Route | SqlRoute, ColumnAccess]],
         cookie: str,
         *,
         is_operator: bool,
     ) -> Json:
         schemes = self._schemes(cookie)
         found = [pages.hub_fragment(is_operator=is_operator, has_copies=self._has_copies)]
-        for number, (route, hidden) in enumerate(usable):
+        for number, (route, access) in enumerate(usable):
             if isinstance(route, SqlRoute):
                 key, security = key_of(route.entry.name, number), _security(route, schemes)
                 found.append(queries.fragment_of(key, route.entry, security, self._taken))
             else:
-                found.append(messages.fragment_of(self._described(number, route, hidden, schemes)))
+                found.append(messages.fragment_of(self._described(number, route, access, schemes)))
         for number, entry in enumerate(self._config.endpoints, len(usable)):
             if isinstance(entry, SimpleAuthEndpoint | LogoutEndpoint):
                 found.append(pages.login_fragment(key_of(entry.name, number), entry))
@@ -117,25 +118,25 @@ class Description:
                 found.append(pages.oidc_fragment(key_of(entry.name, number), entry))
         return document_of(found, schemes)
 
-    def _frames(
-        self, usable: Sequence[tuple[Route | SqlRoute, frozenset[str]]], cookie: str
-    ) -> Json:
+    def _frames(self, usable: Sequence[tuple[Route | SqlRoute, ColumnAccess]], cookie: str) -> Json:
         schemes = self._schemes(cookie)
         entries = [
-            self._described(number, route, hidden, schemes)
-            for number, (route, hidden) in enumerate(usable)
+            self._described(number, route, access, schemes)
+            for number, (route, access) in enumerate(usable)
             if isinstance(route, Route)
         ]
         has_socket = socket_route.PATH not in self._taken
         return asyncapi.document_of(entries, schemes, socket_route.PATH if has_socket else "")
 
     def _described(
-        self, number: int, route: Route, hidden: frozenset[str], schemes: Mapping[str, Json]
+        self, number: int, route: Route, access: ColumnAccess, schemes: Mapping[str, Json]
     ) -> Described:
+        columns = route.endpoint.channel.columns
         return Described(
             key=key_of(route.endpoint.name, number),
             endpoint=route.endpoint,
-            columns=route.endpoint.channel.columns.without(hidden).all,
+            columns=columns.without(access.hidden).all,
+            writable=columns.without(access.closed).all,
             security=_security(route, schemes),
             taken=self._taken,
         )
@@ -181,11 +182,11 @@ def _may_read_session(route: Route | SqlRoute) -> bool:
     return route.rule.may_read_session
 
 
-def _hidden(route: Route | SqlRoute, client: Handler) -> frozenset[str]:
-    """Return the columns of an endpoint that a client may not read."""
+def _access(route: Route | SqlRoute, client: Handler) -> ColumnAccess:
+    """Return what a client may do with the columns of an endpoint."""
     if isinstance(route, SqlRoute):
-        return frozenset()
-    return route.column_rules.access(replace(client, kwargs=route.endpoint.config.kwargs)).hidden
+        return ALL_COLUMNS
+    return route.column_rules.access(replace(client, kwargs=route.endpoint.config.kwargs))
 
 
 async def _may_use(route: Route | SqlRoute, client: Handler) -> bool:

@@ -21,7 +21,10 @@ url:
   pay:
     pattern: /pay
     handler: MessageHandler
-    kwargs: {{columns: {{salary: REAL}}, auth: true}}
+    kwargs:
+      columns: {{salary: REAL}}
+      auth: true
+      rules: {{columns: {{salary: {{write: "handler.current_user.id == 'bob'"}}}}}}
   board:
     pattern: /board
     handler: MessageHandler
@@ -89,6 +92,14 @@ async def test_a_client_reads_of_what_it_may_use_and_of_nothing_else(
     text = msgspec.json.encode(document)
     assert [name for name in hidden if name in text] == []
     schemathesis.openapi.from_dict(document).validate()
+
+
+async def test_a_message_has_the_columns_that_its_sender_may_write(hub: Hub) -> None:
+    for user, may in (("ann", False), ("bob", True)):
+        _, _, document = await get(hub, bearer(user))
+        schemas = document["components"]["schemas"]
+        assert "salary" in schemas["pay.Row"]["properties"]
+        assert ("salary" in schemas["pay.Message"]["properties"]) is may
 
 
 async def test_pages_of_operators_are_not_described_to_others(hub: Hub) -> None:

@@ -16,7 +16,7 @@ SCHEMES: dict[str, Json] = {"cookie": {"type": "apiKey", "in": "cookie", "name":
 def described(key: str = "chat", *, security: list[Json] | None = None) -> Described:
     endpoint = make_endpoint()
     columns = endpoint.channel.columns.all
-    return Described(key, endpoint, columns, [{}] if security is None else security, ())
+    return Described(key, endpoint, columns, columns, [{}] if security is None else security, ())
 
 
 def references(value: Any) -> set[str]:

@@ -21,7 +21,7 @@ SSO = OidcEndpoint(name="sso", pattern="/sso", client_id="hub", issuer="https://
 def whole() -> Json:
     endpoint = make_endpoint()
     columns = endpoint.channel.columns.all
-    described = Described("chat", endpoint, columns, [{}, {"cookie": []}], ())
+    described = Described("chat", endpoint, columns, columns, [{}, {"cookie": []}], ())
     return document_of(
         [
             messages.fragment_of(described),
