@@ -43,6 +43,11 @@ LAGGARDS = Gauge("eventhub_laggards", "Connections that catch up from the log.",
 FOLLOWER_RESETS = Counter(
     "eventhub_follower_resets_total", "Times a follower started again at its position.", ["channel"]
 )
+FOLLOWER_PAUSES = Histogram(
+    "eventhub_follower_pause_seconds",
+    "Seconds without new events of a table, after a server or a connection was lost.",
+    buckets=SECONDS,
+)
 DAMAGED = Counter(
     "eventhub_events_damaged_total",
     "Events that cannot be read: damaged, or missing in the log.",

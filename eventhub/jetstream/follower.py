@@ -2,9 +2,11 @@
 
 After any doubt its consumer (`ephemeral`) is thrown away, and another one starts at the next
 sequence. That sequence is the only state. In a test, 24 faults over 65,834 events lost and repeated
-none.
+none. While a cluster cannot make another consumer, the next events are read without one
+(`polling`).
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, Self
 
@@ -17,10 +19,11 @@ from eventhub.jetstream.api import StoredMessage
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T, read_or_report, report_holes, report_lost
 from eventhub.jetstream.ephemeral import Ephemeral
-from eventhub.jetstream.pull import Pull
+from eventhub.jetstream.polling import POLL_SECONDS, Polling
+from eventhub.jetstream.pull import MAX_BYTES, Pull
 from eventhub.jetstream.puller import Puller
 from eventhub.jetstream.stream_state import state_in_epoch, state_with_deleted
-from eventhub.metrics import FOLLOWER_RESETS
+from eventhub.metrics import FOLLOWER_PAUSES, FOLLOWER_RESETS
 
 BATCH = 1000
 """Messages that are under way or wait."""
@@ -77,13 +80,25 @@ class Follower(Generic[T]):
         self._holes: int | None = None
         self._consumers = Ephemeral(connection, channel.stream, "follower")
         self._puller = Puller(connection, self._start, self._on_reset)
+        self._polling = Polling(connection, channel, epoch)
+        self._is_on_cluster = False
+        self._paused_at: float | None = None
+        """On the clock of the loop: since when nothing may have come; None while it may."""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> list[T]:
         while True:
-            pull = await self._puller.ready()
+            seconds = self._polling.pause_seconds if self._is_on_cluster else None
+            if await self._puller.started_within(seconds) is None:
+                if events := await self._poll():
+                    return events
+                continue
+            self._polling.pause_seconds = POLL_SECONDS
+            self._go_on("another consumer")
+            if (pull := await self._puller.attempt()) is None or not self._drop_known(pull):
+                continue
             try:
                 left_out = await self._left_out(pull)
             except Unavailable as error:
@@ -100,16 +115,17 @@ class Follower(Generic[T]):
         consumer = await self._consumers.make(
             deliver_policy="by_start_sequence", opt_start_seq=self._next
         )
-        stream = self._channel.stream
+        stream, read = self._channel.stream, self._next - 1
         # Asked after the consumer was made, this proves that it is one of this epoch.
         state = await state_in_epoch(self._connection, stream, self._epoch)
-        if state["last_seq"] < self._next - 1:
+        if state["last_seq"] < read:
             raise EventHubError(
-                f"stream {stream} ends at {state['last_seq']}, but {self._next - 1} was read"
+                f"stream {stream} ends at {state['last_seq']}, but {read} was read"
                 " already: it was cut off or restored from an older copy"
             )
         await self._report_new_holes(state)
         await self._look_for_acknowledged()
+        self._is_on_cluster = bool(consumer.server)
         pull = Pull(
             self._connection,
             consumer.path,
@@ -154,6 +170,43 @@ class Follower(Generic[T]):
     def _on_reset(self, reason: str) -> None:
         FOLLOWER_RESETS.labels(self._channel.name).inc()
         logger.info("follower_reset", channel=self._channel.name, at=self._next, reason=reason)
+        if self._paused_at is None:
+            self._paused_at = self._puller.heard_at
+
+    def _go_on(self, by: str) -> None:
+        """Note that events come again: the leader of the stream has just answered."""
+        if self._paused_at is None:
+            return
+        seconds = asyncio.get_running_loop().time() - self._paused_at
+        self._paused_at = None
+        FOLLOWER_PAUSES.observe(seconds)
+        logger.info(
+            "follower_goes_on", channel=self._channel.name, paused_seconds=round(seconds, 3), by=by
+        )
+
+    async def _poll(self) -> list[T]:
+        """Return the next events, if there are some, without a consumer."""
+        messages = await self._polling.poll(self._next - 1, BATCH, MAX_BYTES)
+        if messages is None:
+            return []
+        self._go_on("polls")
+        events = []
+        for sequence, message in messages:
+            if (event := read_or_report(self._read, message, sequence, self._channel)) is not None:
+                events.append(event)
+        if messages:
+            self._move_to(messages[-1][0])
+        return events
+
+    def _move_to(self, sequence: int) -> None:
+        self._next = sequence + 1
+        self._marks.received = max(self._marks.received, sequence)
+
+    def _drop_known(self, pull: Pull) -> bool:
+        """Drop messages that polls have brought since the consumer was made; tell if some stay."""
+        while pull.messages and pull.messages[0][0].sequence < self._next:
+            pull.messages.popleft()
+        return bool(pull.messages)
 
     def _take(self, pull: Pull, left_out: list[T]) -> list[T]:
         """Return the events of the received messages, and move on to the next sequence."""
@@ -164,8 +217,7 @@ class Follower(Generic[T]):
                 events.append(event)
         if left_out:
             events.sort(key=lambda event: event.sequence)
-        self._next = pull.messages[-1][0].sequence + 1
-        self._marks.received = max(self._marks.received, self._next - 1)
+        self._move_to(pull.messages[-1][0].sequence)
         pull.messages.clear()
         return events
 

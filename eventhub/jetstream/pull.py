@@ -97,6 +97,8 @@ class Pull:
         self._doubt = ""
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self.heard_at = self._loop.time()
+        """When the last message came, on the clock of the loop; before the first: when it began."""
         self._silent_at = inf
         """When nothing will have come for too long, on the clock of the loop; inf: no one waits."""
         self._timer: asyncio.TimerHandle | None = None
@@ -206,6 +208,7 @@ class Pull:
             self.suspect(error.message)
 
     def _on_messages(self, messages: list[Message]) -> None:
+        self.heard_at = self._loop.time()
         for message in messages:
             if self._doubt:  # after a gap no message may be taken
                 break

@@ -31,7 +31,13 @@ class Puller:
         self._start = start
         self._on_reset = on_reset
         self._pull: Pull | None = None
+        self._starting: asyncio.Task[Pull] | None = None
+        """Ends before `close` does."""
         self._delay = 0.0
+        self.heard_at: float | None = None
+        """When the last pull that was given up had heard from the server, on the clock of the loop.
+
+        A pull that rests is taken to have heard from it until its silence was noticed."""
 
     async def ready(self) -> Pull:
         """Return the pull once it has messages. Cancelling this loses nothing.
@@ -45,11 +51,27 @@ class Puller:
 
     async def started(self) -> Pull:
         """Return the pull, which may have no messages yet; errors as `ready`."""
-        while self._pull is None:
-            try:
-                self._pull = await self._start_again()
-            except (Doubt, Unavailable) as doubt:
-                self._on_reset(str(doubt))
+        while (pull := await self.started_within(None)) is None:
+            pass
+        return pull
+
+    async def started_within(self, seconds: float | None) -> Pull | None:
+        """Return the pull, or None if it has not been started after some seconds.
+
+        Starting goes on meanwhile, also after this was cancelled; errors as `ready`.
+        """
+        if self._pull is not None:
+            return self._pull
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start_again())  # noqa: TID251 - see close
+        await asyncio.wait([self._starting], timeout=seconds)
+        if not self._starting.done():
+            return None
+        starting, self._starting = self._starting, None
+        try:
+            self._pull = starting.result()
+        except (Doubt, Unavailable) as doubt:
+            self._on_reset(str(doubt))
         return self._pull
 
     async def attempt(self) -> Pull | None:
@@ -58,6 +80,8 @@ class Puller:
         try:
             await pull.wait()
         except (Doubt, Unavailable) as doubt:
+            noticed = asyncio.get_running_loop().time() - SILENCE_SECONDS
+            self.heard_at = max(pull.heard_at, noticed)
             self._on_reset(str(doubt))
             await self.close()
             return None
@@ -66,6 +90,12 @@ class Puller:
 
     async def close(self) -> None:
         """Give up the pull; `ready` would start another one."""
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()
+            await asyncio.wait([starting])
+            if not starting.cancelled() and starting.exception() is None:
+                self._pull = starting.result()
         pull, self._pull = self._pull, None
         if pull is not None:
             await pull.close()
