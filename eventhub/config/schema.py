@@ -20,7 +20,7 @@ from eventhub.config.handlers import (
 )
 from eventhub.config.loader import GRAMEX_SECTIONS, SECTIONS
 from eventhub.config.reading import IN_FILES
-from eventhub.config.settings import Archive, EmailService
+from eventhub.config.settings import Archive, Console, EmailService
 
 _ENDPOINTS = {
     each.__struct_config__.tag: each
@@ -69,7 +69,13 @@ _AS_WRITTEN: dict[str, Any] = {
 
 def json_schema() -> dict[str, Any]:
     """Return the schema of a configuration file (JSON Schema, draft 2020-12)."""
-    sections = {**SECTIONS, "archive": Archive, "service": EmailService, "alert": Alert}
+    sections = {
+        **SECTIONS,
+        "archive": Archive,
+        "console": Console,
+        "service": EmailService,
+        "alert": Alert,
+    }
     structs = [*sections.values(), *_ENDPOINTS.values()]
     found, definitions = msgspec.json.schema_components(
         structs, schema_hook=lambda _: {"type": "string"}, ref_template="#/$defs/{name}"
@@ -80,7 +86,8 @@ def json_schema() -> dict[str, Any]:
         definitions.pop(name, None)
     for definition in definitions.values():
         _add_files(definition)
-    properties: dict[str, Any] = {name: references[name] for name in (*SECTIONS, "archive")}
+    named = (*SECTIONS, "archive", "console")
+    properties: dict[str, Any] = {name: references[name] for name in named}
     properties["email"] = {"type": "object", "additionalProperties": references["service"]}
     properties["variables"] = {"type": "object"}
     properties["import"] = {}

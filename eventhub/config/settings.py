@@ -1,7 +1,7 @@
 """Settings: the sections of a configuration as frozen structs, and the whole of it: `Config`."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -217,6 +217,13 @@ class Auth(Struct, frozen=True):
     """Accept a token in the URL of a WebSocket or an event stream, as `_token`."""
 
 
+class Console(Struct, frozen=True):
+    """`console:`: the page at `/-/` for those who run, develop or audit a hub."""
+
+    auth: bool | dict[str, Any]
+    """Who may open it: as `auth` of an endpoint."""
+
+
 class Logging(Struct, frozen=True):
     """`log:`: what the hub logs about itself, and how."""
 
@@ -241,6 +248,8 @@ class Config(Struct, frozen=True):
     email: dict[str, EmailService] = {}
     auth: Auth = Auth()
     log: Logging = Logging()
+    console: Console | None = None
+    """Without it, the console is for browsers on the machine of a hub that listens on loopback."""
     endpoints: tuple[Endpoint, ...] = ()
     """The entries of `url:` that are served, in the order of the file."""
     warnings: tuple[str, ...] = ()

@@ -15,11 +15,13 @@ from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Close
 from eventhub.feed import Feed
 from eventhub.gateway import client_module, connection_list, snapshot_file, socket_route
-from eventhub.gateway.admin import Condition, Health
+from eventhub.gateway.admin import Admin, Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.budget import Budgets
 from eventhub.gateway.compression import Compression
+from eventhub.gateway.console.serving import Console
+from eventhub.gateway.console.serving import add_routes as add_console
 from eventhub.gateway.files import Files
 from eventhub.gateway.front import Front
 from eventhub.gateway.guard import add_guard
@@ -188,6 +190,14 @@ class Gateway:
         connection_list.add_route(site.app, config.server, self._live, site.authenticator.proxies)
         client_module.add_routes(site.app, self._compression, config, files)
         socket_route.add_route(site.app, self._live, shared, config, files)
+        console = Console(
+            site.console,
+            [*routes, *queries],
+            site.authenticator,
+            Admin(config.server),
+            self._compression,
+        )
+        add_console(site.app, console, config, files)
         add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():

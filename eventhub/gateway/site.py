@@ -59,6 +59,8 @@ class Site:
             if entry.auth
         }
         """Of the FileHandlers that are not open to every client, by name."""
+        self.console = None if config.console is None else self._rule(config.console)
+        """Who may open the console, if the file says so."""
         self._sql = [self._compile_sql(entry) for entry in config.of_kind(SqlEndpoint)]
 
     def _compile(self, endpoint: Endpoint) -> tuple[Endpoint, Rule, RowRules, ColumnRules, Hooks]:

@@ -57,10 +57,11 @@ class _Host(NamedTuple):
 def is_loopback_name(text: str) -> bool:
     """Return whether a `Host` header names this machine: `localhost:8080`, `127.0.0.1`, `[::1]`."""
     host = _Host.parse(text)
-    return host is not None and _is_loopback(host.name)
+    return host is not None and is_loopback(host.name)
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Return whether a name or an address, without a port, is one of this machine only."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     address = _address(name)
@@ -86,7 +87,7 @@ class Hosts:
         self._names = None if server.hosts is None else [_entry(text) for text in server.hosts]
         if self._names == []:
             raise Misconfigured("server: hosts: the list is empty: name a host, or leave it out")
-        self._is_on_loopback = _is_loopback(server.host)
+        self._is_on_loopback = is_loopback(server.host)
         self._proxies = proxies
         self._is_ours = lru_cache(REMEMBERED)(self._is_our_name)
 
@@ -112,7 +113,7 @@ class Hosts:
             return False
         if self._names is not None:
             return any(entry.covers(host) for entry in self._names)
-        return not self._is_on_loopback or _is_loopback(host.name)
+        return not self._is_on_loopback or is_loopback(host.name)
 
 
 def _is_inner(text: str) -> bool:

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from eventhub.config import FileEndpoint, MessageEndpoint, SqlEndpoint
+from eventhub.config import Console, FileEndpoint, MessageEndpoint, SqlEndpoint
 from eventhub.errors import EventHubError, Misconfigured, Rejected
 from eventhub.expressions import OPEN_NAMES, Expression, compile_expression
 from eventhub.handler import Handler, User
 from eventhub.hooks import HOOK_SECONDS
 from eventhub.logs import limited
 
-Guarded = MessageEndpoint | FileEndpoint | SqlEndpoint
-"""The kinds of entries that have a rule."""
+Guarded = MessageEndpoint | FileEndpoint | SqlEndpoint | Console
+"""What has a rule: entries of `url:`, and the console."""
 Membership = Mapping[str, tuple[Any, ...]]
 """Attribute of the user → the values that grant access."""
 _NO_ACCESS: Final = "you do not have access to this endpoint"
@@ -36,13 +36,14 @@ class Rule:
         Raises:
             Misconfigured: a key or value of `auth:` is not valid.
         """
-        where = f"url: {endpoint.name}: auth"
+        self._name = "console" if isinstance(endpoint, Console) else endpoint.name
+        place = "console" if isinstance(endpoint, Console) else f"url: {endpoint.name}"
+        where = f"{place}: auth"
         rules = endpoint.auth if isinstance(endpoint.auth, dict) else {}
         for key in rules:
             if key not in ("membership", "condition"):
                 raise Misconfigured(f"{where}: unknown key {key!r}: use membership or condition")
         self.needs_login = endpoint.auth not in (None, False)
-        self._name = endpoint.name
         self._memberships: tuple[Membership, ...] = ()
         if "membership" in rules:
             self._memberships = _memberships(rules["membership"], f"{where}: membership")

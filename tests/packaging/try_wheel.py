@@ -45,6 +45,8 @@ FILES = (
     "eventhub/examples/start/eventhub.yaml",
     "eventhub/javascript/eventhub.js",
     "eventhub/javascript/client/outbox.js",
+    "eventhub/gateway/console/static/index.html",
+    "eventhub/gateway/console/static/main.js",
 )
 READY = re.compile(r"^EventHub ready on (http://\S+)$", re.MULTILINE)
 

@@ -46,6 +46,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "`projection:`": settings.Projection,
     "`projection: snapshots:`": settings.Snapshots,
     "`archive:`": settings.Archive,
+    "`console:`": settings.Console,
     "`email:`": settings.EmailService,
     "`auth: jwt:`": settings.Jwt,
     "`auth: proxy:`": settings.Proxy,

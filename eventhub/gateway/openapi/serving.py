@@ -74,7 +74,7 @@ class Description:
         usable = [
             (route, _access(route, client))
             for route in self._routes
-            if await _may_use(route, client)
+            if await may_use(route, client)
         ]
         is_operator, cookie = self._admin.is_operator(request), cookie_of(request)
         names = tuple((_name_of(route), access.hidden, access.closed) for route, access in usable)
@@ -189,7 +189,7 @@ def _access(route: Route | SqlRoute, client: Handler) -> ColumnAccess:
     return route.column_rules.access(replace(client, kwargs=route.endpoint.config.kwargs))
 
 
-async def _may_use(route: Route | SqlRoute, client: Handler) -> bool:
+async def may_use(route: Route | SqlRoute, client: Handler) -> bool:
     """Return whether a client may use an endpoint; it is not logged if it may not."""
     entry = route.entry if isinstance(route, SqlRoute) else route.endpoint.config
     try:

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from eventhub.channel import Endpoint
-from eventhub.config import Auth, Config, MessageEndpoint, Server, SqlEndpoint
+from eventhub.config import Auth, Config, Console, MessageEndpoint, Server, SqlEndpoint
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.front import Front
@@ -160,6 +160,7 @@ async def running(
     health: Health = well,
     sql: tuple[SqlEndpoint, Queries] | None = None,
     users: Auth | None = None,
+    console: Console | None = None,
     **endpoint: Any,
 ) -> AsyncIterator[Running]:
     """Run a gateway with one endpoint, whose configuration may be changed, and perhaps SQL.
@@ -170,6 +171,7 @@ async def running(
         health: how the rest of the hub is.
         sql: a SQLHandler, and what answers it.
         users: what the `auth:` of the hub says.
+        console: who may open the console.
         endpoint: keys of the endpoint.
     """
     entry = MessageEndpoint(name="chat", pattern="/chat", table="chat", **endpoint)
@@ -178,6 +180,7 @@ async def running(
         data=folder,
         server=server or Server(host="127.0.0.1", port=0),
         auth=users or Auth(),
+        console=console,
         endpoints=(entry,) if sql is None else (entry, sql[0]),
     )
     stream, stop, ready = MemoryStream(channel()), asyncio.Event(), asyncio.Event()

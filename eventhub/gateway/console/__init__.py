@@ -1,0 +1,1 @@
+"""Console: the page at `/-/` for those who run, develop or audit a hub."""

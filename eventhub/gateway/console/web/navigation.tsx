@@ -1,0 +1,43 @@
+import { useState } from "preact/hooks"
+import { me } from "./me"
+import { Button } from "./parts/button"
+import { link } from "./router"
+import { ThemeSwitch } from "./theme-switch"
+import { views } from "./views"
+
+interface Props {
+  /** Of the views that the user may have. */
+  names: readonly string[]
+  chosen: string | undefined
+  onHelp: () => void
+}
+
+/** At the side of a wide page, behind a button on a phone. */
+export function Navigation({ names, chosen, onHelp }: Props) {
+  const [isOpen, setOpen] = useState(false)
+  return (
+    <nav class={isOpen ? "navigation open" : "navigation"} aria-label="Views">
+      <div class="brand">
+        <a href="#/">EventHub</a>
+        <Button kind="menu" aria-expanded={isOpen} aria-controls="views" onClick={() => setOpen(!isOpen)}>Menu</Button>
+      </div>
+      <div id="views" class="views">
+        <ul>
+          {names.map((name) => (
+            <li>
+              <a href={link(name)} aria-current={name === chosen ? "page" : undefined} onClick={() => setOpen(false)}>{views[name]!.title}</a>
+            </li>
+          ))}
+        </ul>
+        <div class="footer">
+          <p class="soft">{me.value ? (me.value.user ?? "Not logged in") : ""}</p>
+          <div class="actions">
+            <ThemeSwitch />
+            <Button kind="quiet" onClick={onHelp} aria-keyshortcuts="?">Keys</Button>
+          </div>
+          <p class="soft">{me.value?.version && `Version ${me.value.version}`}</p>
+        </div>
+      </div>
+    </nav>
+  )
+}
