@@ -53,20 +53,20 @@ async def backtest(
         Unavailable: the log cannot be read now.
     """
     of_channel: dict[str, dict[str, AlertRule]] = {}
-    for rule in rules:
-        of_channel.setdefault(rule.channel.name, {})[rule.name] = rule
+    for each in rules:
+        of_channel.setdefault(each.channel.name, {})[each.name] = each
     for by_endpoint in of_channel.values():
         stream = await event_log.open(next(iter(by_endpoint.values())).channel)
-        async with aclosing(_events(stream, since)) as events:
+        after = 0 if since is None else await stream.sequence_before(since)
+        async with aclosing(events_after(stream, after)) as events:
             async for stored in events:
-                if tried := by_endpoint.get(stored.event.endpoint):
-                    yield await _tried(tried, stored)
+                if rule := by_endpoint.get(stored.event.endpoint):
+                    yield await verdict_of(rule, stored)
 
 
-async def _events(stream: EventStream, since: datetime | None) -> AsyncGenerator[StoredEvent, None]:
-    """Yield the events that there are now; damaged ones are left out, and logged."""
+async def events_after(stream: EventStream, after: int) -> AsyncGenerator[StoredEvent, None]:
+    """Yield the events that there are now after a sequence; leave out, and log, damaged ones."""
     last = (await stream.bounds()).last
-    after = 0 if since is None else await stream.sequence_before(since)
     if after >= last:
         return
     async with stream.follow(after) as batches:
@@ -78,7 +78,8 @@ async def _events(stream: EventStream, since: datetime | None) -> AsyncGenerator
                 return
 
 
-async def _tried(rule: AlertRule, stored: StoredEvent) -> Verdict | None:
+async def verdict_of(rule: AlertRule, stored: StoredEvent) -> Verdict | None:
+    """Return what an alert would have done about an event of its endpoint; None if nothing."""
     event = stored.event
     mail: Mail | None = None
     error: str | None = None

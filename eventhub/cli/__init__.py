@@ -9,6 +9,7 @@
 - `sql`: queries of the tables
 - `load`: import rows, or exported events, of files and databases
 - `alerts`: dead letters, and trying alerts out
+- `rehearse`: the last events of the log through another configuration
 - `permissions`: users of NATS servers, with what each role may do
 - `password`: the hash of a password
 - `sessions`: who is logged in, and ending that
@@ -30,6 +31,7 @@ from eventhub.cli import (
     load,
     password,
     permissions,
+    rehearse,
     serve,
     sessions,
     sql,
@@ -50,6 +52,7 @@ main = Group(
         serve.serve,
         serve.check,
         serve.show_config,
+        rehearse.rehearse,
         backup.backup_hub,
         backup.restore_hub,
         data.rebuild_tables,

@@ -22,6 +22,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         f"eventhub config {_FILE}",
         "eventhub config --schema > eventhub.schema.json",
     ),
+    "eventhub rehearse": (
+        f"eventhub rehearse {_FILE} new.yaml",
+        f"eventhub rehearse {_FILE} new.yaml --events 100000 --json",
+    ),
     "eventhub backup": (f"eventhub backup {_FILE} hub.zip",),
     "eventhub restore": (
         f"eventhub restore {_FILE} hub.zip",
