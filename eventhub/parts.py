@@ -194,7 +194,8 @@ class Parts:
         self._snapshots = DuckSnapshots(store, self._projectors.values())
         files, signals = TableFiles(RECODERS, copies), self._opened.log.signals
         sources = Sources(self._snapshots, files, signals, self._queries)
-        self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition, trail)
+        gateway = Gateway(site, self._feeds, sources, self._condition, trail, self._roles)
+        self._gateway = gateway
 
         def ready() -> None:
             announce()

@@ -1,7 +1,7 @@
 """Gateway: serves the endpoints of a configuration, from the start to the last close frame."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Close
 from eventhub.feed import Feed
-from eventhub.gateway import client_module, connection_list, snapshot_file, socket_route
+from eventhub.gateway import client_module, connection_list, snapshot_file, socket_route, vitals
 from eventhub.gateway.admin import Admin, Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
@@ -84,6 +84,7 @@ class Gateway:
         sources: Sources,
         health: Health,
         trail: Trail | None = None,
+        roles: Sequence[str] = ("gateway",),
     ) -> None:
         """Prepare; `run` serves.
 
@@ -93,6 +94,7 @@ class Gateway:
             sources: where the answers to reads come from.
             health: reports how the rest of the hub is, for `/readyz`.
             trail: where it keeps the audit trail.
+            roles: of this process.
         """
         self._site = site
         self._feeds = feeds
@@ -100,6 +102,7 @@ class Gateway:
         self._health = health
         self._trail = trail or Trail()
         self._kept = KeptFiles(site.config.data)
+        self._vitals = vitals.Vitals(feeds, site.config.data, roles)
         self._compression = Compression()
         self._live = Live()
         self._heard: set[str] = set()
@@ -128,6 +131,7 @@ class Gateway:
                         await front.accept_flight()
                     self.adopt(self._site)
                     tasks.start(self._move_clients(), name="move-clients")
+                    tasks.start(self._vitals.run(), name="vitals")
                     ready()
                     await stop.wait()
                 finally:
@@ -188,6 +192,7 @@ class Gateway:
         )
         add_route(site.app, description, config, files)
         connection_list.add_route(site.app, config.server, self._live, site.authenticator.proxies)
+        vitals.add_route(site.app, config.server, self._vitals, self._condition)
         client_module.add_routes(site.app, self._compression, config, files)
         socket_route.add_route(site.app, self._live, shared, config, files)
         console = Console(

@@ -43,7 +43,7 @@ class View:
 
 
 VIEWS: Final = {
-    "overview": View("o", "connections"),
+    "overview": View("o", "All is well"),
     "connections": View("c", "No connections"),
 }
 

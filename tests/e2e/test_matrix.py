@@ -494,7 +494,8 @@ def test_each_method_is_in_the_table() -> None:
 
 OWN_PATHS = {
     *("/healthz", "/readyz", "/metrics", "/openapi.json", "/-/asyncapi.json"),
-    *("/-/connections", *client_module.MODULES),
+    *("/-/connections", "/-/vitals", *client_module.MODULES),
+    *("/-/", "/-/console/me", "/-/console/{file}"),
 }
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from eventhub.config import LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
-from eventhub.gateway import connection_list, snapshot_file
+from eventhub.gateway import connection_list, snapshot_file, vitals
 from eventhub.gateway.login_page import EVERYWHERE, TOKEN_FIELD
 from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page
 from eventhub.gateway.openapi.parameters import response_headers
@@ -113,6 +113,7 @@ def hub_fragment(*, is_operator: bool, has_copies: bool) -> Fragment:
     answers["304"] = {"description": "The client has this description."}
     if is_operator:
         paths[connection_list.PATH] = _connections()
+        paths[vitals.PATH] = _page("How this process is and was", "application/json")
         paths["/metrics"] = _page("Measurements for Prometheus", "text/plain")
         if has_copies:
             paths[snapshot_file.PATH] = _page("All tables as one file", "application/vnd.duckdb")

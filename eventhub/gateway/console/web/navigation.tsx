@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks"
+import { OperatorDialog } from "./operator"
 import { me } from "./me"
 import { Button } from "./parts/button"
 import { link } from "./router"
@@ -15,10 +16,11 @@ interface Props {
 /** At the side of a wide page, behind a button on a phone. */
 export function Navigation({ names, chosen, onHelp }: Props) {
   const [isOpen, setOpen] = useState(false)
+  const [isAsking, setAsking] = useState(false)
   return (
     <nav class={isOpen ? "navigation open" : "navigation"} aria-label="Views">
       <div class="brand">
-        <a href="#/">EventHub</a>
+        <a href="#/"><img src="/-/console/icon.svg" alt="" width="22" height="22" />EventHub</a>
         <Button kind="menu" aria-expanded={isOpen} aria-controls="views" onClick={() => setOpen(!isOpen)}>Menu</Button>
       </div>
       <div id="views" class="views">
@@ -30,7 +32,8 @@ export function Navigation({ names, chosen, onHelp }: Props) {
           ))}
         </ul>
         <div class="footer">
-          <p class="soft">{me.value ? (me.value.user ?? "Not logged in") : ""}</p>
+          <p class="soft">{me.value && [me.value.user, me.value.operator && "operator"].filter(Boolean).join(", ") || "Not logged in"}</p>
+          {me.value?.operator === false && <div class="actions"><Button kind="quiet" onClick={() => setAsking(true)}>Log in as operator</Button></div>}
           <div class="actions">
             <ThemeSwitch />
             <Button kind="quiet" onClick={onHelp} aria-keyshortcuts="?">Keys</Button>
@@ -38,6 +41,7 @@ export function Navigation({ names, chosen, onHelp }: Props) {
           <p class="soft">{me.value?.version && `Version ${me.value.version}`}</p>
         </div>
       </div>
+      {isAsking && <OperatorDialog onClose={() => setAsking(false)} />}
     </nav>
   )
 }

@@ -22,5 +22,5 @@ export function nextTheme(): void {
 }
 
 export function ThemeSwitch() {
-  return <Button kind="quiet" onClick={nextTheme} aria-label={`Theme: ${theme.value}. Change it`}>{{ system: "Auto", light: "Light", dark: "Dark" }[theme.value]}</Button>
+  return <Button kind="quiet" onClick={nextTheme} aria-keyshortcuts="t">Theme: {{ system: "auto", light: "light", dark: "dark" }[theme.value]}</Button>
 }

@@ -12,6 +12,6 @@ export interface View {
 }
 
 export const views: Record<string, View> = {
-  overview: { title: "Overview", about: "Is all well?", key: "o", load: () => import("./views/overview") },
+  overview: { title: "Overview", about: "Is all well? This process, and its last 15 minutes.", key: "o", load: () => import("./views/overview") },
   connections: { title: "Connections", about: "Who is connected to this process, and how far behind.", key: "c", load: () => import("./views/connections") },
 }

@@ -44,7 +44,7 @@ OPEN = {
     *(f"/notes.{end}" for end in ("parquet", "arrow", "csv", "ndjson")),
 }
 HUB = {"/healthz", "/readyz", "/openapi.json", "/login"}
-OPERATOR = {"/metrics", "/-/connections", "/-/snapshot.duckdb"}
+OPERATOR = {"/metrics", "/-/connections", "/-/snapshot.duckdb", "/-/vitals"}
 Headers = dict[str, str]
 
 

@@ -7,7 +7,7 @@ from eventhub.gateway.openapi.pages import hub_fragment, login_fragment, oidc_fr
 def test_pages_of_operators_are_described_to_operators() -> None:
     own = {"/healthz", "/readyz", "/openapi.json"}
     assert set(hub_fragment(is_operator=False, has_copies=True).paths) == own
-    own |= {"/metrics", "/-/connections"}
+    own |= {"/metrics", "/-/connections", "/-/vitals"}
     assert set(hub_fragment(is_operator=True, has_copies=False).paths) == own
 
 

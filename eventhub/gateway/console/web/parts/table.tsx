@@ -13,12 +13,14 @@ interface Props<T> {
   columns: readonly Column<T>[]
   rows: readonly T[]
   keyOf: (row: T) => string | number
+  /** On a phone, each row becomes a card with the titles in it. */
+  stacks?: boolean
 }
 
 /** A table that scrolls sideways by itself where it is too wide. */
-export function Table<T>({ caption, columns, rows, keyOf }: Props<T>) {
+export function Table<T>({ caption, columns, rows, keyOf, stacks }: Props<T>) {
   return (
-    <div class="table" role="region" aria-label={caption} tabIndex={0}>
+    <div class={stacks ? "table stacks" : "table"} role="region" aria-label={caption} tabIndex={0}>
       <table>
         <caption class="unseen">{caption}</caption>
         <thead>
@@ -27,7 +29,7 @@ export function Table<T>({ caption, columns, rows, keyOf }: Props<T>) {
         <tbody>
           {rows.map((row) => (
             <tr key={keyOf(row)}>
-              {columns.map((each) => <td class={each.isNumber ? "number" : ""}>{each.cell(row)}</td>)}
+              {columns.map((each) => <td class={each.isNumber ? "number" : ""} data-title={each.title}>{each.cell(row)}</td>)}
             </tr>
           ))}
         </tbody>
