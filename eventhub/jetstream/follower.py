@@ -20,7 +20,7 @@ from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T, read_or_report, report_holes, report_lost
 from eventhub.jetstream.ephemeral import Ephemeral
 from eventhub.jetstream.polling import POLL_SECONDS, Polling
-from eventhub.jetstream.pull import MAX_BYTES, Pull
+from eventhub.jetstream.pull import Pull
 from eventhub.jetstream.puller import Puller
 from eventhub.jetstream.stream_state import state_in_epoch, state_with_deleted
 from eventhub.metrics import FOLLOWER_PAUSES, FOLLOWER_RESETS
@@ -186,16 +186,17 @@ class Follower(Generic[T]):
 
     async def _poll(self) -> list[T]:
         """Return the next events, if there are some, without a consumer."""
-        messages = await self._polling.poll(self._next - 1, BATCH, MAX_BYTES)
+        messages = await self._polling.poll(self._next - 1)
         if messages is None:
             return []
         self._go_on("polls")
         events = []
-        for sequence, message in messages:
-            if (event := read_or_report(self._read, message, sequence, self._channel)) is not None:
+        for message in messages:
+            event = read_or_report(self._read, message, message.sequence, self._channel)
+            if event is not None:
                 events.append(event)
         if messages:
-            self._move_to(messages[-1][0])
+            self._move_to(messages[-1].sequence)
         return events
 
     def _move_to(self, sequence: int) -> None:

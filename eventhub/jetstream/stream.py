@@ -12,11 +12,11 @@ from eventhub.columns import Columns
 from eventhub.errors import Damaged, EventHubError, Rejected
 from eventhub.event import Event, SealedEvent, StoredEvent, encode
 from eventhub.jetstream import api
+from eventhub.jetstream.api import sequence_of
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T
 from eventhub.jetstream.follower import Follower, Marks
 from eventhub.jetstream.health import Health
-from eventhub.jetstream.polling import next_messages
 from eventhub.jetstream.stream_state import state_in_epoch
 from eventhub.jetstream.work_queue import WorkQueue, enlist
 from eventhub.jetstream.write import Write
@@ -130,11 +130,17 @@ class JetStreamStream:
 
     async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
         """Return the next events after a sequence."""
-        found = await next_messages(self._connection, self.channel, after, READ_EVENTS, max_bytes)
+        subjects = f"{self.channel.prefix}*"
+        query = {"seq": after + 1, "batch": READ_EVENTS, "next_by_subj": subjects}
+        found = await api.direct_get_batch(
+            self._connection, self.channel.stream, {**query, "max_bytes": max_bytes}
+        )
         events: list[StoredEvent] = []
         with suppress(Damaged):
-            for sequence, message in found:
-                events.append(StoredEvent.read(sequence, message.data, self.channel.columns))
+            for expected, message in enumerate(found, after + 1):
+                if sequence_of(message) != expected:
+                    break
+                events.append(StoredEvent.read(expected, message.data, self.channel.columns))
         return events
 
     async def bounds(self) -> Bounds:

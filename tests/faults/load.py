@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise, product
+from itertools import pairwise
 from time import monotonic
 
 import aiohttp
@@ -106,6 +106,8 @@ class Load:
         queries: of the subscribers.
         shared: ids of rows that all writers change.
         seed: of what is written.
+        history: the events of the table before, as `history` of the load that wrote the last of
+            them; the check does not read them again.
     """
 
     def __init__(
@@ -116,8 +118,11 @@ class Load:
         queries: Sequence[str] = QUERIES,
         shared: Sequence[str] = (),
         seed: int = 0,
+        history: Sequence[Frame] = (),
     ) -> None:
         self.urls = urls
+        self.history = list(history)
+        """All events of the table, once they were checked."""
         self.writers = []
         for number in range(WRITERS):
             turned = (*urls[number % len(urls) :], *urls[: number % len(urls)])
@@ -203,21 +208,24 @@ class Load:
 
     async def check(self) -> None:
         """Check that the same was acknowledged, stored and delivered: in order, each once."""
-        history = await read_log(self.urls[0])
+        before = self.history
+        self.history = history = await read_log(self.urls[0], before)
         self._check_stored(history)
         for url in self.urls[1:]:
-            assert await read_log(url) == history, f"{url} has another history"
-        for url, subscriber in product(self.urls, self.subscribers):
+            assert await read_log(url, before) == history, f"{url} has another history"
+        for subscriber in self.subscribers:
             expected = frames_of(history, subscriber.query)
             assert subscriber.seen == [seen for seen in expected if seen[0] > subscriber.start]
-            rows = await get(f"{url}?{subscriber.query}")
-            held, rows_by_id = plain(list(subscriber.table.values())), plain(rows)
-            different = [
-                (held.get(row_id), rows_by_id.get(row_id))
-                for row_id in held.keys() | rows_by_id.keys()
-                if held.get(row_id) != rows_by_id.get(row_id)
-            ]
-            assert not different, f"{subscriber.query!r}: held and stored: {different[:5]}"
+            held = plain(list(subscriber.table.values()))
+            for url in self.urls:
+                rows = plain(await get(f"{url}?{subscriber.query}"))
+                different = [
+                    (held.get(row_id), rows.get(row_id))
+                    for row_id in held.keys() | rows.keys()
+                    if held.get(row_id) != rows.get(row_id)
+                ]
+                where = f"{subscriber.query!r} at {url}"
+                assert not different, f"{where}: held and stored: {different[:5]}"
 
     def _check_stored(self, history: list[Frame]) -> None:
         assert [event["_seq"] for event in history] == list(range(1, len(history) + 1))
@@ -244,10 +252,19 @@ def _longest_gap(times: Sequence[float]) -> float:
     return max(after - before for before, after in pairwise(times))
 
 
-async def read_log(url: str) -> list[Frame]:
-    """Return all events."""
-    async with connect(f"{url}?_replay=log") as client:
-        return [frame for frame in await client.replay() if "_seq" in frame]
+async def read_log(url: str, known: Sequence[Frame] = ()) -> list[Frame]:
+    """Return all events; those that are known already are not read again."""
+    since = f"&_since={await position(url, known[-1]['_seq'])}" if known else ""
+    async with connect(f"{url}?_replay=log{since}") as client:
+        for frame in known:
+            client.apply(frame)
+        return [*known, *(frame for frame in await client.replay() if "_seq" in frame)]
+
+
+async def position(url: str, sequence: int) -> str:
+    """Return the position at a sequence, for `_since`."""
+    async with aiohttp.ClientSession() as session, session.get(f"{url}?_limit=0") as answer:
+        return f"{answer.headers['EventHub-Position'].partition('.')[0]}.{sequence}"
 
 
 def frames_of(history: list[Frame], query: str) -> Iterator[Seen]:

@@ -18,8 +18,8 @@ from tests.machines.site import GATEWAYS, STARTED, STREAM, THIRD, Site
 FROZEN_SECONDS = 10.0
 GOES_ON_SECONDS = 60.0
 """How long the load may stand still after a fault, on a busy machine."""
-PACE_SECONDS = 0.1
-"""Between the messages of a writer: at most 200 a second of all."""
+PACE_SECONDS = 0.2
+"""Between the messages of a writer: at most 100 a second of all."""
 ROWS = ("shared-1", "shared-2", "shared-3")
 """Rows that writers at all gateways change."""
 
@@ -39,7 +39,7 @@ async def survive(site: Site, fault: str, *, seed: int = 0) -> str:
     """
     urls = [site.url(name) for name in GATEWAYS]
     name = f"{fault.replace(' ', '-')}-{seed}-"
-    load = Load(*urls, name=name, shared=ROWS, seed=seed)
+    load = Load(*urls, name=name, shared=ROWS, seed=seed, history=site.history)
     for writer in load.writers:
         writer.pace_seconds = PACE_SECONDS
     async with load.running():
@@ -49,6 +49,7 @@ async def survive(site: Site, fault: str, *, seed: int = 0) -> str:
         await site.ready()
         await _goes_on(load)
     await check(site, load, killed_workers=2 if fault in KILL_WORKERS else 0)
+    site.history = load.history
     await site.stop(THIRD)
     writes, deliveries = load.pauses()
     return f"{load.acknowledged} writes, at most {writes:.1f} s apart; live {deliveries:.1f} s"
@@ -214,7 +215,6 @@ def disk_full(who: Who) -> Inflict:
         filler = site.servers.fill(number)
         try:
             await _goes_on(load)
-            await asyncio.sleep(FROZEN_SECONDS)
         finally:
             filler.unlink()
         await asyncio.to_thread(site.servers.end, number)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.e2e.client import Frame
 from tests.e2e.hub import Hub
 from tests.integration.alerts.sink import Sink
 from tests.machines.network import MACHINES, Network, network
@@ -54,6 +55,8 @@ class Site:
         self.hubs: dict[str, Hub] = {}
         self._folder = folder
         self._looked_at: dict[str, int] = {}
+        self.history: list[Frame] = []
+        """All events, as of the last check."""
         self.changes_of_columns = 0
         self.mails_repeated = 0
         """Mails beyond the first for an event, as of the last check."""

@@ -20,7 +20,6 @@ from tests.builders import channel, make_event
 from tests.cluster import SERVERS, Cluster
 
 STREAM = channel().stream
-BYTES = 1 << 20
 
 
 async def test_a_poll_returns_what_follows_until_the_first_gap(
@@ -28,20 +27,19 @@ async def test_a_poll_returns_what_follows_until_the_first_gap(
 ) -> None:
     stream = await log.open(channel())
     polls = Polling(connection, channel(), stream.epoch)
-    assert await polls.poll(0, 10, BYTES) == []
+    assert await polls.poll(0) == []
     for row in "abcd":
         await stream.append(make_event(id=row), expect=0)
-    found = await polls.poll(1, 2, BYTES)
+    found = await polls.poll(1)
     assert found is not None
-    assert [sequence for sequence, _ in found] == [2, 3]
     columns = channel().columns
-    ids = [StoredEvent.read(place, message.data, columns).event.id for place, message in found]
-    assert ids == ["b", "c"]
+    events = [StoredEvent.read(each.sequence, each.data, columns) for each in found]
+    assert [(each.sequence, each.event.id) for each in events] == [(2, "b"), (3, "c"), (4, "d")]
     await api.call(connection, f"STREAM.MSG.DELETE.{STREAM}", {"seq": 3})
-    found = await polls.poll(1, 10, BYTES)
+    found = await polls.poll(1)
     assert found is not None
-    assert [sequence for sequence, _ in found] == [2]
-    assert await polls.poll(2, 10, BYTES) == []  # only a consumer tells what a gap is
+    assert [each.sequence for each in found] == [2]
+    assert await polls.poll(2) == []  # only a consumer tells what a gap is
 
 
 async def test_polls_that_find_nothing_become_rare(
@@ -50,10 +48,10 @@ async def test_polls_that_find_nothing_become_rare(
     stream = await log.open(channel())
     polls = Polling(connection, channel(), stream.epoch)
     for _ in range(8):
-        await polls.poll(0, 10, BYTES)
+        await polls.poll(0)
     assert polls.pause_seconds == polling.MOST_POLL_SECONDS
     await stream.append(make_event(), expect=0)
-    await polls.poll(0, 10, BYTES)
+    await polls.poll(0)
     assert polls.pause_seconds == polling.POLL_SECONDS
 
 
@@ -66,7 +64,7 @@ async def test_a_stream_that_was_made_again_is_refused(
     again = await log.open(channel())
     await again.append(make_event(), expect=0)
     with pytest.raises(EventHubError, match="made again"):
-        await polls.poll(0, 10, BYTES)
+        await polls.poll(0)
 
 
 async def test_without_an_answer_nothing_is_known(
@@ -81,7 +79,7 @@ async def test_without_an_answer_nothing_is_known(
     os.kill(broker.pid, signal.SIGSTOP)
     try:
         async with asyncio.timeout(20):  # a signal takes a moment
-            while await polls.poll(0, 10, BYTES) is not None:
+            while await polls.poll(0) is not None:
                 pass
     finally:
         os.kill(broker.pid, signal.SIGCONT)
