@@ -13,6 +13,7 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.logs import limited
 from tests.cluster import Cluster, cluster
 
+ROOT = Path(__file__).parent
 pytest_plugins = ["tests.databases"]
 
 # Hubs and commands that a test starts are not measured: they would take a third more of their time,
@@ -26,6 +27,14 @@ settings.register_profile("eventhub", deadline=None, suppress_health_check=[Heal
 settings.register_profile("quick", settings.get_profile("eventhub"), max_examples=10)
 settings.register_profile("fuzz", settings.get_profile("eventhub"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "eventhub"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the tests of a file to one worker: what they share starts once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
 
 
 @pytest.fixture

@@ -12,8 +12,11 @@ from nats.errors import Error as NatsError
 
 from eventhub.jetstream.parser import BatchParser, Handler, subscription_number
 
-DRAIN_SECONDS = 1.0
-"""How long a drained subscription may take: one round trip, usually 0.2 ms."""
+DRAIN_SECONDS = 5.0
+"""How long a drained subscription may take: one round trip, usually 0.2 ms.
+
+After it, messages that were on their way are lost to this process; a pause of the machine is none.
+"""
 LOST = (NatsError, OSError)
 """What nats-py raises when the connection is gone; its TimeoutError is one of both."""
 
