@@ -102,7 +102,7 @@ export interface Receipt {
 
 export class EventHub {
   /**
-   * @param url of the hub; paths are relative to it.
+   * @param url of the hub, below which it has `/-/client.js`; paths are relative to it.
    * @param options.token asked for before each connection, and when a login is about to end.
    */
   constructor(url?: string, options?: { token?: string | (() => string | Promise<string>) })

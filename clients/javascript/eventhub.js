@@ -1,10 +1,10 @@
 // See eventhub.d.ts.
 
-const FINAL = [4400, 4401, 4403, 4404]
+const FINAL = /440[0134]/
 const PAUSE = 20_000 // ms
-const SILENCE = 70_000 // ms; `_tick` is every 25 s
-const KEY = 540_000 // ms; a hub remembers a `_key` for 10 minutes
-const MAX_WRITES = 1000
+const SILENCE = 35_000 // ms; then the hub is asked for an answer
+const LINGER = 1000 // ms that a socket without a subscription stays open
+const PLACES = 63 // subscriptions of a socket; another number asks for an answer
 const SPARE = 50 // rows beyond a limit, in place of those that go
 
 export class EventHubError extends Error {
@@ -15,16 +15,24 @@ export class EventHubError extends Error {
 }
 
 const CLOSED = { code: "closed", message: "closed" }
+const sockets = new Set() // of the page
+
+// The first rows do not wait for it.
+const load = () => import("./client/writes.js").catch(() => new Promise((done) => setTimeout(done, PAUSE)).then(load))
+const writing = load()
+
+for (const name of ["online", "offline"]) {
+  globalThis.addEventListener?.(name, () => sockets.forEach((socket) => socket.wake()))
+}
 
 export class EventHub {
   #base
   #token
-  #outboxes = new Map()
+  #paths = {} // with their links and their writes
 
   constructor(url = location.origin, { token } = {}) {
     this.#base = new URL(url.replace(/\/?$/, "/"))
-    this.#token = async () => (typeof token === "function" ? token() : token)
-    this.#listen("addEventListener")
+    this.#token = token
   }
 
   rows(path, options = {}) {
@@ -36,24 +44,17 @@ export class EventHub {
   post = (...args) => this.#write("POST", ...args)
   put = (...args) => this.#write("PUT", ...args)
   delete = (path, id, onSend) => this.#write("DELETE", path, id.id ? id : { id }, onSend)
-  reconnect = () => this.#each((link) => link.wake())
+  reconnect = () => sockets.forEach((each) => each.href === this.#base.href && each.wake())
 
   close() {
-    this.#listen("removeEventListener")
-    this.#outboxes.forEach((outbox) => outbox.fail(CLOSED))
-    this.#each((link) => link.end())
-  }
-
-  #listen(how) {
-    for (const name of ["online", "offline"]) globalThis[how]?.(name, this.reconnect)
-  }
-
-  #each(call) {
-    this.#outboxes.forEach(({ links }) => links.forEach(call))
+    Object.values(this.#paths).forEach(({ links, outbox }) => {
+      outbox?.fail(CLOSED)
+      links.forEach((link) => link.end())
+    })
   }
 
   #url(path, { where = {}, columns, sort = [], limit } = {}) {
-    const url = new URL(path, this.#base)
+    const url = new URL(this.#base + path.replace(/^\//, ""))
     const args = url.search ? [url.search.slice(1)] : []
     const add = (key, value) => args.push(`${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
     for (const [key, value] of Object.entries(where)) {
@@ -74,222 +75,241 @@ export class EventHub {
     return url
   }
 
-  #open(url, consumer, since, epoch) {
-    const link = connection(url, this.#token, this.#outbox(url), consumer, since, epoch)
+  #open = (url, ...args) => {
+    const link = subscription(this.#base, this.#token, url, this.#path(url), ...args)
     link.connect()
     return link
   }
 
-  #outbox({ origin, pathname }) {
-    const url = new URL(`${origin}${pathname}?id!`) // matches nothing
-    const open = () => this.#open(url, { frame() {}, changed() {} }, "now")
-    if (!this.#outboxes.has(pathname)) this.#outboxes.set(pathname, outboxOf(open))
-    return this.#outboxes.get(pathname)
+  #path({ pathname }) {
+    return (this.#paths[pathname] ??= { links: new Set() })
   }
 
   async #write(_method, path, message, onSend) {
-    return this.#outbox(this.#url(path)).write({ ...message, _method }, onSend)
+    const url = this.#url(path)
+    const sent = JSON.parse(JSON.stringify({ ...message, _method })) // as it is now
+    const { write } = await writing
+    return write(this.#path(url), url, sent, onSend, this.#open, EventHubError, pauseOf)
   }
 
   async *#follow(kind, path, options = {}) {
-    const module = await import("./client/changes.js")
-    const open = (...args) => this.#open(...args)
-    yield* module.follow(kind, this.#url(path, options), options, open, this.#token, EventHubError)
+    const { follow } = await import("./client/changes.js")
+    yield* follow(kind, this.#url(path, options), options, this.#open, this.#token, EventHubError)
   }
 }
 
-// A WebSocket that comes back from its position.
-function connection(url, tokenOf, outbox, consumer, since = "", epoch = "") {
-  const send = (text) => socket.send(text)
-  const link = { state: "connecting", error: null, position: "", connect, send, wake, reload, pause, end }
-  let socket, attempt, timer, problem
+const textOf = async (token) => (typeof token === "function" ? token() : token)
+
+// A WebSocket that comes back, and its subscriptions.
+function socketOf({ href }, token) {
+  const links = new Map() // by number; null until the hub has confirmed the end
+  const send = (text) => socket?.send(text)
+  const end = (number) => send(`{"_unsubscribe":${number}}`)
+  const mine = { href, token, links, add, remove, send, wake }
+  let socket, timer, idle, problem, isOpen
   let tries = 0
+  sockets.add(mine)
+
+  function add(link) {
+    let number = 1
+    while (links.has(number)) number += 1
+    links.set(number, link)
+    if (isOpen) link.begin(number)
+    else if (!socket) connect()
+    return number
+  }
+
+  function remove(number) {
+    links.delete(number)
+    if (isOpen) {
+      links.set(number, null)
+      end(number)
+    }
+    clearTimeout(idle)
+    idle = setTimeout(() => [...links.values()].some(Boolean) || close(), LINGER)
+  }
 
   async function connect() {
-    const mine = (attempt = {})
-    outbox.add(link)
-    become("connecting")
-    watch(PAUSE)
+    const begun = (socket = {})
+    watch(lost, PAUSE)
     const protocols = ["eventhub.v2.json"]
-    const token = await tokenOf().catch(() => mine === attempt && lost())
-    if (mine !== attempt) return
-    const encoded = btoa(token).replace(/=/g, "").replace(/\+/g, "-").replace(/\//g, "_")
-    if (token) protocols.push(`base64url.bearer.eventhub.${encoded}`)
-    const from = link.position || since
-    const address = new URL(url)
-    address.protocol = url.protocol.replace("http", "ws")
-    if (from) address.search += `${url.search && "&"}_since=${encodeURIComponent(from)}`
-    else epoch = ""
+    const text = await textOf(token).catch(() => begun === socket && lost())
+    if (begun !== socket) return
+    const encoded = btoa(text).replace(/=/g, "").replace(/\+/g, "-").replace(/\//g, "_")
+    if (text) protocols.push(`base64url.bearer.eventhub.${encoded}`)
     problem = null
-    socket = new WebSocket(address, protocols)
+    socket = new WebSocket(`${href}-/socket`.replace("http", "ws"), protocols)
     socket.onopen = () => {
-      watch(SILENCE)
-      if (!from) consumer.frame({ _resume: { recovered: false } })
-      outbox.open(link)
+      isOpen = true
+      watch()
+      links.forEach((link, number) => link.begin(number))
     }
     socket.onmessage = ({ data }) => receive(JSON.parse(data))
     socket.onclose = ({ code }) => lost(code)
   }
 
   function receive(frame) {
-    watch(SILENCE)
-    const { _error, _ready, _resume, _rows = [], _changes = [] } = frame
-    if ("_ack" in frame || _error?.ref) return outbox.settle(frame)
-    if (_error) problem = _error
+    watch()
+    const { _sub, _error, _tick } = frame
+    const link = links.get(_sub)
+    for (const number in _tick) links.get(+number)?.tick(_tick[number])
     if (frame._auth === "expiring") renew(socket)
-    if (_resume?.recovered === false) link.position = epoch = ""
-    const position = _ready?.position ?? frame._tick
-    if (position) epoch = position.split(".")[0]
-    link.position = position ?? link.position
-    for (const row of _rows) consumer.frame({ ...row, _method: "POST" })
-    for (const change of _changes) {
-      if (epoch) link.position = `${epoch}.${change._seq}`
-      consumer.frame(change)
-    }
-    consumer.frame(frame)
-    if (!_ready) return
-    tries = 0
-    become("live")
+    if (frame._ready) tries = 0
+    if (frame._end) links.delete(_sub)
+    if (link) link[_error ? "refuse" : "receive"](_error ?? frame)
+    else if (!_sub && _error && !_error.ref) problem = _error
+    else writing.then(({ settle }) => settle(frame))
   }
 
   async function renew(from) {
-    const token = await tokenOf().catch(() => {})
-    if (token && from === socket) send(JSON.stringify({ _auth: token }))
+    const text = await textOf(token).catch(() => {})
+    if (text && from === socket) send(JSON.stringify({ _auth: text }))
   }
 
   function lost(code) {
     drop()
-    if (FINAL.includes(code)) return end(problem ?? { code: "closed", message: `closed with ${code}` })
-    if (code === 4411) link.position = since = "" // other rows from now on
-    timer = setTimeout(connect, pauseOf(tries++, problem))
-    become("offline")
+    if (FINAL.test(code)) {
+      close()
+      links.forEach((link) => link.end(problem ?? CLOSED))
+    } else {
+      timer = setTimeout(connect, pauseOf(tries++, problem))
+      links.forEach((link) => link.lose())
+    }
+  }
+
+  function close() {
+    drop()
+    sockets.delete(mine)
   }
 
   function drop() {
     clearTimeout(timer)
-    attempt = null
     if (socket) socket.onopen = socket.onmessage = socket.onclose = null
-    socket?.close()
-    socket = null
-    outbox.lose(link)
+    socket?.close?.()
+    socket = isOpen = null
+    links.forEach((link, number) => link ?? links.delete(number))
   }
 
   function wake() {
     tries = 0
-    if (link.state === "offline") connect()
-    if (link.state === "live") lost() // nothing says whether it still works
+    if (isOpen) lost() // nothing says whether it still works
+    else if (!socket) connect()
   }
 
-  function reload() {
-    if (link.state !== "ended") lost(4411)
-  }
-
-  function pause() {
-    drop()
-    become("paused")
-    outbox.ensure()
-  }
-
-  function end(error) {
-    if (link.state === "ended") return
-    drop()
-    link.error = error ? new EventHubError(error) : null
-    become("ended")
-    outbox.remove(link)
-  }
-
-  function watch(ms) {
+  function watch(late = ask, ms = SILENCE) {
     clearTimeout(timer)
-    timer = setTimeout(lost, ms)
+    timer = setTimeout(late, ms)
   }
 
-  function become(state) {
-    link.state = state
-    consumer.changed()
+  function ask() {
+    end(PLACES + 1)
+    watch(lost, PAUSE)
   }
 
-  return link
+  return mine
 }
 
-// The writes of a path without an outcome: one socket carries all, in order.
-function outboxOf(openOwn) {
-  const links = new Set()
-  const opened = new Set()
-  const writes = new Map()
-  let own, carrier, idle
-  let count = 0
+// A subscription, which is begun again from its position.
+function subscription(base, token, url, path, consumer, since = "", epoch = "") {
+  let socket, number, timer
+  let tries = 0
 
-  function write(message, onSend) {
-    if (writes.size >= MAX_WRITES) {
-      throw new EventHubError({ code: "too_many", message: "too many writes wait" })
-    }
-    const _key = crypto.getRandomValues(new Uint32Array(4)).join("-")
-    const _ref = ++count
-    const text = JSON.stringify({ _key, ...message, _ref })
-    return new Promise((resolve, reject) => {
-      writes.set(_ref, { ref: _ref, text, onSend, tries: 0, resolve, reject })
-      if (carrier) transmit(writes.get(_ref))
-      else ensure()
-    })
-  }
+  const link = {
+    state: "connecting",
+    error: null,
+    position: "",
 
-  function transmit(each) {
-    each.since ??= each.onSend?.() ?? Date.now()
-    if (Date.now() - each.since < KEY) carrier.send(each.text)
-    else settle({ _error: { code: "unknown_outcome", message: "no answer in time", ref: each.ref } })
-  }
-
-  function settle({ _ack, _error: error, ...receipt }) {
-    const ref = _ack ?? error.ref
-    const each = writes.get(ref)
-    if (!each) return
-    if (error?.retry && !(error.retry_after > 60)) {
-      const again = () => writes.has(ref) && carrier && transmit(each)
-      return setTimeout(again, pauseOf(each.tries++, error))
-    }
-    writes.delete(ref)
-    if (error) each.reject(new EventHubError(error))
-    else each.resolve(receipt)
-    clearTimeout(idle)
-    if (own) idle = setTimeout(() => writes.size || own?.end(), PAUSE)
-  }
-
-  function carryBy(link) {
-    carrier = link
-    if (link) [...writes.values()].forEach(transmit)
-  }
-
-  function ensure() {
-    if (writes.size && ![...links].some(({ state }) => state !== "paused")) own = openOwn()
-  }
-
-  function fail(error) {
-    writes.forEach(({ reject }) => reject(new EventHubError(error)))
-    writes.clear()
-  }
-
-  return {
-    links,
-    write,
-    settle,
-    fail,
-    ensure,
-    add: (link) => links.add(link),
-    open(link) {
-      opened.add(link)
-      if (!carrier) carryBy(link)
+    connect() {
+      link.become("connecting")
+      const fits = (each) => each.href === base.href && each.token === token && each.links.size < PLACES
+      socket = [...sockets].find(fits) ?? socketOf(base, token)
+      number = socket.add(link)
     },
-    lose(link) {
-      opened.delete(link)
-      if (carrier === link) carryBy([...opened][0])
+
+    begin(_subscribe) {
+      const from = link.position || since
+      link.become("connecting")
+      if (!from) {
+        epoch = ""
+        consumer.frame({ _resume: { recovered: false } })
+      }
+      const path = url.pathname.slice(base.pathname.length - 1)
+      socket.send(JSON.stringify({ _subscribe, path, query: url.search.slice(1), since: from || null }))
     },
-    remove(link) {
-      links.delete(link)
-      if (link === own && link.error) fail(link.error)
-      if (link === own) own = null
-      ensure()
+
+    receive(frame) {
+      const { _ready, _resume, _rows = [], _changes = [] } = frame
+      if (_resume?.recovered === false) link.position = epoch = ""
+      if (_ready) link.tick(_ready.position)
+      for (const row of _rows) consumer.frame({ ...row, _method: "POST" })
+      for (const change of _changes) {
+        if (epoch) link.position = `${epoch}.${change._seq}`
+        consumer.frame(change)
+      }
+      consumer.frame(frame)
+      if (socket && !link.isOpen) {
+        link.isOpen = true
+        link.become(link.state)
+      }
+      if (!_ready) return
+      tries = 0
+      link.become("live")
+    },
+
+    tick(position) {
+      link.position = position
+      epoch = position.split(".")[0]
+    },
+
+    send(text) {
+      socket.send(`{"_sub":${number},${text.slice(1)}`)
+    },
+
+    refuse(error) {
+      if (!error.retry) link.end(error)
+      else if (error.code === "changed") link.reload() // other rows from now on
+      else link.again(error)
+    },
+
+    reload() {
+      if (link.state === "ended") return
+      link.position = since = epoch = ""
+      link.again()
+    },
+
+    again(error) {
+      link.leave()
+      timer = setTimeout(link.connect, pauseOf(tries++, error))
+      link.become("offline")
+    },
+
+    leave() {
+      clearTimeout(timer)
+      link.isOpen = false
+      socket?.remove(number)
+      socket = null
+    },
+
+    lose() {
+      link.isOpen = false
+      link.become("offline")
+    },
+
+    end(error) {
+      if (link.state === "ended") return
+      link.leave()
+      link.error = error ? new EventHubError(error) : null
+      link.become("ended")
+    },
+
+    become(state) {
+      link.state = state
+      path.links[state === "ended" ? "delete" : "add"](link)
+      path.outbox?.note(link)
+      consumer.changed()
     },
   }
+  return link
 }
 
 function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
@@ -298,7 +318,7 @@ function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
   let blank = columns && blankOf(columns)
   let rows = new Map() // by id
   let staged // will replace them at once
-  let count, newest, isShort, isMixed
+  let count, isShort
   let value = Object.freeze([])
   let shown = { value, state: "connecting" }
   let isStale, timer, settle
@@ -309,8 +329,8 @@ function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
 
   function frame(each) {
     const { _method, _resume, _ready, ...row } = each
-    if (!_method) onFrame?.(each)
-    if (_resume?.recovered === false) [staged, count, newest, isShort] = [new Map(), 0, 0]
+    if (each._sub) onFrame?.(each)
+    if (_resume?.recovered === false) [staged, count, isShort] = [new Map(), 0]
     const into = staged ?? rows
     const old = into.get(row.id)
     if (_method === "POST") insert(into, row)
@@ -328,8 +348,6 @@ function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
     if (staged) blank ??= blankOf(Object.keys(row))
     row = Object.freeze({ ...blank, ...row })
     into.set(row.id, row)
-    isMixed ||= row._created < newest
-    newest = Math.max(newest, row._created)
     // After this mark the hub has more.
     if (staged && ++count === limit + SPARE) into.set("", { ...row, id: "" })
   }
@@ -348,9 +366,7 @@ function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
     if (!isStale) return value
     isStale = false
     // Rows that are equal, or not sorted, are in order of creation.
-    if (isMixed) rows = byId([...rows.values()].sort((a, b) => a._created - b._created))
-    isMixed = false
-    let all = sorted([...rows.values()], keys)
+    let all = sorted([...rows.values()].sort((a, b) => a._created - b._created), keys)
     let mark = rows.get("")
     if (mark) {
       all = all.slice(0, all.indexOf(mark))
@@ -359,7 +375,7 @@ function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
         all.length = limit + SPARE
         mark = { ...all.at(-1), id: "" }
       }
-      rows = byId([...all, mark])
+      rows = new Map([...all, mark].map((row) => [row.id, row]))
     }
     const now = all.slice(0, limit)
     if (now.length !== value.length || now.some((row, place) => row !== value[place])) value = Object.freeze(now)
@@ -395,8 +411,6 @@ function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
     close: () => link.end(),
   }
 }
-
-const byId = (rows) => new Map(rows.map((row) => [row.id, row]))
 
 function keysOf(sort) {
   return [sort].flat().map((text) => {

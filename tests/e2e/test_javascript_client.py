@@ -276,6 +276,96 @@ def test_a_limit_reads_no_more_than_it_needs_and_stays_the_answer_to_a_get(
     assert sent < 3 * 200, "all rows would be more, at the first connections alone"
 
 
+# --- The socket of a page
+
+
+SOCKETS = """
+    window.sockets = []
+    window.sent = []
+    const Native = window.WebSocket
+    window.WebSocket = class extends Native {
+      constructor(...args) { super(...args); sockets.push(this) }
+      send(text) { sent.push(JSON.parse(text)); super.send(text) }
+    }
+"""
+
+
+def test_all_of_a_page_to_one_hub_share_a_socket_until_nothing_is_read(page: Page) -> None:
+    counts, others, ends = ask(
+        page,
+        SOCKETS
+        + """
+        const other = new EventHub()
+        const lists = []
+        for (let n = 0; n < 63; n++) lists.push((n % 2 ? hub : other).rows(`messages?n=${n}`))
+        await Promise.all(lists.map((rows) => rows.ready))
+        const counts = [sockets.length]
+        const last = hub.rows("messages", { where: { topic: "shared" } })
+        await last.ready
+        counts.push(sockets.length)
+        await hub.post("messages", { id: "s-1", topic: "shared", n: 7 })
+        await until(() => last.value.length === 1 && lists[7].value.length === 1)
+        const named = new EventHub(location.origin, { token: args[0] }).rows("closed")
+        await named.ready
+        counts.push(sockets.length)
+        other.close()
+        await hub.put("messages", { id: "s-1", n: 9 })
+        await until(() => lists[9].value.length === 1 && lists[7].value.length === 0)
+        const others = [lists[8].state, lists[9].state]
+        lists.forEach((rows) => rows.close())
+        named.close()
+        await until(() => sockets[0].readyState > 1 && sockets[2].readyState > 1)
+        const ends = sockets.map(({ readyState }) => readyState)
+        last.close()
+        await until(() => sockets[1].readyState > 1)
+        return [counts, others, ends]
+        """,
+        token_of("ann", role="x"),
+    )
+    assert counts == [1, 2, 3], "63 subscriptions fit, and a socket has one login"
+    assert others == ["ended", "live"], "a hub that is closed leaves alone what it shares"
+    assert ends == [3, 1, 3]
+
+
+def test_a_number_is_used_again_once_its_subscription_has_ended(page: Page) -> None:
+    numbers, found = ask(
+        page,
+        SOCKETS
+        + """
+        const found = []
+        const keep = hub.rows("messages", { where: { topic: "kept" } })
+        await keep.ready
+        for (let n = 0; n < 5; n++) {
+          const gone = hub.rows("messages", { where: { topic: `g${n - 1}` } })
+          gone.close()
+          const rows = hub.rows("messages", { where: { topic: `g${n}` } })
+          await hub.post("messages", { id: `g${n}`, topic: `g${n}` })
+          await until(() => rows.value.length === 1)
+          found.push(gone.value.length)
+          rows.close()
+        }
+        return [sent.filter((each) => each._subscribe).map((each) => each._subscribe), found]
+        """,
+    )
+    assert found == [0] * 5
+    assert max(numbers) < 6
+
+
+def test_a_hub_that_rarely_ticks_is_asked_whether_it_is_there(page: Page) -> None:
+    """The page's clock jumps over the silence, and over the time in which an answer is awaited."""
+    page.clock.install()
+    ask(page, SOCKETS + "window.rows = hub.rows('messages'); await rows.ready")
+    for _ in range(3):
+        page.clock.run_for(36_000)
+        ask(page, "await until(() => sent.at(-1)._unsubscribe === 64)")
+        ask(page, "await hub.post('messages', {topic: 'alive'}); sent.pop(); sent.pop()")
+    assert ask(page, "return [sockets.length, rows.state]") == [1, "live"]
+    ask(page, "sockets[0].onmessage = () => {}")
+    page.clock.run_for(36_000)
+    page.clock.run_for(21_000)
+    ask(page, "await until(() => sockets.length === 2)")
+
+
 # --- Writes
 
 
@@ -354,6 +444,8 @@ def test_what_is_written_while_the_hub_is_away_is_stored_once_and_in_order(
 
 def test_changes_go_on_from_a_position_and_tell_when_they_cannot(open_page: Any, hub: Hub) -> None:
     page = open_page(hub)
+    received: list[str | bytes] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda f: received.append(f)))
     take = """
         window.take = async (count, options) => {
           const found = []
@@ -390,8 +482,6 @@ def test_changes_go_on_from_a_position_and_tell_when_they_cannot(open_page: Any,
     assert [each["position"] for each in reset] == [None, None], "nothing to go on from yet"
     error = ask(page, "return refusal(take(1, { since: 'tomorrow' }))")
     assert error["code"] == "bad_position"
-    received: list[str | bytes] = []
-    page.on("websocket", lambda socket: socket.on("framereceived", lambda f: received.append(f)))
     ask(page, "window.going = take(1)")
 
     def has_sent() -> bool:
@@ -446,15 +536,17 @@ def test_a_refused_page_ends_with_the_reason_and_does_not_return(page: Page) -> 
     codes = ask(
         page,
         """
+        window.good = hub.rows("messages", { where: { topic: "good" } })
         const rows = hub.rows("closed")
         const bad = hub.rows("messages", { where: { nosuch: 1, "n>": "x" } })
         const found = [await refusal(rows.ready), await refusal(bad.ready)]
         const write = await refusal(hub.post("closed", { body: "x" }))
+        await good.ready
         return [...found.map(({ code }) => code), write.code, rows.state, rows.error.code]
         """,
     )
     assert codes == ["unauthorized", "bad_filter", "unauthorized", "ended", "unauthorized"]
-    assert len(opened) == 3
+    assert (len(opened), ask(page, "return good.state")) == (1, "live"), "the others go on"
 
 
 def test_a_token_is_asked_for_before_each_connection_and_renewed_in_band(

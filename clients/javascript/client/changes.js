@@ -1,6 +1,6 @@
 // Changes and the log of a path, as they happen: `changes` and `log` of a hub.
 
-const MAX_WAITING = 10_000 // frames; if more wait, the connection is closed, and later goes on from there
+const MAX_WAITING = 10_000 // frames; if more wait, the subscription ends, and later goes on from there
 
 /**
  * Follow a path from a position.
@@ -8,15 +8,15 @@ const MAX_WAITING = 10_000 // frames; if more wait, the connection is closed, an
  * @param kind "changes", or "log" for events with the row before and after.
  * @param url of the path, with its query.
  * @param options `since`, and for a log `until`.
- * @param open opens a connection: (url, consumer, since, epoch).
- * @param tokenOf returns the token.
+ * @param open opens a subscription: (url, consumer, since, epoch).
+ * @param token the hub's: a text, or what returns one.
  * @param EventHubError what is thrown if the hub refuses.
  */
-export async function* follow(kind, url, options, open, tokenOf, EventHubError) {
+export async function* follow(kind, url, options, open, token, EventHubError) {
   const isLog = kind === "log"
   const since = options.since?.toISOString?.() ?? options.since ?? (isLog ? "earliest" : "now")
   const until = options.until ?? Infinity
-  const epoch = await epochOf(url, since, tokenOf, EventHubError)
+  const epoch = await epochOf(url, since, token, EventHubError)
   if (isLog) url.search += `${url.search && "&"}_replay=log`
   const queue = []
   let wake = () => {}
@@ -25,10 +25,14 @@ export async function* follow(kind, url, options, open, tokenOf, EventHubError) 
       if (frame._resume?.recovered === false) queue.push({ method: "RESET", position: null })
       if (frame._seq) queue.push((isLog ? eventOf : changeOf)(frame, link.position || null))
       if (frame._ready && (until === "now" || until <= Date.now())) queue.push(null)
-      if (queue.length >= MAX_WAITING && link.position) link.pause()
+      if (queue.length >= MAX_WAITING && link.position) pause()
       wake()
     },
     changed: () => wake(),
+  }
+  function pause() {
+    link.leave()
+    link.become("paused")
   }
   const link = open(url, consumer, since, epoch)
   try {
@@ -56,12 +60,12 @@ function eventOf({ _method: method, _time, _user: user, _seq: seq, id, row, was 
   return { method, id, seq, time: new Date(_time), user, row, was, position }
 }
 
-// With the epoch, a connection that is cut off in the past can go on.
-async function epochOf(url, since, tokenOf, EventHubError) {
+// With the epoch, a subscription that is cut off in the past can go on.
+async function epochOf(url, since, token, EventHubError) {
   if (since === "now") return ""
   if (/^\w+\.\d+$/.test(since)) return since.split(".")[0]
-  const token = await tokenOf()
-  const headers = token ? { Authorization: `Bearer ${token}` } : {}
+  const text = await (typeof token === "function" ? token() : token)
+  const headers = text ? { Authorization: `Bearer ${text}` } : {}
   const answer = await fetch(`${url}${url.search ? "&" : "?"}_limit=0`, { headers, credentials: "include" })
   if (!answer.ok) throw new EventHubError((await answer.json())._error)
   return answer.headers.get("EventHub-Position").split(".")[0]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -17,8 +17,10 @@ from eventhub_client.errors import RefusedError, UnavailableError
 from eventhub_client.subscription import SUBPROTOCOL, Event, Expiring, Subscription
 
 CONNECT_SECONDS = 20.0
-SILENCE_SECONDS = 70.0
-"""A connection without a frame for so long is lost: a hub sends `_tick` every 25 s."""
+SILENCE_SECONDS = 35.0
+"""After so long without a frame the hub is pinged: `server.heartbeat` may be longer."""
+PONG_SECONDS = 20.0
+"""A connection on which neither an answer to that nor a frame comes for so long is lost."""
 CLOSE_SECONDS = 1.0
 MAX_FRAME = 64 << 20
 MAX_QUEUE = 16
@@ -102,9 +104,7 @@ async def _connection(
         for event in subscription.opened():
             yield event
         while True:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                frame = json.loads(await socket.recv())
-            received = subscription.receive(frame)
+            received = subscription.receive(json.loads(await _next_frame(socket)))
             if isinstance(received, Expiring):
                 await _renew(socket, credentials)
             elif received is not None:
@@ -117,6 +117,27 @@ async def _connection(
         await socket.close()
 
 
+async def _next_frame(socket: ClientConnection) -> str | bytes:
+    """Return the next frame, however long it takes while the hub answers.
+
+    Raises:
+        TimeoutError: it does not.
+        ConnectionClosed: the connection ended.
+    """
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE_SECONDS):
+                return await socket.recv()
+        pong = await socket.ping()
+        assert isinstance(pong, asyncio.Future)  # noqa: S101 - the type says less
+        try:
+            async with asyncio.timeout(PONG_SECONDS):
+                return await socket.recv()  # the pong may wait behind frames
+        except TimeoutError:
+            if not pong.done():
+                raise
+
+
 async def _open(url: str, credentials: Credentials) -> ClientConnection:
     try:
         socket = await _Connect(
@@ -126,7 +147,7 @@ async def _open(url: str, credentials: Credentials) -> ClientConnection:
             compression=None,
             open_timeout=CONNECT_SECONDS,
             close_timeout=CLOSE_SECONDS,
-            ping_interval=None,  # a paused reader answers no pings, and `_tick` shows that it lives
+            ping_interval=None,  # a caller that is slow reads no pongs: see `_next_frame`
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUE,
         )

@@ -2,12 +2,20 @@
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
-from eventhub_client import AsyncHub, ForbiddenError, NotFoundError, RefusedError, UnauthorizedError
+from eventhub_client import (
+    AsyncHub,
+    ForbiddenError,
+    NotFoundError,
+    RefusedError,
+    UnauthorizedError,
+    following,
+)
 from tests.e2e.eventhub_client.conftest import through_proxy
-from tests.e2e.hub import Hub
+from tests.e2e.hub import Hub, running_hub
 from tests.faults.proxy import Proxy
 from tests.ports import free_port
 from tests.tokens import token_of
@@ -66,6 +74,35 @@ async def test_a_reader_that_is_slow_gets_everything_later(hub: AsyncHub, path: 
         await hub.bulk(path, ({"n": n, "body": "x" * 200_000} for n in range(60)))
         seen = [(await anext(changes)).seq for _ in range(60)]
     assert seen == list(range(before + 1, before + 61))
+
+
+async def test_a_hub_that_rarely_ticks_is_asked_whether_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As long as it answers the connection is good; otherwise another one takes its place."""
+    caplog.set_level("DEBUG")
+    monkeypatch.setattr(following, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(following, "PONG_SECONDS", 1.0)
+    table = "{t: {pattern: /t, handler: MessageHandler, kwargs: {columns: {n: INTEGER}}}}"
+    with running_hub(tmp_path, f"server: {{heartbeat: 3600}}\nurl: {table}\n") as server:
+        async with (
+            asyncio.timeout(30),
+            AsyncHub(server.url) as writer,
+            through_proxy(server) as (proxy, hub),
+            aclosing(hub.changes("t", since="earliest")) as changes,
+        ):
+            await writer.post("t", {"n": 1})
+            assert (await anext(changes)).seq == 1
+            waiting = asyncio.get_running_loop().create_task(anext(changes))
+            while caplog.text.count("< PONG") < 2:
+                await asyncio.sleep(0.01)
+            assert "is offline" not in caplog.text
+            proxy.is_swallowing = True
+            while "is offline" not in caplog.text:
+                await asyncio.sleep(0.01)
+            proxy.is_swallowing = False
+            await writer.post("t", {"n": 2})
+            assert (await waiting).seq == 2
 
 
 @pytest.mark.parametrize(
