@@ -28,8 +28,10 @@ from eventhub.metrics import BROKER_CONNECTED
 
 DIAL_SECONDS = 5.0
 """How long one connection with its handshake may take; it usually takes 2 ms."""
-PING_SECONDS = 1
+PING_SECONDS = 1.0
 """A stopped server is noticed after three pings."""
+PING_OF_SEVERAL_SECONDS = 0.75
+"""The same if there are other servers to go to."""
 RECONNECT_SECONDS = 0.05
 """Between two attempts; a restart of the server takes 50 ms."""
 WATCH_SECONDS = 1.0
@@ -196,6 +198,8 @@ class Connection:
         peer = Peer()
         client = peer.client
         connected = False
+        servers = self._options["servers"]
+        is_one = isinstance(servers, str) or len(servers) == 1
 
         async def report(error: Exception) -> None:
             """Raise nothing once connected: that would end nats-py's read loop."""
@@ -211,7 +215,8 @@ class Connection:
                     **self._options,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # only slept
-                    ping_interval=PING_SECONDS,
+                    # Only slept, as well.
+                    ping_interval=PING_SECONDS if is_one else PING_OF_SEVERAL_SECONDS,  # type: ignore[arg-type]
                     pending_size=0,  # otherwise what is sent while disconnected goes out much later
                     error_cb=report,
                     disconnected_cb=self._on_disconnect,

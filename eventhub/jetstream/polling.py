@@ -65,8 +65,8 @@ class Polling:
 
     async def _next(self, after: int) -> list[StoredMessage]:
         now = asyncio.get_running_loop().time
-        enough_at = now() + READ_SECONDS
         end = (await self._state())["last_seq"] + 1
+        enough_at = now() + READ_SECONDS
         found: list[StoredMessage] = []
         is_whole = True
         while is_whole and now() < enough_at and (start := after + len(found) + 1) < end:

@@ -35,9 +35,10 @@ class Puller:
         """Ends before `close` does."""
         self._delay = 0.0
         self.heard_at: float | None = None
-        """When the last pull that was given up had heard from the server, on the clock of the loop.
+        """When a pull that was given up had heard from the server, on the clock of the loop.
 
-        A pull that rests is taken to have heard from it until its silence was noticed."""
+        A pull that rests is taken to have heard from it until its silence was noticed. None after
+        a start that has failed."""
 
     async def ready(self) -> Pull:
         """Return the pull once it has messages. Cancelling this loses nothing.
@@ -71,6 +72,7 @@ class Puller:
         try:
             self._pull = starting.result()
         except (Doubt, Unavailable) as doubt:
+            self.heard_at = None
             self._on_reset(str(doubt))
         return self._pull
 

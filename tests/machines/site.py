@@ -148,10 +148,11 @@ class Site:
             assert await asyncio.to_thread(hub.stop) == 0
 
     async def upgrade(self, *names: str) -> None:
-        """Start processes again with the newest columns, one after the other."""
-        for name in names:
-            self.configure(name)
-            await self.restart(name)
+        """Start processes again with the newest columns, at the same time."""
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                self.configure(name)
+                group.create_task(self.restart(name))
 
     async def verify(self) -> None:
         """Run `eventhub verify` on the tables of every process that has some."""
