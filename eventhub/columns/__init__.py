@@ -151,6 +151,8 @@ class Columns:
         self.by_name = {column.name: column for column in self.all}
         self.names = tuple(self.by_name)
         self._texts = frozenset(column.name for column in self.all if column.kind is Kind.TEXT)
+        self._integers = frozenset(c.name for c in self.all if c.kind is Kind.INTEGER)
+        self._nullable = frozenset(column.name for column in self.all if column.nullable)
         self.are_declared = bool(declared)
         """Whether the configuration declares columns."""
         self._empty = {column.name: column.default for column in self.all}
@@ -193,11 +195,16 @@ class Columns:
         Raises:
             Rejected: `bad_value`, naming the first column whose value does not fit.
         """
-        by_name, texts = self.by_name, self._texts
+        by_name, texts, integers = self.by_name, self._texts, self._integers
         converted = {}
         for key, value in message.items():
-            if type(value) is str and key in texts and value.isascii():
-                converted[key] = value  # the usual case, without a call
+            kind = type(value)
+            if (
+                (kind is str and key in texts and value.isascii())
+                or (kind is int and key in integers and value in INT64)
+                or (value is None and key in self._nullable)
+            ):
+                converted[key] = value  # the usual cases, without a call
             elif key in by_name:
                 converted[key] = by_name[key].convert(value)
             else:
@@ -216,7 +223,10 @@ class Columns:
             Rejected: `bad_value`: a column that must not be empty has neither value nor default.
         """
         row = self._empty.copy()
-        row.update([item for item in message.items() if item[0] in row])
+        if message.keys() <= row.keys():
+            row.update(message)
+        else:
+            row.update([item for item in message.items() if item[0] in row])
         for name in self._required:
             if row[name] is None:
                 raise Rejected("bad_value", f"{name} is missing", column=name)

@@ -6,8 +6,8 @@ from typing import Any
 from eventhub.delivery import frames as protocol
 from eventhub.errors import EventHubError, Rejected
 from eventhub.gateway.websocket import WebSocketConnection
+from eventhub.ingest.run import Outcome
 from eventhub.ingest.sending import Sent
-from eventhub.ingest.writing import Outcome
 
 Frame = dict[str, Any]
 

@@ -19,7 +19,8 @@ from eventhub.gateway.route import Shared
 from eventhub.gateway.turns import IsOver
 from eventhub.gateway.websocket import NORMAL, REFUSAL_SECONDS, WebSocketConnection
 from eventhub.ingest.decoding import parse_json
-from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY, Outcome
+from eventhub.ingest.run import Outcome
+from eventhub.ingest.writing import MAX_REFUSED, TOO_MANY
 
 logger = structlog.get_logger(__name__)
 
@@ -244,12 +245,13 @@ class Inbox:
             assert not isinstance(self._target, Rejected)  # noqa: S101 - that is answered at once
             route, sender = self._target
             writing = route.ingest.write(messages, sender)
-            async for outcome in self._share.paced(writing):
-                self._note(outcome)
-                if frame := self._answers.frame_of(next(answered), outcome):
-                    self._connection.send(frame)
-                await self._connection.wait_while_paused()
-                await self._connection.drain()  # a client that does not read its answers waits
+            async for outcomes in self._share.paced(writing):
+                for outcome in outcomes:
+                    self._note(outcome)
+                    if frame := self._answers.frame_of(next(answered), outcome):
+                        self._connection.send(frame)
+                    await self._connection.wait_while_paused()
+                    await self._connection.drain()  # a client that does not read its answers waits
         except ConnectionError:
             self._waiting.clear()
             return

@@ -41,8 +41,9 @@ from eventhub.identity.sessions import session_owner
 from eventhub.ingest.command import Sender
 from eventhub.ingest.permission import UNLIMITED, Permission
 from eventhub.ingest.receipts import NOBODY, Owner
+from eventhub.ingest.run import Outcome
 from eventhub.ingest.trail import Trail
-from eventhub.ingest.writing import Ingest, Outcome
+from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
 from eventhub.snapshots import Recode
 

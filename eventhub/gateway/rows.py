@@ -32,8 +32,8 @@ from eventhub.gateway.row_body import BinaryBody, Body, TextBody
 from eventhub.gateway.table_page import PAGE_HEADERS, TablePage
 from eventhub.identity.expiry import while_valid
 from eventhub.ingest.receipts import Receipt
+from eventhub.ingest.run import Outcome
 from eventhub.ingest.sending import Sent
-from eventhub.ingest.writing import Outcome
 
 JSON_PATCH = "application/json-patch+json"
 """Its array would be taken for messages (RFC 6902)."""
@@ -176,7 +176,7 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
             precondition=precondition,
         )
         paced = budget.paced(writing) if body.is_array else writing
-        outcomes = [outcome async for outcome in paced]
+        outcomes = [outcome async for run in paced for outcome in run]
     position = _position_of(outcomes, route)
     if body.is_array:
         return _json([answer(each) for each in outcomes], 200, position, route, request)

@@ -26,11 +26,13 @@ MAX_KEYS = 1000
 """Of one message, as many as a form has: each is looked up, converted and kept by itself."""
 CONTROLS = ("_method", "_key", "_if_seq", "_upsert", "_revert", "_ref", "_alert")
 """Controls of a message. Further ones that Gramex pages send are dropped; any other is an error."""
+_MEANT = frozenset(("revert", "upsert"))
+"""Fields of controls that change what a message means: a retry must have them too."""
 _METHODS: dict[str, Method] = {method: method for method in METHODS}
 IF_SEQ = "the sequence of the row's last event"
 REVERT = "a sequence: the row becomes what it was after that event"
-_IDLE = frozenset(("_method", "_ref"))
-"""Controls that change nothing of how a message is stored once its method is known."""
+_USUAL = frozenset(("_method", "_ref", "_key"))
+"""Controls that need no checks of their own."""
 _KNOWN = frozenset(CONTROLS) | GRAMEX_CONTROLS
 
 
@@ -134,34 +136,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         known = _method(raw.get("_method", method or "POST"))
         message: dict[str, Any] = {"_method": known, **raw}
         controls = [name for name in raw if name[:1] == "_"]
-        for name in controls:
-            del message[name]
-        message["_method"] = known
-        if _IDLE.issuperset(controls):  # most messages
-            write = f"{_PROCESS}{next(_WRITES):x}"
-            return cls(method=known, message=message, write=write, precondition=precondition)
-        if "_auth" in raw:
-            text = "_auth is a frame of its own, over a WebSocket with eventhub.v1.json"
-            raise Rejected("bad_control", text, column="_auth")
-        if unknown != "ignore":
-            _check_controls(controls)
-        alert = not words.is_false(raw.get("_alert"))
-        if not alert and not is_suppressible:
-            text = (
-                "this alert is not suppressible (suppressible: true of the endpoint): omit _alert"
-            )
-            raise Rejected("bad_control", text, column="_alert")
+        if controls:
+            for name in controls:
+                del message[name]
+            message["_method"] = known
+        further: dict[str, Any] = {}
+        meaning = message
+        if not _USUAL.issuperset(controls):
+            further = _further(raw, message, controls, unknown, is_suppressible=is_suppressible)
+            meaning = {**message, **{f"_{name}": further[name] for name in _MEANT & further.keys()}}
         key = raw.get("_key")
-        if_sequence = _sequence("_if_seq", raw.get("_if_seq"), IF_SEQ)
-        revert = _sequence("_revert", raw.get("_revert"), REVERT)
-        upsert = _upsert(raw.get("_upsert"))
-        meaning: dict[str, Any] = message
-        if revert is not None:
-            _check_revert(message, if_sequence)
-            meaning = {**message, "_revert": revert}
-        if upsert:
-            _check_upsert(known, revert)
-            meaning = {**message, "_upsert": True}
         return cls(
             method=known,
             message=message,
@@ -169,12 +153,42 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             is_keyed=key is not None,
             digest="" if key is None else digest_of(known, meaning),
             earlier=write_id(key) if key is not None and owner.is_new else None,
-            if_sequence=if_sequence,
             precondition=precondition,
-            alert=alert,
-            upsert=upsert,
-            revert=revert,
+            **further,
         )
+
+
+def _further(
+    raw: dict[str, Any],
+    message: dict[str, Any],
+    controls: Iterable[str],
+    unknown: Unknown | None,
+    *,
+    is_suppressible: bool,
+) -> dict[str, Any]:
+    """Return the fields of a command that only some messages set; errors as `Command.parse`."""
+    if "_auth" in raw:
+        text = "_auth is a frame of its own, over a WebSocket with eventhub.v1.json"
+        raise Rejected("bad_control", text, column="_auth")
+    if unknown != "ignore":
+        _check_controls(controls)
+    alert = not words.is_false(raw.get("_alert"))
+    if not alert and not is_suppressible:
+        text = "this alert is not suppressible (suppressible: true of the endpoint): omit _alert"
+        raise Rejected("bad_control", text, column="_alert")
+    further: dict[str, Any] = {"alert": alert}
+    if_sequence = _sequence("_if_seq", raw.get("_if_seq"), IF_SEQ)
+    revert = _sequence("_revert", raw.get("_revert"), REVERT)
+    upsert = _upsert(raw.get("_upsert"))
+    if if_sequence is not None:
+        further["if_sequence"] = if_sequence
+    if revert is not None:
+        _check_revert(message, if_sequence)
+        further["revert"] = revert
+    if upsert:
+        _check_upsert(message["_method"], revert)
+        further["upsert"] = True
+    return further
 
 
 def _no_message(raw: object) -> Rejected:
@@ -191,8 +205,10 @@ def _check_controls(names: Iterable[str]) -> None:
 
 
 def _method(name: object) -> Method:
-    if isinstance(name, str) and (method := _METHODS.get(name.upper())):
-        return method
+    if isinstance(name, str):
+        method = _METHODS.get(name) or _METHODS.get(name.upper())
+        if method is not None:
+            return method
     raise Rejected("bad_method", f"_method must be one of {', '.join(METHODS)}")
 
 

@@ -19,7 +19,7 @@ from eventhub.hooks import Hooks
 from eventhub.ingest.command import Command, Sender, free
 from eventhub.ingest.outdated import check_held
 from eventhub.ingest.permission import ID_TAKEN, UNLIMITED, Permission
-from eventhub.ingest.preparing import Preparing
+from eventhub.ingest.preparing import Preparing, as_json
 from eventhub.ingest.receipts import Receipt
 
 
@@ -161,7 +161,8 @@ class Drafting:
     ) -> None:
         self._endpoint = endpoint
         self._newer = newer
-        self._hooks = hooks
+        self.changes_posts = hooks.changes_posts
+        """Whether hooks may change a POST."""
         self._preparing = Preparing(endpoint, hooks, now)
 
     def draft_plain(self, command: Command, sender: Sender) -> Draft:
@@ -169,10 +170,14 @@ class Drafting:
 
         Raises:
             Rejected: a value does not fit its column, or the endpoint refuses a key.
+            EventHubError: `internal`: a value of another key is not JSON.
         """
         now = self._preparing.utc()
         message = self._preparing.plain(command.message, sender, now)
-        return self._as_draft(command, message, None, sender, now)
+        draft = self._as_draft(command, message, None, sender, now)
+        if draft.ignored:
+            as_json(message)  # of a form, they need not be UTF-8
+        return draft
 
     async def draft(self, command: Command, sender: Sender) -> Draft:
         """Run the hooks and return the draft.
@@ -181,10 +186,8 @@ class Drafting:
             Rejected: as `draft_plain`, or a hook refuses the message.
             EventHubError: `internal`: a hook failed.
         """
-        if command.needs_no_row and not self._hooks.changes_posts:
-            plain = self.draft_plain(command, sender)
-            if not plain.ignored:  # of a form, other keys need not be UTF-8
-                return plain
+        if command.needs_no_row and not self.changes_posts:
+            return self.draft_plain(command, sender)
         now = self._preparing.utc()
         message, broadcast = await self._preparing.hooked(
             command.message, sender, now, command.restored

@@ -84,7 +84,7 @@ class Preparing:
         if method != SEND or "id" in message:
             checked_id(message.get("id"))  # checked before `modify`, which may have side effects
         broadcast = await hooks.modify(self._columns.spelling.numbers(message), handler)
-        return _as_json(message), broadcast and _as_json(broadcast)
+        return as_json(message), broadcast and as_json(broadcast)
 
     def ignored(
         self, sent: Mapping[str, Any], kept: Mapping[str, Any], sender: Sender
@@ -127,7 +127,7 @@ class Preparing:
         return self._columns.convert(message)
 
 
-def _as_json(message: dict[str, Any]) -> dict[str, Any]:
+def as_json(message: dict[str, Any]) -> dict[str, Any]:
     """Return a message that hooks changed, without controls, as a reader of the event will see it.
 
     Raises:

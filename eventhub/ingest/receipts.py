@@ -25,6 +25,8 @@ WINDOW = timedelta(minutes=10)
 MAX_REMEMBERED = 1_000_000
 """Keyed writes that are kept, about 200 bytes each; the oldest go first."""
 MAX_KEY_LENGTH = 500
+_NUMBERS = frozenset((int, float, Decimal))
+_SORTED = msgspec.json.Encoder(order="sorted").encode
 READ_BACK_SECONDS = 20.0
 
 
@@ -87,11 +89,10 @@ def digest_of(method: str, message: Mapping[str, Any]) -> str:
     line sends it.
     """
     message = {
-        name: str(value) if type(value) in (int, float, Decimal) else value
-        for name, value in message.items()
+        name: str(value) if type(value) in _NUMBERS else value for name, value in message.items()
     }
     try:
-        text = msgspec.json.encode([method, message], order="sorted")
+        text = _SORTED([method, message])
     except (TypeError, ValueError, RecursionError):  # a form's field that is not UTF-8
         text = repr([method, sorted(message.items())]).encode(errors="backslashreplace")
     return blake2b(text, digest_size=12).hexdigest()

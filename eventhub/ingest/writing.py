@@ -4,10 +4,8 @@ A client's message is not trusted; the configuration is. Everything that can ref
 so before the append. After it, the message is an event, and nothing undoes it.
 """
 
-import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -19,11 +17,12 @@ from eventhub.columns import Columns
 from eventhub.errors import Conflict, EventHubError, Rejected
 from eventhub.handler import Handler
 from eventhub.hooks import Hooks
-from eventhub.ingest.command import Command, Precondition, Sender
+from eventhub.ingest.accepting import Accepting
+from eventhub.ingest.command import Precondition, Sender
 from eventhub.ingest.draft import Draft, Drafting
 from eventhub.ingest.receipts import Receipt
-from eventhub.ingest.reverting import restoring
-from eventhub.ingest.sending import Sending, Sent, is_send
+from eventhub.ingest.run import OnSubmitted, Outcome, Run
+from eventhub.ingest.sending import Sending, Sent
 from eventhub.ingest.settling import Settling, Unsettled
 from eventhub.ingest.slices import SLICE_SECONDS, Slices
 from eventhub.ingest.upserting import Upserting
@@ -38,18 +37,13 @@ TOO_MANY = Rejected(
     "too_many", f"{MAX_REFUSED:,} messages of the array were refused: correct them, send the rest"
 )
 RUN_MESSAGES = 256
-"""Messages of one array that are stored at the same time: a good batch for the broker."""
+"""Messages of a run of one array, a good batch for the broker: while one run is stored, the next
+one is prepared."""
 
-Outcome = Receipt | Sent | EventHubError
-"""The end of a message: its receipt, that it was sent, or why it was refused."""
 OnOutcome = Callable[[Outcome], None]
 """Called once with the outcome of a message, by the event loop; must not raise or wait."""
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 """Starts a task whose owner ends it."""
-
-
-_OnSubmitted = Callable[[Outcome | Unsettled], None]
-_Started = Sent | EventHubError | asyncio.Future[Outcome | Unsettled]
 
 
 class Ingest:
@@ -70,17 +64,14 @@ class Ingest:
         signals: Signals,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._endpoint = endpoint
+        self._name = endpoint.name
         self._columns: Columns = endpoint.channel.columns
-        self._stream = stream
-        self._changes_posts = hooks.changes_posts
         self._settling = settling
         self._spawn = spawn
-        self._now = now
-        self._drafting = Drafting(endpoint, hooks, now, lambda: stream.newer_columns)
-        self._is_suppressible = not (alert := endpoint.config.alert) or alert.suppressible
-        self._sending = Sending(endpoint, hooks, signals, now)
-        self._upserting = Upserting(settling, self._drafting)
+        drafting = Drafting(endpoint, hooks, now, lambda: stream.newer_columns)
+        sending = Sending(endpoint, hooks, signals, now)
+        self._upserting = Upserting(settling, drafting)
+        self._accepting = Accepting(endpoint, stream, drafting, sending, self._upserting, now)
         self._slices = Slices()
         self._suspects: WeakSet[Handler] = WeakSet()
         """Senders that named an existing id before: their rows are read before the append."""
@@ -95,22 +86,13 @@ class Ingest:
             sender: the client; its messages are stored in the order they were submitted.
             on_outcome: called now or later, if the result is True.
         """
-        if self._changes_posts:
+        draft = self._accepting.plain(message, sender)
+        if draft is None:
             return False
-        try:
-            command = self._command(message, sender)
-        except EventHubError:
-            return False
-        if not command.needs_no_row:
-            return False
-        try:
-            draft = self._drafting.draft_plain(command, sender)
-        except EventHubError as refusal:
-            on_outcome(_counted(refusal))
+        if isinstance(draft, EventHubError):
+            on_outcome(_counted(draft))
             return True
-        if self._is_suspect(draft, sender):
-            return False
-        return self._submit(draft, sender, partial(self._on_submitted, on_outcome))
+        return self._start(draft, sender, partial(self._on_submitted, on_outcome, sender))
 
     async def write(
         self,
@@ -119,13 +101,13 @@ class Ingest:
         *,
         method: str | None = None,
         precondition: Precondition | None = None,
-    ) -> AsyncIterator[Outcome]:
-        """Turn decoded messages into events, in order; yield the receipt of each once it is stored.
+    ) -> AsyncIterator[Sequence[Outcome]]:
+        """Turn decoded messages into events, in order; yield the outcomes of each run of them.
 
-        Up to `RUN_MESSAGES` plain POSTs are stored at the same time; any other message is stored
-        alone. A refused message yields its error, and is not stored; only an `Unavailable` with the
-        code `unknown_outcome` leaves that open. After `MAX_REFUSED` refusals the rest is refused
-        unread.
+        Plain POSTs are stored at the same time, up to `RUN_MESSAGES` of them, while the next ones
+        are prepared; any other message is stored alone. A refused message has its error as its
+        outcome, and is not stored; only an `Unavailable` with the code `unknown_outcome` leaves
+        that open. After `MAX_REFUSED` refusals the rest is refused unread.
 
         Args:
             messages: the decoded JSON.
@@ -133,98 +115,62 @@ class Ingest:
             method: of the transport, for messages that name none.
             precondition: of the transport.
         """
-        started: deque[_Started] = deque()
+        new_run = partial(Run, partial(self._on_stored, sender))
+        run, before = new_run(), new_run()
         refused, ends = 0, time.perf_counter() + SLICE_SECONDS
         for message in messages:
-            ends = await self._slices.next(ends)
-            draft: Draft | Sent | EventHubError = TOO_MANY
+            if time.perf_counter() >= ends:
+                ends = await self._slices.next(ends)
+            draft: Draft | Sent | EventHubError | None = TOO_MANY
             if refused < MAX_REFUSED:
-                draft = await self._draft(message, sender, method, precondition)
-            if isinstance(draft, EventHubError):
-                started.append(_counted(draft))
-                refused += 1
-            elif isinstance(draft, Sent):
-                started.append(draft)
-            elif (stored := self._start(draft, sender)) is not None:
-                started.append(stored)
-            else:
-                is_suspect = self._is_suspect(draft, sender)
-                while started:  # the draft may depend on the rows that these store
-                    yield await self._finish(started.popleft())
-                outcome = await self._settle(draft, is_suspect, upserter=sender)
-                if is_suspect and isinstance(outcome, Receipt):
-                    self._suspects.discard(sender.handler)
-                refused += isinstance(outcome, Rejected)
-                yield outcome
-            if len(started) > RUN_MESSAGES:
-                outcome = await self._finish(started.popleft())
-                refused += isinstance(outcome, Conflict)  # other refusals were counted above
-                yield outcome
-        while started:
-            yield await self._finish(started.popleft())
+                draft = self._accepting.plain(message, sender, method, precondition)
+            if draft is None:
+                draft = await self._accepting.any(message, sender, method, precondition)
+            if not isinstance(draft, Draft):
+                run.add(_counted(draft))
+            elif not self._start(draft, sender, run.expect()):
+                run.withdraw()
+                for each in (before, run):  # the draft may depend on the rows that these store
+                    yield await self._finish(each)
+                run, before = new_run(), new_run()
+                run.add(await self._settle_next(draft, sender))
+                yield await self._finish(run)
+                refused, run = refused + run.is_refused, new_run()
+                continue
+            refused += run.is_refused
+            if len(run) == RUN_MESSAGES:
+                outcomes = await self._finish(before)
+                refused += sum(isinstance(each, Conflict) for each in outcomes)
+                yield outcomes  # other refusals were counted above
+                run, before = new_run(), run
+        for each in (before, run):
+            yield await self._finish(each)
 
-    def _command(
-        self,
-        message: object,
-        sender: Sender,
-        method: str | None = None,
-        precondition: Precondition | None = None,
-    ) -> Command:
-        self._endpoint.channel.check_writable()
-        if (validity := sender.handler.validity) is not None:
-            validity.check(self._now().timestamp())
-        return Command.parse(
-            message,
-            method=method,
-            owner=sender.owner,
-            unknown=self._endpoint.config.unknown,
-            precondition=precondition,
-            is_suppressible=self._is_suppressible,
-        )
-
-    async def _draft(
-        self,
-        message: object,
-        sender: Sender,
-        method: str | None,
-        precondition: Precondition | None,
-    ) -> Draft | Sent | EventHubError:
-        try:
-            if is_send(message, method):
-                return await self._sending.send(message, sender, precondition)
-            command = self._command(message, sender, method, precondition)
-            if command.revert is not None:
-                command = await restoring(command, self._stream, sender.permission)
-            elif command.upsert:
-                command = await self._upserting.decided(command)
-            return await self._drafting.draft(command, sender)
-        except EventHubError as error:
-            return error
-        except Exception:  # the sender gets an error, and the next message is served
-            limited.exception("message_failed", by=self._endpoint.name)
-            return EventHubError("internal error")
-
-    def _start(self, draft: Draft, sender: Sender) -> "asyncio.Future[Outcome | Unsettled] | None":
-        """Submit a draft of a plain POST; return None for one that has to be settled."""
+    def _start(self, draft: Draft, sender: Sender, on_submitted: OnSubmitted) -> bool:
+        """Submit the draft of a plain POST; return False for one that has to be settled."""
         if not draft.command.needs_no_row or self._is_suspect(draft, sender):
-            return None
-        stored: asyncio.Future[Outcome | Unsettled] = asyncio.get_running_loop().create_future()
+            return False
+        return self._submit(draft, sender, on_submitted)
 
-        def on_submitted(outcome: Outcome | Unsettled) -> None:
-            if not stored.done():  # the waiting task was not cancelled
-                stored.set_result(outcome)
+    async def _settle_next(self, draft: Draft, sender: Sender) -> Outcome:
+        """Store a draft that could not be submitted; those before it are stored."""
+        is_suspect = self._is_suspect(draft, sender)
+        outcome = await self._settle(draft, is_suspect, upserter=sender)
+        if is_suspect and isinstance(outcome, Receipt):
+            self._suspects.discard(sender.handler)
+        return outcome
 
-        return stored if self._submit(draft, sender, on_submitted) else None
-
-    async def _finish(self, started: _Started) -> Outcome:
-        outcome = await started if isinstance(started, asyncio.Future) else started
-        return await self._settle(*outcome) if isinstance(outcome, Unsettled) else outcome
+    async def _finish(self, run: Run) -> list[Outcome]:
+        return [
+            await self._settle(*each) if isinstance(each, Unsettled) else each
+            for each in await run.outcomes()
+        ]
 
     def _is_suspect(self, draft: Draft, sender: Sender) -> bool:
         """Tell whether the sender chose the id, and chose an existing one before."""
         return bool(draft.command.message.get("id")) and sender.handler in self._suspects
 
-    def _submit(self, draft: Draft, sender: Sender, on_submitted: _OnSubmitted) -> bool:
+    def _submit(self, draft: Draft, sender: Sender, on_submitted: OnSubmitted) -> bool:
         """Start to append a plain POST; return False if there is no room, or it must be settled.
 
         A row that changed lately is settled: most likely it was deleted, and the sender's next
@@ -232,36 +178,43 @@ class Ingest:
         """
         if self._settling.has_recent(draft.id):
             return False
-        on_appended = partial(self._on_appended, draft, sender, on_submitted)
+        on_appended = partial(self._on_appended, draft, sender.handler, on_submitted)
         try:
             event = draft.event_after(None, self._columns)
             return self._settling.submit(event, sender=sender.handler, on_appended=on_appended)
         except EventHubError as refusal:
             is_keyed = draft.command.is_keyed  # it may be a retry of a stored write
-            on_submitted(Unsettled(draft, False) if is_keyed else _counted(refusal))
+            on_submitted(Unsettled(draft, False) if is_keyed else _counted(refusal), 0)
             return True
 
     def _on_appended(
         self,
         draft: Draft,
-        sender: Sender,
-        on_submitted: _OnSubmitted,
+        handler: Handler,
+        on_submitted: OnSubmitted,
         result: Appended | EventHubError,
     ) -> None:
-        if isinstance(result, WrongSequence):
-            self._suspects.add(sender.handler)  # one conflict fails a batch of many senders
-            on_submitted(Unsettled(draft, True))
-        elif isinstance(result, EventHubError):
-            on_submitted(_counted(result))
-        elif result.duplicate:
-            on_submitted(Unsettled(draft, False, result.sequence))
+        if isinstance(result, Appended):
+            if result.duplicate:
+                on_submitted(Unsettled(draft, False, result.sequence), 0)
+            else:
+                receipt = Receipt(draft.id, result.sequence, duplicate=False, ignored=draft.ignored)
+                on_submitted(receipt, result.size)
+        elif isinstance(result, WrongSequence):
+            self._suspects.add(handler)  # one conflict fails a batch of many senders
+            on_submitted(Unsettled(draft, True), 0)
         else:
-            self._appended["POST"].inc()
-            sender.spend(result.size)
-            receipt = Receipt(draft.id, result.sequence, duplicate=False, ignored=draft.ignored)
-            on_submitted(receipt)
+            on_submitted(_counted(result), 0)
 
-    def _on_submitted(self, on_outcome: OnOutcome, outcome: Outcome | Unsettled) -> None:
+    def _on_stored(self, sender: Sender, count: int, size: int) -> None:
+        self._appended["POST"].inc(count)
+        sender.spend(size)
+
+    def _on_submitted(
+        self, on_outcome: OnOutcome, sender: Sender, outcome: Outcome | Unsettled, size: int
+    ) -> None:
+        if size:
+            self._on_stored(sender, 1, size)
         if isinstance(outcome, Unsettled):
             self._spawn(self._settle_later(outcome, on_outcome))
         else:
@@ -283,13 +236,14 @@ class Ingest:
         except EventHubError as error:
             return _counted(error)
         except Exception:  # the sender gets an error, and the next message is served
-            limited.exception("message_failed", by=self._endpoint.name)
+            limited.exception("message_failed", by=self._name)
             return _counted(EventHubError("internal error"))
         if not receipt.duplicate:
             self._appended[draft.command.method].inc()
         return receipt
 
 
-def _counted(refusal: EventHubError) -> EventHubError:
-    metrics.REFUSED.labels(refusal.code).inc()
-    return refusal
+def _counted(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, EventHubError):
+        metrics.REFUSED.labels(outcome.code).inc()
+    return outcome

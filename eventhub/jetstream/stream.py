@@ -47,6 +47,7 @@ class JetStreamStream:
         self._marks = Marks(lambda: writer.newest)
         self._epoch = epoch
         self._prefix = channel.prefix
+        self._name = channel.stream
         self._readable = 0  # the last sequence that `bounds` found readable
         self._found = 0  # the highest sequence that was read singly
 
@@ -68,7 +69,7 @@ class JetStreamStream:
     @property
     def newer_columns(self) -> Columns | None:
         """The columns of a newer configuration, if another process has one."""
-        return None if self._health is None else self._health.newer(self.channel.stream)
+        return None if self._health is None else self._health.newer(self._name)
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event durably."""
@@ -94,8 +95,9 @@ class JetStreamStream:
         self, event: Event, expect: int, on_appended: OnAppended, sender: Hashable = None
     ) -> Write:
         payload = encode(event)
-        if len(payload) > min(MAX_PAYLOAD, self._connection.max_payload - HEADERS_BYTES):
-            raise Rejected("too_large", f"the event has {len(payload)} bytes, which is too large")
+        size = len(payload)
+        if size > MAX_PAYLOAD or size > self._connection.max_payload - HEADERS_BYTES:
+            raise Rejected("too_large", f"the event has {size} bytes, which is too large")
         return Write(
             self._prefix + encode_token(event.id), payload, expect, event.write, on_appended, sender
         )

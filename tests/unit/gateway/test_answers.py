@@ -10,7 +10,7 @@ from eventhub.errors import Rejected
 from eventhub.gateway.answers import Answers, Frame
 from eventhub.gateway.websocket import WebSocketConnection
 from eventhub.ingest.receipts import Receipt
-from eventhub.ingest.writing import Outcome
+from eventhub.ingest.run import Outcome
 
 
 class Written:

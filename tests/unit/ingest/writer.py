@@ -15,8 +15,9 @@ from eventhub.hooks import Hooks
 from eventhub.ingest.command import Sender
 from eventhub.ingest.receipts import Receipt, Receipts
 from eventhub.ingest.row_cache import RowCache
+from eventhub.ingest.run import Outcome
 from eventhub.ingest.settling import Settling
-from eventhub.ingest.writing import Ingest, Outcome
+from eventhub.ingest.writing import Ingest
 from eventhub.memory import MemoryStream
 from eventhub.memory_signals import MemorySignals
 
@@ -59,7 +60,7 @@ class Writer:
     async def all(self, *raw: object, sender: Handler | None = None) -> list[Outcome]:
         """Write messages as of one array."""
         client = Sender(sender or handler(ALICE))
-        return [outcome async for outcome in self._ingest.write(raw, client)]
+        return [one async for run in self._ingest.write(raw, client) for one in run]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         raise AssertionError("`write` settles what it has to")
