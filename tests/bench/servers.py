@@ -135,11 +135,16 @@ def bare_loop(size: int = MESSAGE_BYTES) -> Iterator[Server]:
 
 
 @contextmanager
-def bare_handler() -> Iterator[Server]:
-    """Run an aiohttp server that reads a message and answers it, and does nothing else."""
+def bare_handler(*, stores: bool = False) -> Iterator[Server]:
+    """Run an aiohttp server that reads a message and answers it, and does nothing else.
+
+    Args:
+        stores: it publishes the message to a broker, and answers when that has acknowledged it.
+    """
     with scratch() as folder:
         address = folder / "address"
-        with _process([sys.executable, "-m", "tests.bench.bare_handler", str(address)]) as it:
+        command = [sys.executable, "-m", "tests.bench.bare_handler", str(address)]
+        with _process([*command, str(folder)] if stores else command) as it:
             yield Server("bare", _when_written(address), it.pid)
 
 

@@ -1,7 +1,8 @@
 """Small writes measured: the hub's CPU for one message at a time, each after a pause.
 
 The limit is a bare aiohttp handler (`bare_handler`), which gets the same messages in the same
-moments. As a child (see `child`), this module is the client of both.
+moments. Another one also stores each message: what it costs above the first is the price of
+durability, which no hub can save. As a child (see `child`), this module is the client of all.
 
 Without the pauses, a message would find everything in the processor's cache that the one before it
 needed; a message of a client that writes now and then does not.
@@ -35,7 +36,7 @@ ERROR = b'"_error"'
 def small(scale: float) -> Iterator[Figure]:
     """CPU of a message over a connection that stays open; that of the broker does not count."""
     for way, mark in WAYS:
-        ours, least = costs_of(way, messages=int(MESSAGES * scale))
+        ours, least, durable = costs_of(way, messages=int(MESSAGES * scale))
         yield Figure(
             what=f"CPU of one small message at a time, over {way}",
             value=1e6 * ours,
@@ -46,21 +47,32 @@ def small(scale: float) -> Iterator[Figure]:
             limit=Limit(name="bare aiohttp handler, µs", value=1e6 * least),
             more=f"{RATE:.0f} a second; the broker's CPU does not count",
         )
+        yield Figure(
+            what=f"the same of a bare handler that stores the message, over {way}",
+            value=1e6 * durable,
+            unit="µs",
+            limit=Limit(name="bare aiohttp handler, µs", value=1e6 * least),
+            more=f"the hub's CPU is {ours / durable:.2f} times this",
+        )
 
 
 def costs_of(way: str, *, messages: int) -> list[float]:
-    """Return the CPU seconds of a message of the hub and of the bare handler: the median round."""
+    """Return the CPU seconds of a message: the median rounds of three servers.
+
+    They are the hub, the bare handler, and the bare handler that stores.
+    """
     with (
         fresh_hub() as hub,
         bare_handler() as bare,
-        Child("small", way=way, urls=[hub.url, bare.url]) as client,
+        bare_handler(stores=True) as durable,
+        Child("small", way=way, urls=[hub.url, bare.url, durable.url]) as client,
     ):
         client.ask(messages=messages)  # warm-up
         costs: list[tuple[float, ...]] = []
         for _ in range(ROUNDS):
-            before = [own_cpu_seconds(server.pid) for server in (hub, bare)]
+            before = [own_cpu_seconds(server.pid) for server in (hub, bare, durable)]
             client.ask(messages=messages)
-            after = [own_cpu_seconds(server.pid) for server in (hub, bare)]
+            after = [own_cpu_seconds(server.pid) for server in (hub, bare, durable)]
             costs.append(tuple((b - a) / messages for a, b in zip(before, after, strict=True)))
     return [statistics.median(each) for each in zip(*costs, strict=True)]
 
