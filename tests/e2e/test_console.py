@@ -25,6 +25,7 @@ url:
     pattern: /messages
     handler: MessageHandler
     kwargs: {columns: {topic: TEXT, body: TEXT}}
+  sql: {pattern: /sql, handler: SQLHandler}
 """
 FIRST_VIEW_BYTES: Final = 60_000
 """Compressed, of everything that is loaded before the first view is complete."""
@@ -42,8 +43,62 @@ class View:
     """By keyboard alone."""
 
 
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until an element has the focus."""
+    for _ in range(150):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not reach {selector}")
+
+
+def try_an_endpoint(page: Page) -> None:
+    expect(page.get_by_label("topic", exact=True)).to_be_visible()
+    tab_to(page, "form.trial input:not([type=radio])")
+    page.keyboard.press("Tab")
+    page.keyboard.type("tried")
+    page.keyboard.press("Enter")
+
+
+def filter_rows(page: Page) -> None:
+    expect(page.get_by_role("region", name="Rows of /messages")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("topic=topic+1")
+    page.keyboard.press("Enter")
+
+
+def open_a_row(page: Page) -> None:
+    expect(page.locator("main")).to_contain_text("What has changed last")
+    page.keyboard.press("/")
+    page.keyboard.type("m1")
+    page.keyboard.press("Enter")
+
+
+def go_back_to_the_beginning(page: Page) -> None:
+    expect(page.get_by_label("Moment")).to_be_visible()
+    tab_to(page, "input[type=range]")
+    page.keyboard.press("Home")
+
+
+def ask(page: Page) -> None:
+    expect(page.get_by_label("SQL statement")).to_contain_text("SELECT *")
+    page.keyboard.press("/")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("SELECT id, topic FROM messages WHERE topic = $topic ")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    tab_to(page, ".fields input")
+    page.keyboard.type("topic 1")
+    page.keyboard.press("Enter")
+
+
 VIEWS: Final = {
     "overview": View("o", "All is well"),
+    "endpoints": View("e", "Stored", try_an_endpoint),
+    "live": View("l", "10 rows of the filter", filter_rows),
+    "row": View("r", "Changed", open_a_row),
+    "time": View("i", "1 row then", go_back_to_the_beginning),
+    "sql": View("s", "10 rows", ask),
     "connections": View("c", "No connections"),
 }
 
@@ -55,7 +110,9 @@ if not (FOLDER / "main.js").is_file():
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as started:
         for number in range(30):
-            post(f"{started.url}/messages", topic=f"topic {number % 3}", body="a message " * number)
+            message = {"topic": f"topic {number % 3}", "body": "a message " * number}
+            post(f"{started.url}/messages", **message, id=f"m{number}")
+        post(f"{started.url}/messages", _method="PUT", id="m1", body="another message")
         yield started
 
 
@@ -70,7 +127,9 @@ def test_a_view_is_reached_by_keyboard_in_each_width_and_scheme(
     """Without an error, a request to another origin, or something that axe objects to."""
     view, wrong, origins = VIEWS[name], list[str](), set[str]()
     for width in WIDTHS:
-        context = browser.new_context(viewport={"width": width, "height": 844})
+        context = browser.new_context(
+            viewport={"width": width, "height": 844}, reduced_motion="reduce"
+        )
         try:
             page = context.new_page()
             page.on(

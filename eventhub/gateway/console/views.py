@@ -10,6 +10,11 @@ Need = Literal["operator", "rows", "sql"]
 
 VIEWS: Final[Mapping[str, Need]] = {
     "overview": "operator",
+    "endpoints": "rows",
+    "live": "rows",
+    "row": "rows",
+    "time": "rows",
+    "sql": "sql",
     "connections": "operator",
 }
 """What each view needs, in the order of the navigation; `web/views.ts` loads them."""
