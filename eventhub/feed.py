@@ -3,6 +3,9 @@
 One follower keeps up with the log, however slow its readers are. Listeners are called with each
 batch. A reader with a pace of its own (`follow`) gets what it missed from the ring of recent
 events, and from the log only if it is further behind than the ring reaches.
+
+A feed may rest while it has no readers (ADR-96). It has no follower then, and goes on at the end
+of the log: what was written meanwhile is not handed out.
 """
 
 import asyncio
@@ -12,7 +15,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from eventhub.demand import Demand
+from eventhub.errors import Unavailable
 from eventhub.event import Sealed, StoredEvent
+from eventhub.metrics import FOLLOWED
 from eventhub.stream import EventStream
 
 RING_BYTES = 16 << 20
@@ -27,6 +33,8 @@ QUICK_SECONDS = 0.0005
 """A turn that takes less was written to few sockets: no pause follows it."""
 GATHER_SECONDS = 0.002
 """The longest wait for further events after the first. Those of a burst come one by one."""
+RETRY_SECONDS = 0.5
+"""Between two attempts to find the end of the log."""
 
 Listener = Callable[[list[StoredEvent]], None]
 
@@ -81,18 +89,36 @@ class Feed:
         stream: the log of the channel.
         after: the sequence up to which events count as handed out.
         ring_bytes: payload bytes of the recent events that are kept.
+        demand: while there is none, the feed rests; by default it never does.
     """
 
-    def __init__(self, stream: EventStream, after: int, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(
+        self,
+        stream: EventStream,
+        after: int,
+        ring_bytes: int = RING_BYTES,
+        demand: Demand | None = None,
+    ) -> None:
         self.stream = stream
+        self.demand = demand or Demand()
         self.head = after
-        """Sequence of the last event handed out."""
+        """Sequence of the last event handed out, or left out while the feed rested."""
+        self.is_followed = not self.demand.may_end
+        """Every event after the head will be handed out."""
         self.listeners: list[Listener] = []
         """Called with every batch, in this order; they must not raise or wait."""
+        self.on_followed: list[Callable[[int | None], None]] = []
+        """Called with the sequence after which every event will be handed out; None: the feed
+        rests."""
+        self._ring_bytes = ring_bytes
         self._ring = Ring(after, ring_bytes)
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def run(self) -> None:
+        """Follow the log while there is demand, until cancelled."""
+        await self.demand.serve(self._follow_log)
+
+    async def _follow_log(self) -> None:
         """Follow the log until cancelled.
 
         After a turn that took long, because it was written to many sockets, everything else gets
@@ -100,13 +126,43 @@ class Feed:
         fewer, larger writes. Events that this process stored together are one turn, although the
         server sends them in pieces.
         """
-        async with self.stream.follow(self.head) as batches:
-            cost = 0.0
-            while True:
-                for turn in turns(await self._gathered(batches, min(cost / 4, GATHER_SECONDS))):
-                    cost = await self._take_turn(turn)
-                    if cost:
-                        await asyncio.sleep(min(cost / 2, PAUSE_SECONDS))
+        if not self.is_followed:
+            self._go_on_after(await self._end_of_log())
+        followed = FOLLOWED.labels(self.stream.channel.name)
+        followed.set(1)
+        try:
+            async with self.stream.follow(self.head) as batches:
+                cost = 0.0
+                while True:
+                    for turn in turns(await self._gathered(batches, min(cost / 4, GATHER_SECONDS))):
+                        cost = await self._take_turn(turn)
+                        if cost:
+                            await asyncio.sleep(min(cost / 2, PAUSE_SECONDS))
+        finally:
+            followed.set(0)
+            if self.demand.may_end:
+                self._rest()
+
+    async def _end_of_log(self) -> int:
+        while True:
+            with suppress(Unavailable):
+                return (await self.stream.bounds()).last
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _go_on_after(self, sequence: int) -> None:
+        """Count everything up to a sequence as handed out; the next events are those after it."""
+        self.head = max(self.head, sequence)
+        self._ring = Ring(self.head, self._ring_bytes)
+        self.is_followed = True
+        for call in self.on_followed:
+            call(self.head)
+        self._wake()
+
+    def _rest(self) -> None:
+        self.is_followed = False
+        self._ring = Ring(self.head, self._ring_bytes)
+        for call in self.on_followed:
+            call(None)
 
     async def _gathered(
         self, batches: AsyncIterator[list[StoredEvent]], seconds: float
@@ -140,6 +196,10 @@ class Feed:
         self._ring.extend(batch)
         for listener in self.listeners:
             listener(batch)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake the readers that wait for what was handed out."""
         waiting, self._waiting = self._waiting, deque()
         for sequence, waiter in waiting:
             if sequence > self.head:
@@ -152,7 +212,7 @@ class Feed:
         return self._ring.after(position, TURN_EVENTS)
 
     async def reached(self, sequence: int, timeout: float | None) -> None:
-        """Wait until everything up to a sequence has been handed out.
+        """Wait until everything up to a sequence has been handed out, by a feed that is followed.
 
         Raises:
             TimeoutError: it was not handed out within `timeout` seconds.
@@ -161,7 +221,7 @@ class Feed:
             await self._reached(sequence)
 
     async def _reached(self, sequence: int) -> None:
-        while self.head < sequence:
+        while self.head < sequence or not self.is_followed:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append((sequence, waiter))
             await waiter

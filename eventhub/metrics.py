@@ -53,6 +53,9 @@ DAMAGED = Counter(
     "Events that cannot be read: damaged, or missing in the log.",
     ["channel"],
 )
+FOLLOWED = Gauge(
+    "eventhub_followed", "1 while a gateway follows the table, 0 while it rests.", ["channel"]
+)
 PROJECTED = Gauge(
     "eventhub_projected_sequence", "Last sequence that the current table holds.", ["channel"]
 )

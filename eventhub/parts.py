@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import structlog
-
 from eventhub import logs, recording
 from eventhub.alerts.worker import AlertWorker
 from eventhub.background import side_by_side
@@ -17,6 +15,7 @@ from eventhub.changes import changed_endpoints, mailing, queries_of
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.condition import notes_of, problems_of
 from eventhub.config import Config, SqlEndpoint
+from eventhub.demand import Demand
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition
 from eventhub.gateway.app import state_app
@@ -48,9 +47,9 @@ if TYPE_CHECKING:
     from projections.mirror import Mirror
     from projections.mirror_table import MirrorTable
 
-logger = structlog.get_logger(__name__)
-
 Role = Literal["gateway", "projector", "alerts", "archiver"]
+REST_SECONDS = 60.0
+"""A gateway follows a table so long after the last client that reads it."""
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
 """Shows the progress of the named work until the context ends."""
 
@@ -81,6 +80,8 @@ class Parts:
         """What is served."""
         self._opened = opened
         self._roles = roles
+        is_needed = "projector" in roles or opened.broker is not None
+        self._rest_seconds = None if is_needed else REST_SECONDS
         self._streams: dict[str, EventStream] = {}
         self._feeds: dict[str, Feed] = {}
         self._projectors: dict[str, Projector] = {}
@@ -133,12 +134,10 @@ class Parts:
             services[f"mirror {name}"] = self._mirrors[name].serve
         services |= await self._alerts(config, endpoints)
         services |= self._archive(config)
-        copies = None
-        if self._opened.store is not None:
-            copies = DatabaseCopies(self._opened.store, self._projectors.values())
-            tables = TablesServer(
-                config.data, self._opened.store, copies, self._queries, self._projectors
-            )
+        store, copies = self._opened.store, None
+        if store is not None:
+            copies = DatabaseCopies(store, self._projectors.values())
+            tables = TablesServer(config.data, store, copies, self._queries, self._projectors)
             services["tables"] = tables.run
         if "gateway" not in self._roles:
             if self._opened.front is not None:
@@ -152,14 +151,15 @@ class Parts:
 
     def _follow(self, stream: EventStream, last: int) -> dict[str, Service]:
         """Return what follows a channel after a sequence."""
-        name, store, feed = stream.channel.name, self._opened.store, Feed(stream, last)
+        name, store, demand = stream.channel.name, self._opened.store, Demand(self._rest_seconds)
+        feed = Feed(stream, last, demand=demand)
         services: dict[str, Service] = {}
         self._streams[name], self._feeds[name] = stream, feed
         if "gateway" in self._roles:
             services[f"feed {name}"] = until_stopped(feed.run)
         if store is not None:
             follow = feed.follow if "gateway" in self._roles else stream.follow_sealed
-            self._projectors[name] = projector = Projector(store, stream, follow)
+            self._projectors[name] = projector = Projector(store, stream, follow, demand=demand)
             services[f"projector {name}"] = until_stopped(projector.run)
         return services
 

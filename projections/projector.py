@@ -2,7 +2,7 @@
 
 It resumes from the checkpoint in the tables, which says what DuckDB really holds, and never from a
 position that the broker remembers. Waiting events are stored in large batches, so an event is
-cheaper the busier the channel is.
+cheaper the busier the channel is. A projector may rest while no reader wants its tables (ADR-96).
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import duckdb
 import structlog
 
 from eventhub.background import background, side_by_side
+from eventhub.demand import Demand
 from eventhub.errors import Damaged, Unavailable
 from eventhub.event import Sealed, SealedEvent
 from eventhub.metrics import DAMAGED, PROJECTED, PROJECTED_EVENTS
@@ -52,6 +53,7 @@ class Projector:
         follow: Follow | None = None,
         *,
         few_seconds: float = FEW_SECONDS,
+        demand: Demand | None = None,
     ) -> None:
         """Prepare; `run` starts.
 
@@ -59,14 +61,15 @@ class Projector:
             store: holds the tables of the channel.
             stream: of the channel.
             follow: reads the events; `stream.follow_sealed` if None.
-            few_seconds: how long few events may wait; `FOLD_SECONDS` if readers take the tables as
-                they are.
+            few_seconds: how long few events may wait if no reader asks for them.
+            demand: while there is none, the projector rests; by default it never does.
         """
         self.channel = stream.channel.name
         self._store = store
         self._stream = stream
         self._follow = follow or stream.follow_sealed
         self._few_seconds = few_seconds
+        self._demand = demand or Demand()
         self._waiting: list[SealedEvent] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -88,16 +91,25 @@ class Projector:
         return self._store.progress(self.channel).watermark
 
     async def run(self) -> None:
-        """Project until cancelled. A failure of DuckDB or of the disk is logged and retried."""
-        while True:
-            try:
-                await self._project()
-            except* (duckdb.Error, OSError, Unavailable, Damaged) as failures:
-                logger.exception("projection_failed", channel=self.channel, retry_in=self._pause)
-                del failures
-            self.is_failing = True
-            await asyncio.sleep(self._pause)
-            self._pause = min(2 * self._pause, RETRY_SECONDS[1])
+        """Project while there is demand, until cancelled; failures are logged and retried."""
+        await self._demand.serve(self._keep_projecting)
+
+    async def _keep_projecting(self) -> None:
+        name = self.channel
+        try:
+            while True:
+                try:
+                    await self._project()
+                except* (duckdb.Error, OSError, Unavailable, Damaged) as failures:
+                    logger.exception("projection_failed", channel=name, retry_in=self._pause)
+                    del failures
+                self.is_failing = True
+                with self._demand.hold():  # it does not rest before an attempt succeeds
+                    await asyncio.sleep(self._pause)
+                self._pause = min(2 * self._pause, RETRY_SECONDS[1])
+        finally:
+            if self._demand.may_end:  # tables that rest are not behind
+                PROJECTED.remove(name)
 
     async def caught_up(self, sequence: int, timeout: float) -> None:
         """Wait until the current table includes a sequence, and fold at once for that.
@@ -111,8 +123,9 @@ class Projector:
         self._readers.append(reader)
         self._wake.set()
         try:
-            async with asyncio.timeout(timeout):
-                await reader[1]
+            with self._demand.hold():
+                async with asyncio.timeout(timeout):
+                    await reader[1]
         except TimeoutError:
             raise Unavailable(
                 f"the projection is at {self.watermark}, not at {sequence} yet: try again"

@@ -19,6 +19,7 @@ from eventhub.delivery.outlet import Stalled
 from eventhub.delivery.start import Start
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.delivery.view import View
+from eventhub.demand import Demand
 from eventhub.errors import Conflict, EventHubError
 from eventhub.event import Event, StoredEvent, encode
 from eventhub.feed import Feed
@@ -407,10 +408,11 @@ async def reading(
     ring_bytes: int = 1 << 20,
     stream: MemoryStream | None = None,
     after: int = 0,
+    demand: Demand | None = None,
 ) -> AsyncIterator[Reading]:
-    """Run a live channel; `ring_bytes` bounds its ring of recent events."""
+    """Run a live channel; `ring_bytes` bounds its ring, `demand` says when its feed rests."""
     stream = stream or MemoryStream(builders.channel())
-    feed = Feed(stream, after, ring_bytes)
+    feed = Feed(stream, after, ring_bytes, demand)
     snapshots = MemorySnapshots(stream)
     async with background() as tasks:
         live = LiveChannel(feed, snapshots, Broadcast(), heartbeat, tasks, MemorySignals())

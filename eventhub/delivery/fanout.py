@@ -87,7 +87,7 @@ class Fanout:
 
     def attach(self, member: Member) -> bool:
         """Add a subscriber if it is up to date, which is that its position is the head."""
-        if member.position != self._feed.head:
+        if not self._feed.is_followed or member.position != self._feed.head:
             return False
         self._groups.add(member)
         return True

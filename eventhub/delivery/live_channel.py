@@ -1,5 +1,8 @@
 """Live channel: what one gateway process keeps for one channel, shared by its endpoints."""
 
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
 from eventhub.background import Background
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.fanout import Fanout
@@ -8,6 +11,7 @@ from eventhub.delivery.log_bounds import LogBounds
 from eventhub.delivery.presence import Presences
 from eventhub.delivery.replay import Replays
 from eventhub.delivery.sends import Sends
+from eventhub.delivery.view import View
 from eventhub.feed import Feed
 from eventhub.ingest.quotas import Quotas
 from eventhub.ingest.receipts import Receipts
@@ -55,8 +59,8 @@ class LiveChannel:
         self.name = feed.stream.channel.name
         self.tasks = tasks
         self.rows = RowCache(feed.stream)
-        self.receipts = Receipts(feed.stream, after=feed.head)
-        self.quotas = Quotas(feed.stream, lambda: feed.head, tasks.spawn)
+        self.receipts = Receipts(feed.stream, after=feed.head if feed.is_followed else None)
+        self.quotas = Quotas(feed.stream, lambda: feed.head, tasks.spawn, demand=feed.demand)
         self.settling = Settling(feed.stream, self.rows, self.receipts, self.quotas)
         self.fanout = Fanout(feed, heartbeat, broadcast)
         self.signals = signals
@@ -72,3 +76,14 @@ class LiveChannel:
         self.searches = Slots(MAX_SEARCHES, each=1, waiting=20, what="search the log")
         caches = [self.rows.note, self.receipts.note, self.quotas.note]
         feed.listeners += [*caches, self.fanout.publish]
+        feed.on_followed += [each.on_followed for each in (self.rows, self.receipts, self.quotas)]
+
+    @contextmanager
+    def hold(self, view: View, client: Hashable) -> Iterator[None]:
+        """Count a live subscriber for the length of a block; the channel is followed for it.
+
+        Raises:
+            Unavailable: `too_many_reads`: see `LiveFilters.hold`.
+        """
+        with self.feed.demand.hold(), self.live_filters.hold(view, client):
+            yield

@@ -151,7 +151,7 @@ class Replays:
         feed, position = self._feed, snapshot.sequence
         if position >= head:
             return b""
-        if head - position > MAX_FOLDED:
+        if head - position > MAX_FOLDED or not feed.is_followed:
             return None
         try:
             await feed.reached(head, JOINABLE_SECONDS)

@@ -51,10 +51,12 @@ async def arrival(channel: LiveChannel) -> Arrival:
     """Return what the log holds now, including what other hubs of the same broker wrote.
 
     Rows can be read without the log: if it does not answer, they are as new as this hub knows. That
-    is for a moment: once the stream is known to be in trouble, others may be ahead of this hub.
+    is for a moment: once the stream is known to be in trouble, others may be ahead of this hub. A
+    hub whose feed rests knows too little.
 
     Raises:
         CutOff: the stream is in trouble.
+        Unavailable: the log does not answer, and the feed rests.
     """
     if channel.stream.trouble:
         raise CutOff(channel.stream.trouble)
@@ -62,6 +64,8 @@ async def arrival(channel: LiveChannel) -> Arrival:
     with suppress(Unavailable, TimeoutError):
         async with asyncio.timeout(_BOUNDS_SECONDS):
             bounds = await channel.bounds.read()
+    if bounds is None and not channel.feed.is_followed:
+        raise Unavailable("the event log does not answer")
     # What was acknowledged to a writer may be ahead of the feed by a moment.
     known = max(channel.feed.head, channel.stream.newest)
     return Arrival(known if bounds is None else max(known, bounds.last), bounds)

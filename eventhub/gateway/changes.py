@@ -127,7 +127,7 @@ class Changes:
         answer, budget = _Answer(), route.budget(request, visit)
         client = budget.client
         subscriber = Subscriber(view, route.channel, answer, client)
-        held = route.channel.live_filters.hold(view, client)
+        held = route.channel.hold(view, client)
         async with while_connected(request), while_valid(visit.validity):
             start = await start_of(visit.control("_since"), view, route.channel)
             _check_recovered(start)

@@ -185,7 +185,7 @@ class Live:
         with ExitStack() as held:
             held.enter_context(_counted(route, Form.SSE))
             held.enter_context(budget.connection())
-            held.enter_context(route.channel.live_filters.hold(view, client))
+            held.enter_context(route.channel.hold(view, client))
             headers = {**route.endpoint.config.headers, **route.cors(request)}
             connection = await SseConnection.open(request, route.shared.server, headers)
             subscriber = Subscriber(view, route.channel, connection, client)
@@ -250,7 +250,7 @@ async def _session(
     with ExitStack() as held:
         held.enter_context(_counted(route, connection.form))
         held.enter_context(budget.connection())
-        held.enter_context(route.channel.live_filters.hold(view, client))
+        held.enter_context(route.channel.hold(view, client))
         subscriber = Subscriber(view, route.channel, connection, client)
         subscriber.start(start)
         login = _login(route, request, visit, connection)

@@ -94,7 +94,7 @@ class Subscription:
         budget.connect()
         with ExitStack() as held:
             held.enter_context(budget.connection())
-            held.enter_context(channel.live_filters.hold(view, budget.client))
+            held.enter_context(channel.hold(view, budget.client))
             gauge = metrics.CONNECTIONS.labels(channel.name, Form.V2.value)
             held.enter_context(gauge.track_inprogress())
             held.enter_context(attending(self.route, self, self))

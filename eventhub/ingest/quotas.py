@@ -17,6 +17,7 @@ import structlog
 
 from eventhub import metrics
 from eventhub.config import Quota
+from eventhub.demand import Demand
 from eventhub.errors import EventHubError, Rejected, Unavailable
 from eventhub.event import LOADED, Event, StoredEvent
 from eventhub.logs import limited
@@ -53,6 +54,7 @@ class Quotas:
         head: returns the sequence up to which the feed has delivered.
         spawn: starts a task whose owner ends it.
         now: the clock; returns aware instants.
+        demand: of the feed, which may rest: then `on_followed` is called.
     """
 
     def __init__(
@@ -61,14 +63,19 @@ class Quotas:
         head: Callable[[], int],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        demand: Demand | None = None,
     ) -> None:
         self._stream = stream
+        self._demand = demand or Demand()
+        self._is_followed = not self._demand.may_end
         self._head = head
         self._spawn = spawn
         self._now = now
         self._of: Mapping[str, Quota] = {}
         self._is_counting = False
         self._counted = asyncio.Event()
+        self._read_to = 0
+        """Events of today up to here are counted."""
         self._day = ""
         self._used: dict[str | None, Usage] = {}
         self._under_way: dict[str | None, Usage] = {}
@@ -81,15 +88,23 @@ class Quotas:
         self._of = of
         if of and not self._is_counting:
             self._is_counting = True
-            self._spawn(self._count(self._head()))
+            if self._is_followed:
+                self._spawn(self._count(self._head()))
+
+    def on_followed(self, after: int | None) -> None:
+        """Count on: `note` will be given every event after a sequence; None: no more events."""
+        self._is_followed = after is not None
+        if after is None and self._counted.is_set():
+            self._read_to = self._head()
+            self._counted.clear()
+        elif after is not None and self._is_counting:
+            self._spawn(self._count(after))
 
     def note(self, batch: Iterable[StoredEvent]) -> None:
         """Count delivered events, in order; if no endpoint has had a quota, nothing is counted."""
         if self._is_counting:
             for stored in batch:
                 self._add(stored)
-                if self._stored and (own := self._stored.pop(stored.sequence, None)):
-                    self._end(*own)
 
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append as `EventStream.append` does.
@@ -101,14 +116,15 @@ class Quotas:
         quota = self._of.get(event.endpoint)
         if quota is None:
             return await self._stream.append(event, expect=expect)
-        await self._ready()
-        self._take(event, quota)
-        outcome: Appended | EventHubError = EventHubError("it was cancelled")
-        try:
-            outcome = await self._stream.append(event, expect=expect)
-        finally:
-            self._give_back(event, outcome)
-        return outcome
+        with self._demand.hold():
+            await self._ready()
+            self._take(event, quota)
+            outcome: Appended | EventHubError = EventHubError("it was cancelled")
+            try:
+                outcome = await self._stream.append(event, expect=expect)
+            finally:
+                self._give_back(event, outcome)
+            return outcome
 
     def submit(
         self, event: Event, *, expect: int, sender: Hashable, on_appended: OnAppended
@@ -188,6 +204,8 @@ class Quotas:
         if day == self._day and not event.write.startswith(LOADED):
             usage = self._used.setdefault(event.user, Usage())
             usage.add(int(event.method == "POST"), 1, stored.size)
+        if self._stored and (own := self._stored.pop(stored.sequence, None)):
+            self._end(*own)
 
     async def _ready(self) -> None:
         try:
@@ -200,19 +218,21 @@ class Quotas:
     async def _count(self, end: int) -> None:
         """Count the events of today up to a sequence; those after it come from the feed."""
         today = self._now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        while True:
-            try:
-                await self._read(today, end)
-            except EventHubError as error:
-                logger.warning("quota_not_counted", channel=self._stream.channel.name, error=error)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                self._counted.set()
-                return
+        with self._demand.hold():  # the feed must not rest meanwhile
+            while True:
+                try:
+                    await self._read(today, end)
+                except EventHubError as error:
+                    name = self._stream.channel.name
+                    logger.warning("quota_not_counted", channel=name, error=error)
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    self._counted.set()
+                    return
 
     async def _read(self, since: datetime, end: int) -> None:
         end = min(end, (await self._stream.bounds()).last)
-        position = await self._stream.sequence_before(since)
+        position = max(self._read_to, await self._stream.sequence_before(since))
         if position >= end:
             return
         async with self._stream.follow(position) as batches:
@@ -220,7 +240,8 @@ class Quotas:
                 for stored in batch:
                     if stored.sequence <= end:
                         self._add(stored)
-                if batch[-1].sequence >= end:
+                self._read_to = batch[-1].sequence  # a retry after a failure goes on from here
+                if self._read_to >= end:
                     return
 
 

@@ -3,12 +3,12 @@
 The log itself refuses a write id that it stored in the last minutes. It cannot tell a retry from a
 mistake once the row has changed: the retried POST of a row that another client has edited since
 looks like a POST of an existing id. So this remembers the keyed writes of all processes, and reads
-back those from before this process started.
+back those from before this process started, or from when it did not follow the channel.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
@@ -104,14 +104,14 @@ class Receipts:
     def __init__(
         self,
         stream: EventStream,
-        after: int,
+        after: int | None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Start to remember.
 
         Args:
             stream: the channel's log.
-            after: `note` will be given every event after this sequence.
+            after: as for `on_followed`.
             now: the clock; returns aware instants.
         """
         self._stream = stream
@@ -119,11 +119,25 @@ class Receipts:
         self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._started_at = now()
         self._started_after = after
+        self._read_to = 0
+        """All keyed writes of the window up to here are known."""
         self._read_back = asyncio.Lock()
-        self._is_complete = False
 
-    def note(self, batch: Iterable[StoredEvent]) -> None:
-        """Remember the keyed writes among events."""
+    def on_followed(self, after: int | None) -> None:
+        """Start again: `note` will be given every event after a sequence; None: no more events."""
+        self._started_at, self._started_after = self._now(), after
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._started_after is not None and self._read_to >= self._started_after
+
+    def note(self, batch: Sequence[StoredEvent]) -> None:
+        """Remember the keyed writes among events that were delivered, in order."""
+        if self._is_complete:
+            self._read_to = batch[-1].sequence
+        self._remember(batch)
+
+    def _remember(self, batch: Iterable[StoredEvent]) -> None:
         for stored in batch:
             if stored.event.write.startswith("k"):
                 self._known[stored.event.write] = (stored.event.id, stored.sequence)
@@ -148,19 +162,24 @@ class Receipts:
     async def _complete(self) -> None:
         async with asyncio.timeout(READ_BACK_SECONDS), self._read_back:
             if not self._is_complete:
-                await self._read_earlier_writes()
-                self._is_complete = True
+                self._read_to = await self._read_earlier_writes(self._started_after)
 
-    async def _read_earlier_writes(self) -> None:
-        """Read the window before this process started. It happens once, and only if needed."""
-        if self._now() - self._started_at > WINDOW:
-            return
-        position = await self._stream.sequence_before(self._started_at - WINDOW)
-        end = min(self._started_after, (await self._stream.bounds()).last)
-        if position >= end:
-            return
-        async with self._stream.follow(position) as batches:
-            async for batch in batches:
-                self.note(batch)
-                if batch[-1].sequence >= end:
-                    return
+    async def _read_earlier_writes(self, after: int | None) -> int:
+        """Read what was not noted of the window. It happens only if needed.
+
+        Returns:
+            The sequence up to which all is known: `after`, or, without one, the last of the log.
+        """
+        now = self._now()
+        if after is not None and now - self._started_at > WINDOW:
+            return after
+        last = (await self._stream.bounds()).last
+        position = max(self._read_to, await self._stream.sequence_before(now - WINDOW))
+        end = last if after is None else min(after, last)
+        if position < end:
+            async with self._stream.follow(position) as batches:
+                async for batch in batches:
+                    self._remember(batch)
+                    if batch[-1].sequence >= end:
+                        break
+        return last if after is None else after

@@ -31,6 +31,11 @@ class RowCache:
             _, oldest = self._events.popitem(last=False)
             self._bytes -= len(oldest.payload)
 
+    def on_followed(self, _after: int | None) -> None:
+        """Forget all rows: others may have changed them while the channel was not followed."""
+        self._events.clear()
+        self._bytes = 0
+
     def recent(self, row_id: str) -> StoredEvent | None:
         """Return the newest known event of a row, or None."""
         stored = self._events.get(row_id)

@@ -30,6 +30,7 @@ from tests.bench import (  # noqa: E402 - the path is set
     compare,
     fair,
     fanout,
+    idle_gateway,
     many_tables,
     mirroring,
     projecting,
@@ -65,6 +66,7 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "mirror": mirroring.mirror,
     "analysts": analysts.analysts,
     "tables": many_tables.tables,
+    "gateway": idle_gateway.idle_gateway,
     "cluster": replicas.replicas,
 }
 PAGE = ROOT / "docs" / "performance.md"

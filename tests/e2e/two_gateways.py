@@ -1,6 +1,6 @@
 """Two gateways: hubs of one configuration on one nats-server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +18,16 @@ class Hubs(NamedTuple):
 
 
 @contextmanager
-def two_gateways(folder: Path, config: str) -> Iterator[Hubs]:
+def two_gateways(
+    folder: Path, config: str, flags: Sequence[str] = (), program: Sequence[str] = ("eventhub",)
+) -> Iterator[Hubs]:
     """Run both for the length of a block.
 
     Args:
         folder: for their files, and those of the nats-server.
         config: has `{url}` of the server, and the `{secret}` of tokens.
+        flags: of `eventhub serve`.
+        program: what Python runs as `eventhub`.
     """
     settings = {"max_payload": 9_000_000, "jetstream": {"store_dir": str(folder / "nats")}}
     with nats_server(folder / "nats", settings) as url:
@@ -32,7 +36,8 @@ def two_gateways(folder: Path, config: str) -> Iterator[Hubs]:
             for name in Hubs._fields:
                 (folder / name).mkdir()
                 (folder / name / "eventhub.yaml").write_text(config.format(url=url, secret=SECRET))
-                hubs.append(Hub(folder / name / "eventhub.yaml", folder / name, []))
+                file = folder / name / "eventhub.yaml"
+                hubs.append(Hub(file, folder / name, [*flags], program))
                 hubs[-1].start()
             yield Hubs(*hubs)
         finally:

@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+from prometheus_client import REGISTRY
 
 import projections.projector
 from eventhub.background import background
+from eventhub.demand import Demand
 from eventhub.errors import Unavailable
-from eventhub.event import StoredEvent
+from eventhub.event import Sealed, StoredEvent
 from eventhub.memory import MemoryStream
 from projections.projector import FEW_EVENTS, FEW_SECONDS, Projector, rebuild
 from projections.snapshot import DuckSnapshots
@@ -27,6 +30,7 @@ from tests.snapshotting import (
     OWN_CONNECTIONS,
     connections,
 )
+from tests.subscribing import eventually
 
 
 def changes(count: int, rows: int, seed: int = 7) -> list[Change]:
@@ -184,6 +188,67 @@ async def test_few_events_that_become_many_are_folded_without_a_reader(tmp_path:
         async with asyncio.timeout(10):
             while projector.watermark < len(events):
                 await asyncio.sleep(0.01)
+
+
+class Counting(MemoryStream):
+    """Counts how many follow it."""
+
+    followers = 0
+
+    @asynccontextmanager
+    async def follow_sealed(self, after: int) -> Any:
+        self.followers += 1
+        try:
+            async with super().follow_sealed(after) as batches:
+                yield batches
+        finally:
+            self.followers -= 1
+
+
+async def test_a_projector_rests_until_a_reader_comes_and_then_goes_on_where_it_was(
+    tmp_path: Path,
+) -> None:
+    stream, demand = Counting(CHAT), Demand(0)
+    labels = {"channel": "chat"}
+    async with Store(tmp_path / "p", [CHAT]) as store, background() as tasks:
+        projector = Projector(store, stream, demand=demand)
+        tasks.start(projector.run(), name="projector")
+        for end in (500, 501, len(EVENTS)):
+            await write(stream, EVENTS[stream.length : end])
+            await asyncio.sleep(0.01)
+            assert stream.followers == 0
+            with demand.hold():
+                await projector.caught_up(end, 10)
+                assert REGISTRY.get_sample_value("eventhub_projected_sequence", labels) == end
+            await eventually(lambda: stream.followers == 0)
+            assert REGISTRY.get_sample_value("eventhub_projected_sequence", labels) is None
+        assert (await proved(store, stream))[0].is_equal
+
+
+async def test_a_projector_that_fails_does_not_rest_before_it_has_succeeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would send it a reader: it says that it is not ready."""
+    monkeypatch.setattr(projections.projector, "RETRY_SECONDS", (0.01, 0.01))
+    stream, failures = MemoryStream(CHAT), 3
+
+    @asynccontextmanager
+    async def follow(after: int) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise Unavailable("not now")
+        async with stream.follow_sealed(after) as batches:
+            yield batches
+
+    await write(stream, EVENTS[:10])
+    async with Store(tmp_path / "p", [CHAT]) as store, background() as tasks:
+        projector = Projector(store, stream, follow, demand=Demand(0.02))
+        tasks.start(projector.run(), name="projector")
+        with pytest.raises(Unavailable, match="is at 0, not at 10"):
+            await projector.caught_up(10, 0.005)
+        await eventually(lambda: projector.is_failing)
+        await eventually(lambda: failures == 0)
 
 
 async def test_a_restored_older_log_starts_the_projection_over(tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventhub import feed as feed_module
 from eventhub.background import background
+from eventhub.demand import Demand
+from eventhub.errors import Unavailable
 from eventhub.event import StoredEvent
 from eventhub.feed import PAUSE_SECONDS, TURN_EVENTS, Feed, Ring
 from eventhub.memory import MemoryStream
+from eventhub.stream import Bounds
 from tests.builders import channel, make_event
 from tests.examples import examples
 from tests.subscribing import eventually, reading, turns
@@ -156,6 +160,79 @@ class OneByOne(MemoryStream):
     async def follow(self, after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
         async with super().follow(after) as batches:
             yield ([event] async for batch in batches for event in batch)
+
+
+# --- Rest -----------------------------------------------------------------------------------------
+
+
+@given(later=st.lists(st.integers(0, 20), min_size=1, max_size=8), after=st.integers(0, 10))
+def test_a_reader_gets_every_event_once_from_a_feed_that_rests(
+    later: list[int], after: int
+) -> None:
+    async def scenario() -> None:
+        stream, demand = MemoryStream(channel()), Demand(0)
+        await append(stream, 10)
+        feed, last = Feed(stream, 10, demand=demand), 10 + sum(later) + 1
+        async with background() as tasks, asyncio.TaskGroup() as group:
+            tasks.start(feed.run(), name="feed")
+            reading = group.create_task(read(feed, after, last - after))
+            for count in later:
+                with demand.hold():
+                    await feed.reached(0, 5)
+                    await append(stream, count // 2)
+                await eventually(lambda: not feed.is_followed)
+                await append(stream, count - count // 2)
+            with demand.hold():
+                await append(stream, 1)
+                assert await reading == list(range(after + 1, last + 1))
+
+    asyncio.run(scenario())
+
+
+async def test_a_feed_that_rests_hands_out_what_follows_the_sequence_that_it_names() -> None:
+    stream, demand = MemoryStream(channel()), Demand(0)
+    feed, followed = Feed(stream, 0, demand=demand), list[int | None]()
+    handed_out = list[int]()
+    feed.on_followed.append(followed.append)
+    feed.listeners.append(lambda batch: handed_out.extend(each.sequence for each in batch))
+    async with background() as tasks:
+        tasks.start(feed.run(), name="feed")
+        await append(stream, 3)
+        for _ in range(2):
+            with demand.hold():
+                await feed.reached(0, 5)
+                await append(stream, 2)
+                await feed.reached(stream.length, 5)
+            await eventually(lambda: not feed.is_followed)
+            await append(stream, 1)
+    assert followed == [3, None, 6, None]
+    assert handed_out == [4, 5, 7, 8]
+
+
+async def test_a_feed_waits_for_the_end_of_a_log_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_module, "RETRY_SECONDS", 0)
+    stream, demand = Reluctant(channel()), Demand(3600)
+    await append(stream, 2)
+    feed = Feed(stream, 0, demand=demand)
+    async with background() as tasks:
+        tasks.start(feed.run(), name="feed")
+        with demand.hold():
+            await feed.reached(2, 5)
+    assert stream.refusals == 0
+
+
+class Reluctant(MemoryStream):
+    """Answers the third time."""
+
+    refusals = 2
+
+    async def bounds(self) -> Bounds:
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("not now")
+        return await super().bounds()
 
 
 # --- Waiting for a sequence -----------------------------------------------------------------------

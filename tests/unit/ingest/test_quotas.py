@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from eventhub.config import Quota
+from eventhub.demand import Demand
 from eventhub.errors import EventHubError, Rejected
 from eventhub.event import Event
 from eventhub.ingest.quotas import Quotas
@@ -21,11 +22,17 @@ NOW = datetime.fromisoformat("2026-11-23T23:59:00+00:00")
 class Process:
     """The quotas of one process, whose feed a test moves on."""
 
-    def __init__(self, stream: MemoryStream, group: asyncio.TaskGroup, **quota: int) -> None:
+    def __init__(
+        self,
+        stream: MemoryStream,
+        group: asyncio.TaskGroup,
+        demand: Demand | None = None,
+        **quota: int,
+    ) -> None:
         self.stream = stream
         self.head = stream.length
         self.now = NOW
-        self.quotas = Quotas(stream, lambda: self.head, group.create_task, lambda: self.now)
+        self.quotas = Quotas(stream, lambda: self.head, group.create_task, lambda: self.now, demand)
         self._quota = Quota(**quota)
         self.outcomes: list[Appended | EventHubError] = []
 
@@ -40,6 +47,11 @@ class Process:
         batch = [self.stream.at(n) for n in range(self.head + 1, self.stream.length + 1)]
         self.head = self.stream.length
         self.quotas.note(batch)
+
+    def wake(self) -> None:
+        """Let the feed go on at the end of the log, after a rest."""
+        self.head = self.stream.length
+        self.quotas.on_followed(self.head)
 
     def event(self, number: int, user: str | None = "ann", **fields: Any) -> Event:
         return make_event(
@@ -178,6 +190,28 @@ async def test_what_another_process_stored_counts_once_the_feed_delivers_it(
     assert await one.posts(2) == 2
     two.deliver()
     assert await two.posts(5, first=10) == 1
+
+
+async def test_what_was_written_while_the_feed_rested_counts_once(
+    stream: MemoryStream, group: asyncio.TaskGroup
+) -> None:
+    one = await Process(stream, group, rows=9).started()
+    two = Process(stream, group, Demand(0))
+    two.quotas.limit({"chat": Quota(rows=9)})
+    assert await one.posts(2) == 2
+    for round_ in (1, 2):
+        assert two.burst(1) == 0  # it is not known whether the user may
+        posts = group.create_task(two.posts(2, first=100 * round_))
+        await asyncio.sleep(0)
+        assert not posts.done()
+        two.wake()
+        assert await posts == 2
+        two.quotas.on_followed(None)  # before the feed has delivered them
+    assert await one.posts(1, first=10) == 1
+    two.wake()
+    assert await two.posts(5, first=300) == 2
+    two.deliver()
+    assert two.quotas._under_way == {}
 
 
 async def test_nothing_is_submitted_before_today_is_counted(

@@ -92,6 +92,31 @@ async def test_long_after_the_start_nothing_is_read_back(stream: Counting) -> No
     assert stream.follows == 0
 
 
+async def test_writes_that_were_not_noted_are_read_back_whenever_they_are_needed(
+    stream: Counting,
+) -> None:
+    receipts = Receipts(stream, after=None)
+    assert await receipts.find(KEYED[0]) == Receipt("r0", 1, True)
+    await stream.append(make_event(id="r3", write=KEYED[2]), expect=0)
+    assert await receipts.find(KEYED[2]) == Receipt("r3", 4, True)
+    receipts.on_followed(4)
+    assert await receipts.find("kother") is None
+    assert stream.follows == 2  # each event was read once
+
+
+async def test_writes_from_while_the_channel_was_not_followed_are_read_back(
+    stream: Counting,
+) -> None:
+    receipts = Receipts(stream, after=0)
+    receipts.note([stream.at(1)])
+    receipts.on_followed(None)
+    receipts.on_followed(3)
+    assert await receipts.find(KEYED[0]) == Receipt("r0", 1, True)
+    assert stream.follows == 0
+    assert await receipts.find(KEYED[1]) == Receipt("r2", 3, True)
+    assert stream.follows == 1
+
+
 @pytest.mark.parametrize("after", [0, 3])
 async def test_an_empty_log_or_one_that_lost_its_end_is_not_waited_for(after: int) -> None:
     assert await Receipts(MemoryStream(channel()), after=after).find(KEYED[0]) is None

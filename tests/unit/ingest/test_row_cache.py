@@ -47,3 +47,12 @@ async def test_last_reads_the_log_and_keeps_the_event() -> None:
     assert event is not None
     assert cache.recent("r1") == event
     assert await cache.last("nobody") is None
+
+
+def test_rows_are_forgotten_when_their_changes_are_no_longer_seen() -> None:
+    cache = RowCache(MemoryStream(channel()), max_bytes=300)
+    cache.note([stored(1, "a"), stored(2, "b")])
+    cache.on_followed(None)
+    assert cache.recent("a") is None
+    cache.note([stored(3, "c"), stored(4, "d"), stored(5, "e")])
+    assert cache.recent("c") is not None  # the bound is that of new rows
