@@ -90,7 +90,7 @@ def compile_expression(source: str, names: tuple[str, ...], *, folder: Path | No
         Misconfigured: the source is not an expression, or a module in it cannot be imported.
     """
     wrapped = f"(\n{source}\n)"
-    _check_syntax(source, wrapped)
+    check_syntax(source)
     if folder is not None:
         _make_importable(folder)
     # A function rather than `eval` with locals, so that lambdas and comprehensions see the names.
@@ -144,7 +144,13 @@ def _may_read_session(tree: ast.AST) -> bool:
     return any(name.id == "handler" and id(name) not in others for name in names)
 
 
-def _check_syntax(source: str, wrapped: str) -> None:
+def check_syntax(source: str) -> None:
+    """Check that a text is an expression, without importing or running anything.
+
+    Raises:
+        Misconfigured: it is not.
+    """
+    wrapped = f"(\n{source}\n)"
     if not source.strip():
         raise Misconfigured("not a Python expression: it is empty")
     try:

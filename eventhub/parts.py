@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventhub import logs, recording
+from eventhub.alerts.control import Control
 from eventhub.alerts.worker import AlertWorker
 from eventhub.background import side_by_side
 from eventhub.broker import EmbeddedBroker
@@ -192,10 +193,10 @@ class Parts:
         trail, store, front = self._opened.trail, self._opened.store, self._opened.front
         assert store is not None and front is not None  # noqa: S101, PT018 - a gateway has both
         self._snapshots = DuckSnapshots(store, self._projectors.values())
-        files, signals = TableFiles(RECODERS, copies), self._opened.log.signals
-        sources = Sources(self._snapshots, files, signals, self._queries)
-        gateway = Gateway(site, self._feeds, sources, self._condition, trail, self._roles)
-        self._gateway = gateway
+        files, log, roles = TableFiles(RECODERS, copies), self._opened.log, self._roles
+        alerts = Control(log, lambda: self.config) if "alerts" in roles else None
+        sources = Sources(self._snapshots, files, log.signals, self._queries, alerts)
+        self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition, trail, roles)
 
         def ready() -> None:
             announce()

@@ -4,6 +4,7 @@ Nothing is sent, recorded or downloaded: attachments and images are left out. Li
 hour are not applied.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -88,7 +89,10 @@ async def verdict_of(rule: AlertRule, stored: StoredEvent) -> Verdict | None:
             return None
         message_id = f"{stored.sequence}.{rule.name}@{MESSAGE_ID_DOMAIN}"
         date = datetime.fromisoformat(event.time)
-        mail = rule.template.compose(rule.values_of(event), message_id, date, attached=False)
+        values = rule.values_of(event)
+        mail = await asyncio.to_thread(
+            rule.template.compose, values, message_id, date, attached=False
+        )
         error = _wrong(mail, rule)
     except EventHubError as failure:
         error = failure.message

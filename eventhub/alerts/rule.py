@@ -131,7 +131,7 @@ def _condition(
     if source is None:
         return None
     try:
-        return _filter(source.strip(), columns) or compile_expression(
+        return filter_of(source.strip(), columns) or compile_expression(
             source, ("msg",), folder=folder
         )
     except Rejected as error:
@@ -141,8 +141,13 @@ def _condition(
         raise Misconfigured(f"{where}: condition: {error}{mistake}") from error
 
 
-def _filter(source: str, columns: Columns) -> Filter | None:
-    """Return the filter that a condition is, or None if it is Python."""
+def filter_of(source: str, columns: Columns) -> Filter | None:
+    """Return the filter that a condition is, or None if it is Python.
+
+    Raises:
+        Misconfigured: it is a filter with a mistake.
+        Rejected: `bad_filter`: a value does not fit its column.
+    """
     try:
         args = parse_query_string(source)
     except Rejected:

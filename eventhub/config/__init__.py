@@ -23,7 +23,7 @@ from eventhub.config.handlers import (
 from eventhub.config.handlers.audit import TABLE as AUDIT_TABLE
 from eventhub.config.handlers.login import is_hash, is_own_path
 from eventhub.config.handlers.oidc import is_safe_url
-from eventhub.config.loader import ENVIRONMENT, examine, load
+from eventhub.config.loader import ENVIRONMENT, examine, examine_text, load
 from eventhub.config.schema import json_schema
 from eventhub.config.settings import (
     UNIX_PREFIX,
@@ -85,6 +85,7 @@ __all__ = [
     "Tls",
     "as_shown",
     "examine",
+    "examine_text",
     "fingerprints",
     "in_order",
     "is_hash",

@@ -75,6 +75,9 @@ def _holds(
     condition: str, node: Node, variables: Mapping[str, str], findings: Findings, path: str
 ) -> bool:
     names = tuple(name for name in variables if name.isidentifier())
+    if findings.pasted is not None:
+        findings.warn(node, path, "the condition is not evaluated here; the key is checked")
+        return True
     try:
         expression = compile_expression(condition, names, folder=node.folder)
         return bool(expression.start(**{name: variables[name] for name in names}))

@@ -124,17 +124,45 @@ def examine(
         have them are left out, so that the rest can be checked; such a configuration is not served.
     """
     environ = os.environ if environ is None else environ
+    data = data or Path(environ.get("EVENTHUB_DATA") or path.parent / "data")
     findings = Findings()
+    return _examined(path, environ, overrides or {}, data, findings), findings
+
+
+def examine_text(text: str, path: Path) -> tuple[Config, Findings]:
+    """Examine a text that another user than the owner of the hub's file has sent.
+
+    No file and no variable of the environment is read, and no expression is compiled or run, so
+    less is found than by `examine`.
+
+    Args:
+        text: YAML.
+        path: where the file would be; it is not read.
+    """
+    findings = Findings(pasted=text)
+    try:
+        return _examined(path, {}, {}, path.parent / "data", findings), findings
+    except RecursionError:
+        findings.problem(Node(None, f"{path}:1", path.parent), "", "values are nested too deeply")
+        return Config(path=path, data=path.parent), findings
+
+
+def _examined(
+    path: Path,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    data: Path,
+    findings: Findings,
+) -> Config:
     tree = _without_gramex(yamlfile.read(path, environ, findings), findings)
     access.check_sections(tree.items.get("auth"), findings)
-    tree = _override(tree, environ, overrides or {})
+    tree = _override(tree, environ, overrides)
     findings.root = tree
     access.check_settings(_section(tree, "auth"), findings)
-    data = data or Path(environ.get("EVENTHUB_DATA") or path.parent / "data")
     config = _config(tree, path, data.resolve(), findings)
     for secret in secrets_of(config):
         config.masks.add_secret(secret)
-    return config, findings
+    return config
 
 
 def _without_gramex(tree: Node, findings: Findings) -> Node:

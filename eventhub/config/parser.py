@@ -40,6 +40,8 @@ _PLAIN_WORDS = {
 """What messages of the YAML library mean, by how they begin, for those that people meet most."""
 _SURPRISES = re.compile(r"(?i:y|yes|n|no|on|off)|[-+]?(0\d+|\d[\d_]*[:_][\d:_.]+)")
 """Scalars that YAML 1.1 reads as a truth value or a number, where people often mean text."""
+MAX_PASTED = 20_000
+"""Values of a pasted text: a few aliases of aliases can stand for more than any memory holds."""
 _SCALAR_TAGS = {_TAG + name for name in ("null", "bool", "int", "float")}
 
 
@@ -61,23 +63,28 @@ class Parser:
             OSError: the file cannot be read.
         """
         try:
-            node = yaml.compose(
-                self._findings.text_of(self._path, "utf-8-sig"), Loader=yaml.SafeLoader
-            )
+            text = self._findings.text_of(self._path, "utf-8-sig")
+            return self._parsed(text)
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n")
             byte = error.object[error.start]
-            text = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
-            self._invalid(line, text)
+            self._invalid(line, f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8")
             return None
+
+    def _parsed(self, text: str) -> Node | None:
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self._invalid(mark.line if mark else 0, f"invalid YAML: {_in_words(error)}")
             return None
         except yaml.reader.ReaderError as error:
-            before = self._path.read_text("utf-8-sig")[: error.position]
-            text = f"invalid YAML: character U+{ord(error.character):04X} is not allowed"
-            self._invalid(before.count("\n"), text)
+            line = text[: error.position].count("\n")
+            character = f"U+{error.character:04X}"
+            self._invalid(line, f"invalid YAML: character {character} is not allowed")
+            return None
+        except RecursionError:
+            self._invalid(0, "the values are nested too deeply")
             return None
         except yaml.YAMLError as error:
             self._invalid(0, f"invalid YAML: {error}")
@@ -85,6 +92,9 @@ class Parser:
         root = Node({}, f"{self._path}:1", self._folder)
         if node is None:
             return root
+        if self._findings.pasted is not None and _size(node, {}) > MAX_PASTED:
+            self._invalid(0, f"with its aliases the text has more than {MAX_PASTED:,} values")
+            return None
         return replace(root, value=self._findings.mapping(self._tree(node, ""), ""))
 
     def _invalid(self, line: int, text: str) -> None:
@@ -160,6 +170,16 @@ class Parser:
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self._path}:{node.start_mark.line + 1}"
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node has with its aliases replaced by what they stand for."""
+    if id(node) not in known:
+        known[id(node)] = 1  # of an alias within itself
+        members = [*sum(node.value, ())] if isinstance(node, yaml.MappingNode) else node.value
+        if not isinstance(node, yaml.ScalarNode):
+            known[id(node)] += sum(_size(each, known) for each in members)
+    return known[id(node)]
 
 
 def _in_words(error: yaml.MarkedYAMLError) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from eventhub.errors import Misconfigured
 from eventhub.masking import Masks, is_secret_name, without_texts
 
+UNREAD = "(not read)"
+"""Stands for the text of a file that must not be read."""
 MAX_LISTED = 12
 """So many known keys are named to whom none of them is near."""
 
@@ -94,15 +96,23 @@ class Findings:
     """Every file that was read, so that none of them is ever served."""
     gramex: str = ""
     """The place of a part that only Gramex serves; empty if the file has none."""
+    pasted: str | None = None
+    """The text of the first file, which another user than its owner has sent: nothing but this text
+    is read, and nothing in it is run."""
 
     def text_of(self, path: Path, encoding: str = "utf-8") -> str:
         """Read a file that is part of the configuration.
+
+        Next to a pasted text no file is read: a stand-in is returned.
 
         Raises:
             OSError: the file cannot be read.
             UnicodeError: the file is not text.
         """
+        is_first = not self.sources
         self.sources.append(path.resolve())
+        if self.pasted is not None:
+            return self.pasted if is_first else UNREAD
         return path.read_text(encoding)
 
     def problem(self, node: Node, path: str, text: str) -> None:

@@ -110,6 +110,9 @@ class _File:
         """Yield each file to import, the variables for it, the node that names it, and its keys."""
         given = {**self.variables, **self._given}
         for path, entry in import_entries(section):
+            if self._findings.pasted is not None:
+                self._findings.warn(entry, path, "nothing is imported here")
+                continue
             target = entry.items.get("path", entry)
             if missing := missing_gramex_variable(target, self._scope):
                 text = f"{missing} is a folder of Gramex and is not set; nothing is imported"
@@ -151,8 +154,23 @@ class _File:
         members = {}
         for key, member in node.items.items():
             name = self._text(key, member, path) if path == "url" else key
+            if self._is_unknown(member):
+                text = "it is not checked: it is a variable of the hub's environment"
+                self._findings.warn(member, joined(path, name), text)
+                continue
             members[name] = self._substitute(member, joined(path, name))
         return replace(node, value=members) if isinstance(node.value, dict) else node
+
+    def _is_unknown(self, node: Node) -> bool:
+        """Tell whether a value is a variable that a pasted text must not read."""
+        if self._findings.pasted is None or not isinstance(node.value, str):
+            return False
+        name = _VARIABLE.fullmatch(node.value)
+        return (
+            name is not None
+            and not name["dollar"]
+            and ((name["bare"] or name["braced"]) not in self._scope)
+        )
 
     def _text(self, text: str, node: Node, path: str) -> str:
         if "$" not in text or text.startswith("$argon2"):  # a hash has dollar signs of its own
@@ -168,9 +186,10 @@ class _File:
             if name is None:
                 return "$"
             if name not in scope and match["braced"]:
-                self._findings.problem(
-                    node, path, f"${{{name}}} is not defined; for a dollar sign, write $$"
-                )
+                is_known = self._findings.pasted is None
+                report = self._findings.problem if is_known else self._findings.warn
+                text = f"${{{name}}} is not defined; for a dollar sign, write $$"
+                report(node, path, text)
             return scope.get(name, match[0])
 
         def shown(match: re.Match[str]) -> str:

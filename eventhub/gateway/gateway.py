@@ -8,20 +8,28 @@ from typing import Any
 
 import structlog
 
+from eventhub.alert_control import AlertControl
 from eventhub.background import Background, background
 from eventhub.config import FileEndpoint
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.live_channel import LiveChannel
 from eventhub.errors import Close
 from eventhub.feed import Feed
-from eventhub.gateway import client_module, connection_list, snapshot_file, socket_route, vitals
+from eventhub.gateway import (
+    alert_routes,
+    client_module,
+    configuration,
+    connection_list,
+    snapshot_file,
+    socket_route,
+    vitals,
+)
 from eventhub.gateway.admin import Admin, Condition, Health
 from eventhub.gateway.app import add_routes
 from eventhub.gateway.body import Bodies
 from eventhub.gateway.budget import Budgets
 from eventhub.gateway.compression import Compression
-from eventhub.gateway.console.serving import Console
-from eventhub.gateway.console.serving import add_routes as add_console
+from eventhub.gateway.console import serving as console_pages
 from eventhub.gateway.files import Files
 from eventhub.gateway.front import Front
 from eventhub.gateway.guard import add_guard
@@ -60,6 +68,8 @@ class Sources:
     """What processes say to each other."""
     queries: Mapping[str, Queries] = field(default_factory=dict)
     """Answer SQL, by name of the SQLHandler."""
+    alerts: AlertControl | None = None
+    """Answers about alerts, if this process sends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +189,7 @@ class Gateway:
         site.app[TRAIL] = self._trail
         add_guard(site.app, config.server, site.authenticator.proxies, is_of_flight)
         add_login_routes(site.app, config, site.authenticator.proxies)
-        if (copies := self._sources.files.copies) is not None:
-            snapshot_file.add_route(site.app, config.server, copies, site.authenticator.proxies)
+        self._serve_operators(site, shared)
         self._compression.is_enabled = config.server.compression
         files = self._files(site)
         description = Description(
@@ -188,21 +197,19 @@ class Gateway:
             [*routes, *queries],
             site.authenticator,
             self._compression,
-            has_copies=copies is not None,
+            has_copies=self._sources.files.copies is not None,
         )
         add_route(site.app, description, config, files)
-        connection_list.add_route(site.app, config.server, self._live, site.authenticator.proxies)
-        vitals.add_route(site.app, config.server, self._vitals, self._condition)
         client_module.add_routes(site.app, self._compression, config, files)
         socket_route.add_route(site.app, self._live, shared, config, files)
-        console = Console(
+        console = console_pages.Console(
             site.console,
             [*routes, *queries],
             site.authenticator,
             Admin(config.server),
             self._compression,
         )
-        add_console(site.app, console, config, files)
+        console_pages.add_routes(site.app, console, config, files)
         add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():
@@ -215,6 +222,16 @@ class Gateway:
                 self._listen(route.channel, "presences", route.channel.presences.run)
         self._site = site
         return self._live.adopt(routes)
+
+    def _serve_operators(self, site: Site, shared: Shared) -> None:
+        """Add what is for operators only."""
+        app, config, proxies = site.app, site.config, site.authenticator.proxies
+        if (copies := self._sources.files.copies) is not None:
+            snapshot_file.add_route(app, config.server, copies, proxies)
+        connection_list.add_route(app, config.server, self._live, proxies)
+        vitals.add_route(app, config.server, self._vitals, self._condition)
+        configuration.add_route(app, config, shared.bodies, proxies)
+        alert_routes.add_routes(app, config.server, self._sources.alerts, shared.bodies, proxies)
 
     def _listen(
         self, channel: LiveChannel, what: str, run: Callable[[], Coroutine[Any, Any, None]]

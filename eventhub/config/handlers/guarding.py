@@ -8,7 +8,7 @@ from eventhub.config.handlers.entry import known_members
 from eventhub.config.reading import read_value
 from eventhub.config.tree import Findings, Node, joined
 from eventhub.errors import Misconfigured
-from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Placed, compile_expression
+from eventhub.expressions import MESSAGE_NAMES, OPEN_NAMES, Placed, check_syntax, compile_expression
 
 _AUTH_KEYS = ("membership", "condition")
 _GRAMEX_AUTH = frozenset(["action", "login_url", "query", "template"])
@@ -27,7 +27,10 @@ def expression(
         findings.unexpected(node, path, "a Python expression")
         return ""
     try:
-        compile_expression(source, names, folder=node.folder)
+        if findings.pasted is None:
+            compile_expression(source, names, folder=node.folder)
+        else:
+            check_syntax(source)
     except Misconfigured as error:
         findings.problem(node, path, error.message + hint)
     return Placed(source, node.place)

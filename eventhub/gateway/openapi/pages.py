@@ -2,8 +2,15 @@
 
 from typing import Final
 
+from eventhub.alert_control import MAX_RETRIED
 from eventhub.config import LogoutEndpoint, OidcEndpoint, SimpleAuthEndpoint
-from eventhub.gateway import connection_list, snapshot_file, vitals
+from eventhub.gateway import (
+    alert_routes,
+    configuration,
+    connection_list,
+    snapshot_file,
+    vitals,
+)
 from eventhub.gateway.login_page import EVERYWHERE, TOKEN_FIELD
 from eventhub.gateway.openapi.fragment import COMMON, Fragment, content, error_page
 from eventhub.gateway.openapi.parameters import response_headers
@@ -114,6 +121,7 @@ def hub_fragment(*, is_operator: bool, has_copies: bool) -> Fragment:
     if is_operator:
         paths[connection_list.PATH] = _connections()
         paths[vitals.PATH] = _page("How this process is and was", "application/json")
+        paths |= _configuration() | _alerts()
         paths["/metrics"] = _page("Measurements for Prometheus", "text/plain")
         if has_copies:
             paths[snapshot_file.PATH] = _page("All tables as one file", "application/vnd.duckdb")
@@ -129,6 +137,50 @@ def _connections() -> Json:
     get = {**page["get"], "parameters": conditions}
     closed = {"operationId": "hub.close-connections", "summary": "Close connections"}
     return {"get": get, "delete": {**get, **closed}}
+
+
+def _configuration() -> dict[str, Json]:
+    page = _page("Configuration", "application/json")
+    body = {"required": True, "content": {"application/yaml": {"schema": {"type": "string"}}}}
+    check = {
+        "operationId": "hub.check-configuration",
+        "summary": "Check a text",
+        "requestBody": body,
+    }
+    wrong = errors((*COMMON, 408, 413, 415))
+    checked = {**page["get"], **check}
+    checked["responses"] = {**checked["responses"], **wrong}
+    return {configuration.PATH: {**page, "post": checked}}
+
+
+def _alerts() -> dict[str, Json]:
+    paths: dict[str, Json] = {alert_routes.PATH: _page("Alerts", "application/json")}
+    for path, summary, names in (
+        (alert_routes.PREVIEW_PATH, "Preview of an alert", ("endpoint", "sequence")),
+        (
+            alert_routes.BACKTEST_PATH,
+            "Back-test of an alert",
+            ("endpoint", "days", "condition", "methods"),
+        ),
+    ):
+        page = _page(summary, "application/json")
+        page["get"]["parameters"] = [
+            {
+                "name": name,
+                "in": "query",
+                "required": name == "endpoint",
+                "schema": {"type": "string"},
+            }
+            for name in names
+        ]
+        paths[path] = page
+    ids = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_RETRIED}
+    sent = {"type": "object", "properties": {"ids": ids}, "required": ["ids"]}
+    post = _page("Retry of dead letters", "application/json")["get"]
+    post["requestBody"] = {"required": True, "content": content("application/json", schema=sent)}
+    post["responses"] |= errors((*COMMON, 408, 413, 415))
+    paths[alert_routes.RETRY_PATH] = {"post": post}
+    return paths
 
 
 def _page(summary: str, kind: str) -> Json:

@@ -44,7 +44,8 @@ OPEN = {
     *(f"/notes.{end}" for end in ("parquet", "arrow", "csv", "ndjson")),
 }
 HUB = {"/healthz", "/readyz", "/openapi.json", "/login"}
-OPERATOR = {"/metrics", "/-/connections", "/-/snapshot.duckdb", "/-/vitals"}
+OPERATOR = {"/metrics", "/-/connections", "/-/snapshot.duckdb", "/-/vitals", "/-/configuration"}
+OPERATOR |= {"/-/alerts", "/-/alerts/retry", "/-/alerts/preview", "/-/alerts/backtest"}
 Headers = dict[str, str]
 
 
