@@ -12,7 +12,7 @@ import asyncio
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from eventhub.demand import Demand
@@ -41,6 +41,9 @@ Listener = Callable[[list[StoredEvent]], None]
 
 def turns(batch: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
     """Cut a batch into turns of the loop; a large event is a turn of its own."""
+    if len(batch) <= TURN_EVENTS and sum([len(each.payload) for each in batch]) <= TURN_BYTES:
+        yield batch  # the usual case
+        return
     turn: list[StoredEvent] = []
     size = 0
     for stored in batch:
@@ -62,11 +65,10 @@ class Ring:
         self._max_bytes = max_bytes
         self._floor = floor
 
-    def extend(self, batch: Iterable[StoredEvent]) -> None:
+    def extend(self, batch: Sequence[StoredEvent]) -> None:
         """Add events, and forget the oldest ones above the bound."""
-        for stored in batch:
-            self._events.append(stored)
-            self._bytes += len(stored.payload)
+        self._events.extend(batch)
+        self._bytes += sum([len(stored.payload) for stored in batch])
         while self._bytes > self._max_bytes:
             oldest = self._events.popleft()
             self._bytes -= len(oldest.payload)

@@ -54,6 +54,8 @@ class Fanout:
 
     def publish(self, batch: list[StoredEvent]) -> None:
         """Write the frames of a batch to every subscriber that is up to date."""
+        if not self._groups:
+            return
         memo: FrameMemo = {}
         found: dict[Group, list[Payload]] = {}
         for stored in batch:

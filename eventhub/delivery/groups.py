@@ -56,6 +56,9 @@ class Groups:
     def __iter__(self) -> Iterator[Group]:
         return iter(tuple(self._all.values()))
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def __contains__(self, member: Member) -> bool:
         group = self._all.get(member.view.key)
         return group is not None and member in group.members

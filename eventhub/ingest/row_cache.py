@@ -25,8 +25,14 @@ class RowCache:
 
     def note(self, batch: Iterable[StoredEvent]) -> None:
         """Take appended events, in order."""
+        events = self._events
         for stored in batch:
-            self._keep(stored)
+            row_id = stored.event.id
+            if row_id in events:
+                self._keep(row_id, stored)
+            else:
+                events[row_id] = stored
+                self._bytes += len(stored.payload)
         while self._bytes > self._max_bytes:
             _, oldest = self._events.popitem(last=False)
             self._bytes -= len(oldest.payload)
@@ -50,12 +56,11 @@ class RowCache:
             self.note([stored])
         return stored
 
-    def _keep(self, stored: StoredEvent) -> None:
-        known = self._events.get(stored.event.id)
-        if known is not None:
-            if known.sequence > stored.sequence:
-                return
-            self._bytes -= len(known.payload)
-            self._events.move_to_end(stored.event.id)
-        self._events[stored.event.id] = stored
-        self._bytes += len(stored.payload)
+    def _keep(self, row_id: str, stored: StoredEvent) -> None:
+        """Take the place of an event of the same row, unless that is newer."""
+        known = self._events[row_id]
+        if known.sequence > stored.sequence:
+            return
+        self._events.move_to_end(row_id)
+        self._events[row_id] = stored
+        self._bytes += len(stored.payload) - len(known.payload)

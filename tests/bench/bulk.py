@@ -2,9 +2,11 @@
 
 The limit is what the hub stores if bodies cost nothing to make and answers nothing to read, over
 one connection as well. Both take turns, because a machine that is shared is not the same for long.
+What the hub stores has two limits itself: the broker's raw group commit, and the processor.
 """
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +20,15 @@ from tests.bench.dialects import MESSAGE_BYTES, body_of
 from tests.bench.figures import Figure, Limit
 from tests.bench.machine import cpu_seconds
 from tests.bench.servers import Server, fresh_hub
+from tests.bench.writing import events_for, logged
 
 ROWS = 20_000
 """In one round."""
 ROUNDS = 5
 BATCH = 1_500
 """Rows in a ready body: about as many bytes as the client sends at once."""
+COMMIT = 256
+"""Rows in one commit of the limit: as many as a run of an array."""
 MARK = 20_000.0
 """Rows a second from one process."""
 
@@ -41,6 +46,8 @@ def bulk(scale: float) -> Iterator[Figure]:
             own.append((time.process_time() - own_before) / count)
             hub.append((cpu_seconds(server.pid) - before) / count)
     costs = [1e6 * statistics.median(each) for each in (own, hub)]
+    raw = logged("raw_commit", waiting=COMMIT, events=events_for(COMMIT, scale))
+    cores = len(os.sched_getaffinity(0))
     yield Figure(
         what="rows of a bulk write of the Python client, one process",
         value=statistics.median(client),
@@ -48,6 +55,13 @@ def bulk(scale: float) -> Iterator[Figure]:
         mark=MARK,
         limit=Limit(name="ready bodies, one connection", value=statistics.median(ready)),
         more=f"CPU of a row: client {costs[0]:.1f} µs, hub and broker {costs[1]:.0f} µs",
+    )
+    yield Figure(
+        what="rows of ready bodies, one connection",
+        value=statistics.median(ready),
+        unit="a second",
+        limit=Limit(name=f"raw group commit of {COMMIT}", value=raw["rate"]),
+        more=f"the CPU of {cores} idle cores is enough for {1e6 * cores / sum(costs):,.0f}",
     )
 
 
