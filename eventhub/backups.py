@@ -19,7 +19,7 @@ from eventhub import __version__
 from eventhub.config import Config
 from eventhub.errors import Misconfigured, Unavailable
 from eventhub.identity.cookie_secret import KEY_FILE
-from eventhub.jetstream.copying import CHUNK_BYTES, StreamCopy
+from eventhub.jetstream.copying import CHANNELS, CHUNK_BYTES, Copies, StreamCopy
 from eventhub.opening import check_stopped, open_log
 from projections.files import written
 
@@ -71,6 +71,9 @@ async def backup(config: Config, path: Path, report: Report) -> Manifest:
                     copy = await copies.save(name, write)
                 streams[name] = SavedStream(copy, digest.hexdigest())
                 report(name, copy.state["messages"])
+            for name, saved in streams.items():
+                if name.startswith(CHANNELS):
+                    await _check_seals(copies, name, saved.copy)
             key = config.data / KEY_FILE
             if key.exists():
                 to.write(key, KEY_FILE)
@@ -82,6 +85,12 @@ async def backup(config: Config, path: Path, report: Report) -> Manifest:
             )
             to.writestr(MANIFEST, json.dumps(msgspec.to_builtins(manifest), indent=1))
     return manifest
+
+
+async def _check_seals(copies: Copies, name: str, copy: StreamCopy) -> None:
+    """Refuse a backup in which more is sealed than the stream had when it was copied."""
+    if await copies.sealed(name, copy.epoch or "") > copy.state["last_seq"]:
+        raise Unavailable(f"{name} was sealed beyond the copy of it: back up again")
 
 
 def _private(path: Path) -> IO[bytes]:
@@ -126,6 +135,9 @@ async def restore(config: Config, path: Path, report: Report, *, keep_positions:
                         await copies.load(name, saved.copy, pieces, keeps_epoch=keep_positions)
                     made.append(name)
                     report(name, saved.copy.state["messages"])
+                for name, saved in manifest.streams.items():
+                    if name.startswith(CHANNELS) and not keep_positions:
+                        await copies.adopt_segments(name, saved.copy.epoch or "")
             except BaseException:
                 for name in made:
                     await copies.delete(name)

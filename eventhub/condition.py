@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from eventhub.broker import EmbeddedBroker
+from eventhub.keepers import Keepers
 from eventhub.stream import EventStream, Log
-from projections.archiver import Archiver
 from projections.projector import Projector
 from projections.stored.writing import SnapshotWriter
 
@@ -42,7 +42,7 @@ def problems_of(
 def notes_of(
     streams: Mapping[str, EventStream],
     mirrors: "Iterable[Mirror]",
-    keepers: Iterable[Archiver | SnapshotWriter | None],
+    keepers: Iterable[Keepers | SnapshotWriter | None],
 ) -> Iterator[str]:
     """Yield what an operator should know of a process that serves all the same."""
     for name, stream in streams.items():

@@ -80,6 +80,12 @@ MIRROR_LAG = Gauge(
     ["channel"],
 )
 ARCHIVED = Gauge("eventhub_archived_sequence", "Last sequence that the archive holds.", ["channel"])
+SEALED = Gauge(
+    "eventhub_sealed_sequence",
+    "Last event that is in a segment, and may have left the stream.",
+    ["channel"],
+)
+SEALED_BYTES = Gauge("eventhub_sealed_bytes", "Bytes of the segments.", ["channel"])
 SNAPSHOTS = Counter(
     "eventhub_snapshots_opened_total", "Times current rows were read from DuckDB.", ["channel"]
 )

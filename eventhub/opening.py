@@ -28,6 +28,7 @@ from projections.past import Past, StorePast
 from projections.projector import Projector, catch_up
 from projections.remote import RemoteListing, RemotePast, fetch_copy, open_remote_rows
 from projections.row_batches import Rows, open_rows
+from projections.segment_file import ParquetSegments
 from projections.selection import conditions
 from projections.store import Store
 from projections.tables_socket import Request, is_served
@@ -59,7 +60,9 @@ async def open_log(config: Config) -> AsyncIterator[JetStreamLog]:
         Misconfigured: the data folder cannot be used, or no broker can be reached.
     """
     if not config.broker.url and (address := await _running_broker(config)):
-        async with JetStreamLog.connect(address.url, token=address.token) as connected:
+        async with JetStreamLog.connect(
+            address.url, token=address.token, segments=ParquetSegments()
+        ) as connected:
             yield connected
     else:
         async with open_broker(config) as broker, connect(config, broker) as connected:
@@ -97,7 +100,9 @@ def connect(
 ) -> AbstractAsyncContextManager[JetStreamLog]:
     """Connect to the embedded broker if there is one, or to the configured one."""
     if own is not None:
-        return JetStreamLog.connect(own.url, token=own.token, renew=own.renew)
+        return JetStreamLog.connect(
+            own.url, token=own.token, segments=ParquetSegments(), renew=own.renew
+        )
     broker = config.broker
     assert broker.url  # noqa: S101 - without a URL the broker is embedded
     return JetStreamLog.connect(
@@ -110,6 +115,7 @@ def connect(
         domain=broker.domain,
         inbox_prefix=broker.inbox_prefix,
         name=name,
+        segments=ParquetSegments(),
     )
 
 

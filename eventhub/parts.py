@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventhub import logs, recording
@@ -26,13 +25,13 @@ from eventhub.gateway.site import Site
 from eventhub.identity.logins import Logins
 from eventhub.ingest.trail import Trail
 from eventhub.jetstream import JetStreamLog
+from eventhub.keepers import Keepers
 from eventhub.mirrors import mirror_of
 from eventhub.opening import channels_of, wait_for_tables
 from eventhub.service import Service, Services, until_stopped
 from eventhub.snapshots import TableFiles
 from eventhub.sql import sql_processes
 from eventhub.stream import STREAMS_AT_ONCE, EventStream
-from projections.archiver import Archiver
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.flight.process import FlightProcess
@@ -90,7 +89,7 @@ class Parts:
         self._queries: dict[str, SqlProcess] = {}
         """The processes of SQLHandlers, by name."""
         self._flight = FlightProcess(config)
-        self._archiver: Archiver | None = None
+        self._keepers = Keepers(opened.log, self._streams, roles)
         self._gateway: Gateway | None = None
         self._snapshots: DuckSnapshots | None = None
         self._modules = 0
@@ -134,7 +133,7 @@ class Parts:
             self._mirrors[name] = mirror_of(table, streams[name], follow)
             services[f"mirror {name}"] = self._mirrors[name].serve
         services |= await self._alerts(config, endpoints)
-        services |= self._archive(config)
+        services |= self._keepers.services(config)
         store, copies = self._opened.store, None
         if store is not None:
             copies = DatabaseCopies(store, self._projectors.values())
@@ -168,13 +167,6 @@ class Parts:
         worker = AlertWorker(config, endpoints, self._opened.log, self._streams)
         await worker.prepare()
         return {"alerts": worker.run} if "alerts" in self._roles else {}
-
-    def _archive(self, config: Config) -> dict[str, Service]:
-        self._archiver = None
-        if "archiver" not in self._roles or (archive := config.archive) is None:
-            return {}
-        self._archiver = Archiver(self._streams.values(), Path(archive.to), archive.every_seconds)
-        return {"archiver": until_stopped(self._archiver.run)}
 
     def _query_processes(self, config: Config, endpoints: Sequence[Endpoint]) -> dict[str, Service]:
         """Return the processes of SQLHandlers that do not run yet."""
@@ -214,7 +206,7 @@ class Parts:
     def _condition(self) -> Condition:
         opened = self._opened
         problems = problems_of(opened.broker, opened.log, self._streams, self._projectors)
-        notes = notes_of(self._streams, self._mirrors.values(), [self._archiver, opened.snapshots])
+        notes = notes_of(self._streams, self._mirrors.values(), [self._keepers, opened.snapshots])
         return Condition(["stopping"] if self.is_retiring else [*problems], [*notes])
 
     async def adopt(self, config: Config, modules: int, services: Services) -> dict[str, Any]:
@@ -240,8 +232,7 @@ class Parts:
         self._flight.adopt(config)
         log, mask = config.log, before.masks.mask
         logs.configure(log.level, log.format, mask, with_access=log.access)
-        if before.archive != config.archive or tables:
-            await services.exchange("archiver", self._archive(config))
+        await self._keepers.adopt(before, config, services, has_more_tables=bool(tables))
         if mailing(before) != mailing(config) or tables or is_new:
             await services.exchange("alerts", alerts)
         changes = changed_endpoints(before, config)

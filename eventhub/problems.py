@@ -23,6 +23,7 @@ from eventhub.identity.row_rules import RowRules
 from eventhub.identity.rule import Rule
 from eventhub.memory_records import MemoryRecords
 from eventhub.mirrors import mirror_tables
+from eventhub.retention import keeps_of
 
 
 def problems_of(config: Config) -> Iterator[Misconfigured]:
@@ -63,6 +64,7 @@ def _checks(config: Config) -> Iterator[Callable[[], object]]:
             yield partial(rules, endpoint.config, endpoint.channel.columns, folder)
         yield partial(rules_of, config, [endpoint])
     yield partial(mirror_tables, endpoints)
+    yield partial(keeps_of, config)
 
 
 def _raise(error: Misconfigured) -> None:

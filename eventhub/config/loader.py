@@ -4,7 +4,6 @@ The only reader of the environment. Flags override the environment, which overri
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import msgspec
 
 from eventhub.config import access, broker, console, handlers, listening, yamlfile
 from eventhub.config.handlers import UrlSection
-from eventhub.config.reading import read_struct
+from eventhub.config.reading import PERIOD, read_struct
 from eventhub.config.settings import (
     Archive,
     Auth,
@@ -47,7 +46,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "log": Logging,
 }
 _KNOWN = ("url", "variables", "import", "email", "archive", "console", *SECTIONS)
-_PERIOD = re.compile(r"[1-9][0-9]{0,4}[smhd]", re.ASCII)
 GRAMEX_SECTIONS = frozenset(
     [
         "alert",
@@ -268,7 +266,7 @@ def _archive(section: Node, findings: Findings) -> Archive | None:
     archive: Archive | None = read_struct(Archive, section, "archive", findings)
     if archive is None:
         return None
-    if not _PERIOD.fullmatch(archive.every):
+    if not PERIOD.fullmatch(archive.every):
         node = section.items["every"]
         findings.problem(node, "archive.every", "write a number and s, m, h or d, such as 1h")
     folder = section.items["to"].folder / archive.to

@@ -1,5 +1,6 @@
 """Reading: a mapping of the file as a frozen struct, a value as the type of a field."""
 
+import re
 from dataclasses import replace
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -10,6 +11,10 @@ from eventhub.config.tree import Findings, Node, joined
 
 IN_FILES = frozenset(("password", "secret", "token", "credentials", "public_key"))
 """Keys whose value may be in a separate file: `password_file:` instead of `password:`."""
+
+PERIOD = re.compile(r"[1-9][0-9]{0,4}[smhd]", re.ASCII)
+"""A length of time: a number and `s`, `m`, `h` or `d`."""
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _MEANINGS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -58,6 +63,11 @@ def read_value(type_: Any, node: Node, path: str, findings: Findings) -> Any:
         return msgspec.convert(node.plain, type_, strict=False)
     except msgspec.ValidationError:
         findings.unexpected(node, path, _meaning(type_), _words(type_))
+
+
+def seconds_of(period: str) -> int:
+    """Return a `PERIOD` in seconds."""
+    return int(period[:-1]) * _SECONDS[period[-1]]
 
 
 def _struct_in(type_: Any) -> type[msgspec.Struct] | None:

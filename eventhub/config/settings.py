@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from eventhub.config.handlers import Endpoint
-from eventhub.config.reading import Struct
+from eventhub.config.reading import Struct, seconds_of
 from eventhub.masking import Masks
 
 E = TypeVar("E", bound=Endpoint)
@@ -144,10 +144,7 @@ class Archive(Struct, frozen=True):
     @property
     def every_seconds(self) -> int:
         """`every` as seconds."""
-        return int(self.every[:-1]) * _SECONDS[self.every[-1]]
-
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+        return seconds_of(self.every)
 
 
 class EmailService(Struct, frozen=True):

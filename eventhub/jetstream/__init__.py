@@ -12,8 +12,8 @@ acknowledgements, and `write` is one append.
 The read side: `pull` asks for messages, `follower` reads a stream with it, and `work_queue` hands
 out work; `stream_state` and `damage` notice what a stream has lost.
 
-`log` makes streams, and `stream` is one of them. `records` keeps small values, and `objects` large
-ones.
+`log` makes streams (`making`), and `stream` is one of them. `records` keeps small values, and
+`objects` large ones. `sealing` moves old events into these, and `retained` reads them.
 """
 
 from eventhub.jetstream.certificates import TlsFiles

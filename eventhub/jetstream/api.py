@@ -65,22 +65,31 @@ async def call(
 
 
 async def store(
-    connection: Connection, subject: str, payload: bytes, *, seconds: int | None = None
+    connection: Connection,
+    subject: str,
+    payload: bytes,
+    *,
+    seconds: int | None = None,
+    expect: int | None = None,
 ) -> int:
     """Publish a message to a stream durably, and return its sequence; errors as `call`.
 
-    It may be stored twice.
+    It may be stored twice, but not if an expectation is given: then it may be refused although it
+    was stored, because the answer to a first attempt was lost.
 
     Args:
         connection: to the servers.
         subject: of the message.
         payload: its content.
         seconds: after which the server deletes it, if its stream allows that (NATS ADR-43).
+        expect: sequence of the last message of its subject; 0 if there must be none.
     """
-    headers = None if seconds is None else {"Nats-TTL": str(seconds)}
+    headers = {} if seconds is None else {"Nats-TTL": str(seconds)}
+    if expect is not None:
+        headers["Nats-Expected-Last-Subject-Sequence"] = str(expect)
 
     async def ask() -> int:
-        return int(checked(await connection.request(subject, payload, headers))["seq"])
+        return int(checked(await connection.request(subject, payload, headers or None))["seq"])
 
     return await _until_led(ask)
 
@@ -93,6 +102,8 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     data: bytes = b""
     headers: bytes = msgspec.field(name="hdrs", default=b"")
     """As they were sent."""
+    time: str = ""
+    """When the server stored it, as RFC 3339."""
 
 
 class _Answer(msgspec.Struct, frozen=True, gc=False):

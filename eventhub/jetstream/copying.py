@@ -16,6 +16,8 @@ from eventhub.jetstream import api
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.metadata import EPOCH, epoch_at, epoch_of, own
 from eventhub.jetstream.parser import Message
+from eventhub.jetstream.permissions import SEGMENTS
+from eventhub.jetstream.sealing import Manifests
 
 CHUNK_BYTES = 256 << 10
 """Of one message of a snapshot."""
@@ -23,8 +25,12 @@ SILENCE_SECONDS = 60.0
 """How long the server may send nothing, or not acknowledge what it is sent."""
 CHECK_SECONDS = 3600.0
 """How long it may read a stream before it answers: it checks each message first."""
-OWN = ("EH_", "EVENTHUB_")
-"""What the names of a hub's streams begin with: those of channels, and those of records."""
+CHANNELS = "EH_"
+"""What the names of the streams of channels begin with."""
+OWN = (CHANNELS, "EVENTHUB_", f"OBJ_{SEGMENTS}")
+"""What the names of a hub's streams begin with: those of channels, of records, and of segments. In
+this order a copy of the list of segments is newer than those of the channels, so that it has all
+that has left them, and the segments are newer still."""
 
 
 class StreamCopy(msgspec.Struct, frozen=True):
@@ -135,6 +141,25 @@ class Copies:
                     f"stream {stream}: {key} is {made['state'][key]} after the restore, and was"
                     f" {copy.state[key]}"
                 )
+
+    async def sealed(self, stream: str, epoch: str) -> int:
+        """Return the last sealed sequence of a stream now; errors as `Manifests.read`."""
+        manifest, _ = await Manifests(self._connection, stream, epoch).read()
+        return manifest.last
+
+    async def adopt_segments(self, stream: str, epoch: str) -> None:
+        """Make the segments of a saved stream those of the stream that was restored from it.
+
+        Args:
+            stream: its name.
+            epoch: of the saved stream.
+        """
+        manifests = Manifests(self._connection, stream, epoch)
+        manifest, revision = await manifests.read()
+        if manifest.segments:
+            now = epoch_of(await api.call(self._connection, f"STREAM.INFO.{stream}"))
+            adopted = msgspec.structs.replace(manifest, epoch=now)
+            await manifests.replace(adopted, revision)
 
     async def delete(self, stream: str) -> None:
         """Delete a stream, if there is one; errors as `api.call`."""

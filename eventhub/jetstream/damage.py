@@ -11,7 +11,9 @@ from eventhub.errors import Damaged
 from eventhub.event import Sealed
 from eventhub.jetstream.api import StoredMessage
 from eventhub.jetstream.connection import Connection
+from eventhub.jetstream.ephemeral import Ephemeral
 from eventhub.jetstream.parser import Message
+from eventhub.jetstream.requests import NotPermitted
 from eventhub.jetstream.stream_state import state_with_deleted
 from eventhub.metrics import DAMAGED
 
@@ -37,7 +39,7 @@ def read_or_report(
 
 
 async def report_holes(
-    connection: Connection, channel: Channel, epoch: str, state: dict[str, Any]
+    connection: Connection, channel: Channel, epoch: str, state: dict[str, Any], sealed: int = 0
 ) -> None:
     """Raise the alarm for what a stream does not hold any more; readers may start after it.
 
@@ -46,12 +48,29 @@ async def report_holes(
         channel: whose stream it is.
         epoch: of the stream.
         state: of the stream, without details.
+        sealed: up to this sequence, events may have left the stream on purpose.
     """
-    if not state.get("num_deleted") and state["first_seq"] <= 1:
+    if not state.get("num_deleted") and state["first_seq"] <= sealed + 1:
         return
+    if sealed and await _is_whole_after(connection, channel, state, sealed):
+        return  # what was trimmed may be millions of sequences, which nobody has to list
     state = await state_with_deleted(connection, channel.stream, epoch)
-    deleted = [sequence for sequence in state.get("deleted") or () if sequence > 0]
-    report_lost(channel, [*range(1, state["first_seq"]), *deleted], set(deleted))
+    deleted = [sequence for sequence in state.get("deleted") or () if sequence > sealed]
+    report_lost(channel, [*range(sealed + 1, state["first_seq"]), *deleted], set(deleted))
+
+
+async def _is_whole_after(
+    connection: Connection, channel: Channel, state: dict[str, Any], sealed: int
+) -> bool:
+    """Return whether a stream holds every sequence after one: a consumer counts them."""
+    consumers = Ephemeral(connection, channel.stream, "holes")
+    start = {"deliver_policy": "by_start_sequence", "opt_start_seq": sealed + 1}
+    try:
+        consumer = await consumers.make(**start)
+    except NotPermitted:
+        return True  # an alert worker: the other processes look
+    await connection.publish(f"{connection.api}.CONSUMER.DELETE.{consumer.path}", b"")
+    return consumer.pending >= int(state["last_seq"]) - sealed
 
 
 def report_lost(channel: Channel, sequences: Iterable[int], deleted: Collection[int]) -> None:

@@ -7,7 +7,7 @@ none. While a cluster cannot make another consumer, the next events are read wit
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self
 
 import structlog
@@ -31,15 +31,23 @@ BATCH = 1000
 logger = structlog.get_logger(__name__)
 
 
+class Trimmed(Exception):  # noqa: N818 - it is not an error: the events are in segments
+    """The next events have left the stream, because they are sealed."""
+
+
 class Marks:
     """What this process knows of a stream, shared by all its followers.
 
     Args:
         acknowledged: returns the highest sequence that the server acknowledged as stored.
+        sealed: returns the last sealed sequence, as it is written down now.
     """
 
-    def __init__(self, acknowledged: Callable[[], int]) -> None:
+    def __init__(
+        self, acknowledged: Callable[[], int], sealed: Callable[[], Awaitable[int]]
+    ) -> None:
         self._acknowledged = acknowledged
+        self.sealed = sealed
         self.received = 0
         """Highest sequence that any follower received: if it is gone later, it was erased."""
 
@@ -164,7 +172,8 @@ class Follower(Generic[T]):
         """Raise the alarm if the server came back with fewer events than were read."""
         holes = state["first_seq"] + state.get("num_deleted", 0)
         if self._holes is not None and holes > self._holes:
-            await report_holes(self._connection, self._channel, self._epoch, state)
+            sealed = await self._marks.sealed()
+            await report_holes(self._connection, self._channel, self._epoch, state, sealed)
         self._holes = holes
 
     def _on_reset(self, reason: str) -> None:
@@ -231,7 +240,11 @@ class Follower(Generic[T]):
         missing = self._missing(pull)
         if not missing:
             return []
-        state = await state_with_deleted(self._connection, self._channel.stream, self._epoch)
+        if missing[0].start <= (sealed := await self._marks.sealed()):
+            raise Trimmed
+        # What was trimmed may be millions of sequences, which cannot be listed.
+        ask = state_in_epoch if sealed else state_with_deleted
+        state = await ask(self._connection, self._channel.stream, self._epoch)
         first, deleted = state["first_seq"], set(state.get("deleted") or ())
         found: list[T] = []
         lost: list[int] = []

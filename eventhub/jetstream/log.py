@@ -14,14 +14,8 @@ import structlog
 
 from eventhub.background import Background, background
 from eventhub.channel import Channel
-from eventhub.errors import Misconfigured, Unavailable
-from eventhub.jetstream import api
 from eventhub.jetstream.api import (
     NANOSECONDS,
-    NO_PEERS,
-    STREAM_NAME_IN_USE,
-    STREAM_NOT_FOUND,
-    ApiError,
 )
 from eventhub.jetstream.certificates import TlsFiles
 from eventhub.jetstream.connection import Connection, Renew
@@ -29,14 +23,23 @@ from eventhub.jetstream.copying import Copies
 from eventhub.jetstream.credentials import name_of, read_credentials
 from eventhub.jetstream.damage import report_holes
 from eventhub.jetstream.health import Health
+from eventhub.jetstream.making import ensure, try_to_ensure
 from eventhub.jetstream.metadata import COLUMNS, EPOCH, claimed, epoch_of, new_epoch, own
 from eventhub.jetstream.objects import JetStreamObjects
-from eventhub.jetstream.permissions import STORES, inbox_of, store_of
+from eventhub.jetstream.permissions import SEGMENTS, STORES, inbox_of, store_of
 from eventhub.jetstream.records import JetStreamRecords
 from eventhub.jetstream.requests import NotPermitted
+from eventhub.jetstream.retained import Retained
+from eventhub.jetstream.sealing import (
+    JetStreamSealing,
+    Manifests,
+    SegmentFiles,
+    segment_objects,
+)
 from eventhub.jetstream.signalling import NatsSignals
 from eventhub.jetstream.stream import JetStreamStream
 from eventhub.jetstream.writer import Writer
+from eventhub.segments import SegmentFormat
 from eventhub.stream import MAX_PAYLOAD
 
 DEDUPLICATION_SECONDS = 600
@@ -51,7 +54,15 @@ logger = structlog.get_logger(__name__)
 class JetStreamLog:
     """A connection to NATS servers, and the streams on them."""
 
-    def __init__(self, connection: Connection, tasks: Background, replicas: int | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        tasks: Background,
+        replicas: int | None,
+        segments: SegmentFormat | None = None,
+    ) -> None:
+        objects = segment_objects(connection)
+        self.segments = None if segments is None else SegmentFiles(objects, segments)
         self._connection = connection
         self._health: Health | None = None
         self._tasks = tasks
@@ -72,6 +83,7 @@ class JetStreamLog:
         domain: str | None = None,
         inbox_prefix: str | None = None,
         name: str = "eventhub",
+        segments: SegmentFormat | None = None,
         renew: Renew | None = None,
     ) -> AsyncIterator[Self]:
         """Connect to NATS servers; writes that still wait at the end fail as unavailable.
@@ -87,6 +99,7 @@ class JetStreamLog:
             domain: of JetStream, if the servers are connected to it as a leaf node.
             inbox_prefix: what the subjects of answers begin with; by default one for each user.
             name: of this client, for the lists of the servers.
+            segments: the format of sealed events; without it, they cannot be read.
             renew: restarts a server that reads a damaged stream wrongly; without it, the damage is
                 only reported.
 
@@ -112,7 +125,7 @@ class JetStreamLog:
         ) as connection:
             with ExitStack() as after_tasks:
                 async with background() as tasks:
-                    log = cls(connection, tasks, replicas)
+                    log = cls(connection, tasks, replicas, segments)
                     after_tasks.callback(log._close)
                     yield log
 
@@ -156,18 +169,23 @@ class JetStreamLog:
         info = await self._opened(channel)
         atomic = bool(info["config"].get("allow_atomic"))  # servers before 2.12 ignore it
         writer = self._writer(channel.stream, atomic=atomic)
-        epoch = epoch_of(info)
-        await report_holes(self._connection, channel, epoch, info["state"])
+        epoch, state = epoch_of(info), info["state"]
+        manifests = Manifests(self._connection, channel.stream, epoch)
+        retained = Retained(channel, manifests, self.segments)
+        if state.get("num_deleted") or state["first_seq"] > 1:
+            await report_holes(self._connection, channel, epoch, state, await retained.refresh())
         if self._health is not None:
             self._health.watch(channel, info)
-        return JetStreamStream(channel, self._connection, writer, epoch, self._health)
+        return JetStreamStream(channel, self._connection, writer, epoch, retained, self._health)
 
     async def _opened(self, channel: Channel) -> dict[str, Any]:
         """Return the information on the stream of a channel, with the settings of today.
 
         A new stream gets its metadata with the first request, an older one with another.
         """
-        info = await self._ensure(
+        info = await ensure(
+            self._connection,
+            self._replicas,
             {
                 "name": channel.stream,
                 "subjects": [f"{channel.prefix}*"],
@@ -181,7 +199,9 @@ class JetStreamLog:
         if metadata == own(info):
             return info
         try:
-            return await self._try_to_ensure({"name": channel.stream, "metadata": metadata})
+            return await try_to_ensure(
+                self._connection, self._replicas, {"name": channel.stream, "metadata": metadata}
+            )
         except NotPermitted:  # it is logged; the projector may
             return info
 
@@ -197,7 +217,9 @@ class JetStreamLog:
         """
         assert name in STORES, name  # noqa: S101 - names are constants
         stream, prefix = store_of(name)
-        await self._ensure(
+        await ensure(
+            self._connection,
+            self._replicas,
             {
                 "name": stream,
                 "subjects": [f"{prefix}>"],
@@ -205,22 +227,31 @@ class JetStreamLog:
                 "max_msgs_per_subject": 1,
                 "max_age": int((max_age_seconds or 0) * NANOSECONDS),
                 "allow_msg_ttl": True,
-            }
+            },
         )
         return JetStreamRecords(self._connection, stream, prefix)
 
     async def objects(self, bucket: str, *, writes: bool) -> JetStreamObjects:
         """Return a store of objects, made if it is new and written to; errors as `open`."""
         if writes:
-            await self._ensure(
+            await ensure(
+                self._connection,
+                self._replicas,
                 {
                     "name": f"OBJ_{bucket}",
                     "subjects": [f"$O.{bucket}.C.>", f"$O.{bucket}.M.>"],
                     "discard": "new",
                     "allow_rollup_hdrs": True,
-                }
+                },
             )
         return JetStreamObjects(self._connection, bucket)
+
+    async def sealing(self, channel: Channel, epoch: str) -> JetStreamSealing:
+        """Return what seals the log of a channel; errors as `open`."""
+        assert self.segments is not None  # noqa: S101 - it is known how segments are written
+        await self.records("segments")
+        await self.objects(SEGMENTS, writes=True)
+        return JetStreamSealing(self._connection, channel, epoch, self.segments)
 
     def _writer(self, stream: str, *, atomic: bool) -> Writer:
         writer = self._writers.get(stream)
@@ -228,69 +259,3 @@ class JetStreamLog:
             writer = self._writers[stream] = Writer(self._connection, stream, atomic=atomic)
             self._tasks.start(writer.run(), name=f"writer-{stream}")
         return writer
-
-    async def _ensure(
-        self, wanted: dict[str, Any], metadata: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        """Make a stream, or give it the wanted settings; return the server's information on it.
-
-        Args:
-            wanted: settings.
-            metadata: of the stream if it is made now.
-        """
-        try:
-            return await self._try_to_ensure(wanted, metadata)
-        except NotPermitted as error:  # waiting would not help
-            raise Misconfigured(error.message) from error
-
-    async def _try_to_ensure(
-        self, wanted: dict[str, Any], metadata: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        name = wanted["name"]
-        wanted |= {"storage": "file", "allow_direct": True}
-        try:
-            info = await self._info(name)
-            if info is None:
-                new = {**wanted, "num_replicas": self._replicas or 1, "metadata": metadata or {}}
-                try:
-                    return await api.call(self._connection, f"STREAM.CREATE.{name}", new)
-                except ApiError as error:
-                    if error.number != STREAM_NAME_IN_USE:
-                        raise
-                    # Another process has just made it, and noted its metadata.
-                    info = await api.call(self._connection, f"STREAM.INFO.{name}")
-            wanted["num_replicas"] = self._replicas_of(name, info["config"]["num_replicas"])
-            config = info["config"] | {"metadata": own(info)}
-            changed = {k: v for k, v in wanted.items() if config.get(k) != v}
-            if changed:
-                logger.info("stream_changed", stream=name, **changed)
-                settings = config | wanted
-                info = await api.call(self._connection, f"STREAM.UPDATE.{name}", settings)
-        except NotPermitted:  # it names the subject
-            raise
-        except Unavailable as error:
-            raise Unavailable(f"stream {name}: {error.message}") from error
-        except ApiError as error:
-            text = f"stream {name}: {error.message}"
-            if error.number == NO_PEERS:  # not all servers of a cluster that starts are known
-                raise Unavailable(text) from error
-            raise Misconfigured(text) from error
-        return info
-
-    def _replicas_of(self, name: str, present: int) -> int:
-        """Return how many replicas a stream should have.
-
-        A process with an older configuration, or a command without one, must not take copies
-        away. An operator may lower the number, with `nats stream edit`.
-        """
-        if self._replicas is not None and self._replicas < present:
-            logger.warning("replicas_kept", stream=name, configured=self._replicas, present=present)
-        return max(present, self._replicas or 1)
-
-    async def _info(self, name: str) -> dict[str, Any] | None:
-        try:
-            return await api.call(self._connection, f"STREAM.INFO.{name}")
-        except ApiError as error:
-            if error.number == STREAM_NOT_FOUND:
-                return None
-            raise

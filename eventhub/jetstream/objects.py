@@ -129,10 +129,17 @@ class JetStreamObjects:
         query = {"seq": 1, "batch": READ_CHUNKS, "next_by_subj": subject}
         while len(chunks) < description.chunks:
             found = await api.direct_get_batch(self._connection, self._stream, query)
-            if not found:
+            if found:
+                chunks += [message.data for message in found]
+                query["seq"] = api.sequence_of(found[-1]) + 1
+                continue
+            # A replica may be behind an object that was stored just now; the leader is not.
+            next_one = {"seq": query["seq"], "next_by_subj": subject}
+            message = await api.get(self._connection, self._stream, next_one)
+            if message is None:
                 break
-            chunks += [message.data for message in found]
-            query["seq"] = api.sequence_of(found[-1]) + 1
+            chunks.append(message.data)
+            query["seq"] = message.sequence + 1
         return chunks
 
 

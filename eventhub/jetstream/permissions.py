@@ -1,7 +1,8 @@
 """Permissions: the subjects that each role of a hub needs, for users of external NATS servers.
 
-What is not listed is refused: streams cannot be deleted, purged, listed or copied. A stream is
-changed by the projector and by commands only, because a changed limit would delete events.
+What is not listed is refused: streams cannot be deleted, listed or copied. A stream is
+changed by the projector and by commands only, because a changed limit would delete events; the
+projector alone may purge rows, of tables whose history is sealed.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
@@ -28,10 +29,13 @@ STORES: Final[Mapping[str, Set[str]]] = {
     "alerts-dead": {"alerts"},
     "alerts-sent": {"alerts"},
     "mirrors": {"projector"},
+    "segments": {"projector"},
 }
 """The stores of records, and the roles that read and write each; commands do so with all."""
 SNAPSHOTS: Final = "EVENTHUB_snapshots"
 """The bucket of stored snapshots: projectors write it, and gateways read it."""
+SEGMENTS: Final = "EVENTHUB_segments"
+"""The bucket of segments: projectors write it, and everyone reads it with the log."""
 INBOX: Final = "_INBOX"
 """What the subjects of answers begin with."""
 
@@ -55,6 +59,8 @@ class Tables:
     """Tables whose rows may come from another database at the first start."""
     alerted: Set[str] = frozenset()
     """Tables with an alert."""
+    trimmed: Set[str] = frozenset()
+    """Tables whose history is sealed, and then leaves the stream."""
     signalled: Set[str] = frozenset()
     """Tables about which gateways say to each other what they do not store."""
     domain: str | None = None
@@ -75,6 +81,8 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
         calls = ("INFO", "SNAPSHOT", "RESTORE", "DELETE")
         subjects.publish += [f"$JS.API.STREAM.{call}.*" for call in calls]
         subjects.publish += ["$JS.API.STREAM.NAMES", "$JS.SNAPSHOT.>"]
+        stream, prefix = store_of("segments")
+        subjects.publish += [*_api(stream, "STREAM.MSG.GET"), f"{prefix}>"]
     for channel in () if user == BACKUP else tables.channels:
         for rights in _rights(user):
             subjects.publish += _of_channel(rights, channel, tables)
@@ -91,6 +99,7 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
             subjects.publish += _of_store(name)
     for rights in _rights(user):
         subjects.publish += _of_snapshots(rights)
+        subjects.publish += _of_segments(rights)
     inbox = f"{inbox_of(PREFIX + user)}.>"
     lists = {"allow": [*dict.fromkeys(subjects.publish), inbox], "deny": subjects.deny}
     api = api_of(tables.domain)
@@ -113,6 +122,8 @@ def _of_channel(role: str, channel: Channel, tables: Tables) -> Iterator[str]:
     stream, name = channel.stream, channel.name
     yield from _api(stream, "STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET")
     if role == "alerts":
+        if name in tables.trimmed:  # a consumer counts what is left
+            yield from _api(f"{stream}.*", "CONSUMER.CREATE", "CONSUMER.DELETE")
         if name in tables.alerted:
             queue = f"{stream}.{WORK_QUEUE}"
             yield from _api(queue, "CONSUMER.CREATE", "CONSUMER.MSG.NEXT")
@@ -123,6 +134,8 @@ def _of_channel(role: str, channel: Channel, tables: Tables) -> Iterator[str]:
     yield from _api(f"{stream}.*", *consumers)
     if role in ("projector", COMMANDS):
         yield from _api(stream, "STREAM.UPDATE")
+    if role == "projector" and name in tables.trimmed:
+        yield from _api(stream, "STREAM.PURGE", "CONSUMER.LIST")
     if role in ("gateway", COMMANDS) or (role == "projector" and name in tables.mirrored):
         yield f"{channel.prefix}*"
 
@@ -144,6 +157,18 @@ def _of_snapshots(role: str) -> Iterator[str]:
     if role == "projector":
         yield from _api(stream, "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE")
         yield f"$O.{SNAPSHOTS}.>"
+
+
+def _of_segments(role: str) -> Iterator[str]:
+    """Yield the subjects with which a role reads, and stores, the sealed part of the logs."""
+    stream = f"OBJ_{SEGMENTS}"
+    if role == BACKUP:
+        return
+    yield from _api(store_of("segments")[0], "STREAM.MSG.GET")
+    yield from _api(stream, "STREAM.MSG.GET", "DIRECT.GET")
+    if role == "projector":
+        yield from _api(stream, "STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.PURGE")
+        yield f"$O.{SEGMENTS}.>"
 
 
 def _api(name: str, *calls: str) -> Iterable[str]:

@@ -17,10 +17,12 @@ from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.damage import Read, T
 from eventhub.jetstream.follower import Follower, Marks
 from eventhub.jetstream.health import Health
+from eventhub.jetstream.retained import Retained, RetainedFollower
 from eventhub.jetstream.stream_state import state_in_epoch
 from eventhub.jetstream.work_queue import WorkQueue, enlist
 from eventhub.jetstream.write import Write
 from eventhub.jetstream.writer import Writer
+from eventhub.segments import Original
 from eventhub.stream import MAX_PAYLOAD, Appended, Bounds, Delivery, OnAppended
 
 HEADERS_BYTES = 1024
@@ -38,14 +40,16 @@ class JetStreamStream:
         connection: Connection,
         writer: Writer,
         epoch: str,
+        retained: Retained,
         health: Health | None = None,
     ) -> None:
         self.channel = channel
         self._health = health
         self._connection = connection
         self._writer = writer
-        self._marks = Marks(lambda: writer.newest)
+        self._marks = Marks(lambda: writer.newest, retained.refresh)
         self._epoch = epoch
+        self._retained = retained
         self._prefix = channel.prefix
         self._name = channel.stream
         self._readable = 0  # the last sequence that `bounds` found readable
@@ -115,8 +119,11 @@ class JetStreamStream:
             yield follower
 
     @asynccontextmanager
-    async def _follower(self, read: Read[T], after: int) -> AsyncIterator[Follower[T]]:
-        follower = Follower(read, self._connection, self.channel, self._epoch, after, self._marks)
+    async def _follower(self, read: Read[T], after: int) -> AsyncIterator[RetainedFollower[T]]:
+        def start(after: int) -> Follower[T]:
+            return Follower(read, self._connection, self.channel, self._epoch, after, self._marks)
+
+        follower = RetainedFollower(read, self._retained, start, after)
         try:
             yield follower
         finally:
@@ -128,10 +135,20 @@ class JetStreamStream:
 
     async def get(self, sequence: int) -> StoredEvent | None:
         """Return the event at a sequence."""
-        return await self._read({"seq": sequence}) if sequence > 0 else None
+        if sequence <= 0:
+            return None
+        stored = await self._read({"seq": sequence})
+        if stored is not None:
+            return stored
+        if sequence > self._retained.last and sequence > await self._retained.refresh():
+            return None
+        original = await self._retained.get(sequence)
+        return None if original is None else self._lifted(original)
 
     async def read(self, after: int, max_bytes: int) -> list[StoredEvent]:
         """Return the next events after a sequence."""
+        if after < self._retained.last:
+            return await self._read_sealed(after, max_bytes)
         subjects = f"{self.channel.prefix}*"
         query = {"seq": after + 1, "batch": READ_EVENTS, "next_by_subj": subjects}
         found = await api.direct_get_batch(
@@ -143,14 +160,32 @@ class JetStreamStream:
                 if sequence_of(message) != expected:
                     break
                 events.append(StoredEvent.read(expected, message.data, self.channel.columns))
+        if found and not events and after < await self._retained.refresh():
+            return await self._read_sealed(after, max_bytes)
         return events
+
+    async def _read_sealed(self, after: int, max_bytes: int) -> list[StoredEvent]:
+        events: list[StoredEvent] = []
+        for original in (await self._retained.after(after))[:READ_EVENTS]:
+            max_bytes -= len(original.payload)
+            if events and max_bytes < 0:
+                break
+            events.append(self._lifted(original))
+        return events
+
+    def _lifted(self, original: Original) -> StoredEvent:
+        return StoredEvent.read(original.sequence, original.payload, self.channel.columns)
 
     async def bounds(self) -> Bounds:
         """Return what the stream holds now."""
         state = await state_in_epoch(self._connection, self.channel.stream, self._epoch)
         first, last = state["first_seq"], state["last_seq"]
+        if first > max(1, self._retained.last + 1):
+            await self._retained.refresh()
+        if sealed := self._retained.last:
+            first = self._retained.manifest.first
         if not state["messages"]:
-            return Bounds(last + 1, last)
+            return Bounds(first, sealed) if sealed else Bounds(last + 1, last)
         while last >= first and last != self._readable and not await self._is_readable(last):
             last -= 1
         self._readable = last
@@ -169,11 +204,18 @@ class JetStreamStream:
 
     async def sequence_before(self, moment: datetime) -> int:
         """Return the last sequence stored before an instant."""
+        if self._retained.covers(moment):
+            return await self._retained.before(moment)
         last = (await self.bounds()).last  # asked first: events that come later are later
         start = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
         query = {"start_time": start, "next_by_subj": f"{self.channel.prefix}*"}
         message = await api.get(self._connection, self.channel.stream, query)
-        return last if message is None else message.sequence - 1
+        if message is None:
+            return last
+        await self._retained.refresh()  # what was before the message may have left the stream
+        if self._retained.covers(moment):
+            return await self._retained.before(moment)
+        return message.sequence - 1
 
     async def enlist(self, worker: str) -> None:
         """Make the durable work queue of a worker, if it is new."""

@@ -26,6 +26,7 @@ from eventhub.unix_socket import bound
 from projections.child import begin, limit_address_space, say
 from projections.projector import FOLD_SECONDS, Projector
 from projections.reader import Connection, Reader
+from projections.segment_file import ParquetSegments
 from projections.sql.answering import RESERVED_BYTES, answer
 from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Refusal, Result, Setup
 from projections.sql.past import definitions, macro_name
@@ -64,6 +65,7 @@ async def _work(setup: Setup) -> None:
                 domain=setup.domain,
                 inbox_prefix=setup.inbox_prefix,
                 name="eventhub sql",
+                segments=ParquetSegments(),
             )
         )
         streams = {channel.name: await event_log.open(channel) for channel in channels}

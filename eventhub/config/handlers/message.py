@@ -10,12 +10,13 @@ import msgspec
 
 from eventhub.columns import Column, Columns
 from eventhub.config.access import check_rule
-from eventhub.config.handlers import alert, audit, columns, guarding, quota, rules
+from eventhub.config.handlers import alert, audit, columns, guarding, quota, retention, rules
 from eventhub.config.handlers.alert import Alert
 from eventhub.config.handlers.entry import Entry, UrlSection, headers, text
 from eventhub.config.handlers.guarding import expression
 from eventhub.config.handlers.open_arguments import mistakes
 from eventhub.config.handlers.quota import Quota
+from eventhub.config.handlers.retention import Retention
 from eventhub.config.handlers.rules import Rules
 from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
@@ -56,6 +57,8 @@ class MessageEndpoint(Struct, frozen=True, tag_field="handler", tag="MessageHand
     """Clients may ask who is connected."""
     quota: Quota | None = None
     """What one user may write to the table in a day."""
+    log: Retention | None = None
+    """How long its history stays in the stream; forever by default."""
     origins: list[str] = []
     headers: dict[str, str] = {}
     default: Mapping[str, list[str]] = {}
@@ -255,6 +258,7 @@ _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {
     "auth": guarding.auth,
     "rules": rules.read,
     "quota": quota.read,
+    "log": retention.read,
     "origins": guarding.origins,
     "send": _flag,
     "presence": _flag,

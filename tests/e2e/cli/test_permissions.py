@@ -53,6 +53,7 @@ url:
     kwargs:
       columns: {{body: TEXT}}
       alert: {{to: ann@example.org, subject: "{{{{ body }}}}"}}
+      log: {{keep: 1s}}
   plain:
     pattern: /plain
     handler: MessageHandler
@@ -178,6 +179,7 @@ async def test_every_part_of_a_hub_works_with_the_rights_of_its_role(
         rows = [{"id": f"n{number}", "body": str(number)} for number in range(50)]
         assert (await request("POST", f"{gateway.url}/plain", json=rows))[0] == 200
         await sink.has(1)
+        await is_trimmed(gateway, parts[0])
         sql = "SELECT count(*) AS n FROM plain"
         _, answer = await request("GET", f"{gateway.url}/sql?min_seq=plain%3D51&sql={sql}")
         assert answer == [{"n": 51}]
@@ -195,6 +197,16 @@ async def test_every_part_of_a_hub_works_with_the_rights_of_its_role(
     finally:
         for part in parts:
             part.kill()
+
+
+async def is_trimmed(gateway: Hub, projector: Hub) -> None:
+    """Change a row, until the projector has sealed and trimmed its first event."""
+    message = {"id": "a", "body": "y"}
+    assert (await request("PUT", f"{gateway.url}/notes", json=message))[0] == 200
+    await until(lambda: any(line["last"] >= 2 for line in said(projector, "stream_trimmed")))
+    async with connect(f"{gateway.url}/notes?_replay=log&_since=earliest") as client:
+        frames = await client.replay()
+    assert [frame["_method"] for frame in frames[1:]] == ["POST", "PUT"]
 
 
 async def sends(hub: Hub) -> None:
@@ -280,6 +292,7 @@ async def test_each_user_is_refused_what_its_role_does_not_need(
             "eh.other.a",
             "eh-now.notes.sent",
             "$JS.API.STREAM.DELETE.OBJ_EVENTHUB_snapshots",
+            "$JS.API.STREAM.DELETE.OBJ_EVENTHUB_segments",
             "_INBOX.eventhub-gateway.x" if user != "gateway" else "_INBOX.eventhub-alerts.x",
         ]
         if user not in ("hub", "gateway", "commands"):
@@ -293,6 +306,7 @@ async def test_each_user_is_refused_what_its_role_does_not_need(
         if user not in ("hub", "projector"):
             purge = "$JS.API.STREAM.PURGE.OBJ_EVENTHUB_snapshots"
             forbidden += ["$O.EVENTHUB_snapshots.M.x", purge]
+            forbidden += ["$O.EVENTHUB_segments.M.x", "$JS.API.STREAM.PURGE.EH_notes"]
         async with site.client(PREFIX + user) as guest:
             for subject in forbidden:
                 await guest.client.publish(subject, b"")

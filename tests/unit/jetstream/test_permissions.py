@@ -22,6 +22,7 @@ TABLES = Tables(
     mirrored={"old"},
     alerted={"with alert"},
     signalled={"chat"},
+    trimmed={"old"},
 )
 ALERTED = TABLES.channels[1].stream  # type: ignore[index]
 """Its name needs encoding."""
@@ -67,6 +68,13 @@ def _matches(pattern: str, subject: str) -> bool:
         ("eventhub.access.x", {"hub", "gateway", "commands"}),
         ("eventhub.mirrors.old.x", {"hub", "projector", "commands"}),
         ("$JS.API.STREAM.PURGE.EVENTHUB_alerts-dead", {"hub", "alerts", "commands"}),
+        ("$JS.API.STREAM.PURGE.EH_old", {"hub", "projector"}),
+        ("$JS.API.CONSUMER.LIST.EH_old", {"hub", "projector"}),
+        ("$JS.API.CONSUMER.LIST.EH_chat", set()),
+        ("$JS.API.CONSUMER.CREATE.EH_old.holes-1", {*USERS} - {"backup"}),
+        ("$JS.API.STREAM.MSG.GET.EVENTHUB_segments", {*USERS}),
+        ("$JS.API.DIRECT.GET.OBJ_EVENTHUB_segments", {*USERS} - {"backup"}),
+        ("$O.EVENTHUB_segments.C.x", {"hub", "projector"}),
     ],
 )
 def test_a_subject_is_for_the_roles_that_need_it(subject: str, users: set[str]) -> None:
