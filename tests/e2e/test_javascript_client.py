@@ -1,6 +1,8 @@
 """The JavaScript client that every hub serves, in Chromium: rows, changes, writes, logins."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -349,6 +351,50 @@ def test_a_number_is_used_again_once_its_subscription_has_ended(page: Page) -> N
     )
     assert found == [0] * 5
     assert max(numbers) < 6
+
+
+def test_a_subscription_that_the_hub_ends_is_begun_again_and_loses_no_write(
+    open_page: Any, hub: Hub
+) -> None:
+    page = open_page(hub)
+    ask(
+        page,
+        SOCKETS
+        + """
+        window.rows = hub.rows("messages", { columns: ["n"] })
+        window.other = hub.rows("messages?n=-1")
+        await Promise.all([rows.ready, other.ready])
+        window.ended = []
+        sockets[0].addEventListener("message", ({ data }) => {
+          const { _sub, _error } = JSON.parse(data)
+          if (_error) ended.push([_sub > 0, _error.code])
+        })
+        window.writes = []
+        window.writing = setInterval(() => {
+          writes.push(hub.post("messages", { id: `e${writes.length}`, n: writes.length }))
+        }, 10)
+        """,
+    )
+    assert hub.process is not None
+    for times in (1, 2):
+        origin = f"https://page{times}.example.org"
+        hub.config.write_text(CONFIG.replace("{send: true,", f"{{origins: ['{origin}'],", 1))
+        os.kill(hub.process.pid, signal.SIGHUP)
+        ends = "ended.filter(([isEnd]) => isEnd).length"
+        page.wait_for_function(f"{ends} >= {2 * times} && rows.state === 'live'")
+    codes, duplicates, count, sockets = ask(
+        page,
+        """
+        clearInterval(writing)
+        const receipts = await Promise.all(writes)
+        const found = await equal(rows, "messages?_c=id&_c=n")
+        const codes = [...new Set(ended.filter(([isEnd]) => isEnd).map(([, code]) => code))]
+        const duplicates = receipts.filter(({ duplicate }) => duplicate).length
+        return [codes, duplicates, receipts.length - found.length, sockets.length]
+        """,
+    )
+    assert codes == ["unavailable"]
+    assert (duplicates, count, sockets) == (0, 0, 1)
 
 
 def test_a_hub_that_rarely_ticks_is_asked_whether_it_is_there(page: Page) -> None:
