@@ -41,7 +41,7 @@ Listener = Callable[[list[StoredEvent]], None]
 
 def turns(batch: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
     """Cut a batch into turns of the loop; a large event is a turn of its own."""
-    if len(batch) <= TURN_EVENTS and sum([len(each.payload) for each in batch]) <= TURN_BYTES:
+    if 0 < len(batch) <= TURN_EVENTS and sum([len(e.payload) for e in batch]) <= TURN_BYTES:
         yield batch  # the usual case
         return
     turn: list[StoredEvent] = []

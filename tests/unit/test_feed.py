@@ -53,6 +53,20 @@ async def read(feed: Feed, after: int, count: int, pauses: Sequence[int] = ()) -
     raise AssertionError("a feed never ends")
 
 
+@given(st.lists(st.sampled_from([1, 1000, 100_000, feed_module.TURN_BYTES + 1]), max_size=600))
+def test_turns_are_the_batch_in_order_and_none_is_too_large(sizes: list[int]) -> None:
+    payloads = {size: bytes(size) for size in set(sizes)}
+    batch = [
+        StoredEvent(number, make_event(), payloads[size]) for number, size in enumerate(sizes, 1)
+    ]
+    cut = list(feed_module.turns(batch))
+    assert [stored for turn in cut for stored in turn] == batch
+    for turn in cut:
+        assert 0 < len(turn) <= TURN_EVENTS
+        total = sum(len(stored.payload) for stored in turn)
+        assert total <= feed_module.TURN_BYTES or len(turn) == 1
+
+
 @given(
     before=st.integers(0, 40),
     later=st.lists(st.integers(0, 30), max_size=6),

@@ -47,6 +47,7 @@ async def test_a_place_that_is_withdrawn_is_not_waited_for() -> None:
     run.expect()(receipt(1), 10)
     run.expect()
     run.withdraw()
+    assert len(run) == 1
     assert await run.outcomes() == [receipt(1)]
 
 
