@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 
 import nats
@@ -19,9 +20,12 @@ from eventhub.ingest.receipts import Receipts
 from eventhub.ingest.row_cache import RowCache
 from eventhub.ingest.settling import Settling
 from eventhub.jetstream import JetStreamLog
+from eventhub.methods import Method
 from eventhub.stream import Appended, EventStream, WrongSequence
+from projections.segment_file import ParquetSegments
 from tests.builders import channel, make_event
 from tests.cluster import SERVERS, Cluster
+from tests.sealing import now, seal, seen, write
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -223,3 +227,22 @@ async def test_logins_hold_and_end_at_a_gateway_on_a_server_that_follows(servers
                 await here.end_session(session_token("7"))
                 await ended.wait()
                 following.cancel()
+
+
+@pytest.mark.timeout(120)
+async def test_readers_at_any_server_see_what_was_sealed(servers: Cluster) -> None:
+    connect = partial(JetStreamLog.connect, replicas=SERVERS, segments=ParquetSegments())
+    async with connect(servers.urls) as log:
+        whole, stream = await log.open(channel("whole")), await log.open(channel())
+        async with connect(await servers.follower_of(channel().stream)) as far:
+            unaware = await far.open(channel())
+            moments = [now()]
+            changes: list[tuple[Method, str]] = [("POST", "a"), ("POST", "b"), ("DELETE", "b")]
+            await write([*changes, ("PUT", "a"), ("PUT", "a")], whole, stream)
+            expected = await seen(whole, moments)
+            sealer = await seal(log, stream, most_events=2)
+            assert sealer.manifest.trimmed == 5
+            assert await seen(unaware, moments) == expected
+            assert await seen(await far.open(channel()), moments) == expected
+            await write([("PUT", "b")], unaware)
+        assert (await stream.bounds()).last == 6

@@ -14,7 +14,7 @@ from eventhub.methods import Method
 from eventhub.segments import Original, Segment
 from projections.sealing import Sealer, changed_rows
 from projections.segment_file import ParquetSegments
-from tests.builders import channel
+from tests.builders import channel, make_event
 from tests.sealing import all_read, now, seal, sealer_of, sealing_of, write
 
 CHANGES: list[tuple[Method, str]] = [
@@ -83,6 +83,31 @@ async def test_a_process_that_knows_nothing_of_the_sealing_finds_an_instant_in_i
     await seal(log, stream)
     assert await held(stream) == [1, 5, 6]
     assert await unaware.sequence_before(moment) == 3
+
+
+async def test_a_follower_goes_on_where_events_leave_before_it_gets_them(
+    log: JetStreamLog,
+) -> None:
+    """It has asked the server for a part of them; each comes once, and in order."""
+    stream, other = await log.open(channel()), await log.open(channel())
+    rows: dict[str, int] = {f"r{number}": 0 for number in range(500)}
+
+    async def change(row_id: str) -> None:
+        event = make_event(id=row_id, message={"id": row_id})
+        rows[row_id] = (await stream.append(event, expect=rows[row_id])).sequence
+
+    for _ in range(6):
+        async with asyncio.TaskGroup() as group:
+            for row_id in rows:
+                group.create_task(change(row_id))
+    found: list[int] = []
+    async with asyncio.timeout(60), other.follow_sealed(0) as batches:
+        found += [event.sequence for event in await anext(batches)]
+        assert len(found) < 2000, "the server holds some of them back"
+        await seal(log, stream)
+        while len(found) < 3000:
+            found += [event.sequence for event in await anext(batches)]
+    assert found == [*range(1, 3001)]
 
 
 async def test_events_that_are_not_old_enough_stay(
