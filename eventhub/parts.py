@@ -170,7 +170,8 @@ class Parts:
 
     def _query_processes(self, config: Config, endpoints: Sequence[Endpoint]) -> dict[str, Service]:
         """Return the processes of SQLHandlers that do not run yet."""
-        made = sql_processes(config, self._opened.broker, channels_of(endpoints))
+        broker, rest = self._opened.broker, self._rest_seconds
+        made = sql_processes(config, broker, channels_of(endpoints), rest)
         new = {name: process for name, process in made.items() if name not in self._queries}
         self._queries |= new
         return {f"queries {name}": process.run for name, process in new.items()}

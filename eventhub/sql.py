@@ -27,7 +27,10 @@ START_SECONDS = 30.0
 
 
 def sql_processes(
-    config: Config, broker: EmbeddedBroker | None, channels: Iterable[Channel]
+    config: Config,
+    broker: EmbeddedBroker | None,
+    channels: Iterable[Channel],
+    rest_seconds: float | None = None,
 ) -> dict[str, SqlProcess]:
     """Return the process of each SQLHandler, by name; the caller runs them.
 
@@ -35,10 +38,13 @@ def sql_processes(
         config: the configuration.
         broker: the embedded one, or None for that of the configuration.
         channels: of all tables.
+        rest_seconds: how long after the last query its tables are followed; None: always.
     """
     known = {channel.name: channel for channel in channels}
     return {
-        endpoint.name: SqlProcess(endpoint, partial(_setup, config, broker, known, endpoint))
+        endpoint.name: SqlProcess(
+            endpoint, partial(_setup, config, broker, known, endpoint, rest_seconds)
+        )
         for endpoint in config.of_kind(SqlEndpoint)
     }
 
@@ -48,6 +54,7 @@ def _setup(
     broker: EmbeddedBroker | None,
     channels: dict[str, Channel],
     endpoint: SqlEndpoint,
+    rest_seconds: float | None = None,
 ) -> Setup:
     """Return what a process gets to know: nothing of other tables."""
     given = config.broker
@@ -68,6 +75,7 @@ def _setup(
         seconds=limits.seconds,
         rows=limits.rows,
         memory_bytes=limits.memory_bytes,
+        rest_seconds=rest_seconds,
         log_level=config.log.level,
         log_format=config.log.format,
     )

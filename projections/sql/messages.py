@@ -40,6 +40,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     rows: int
     memory_bytes: int
+    rest_seconds: float | None = None
+    """The tables are followed so long after the last query; None: always."""
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 

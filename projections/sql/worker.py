@@ -1,8 +1,8 @@
 """Worker: the process of one SQLHandler. It follows the log by itself, and answers the hub.
 
 It holds the tables of its handler and nothing else, has a limit of its address space, gives way to
-the hub on a busy machine, and ends with it. The hub starts it with a `Setup` on standard input, and
-reads `ready` on standard output.
+the hub on a busy machine, and ends with it. Between queries its tables may rest (ADR-96). The hub
+starts it with a `Setup` on standard input, and reads `ready` on standard output.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from eventhub import logs
 from eventhub.background import background
 from eventhub.channel import Channel, encode_token
 from eventhub.columns import Columns
-from eventhub.errors import EventHubError, Misconfigured, Rejected
+from eventhub.demand import Demand
+from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
 from eventhub.jetstream import JetStreamLog
 from eventhub.stream import EventStream
 from eventhub.unix_socket import bound
@@ -72,15 +73,17 @@ async def _work(setup: Setup) -> None:
         store = await _opened(setup, channels)
         stack.push_async_callback(store.close)
         tasks = await stack.enter_async_context(background())
+        demand = Demand(setup.rest_seconds)
         projectors = {
-            name: Projector(store, stream, few_seconds=FOLD_SECONDS)
+            name: Projector(store, stream, few_seconds=FOLD_SECONDS, demand=demand)
             for name, stream in streams.items()
         }
         for name, projector in projectors.items():
             tasks.start(projector.run(), name=f"projector {name}")
             await projector.reach((await streams[name].bounds()).last, lambda _at, _last: None)
         limit_address_space(setup.memory_bytes + HEADROOM_BYTES)
-        worker = Worker(setup, store, streams, projectors)
+        worker = Worker(setup, store, streams, projectors, demand)
+        tasks.start(demand.serve(worker.note_rest), name="rest")
         server = await asyncio.start_unix_server(
             worker.serve, sock=bound(Path(setup.folder), SOCKET), limit=MAX_LINE
         )
@@ -152,11 +155,16 @@ class Worker:
         store: Store,
         streams: Mapping[str, EventStream],
         projectors: Mapping[str, Projector],
+        demand: Demand,
     ) -> None:
         self._setup = setup
         self._store = store
         self._streams = streams
         self._projectors = projectors
+        self._demand = demand
+        self._rested = set(projectors) if demand.may_end else set[str]()
+        """The tables that may lack what was written while they rested."""
+        self._waking = asyncio.Lock()
         channels = [stream.channel for stream in streams.values()]
         self._macros = frozenset(macro_name(channel).lower() for channel in channels)
 
@@ -164,7 +172,8 @@ class Worker:
         """Answer one question, unless the hub hangs up before."""
         try:
             query = msgspec.json.decode(await reader.readline(), type=Query)
-            result = await self._result(query, reader)
+            with self._demand.hold():
+                result = await self._result(query, reader)
             writer.write(msgspec.json.encode(result) + b"\n")
             await writer.drain()
         except (ConnectionError, msgspec.DecodeError):
@@ -177,10 +186,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._setup.seconds
         path = Path(self._setup.folder) / ANSWERS / Path(query.file).name
-        try:
-            await self._reach(query.at_least)
-        except EventHubError as error:
-            return _refused(error)
+        if (refused := await self._unreached(query.at_least, reader)) is not None:
+            return refused
         async with self._store.reader() as transaction, asyncio.TaskGroup() as group:
             gone = group.create_task(_hang_up(reader))
             step = group.create_task(self._step(transaction, query, path))
@@ -199,11 +206,51 @@ class Worker:
             path.unlink(missing_ok=True)
         return result
 
+    async def _unreached(self, at_least: str, reader: asyncio.StreamReader) -> Result | None:
+        """Wait for the tables; return why they may not be read yet, or that the hub hangs up."""
+
+        async def outcome() -> Result | None:
+            try:
+                await self._reach(at_least)
+            except EventHubError as error:
+                return _refused(error)
+            return None
+
+        async with asyncio.TaskGroup() as group:
+            gone, reach = group.create_task(_hang_up(reader)), group.create_task(outcome())
+            await asyncio.wait((gone, reach), return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            reach.cancel()
+        return _refused(Unavailable("no one waits")) if reach.cancelled() else reach.result()
+
     async def _reach(self, at_least: str) -> None:
-        """Wait until the tables have seen the writes that a question names."""
+        """Wait until the tables have what was written while they rested, and what a question names.
+
+        Raises:
+            Rejected: `bad_position`.
+            Unavailable: the tables do not have it in time.
+        """
+        if self._rested:
+            await self._catch_up()
         wanted = await needed(at_least, self._streams)
         for name, sequence in wanted.items():
             await self._projectors[name].caught_up(sequence, self._setup.seconds)
+
+    async def _catch_up(self) -> None:
+        try:
+            async with asyncio.timeout(self._setup.seconds), self._waking:
+                for name in tuple(self._rested):
+                    await self._projectors[name].catch_up(self._setup.seconds)
+                    self._rested.discard(name)
+        except TimeoutError:
+            raise Unavailable("the tables catch up with the log: try again") from None
+
+    async def note_rest(self) -> None:
+        """Be part of the work that rests between queries, and note that it does."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._rested |= set(self._projectors)
 
     async def _step(self, transaction: Reader, query: Query, path: Path) -> Result:
         def run(connection: Connection) -> Result:
