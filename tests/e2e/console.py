@@ -53,6 +53,31 @@ BODIES: Final = (
 )
 
 
+UNKNOWN_KEY: Final = """url:
+  orders:
+    pattern: /orders
+    handler: MessageHandler
+    kwargs:
+      colums: {customer: TEXT, amount: INTEGER}
+"""
+"""A text to check, with a mistake."""
+
+
+def mailing_config(port: int) -> str:
+    """Return a file with an alert, for a mail server at a port."""
+    alert = """
+      alert:
+        to: sales@example.org
+        condition: amount>~=100
+        subject: Order of {{ customer }}
+        body: "{{ customer }} ordered for {{ amount }} euros.\\n"
+"""
+    email = f"email: {{shop: {{host: 127.0.0.1, port: {port}, email: shop@example.org}}}}\n"
+    place = "      auth: {membership: {id: [ann]}}\n  support:"
+    assert place in CONFIG
+    return CONFIG.replace(place, alert.lstrip("\n") + place) + email
+
+
 def send(url: str, message: Any, headers: dict[str, str] | None = None) -> dict[str, str]:
     """POST a message, and return the headers of the answer."""
     kind = {"Content-Type": "application/json"}

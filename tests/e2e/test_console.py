@@ -8,6 +8,7 @@ import base64
 import gzip
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,9 +19,22 @@ from playwright.sync_api import Browser, Page, expect
 
 from eventhub.gateway.console import views
 from eventhub.gateway.console.serving import FOLDER
-from tests.e2e.console import CONFIG, ELSEWHERE, FOLLOWED, TOKEN, chatting, fill, opened
+from tests.e2e.console import (
+    CONFIG,
+    ELSEWHERE,
+    FOLLOWED,
+    TOKEN,
+    UNKNOWN_KEY,
+    chatting,
+    fill,
+    mailing_config,
+    opened,
+    send,
+)
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.test_accessibility import SCHEMES, WIDTHS
+from tests.integration.alerts.sink import served_sink
+from tests.waiting import until
 
 FIRST_VIEW_BYTES: Final = 60_000
 """Compressed, of everything that is loaded before the first view is complete."""
@@ -40,6 +54,8 @@ class View:
     """A text that is there once it is complete."""
     reach: Callable[[Page], None] = lambda _: None
     """By keyboard alone."""
+    hub: str = "hub"
+    """The fixture of the hub that has something to show."""
     is_shown_small: bool = False
     """docs/console.md has an image of it on a phone, too."""
 
@@ -93,6 +109,32 @@ def ask(page: Page) -> None:
     page.keyboard.press("Enter")
 
 
+def back_test_an_alert(page: Page) -> None:
+    """Of two orders one would have been mailed, and its mail was refused by the server."""
+    expect(page.get_by_role("region", name="Dead letters", exact=True)).to_contain_text("554 no")
+    tab_to(page, "[aria-label='Preview the mail of orders:1']")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Order of Customer 1")).to_contain_text("sales@")
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("554")
+    tab_to(page, ".backtest button[type=submit]")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_contain_text("1 mail for")
+    page.evaluate("scrollTo(0, 0)")
+
+
+def check_a_file(page: Page) -> None:
+    expect(page.locator("main")).to_contain_text("url: orders")
+    page.keyboard.press("/")
+    page.keyboard.type("amount>~")
+    expect(page.get_by_label("url: orders", exact=True)).to_contain_text("Order of {{ customer }}")
+    page.keyboard.press("Escape")
+    page.keyboard.press("y")
+    page.keyboard.insert_text(UNKNOWN_KEY)
+    page.keyboard.press("Control+Enter")
+
+
 VIEWS: Final = {
     "overview": View("o", "All is well", is_shown_small=True),
     "endpoints": View("e", "Stored", try_an_endpoint),
@@ -101,6 +143,8 @@ VIEWS: Final = {
     "time": View("i", "1 row then", go_back_to_the_beginning),
     "sql": View("s", "10 rows", ask),
     "connections": View("c", "topic=News"),
+    "alerts": View("a", "1 mail for 2 events of orders", back_test_an_alert, "mailing"),
+    "configuration": View("f", "unknown key 'colums'", check_a_file, "mailing"),
 }
 
 if not (FOLDER / "main.js").is_file():
@@ -116,6 +160,30 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
                 yield started
         else:
             yield started
+
+
+@contextmanager
+def refusing(folder: Path, *answers: str) -> Iterator[Hub]:
+    """A hub with an alert for one of two orders, and a mail server that refuses mails at first."""
+    with (
+        served_sink() as sink,
+        running_hub(folder, mailing_config(sink.port)) as started,
+    ):
+        sink.answers = list(answers)
+        login = send(f"{started.url}/login", {"user": "ann", "password": "secret"})
+        ann = {"Cookie": login["Set-Cookie"].partition(";")[0]}
+        for number, amount in ((1, "300.00"), (2, "30.00")):
+            order = {"customer": f"Customer {number}", "amount": amount}
+            send(f"{started.url}/orders", order, ann)
+        until(lambda: "alert_dead" in started.stderr())
+        yield started
+
+
+@pytest.fixture(scope="module")
+def mailing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub with an alert, and a mail that was refused."""
+    with refusing(tmp_path_factory.mktemp("hub"), "554 no such mailbox") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +224,11 @@ def test_each_view_is_walked() -> None:
 @pytest.mark.usefixtures("followers")
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_is_reached_by_keyboard_in_each_width_and_scheme(
-    hub: Hub, browser: Browser, name: str
+    request: pytest.FixtureRequest, browser: Browser, name: str
 ) -> None:
     """Without an error, a request to another origin, or something that axe objects to."""
     view, wrong, origins = VIEWS[name], list[str](), set[str]()
+    hub: Hub = request.getfixturevalue(view.hub)
     for width in WIDTHS:
         size = {"width": width, "height": 844}
         with opened(hub, browser, viewport=size, reduced_motion="reduce") as context:
@@ -306,3 +375,19 @@ def test_only_those_whom_the_file_names_may_open_it(hub: Hub, browser: Browser) 
         expect(page.get_by_role("navigation")).to_contain_text("ann")
     finally:
         context.close()
+
+
+def test_a_dead_letter_is_sent_again_by_keyboard_and_gone(tmp_path: Path, browser: Browser) -> None:
+    """First it is refused again, with another reason."""
+    with refusing(tmp_path, "554 no", "554 still no") as hub, opened(hub, browser) as context:
+        page = context.new_page()
+        page.goto(f"{hub.url}/-/#/alerts")
+        letters = page.get_by_role("region", name="Dead letters", exact=True)
+        expect(letters).to_contain_text("554 no")
+        tab_to(page, "[aria-label='Retry orders:1']")
+        page.keyboard.press("Enter")
+        expect(letters).to_contain_text("554 still no")
+        page.get_by_role("button", name="Retry all").press("Enter")
+        page.get_by_role("dialog").get_by_role("button", name="Send").press("Enter")
+        expect(page.locator("main")).to_contain_text("1 mail sent")
+        expect(page.locator("main")).to_contain_text("No dead letters")

@@ -16,6 +16,8 @@ VIEWS: Final[Mapping[str, Need]] = {
     "time": "rows",
     "sql": "sql",
     "connections": "operator",
+    "alerts": "operator",
+    "configuration": "operator",
 }
 """What each view needs, in the order of the navigation; `web/views.ts` loads them."""
 

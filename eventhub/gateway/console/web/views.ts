@@ -19,4 +19,6 @@ export const views: Record<string, View> = {
   time: { title: "Time", about: "A table as it was, and how it became what it is.", key: "i", load: () => import("./views/time") },
   sql: { title: "SQL", about: "Ask about rows, every event, and any past state. The link is the query.", key: "s", load: () => import("./views/sql") },
   connections: { title: "Connections", about: "Who is connected to this process, and how far behind.", key: "c", load: () => import("./views/connections") },
+  alerts: { title: "Alerts", about: "Mails that could not be sent, and which mails an alert would send.", key: "a", load: () => import("./views/alerts") },
+  configuration: { title: "Configuration", about: "What this hub serves, and what another file would change.", key: "f", load: () => import("./views/configuration") },
 }
