@@ -39,7 +39,7 @@ class Signals(Protocol):
             signal: at most `MAX_SIGNAL_BYTES`.
 
         Raises:
-            Unavailable: the broker cannot be reached; nobody hears it.
+            Unavailable: the broker cannot be reached, or does not allow it; nobody hears it.
         """
 
     def hear(

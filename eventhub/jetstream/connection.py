@@ -152,6 +152,17 @@ class Connection:
         except LOST as error:
             raise Unavailable("the event log cannot be reached") from error
 
+    async def tell(self, subject: str, payload: bytes) -> None:
+        """Send what nobody answers.
+
+        Raises:
+            Unavailable: not connected, or the server does not allow this user to publish to it.
+        """
+        try:
+            await self._requests.tell(subject, payload)
+        except LOST as error:
+            raise Unavailable("the event log cannot be reached") from error
+
     def send(self, commands: bytes) -> None:
         """Write finished commands (`Write.command`) to the socket now, behind what waits there.
 

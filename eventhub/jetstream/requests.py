@@ -54,6 +54,8 @@ class Requests:
         self._waiting: dict[int, _Answer] = {}
         self._denied = ""
         """Why no answer can ever come; empty if they can."""
+        self._allowed: set[str] = set()
+        """Subjects, in lower case, to which this user may publish on this connection."""
 
     async def ask(
         self,
@@ -89,6 +91,18 @@ class Requests:
                     raise Unavailable("the event log does not answer") from error
             await asyncio.sleep(PAUSE_SECONDS)
 
+    async def tell(self, subject: str, payload: bytes) -> None:
+        """Send what nobody answers; raises `NotPermitted`, or one of `LOST`.
+
+        The first message to a subject is followed by one to ourselves: it comes back behind the
+        server's refusal, if there is one. Later messages are not waited for.
+        """
+        if subject.lower() in self._allowed:
+            await self._publish(subject, payload, "", None)
+            return
+        await self._ask_once(subject, payload, None, REQUEST_SECONDS, parts=False, echo=True)
+        self._allowed.add(subject.lower())
+
     def on_error(self, text: str) -> None:
         """Give up what the server does not allow: it answers that with an error, not a reply."""
         found = _DENIED.search(text)
@@ -99,6 +113,7 @@ class Requests:
         limited.warning("broker_permission", by="broker", reason=subject, detail=reason)
         if verb == "subscription" and f"{self.inbox}.*".lower() == subject:
             self._denied = reason
+        self._allowed.discard(subject)
         for answer in self._waiting.values():
             if self._denied or answer.subject.lower() == subject:
                 answer.deny(reason)
@@ -117,11 +132,19 @@ class Requests:
     def on_reconnect(self) -> None:
         """Give up the questions under way: the old connection will not answer them any more."""
         self._denied = ""
+        self._allowed.clear()
         for answer in self._waiting.values():
             answer.give_up()
 
     async def _ask_once(
-        self, subject: str, payload: bytes, headers: Headers | None, seconds: float, *, parts: bool
+        self,
+        subject: str,
+        payload: bytes,
+        headers: Headers | None,
+        seconds: float,
+        *,
+        parts: bool,
+        echo: bool = False,
     ) -> list[Message]:
         if self._denied:
             raise NotPermitted(self._denied)
@@ -129,7 +152,9 @@ class Requests:
         reply = f"{self.inbox}.{number}"
         answer = self._waiting[number] = _Answer(subject or reply, parts=parts)
         try:
-            await self._publish(subject or reply, payload, reply, headers)
+            await self._publish(subject or reply, payload, "" if echo else reply, headers)
+            if echo:
+                await self._publish(reply, b"", "", None)
             async with asyncio.timeout(seconds):
                 is_whole = await answer.is_whole
         finally:

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from eventhub.channel import Channel
+from eventhub.errors import Unavailable
 from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.parser import Message
+from eventhub.jetstream.requests import NotPermitted
 from eventhub.signals import OnSignals, Topic, subject_of
 
 
@@ -17,7 +19,10 @@ class NatsSignals:
 
     async def say(self, channel: Channel, topic: Topic, signal: bytes) -> None:
         """Hand a signal to the broker."""
-        await self._connection.publish(subject_of(channel, topic), signal)
+        try:
+            await self._connection.tell(subject_of(channel, topic), signal)
+        except NotPermitted as error:  # it is logged; what it says is not for clients
+            raise Unavailable("the hub is not allowed to hand on what is not stored") from error
 
     @asynccontextmanager
     async def hear(
