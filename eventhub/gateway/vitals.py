@@ -65,7 +65,8 @@ class Vitals:
         self._feeds = feeds
         self._data = data
         self._roles = roles
-        self._heads = {name: feed.head for name, feed in feeds.items()}
+        self._heads = dict[str, int]()
+        """Of the feeds that were followed at the last sample, by name."""
         self._events = 0
         self._started = datetime.now(UTC)
         self._samples: deque[Sample] = deque(maxlen=KEPT + 1)
@@ -80,9 +81,11 @@ class Vitals:
 
     async def sample(self) -> None:
         """Take one sample."""
-        for name, feed in self._feeds.items():
-            self._events += max(0, feed.head - self._heads.get(name, feed.head))
-            self._heads[name] = feed.head
+        heads = {name: feed.head for name, feed in self._feeds.items() if feed.is_followed}
+        # A feed that rested goes on at the end of the log: what it left out was not read.
+        known = heads.keys() & self._heads.keys()
+        self._events += sum(max(0, heads[name] - self._heads[name]) for name in known)
+        self._heads = heads
         taken = Sample(
             time=datetime.now(UTC),
             events=self._events,

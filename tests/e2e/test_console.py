@@ -275,6 +275,7 @@ def test_keys_are_listed_and_lead_to_the_filter_and_the_other_theme(
         keys = page.get_by_role("dialog", name="Keys")
         for view in VIEWS.values():
             expect(keys).to_contain_text(f"g{view.key}")
+        assert Axe().run(page).violations_count == 0
         page.keyboard.press("Escape")
         expect(keys).to_have_count(0)
         page.keyboard.press("/")
@@ -287,6 +288,25 @@ def test_keys_are_listed_and_lead_to_the_filter_and_the_other_theme(
         assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
         page.reload()
         assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+
+
+def test_the_navigation_of_a_phone_opens_by_keyboard_and_closes_by_a_choice(
+    hub: Hub, browser: Browser
+) -> None:
+    with opened(hub, browser, viewport={"width": min(WIDTHS), "height": 844}) as context:
+        page = context.new_page()
+        page.goto(f"{hub.url}/-/")
+        menu = page.get_by_role("button", name="Menu")
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+        chosen = page.get_by_role("navigation").get_by_role("link", name="Connections")
+        expect(chosen).to_be_hidden()
+        menu.press("Enter")
+        expect(chosen).to_be_visible()
+        assert Axe().run(page).violations_count == 0
+        chosen.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Connections")
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+        expect(menu).to_have_attribute("aria-expanded", "false")
 
 
 def test_the_first_view_is_small(hub: Hub, browser: Browser) -> None:

@@ -42,6 +42,20 @@ async def test_a_table_that_is_added_counts_from_where_it_begins(tmp_path: Path)
     assert [each["events"] for each in vitals.report()["past"]] == [0]
 
 
+async def test_what_a_feed_left_out_while_it_rested_is_not_counted(tmp_path: Path) -> None:
+    feed = Feed(MemoryStream(channel("vital")), 0)
+    vitals = Vitals({"vital": feed}, tmp_path, ["gateway"])
+    feed.is_followed = False
+    await vitals.sample()
+    feed.is_followed, feed.head = True, 1_000_000
+    await vitals.sample()
+    feed.publish(stored(range(1_000_001, 1_000_003)))
+    await vitals.sample()
+    first, second = vitals.report()["past"]
+    assert first["events"] == 0
+    assert second["events"] > 0
+
+
 async def test_what_the_tables_lack_is_counted_and_has_an_age(tmp_path: Path) -> None:
     feed = Feed(MemoryStream(channel("behind")), 0)
     vitals = Vitals({"behind": feed}, tmp_path, ["gateway"])

@@ -26,17 +26,23 @@ export const operatorToken = {
 /** Paths that take the token of an operator; elsewhere the hub expects that of a user. */
 const isForOperators = (path: string) => /^\/(-\/(?!console\/me)|metrics|readyz)/.test(path)
 
-/** Send a request; throws `Refusal` unless the answer is a success. */
-export async function request(path: string, init: RequestInit = {}): Promise<Response> {
+/** Send a request; throws `Refusal` unless the answer is a success, and begins within some seconds. */
+export async function request(path: string, init: RequestInit = {}, seconds = 60): Promise<Response> {
   const headers = new Headers(init.headers)
   const token = operatorToken.get()
   if (token && isForOperators(path)) headers.set("Authorization", `Bearer ${token}`)
   let answer: Response
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), seconds * 1000)
+  const signal = init.signal ? AbortSignal.any([init.signal, late.signal]) : late.signal
   try {
-    answer = await fetch(path, { ...init, headers, credentials: "same-origin" })
+    answer = await fetch(path, { ...init, headers, signal, credentials: "same-origin" })
   } catch (error) {
     if (init.signal?.aborted) throw error
+    if (late.signal.aborted) throw new Refusal(`The hub has not answered for ${seconds} s. Try again.`, "unreachable", 0)
     throw new Refusal("The hub does not answer. Is it running, and are you online?", "unreachable", 0)
+  } finally {
+    clearTimeout(timer)
   }
   if (!answer.ok) throw await refusalOf(answer)
   return answer

@@ -82,7 +82,7 @@ function Shown({ vitals }: { vitals: Vitals }) {
         <Chart title="Deliveries" now={last ? rate(last.deliveries) : "–"} note="frames to clients, each second" times={times} lines={[{ name: "Deliveries a second", values: of("deliveries") }]} />
         <Chart title="Tables behind the log" now={duration(behind_seconds)} note={behindEvents ? `${count(behindEvents, "event")} to come` : "every event is in them"} times={times} lines={[{ name: "Events behind", values: of("behind") }]} />
       </div>
-      <dl class="facts">
+      <dl class="figures">
         <Fact name="Disk">{disk ? `${bytes(disk.free)} free of ${bytes(disk.bytes)}` : "cannot be read"}</Fact>
         <Fact name="Mails">{mails ? `${mails.sent.toLocaleString()} sent, ${mails.failed.toLocaleString()} failed attempts, ${mails.dead.toLocaleString()} given up` : "are sent by another process"}</Fact>
         <Fact name="Refused">{last ? `${rate(last.refused)} messages a second` : "–"}</Fact>
