@@ -178,8 +178,11 @@ def _alerts() -> dict[str, Json]:
     sent = {"type": "object", "properties": {"ids": ids}, "required": ["ids"]}
     post = _page("Retry of dead letters", "application/json")["get"]
     post["requestBody"] = {"required": True, "content": content("application/json", schema=sent)}
-    post["responses"] |= errors((*COMMON, 408, 413, 415))
+    post["responses"] |= errors((408, 413, 415))
     paths[alert_routes.RETRY_PATH] = {"post": post}
+    for methods in paths.values():
+        for operation in methods.values():
+            operation["responses"] |= errors((404,))
     return paths
 
 
