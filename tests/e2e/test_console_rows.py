@@ -60,7 +60,7 @@ def note(hub: Hub, **message: Any) -> dict[str, Any]:
 def test_a_row_that_comes_and_one_that_changes_are_marked(hub: Hub, page: Page) -> None:
     note(hub, id="mark", topic="marks", n=1)
     page.goto(f"{hub.url}/-/#/live?path=/notes&q=topic%3Dmarks")
-    expect(page.locator(".facts")).to_contain_text("1 row of the filter")
+    expect(page.locator(".summary")).to_contain_text("1 row of the filter")
     note(hub, id="mark-2", topic="marks")
     expect(page.locator("tr.entered")).to_contain_text("mark-2")
     note(hub, _method="PUT", id="mark", n=2)
@@ -73,7 +73,7 @@ def test_rows_stand_still_while_the_view_is_paused(hub: Hub, page: Page) -> None
     expect(page.get_by_role("cell", name="before")).to_be_visible()
     page.keyboard.press("p")
     note(hub, _method="PUT", id="pause", body="after")
-    expect(page.locator(".facts")).to_contain_text("1 event of the table since")
+    expect(page.locator(".summary")).to_contain_text("1 event of the table since")
     expect(page.get_by_role("cell", name="before")).to_be_visible()
     page.keyboard.press("p")
     expect(page.get_by_role("cell", name="after")).to_be_visible()
@@ -94,9 +94,9 @@ def test_a_filter_is_completed_by_columns_operators_and_values(hub: Hub, page: P
     expect(options).to_have_text(["topic=all+%26+everything"])
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(page.locator(".facts")).to_contain_text("1 row of the filter")
+    expect(page.locator(".summary")).to_contain_text("1 row of the filter")
     page.reload()
-    expect(page.locator(".facts")).to_contain_text("1 row of the filter")
+    expect(page.locator(".summary")).to_contain_text("1 row of the filter")
 
 
 def test_a_filter_that_the_hub_refuses_says_why(hub: Hub, page: Page) -> None:
@@ -109,7 +109,7 @@ def test_of_many_rows_only_those_in_view_are_in_the_document(hub: Hub, page: Pag
         lines = [{"id": f"row-{n}", "n": n} for n in range(start, start + 1000)]
         page.request.post(f"{hub.url}/many", data=lines)
     page.goto(f"{hub.url}/-/#/live?path=/many")
-    expect(page.locator(".facts")).to_contain_text(f"{MANY:,} rows")
+    expect(page.locator(".summary")).to_contain_text(f"{MANY:,} rows")
     expect(page.get_by_role("link", name=f"row-{MANY - 1}", exact=True)).to_be_visible()
     page.evaluate("document.querySelector('.grid').scrollTop = 1e9")
     expect(page.get_by_role("link", name="row-0", exact=True)).to_be_visible()
@@ -193,7 +193,7 @@ def test_a_statement_has_its_limits_its_parameters_and_its_link(hub: Hub, page: 
     page.reload()
     expect(page.get_by_label("$least")).to_have_value("3")
     page.get_by_label("Plot", exact=True).check()
-    expect(page.locator("svg.plot rect").first).to_be_visible()
+    expect(page.locator("svg.drawn rect").first).to_be_visible()
 
 
 def test_a_statement_is_completed_and_may_replace_another_one(hub: Hub, page: Page) -> None:

@@ -26,7 +26,7 @@ const HEIGHT = 36 // px of a row, as in the style sheet
 const OVERSCAN = 6
 const FLASH = 1500 // ms
 const SAMPLE = 60
-const PIXELS = 7.6 // of a character
+const PIXELS = 8 // of a character
 const STEPS: Record<string, number> = { ArrowDown: 1, ArrowUp: -1 }
 const RIGHT = new Set(["integer", "number"])
 
@@ -127,10 +127,10 @@ function useWidths(rows: readonly Row[], columns: Pick<Column, "name" | "kind">[
   const kept = useRef({ key: "", widths: [] as number[] })
   const key = JSON.stringify([columns.map(({ name }) => name), Math.min(rows.length, 1)])
   if (kept.current.key !== key) {
-    const length = (row: Row, { name, kind }: Pick<Column, "name" | "kind">) => (kind === "time" ? 24 : textOf(row[name]).length)
+    const length = (row: Row, { name, kind }: Pick<Column, "name" | "kind">) => (kind === "time" ? 19 : textOf(row[name]).length)
     const sample = [...rows.slice(0, SAMPLE / 2), ...rows.slice(-SAMPLE / 2)]
     const longest = (column: Pick<Column, "name" | "kind">) => Math.max(column.name.length + 3, ...sample.map((row) => length(row, column)))
-    kept.current = { key, widths: columns.map((column) => Math.round(Math.min(Math.max(longest(column), 6), 44) * PIXELS + 36)) }
+    kept.current = { key, widths: columns.map((column) => Math.round(Math.min(Math.max(longest(column), 6), 44) * PIXELS + 40)) }
   }
   return kept.current.widths
 }
@@ -147,8 +147,12 @@ function useFlashes(isOn: boolean): (row: Row) => Flash | undefined {
   const flashes = useRef(new Map<string, Flash>())
   const newest = useRef(0)
   const highest = useRef(0)
+  const [, redraw] = useState(0)
   useEffect(() => {
     newest.current = highest.current
+    if (!flashes.current.size) return
+    const timer = setTimeout(() => redraw((turn) => turn + 1), FLASH)
+    return () => clearTimeout(timer)
   })
   return (row) => {
     if (!isOn || row.id === undefined) return

@@ -26,7 +26,7 @@ export function draw(rows: Row[], { x, y, colour, mark, width }: Options): Eleme
   const isOrdinal = mark === "bar" || x.kind === "text" || x.kind === "boolean"
   const labels = isOrdinal ? new Set(rows.map((row) => String(row[x.name]))).size : 0
   const element = plot({
-    className: "plot",
+    className: "drawn",
     width,
     height: Math.min(420, Math.max(260, width / 2)),
     marginLeft: 56,

@@ -3,6 +3,9 @@
 import type { Column } from "./endpoints"
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" })
+const SHORT: Intl.DateTimeFormatOptions = { month: "short", day: "numeric", hour: "numeric", minute: "2-digit", second: "2-digit" }
+const THIS_YEAR = new Intl.DateTimeFormat(undefined, SHORT)
+const ANY_YEAR = new Intl.DateTimeFormat(undefined, { ...SHORT, year: "numeric" })
 /** What stands for no value. */
 export const NONE = "–"
 
@@ -23,10 +26,17 @@ export function timeOf(moment: Date | string): string {
   return Number.isNaN(date.getTime()) ? String(moment) : TIME.format(date)
 }
 
+/** Return a moment as `timeOf` does, shorter: without a year that is this one. */
+function shortTimeOf(text: string): string {
+  const date = momentOf(text)
+  if (Number.isNaN(date.getTime())) return text
+  return (date.getFullYear() === new Date().getFullYear() ? THIS_YEAR : ANY_YEAR).format(date)
+}
+
 /** One value in a cell of a table. */
 export function Value({ value, kind }: { value: unknown; kind: Column["kind"] }) {
   if (value === null || value === undefined) return <span class="none">{NONE}</span>
-  if (kind === "time" && typeof value === "string") return <time title={value}>{timeOf(value)}</time>
+  if (kind === "time" && typeof value === "string") return <time title={value}>{shortTimeOf(value)}</time>
   if (kind === "boolean") return <span class={`truth ${value}`}>{String(value)}</span>
   return <>{textOf(value)}</>
 }

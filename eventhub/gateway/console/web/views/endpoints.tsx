@@ -51,7 +51,7 @@ function Details({ endpoint }: { endpoint: Endpoint }) {
     <article class="stack" aria-label={path}>
       <header class="stack">
         <h2 class="path"><code>{path}</code></h2>
-        <p class="facts">
+        <p class="summary">
           <span class="soft">{name}</span>
           <Badge tone="good">read</Badge>
           {methods.filter((each) => each !== "PATCH").map((each) => <Badge key={each} tone="plain">{each}</Badge>)}
@@ -116,7 +116,7 @@ function SqlDetails({ handler }: { handler: SqlHandler }) {
     <article class="stack" aria-label={path}>
       <header class="stack">
         <h2 class="path"><code>{path}</code></h2>
-        <p class="facts"><span class="soft">{name}</span><Badge tone="good">SQL</Badge>{limits && <span class="soft">{limitsOf(limits)}</span>}</p>
+        <p class="summary"><span class="soft">{name}</span><Badge tone="good">SQL</Badge>{limits && <span class="soft">{limitsOf(limits)}</span>}</p>
         <p class="links"><a href={link("sql", { path })}>Ask</a></p>
       </header>
       <Code text={`curl -G '${location.origin}${path}' --data-urlencode 'sql=SELECT 42 AS answer'`} label="curl" />

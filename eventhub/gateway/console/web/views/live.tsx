@@ -61,7 +61,7 @@ function Table({ endpoint, endpoints }: { endpoint: Endpoint; endpoints: Endpoin
       {error && !isRefused && <Problem error={error} retry={reload} />}
       {!error && (
         <>
-          <div class="facts">
+          <div class="summary">
             <State state={state} isHeld={held !== null} />
             <span>{counted(shown.length, "row")}{terms.some(({ key }) => !key.startsWith("_")) && " of the filter"}</span>
             {held && <span>{since(held.position, position)}</span>}

@@ -85,7 +85,7 @@ function Life({ endpoint, id }: { endpoint: Endpoint; id: string }) {
   return (
     <>
       {(refusal ?? error) && <Problem error={(refusal ?? error)!} />}
-      <div class="facts">
+      <div class="summary">
         <span role="status">{last.row ? <Badge tone="good">Exists</Badge> : <Badge tone="bad">Deleted</Badge>}</span>
         <span>{counted(versions.length, "version")}</span>
         <span>first {timeOf(versions[0]!.time)}</span>

@@ -163,7 +163,7 @@ function Result({ answer, path }: { answer: Answer; path: string }) {
   const choose = (as: string) => (setPlot(as === "plot"), setParams({ as: as === "plot" ? as : "" }))
   return (
     <section class="stack" aria-label="Answer">
-      <div class="facts">
+      <div class="summary">
         <span role="status">{counted(answer.rows.length, "row")}{answer.isCut && ": the first ones, there are more"}</span>
         <span class="soft">{answer.milliseconds.toLocaleString()} ms</span>
         <fieldset class="tabs">

@@ -125,7 +125,7 @@ function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: s
       {error && <Problem error={error} />}
       {rows && (
         <>
-          <div class="facts">
+          <div class="summary">
             <span>{counted(rows.length, "row")}{rows.length === MOST_ROWS && ", the first ones"} then</span>
             <span class="files"><a href={`${pastUrl(`${endpoint.path}.csv`, terms, seq)}`} download>csv</a><a href={`${pastUrl(`${endpoint.path}.parquet`, terms, seq)}`} download>parquet</a></span>
           </div>
