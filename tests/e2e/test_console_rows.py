@@ -20,7 +20,7 @@ url:
   many:
     pattern: /many
     handler: MessageHandler
-    kwargs: {columns: {n: INTEGER}}
+    kwargs: {columns: {n: INTEGER}, prepare: "msg.setdefault('n', 7)"}
   secret:
     pattern: /secret
     handler: MessageHandler
@@ -216,3 +216,8 @@ def test_a_user_is_shown_no_endpoint_that_refuses_that_user(hub: Hub, page: Page
             "There is no endpoint /secret that you may use"
         )
         assert "passcode" not in page.locator("main").inner_text()
+
+
+def test_an_operator_sees_the_hooks_of_an_endpoint(hub: Hub, page: Page) -> None:
+    page.goto(f"{hub.url}/-/#/endpoints?path=/many")
+    expect(page.locator(".settings")).to_contain_text("msg.setdefault('n', 7)")

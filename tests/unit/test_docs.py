@@ -292,7 +292,7 @@ SOURCES = [
     path
     for folder in ("eventhub", "projections", "clients", "tests", "docs")
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.suffix in {".py", ".md", ".yaml", ".js", ".html"}
+    if path.suffix in {".py", ".md", ".yaml", ".js", ".html"} and "node_modules" not in path.parts
 ]
 EXAMPLES = {"mymodule.py", "house_rules.py"}
 """Files that the docs have their reader write."""

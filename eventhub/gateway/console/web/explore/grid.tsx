@@ -72,7 +72,7 @@ export function Grid({ label, rows, columns, isReversed, marksChanges, hrefOf, s
     const row = at(place)
     const flash = flashOf(row)
     body.push(
-      <tr key={row.id ?? place} aria-rowindex={place + 2} class={flash?.isNew ? "entered" : undefined}>
+      <tr key={hrefOf ? row.id : place} aria-rowindex={place + 2} class={flash?.isNew ? "entered" : undefined}>
         {columns.map(({ name, kind }, index) => (
           <td key={flash?.columns.has(name) ? `${name} ${flash.since}` : name} class={classOf(kind, flash?.columns.has(name))} title={textOf(row[name])}>
             {index === 0 && hrefOf ? <a href={hrefOf(row)}>{textOf(row[name])}</a> : <Value value={row[name]} kind={kind} />}

@@ -4,6 +4,7 @@ import { parse, written } from "../explore/filter"
 import { FilterBox } from "../explore/filterbox"
 import { arranged, useEndpoints } from "../explore/hub"
 import { limitsOf } from "../explore/limits"
+import { Settings } from "../explore/settings"
 import { snippetsOf } from "../explore/snippets"
 import { Trial } from "../explore/trial"
 import { Code } from "../parts/code"
@@ -65,6 +66,7 @@ function Details({ endpoint }: { endpoint: Endpoint }) {
         </p>
       </header>
       <Columns endpoint={endpoint} />
+      <Settings name={name} />
       <Snippets endpoint={endpoint} />
       {methods.length > 0 && <Trial endpoint={endpoint} />}
     </article>
@@ -82,7 +84,6 @@ function Columns({ endpoint }: { endpoint: Endpoint }) {
     <section class="stack">
       <h3>Columns</h3>
       <Table caption={`Columns of ${endpoint.path}`} columns={columns} rows={arranged(endpoint.columns)} keyOf={({ name }) => name} />
-      <p class="soft">You see what you may use. Rules and hooks may refuse a message, or change it; they are in the configuration, which operators see.</p>
     </section>
   )
 }

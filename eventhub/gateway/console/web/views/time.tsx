@@ -51,6 +51,7 @@ function Past({ endpoint, endpoints }: { endpoint: Endpoint; endpoints: Endpoint
 
 function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: string; steps: Step[] }) {
   const terms = useMemo(() => parse(query), [query])
+  const hasLimit = terms.some(({ key }) => key === "_limit")
   const [added, setAdded] = useState<Step[]>([])
   const steps = useMemo(() => [...past, ...added], [past, added])
   const [rows, setRows] = useState<readonly Row[] | null>(null)
@@ -70,7 +71,7 @@ function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: s
     const timer = setTimeout(async () => {
       setParams({ at: `${seq}` })
       try {
-        setRows(await get<Row[]>(pastUrl(endpoint.path, terms, seq, [{ key: "_limit", value: `${MOST_ROWS}` }]), abort.signal))
+        setRows(await get<Row[]>(pastUrl(endpoint.path, terms, seq, hasLimit ? [] : [{ key: "_limit", value: `${MOST_ROWS}` }]), abort.signal))
         setError(null)
       } catch (failed) {
         if (!abort.signal.aborted) setError(failed as Error)
