@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
@@ -56,6 +57,8 @@ class View:
     """By keyboard alone."""
     hub: str = "hub"
     """The fixture of the hub that has something to show."""
+    pose: Callable[[Page], None] = lambda _: None
+    """Before its image is taken."""
     is_shown_small: bool = False
     """docs/console.md has an image of it on a phone, too."""
 
@@ -135,13 +138,53 @@ def check_a_file(page: Page) -> None:
     page.keyboard.press("Control+Enter")
 
 
+def show_orders(page: Page) -> None:
+    page.evaluate("location.hash = '#/endpoints?path=/orders'")
+    expect(page.get_by_label("customer", exact=True)).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+
+
+def show_the_chat(page: Page) -> None:
+    page.evaluate("location.hash = '#/live?path=/support&q=topic%3DHelp'")
+    expect(page.get_by_role("region", name="Rows of /support")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.press("End")
+    page.keyboard.type("&body")
+    page.keyboard.press("ArrowDown")
+
+
+def show_the_past(page: Page) -> None:
+    page.evaluate("location.hash = '#/time?path=/support'")
+    expect(page.get_by_role("region", name="Rows of /support as of then")).to_be_visible()
+    rows_at_the_end = page.locator(".summary").inner_text()
+    page.get_by_label("Moment").focus()
+    for _ in range(3):
+        page.keyboard.press("PageDown")
+    expect(page.locator(".summary")).not_to_have_text(rows_at_the_end)
+
+
+def show_a_plot(page: Page) -> None:
+    asked = {
+        "sql": "SELECT time_bucket(to_seconds($seconds::INTEGER), _time) AS moment,\n"
+        "  topic, count(*) AS messages\nFROM support_history\nGROUP BY ALL ORDER BY moment",
+        "$seconds": "5",
+        "as": "plot",
+        "mark": "area",
+        "x": "moment",
+        "y": "messages",
+        "colour": "topic",
+    }
+    page.evaluate("hash => { location.hash = hash }", f"#/sql?{urlencode(asked)}")
+    expect(page.locator("svg.drawn")).to_be_visible()
+
+
 VIEWS: Final = {
     "overview": View("o", "All is well", is_shown_small=True),
-    "endpoints": View("e", "Stored", try_an_endpoint),
-    "live": View("l", "10 rows of the filter", filter_rows),
+    "endpoints": View("e", "Stored", try_an_endpoint, pose=show_orders),
+    "live": View("l", "10 rows of the filter", filter_rows, pose=show_the_chat),
     "row": View("r", "Changed", open_a_row),
-    "time": View("i", "1 row then", go_back_to_the_beginning),
-    "sql": View("s", "10 rows", ask),
+    "time": View("i", "1 row then", go_back_to_the_beginning, pose=show_the_past),
+    "sql": View("s", "10 rows", ask, pose=show_a_plot),
     "connections": View("c", "topic=News"),
     "alerts": View("a", "1 mail for 2 events of orders", back_test_an_alert, "mailing"),
     "configuration": View("f", "unknown key 'colums'", check_a_file, "mailing"),
@@ -249,17 +292,12 @@ def test_a_view_is_reached_by_keyboard_in_each_width_and_scheme(
                 page.emulate_media(color_scheme=scheme)
                 found = Axe().run(page)
                 assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
-                if TAKES_IMAGES and width == max(WIDTHS) and scheme == "light":
-                    take_image(page, name)
-                if (
-                    TAKES_IMAGES
-                    and width == min(WIDTHS)
-                    and scheme == "dark"
-                    and view.is_shown_small
-                ):
-                    take_image(page, f"{name}-phone")
             wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert wide <= 0, f"the page is {wide} px wider than {width}"
+            if TAKES_IMAGES and (width == max(WIDTHS) or view.is_shown_small):
+                page.emulate_media(color_scheme="light" if width == max(WIDTHS) else "dark")
+                view.pose(page)
+                take_image(page, name if width == max(WIDTHS) else f"{name}-phone")
     assert not wrong
     assert origins == {hub.url}
 

@@ -177,7 +177,8 @@ def test_the_form_shows_the_receipt_or_why_a_message_is_refused(hub: Hub, page: 
 
 def test_a_statement_has_its_limits_its_parameters_and_its_link(hub: Hub, page: Page) -> None:
     note(hub, topic="asked", n=40)
-    note(hub, topic="asked", n=2)
+    written = note(hub, topic="asked", n=2)
+    rows(f"{hub.url}/sql?sql=SELECT+1&min_seq=notes%3D{written['_seq']}")  # is seen from now on
     sql = quote("SELECT topic, n FROM notes WHERE topic = 'asked' AND n >= $least")
     page.goto(f"{hub.url}/-/#/sql?sql={sql}&%24least=1")
     expect(page.locator("main")).to_contain_text("At most 4,000 rows, 30 seconds and 1 GiB")

@@ -21,7 +21,8 @@ const MANY = 8 // labels of an ordinal axis, beyond which they are turned
 /** Return a plot as an element. */
 export function draw(rows: Row[], { x, y, colour, mark, width }: Options): Element {
   const at = (row: Row) => (x.kind === "time" || x.kind === "date" ? momentOf(row[x.name]) : row[x.name])
-  const channels = { x: at, y: y.name, [mark === "line" || mark === "dot" ? "stroke" : "fill"]: colour?.name ?? "var(--accent)" }
+  // Stacks have one order from left to right.
+  const channels = { x: at, y: y.name, ...(colour && (mark === "bar" || mark === "area") ? { order: "z" as const } : {}), [mark === "line" || mark === "dot" ? "stroke" : "fill"]: colour?.name ?? "var(--accent)" }
   const marks = { line: lineY, bar: barY, dot, area: areaY }
   const isOrdinal = mark === "bar" || x.kind === "text" || x.kind === "boolean"
   const labels = isOrdinal ? new Set(rows.map((row) => String(row[x.name]))).size : 0

@@ -36,13 +36,19 @@ export function Settings({ name }: { name: string }) {
           {found.map(([key, member]) => (
             <div key={key}>
               <dt><code>{key}</code> <span class="soft">{SHOWN[key]}</span></dt>
-              <dd><code>{typeof member === "string" ? member : JSON.stringify(member, null, 1)}</code></dd>
+              <dd><code>{typeof member === "string" ? member : readable(member)}</code></dd>
             </div>
           ))}
         </dl>
       )}
     </section>
   )
+}
+
+/** Return JSON on one line if it is short. */
+function readable(value: unknown): string {
+  const line = JSON.stringify(value).replace(/([:,])(?=["[{\dtf])/g, "$1 ")
+  return line.length < 80 ? line : JSON.stringify(value, null, 2)
 }
 
 /** Return a value without what says nothing; undefined if nothing is left. */

@@ -36,7 +36,7 @@ function Workbench({ handler, handlers }: { handler: SqlHandler; handlers: SqlHa
   const [isBusy, setBusy] = useState(false)
   const abort = useRef<AbortController | null>(null)
   const names = useMemo(() => parametersOf(sql), [sql])
-  const [values, setValues] = useState<Record<string, string>>(() => Object.fromEntries([...params.value].flatMap(([name, value]) => (name.startsWith("$") ? [[name.slice(1), value]] : []))))
+  const [values, setValues] = useState(valuesInAddress)
   const latest = useRef({ sql, values })
   latest.current = { sql, values }
 
@@ -50,12 +50,22 @@ function Workbench({ handler, handlers }: { handler: SqlHandler; handlers: SqlHa
       },
       (failed) => asking.signal.aborted || (setTables({}), setError(failed)),
     )
-    if (latest.current.sql) run()
     return () => (asking.abort(), abort.current?.abort())
   }, [])
 
-  async function run() {
-    const { sql, values } = latest.current
+  // The address may be another one: after Back, or a link.
+  const asked = params.value.get("sql") ?? ""
+  const addressed = useRef("")
+  useEffect(() => {
+    if (!asked || asked === addressed.current) return
+    give(asked)
+    setSql(asked)
+    setValues(valuesInAddress)
+    run(asked, valuesInAddress())
+  }, [asked])
+
+  async function run(sql = latest.current.sql, values = latest.current.values) {
+    addressed.current = sql
     if (!sql.trim()) return
     abort.current?.abort()
     const mine = (abort.current = new AbortController())
@@ -84,7 +94,7 @@ function Workbench({ handler, handlers }: { handler: SqlHandler; handlers: SqlHa
             </select>
           </label>
         )}
-        <Editor given={given} tables={tables} onInput={setSql} onRun={run} />
+        <Editor given={given} tables={tables} onInput={setSql} onRun={() => run()} />
         {names.length > 0 && (
           <div class="fields">
             {names.map((name) => (
@@ -103,6 +113,11 @@ function Workbench({ handler, handlers }: { handler: SqlHandler; handlers: SqlHa
       {answer && <Result answer={answer} path={handler.path} />}
     </>
   )
+}
+
+/** The values of parameters, which have a `$` in the address. */
+function valuesInAddress(): Record<string, string> {
+  return Object.fromEntries([...params.value].flatMap(([name, value]) => (name.startsWith("$") ? [[name.slice(1), value]] : [])))
 }
 
 interface EditorProps {
@@ -159,8 +174,8 @@ function Schema({ tables }: { tables: Tables }) {
 }
 
 function Result({ answer, path }: { answer: Answer; path: string }) {
-  const [isPlot, setPlot] = useState(params.value.get("as") === "plot")
-  const choose = (as: string) => (setPlot(as === "plot"), setParams({ as: as === "plot" ? as : "" }))
+  const isPlot = params.value.get("as") === "plot"
+  const choose = (as: string) => setParams({ as: as === "plot" ? as : "" })
   return (
     <section class="stack" aria-label="Answer">
       <div class="summary">

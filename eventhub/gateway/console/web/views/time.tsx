@@ -65,10 +65,19 @@ function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: s
   const latest = useRef({ seq })
   latest.current = { seq }
 
+  // The address may name another moment: after Back, or a link.
+  const addressed = useRef(asked)
+  useEffect(() => {
+    if (asked === addressed.current) return
+    setStatus("still")
+    setSeq(asked)
+  }, [asked])
+
   useEffect(() => {
     if (status !== "still") return
     const abort = new AbortController()
     const timer = setTimeout(async () => {
+      addressed.current = seq
       setParams({ at: `${seq}` })
       try {
         setRows(await get<Row[]>(pastUrl(endpoint.path, terms, seq, hasLimit ? [] : [{ key: "_limit", value: `${MOST_ROWS}` }]), abort.signal))
