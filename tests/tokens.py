@@ -12,7 +12,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 AUTH = Auth(jwt=Jwt(secret=SECRET))
 
 
-def token_of(user: str = "ann", seconds: float = 600, **claims: Any) -> str:
+def token_of(user: str = "ann", seconds: float = 36_000, **claims: Any) -> str:
     """Return the token of a user, which ends in some seconds."""
     claims = {"sub": user, "exp": int(time.time() + seconds), **claims}
     return jwt.encode(claims, SECRET, "HS256")

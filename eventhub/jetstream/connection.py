@@ -42,7 +42,7 @@ CONSUMERS_AT_ONCE = 64
 """How many are being made at once. The servers take a thousand one after the other, so the last of
 them would be given up before its turn."""
 
-_REFUSED = re.compile("authorization|authentication", re.IGNORECASE)
+_REFUSED = re.compile("authorization|authentication|control line", re.IGNORECASE)
 
 Renew = Callable[[str], Awaitable[None]]
 """Restarts the server, so that it reads the files of a stream and forgets what it knew of it."""

@@ -99,6 +99,7 @@ async def test_a_hub_logs_in(
         config, files["hub.creds"] = credentials("eventhub-hub", **as_jwt(tables)["eventhub-hub"])
         broker = {"credentials_file": "hub.creds"}
     config["jetstream"] = {"store_dir": str(tmp_path / "js")}
+    config["max_control_line"] = 1 << 20  # as docs/operations.md says
     server = nats_server(tmp_path / "nats", config)
     url = await asyncio.to_thread(servers.enter_context, server)
     text = HUB.format(broker=msgspec.json.encode({"url": url, **broker}).decode())
@@ -106,6 +107,17 @@ async def test_a_hub_logs_in(
     assert (await request("POST", f"{hub.url}/notes", json={"body": "hello"}))[0] == 201
     assert [row["body"] for row in await get(f"{hub.url}/notes")] == ["hello"]
     assert "permission" not in hub.stderr()
+
+
+async def test_a_jwt_that_is_too_long_for_the_server_ends_the_start(tmp_path: Path) -> None:
+    tables = Tables(channels=[Channel(f"notes {number}", Columns(())) for number in range(9)])
+    config, file = credentials(**as_jwt(tables)["eventhub-hub"])
+    with (
+        nats_server(tmp_path, config) as url,
+        pytest.raises(Misconfigured, match="refuses the credentials: .*maximum control line"),
+    ):
+        async with JetStreamLog.connect(url, credentials=file):
+            pass
 
 
 async def test_an_invalid_credentials_file_is_reported() -> None:
