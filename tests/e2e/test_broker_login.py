@@ -114,7 +114,7 @@ async def test_a_jwt_that_is_too_long_for_the_server_ends_the_start(tmp_path: Pa
     config, file = credentials(**as_jwt(tables)["eventhub-hub"])
     with (
         nats_server(tmp_path, config) as url,
-        pytest.raises(Misconfigured, match="refuses the credentials: .*maximum control line"),
+        pytest.raises(Misconfigured, match=r"refuses the credentials: .*maximum control line"),
     ):
         async with JetStreamLog.connect(url, credentials=file):
             pass

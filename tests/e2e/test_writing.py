@@ -1,6 +1,7 @@
 """Every message becomes one durable event or one clear error, and never harms a bystander."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -374,12 +375,14 @@ async def test_a_client_that_takes_nothing_is_closed_and_others_miss_nothing(
 
 @contextmanager
 def not_reading(client: Client) -> Iterator[None]:
-    """Take nothing from the socket."""
+    """Take nothing from the socket; the kernel, too, takes little, which else may be 32 MiB."""
     connection = client.socket._response.connection
     assert connection is not None
     transport = connection.transport
     assert transport is not None
     transport.pause_reading()
+    taken = transport.get_extra_info("socket")
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
     yield
     transport.resume_reading()
 
