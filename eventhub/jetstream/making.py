@@ -72,7 +72,9 @@ async def try_to_ensure(
         raise Unavailable(f"stream {name}: {error.message}") from error
     except ApiError as error:
         text = f"stream {name}: {error.message}"
-        if error.number == NO_PEERS:  # not all servers of a cluster that starts are known
+        # Not all servers of a cluster that starts are known; or the stream that another process
+        # is making has its name, and no leader yet.
+        if error.number in (NO_PEERS, STREAM_NOT_FOUND):
             raise Unavailable(text) from error
         raise Misconfigured(text) from error
     return info

@@ -1,6 +1,7 @@
 """With three copies of each stream on three servers, a hub is right wherever it is connected."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -12,6 +13,7 @@ import pytest
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
+from eventhub.errors import Unavailable
 from eventhub.identity.expiry import wall_clock
 from eventhub.identity.logins import RECORDS, Client, Logins, session_key, session_token
 from eventhub.ingest.command import Command
@@ -33,6 +35,26 @@ pytestmark = pytest.mark.xdist_group("cluster")
 async def append(stream: EventStream, row: str, write: str, expect: int) -> Appended:
     async with asyncio.timeout(20):
         return await stream.append(make_event(id=row, write=write), expect=expect)
+
+
+@pytest.mark.timeout(120)
+async def test_processes_that_make_a_stream_together_open_it_or_may_try_again(
+    servers: Cluster,
+) -> None:
+    async def opened(log: JetStreamLog, name: str) -> str:
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(Unavailable):  # only this is tried again at a start
+                    return (await log.open(channel(name))).epoch
+
+    async with (
+        JetStreamLog.connect(servers.urls[0], replicas=SERVERS) as one,
+        JetStreamLog.connect(servers.urls[1], replicas=SERVERS) as other,
+    ):
+        for number in range(6):
+            name = f"raced {number}"
+            epochs = await asyncio.gather(opened(one, name), opened(other, name))
+            assert epochs[0] == epochs[1]
 
 
 @pytest.mark.timeout(120)
