@@ -56,7 +56,7 @@ fix: .venv/dev ## Format, and fix what can be fixed automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/bench ## Measure, next to the limits of this machine: docs/performance.md
+bench: .venv/bench .venv/console ## Measure, next to the limits of this machine: docs/performance.md
 	$(BIN)/python tests/bench/bench.py
 
 # Installs are marked by a file, so that they happen once for each set of pins.
