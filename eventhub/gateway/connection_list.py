@@ -7,17 +7,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from eventhub.config import Server
-from eventhub.errors import Close, EventHubError, Rejected
-from eventhub.gateway import refusal
-from eventhub.gateway.admin import OPERATORS_ONLY, Admin
+from eventhub.errors import Close, Rejected
 from eventhub.gateway.live import Live, Session
+from eventhub.gateway.operators import for_operators
 from eventhub.gateway.subscription import OpenReading
 from eventhub.identity.audit import trail_of
-from eventhub.identity.origin import check_origin
 from eventhub.identity.proxies import Proxies, client_of
 
 PATH: Final = "/-/connections"
@@ -36,26 +33,16 @@ def add_route(app: web.Application, server: Server, live: Live, proxies: Proxies
         live: the connections.
         proxies: the proxies that are trusted for a client's address.
     """
-    admin = Admin(server)
 
-    async def answer(request: web.Request) -> web.StreamResponse:
-        try:
-            if not admin.is_operator(request):
-                raise Rejected("forbidden", OPERATORS_ONLY)
-            check_origin(request, [], proxies)
-            found = await _matching(live, _conditions(request))
-            if request.method == "DELETE":
-                found = await _disconnected(request, live, found, proxies)
-        except EventHubError as error:
-            return refusal.answer(error)
-        return web.Response(
-            body=msgspec.json.encode([entry for _, entry in found]),
-            content_type="application/json",
-            headers={"Cache-Control": "no-store"},
-        )
+    async def answer(request: web.Request) -> list[dict[str, Any]]:
+        found = await _matching(live, _conditions(request))
+        if request.method == "DELETE":
+            found = await _disconnected(request, live, found, proxies)
+        return [entry for _, entry in found]
 
-    app.router.add_get(PATH, answer)
-    app.router.add_delete(PATH, answer)
+    handler = for_operators(server, proxies, answer)
+    app.router.add_get(PATH, handler)
+    app.router.add_delete(PATH, handler)
 
 
 def _conditions(request: web.Request) -> Mapping[str, str]:

@@ -112,9 +112,8 @@ def check_origin(
     if len(sent) == 1 and _is_own(sent[0], request, proxies):
         return
     if len(sent) > 1 or not _is_named(sent[0], origins):
-        raise Rejected(
-            "forbidden", "`origins:` of this endpoint does not name the origin of this page"
-        )
+        text = "this page is of another origin, and no `origins:` of an endpoint names it here"
+        raise Rejected("forbidden", text)
 
 
 def _check_embedding(request: web.Request, origins: Sequence[str]) -> None:

@@ -90,7 +90,7 @@ def test_a_page_of_a_third_site_sees_no_comments(
 ) -> None:
     hub = served(hub_factory, tmp_path, "comments")
     page.goto(commented(hub, site, tmp_path))
-    expect(page.get_by_role("alert")).to_contain_text("does not name the origin")
+    expect(page.get_by_role("alert")).to_contain_text("is of another origin")
     expect(page.get_by_role("listitem")).to_have_count(0)
 
 
