@@ -19,6 +19,8 @@ class Proxy:
         """Pass on what comes from the client only: the other side hears it, and is not heard."""
         self.swallowed = 0
         """Bytes that were not passed on."""
+        self.accepted = 0
+        """Connections."""
 
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator["Proxy"]:
@@ -38,6 +40,7 @@ class Proxy:
         self._writers.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

@@ -33,6 +33,29 @@ async def test_a_client_that_gave_up_for_good_is_replaced_with_its_subscriptions
     assert listener.bodies == [b"hello"]
 
 
+async def test_after_its_server_froze_a_connection_tries_the_others_first(
+    broker: EmbeddedBroker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen server takes a connection and is silent, so trying it again costs two seconds."""
+    monkeypatch.setattr(module, "PING_OF_SEVERAL_SECONDS", 0.05)
+    async with Proxy(int(broker.url.rpartition(":")[2])).running() as other:
+        servers = [proxy.url, other.url]
+        async with Connection.open(servers=servers, token=broker.token) as connection:
+            own, next_one = (proxy, other) if proxy.accepted else (other, proxy)
+            for _ in range(8):  # by chance a shuffled list would have the other one first, too
+                await _freeze(own, next_one)
+                await connection.request("$JS.API.INFO")
+                own.is_swallowing = False
+                own, next_one = next_one, own
+
+
+async def _freeze(server: Proxy, other: Proxy) -> None:
+    tried, others = server.accepted, other.accepted
+    server.is_swallowing = True
+    await until(lambda: other.accepted > others)
+    assert server.accepted == tried
+
+
 async def test_sending_without_a_connection_says_that_nothing_was_sent(
     far: Connection, proxy: Proxy
 ) -> None:
