@@ -86,7 +86,7 @@ bench: .venv/bench .venv/console ## Measure, next to the limits of this machine:
 	touch $@
 
 console-images: .venv/dev .venv/console chromium ## Take the images of docs/console.md
-	CONSOLE_IMAGES=1 $(BIN)/pytest -q -p no:randomly tests/e2e/test_console.py -k a_view_is_reached
+	CONSOLE_IMAGES=1 $(BIN)/pytest -q -p no:randomly tests/e2e/test_console.py tests/e2e/test_processes.py -k "a_view_is_reached or the_whole_hub"
 
 chromium: # The browser's tests are skipped, and say so, where it is not and cannot be installed.
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \

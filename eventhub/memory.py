@@ -68,6 +68,11 @@ class MemoryStream:
         """Highest sequence."""
         return self.length
 
+    @property
+    def known_last(self) -> int:
+        """Last sequence."""
+        return self.length
+
     async def append(self, event: Event, *, expect: int) -> Appended:
         """Append an event."""
         return self.store(event, expect)

@@ -14,12 +14,12 @@ class MemorySignals:
     def __init__(self) -> None:
         self._listeners: dict[str, dict[object, OnSignals]] = {}
 
-    async def say(self, channel: Channel, topic: Topic, signal: bytes) -> None:
+    async def say(self, channel: Channel | None, topic: Topic, signal: bytes) -> None:
         """Call the listeners in the next turn of the loop."""
         for listener in tuple(self._listeners.get(subject_of(channel, topic), {})):
             asyncio.get_running_loop().call_soon(self._hand, channel, topic, listener, signal)
 
-    def _hand(self, channel: Channel, topic: Topic, listener: object, signal: bytes) -> None:
+    def _hand(self, channel: Channel | None, topic: Topic, listener: object, signal: bytes) -> None:
         on_signals = self._listeners.get(subject_of(channel, topic), {}).get(listener)
         if on_signals is not None:
             on_signals([signal])
@@ -27,7 +27,7 @@ class MemorySignals:
     @asynccontextmanager
     async def hear(
         self,
-        channel: Channel,
+        channel: Channel | None,
         topic: Topic,
         on_signals: OnSignals,
         on_gap: Callable[[], None],

@@ -28,10 +28,12 @@ from eventhub.jetstream import JetStreamLog
 from eventhub.keepers import Keepers
 from eventhub.mirrors import mirror_of
 from eventhub.opening import channels_of, wait_for_tables
+from eventhub.processes import Processes
 from eventhub.service import Service, Services, until_stopped
 from eventhub.snapshots import TableFiles
 from eventhub.sql import sql_processes
 from eventhub.stream import STREAMS_AT_ONCE, EventStream
+from eventhub.vitals import Vitals
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.flight.process import FlightProcess
@@ -90,6 +92,11 @@ class Parts:
         """The processes of SQLHandlers, by name."""
         self._flight = FlightProcess(config)
         self._keepers = Keepers(opened.log, self._streams, roles)
+        self._processes = Processes(
+            Vitals(self._feeds, config.data, roles),
+            opened.log.signals,
+            lambda: (self._gateway or self).condition(),
+        )
         self._gateway: Gateway | None = None
         self._snapshots: DuckSnapshots | None = None
         self._modules = 0
@@ -124,7 +131,7 @@ class Parts:
             progress: shows how far the projection is while it catches up before that.
         """
         config, endpoints = self.config, endpoints_of(self.config)
-        services: dict[str, Service] = {}
+        services: dict[str, Service] = {"processes": self._processes.run}
         bounds = await side_by_side(lambda each: each.bounds(), streams.values(), STREAMS_AT_ONCE)
         for stream, (_, last) in zip(streams.values(), bounds, strict=True):
             services |= self._follow(stream, last)
@@ -141,7 +148,7 @@ class Parts:
             services["tables"] = tables.run
         if "gateway" not in self._roles:
             if self._opened.front is not None:
-                self._opened.front.serve(state_app(config, self._condition), config)
+                self._opened.front.serve(state_app(config, self.condition), config)
             self.is_ready.set()
         else:
             services |= self._query_processes(config, endpoints) | self._flight.services()
@@ -186,10 +193,10 @@ class Parts:
         trail, store, front = self._opened.trail, self._opened.store, self._opened.front
         assert store is not None and front is not None  # noqa: S101, PT018 - a gateway has both
         self._snapshots = DuckSnapshots(store, self._projectors.values())
-        files, log, roles = TableFiles(RECODERS, copies), self._opened.log, self._roles
-        alerts = Control(log, lambda: self.config) if "alerts" in roles else None
-        sources = Sources(self._snapshots, files, log.signals, self._queries, alerts)
-        self._gateway = gateway = Gateway(site, self._feeds, sources, self._condition, trail, roles)
+        files, log, processes = TableFiles(RECODERS, copies), self._opened.log, self._processes
+        alerts = Control(log, lambda: self.config) if "alerts" in self._roles else None
+        sources = Sources(self._snapshots, files, log.signals, processes, self._queries, alerts)
+        self._gateway = gateway = Gateway(site, self._feeds, sources, self.condition, trail)
 
         def ready() -> None:
             announce()
@@ -204,7 +211,8 @@ class Parts:
 
         return serve_once_projected
 
-    def _condition(self) -> Condition:
+    def condition(self) -> Condition:
+        """Return how this process is, without its gateway."""
         opened = self._opened
         problems = problems_of(opened.broker, opened.log, self._streams, self._projectors)
         notes = notes_of(self._streams, self._mirrors.values(), [self._keepers, opened.snapshots])

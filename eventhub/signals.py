@@ -11,8 +11,9 @@ from typing import Final, Literal, Protocol
 
 from eventhub.channel import Channel, encode_token
 
-Topic = Literal["sent", "presence"]
-"""What signals are about: messages that are sent and not stored, or who is connected."""
+Topic = Literal["sent", "presence", "processes"]
+"""What signals are about: messages that are sent and not stored, who is connected, or how the
+processes are."""
 MAX_SIGNAL_BYTES: Final = 512 << 10
 """Of one signal: less than the 1 MiB that a nats-server takes unless it is configured."""
 PREFIX: Final = "eh-now"
@@ -22,19 +23,25 @@ OnSignals = Callable[[list[bytes]], None]
 """Called with signals in order, by the event loop; must not raise or wait."""
 
 
-def subject_of(channel: Channel, topic: Topic | Literal["*"]) -> str:
-    """Return the subject of the signals of a channel; `*` for those of every topic."""
+def subject_of(channel: Channel | None, topic: Topic | Literal["*"]) -> str:
+    """Return the subject of the signals of a channel; `*` for those of every topic.
+
+    Without a channel they are about the hub itself. That subject has a token less, so that no
+    channel has it, whatever its name.
+    """
+    if channel is None:
+        return f"{PREFIX}.{topic}"
     return f"{PREFIX}.{encode_token(channel.name)}.{topic}"
 
 
 class Signals(Protocol):
-    """The signals of all channels. A process hears its own signals, too."""
+    """The signals of all channels, and of the hub itself. A process hears its own signals, too."""
 
-    async def say(self, channel: Channel, topic: Topic, signal: bytes) -> None:
+    async def say(self, channel: Channel | None, topic: Topic, signal: bytes) -> None:
         """Hand a signal to the broker; who hears it is not known.
 
         Args:
-            channel: whose listeners hear it.
+            channel: whose listeners hear it; None: those of the hub itself.
             topic: what it is about.
             signal: at most `MAX_SIGNAL_BYTES`.
 
@@ -44,7 +51,7 @@ class Signals(Protocol):
 
     def hear(
         self,
-        channel: Channel,
+        channel: Channel | None,
         topic: Topic,
         on_signals: OnSignals,
         on_gap: Callable[[], None],
@@ -52,7 +59,7 @@ class Signals(Protocol):
         """Listen for the length of a block.
 
         Args:
-            channel: whose signals.
+            channel: whose signals; None: those about the hub itself.
             topic: which of them.
             on_signals: called with those that come.
             on_gap: called after signals may have been missed.

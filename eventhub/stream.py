@@ -86,6 +86,10 @@ class EventStream(Protocol):
         """Highest sequence that this process appended or read singly; followers get it soon."""
 
     @property
+    def known_last(self) -> int:
+        """Last sequence that the log is known to have; it may have more by now."""
+
+    @property
     def trouble(self) -> str:
         """Why the stream cannot be read or written now; empty if nothing is known against it."""
 

@@ -1,7 +1,7 @@
 """Gateway: serves the endpoints of a configuration, from the start to the last close frame."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +46,7 @@ from eventhub.gateway.turns import Turns
 from eventhub.identity.audit import TRAIL
 from eventhub.ingest.trail import Trail
 from eventhub.logs import limited
+from eventhub.processes import Processes
 from eventhub.queries import Queries
 from eventhub.signals import Signals
 from eventhub.snapshots import Snapshots, TableFiles
@@ -66,6 +67,8 @@ class Sources:
     """Makes files of tables."""
     signals: Signals
     """What processes say to each other."""
+    processes: Processes
+    """How this process and the others are."""
     queries: Mapping[str, Queries] = field(default_factory=dict)
     """Answer SQL, by name of the SQLHandler."""
     alerts: AlertControl | None = None
@@ -94,7 +97,6 @@ class Gateway:
         sources: Sources,
         health: Health,
         trail: Trail | None = None,
-        roles: Sequence[str] = ("gateway",),
     ) -> None:
         """Prepare; `run` serves.
 
@@ -104,7 +106,6 @@ class Gateway:
             sources: where the answers to reads come from.
             health: reports how the rest of the hub is, for `/readyz`.
             trail: where it keeps the audit trail.
-            roles: of this process.
         """
         self._site = site
         self._feeds = feeds
@@ -112,7 +113,6 @@ class Gateway:
         self._health = health
         self._trail = trail or Trail()
         self._kept = KeptFiles(site.config.data)
-        self._vitals = vitals.Vitals(feeds, site.config.data, roles)
         self._compression = Compression()
         self._live = Live()
         self._heard: set[str] = set()
@@ -141,7 +141,6 @@ class Gateway:
                         await front.accept_flight()
                     self.adopt(self._site)
                     tasks.start(self._move_clients(), name="move-clients")
-                    tasks.start(self._vitals.run(), name="vitals")
                     ready()
                     await stop.wait()
                 finally:
@@ -210,7 +209,7 @@ class Gateway:
             self._compression,
         )
         console_pages.add_routes(site.app, console, config, files)
-        add_routes(site.app, config, [*routes, *queries], self._live, self._condition, files)
+        add_routes(site.app, config, [*routes, *queries], self._live, self.condition, files)
         running.front.serve(site.app, config)
         for channel in running.channels.values():
             channel.fanout.heartbeat = config.server.heartbeat
@@ -229,7 +228,7 @@ class Gateway:
         if (copies := self._sources.files.copies) is not None:
             snapshot_file.add_route(app, config.server, copies, proxies)
         connection_list.add_route(app, config.server, self._live, proxies)
-        vitals.add_route(app, config.server, self._vitals, self._condition)
+        vitals.add_route(app, config.server, self._sources.processes, self.condition, proxies)
         configuration.add_route(app, config, shared.bodies, proxies)
         alert_routes.add_routes(app, config.server, self._sources.alerts, shared.bodies, proxies)
 
@@ -288,7 +287,8 @@ class Gateway:
         await asyncio.to_thread(self._kept.close)
         limited.flush()
 
-    def _condition(self) -> Condition:
+    def condition(self) -> Condition:
+        """Return how the hub is, and the gateway itself."""
         if self._is_stopping:
             return Condition(["stopping"], [])
         problems, notes = self._health()

@@ -1,202 +1,47 @@
-"""Vitals: `/-/vitals`: how this process is now, and how it was in the last 15 minutes.
+"""Vitals: `/-/vitals`: how this process is and was, and how the other processes of the hub are.
 
-It is for operators. The past is a ring of samples in memory, gone with the process; Prometheus and
-`/metrics` are for longer ones. A sample reads counters that are kept anyway.
+It is for operators. However many of them look, the answer is made once a second.
 """
 
-import asyncio
-import os
-import shutil
-import socket
-from collections import deque
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+import time
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from prometheus_client.metrics import MetricWrapperBase
 
-from eventhub import __version__, metrics
 from eventhub.config import Server
-from eventhub.errors import Rejected
-from eventhub.feed import Feed
-from eventhub.gateway import refusal
-from eventhub.gateway.admin import OPERATORS_ONLY, Admin, Health
+from eventhub.gateway.admin import Health
+from eventhub.gateway.operators import for_operators
+from eventhub.identity.proxies import Proxies
+from eventhub.processes import Processes
 
 PATH: Final = "/-/vitals"
-EVERY_SECONDS: Final = 5.0
-"""Between two samples."""
-KEPT: Final = 180
-"""Samples: 15 minutes."""
+SHARED_SECONDS: Final = 1.0
+"""For which all who ask get the same answer."""
 
 
-class Sample(NamedTuple):
-    """How the process was at one moment; events, deliveries and refusals since its start."""
-
-    time: datetime
-    events: int
-    """Read from the log, whichever process wrote them."""
-    deliveries: int
-    """Frames handed to clients."""
-    refused: int
-    """Messages that were answered by an error."""
-    subscriptions: int
-    """That are open."""
-    laggards: int
-    """Of these, those that catch up from the log."""
-    behind: int
-    """Events that the log has, and the current tables do not have yet."""
-
-
-class Vitals:
-    """The vitals of one process with a gateway; `run` takes the samples."""
-
-    def __init__(self, feeds: Mapping[str, Feed], data: Path, roles: Sequence[str]) -> None:
-        """Get ready.
-
-        Args:
-            feeds: by name of the channel; more may be added.
-            data: the data folder, for the room on its disk.
-            roles: of this process.
-        """
-        self._feeds = feeds
-        self._data = data
-        self._roles = roles
-        self._heads = dict[str, int]()
-        """Of the feeds that were followed at the last sample, by name."""
-        self._events = 0
-        self._started = datetime.now(UTC)
-        self._samples: deque[Sample] = deque(maxlen=KEPT + 1)
-        self._disk: tuple[int, int] | None = None
-        """Bytes of the disk, and those that are free."""
-
-    async def run(self) -> None:
-        """Take samples until cancelled."""
-        while True:
-            await self.sample()
-            await asyncio.sleep(EVERY_SECONDS)
-
-    async def sample(self) -> None:
-        """Take one sample."""
-        heads = {name: feed.head for name, feed in self._feeds.items() if feed.is_followed}
-        # A feed that rested goes on at the end of the log: what it left out was not read.
-        known = heads.keys() & self._heads.keys()
-        self._events += sum(max(0, heads[name] - self._heads[name]) for name in known)
-        self._heads = heads
-        taken = Sample(
-            time=datetime.now(UTC),
-            events=self._events,
-            deliveries=_sum(metrics.DELIVERED),
-            refused=_sum(metrics.REFUSED),
-            subscriptions=_sum(metrics.CONNECTIONS),
-            laggards=_sum(metrics.LAGGARDS),
-            behind=sum(self._behind().values()),
-        )
-        self._samples.append(taken)
-        try:
-            disk = await asyncio.to_thread(shutil.disk_usage, self._data)
-            self._disk = disk.total, disk.free
-        except OSError:  # what the hub needs it for fails, too, and is a problem of its own
-            self._disk = None
-
-    def report(self) -> dict[str, Any]:
-        """Return what the ring holds, as JSON values; rates are per second."""
-        behind = {name: events for name, events in self._behind().items() if events}
-        disk = None if self._disk is None else {"bytes": self._disk[0], "free": self._disk[1]}
-        return {
-            "version": __version__,
-            "process": f"{socket.gethostname()}:{os.getpid()}",
-            "roles": list(self._roles),
-            "started": _text(self._started),
-            "tables": len(self._feeds),
-            "behind": behind,
-            "behind_seconds": max(map(self._age, behind), default=0.0),
-            "disk": disk,
-            "mails": self._mails() if "alerts" in self._roles else None,
-            "every": EVERY_SECONDS,
-            "past": [_rates(before, after) for before, after in pairwise(self._samples)],
-        }
-
-    def _behind(self) -> dict[str, int]:
-        """Return how many events the current table of each channel does not have yet."""
-        projected = {
-            sample.labels["channel"]: int(sample.value)
-            for family in metrics.PROJECTED.collect()
-            for sample in family.samples
-        }
-        return {
-            name: max(0, feed.head - projected[name])
-            for name, feed in self._feeds.items()
-            if name in projected
-        }
-
-    def _age(self, name: str) -> float:
-        """Return the seconds since the first event that the current table of a channel lacks.
-
-        Of a table that is further behind than the feed remembers, those since the oldest sample.
-        """
-        feed = self._feeds[name]
-        first = feed.recent(feed.head - self._behind()[name])
-        since = self._samples[0].time if self._samples else self._started
-        if first:
-            since = datetime.fromisoformat(first[0].event.time)
-        return max(0.0, round((datetime.now(UTC) - since).total_seconds(), 3))
-
-    def _mails(self) -> dict[str, int]:
-        """Return how many mails were sent, failed (and are tried again) and given up."""
-        return {outcome: _sum(metrics.ALERTS, outcome) for outcome in ("sent", "failed", "dead")}
-
-
-def add_route(app: web.Application, server: Server, vitals: Vitals, health: Health) -> None:
+def add_route(
+    app: web.Application, server: Server, processes: Processes, health: Health, proxies: Proxies
+) -> None:
     """Give an application the vitals.
 
     Args:
         app: not yet started.
         server: says who is an operator.
-        vitals: of the process.
-        health: how the hub is, in words.
+        processes: of the hub.
+        health: how this process is, in words.
+        proxies: the proxies that are trusted for the host of a request.
     """
-    admin = Admin(server)
+    made, made_at = msgspec.Raw(b"null"), float("-inf")
 
-    async def answer(request: web.Request) -> web.StreamResponse:
-        if not admin.is_operator(request):
-            return refusal.answer(Rejected("forbidden", OPERATORS_ONLY))
-        problems, notes = health()
-        found = {"problems": problems, "notes": notes, **vitals.report()}
-        return web.Response(
-            body=msgspec.json.encode(found),
-            content_type="application/json",
-            headers={"Cache-Control": "no-store"},
-        )
+    async def answer(_request: web.Request) -> msgspec.Raw:
+        nonlocal made, made_at
+        if (now := time.monotonic()) >= made_at + SHARED_SECONDS:
+            problems, notes = health()
+            found: dict[str, Any] = {"problems": problems, "notes": notes}
+            found |= processes.vitals.report()
+            found["processes"] = processes.report()
+            made, made_at = msgspec.Raw(msgspec.json.encode(found)), now
+        return made
 
-    app.router.add_get(PATH, answer)
-
-
-def _sum(metric: MetricWrapperBase, outcome: str = "") -> int:
-    """Return the sum of a metric over its labels, or over those with one outcome."""
-    return int(
-        sum(
-            sample.value
-            for family in metric.collect()
-            for sample in family.samples
-            if not sample.name.endswith("_created")
-            and outcome in ("", sample.labels.get("outcome"))
-        )
-    )
-
-
-def _rates(before: Sample, after: Sample) -> dict[str, Any]:
-    seconds = max((after.time - before.time).total_seconds(), 0.001)  # a clock may be set back
-    rates = {
-        name: round((getattr(after, name) - getattr(before, name)) / seconds, 2)
-        for name in ("events", "deliveries", "refused")
-    }
-    levels = {name: getattr(after, name) for name in ("subscriptions", "laggards", "behind")}
-    return {"time": _text(after.time), **rates, **levels}
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+    app.router.add_get(PATH, for_operators(server, proxies, answer))

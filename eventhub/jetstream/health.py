@@ -51,6 +51,8 @@ logger = structlog.get_logger(__name__)
 class _Watched:
     channel: Channel
     newer: Columns | None = None
+    last: int = 0
+    """Sequence."""
     answered_at: float = 0.0
     """When the last question began that was answered, on the clock of the loop."""
     failing_since: float | None = None
@@ -90,6 +92,11 @@ class Health:
         """Return the columns of a newer configuration; None if this process has the newest."""
         watched = self._streams.get(stream)
         return None if watched is None else watched.newer
+
+    def last(self, stream: str) -> int:
+        """Return the last sequence that the leader of a stream has named; 0 before it has."""
+        watched = self._streams.get(stream)
+        return 0 if watched is None else watched.last
 
     def trouble(self, stream: str) -> str:
         """Return why a stream cannot be read or written; empty if it can, or is not watched."""
@@ -161,7 +168,8 @@ class Health:
         return await self._refusal(watched.channel.subject("-")) if self._writes else ""
 
     def _compare(self, watched: _Watched, info: Mapping[str, Any]) -> None:
-        """Note whether another process has newer columns."""
+        """Note where the stream ends, and whether another process has newer columns."""
+        watched.last = info["state"]["last_seq"]
         channel, before = watched.channel, watched.newer
         watched.newer = newer = newer_than(channel.columns, info)
         COLUMNS_OUTDATED.labels(channel.name).set(newer is not None)

@@ -94,6 +94,9 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
             subjects.deny.append(f"$JS.API.CONSUMER.DELETE.{consumer}")
             if "alerts" not in _rights(user):
                 subjects.deny.append(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}")
+    processes = subject_of(None, "processes")
+    subjects.publish += [processes] * (user in (HUB, *ROLES))
+    subjects.subscribe += [processes] * ("gateway" in _rights(user))
     for name, roles in STORES.items():
         if user == COMMANDS or not roles.isdisjoint(_rights(user)):
             subjects.publish += _of_store(name)

@@ -17,7 +17,7 @@ class NatsSignals:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def say(self, channel: Channel, topic: Topic, signal: bytes) -> None:
+    async def say(self, channel: Channel | None, topic: Topic, signal: bytes) -> None:
         """Hand a signal to the broker."""
         try:
             await self._connection.tell(subject_of(channel, topic), signal)
@@ -27,7 +27,7 @@ class NatsSignals:
     @asynccontextmanager
     async def hear(
         self,
-        channel: Channel,
+        channel: Channel | None,
         topic: Topic,
         on_signals: OnSignals,
         on_gap: Callable[[], None],

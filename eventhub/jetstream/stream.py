@@ -66,6 +66,12 @@ class JetStreamStream:
         return max(self._writer.newest, self._found)
 
     @property
+    def known_last(self) -> int:
+        """Last sequence that the leader, an answer to a write, or a follower has named."""
+        said = 0 if self._health is None else self._health.last(self._name)
+        return max(said, self.newest, self._marks.received)
+
+    @property
     def trouble(self) -> str:
         """Why the stream cannot be read or written now; empty if it can, or is not watched."""
         return "" if self._health is None else self._health.trouble(self.channel.stream)

@@ -57,6 +57,19 @@ async def test_a_signal_is_of_one_channel_and_one_topic(signals: Signals) -> Non
     assert (sent, presence, other) == ([b"1"], [b"2"], [b"3"])
 
 
+async def test_signals_about_the_hub_are_those_of_no_table(signals: Signals) -> None:
+    """Not even of tables that are called like their topic."""
+    about_hub = list[bytes]()
+    async with (
+        signals.hear(None, "processes", about_hub.extend, lambda: None),
+        hearing(signals, "processes", name="processes") as of_table,
+    ):
+        await signals.say(channel("processes"), "processes", b"1")
+        await signals.say(None, "processes", b"2")
+        await until(lambda: bool(about_hub and of_table))
+    assert (about_hub, of_table) == ([b"2"], [b"1"])
+
+
 async def test_whoever_comes_later_or_left_before_hears_nothing(signals: Signals) -> None:
     async with hearing(signals) as left:
         await signals.say(CHAT, "sent", b"before")

@@ -1,17 +1,22 @@
 """A hub with a console, and data of a shop and its chat, for tests and images of each view."""
 
+import base64
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.e2e.hub import Hub
 
+IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
+TAKES_IMAGES: Final = "CONSOLE_IMAGES" in os.environ
 TOKEN: Final = "an-operators-token"
 CONFIG: Final = f"""
 server: {{admin: {{token: {TOKEN}}}}}
@@ -134,3 +139,10 @@ def opened(
         yield context
     finally:
         context.close()
+
+
+def take_image(page: Page, name: str) -> None:
+    """Keep what is seen as an image of docs/console.md."""
+    session = page.context.new_cdp_session(page)
+    found = session.send("Page.captureScreenshot", {"format": "webp", "quality": 82})
+    (IMAGES / f"console-{name}.webp").write_bytes(base64.b64decode(found["data"]))

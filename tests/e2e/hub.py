@@ -59,6 +59,10 @@ class Hub:
     def start(self, seconds: float = DEADLINE_SECONDS) -> None:
         """Start it and return when it takes traffic; fail if that takes longer than `seconds`."""
         self.launch()
+        self.wait(seconds)
+
+    def wait(self, seconds: float = DEADLINE_SECONDS) -> None:
+        """Return when it takes traffic after `launch`; fail if that takes longer."""
         self.url, self._port = self._ready(seconds)
 
     def launch(self) -> None:

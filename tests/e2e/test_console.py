@@ -4,9 +4,7 @@ A new view is a line in `VIEWS`. `make console-images` walks through them, too, 
 of docs/console.md.
 """
 
-import base64
 import gzip
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from tests.e2e.console import (
     CONFIG,
     ELSEWHERE,
     FOLLOWED,
+    TAKES_IMAGES,
     TOKEN,
     UNKNOWN_KEY,
     chatting,
@@ -31,6 +30,7 @@ from tests.e2e.console import (
     mailing_config,
     opened,
     send,
+    take_image,
 )
 from tests.e2e.hub import Hub, running_hub
 from tests.e2e.test_accessibility import SCHEMES, WIDTHS
@@ -39,8 +39,6 @@ from tests.waiting import until
 
 FIRST_VIEW_BYTES: Final = 60_000
 """Compressed, of everything that is loaded before the first view is complete."""
-IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
-TAKES_IMAGES: Final = "CONSOLE_IMAGES" in os.environ
 IMAGE_SECONDS: Final = 120
 """Of traffic before the images, so that there is something to see."""
 
@@ -250,13 +248,6 @@ def followers(hub: Hub, browser: Browser) -> Iterator[None]:
         if TAKES_IMAGES:
             page.wait_for_timeout(1000 * IMAGE_SECONDS)
         yield
-
-
-def take_image(page: Page, name: str) -> None:
-    """Keep what is seen as an image of docs/console.md."""
-    session = page.context.new_cdp_session(page)
-    found = session.send("Page.captureScreenshot", {"format": "webp", "quality": 82})
-    (IMAGES / f"console-{name}.webp").write_bytes(base64.b64decode(found["data"]))
 
 
 def test_each_view_is_walked() -> None:

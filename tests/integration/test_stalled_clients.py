@@ -25,6 +25,7 @@ from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from tests.snapshotting import CHAT
 from tests.builders import logins
+from tests.unit.gateway.serving import alone
 
 configure("warning", "json")
 HANDSHAKE = (
@@ -63,7 +64,7 @@ async def main(path):
         snapshots = DuckSnapshots(store, [Projector(store, stream)])
         feed = Feed(stream, 0)
         endpoints = [Endpoint(endpoint, CHAT)]
-        sources = Sources(snapshots, TableFiles(), MemorySignals())
+        sources = Sources(snapshots, TableFiles(), MemorySignals(), alone(path))
         gateway = Gateway(Site(config, endpoints, logins()), {"chat": feed}, sources, list)
         following = group.create_task(feed.run())
         group.create_task(gateway.run(door, stop, ready.set))

@@ -1,7 +1,7 @@
 """Servers of this process for tests: a whole gateway over a log in memory, or a single handler."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from eventhub.gateway.site import Site
 from eventhub.gateway.sockets import Sockets
 from eventhub.memory import MemoryStream
 from eventhub.memory_signals import MemorySignals
+from eventhub.processes import Processes
 from eventhub.queries import Queries
 from eventhub.snapshots import TableFiles
+from eventhub.vitals import Vitals
 from tests.bench.wire import masked
 from tests.builders import channel, logins
 from tests.subscribing import MemorySnapshots
@@ -153,6 +155,12 @@ def well() -> Condition:
     return Condition([], [])
 
 
+def alone(folder: Path, feeds: Mapping[str, Feed] | None = None) -> Processes:
+    """The processes of a hub that has no others."""
+    vitals = Vitals(feeds or {}, folder, ["gateway"])
+    return Processes(vitals, MemorySignals(), well)
+
+
 @asynccontextmanager
 async def running(
     folder: Path,
@@ -192,6 +200,7 @@ async def running(
             MemorySnapshots(stream),
             TableFiles(),
             MemorySignals(),
+            alone(folder, {"chat": feed}),
             {} if sql is None else {sql[0].name: sql[1]},
         ),
         health,

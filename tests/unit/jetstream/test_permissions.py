@@ -57,6 +57,7 @@ def _matches(pattern: str, subject: str) -> bool:
         ("eh.chat.id.more", set()),
         ("eh-now.chat.sent", {"hub", "gateway"}),
         ("eh-now.old.sent", set()),
+        ("eh-now.processes", {*USERS} - {"commands", "backup"}),
         ("$JS.API.STREAM.INFO.EH_chat", {*USERS}),
         ("$JS.API.STREAM.NAMES", {"backup"}),
         ("$JS.API.STREAM.UPDATE.EH_chat", {"hub", "projector", "commands"}),
@@ -91,7 +92,8 @@ def test_no_user_deletes_events_or_reads_the_answers_of_others(user: str) -> Non
     assert not any(may(user, inbox) for inbox in others)
     [inbox, *signals] = permissions_of(user, TABLES)["subscribe"]["allow"]
     assert inbox == f"_INBOX.eventhub-{user}.>"
-    assert signals == (["eh-now.chat.*"] if user in ("hub", "gateway") else [])
+    hears = ["eh-now.chat.*", "eh-now.processes"]
+    assert signals == (hears if user in ("hub", "gateway") else [])
 
 
 def test_each_store_has_a_role_that_may_write_it() -> None:

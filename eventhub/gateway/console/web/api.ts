@@ -81,7 +81,7 @@ export interface Loaded<T> {
   reload: () => void
 }
 
-/** GET a JSON value for a component: at once, when `path` changes, and every few seconds if asked to. */
+/** GET a JSON value for a component: at once, when `path` changes, and every few seconds if asked to, while the tab is shown. */
 export function useGet<T>(path: string | null, everySeconds = 0): Loaded<T> {
   const [state, setState] = useState<{ path: string | null; value?: T; error?: Error }>({ path })
   const [turn, setTurn] = useState(0)
@@ -92,22 +92,27 @@ export function useGet<T>(path: string | null, everySeconds = 0): Loaded<T> {
     const abort = new AbortController()
     let timer: ReturnType<typeof setTimeout> | undefined
     const ask = async () => {
-      if (!document.hidden || latest.current.value === undefined) {
-        try {
-          const value = await get<T>(path, abort.signal)
-          if (!abort.signal.aborted) setState({ path, value })
-        } catch (error) {
-          if (abort.signal.aborted) return
-          const before = latest.current.path === path ? latest.current.value : undefined
-          setState({ path, value: before, error: error as Error })
-        }
+      try {
+        const value = await get<T>(path, abort.signal)
+        if (!abort.signal.aborted) setState({ path, value })
+      } catch (error) {
+        if (abort.signal.aborted) return
+        const before = latest.current.path === path ? latest.current.value : undefined
+        setState({ path, value: before, error: error as Error })
       }
-      if (everySeconds && !abort.signal.aborted) timer = setTimeout(ask, everySeconds * 1000)
+      clearTimeout(timer)
+      if (everySeconds && !abort.signal.aborted && !document.hidden) timer = setTimeout(ask, everySeconds * 1000)
+    }
+    const onVisibility = () => {
+      clearTimeout(timer)
+      if (everySeconds && !document.hidden) ask()
     }
     ask()
+    document.addEventListener("visibilitychange", onVisibility)
     return () => {
       abort.abort()
       clearTimeout(timer)
+      document.removeEventListener("visibilitychange", onVisibility)
     }
   }, [path, everySeconds, turn])
   const reload = useCallback(() => setTurn((before) => before + 1), [])

@@ -12,7 +12,7 @@ export interface View {
 }
 
 export const views: Record<string, View> = {
-  overview: { title: "Overview", about: "Is all well? This process, and its last 15 minutes.", key: "o", load: () => import("./views/overview") },
+  overview: { title: "Overview", about: "Is all well? This process, its last 15 minutes, and the other processes.", key: "o", load: () => import("./views/overview") },
   endpoints: { title: "Endpoints", about: "What this hub offers you: columns, code to copy, and a form to try it.", key: "e", load: () => import("./views/endpoints") },
   live: { title: "Live", about: "The rows of a filter, as they change.", key: "l", load: () => import("./views/live") },
   row: { title: "Row", about: "The life of one row: who changed what, when, from what to what.", key: "r", load: () => import("./views/row") },

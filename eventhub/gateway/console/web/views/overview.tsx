@@ -3,6 +3,7 @@ import { useGet } from "../api"
 import { me } from "../me"
 import { Chart } from "../parts/chart"
 import { Page } from "../parts/page"
+import { type Process, Processes, worries } from "../parts/processes"
 import { Loading, Problem } from "../parts/states"
 import { link } from "../router"
 import { bytes, count, duration, rate } from "../words"
@@ -32,6 +33,8 @@ interface Vitals {
   mails: { sent: number; failed: number; dead: number } | null
   every: number
   past: Moment[]
+  /** This one is the first. */
+  processes: Process[]
 }
 
 /** From which the tables are worth a word: without readers they are brought up to date every 5 s. */
@@ -40,7 +43,7 @@ const LATE_SECONDS = 15
 const SCARCE = 0.1
 
 /** What is worth a word, the worst first. */
-function findings({ problems, notes, behind, behind_seconds, disk, mails, past }: Vitals) {
+function findings({ problems, notes, behind, behind_seconds, disk, mails, past, processes }: Vitals) {
   const found: { tone: "bad" | "wait"; text: string }[] = problems.map((text) => ({ tone: "bad", text }))
   const last = past.at(-1)
   const worry = (text: string) => found.push({ tone: "wait", text })
@@ -49,6 +52,7 @@ function findings({ problems, notes, behind, behind_seconds, disk, mails, past }
   if (last?.laggards) worry(`${count(last.laggards, "connection")} ${last.laggards === 1 ? "catches" : "catch"} up from the log`)
   if (mails?.dead) worry(`${count(mails.dead, "mail")} could not be sent, and ${mails.dead === 1 ? "is" : "are"} kept as dead letters`)
   notes.forEach(worry)
+  worries(processes).forEach(worry)
   return found
 }
 
@@ -92,7 +96,8 @@ function Shown({ vitals }: { vitals: Vitals }) {
         <Fact name="Running for"><time dateTime={vitals.started} title={new Date(vitals.started).toLocaleString()}>{duration((Date.now() - Date.parse(vitals.started)) / 1000)}</time></Fact>
         <Fact name="Version">{vitals.version}</Fact>
       </dl>
-      <p class="soft">These are figures of this process, since its start; the charts show its last 15 minutes. Other processes of a cluster have their own.</p>
+      <p class="soft">These are figures of this process, since its start; the charts show its last 15 minutes.</p>
+      <Processes processes={vitals.processes} />
     </>
   )
 }
