@@ -34,12 +34,14 @@ from tests.bench import (  # noqa: E402 - the path is set
     idle_gateway,
     many_tables,
     mirroring,
+    parts,
     projecting,
     reading,
     replicas,
     small,
     starting,
     strangers,
+    streams,
     writing,
 )
 from tests.bench.figures import HEAD, Figure, summary, with_table  # noqa: E402
@@ -70,6 +72,8 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "tables": many_tables.tables,
     "gateway": idle_gateway.idle_gateway,
     "cluster": replicas.replicas,
+    "streams": streams.streams,
+    "parts": parts.parts,
 }
 PAGE = ROOT / "docs" / "performance.md"
 
