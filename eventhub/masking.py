@@ -24,7 +24,7 @@ _NAME: Final = re.compile(
     r"|authorization|signature|(?:^|[^a-z])(?:sig|pin|pw|hmac|otp|key|keys|apikey)(?:$|[^a-z])",
     re.IGNORECASE,
 )
-_NO_SECRETS: Final = frozenset(("public_key", "key_file"))
+_NO_SECRETS: Final = frozenset(("public_key", "key_file", "access_key_id"))
 _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _USERINFO: Final = re.compile(r"(?<=://)[^\s'\"<>`]*@")
 _LOGIN: Final = re.compile(

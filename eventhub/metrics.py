@@ -66,7 +66,8 @@ PROJECTED_EVENTS = Counter(
 )
 STORED_SNAPSHOTS = Counter(
     "eventhub_stored_snapshots_total",
-    "Snapshots of all tables for other processes: `stored`, `failed`, `loaded` or `refused`.",
+    "Snapshots of all tables for other processes: `stored`, `failed`, `loaded` or `refused`;"
+    " `unavailable` if a start could not read what is stored.",
     ["outcome"],
 )
 COLUMNS_OUTDATED = Gauge(

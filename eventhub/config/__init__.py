@@ -41,6 +41,7 @@ from eventhub.config.settings import (
     Proxy,
     Server,
     Session,
+    Snapshots,
     Tls,
 )
 from eventhub.config.shown import as_shown, fingerprints
@@ -80,6 +81,7 @@ __all__ = [
     "Server",
     "Session",
     "SimpleAuthEndpoint",
+    "Snapshots",
     "SqlEndpoint",
     "SqlLimits",
     "Tls",

@@ -61,8 +61,9 @@ def _files_of(config: Config) -> Iterator[Path]:
         yield Path(keys)
     if config.server.tls is not None:
         yield from (Path(config.server.tls.cert_file), Path(config.server.tls.key_file))
-    broker = config.broker
-    yield from map(Path, filter(None, (broker.ca_file, broker.cert_file, broker.key_file)))
+    broker, snapshots = config.broker, config.projection.snapshots
+    named = (broker.ca_file, broker.cert_file, broker.key_file, snapshots.ca_file)
+    yield from map(Path, filter(None, named))
     if config.projection.path is not None:
         database = Path(config.projection.path)
         yield from (database.with_name(database.name + end) for end in ("", ".wal", ".tmp"))

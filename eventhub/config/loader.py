@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from eventhub.config import access, broker, console, handlers, listening, yamlfile
+from eventhub.config import access, broker, console, handlers, listening, snapshots, yamlfile
 from eventhub.config.handlers import UrlSection
 from eventhub.config.reading import PERIOD, read_struct
 from eventhub.config.settings import (
@@ -288,10 +288,9 @@ def _projection(
             )
     if projection is None:
         return None
-    snapshots = projection.snapshots
-    if snapshots.to not in (None, "broker", "none"):
-        folder = section.items["snapshots"].items["to"].folder / snapshots.to
-        snapshots = msgspec.structs.replace(snapshots, to=str(folder.resolve()))
+    stored = projection.snapshots
+    if "snapshots" in section.items:
+        stored = snapshots.checked(section.items["snapshots"], stored, findings)
     return msgspec.structs.replace(
-        projection, path=str(named[0][2].resolve()) if named else None, snapshots=snapshots
+        projection, path=str(named[0][2].resolve()) if named else None, snapshots=stored
     )

@@ -9,7 +9,9 @@ import msgspec
 
 from eventhub.config.tree import Findings, Node, joined
 
-IN_FILES = frozenset(("password", "secret", "token", "credentials", "public_key"))
+IN_FILES = frozenset(
+    ("password", "secret", "token", "credentials", "public_key", "secret_access_key")
+)
 """Keys whose value may be in a separate file: `password_file:` instead of `password:`."""
 
 PERIOD = re.compile(r"[1-9][0-9]{0,4}[smhd]", re.ASCII)

@@ -41,6 +41,9 @@ class Tls(Struct, frozen=True):
     """Seconds for which browsers use HTTPS only; 0 does not ask them to. Never for loopback."""
 
 
+S3 = "s3://"
+"""Of a `projection.snapshots.to` that is a bucket; its name and a prefix follow."""
+
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
 """A number per second."""
 
@@ -120,9 +123,23 @@ class Snapshots(Struct, frozen=True):
     """`projection: {snapshots: ...}`: tables that are stored for processes without any."""
 
     to: str | None = None
-    """`broker`, `none`, or a folder; default: `broker` with `broker.url`, otherwise `none`."""
+    """`broker`, `none`, a folder, or `s3://BUCKET/PREFIX`; default: `broker` with `broker.url`,
+    otherwise `none`."""
     every: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 100_000
     """Events by which the log grows, in all tables, before another one is stored."""
+    endpoint: str | None = None
+    """URL of a store that speaks the protocol of S3; default: that of AWS."""
+    region: str | None = None
+    access_key_id: str | None = None
+    """Default, with `secret_access_key`: the keys that programs of AWS would find."""
+    secret_access_key: str | None = None
+    ca_file: str | None = None
+    """PEM file of those that sign the certificate of `endpoint`, besides those of the system."""
+
+    @property
+    def in_s3(self) -> bool:
+        """They are stored in S3, or in a store that speaks its protocol."""
+        return self.to is not None and self.to.startswith(S3)
 
 
 class Projection(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """An object is there whole under its name, or not there."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +9,14 @@ import pytest
 from eventhub.jetstream import JetStreamLog
 from eventhub.objects import Listed, Objects
 from projections.stored.folder import FolderObjects
+from projections.stored.s3 import S3Objects
 from tests.cluster import SERVERS, Cluster
+from tests.s3_server import s3_server
 
 ON_CLUSTER = pytest.param("on_cluster", marks=pytest.mark.xdist_group("cluster"))
 
 
-@pytest.fixture(params=["in_folder", "on_server", ON_CLUSTER])
+@pytest.fixture(params=["in_folder", "in_s3", "on_server", ON_CLUSTER])
 def objects(request: pytest.FixtureRequest) -> Objects:
     found: Objects = request.getfixturevalue(request.param)
     return found
@@ -23,6 +25,12 @@ def objects(request: pytest.FixtureRequest) -> Objects:
 @pytest.fixture
 def in_folder(tmp_path: Path) -> FolderObjects:
     return FolderObjects(tmp_path / "objects")
+
+
+@pytest.fixture
+def in_s3(tmp_path: Path) -> Iterator[S3Objects]:
+    with s3_server(tmp_path / "s3") as server:
+        yield server.client()
 
 
 @pytest.fixture

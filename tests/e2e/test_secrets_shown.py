@@ -8,6 +8,10 @@ CONFIG = """
 variables: {LITERAL: q1w2-literal}
 auth: {jwt: {secret_file: jwt.txt}, session: {secret: "q1w2 in the file itself"}}
 broker: {url: "wss://q1w2user:q1w2/pass@word@127.0.0.1:9/x"}
+projection:
+  snapshots:
+    {to: "s3://tables/hub", endpoint: "http://127.0.0.1:9", access_key_id: a,
+     secret_access_key: q1w2/3}
 email: {office: {host: mail.example.org, email: hub@example.org, password: $FROM_ENV}}
 url:
   login:

@@ -16,12 +16,13 @@ from tests.e2e.command import GOOD, output
 from tests.e2e.hub import Hub, HubFactory
 from tests.e2e.reload import said
 from tests.nats_server import nats_server
+from tests.s3_server import KEYS, URL, S3Server, s3_server
 from tests.waiting import until
 
 CONFIG = """
 log: {{format: json}}
 broker: {{url: "{url}"}}
-projection: {{snapshots: {{to: {to}, every: {every}}}}}
+projection: {{snapshots: {{{to}, every: {every}}}}}
 server: {{admin: {{port: 0}}}}
 url:
   notes:
@@ -48,7 +49,7 @@ class Site:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
-        self.to = "broker"
+        self.to = "to: broker"
         self.every = EVERY
         self._url = url
         self._hubs: list[Hub] = []
@@ -108,6 +109,12 @@ def projected(hub: Hub) -> int:
     return int(sum(sample.value for sample in samples))
 
 
+def ready(hub: Hub) -> str:
+    """Return what a hub that takes traffic says besides."""
+    with urlopen(f"{hub.url}/readyz") as answer:
+        return str(answer.read().decode())
+
+
 async def stored(projector: Hub, least: int) -> dict[str, Any]:
     """Wait for a snapshot that holds so many events; return its log line."""
 
@@ -134,6 +141,19 @@ def verified(hub: Hub) -> None:
 
 def parts_in(folder: Path) -> list[Path]:
     return [*folder.glob("*.duckdb.*")] if folder.exists() else []
+
+
+def in_s3(store: S3Server) -> str:
+    """Return the keys of `snapshots:` for a store."""
+    key_id, secret = KEYS
+    keys = f"access_key_id: {key_id}, secret_access_key: '{secret}'"
+    return f"to: '{URL}', endpoint: '{store.endpoint}', {keys}"
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 def without_tables(hub: Hub) -> None:
@@ -192,12 +212,13 @@ async def test_a_single_hub_uses_whole_snapshots_in_a_folder_and_reports_damaged
 
 
 async def test_kills_while_snapshots_are_stored_and_loaded_lose_nothing(site: Site) -> None:
-    site.to, site.every = str(site.folder / "snapshots"), 1
+    snapshots = site.folder / "snapshots"
+    site.to, site.every = f"to: {snapshots}", 1
     projector, gateway = site.part("projector"), site.part("gateway")
     await asyncio.to_thread(projector.launch)
     await asyncio.to_thread(gateway.start)
     await write(gateway, 0, 150)
-    await asyncio.to_thread(until, lambda: parts_in(Path(site.to)))
+    await asyncio.to_thread(until, lambda: parts_in(snapshots))
     await asyncio.to_thread(projector.kill)
     await write(gateway, 150, 300)
     await asyncio.to_thread(projector.launch)
@@ -213,3 +234,52 @@ async def test_kills_while_snapshots_are_stored_and_loaded_lose_nothing(site: Si
     assert not partial.exists()
     assert await everything(gateway) == before
     await asyncio.to_thread(verified, gateway)
+
+
+async def test_an_emptied_gateway_begins_with_snapshots_in_s3(site: Site) -> None:
+    with s3_server(site.folder / "s3") as store:
+        site.to = in_s3(store)
+        projector, gateway = site.part("projector"), site.part("gateway")
+        projector.launch()
+        await asyncio.to_thread(gateway.start)
+        await write(gateway, 0, 300)
+        line = await stored(projector, EVENTS - EVERY)
+        assert (store.objects / f"{line['snapshot']}.json").exists()
+        before = await everything(gateway)
+        assert await asyncio.to_thread(gateway.stop) == 0
+        await asyncio.to_thread(emptied(gateway).start)
+        assert len(said(gateway, "snapshot_loaded")) == 1
+        assert await everything(gateway) == before
+        assert await asyncio.to_thread(projected, gateway) < EVERY
+        await asyncio.to_thread(verified, gateway)
+
+
+async def test_a_hub_goes_on_without_its_s3_store_and_says_so(
+    hub_factory: HubFactory, tmp_path: Path
+) -> None:
+    with s3_server(tmp_path / "s3") as store:
+        text = f"projection: {{snapshots: {{{in_s3(store)}, every: {EVERY}}}}}\n"
+        hub = await asyncio.to_thread(hub_factory, text + GOOD)
+        await write(hub, 0, 300)
+        await stored(hub, EVENTS - EVERY)
+        before = await everything(hub)
+        await asyncio.to_thread(hub.kill)
+        for part in parts_in(store.objects):
+            flip_a_bit(part)
+        without_tables(hub)
+        await asyncio.to_thread(hub.start)
+        assert "has another checksum" in said(hub, "snapshot_refused")[0]["reason"]
+        assert await everything(hub) == before
+    # The store is away from here on.
+    await write(hub, 300, 600)
+    [failed] = await asyncio.to_thread(until, lambda: said(hub, "snapshot_not_stored"))
+    assert f"{URL} at {store.endpoint} cannot be " in failed["reason"]
+    assert failed["reason"] in await asyncio.to_thread(ready, hub)
+    before = await everything(hub)
+    await asyncio.to_thread(hub.kill)
+    without_tables(hub)
+    await asyncio.to_thread(hub.start)
+    [unavailable] = said(hub, "snapshots_unavailable")
+    assert "Connection refused" in unavailable["reason"]
+    assert await everything(hub) == before
+    await asyncio.to_thread(verified, hub)

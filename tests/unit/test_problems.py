@@ -1,5 +1,6 @@
 """`check` finds every mistake that would stop a hub, before the hub starts."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,14 @@ def test_a_mistake_in_an_endpoint_is_found(key: str, error: str, tmp_path: Path)
     with pytest.raises(Misconfigured) as caught:
         check(f"{GOOD}      {key}\n", tmp_path)
     assert error in caught.value.message
+
+
+def test_snapshots_in_s3_without_what_speaks_it_are_refused_with_the_command_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"projection: {{snapshots: {{to: 's3://tables/hub'}}}}\n{GOOD}"
+    check(text, tmp_path)
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.delitem(sys.modules, "projections.stored.s3")
+    with pytest.raises(Misconfigured, match=r"snapshots: to: .* pip install 'eventhub\[s3\]'"):
+        check(text, tmp_path)
