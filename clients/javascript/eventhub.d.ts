@@ -28,8 +28,6 @@ export interface RowsOptions extends Query {
   sort?: string | readonly string[]
   /** Not negative. */
   limit?: number
-  /** Called with each frame of the protocol as it comes: `_sent` and `_presence` have what is no row. */
-  onFrame?: (frame: Readonly<Record<string, any>>) => void
 }
 
 export interface Rows {
@@ -100,6 +98,21 @@ export interface Receipt {
   readonly ignored?: readonly string[]
 }
 
+export interface Consumer {
+  /** Each frame; rows and changes come one by one as well. */
+  frame(frame: Readonly<Record<string, any>>): void
+  /** After each change of `state`; the first ones come before `open` returns. */
+  changed(): void
+}
+
+export interface Subscription {
+  readonly state: Rows["state"]
+  readonly error: EventHubError | null
+  /** Where it goes on after a lost connection; empty: from where it began. */
+  position: string
+  end(): void
+}
+
 export class EventHub {
   /**
    * @param url of the hub, below which it has `/-/client.js`; paths are relative to it.
@@ -115,8 +128,17 @@ export class EventHub {
   post(path: string, message: Message): Promise<Receipt>
   put(path: string, message: Message & { id: string }): Promise<Receipt>
   delete(path: string, id: string | { id: string; _if_seq?: number; _key?: string }): Promise<Receipt>
+  /**
+   * Send a message to the clients that listen now; it is not stored, and sent once at most. Resolves when the hub has
+   * handed it on, and rejects with `EventHubError`, after 5 s without a connection as `unavailable`.
+   */
+  send(path: string, message: Record<string, any>): Promise<{ readonly sent: true; readonly ignored?: readonly string[] }>
   /** Connect now what waits to connect again. */
   reconnect(): void
   /** End all rows and changes, and reject what waits. */
   close(): void
+  /** The URL of a query, for `open`. */
+  url(path: string, query?: Query): URL
+  /** A subscription with frames of the protocol, for modules such as `client/ephemeral.js`. */
+  open(url: URL, consumer: Consumer, since?: string): Subscription
 }

@@ -17,9 +17,14 @@ export class EventHubError extends Error {
 const CLOSED = { code: "closed", message: "closed" }
 const sockets = new Set() // of the page
 
-// The first rows do not wait for it.
-const load = () => import("./client/writes.js").catch(() => new Promise((done) => setTimeout(done, PAUSE)).then(load))
-const writing = load()
+let loads = 0 // some browsers remember a URL that failed
+const again = (name) => () =>
+  new Promise((done) => setTimeout(done, pauseOf(loads++)))
+    .then(() => import(`./client/${name}.js?${loads}`))
+    .catch(again(name))
+
+// Rows do not wait for it.
+const writing = import("./client/writes.js").catch(again("writes"))
 
 for (const name of ["online", "offline"]) {
   globalThis.addEventListener?.(name, () => sockets.forEach((socket) => socket.wake()))
@@ -28,7 +33,7 @@ for (const name of ["online", "offline"]) {
 export class EventHub {
   #base
   #token
-  #paths = {} // with their links and their writes
+  #paths = {} // with links and writes
 
   constructor(url = location.origin, { token } = {}) {
     this.#base = new URL(url.replace(/\/?$/, "/"))
@@ -36,13 +41,14 @@ export class EventHub {
   }
 
   rows(path, options = {}) {
-    return liveRows(options, (consumer) => this.#open(this.#url(path, options), consumer))
+    return liveRows(options, (consumer) => this.open(this.url(path, options), consumer))
   }
 
   changes = (...args) => this.#follow("changes", ...args)
   log = (...args) => this.#follow("log", ...args)
   post = (...args) => this.#write("POST", ...args)
   put = (...args) => this.#write("PUT", ...args)
+  send = (...args) => this.#write("SEND", ...args)
   delete = (path, id, onSend) => this.#write("DELETE", path, id.id ? id : { id }, onSend)
   reconnect = () => sockets.forEach((each) => each.href === this.#base.href && each.wake())
 
@@ -53,7 +59,7 @@ export class EventHub {
     })
   }
 
-  #url(path, { where = {}, columns, sort = [], limit } = {}) {
+  url(path, { where = {}, columns, sort = [], limit } = {}) {
     const url = new URL(this.#base + path.replace(/^\//, ""))
     const args = url.search ? [url.search.slice(1)] : []
     const add = (key, value) => args.push(`${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
@@ -75,7 +81,7 @@ export class EventHub {
     return url
   }
 
-  #open = (url, ...args) => {
+  open = (url, ...args) => {
     const link = subscription(this.#base, this.#token, url, this.#path(url), ...args)
     link.connect()
     return link
@@ -86,19 +92,19 @@ export class EventHub {
   }
 
   async #write(_method, path, message, onSend) {
-    const url = this.#url(path)
+    const url = this.url(path)
     const sent = JSON.parse(JSON.stringify({ ...message, _method })) // as it is now
     const { write } = await writing
-    return write(this.#path(url), url, sent, onSend, this.#open, EventHubError, pauseOf)
+    return write(this.#path(url), url, sent, onSend, this.open, EventHubError, pauseOf)
   }
 
   async *#follow(kind, path, options = {}) {
-    const { follow } = await import("./client/changes.js")
-    yield* follow(kind, this.#url(path, options), options, this.#open, this.#token, EventHubError)
+    const { follow } = await import("./client/changes.js").catch(again("changes"))
+    yield* follow(this, kind, path, options, this.#token, EventHubError)
   }
 }
 
-const textOf = async (token) => (typeof token === "function" ? token() : token)
+const textOf = async (token) => (token?.call ? token() : token)
 
 // A WebSocket that comes back, and its subscriptions.
 function socketOf({ href }, token) {
@@ -312,7 +318,7 @@ function subscription(base, token, url, path, consumer, since = "", epoch = "") 
   return link
 }
 
-function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
+function liveRows({ sort = [], limit = Infinity, columns }, open) {
   const keys = keysOf(sort)
   const listeners = new Set()
   let blank = columns && blankOf(columns)
@@ -329,7 +335,6 @@ function liveRows({ sort = [], limit = Infinity, columns, onFrame }, open) {
 
   function frame(each) {
     const { _method, _resume, _ready, ...row } = each
-    if (each._sub) onFrame?.(each)
     if (_resume?.recovered === false) [staged, count, isShort] = [new Map(), 0]
     const into = staged ?? rows
     const old = into.get(row.id)

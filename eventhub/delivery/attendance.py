@@ -6,7 +6,7 @@ killed, is put right by itself, whatever came in which order.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -52,19 +52,32 @@ class Attendance:
     def __init__(self) -> None:
         self._mine: Counter[str | None] = Counter()
         """By user; None: without a login."""
+        self._readings: Counter[tuple[str | None, Hashable]] = Counter()
+        """By user and socket: several readings on one socket are one connection."""
         self._others: dict[str, tuple[float, Present]] = {}
         """When each process spoke last, and what it said."""
         self._known_mine: Present | None = NOBODY
         self._known_whole: Present | None = NOBODY
         """None if they have changed since they were asked for."""
 
-    def enter(self, user: str | None) -> None:
-        """Count a connection that was opened here."""
-        self._mine[user] += 1
-        self._known_mine = self._known_whole = None
+    def enter(self, user: str | None, socket: Hashable) -> None:
+        """Count a reading that was opened here, as a connection if it is the first of its socket.
 
-    def leave(self, user: str | None) -> None:
+        Args:
+            user: who reads; None: without a login.
+            socket: of the client, which may have several readings.
+        """
+        self._readings[user, socket] += 1
+        if self._readings[user, socket] == 1:
+            self._mine[user] += 1
+            self._known_mine = self._known_whole = None
+
+    def leave(self, user: str | None, socket: Hashable) -> None:
         """Count it no more."""
+        self._readings[user, socket] -= 1
+        if self._readings[user, socket]:
+            return
+        del self._readings[user, socket]
         self._mine[user] -= 1
         if not self._mine[user]:
             del self._mine[user]

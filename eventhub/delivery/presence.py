@@ -50,26 +50,27 @@ class Watcher(Protocol):
 
 
 class Visitor:
-    """One open connection, counted until it leaves."""
+    """One open reading, counted until it leaves."""
 
-    def __init__(self, attendance: Attendance, user: str | None) -> None:
+    def __init__(self, attendance: Attendance, user: str | None, socket: Hashable) -> None:
         self._attendance = attendance
         self._user = user
+        self._socket = socket
         self._is_here = True
-        attendance.enter(user)
+        attendance.enter(user, socket)
 
     def rename(self, user: str | None) -> None:
         """Count it for another user: its client has logged in."""
         if self._is_here:
-            self._attendance.leave(self._user)
-            self._attendance.enter(user)
+            self._attendance.leave(self._user, self._socket)
+            self._attendance.enter(user, self._socket)
             self._user = user
 
     def leave(self) -> None:
         """Count it no more; idempotent."""
         if self._is_here:
             self._is_here = False
-            self._attendance.leave(self._user)
+            self._attendance.leave(self._user, self._socket)
 
 
 class Presence:
@@ -91,9 +92,9 @@ class Presence:
         """What the other processes know."""
         self.said_at = 0.0
 
-    def enter(self, user: str | None) -> Visitor:
-        """Count an open connection of a user; None: without a login."""
-        return Visitor(self.attendance, user)
+    def enter(self, user: str | None, socket: Hashable) -> Visitor:
+        """Count an open reading of a user; None: without a login; see `Attendance.enter`."""
+        return Visitor(self.attendance, user, socket)
 
     def watch(self, watcher: Watcher, sees: Filter) -> None:
         """Tell a client who is connected, as far as it may see, from now on.

@@ -1,6 +1,6 @@
 """Attending: an open connection counts among those of its endpoint, and may ask for the others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -44,26 +44,27 @@ class Attendee(Protocol):
 
 
 @contextmanager
-def attending(route: Route, login: Attendee, connection: Watcher) -> Iterator[None]:
-    """Count a connection while it is open, for the user that it has; tell its client, if it asked.
+def attending(route: Route, login: Attendee, reading: Watcher, socket: Hashable) -> Iterator[None]:
+    """Count a reading while it is open, for the user that it has; tell its client, if it asked.
 
     Args:
         route: the endpoint.
         login: of the client.
-        connection: of the client, or its subscription.
+        reading: the connection of the client, or its subscription.
+        socket: the connection; several subscriptions on it count as one.
     """
     if not route.endpoint.config.presence:
         yield
         return
     presence = route.channel.presences.of(route.endpoint.name)
-    visitor = presence.enter(_user_of(login.visit))
+    visitor = presence.enter(_user_of(login.visit), socket)
     login.on_renewed = lambda: visitor.rename(_user_of(login.visit))
     try:
         if CONTROL in login.visit.asked:
-            presence.watch(connection, login.visit.permission.sees)
+            presence.watch(reading, login.visit.permission.sees)
         yield
     finally:
-        presence.unwatch(connection)
+        presence.unwatch(reading)
         visitor.leave()
 
 

@@ -63,7 +63,7 @@ class OpenConnection:
 
     def begin(self) -> None:
         """Count the connection, and end it when its client's login ends."""
-        self.held.enter_context(attending(self.route, self.login, self.connection))
+        self.held.enter_context(attending(self.route, self.login, self.connection, self.connection))
 
         def end(reason: Rejected) -> None:
             _ = self.route.shared.tasks.spawn(self._end(reason))

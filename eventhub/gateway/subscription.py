@@ -97,7 +97,7 @@ class Subscription:
             held.enter_context(channel.hold(view, budget.client))
             gauge = metrics.CONNECTIONS.labels(channel.name, Form.V2.value)
             held.enter_context(gauge.track_inprogress())
-            held.enter_context(attending(self.route, self, self))
+            held.enter_context(attending(self.route, self, self, self._connection))
             self._held = held.pop_all()
         self._subscriber = _Subscriber(view, channel, self, budget.client, self._socket)
         self._subscriber.start(start)

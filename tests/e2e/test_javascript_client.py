@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from tests.e2e.command import post
 from tests.e2e.hub import Hub, HubFactory, running_hub
@@ -70,9 +70,11 @@ def hub(hub_factory: HubFactory, tmp_path: Path) -> Hub:
 def open_page(browser: Browser) -> Iterator[Any]:
     context = browser.new_context()
 
-    def opened(hub: Hub) -> Page:
+    def opened(hub: Hub, routes: dict[str, Callable[[Route], None]] | None = None) -> Page:
         page = context.new_page()
         page.set_default_timeout(20_000)
+        for pattern, handle in (routes or {}).items():
+            page.route(pattern, handle)
         page.goto(hub.url)
         page.wait_for_function("window.hub !== undefined")
         return page
@@ -455,6 +457,30 @@ def test_a_page_that_only_writes_needs_no_rows_and_gets_none(page: Page) -> None
     )
     assert not [frame for frame in frames if "_rows" in str(frame) or "_changes" in str(frame)]
     assert len([frame for frame in frames if "_ack" in str(frame)]) == 3
+
+
+def test_a_module_that_could_not_be_loaded_is_loaded_again(open_page: Any, shared: Hub) -> None:
+    """Some browsers remember the failure, and load nothing more from that URL."""
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        name = route.request.url.rpartition("/")[2]
+        if "?" in name:
+            route.continue_()
+        else:
+            lost.append(name)
+            route.abort()
+
+    page = open_page(shared, {"**/client/writes.js*": lose, "**/client/changes.js*": lose})
+    assert ask(
+        page,
+        """
+        const { id } = await hub.post("messages", { id: "loaded", topic: "loaded", n: 1 })
+        const query = { where: { topic: "loaded" }, since: "earliest" }
+        for await (const change of hub.changes("messages", query)) return [id, change.row.n]
+        """,
+    ) == ["loaded", 1]
+    assert lost == ["writes.js", "changes.js"]
 
 
 def test_what_is_written_while_the_hub_is_away_is_stored_once_and_in_order(

@@ -20,7 +20,7 @@ SNIPPETS = dict(re.findall(r"^```js (\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.
 CONFIG = """
 url:
   messages: {pattern: /messages, handler: MessageHandler, kwargs:
-    {columns: {topic: TEXT, body: TEXT}}}
+    {columns: {topic: TEXT, body: TEXT}, send: true, presence: true}}
   page: {pattern: /(.*), handler: FileHandler, kwargs: {path: $YAMLPATH/page}}
 """
 
@@ -72,6 +72,14 @@ def test_each_snippet_does_what_the_page_says(page: Page) -> None:
         "waiting",
         False,
     ]
+    heard = SNIPPETS.pop("ephemeral").replace(
+        "import { presence, sent } from", "const { presence, sent } = await import("
+    )
+    heard = heard.replace('ephemeral.js"', 'ephemeral.js")', 1)
+    ask(page, f"shown_.length = 0; {heard}")
+    typed = "shown_.some(([user, typing]) => user === null && typing === true)"
+    there = "shown_.some(([users, connections]) => users === 0 && connections === 1)"
+    ask(page, f"await until(() => {typed} && {there})")
     assert run(page, "tokens", '; return (await hub.post("messages", {id: "t"})).id') == "t"
     assert SNIPPETS == {}, "code that nothing runs"
 

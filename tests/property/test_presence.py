@@ -61,7 +61,8 @@ class Process:
         self.presence = self.presences.of("chat")
         self.client = Client()
         self.presence.watch(self.client, EVERYTHING)
-        self.visitors: list[tuple[str | None, Visitor]] = []
+        self.visitors: list[tuple[str | None, object, Visitor]] = []
+        """With user and socket."""
         self._listening = AsyncExitStack()
 
     async def listen(self) -> None:
@@ -72,6 +73,9 @@ class Process:
 
     async def deafen(self) -> None:
         await self._listening.aclose()
+
+    def enter(self, user: str | None, socket: object) -> None:
+        self.visitors.append((user, socket, self.presence.enter(user, socket)))
 
     async def tick(self) -> None:
         """Do what `Presences.run` does again and again."""
@@ -94,20 +98,25 @@ class Play:
         return process
 
     async def enter(self, number: int, user: str | None) -> None:
+        self.processes[number].enter(user, object())
+
+    async def share(self, number: int, user: str | None) -> None:
+        """Open another reading on a socket that is open."""
         process = self.processes[number]
-        process.visitors.append((user, process.presence.enter(user)))
+        if process.visitors:
+            process.enter(user, process.visitors[-1][1])
 
     async def leave(self, number: int, _: str | None) -> None:
         if visitors := self.processes[number].visitors:
-            _, visitor = visitors.pop()
+            visitor = visitors.pop()[2]
             visitor.leave()
             visitor.leave()
 
     async def rename(self, number: int, user: str | None) -> None:
         if visitors := self.processes[number].visitors:
-            _, visitor = visitors.pop(0)
+            _, socket, visitor = visitors.pop(0)
             visitor.rename(user)
-            visitors.append((user, visitor))
+            visitors.append((user, socket, visitor))
 
     async def tick(self, number: int, _: str | None) -> None:
         await self.processes[number].tick()
@@ -140,7 +149,7 @@ class Play:
             await process.tick()
 
 
-OPERATIONS = ("enter", "leave", "rename", "tick", "kill", "deafen", "fill", "wait")
+OPERATIONS = ("enter", "share", "leave", "rename", "tick", "kill", "deafen", "fill", "wait")
 STEP = st.tuples(st.sampled_from(OPERATIONS), st.integers(0, PROCESSES - 1), st.sampled_from(USERS))
 
 
@@ -153,7 +162,8 @@ async def test_what_clients_see_is_in_the_end_the_set_of_open_connections(
     for what, number, user in steps:
         await getattr(play, what)(number, user)
     await play.end()
-    open_now = [user for process in play.processes for user, _ in process.visitors]
+    readings = {each[:2] for process in play.processes for each in process.visitors}
+    open_now = [user for user, _ in readings]
     users = Counter(user for user in open_now if user is not None)
     for process in play.processes:
         assert process.client.sees == Present(dict(users), open_now.count(None))
@@ -166,7 +176,7 @@ async def test_a_client_sees_the_users_whose_rows_it_might_read() -> None:
     presence.watch(own, parse({"user": ["ann"]}, channel().columns).filter)
     none = Client()
     presence.watch(none, parse({"text": ["mine"]}, channel().columns).filter)
-    visitors = [presence.enter(user) for user in ("ann", "bob", "ann", None)]
+    visitors = [presence.enter(user, object()) for user in ("ann", "bob", "ann", None)]
     await presence.show()
     assert own.sees == Present({"ann": 2}, 0)
     assert none.sees == Present()
@@ -186,7 +196,7 @@ async def test_users_beyond_the_most_are_counted_and_not_named() -> None:
     client = Client()
     presence.watch(client, EVERYTHING)
     for number in range(MAX_USERS + 3):
-        presence.enter(f"u{number:05}")
+        presence.enter(f"u{number:05}", number)
     await presence.show()
     assert len(client.users) == MAX_USERS
     assert client.anonymous == 3

@@ -5,17 +5,17 @@ const MAX_WAITING = 10_000 // frames; if more wait, the subscription ends, and l
 /**
  * Follow a path from a position.
  *
+ * @param hub an EventHub.
  * @param kind "changes", or "log" for events with the row before and after.
- * @param url of the path, with its query.
- * @param options `since`, and for a log `until`.
- * @param open opens a subscription: (url, consumer, since, epoch).
+ * @param options of the query, `since`, and for a log `until`.
  * @param token the hub's: a text, or what returns one.
  * @param EventHubError what is thrown if the hub refuses.
  */
-export async function* follow(kind, url, options, open, token, EventHubError) {
+export async function* follow(hub, kind, path, options, token, EventHubError) {
   const isLog = kind === "log"
   const since = options.since?.toISOString?.() ?? options.since ?? (isLog ? "earliest" : "now")
   const until = options.until ?? Infinity
+  const url = hub.url(path, options)
   const epoch = await epochOf(url, since, token, EventHubError)
   if (isLog) url.search += `${url.search && "&"}_replay=log`
   const queue = []
@@ -34,7 +34,7 @@ export async function* follow(kind, url, options, open, token, EventHubError) {
     link.leave()
     link.become("paused")
   }
-  const link = open(url, consumer, since, epoch)
+  const link = hub.open(url, consumer, since, epoch)
   try {
     for (;;) {
       while (queue.length) {

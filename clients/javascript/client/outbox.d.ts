@@ -15,7 +15,7 @@ export interface Write {
 /** A row that shows a write has it as `_write`. */
 export type OptimisticRow = Row & { readonly _write?: Write }
 
-export interface PersistentHub extends Pick<EventHub, "changes" | "log" | "reconnect" | "close"> {
+export interface PersistentHub extends Pick<EventHub, "changes" | "log" | "send" | "open" | "url" | "reconnect" | "close"> {
   rows(path: string, options?: RowsOptions): Rows
   post(path: string, message: Message): Promise<Receipt>
   put(path: string, message: Message & { id: string }): Promise<Receipt>

@@ -1,8 +1,9 @@
-// Writes: `post`, `put` and `delete` of a hub.
+// Writes: `post`, `put` and `delete` of a hub, and `send`.
 
 const PAUSE = 20_000 // ms
 const KEY = 540_000 // ms; a hub remembers a `_key` for 10 minutes
 const MAX_WRITES = 1000
+const LATE = 5000 // ms; a message that is not stored is sent on within them, or never
 
 const takers = new Map() // of outcomes, by `_ref`, which is one for all sockets of the page
 let lastRef = 0
@@ -17,7 +18,7 @@ export function settle(frame) {
  *
  * @param path the `links` of the path, which are its subscriptions; it gets an `outbox`.
  * @param url of the path.
- * @param message with `_method`.
+ * @param message with `_method`; a SEND is sent at most once.
  * @param onSend called when it is sent for the first time.
  * @param open opens a subscription: (url, consumer, since).
  * @param EventHubError what a refused write rejects with.
@@ -37,11 +38,13 @@ function outboxOf(links, url, open, EventHubError, pauseOf) {
     if (writes.size >= MAX_WRITES) {
       throw new EventHubError({ code: "too_many", message: "too many writes wait" })
     }
-    const _key = crypto.getRandomValues(new Uint32Array(4)).join("-")
+    const isSend = message._method === "SEND"
+    const _key = isSend ? undefined : crypto.getRandomValues(new Uint32Array(4)).join("-")
     const _ref = ++lastRef
     const text = JSON.stringify({ _key, ...message, _ref })
     return new Promise((resolve, reject) => {
-      const each = { ref: _ref, text, onSend, tries: 0, resolve, reject }
+      const each = { ref: _ref, text, isSend, onSend, tries: 0, resolve, reject }
+      if (isSend) setTimeout(() => writes.has(_ref) && drop(_ref), LATE)
       writes.set(_ref, each)
       takers.set(_ref, take)
       if (carrier) transmit(each)
@@ -49,7 +52,12 @@ function outboxOf(links, url, open, EventHubError, pauseOf) {
     })
   }
 
+  function drop(ref) {
+    take({ _error: { code: "unavailable", message: "no connection: it may not have been sent", ref } })
+  }
+
   function transmit(each) {
+    if (each.isSend && each.since) return drop(each.ref)
     each.since ??= each.onSend?.() ?? Date.now()
     if (Date.now() - each.since < KEY) carrier.send(each.text)
     else take({ _error: { code: "unknown_outcome", message: "no answer in time", ref: each.ref } })
@@ -59,7 +67,8 @@ function outboxOf(links, url, open, EventHubError, pauseOf) {
     const ref = _ack ?? error.ref
     const each = writes.get(ref)
     // With `_sub`, its subscription has just ended: it is sent again when there is one.
-    if (error?.column === "_sub" || (error?.retry && !(error.retry_after > 60))) {
+    const isPassing = error?.retry && !each.isSend && !(error.retry_after > 60)
+    if (error?.column === "_sub" || isPassing) {
       const again = () => writes.has(ref) && carrier && transmit(each)
       return setTimeout(again, pauseOf(each.tries++, error))
     }

@@ -13,8 +13,8 @@ from eventhub.delivery.attendance import (
 
 def test_a_process_counts_while_it_is_heard() -> None:
     attendance = Attendance()
-    attendance.enter("ann")
-    attendance.enter(None)
+    attendance.enter("ann", 1)
+    attendance.enter(None, 2)
     attendance.hear("other", Present({"ann": 2, "bob": 1}, 3), now=10)
     assert attendance.whole == Present({"ann": 3, "bob": 1}, 4)
     assert attendance.mine == Present({"ann": 1}, 1)
@@ -22,6 +22,18 @@ def test_a_process_counts_while_it_is_heard() -> None:
     assert attendance.whole.users["bob"] == 1
     attendance.forget_silent(10.1 + SILENCE_SECONDS)
     assert attendance.whole == attendance.mine
+
+
+def test_readings_on_one_socket_are_one_connection_of_each_user() -> None:
+    attendance = Attendance()
+    for user in ("ann", "ann", "bob"):
+        attendance.enter(user, "socket")
+    attendance.enter("ann", "other")
+    assert attendance.mine == Present({"ann": 2, "bob": 1}, 0)
+    attendance.leave("ann", "socket")
+    assert attendance.mine.users["ann"] == 2
+    attendance.leave("ann", "socket")
+    assert attendance.mine.users["ann"] == 1
 
 
 def test_a_process_without_connections_is_forgotten_at_once() -> None:
@@ -42,9 +54,9 @@ def test_no_more_processes_are_listened_to_than_the_most() -> None:
 
 def test_names_that_are_too_long_together_are_counted_and_not_said() -> None:
     attendance = Attendance()
-    attendance.enter("a")
-    attendance.enter("b" * MAX_NAMES_BYTES)
-    attendance.enter("c")
+    attendance.enter("a", 1)
+    attendance.enter("b" * MAX_NAMES_BYTES, 2)
+    attendance.enter("c", 3)
     assert attendance.mine == attendance.whole == Present({"a": 1}, 2)
 
 

@@ -40,8 +40,8 @@ function enterRoom() {
   const room = rooms.current();
   history?.close();
   presence?.close();
-  presence = new Presence(room, isMine, drawPresence);
-  history = new History(hub, room, schedule, (frame) => presence.apply(frame));
+  presence = new Presence(hub, room, isMine, drawPresence);
+  history = new History(hub, room, schedule);
   [known, following, unread, wasLive] = [null, true, 0, false];
   reconcile(list, [], () => {});
   search.enter(room);
@@ -91,8 +91,7 @@ function drawPresence() {
   const { connections, typing } = presence;
   const names = typing.length > 3 ? "Several people are" : `${format.list(typing)} ${typing.length > 1 ? "are" : "is"}`;
   $("typing").textContent = typing.length ? `${names} typing…` : "";
-  const isKnown = connections && history.state === "live"; // what was told before may be over
-  $("present").textContent = isKnown ? `· ${connections} online` : "";
+  $("present").textContent = connections ? `· ${connections} online` : "";
 }
 
 function reconnect() {

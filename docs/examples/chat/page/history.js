@@ -5,15 +5,13 @@ const FIRST = 300; // messages; each step back doubles them
 export class History {
   #hub;
   #onChange;
-  #onFrame;
   #rows;
   #next = null; // more rows, until they are there
   #growing = null; // a promise of them
 
-  /** `onChange()` is called whenever something of it changed, `onFrame(frame)` with what is no row. */
-  constructor(hub, room, onChange, onFrame) {
+  /** `onChange()` is called whenever something of it changed. */
+  constructor(hub, room, onChange) {
     this.#hub = hub;
-    this.#onFrame = onFrame;
     this.room = room;
     this.#onChange = onChange;
     this.#rows = this.#open(FIRST);
@@ -73,8 +71,7 @@ export class History {
   #open(most) {
     // One more than is shown tells whether there is more.
     const query = { where: { room: this.room }, sort: "-timestamp", limit: most + 1 };
-    const onFrame = (frame) => rows === this.#rows && this.#onFrame(frame);
-    const rows = this.#hub.rows("messages?_presence", { ...query, onFrame });
+    const rows = this.#hub.rows("messages", query);
     rows.subscribe(() => rows === this.#rows && this.#onChange());
     rows.most = most;
     return rows;
