@@ -1,5 +1,6 @@
 """EventHub's Python client: `AsyncHub`, and `Hub` with the same methods without an event loop."""
 
+from eventhub_client.ephemeral import Present
 from eventhub_client.errors import (
     BulkError,
     ClosedError,
@@ -30,6 +31,7 @@ __all__ = [
     "Hub",
     "LogEvent",
     "NotFoundError",
+    "Present",
     "Receipt",
     "Refusal",
     "RefusedError",

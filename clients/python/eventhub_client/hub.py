@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from eventhub_client.bulk import Bulk, Message, encoded, new_key
 from eventhub_client.checkpoint import Checkpoint
 from eventhub_client.credentials import Credentials, Token
+from eventhub_client.ephemeral import NO_ROWS, Listening, Present, messages, states
 from eventhub_client.following import Offline, follow
 from eventhub_client.history import LogEvent, position_in_time, since_of
 from eventhub_client.history import events as log_events
@@ -142,7 +143,7 @@ class AsyncHub:
             ValueError: a condition of `where` has no value.
         """
         query = Query.of(where, columns, sort, limit)
-        rows = Rows(query, self._follow(path, query, Subscription()))
+        rows = Rows(query, self._follow(path, query.followed(), Subscription()))
         self._rows = [*(each for each in self._rows if each.state != "ended"), rows]
         return rows
 
@@ -181,7 +182,8 @@ class AsyncHub:
         if start != "now" and not POSITION.fullmatch(start):  # the past can be interrupted
             url_with = partial(url_of, self._base, path, *query.conditions())
             epoch = (await position_in_time(self._requests, url_with)).partition(".")[0]
-        async with aclosing(self._follow(path, query, Subscription(start, epoch))) as events:
+        subscription = Subscription(start, epoch)
+        async with aclosing(self._follow(path, query.followed(), subscription)) as events:
             async for event in events:
                 if isinstance(event, Change):
                     yield event
@@ -217,6 +219,33 @@ class AsyncHub:
         async with aclosing(log_events(self._requests, url_with, since_of(since), until)) as events:
             async for event in events:
                 yield event
+
+    # --- What is not stored
+
+    async def send(self, path: str, message: Message) -> dict[str, Any]:
+        """Send a message, once, to the clients that listen now; return what the hub says of it.
+
+        Raises:
+            EventHubError: it is refused. `UnavailableError`: it may not have been sent.
+        """
+        body = encoded({**message, "_method": "SEND"})
+        answer = await self._requests.send_once(Request("POST", url_of(self._base, path), body))
+        return dict(answer.json())
+
+    def sent(
+        self, path: str, *, where: Where | None = None, columns: Names = ()
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Iterate over such messages, without those of a lost connection; errors as `changes`."""
+        arguments = Query.of(where, columns).followed()
+        return messages(self._follow(path, arguments, Listening()))
+
+    def presence(self, path: str) -> AsyncGenerator[Present | None, None]:
+        """Iterate over who is connected, after each change; None: it is not known for a time.
+
+        Raises:
+            EventHubError: the hub refuses.
+        """
+        return states(self._follow(path, (*NO_ROWS, ("_presence", "")), Listening()))
 
     # --- Reading once
 
@@ -260,17 +289,12 @@ class AsyncHub:
         return Bulk(self._requests, url_of(self._base, path, *arguments), method)
 
     def _follow(
-        self, path: str, query: Query, subscription: Subscription
+        self, path: str, arguments: Iterable[tuple[str, str]], subscription: Subscription
     ) -> AsyncGenerator[Event | Offline, None]:
-        names = dict.fromkeys(("id", *query.columns, *(key.name for key in query.sort_keys)))
-        arguments = [*query.conditions()]
-        if query.columns:
-            arguments += [("_c", name) for name in names]
-        if query.limit is not None:  # it is for what is shown, and not for what is followed
-            arguments.append(("_limit", "-1"))
+        asked = tuple(arguments)
 
         def url_since(since: str) -> str:
             more = [("_since", since)] if since else []
-            return "ws" + url_of(self._base, path, *arguments, *more).removeprefix("http")
+            return "ws" + url_of(self._base, path, *asked, *more).removeprefix("http")
 
         return follow(subscription, url_since, self._credentials)

@@ -91,6 +91,15 @@ class Query:
                 raise ValueError(f"where: {key}: expected a value that is not empty")
             yield from ((key, value) for value in values)
 
+    def followed(self) -> Iterator[tuple[str, str]]:
+        """Iterate over the arguments of what follows the rows, and is shown in this order."""
+        yield from self.conditions()
+        if self.columns:
+            names = dict.fromkeys(("id", *self.columns, *(key.name for key in self.sort_keys)))
+            yield from (("_c", name) for name in names)
+        if self.limit is not None:  # it is for what is shown, and not for what is followed
+            yield "_limit", "-1"
+
     def shape(self) -> Iterator[tuple[str, str]]:
         """Iterate over the arguments for columns, order and number, as of a GET."""
         yield from (("_c", name) for name in self.columns)

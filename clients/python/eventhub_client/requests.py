@@ -23,6 +23,8 @@ KEY_SECONDS = 540.0
 """How long a write may be sent again: a hub remembers its key for ten minutes."""
 TIMEOUT = httpx.Timeout(35.0, connect=10.0, pool=KEY_SECONDS)
 """Seconds. A hub answers a write within 30 s, and a poll waits for 25 s."""
+ONCE_SECONDS = 5.0
+"""What is worth nothing later is given up after them."""
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 logger = logging.getLogger("eventhub_client")
@@ -86,6 +88,18 @@ class Requests:
             level = logging.INFO
             await asyncio.sleep(pause)
 
+    async def send_once(self, request: Request) -> httpx.Response:
+        """Send a request that is worth nothing later, once; return the answer, read whole.
+
+        Raises:
+            EventHubError: it was refused. `UnavailableError`: there was no answer in time.
+        """
+        try:
+            async with asyncio.timeout(ONCE_SECONDS):
+                return await self._attempt(request)
+        except (httpx.TransportError, TimeoutError) as error:
+            raise _unavailable(request, error) from error
+
     async def _attempt(self, request: Request) -> httpx.Response:
         try:
             return await self._once(request, await self._credentials.current())
@@ -106,7 +120,7 @@ class Requests:
         return answer
 
 
-def _unavailable(request: Request, error: httpx.TransportError) -> UnavailableError:
+def _unavailable(request: Request, error: httpx.TransportError | TimeoutError) -> UnavailableError:
     text = f"{request.url} does not answer: {type(error).__name__}: {error}"
     return UnavailableError("unavailable", text)
 

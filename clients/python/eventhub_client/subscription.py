@@ -67,7 +67,14 @@ class Expiring:
     """The login is about to end: send another token."""
 
 
-Event = Change | Passed | Expiring
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """A frame of what is not stored."""
+
+    frame: Mapping[str, Any]
+
+
+Event = Change | Passed | Expiring | Unstored
 
 
 class Subscription:
@@ -139,7 +146,7 @@ class Subscription:
     def _change(self, frame: Mapping[str, Any]) -> Change | None:
         method, seq = frame["_method"], frame.get("_seq", 0)
         if method not in _METHODS or not seq:
-            return None  # a newer hub may send what is not stored
+            return None  # it is not stored
         row = {key: value for key, value in frame.items() if key not in ("_method", "_seq")}
         position = None
         if self._epoch:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from eventhub_client.bulk import Message
 from eventhub_client.credentials import Token
+from eventhub_client.ephemeral import Present
 from eventhub_client.errors import ClosedError
 from eventhub_client.history import LogEvent
 from eventhub_client.hub import AsyncHub, Method, Receipt
@@ -232,6 +233,20 @@ class Hub:
         return self._loop.iterate(
             self._hub.log(path, since=since, until=until, where=where, columns=columns)
         )
+
+    def send(self, path: str, message: Message) -> dict[str, Any]:
+        """Send a message, once, to the clients that listen now; see `AsyncHub.send`."""
+        return self._loop.run(self._hub.send(path, message))
+
+    def sent(
+        self, path: str, *, where: Where | None = None, columns: Names = ()
+    ) -> Iterator[dict[str, Any]]:
+        """Iterate over such messages, from now on; see `AsyncHub.sent`."""
+        return self._loop.iterate(self._hub.sent(path, where=where, columns=columns))
+
+    def presence(self, path: str) -> Iterator[Present | None]:
+        """Iterate over who is connected; see `AsyncHub.presence`."""
+        return self._loop.iterate(self._hub.presence(path))
 
     def arrow(self, path: str, **query: Unpack[Reading]) -> "pyarrow.Table":
         """Return the current rows as an Arrow table."""

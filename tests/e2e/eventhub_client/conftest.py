@@ -15,7 +15,8 @@ from tests.faults.proxy import Proxy
 from tests.tokens import SECRET
 
 COLUMNS = "{topic: TEXT, body: TEXT, n: INTEGER}"
-PATHS = 45
+MORE = "send: true, presence: true"
+PATHS = 50
 CONFIG = f"""
 auth: {{jwt: {{secret: "{SECRET}"}}}}
 server: {{max_message: 262144, heartbeat: 0.5}}
@@ -25,7 +26,7 @@ url:
   closed: {{pattern: /closed, handler: MessageHandler, kwargs:
     {{columns: {COLUMNS}, auth: {{membership: {{role: admin}}}}}}}}
 """ + "".join(
-    f"  t{n}: {{pattern: /t{n}, handler: MessageHandler, kwargs: {{columns: {COLUMNS}}}}}\n"
+    f"  t{n}: {{pattern: /t{n}, handler: MessageHandler, kwargs: {{columns: {COLUMNS}, {MORE}}}}}\n"
     for n in range(PATHS)
 )
 _NUMBERS = count()

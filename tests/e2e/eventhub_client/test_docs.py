@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,16 @@ def test_each_snippet_does_what_the_page_says(run: Any, server: Server, path: st
     assert len(tables["table"]) == 5000
     assert tables["frame"].height == 100
     assert list(tables["past"]["body"]) == ["Hello, all"]
+
+
+def test_the_snippets_of_what_is_not_stored(run: Any, server: Server, path: str) -> None:
+    run("ephemeral")
+    with ThreadPoolExecutor(1) as pool, Hub(server.url) as hub:
+        reading = pool.submit(run, "sent")
+        while not reading.done():  # it has connected some time after it was asked
+            hub.send(path, {"topic": "Help", "typing": True})
+    assert reading.result()["shown"] == [(None, True)]
+    assert get(server, path) == []
 
 
 async def test_the_snippet_with_an_event_loop(run: Any, server: Server, path: str) -> None:
