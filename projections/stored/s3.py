@@ -38,7 +38,11 @@ RETRIES: Final = 3
 """After errors of the server and lost connections; each waits longer than the one before."""
 OPERATION_SECONDS: Final = 60
 """After this an operation is given up, with all of its retries."""
+LIST_SECONDS: Final = 10
+"""The same for listing, for which a start waits; its answer is small."""
 
+_OF_MACHINE: Final = "/latest/"
+"""In the URLs at which a machine in the cloud of AWS has its keys; no other machine has them."""
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3}[\w ]*)")
 _CERTIFICATE: Final = re.compile(r"InvalidCertificate\(\s*(\w+)")
@@ -110,7 +114,7 @@ class S3Objects:
 
     async def listed(self) -> Listed:
         """Return the names of all objects; none is ever unfinished."""
-        async with self._asking("listed"):
+        async with self._asking("listed", seconds=LIST_SECONDS):
             found = await obstore.list_with_delimiter_async(self._store)
         return Listed(sorted(each["path"] for each in found["objects"]), [])
 
@@ -134,10 +138,12 @@ class S3Objects:
                 await obstore.delete_async(self._store, name)
 
     @asynccontextmanager
-    async def _asking(self, what: str, *, may_be_missing: bool = False) -> AsyncIterator[None]:
+    async def _asking(
+        self, what: str, *, seconds: float | None = None, may_be_missing: bool = False
+    ) -> AsyncIterator[None]:
         """Bound the time of a request, and say which store failed and why."""
         try:
-            async with asyncio.timeout(OPERATION_SECONDS):
+            async with asyncio.timeout(seconds or OPERATION_SECONDS):
                 yield
         except (BaseError, OSError) as error:
             is_missing = isinstance(error, FileNotFoundError) and _code(error) != "NoSuchBucket"
@@ -168,6 +174,8 @@ def _code(error: Exception) -> str:
 def _reason(error: Exception) -> str:
     """Return what failed in a line: the library's messages have the whole chain of its errors."""
     text = str(error)
+    if _OF_MACHINE in text:
+        return "there are no keys: give access_key_id and secret_access_key"
     if isinstance(error, TimeoutError) or "kind: Timeout" in text:
         return "no answer in time"
     if found := _CERTIFICATE.search(text):

@@ -43,6 +43,8 @@ KEPT: Final = 2
 """Snapshots that are kept: the one before the newest may be being loaded."""
 ABANDONED_SECONDS: Final = 3600.0
 """After this time an object that belongs to no snapshot was left by a killed process."""
+REUSED_SECONDS: Final = ABANDONED_SECONDS / 2
+"""Until this time parts of a snapshot that failed are used for the next one."""
 
 logger = structlog.get_logger(__name__)
 
@@ -64,6 +66,8 @@ class SnapshotWriter:
         self._open_objects = open_objects
         self._every = every
         self._failing = ""
+        self._unused: dict[str, Part] = {}
+        """Parts that were stored for a snapshot that failed, by checksum."""
 
     @property
     def notes(self) -> list[str]:
@@ -113,13 +117,14 @@ class SnapshotWriter:
         newest = found[-1] if found else None
         if _grown(newest, self._progress) < self._every:
             return newest  # another projector has stored it
-        known = {
-            part.sha256: part for each in found for part in each.parts if part.name in listed.whole
-        }
+        kept = [part for each in found for part in each.parts]
+        unused = [part for part in self._unused.values() if age_seconds(part.name) < REUSED_SECONDS]
+        known = {part.sha256: part for part in [*unused, *kept] if part.name in listed.whole}
+        self._unused = {part.sha256: part for part in unused}
         started = time.monotonic()
         made = await self._store_snapshot(objects, known)
         await _check(objects, made)
-        new = [part for part in made.parts if part.name.startswith(made.name)]
+        new = {part for part in made.parts if part.name.startswith(made.name)}
         logger.info(
             "snapshot_stored",
             snapshot=made.name,
@@ -132,7 +137,7 @@ class SnapshotWriter:
         await _prune(objects, listed, [*found, made])
         return made
 
-    async def _store_snapshot(self, objects: Objects, known: Mapping[str, Part]) -> Manifest:
+    async def _store_snapshot(self, objects: Objects, known: dict[str, Part]) -> Manifest:
         name = new_name()
         parts: list[Part] = []
         async with self._store.at_checkpoint() as checkpoint:
@@ -142,11 +147,13 @@ class SnapshotWriter:
                 if part is None:
                     part = Part(f"{name}.duckdb.{len(parts):05}", len(data), sha256)
                     await objects.put(part.name, data)
+                    known[sha256] = self._unused[sha256] = part
                 parts.append(part)
             checkpoint.check()
         tables = self._held(checkpoint.progress)
         made = Manifest(name=name, version=__version__, tables=tables, parts=parts)
         await objects.put(name + END, msgspec.json.encode(made))
+        self._unused.clear()
         return made
 
     def _held(self, progress: Mapping[str, Progress]) -> dict[str, Held]:

@@ -85,7 +85,7 @@ async def test_a_store_that_is_away_is_reported_soon() -> None:
 
 
 async def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REQUEST_SECONDS", "OPERATION_SECONDS"):
+    for name in ("OPERATION_SECONDS", "LIST_SECONDS"):
         monkeypatch.setattr(s3, name, 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -123,6 +123,12 @@ async def test_without_keys_in_the_file_those_of_the_environment_are_used(
     objects = S3Objects(URL, endpoint=server.endpoint)
     await objects.put("from-the-environment", b"x")
     assert await objects.get("from-the-environment") == b"x"
+
+
+async def test_a_machine_without_keys_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    for text in await failures(S3Objects(URL, endpoint=f"http://127.0.0.1:{free_port()}")):
+        assert "there are no keys: give access_key_id and secret_access_key" in text
 
 
 async def test_a_certificate_of_an_own_authority_is_trusted_if_it_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from eventhub.errors import Unavailable
 from eventhub.memory import MemoryStream
+from eventhub.objects import Objects
 from projections.store import Store
 from projections.stored import manifest, writing
 from projections.stored.folder import FolderObjects
@@ -190,6 +191,32 @@ async def test_a_failure_at_any_step_leaves_the_snapshot_before(
             assert await load(tmp_path / f"p{steps}", objects, stream) == made
             break
     assert steps > 3
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_parts_of_a_snapshot_that_failed_are_used_for_the_next_one(
+    store: Store, stream: MemoryStream, tmp_path: Path
+) -> None:
+    async def fail_once(put: int) -> None:
+        if put == 3:
+            raise Unavailable("the store is away")
+
+    objects = Failing(tmp_path / "objects", fail_once)
+
+    async def opened() -> Objects:
+        return objects
+
+    await store.append("chat", EVENTS)
+    writer = SnapshotWriter(store, opened, every=1)
+    with pytest.raises(Unavailable, match="the store is away"):
+        await writer.store_if_due()
+    made = await writer.store_if_due()
+    assert made is not None
+    names = {part.name for part in made.parts}
+    reused = {name for name in names if not name.startswith(made.name)}
+    assert len(reused) == 2
+    assert objects.puts == 3 + len(names - reused) + 1
+    assert await load(tmp_path / "loaded", objects, stream) == made
 
 
 async def test_a_snapshot_of_which_another_process_deletes_a_part_is_withdrawn(
