@@ -6,25 +6,23 @@ A fault that leaves a quorum and a gateway waits until the load goes on, before 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 from tests.cluster import SERVERS
 from tests.e2e.client import get
 from tests.faults.load import Load
 from tests.machines.model import check
 from tests.machines.network import Leg
-from tests.machines.site import GATEWAYS, STARTED, STREAM, THIRD, Site
+from tests.machines.servers import Who
+from tests.machines.site import GATEWAYS, GOES_ON_SECONDS, STARTED, STREAM, THIRD, Site
+from tests.machines.tables import seal_interrupted, woken
 
 FROZEN_SECONDS = 10.0
-GOES_ON_SECONDS = 60.0
-"""How long the load may stand still after a fault, on a busy machine."""
 PACE_SECONDS = 0.2
 """Between the messages of a writer: at most 100 a second of all."""
 ROWS = ("shared-1", "shared-2", "shared-3")
 """Rows that writers at all gateways change."""
 
 Inflict = Callable[[Site, Load], Awaitable[None]]
-Who = Literal["leader", "follower", "meta leader"]
 
 
 async def survive(site: Site, fault: str, *, seed: int = 0) -> str:
@@ -59,27 +57,9 @@ async def _goes_on(load: Load) -> None:
     await load.goes_on(seconds=GOES_ON_SECONDS)
 
 
-async def _server(site: Site, who: Who, *, at: int | None = None) -> int:
-    """Return the number of a server; make it the leader, or a follower, first.
-
-    Args:
-        site: whole.
-        who: what the server is of the stream of rows, or of all streams.
-        at: which server; by default any that is what is asked for.
-    """
-    if who == "meta leader":
-        return site.servers.meta_leader()
-    leader = await site.servers.leader(STREAM)
-    if at is None:
-        return leader if who == "leader" else (leader + 1) % SERVERS
-    if (leader == at) != (who == "leader"):
-        await site.servers.lead(STREAM, at if who == "leader" else (at + 1) % SERVERS)
-    return at
-
-
 def killed(who: Who) -> Inflict:
     async def inflict(site: Site, load: Load) -> None:
-        number = await _server(site, who)
+        number = await site.servers.pick(STREAM, who)
         site.servers.end(number, signal.SIGKILL)
         await _goes_on(load)
         site.servers.start(number)
@@ -88,7 +68,7 @@ def killed(who: Who) -> Inflict:
 
 
 async def two_killed(site: Site, load: Load) -> None:
-    numbers = {await _server(site, "leader"), await _server(site, "follower")}
+    numbers = {await site.servers.pick(STREAM, who) for who in ("leader", "follower")}
     for number in numbers:
         site.servers.end(number, signal.SIGKILL)
     await asyncio.sleep(FROZEN_SECONDS)
@@ -110,7 +90,7 @@ async def everything_killed(site: Site, load: Load) -> None:
 
 def frozen(who: Who) -> Inflict:
     async def inflict(site: Site, load: Load) -> None:
-        number = await _server(site, who)
+        number = await site.servers.pick(STREAM, who)
         site.servers.signal(number, signal.SIGSTOP)
         try:
             await asyncio.sleep(FROZEN_SECONDS)
@@ -124,11 +104,12 @@ def cut_off(who: Who, at: int, *legs: Leg) -> Inflict:
     """Cut the machine of a server off; machine 2 has no gateway of its own."""
 
     async def inflict(site: Site, load: Load) -> None:
-        number = await _server(site, who, at=at)
+        number = await site.servers.pick(STREAM, who, at=at)
         site.network.cut(number, *legs)
         try:
-            await _goes_on(load)
-            await asyncio.sleep(FROZEN_SECONDS)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_goes_on(load))
+                group.create_task(asyncio.sleep(FROZEN_SECONDS))
         finally:
             site.network.join(number, *legs)
 
@@ -139,7 +120,7 @@ def server_cut_off(who: Who) -> Inflict:
     """Cut a server off from the others, but not from the gateway that is connected to it."""
 
     async def inflict(site: Site, load: Load) -> None:
-        number = await _server(site, who, at=0)
+        number = await site.servers.pick(STREAM, who, at=0)
         site.network.cut(number, "clients")  # its gateway reaches no other server
         await site.comes_home("gateway1")
         site.network.join(number, "clients")
@@ -211,7 +192,7 @@ async def third_gateway(site: Site, load: Load) -> None:
 
 def disk_full(who: Who) -> Inflict:
     async def inflict(site: Site, load: Load) -> None:
-        number = await _server(site, who)
+        number = await site.servers.pick(STREAM, who)
         filler = site.servers.fill(number)
         try:
             await _goes_on(load)
@@ -241,7 +222,7 @@ async def disks_full(site: Site, load: Load) -> None:
 
 def disk_lost(who: Who) -> Inflict:
     async def inflict(site: Site, load: Load) -> None:
-        number = await _server(site, who)
+        number = await site.servers.pick(STREAM, who)
         site.servers.end(number, signal.SIGKILL)
         site.servers.lose(number)
         await _goes_on(load)
@@ -297,4 +278,7 @@ FAULTS: dict[str, Inflict] = {
     "disk of the leader lost": disk_lost("leader"),
     "disk of a follower lost": disk_lost("follower"),
     "columns changed": columns_changed,
+    "table woken as its leader is killed": woken(signal.SIGKILL),
+    "table woken as its leader is frozen": woken(signal.SIGSTOP),
+    "leader killed while a log is sealed": seal_interrupted,
 }

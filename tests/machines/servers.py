@@ -3,12 +3,12 @@
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from signal import Signals
+from typing import Any, Literal
 
 import msgspec
 from nats.errors import NoRespondersError
@@ -20,6 +20,8 @@ CONFIG = Path(__file__).parents[2] / "deploy" / "nats" / "cluster.conf"
 USER, PASSWORD = "eventhub", "the-password-of-the-hubs"
 DISK_BYTES = 256 << 20
 NATS_PORT = 4222
+Who = Literal["leader", "follower", "meta leader"]
+"""What a server is of one stream, or of all of them."""
 
 
 class Servers(Cluster):
@@ -70,9 +72,23 @@ class Servers(Cluster):
         }
         return [*self._network.inside(number), NATS_SERVER, "-c", CONFIG], environment
 
-    def signal(self, number: int, what: signal.Signals) -> None:
+    def signal(self, number: int, what: Signals) -> None:
         """Send a signal to a server."""
         os.kill(self.pid(number), what)
+
+    def halt(self, number: int, how: Signals) -> None:
+        """Kill a server, or freeze it."""
+        if how is Signals.SIGSTOP:
+            self.signal(number, how)
+        else:
+            self.end(number, how)
+
+    def resume(self, number: int) -> None:
+        """Let a server that was frozen go on, or start one that was killed."""
+        if number in self._processes:
+            self.signal(number, Signals.SIGCONT)
+        else:
+            self.start(number)
 
     def retire(self, number: int) -> None:
         """Let a server move its leaders and clients away, and wait until it has ended."""
@@ -93,6 +109,23 @@ class Servers(Cluster):
             while await self.leader(stream) != number:
                 await self._ask(f"STREAM.LEADER.STEPDOWN.{stream}", request)
                 await asyncio.sleep(0.3)
+
+    async def pick(self, stream: str, who: Who, *, at: int | None = None) -> int:
+        """Return the number of a server; make it the leader, or a follower, first.
+
+        Args:
+            stream: of which the server is that.
+            who: what it is.
+            at: which server; by default any that is what is asked for.
+        """
+        if who == "meta leader":
+            return self.meta_leader()
+        leader = await self.leader(stream)
+        if at is None:
+            return leader if who == "leader" else (leader + 1) % SERVERS
+        if (leader == at) != (who == "leader"):
+            await self.lead(stream, at if who == "leader" else (at + 1) % SERVERS)
+        return at
 
     async def whole(self) -> None:
         """Wait until every stream has a leader, and every replica has what the leader has."""

@@ -22,8 +22,12 @@ PORT = 8080
 ESTABLISHED = 1
 """A state of /proc/net/tcp."""
 READY_SECONDS = 90.0
+GOES_ON_SECONDS = 60.0
+"""How long a load may stand still after a fault, on a busy machine."""
 TOKEN = "the-token-of-the-operators"
 STREAM = "EH_rows"
+RESTING, SEALED = "resting", "sealed"
+"""A table that the gateways follow only while it has clients, and one whose old events leave."""
 COLUMNS = {"topic": "TEXT", "n": "INTEGER", "flag": "BOOLEAN", "body": "TEXT", "pad": "TEXT"}
 PLACES = {
     "gateway1": (0, PORT),
@@ -34,6 +38,7 @@ PLACES = {
     "alerts2": (1, 8082),
 }
 """The machine and the port of each process."""
+PROGRAM = ("tests.machines.hurried",)
 THIRD = "gateway3"
 STARTED = tuple(name for name in PLACES if name != THIRD)
 GATEWAYS = ("gateway1", "gateway2")
@@ -58,6 +63,8 @@ class Site:
         self.history: list[Frame] = []
         """All events, as of the last check."""
         self.changes_of_columns = 0
+        self.loads = 0
+        """Of the other tables, so far: each has ids of its own."""
         self.mails_repeated = 0
         """Mails beyond the first for an event, as of the last check."""
         for name, (machine, port) in PLACES.items():
@@ -68,6 +75,7 @@ class Site:
                 place / "eventhub.yaml",
                 place,
                 ["--role", role],
+                PROGRAM,
                 port=port if role == "gateway" else 0,
                 inside=network.inside(machine),
             )
@@ -82,12 +90,20 @@ class Site:
         mail = {"type": "smtp", "host": self.network.here, "port": self.sink.port, "tls": False}
         alert = {"to": "ann@example.org", "subject": "{{ body }}", "max_per_hour": 10**6}
         rows = {"columns": {**COLUMNS, **moods}, "alert": {**alert, "condition": "n=7"}}
+        others = {
+            RESTING: {"columns": COLUMNS},
+            SEALED: {"columns": COLUMNS, "log": {"keep": "1s"}},
+        }
+        tables = {"rows": rows, **others}
         config = {
             "broker": {"url": urls, "user": USER, "password": PASSWORD, "replicas": MACHINES},
             "server": server,
             "auth": {"session": {"secret": "a-secret-of-the-gateways-that-is-long-enough"}},
             "email": {"sink": {**mail, "email": "hub@example.org"}},
-            "url": {"rows": {"pattern": "/rows", "handler": "MessageHandler", "kwargs": rows}},
+            "url": {
+                name: {"pattern": f"/{name}", "handler": "MessageHandler", "kwargs": kwargs}
+                for name, kwargs in tables.items()
+            },
         }
         self.hubs[name].config.write_text(json.dumps(config))
 
@@ -98,16 +114,27 @@ class Site:
 
     async def state(self, name: str) -> str:
         """Return what `/readyz` of a process says; that there is no answer, if there is none."""
+        return (await self._answer(name, "/readyz")).strip()
+
+    async def _answer(self, name: str, path: str) -> str:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         limit = aiohttp.ClientTimeout(total=5)
         try:
             async with (
                 aiohttp.ClientSession(timeout=limit) as session,
-                session.get(self.url(name, "/readyz"), headers=headers) as answer,
+                session.get(self.url(name, path), headers=headers) as answer,
             ):
-                return (await answer.text()).strip()
+                return await answer.text()
         except (aiohttp.ClientError, TimeoutError):
             return "no answer"
+
+    async def rests(self, table: str) -> None:
+        """Wait until no gateway that was started at first follows a table."""
+        follows = f'eventhub_followed{{channel="{table}"}} 1.0'
+        async with asyncio.timeout(READY_SECONDS):
+            for name in GATEWAYS:
+                while follows in await self._answer(name, "/metrics"):
+                    await asyncio.sleep(0.1)
 
     async def ready(self, *names: str, seconds: float = READY_SECONDS) -> None:
         """Wait until processes are ready; by default all that were started at first."""
