@@ -12,7 +12,7 @@ import asyncio
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from eventhub.demand import Demand
@@ -37,6 +37,8 @@ RETRY_SECONDS = 0.5
 """Between two attempts to find the end of the log."""
 
 Listener = Callable[[list[StoredEvent]], None]
+Pause = Callable[[], Awaitable[object]]
+"""Returns when a reader that had everything wants what has come since."""
 
 
 def turns(batch: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
@@ -79,7 +81,12 @@ class Ring:
         if position < self._floor:
             return None
         events = self._events
-        start = bisect_right(events, position, key=lambda stored: stored.sequence)
+        newer = events[-1].sequence - position if events else 0
+        if newer <= 0:
+            return []
+        # At most so many events are newer. Most readers keep up, and want the last few.
+        start = max(0, len(events) - newer)
+        start = bisect_right(events, position, lo=start, key=lambda stored: stored.sequence)
         # By index: an iterator would walk through all older events.
         return [events[at] for at in range(start, min(start + count, len(events)))]
 
@@ -229,15 +236,25 @@ class Feed:
             await waiter
 
     @asynccontextmanager
-    async def follow(self, after: int) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
-        """Iterate as `EventStream.follow_sealed` does, from the ring as far as it reaches."""
-        batches = self._batches(after)
+    async def follow(
+        self, after: int, pause: Pause | None = None
+    ) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
+        """Iterate as `EventStream.follow_sealed` does, from the ring as far as it reaches.
+
+        Args:
+            after: the sequence before the first event.
+            pause: awaited when another event has come after the reader had everything, so that
+                it gets further ones together with that.
+        """
+        batches = self._batches(after, pause)
         try:
             yield batches
         finally:
             await batches.aclose()
 
-    async def _batches(self, position: int) -> AsyncGenerator[Sequence[Sealed], None]:
+    async def _batches(
+        self, position: int, pause: Pause | None
+    ) -> AsyncGenerator[Sequence[Sealed], None]:
         while True:
             while (events := self.recent(position)) is not None:
                 if events:
@@ -245,6 +262,8 @@ class Feed:
                     position = events[-1].sequence
                 else:
                     await self._reached(max(position, self.head) + 1)
+                    if pause is not None:
+                        await pause()
             async with self.stream.follow_sealed(position) as log:
                 async for batch in log:
                     yield batch

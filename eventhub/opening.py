@@ -25,7 +25,8 @@ from projections.database_copy import DatabaseCopies
 from projections.files import written
 from projections.listing import Listing, StoreListing
 from projections.past import Past, StorePast
-from projections.projector import Projector, catch_up
+from projections.projector import Projector
+from projections.rebuilding import catch_up
 from projections.remote import RemoteListing, RemotePast, fetch_copy, open_remote_rows
 from projections.row_batches import Rows, open_rows
 from projections.segment_file import ParquetSegments

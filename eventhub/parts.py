@@ -165,7 +165,7 @@ class Parts:
         if "gateway" in self._roles:
             services[f"feed {name}"] = until_stopped(feed.run)
         if store is not None:
-            follow = feed.follow if "gateway" in self._roles else stream.follow_sealed
+            follow = feed.follow if "gateway" in self._roles else None
             self._projectors[name] = projector = Projector(store, stream, follow, demand=demand)
             services[f"projector {name}"] = until_stopped(projector.run)
         return services

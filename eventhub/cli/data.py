@@ -35,7 +35,7 @@ async def _recorded(config: Config, *, mirror: bool) -> None:
 
 async def _rebuild(config: Config) -> None:
     from eventhub import opening
-    from projections.projector import rebuild
+    from projections.rebuilding import rebuild
 
     async with opening.open_parts(config) as (streams, store):
         for name, stream in streams.items():

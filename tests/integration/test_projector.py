@@ -20,8 +20,9 @@ from eventhub.background import background
 from eventhub.demand import Demand
 from eventhub.errors import Unavailable
 from eventhub.event import Sealed, StoredEvent
+from eventhub.feed import Feed, Pause
 from eventhub.memory import MemoryStream
-from projections.projector import FEW_EVENTS, FEW_SECONDS, Projector, rebuild
+from projections.projector import FEW_EVENTS, FEW_SECONDS, Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from tests.projecting import Change, history, opened, proved, query, read_all, rows_after, write
@@ -165,6 +166,26 @@ async def test_few_events_are_folded_as_soon_as_a_reader_waits(tmp_path: Path) -
         await projector.caught_up(3, 10)
 
 
+async def test_a_reader_does_not_wait_while_events_gather(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projections.projector, "GATHER_SECONDS", 3600)
+    stream = MemoryStream(CHAT)
+    feed = Feed(stream, 0)
+    events = history(CHAT, [("POST", f"r{n}", {}) for n in range(3)])
+    async with Store(tmp_path / "p", [CHAT]) as store, background() as tasks:
+        projector = Projector(store, stream, feed.follow, few_seconds=3600)
+        tasks.start(feed.run(), name="feed")
+        tasks.start(projector.run(), name="projector")
+        await write(stream, events[:2])
+        await feed.reached(2, 10)  # the projector gathers now
+        await projector.caught_up(2, 10)
+        reader = asyncio.ensure_future(projector.caught_up(3, 10))
+        await asyncio.sleep(0)
+        await write(stream, events[2:])  # a reader waits already
+        await reader
+
+
 async def test_few_events_that_become_many_are_folded_without_a_reader(tmp_path: Path) -> None:
     stream = MemoryStream(CHAT)
     events = history(CHAT, [("POST", f"r{n}", {}) for n in range(FEW_EVENTS + 1)])
@@ -177,7 +198,7 @@ async def test_few_events_that_become_many_are_folded_without_a_reader(tmp_path:
         await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def follow(after: int) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+    async def follow(after: int, _: Pause) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
         assert after == 0
         yield one_few_and_the_last()
 
@@ -233,7 +254,7 @@ async def test_a_projector_that_fails_does_not_rest_before_it_has_succeeded(
     stream, failures = MemoryStream(CHAT), 3
 
     @asynccontextmanager
-    async def follow(after: int) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
+    async def follow(after: int, _: Pause) -> AsyncIterator[AsyncIterator[Sequence[Sealed]]]:
         nonlocal failures
         if failures:
             failures -= 1
@@ -272,19 +293,6 @@ def contents(path: Path) -> list[list[tuple[object, ...]]]:
         ]
 
 
-async def test_a_rebuild_gives_the_same_tables(tmp_path: Path) -> None:
-    stream = MemoryStream(CHAT)
-    await write(stream, EVENTS)
-    async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream) as projector:
-        await projector.caught_up(len(EVENTS), 10)
-    before, reached = contents(tmp_path / "p"), []
-    async with Store(tmp_path / "p", [CHAT]) as store:
-        await rebuild(store, stream, lambda at, last: reached.append((at, last)))
-        assert (await proved(store, stream))[0].is_equal
-    assert reached[-1] == (len(EVENTS), len(EVENTS))
-    assert contents(tmp_path / "p") == before
-
-
 async def test_a_row_whose_delete_is_lost_is_replaced_by_its_next_post(tmp_path: Path) -> None:
     events = history(CHAT, [("POST", "a", {}), ("DELETE", "a", {}), ("POST", "a", {"votes": 2})])
     async with Store(tmp_path / "p", [CHAT]) as store:
@@ -293,14 +301,6 @@ async def test_a_row_whose_delete_is_lost_is_replaced_by_its_next_post(tmp_path:
             await store.fold("chat")
     current, _ = contents(tmp_path / "p")
     assert [row[0] for row in current] == [2]
-
-
-async def test_a_rebuild_that_cannot_be_stored_ends_with_an_error(tmp_path: Path) -> None:
-    stream = MemoryStream(CHAT)
-    await write(stream, history(CHAT, [("POST", "a", {"votes": "no number"})]))
-    async with Store(tmp_path / "p", [CHAT]) as store:
-        with pytest.raises(Unavailable, match="is stuck at 0, before 1"):
-            await rebuild(store, stream, ignore_progress)
 
 
 async def test_reading_continues_up_to_a_bound_while_duckdb_is_busy(

@@ -16,7 +16,7 @@ from eventhub.columns import Column, Columns, Kind
 from eventhub.event import StoredEvent
 from eventhub.memory import MemoryStream
 from eventhub.methods import Method
-from projections.projector import rebuild
+from projections.rebuilding import rebuild
 from projections.remote import RemoteListing
 from projections.store import Store
 from projections.tables_server import TablesServer

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.projector import catch_up
+from projections.rebuilding import catch_up
 from projections.store import Store
 from projections.stored.folder import FolderObjects
 from tests.examples import examples

@@ -103,6 +103,21 @@ async def test_a_reader_that_keeps_up_does_not_read_the_log() -> None:
     assert stream.reads == 0
 
 
+async def test_a_reader_gets_what_comes_during_its_pause_together() -> None:
+    stream, go_on = MemoryStream(channel()), asyncio.Event()
+    feed = Feed(stream, 0)
+    async with background() as tasks, feed.follow(0, go_on.wait) as batches, asyncio.timeout(10):
+        tasks.start(feed.run(), name="feed")
+        first = asyncio.ensure_future(anext(batches))
+        await asyncio.sleep(0)  # now it waits
+        for end in (1, 2, 3):
+            await append(stream, 1)
+            await feed.reached(end, 10)
+        assert not first.done()
+        go_on.set()
+        assert [event.sequence for event in await first] == [1, 2, 3]
+
+
 async def test_a_reader_from_further_back_reads_the_log_once_and_then_the_ring() -> None:
     stream = Counting(channel())
     await append(stream, 50)

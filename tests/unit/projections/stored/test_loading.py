@@ -15,7 +15,7 @@ from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Misconfigured
 from eventhub.memory import MemoryStream
-from projections.projector import catch_up
+from projections.rebuilding import catch_up
 from projections.store import Store
 from projections.stored.folder import FolderObjects
 from tests.projecting import history, proved
