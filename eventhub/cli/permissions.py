@@ -24,7 +24,8 @@ def nats_permissions(file: Path, as_json: bool) -> None:
 
     The text is for `include` in the account of a server's configuration. It has no passwords: they
     are variables of the server's environment, such as EVENTHUB_GATEWAY. Print it again when a
-    table, an alert, a mirror, `log: {keep: …}`, `send: true` or `presence: true` is added.
+    table, an alert, a mirror, `log: {keep: …}`, `send: true` or `presence: true` is added, or
+    snapshots move to these servers.
     """
     from eventhub.jetstream import as_jwt, as_users
 
@@ -47,5 +48,6 @@ def _tables(config: Config) -> "Tables":
         alerted={entry.table for entry in entries if entry.alert is not None},
         trimmed={entry.table for entry in entries if entry.log is not None},
         signalled={entry.table for entry in entries if entry.send or entry.presence},
+        snapshots=config.projection.snapshots.to in (None, "broker"),
         domain=config.broker.domain,
     )

@@ -63,6 +63,8 @@ class Tables:
     """Tables whose history is sealed, and then leaves the stream."""
     signalled: Set[str] = frozenset()
     """Tables about which gateways say to each other what they do not store."""
+    snapshots: bool = True
+    """All tables are stored in these servers for processes without any."""
     domain: str | None = None
     """JetStream domain of the streams, if the servers of the users are its leaf nodes."""
 
@@ -101,7 +103,7 @@ def permissions_of(user: str, tables: Tables) -> dict[str, Any]:
         if user == COMMANDS or not roles.isdisjoint(_rights(user)):
             subjects.publish += _of_store(name)
     for rights in _rights(user):
-        subjects.publish += _of_snapshots(rights)
+        subjects.publish += _of_snapshots(rights) if tables.snapshots else ()
         subjects.publish += _of_segments(rights)
     inbox = f"{inbox_of(PREFIX + user)}.>"
     lists = {"allow": [*dict.fromkeys(subjects.publish), inbox], "deny": subjects.deny}

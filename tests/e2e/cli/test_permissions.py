@@ -376,6 +376,14 @@ def test_jwts_get_the_same_permissions(tmp_path: Path) -> None:
     assert found["eventhub-alerts"]["sub"] == {"allow": ["_INBOX.eventhub-alerts.>"]}
 
 
+def test_the_servers_give_no_rights_to_snapshots_that_are_elsewhere(tmp_path: Path) -> None:
+    bucket = "EVENTHUB_snapshots"
+    assert bucket in output("nats-permissions", written(tmp_path, GOOD))
+    for to in ("none", "a-folder", "s3://tables/hub"):
+        file = written(tmp_path, f"projection: {{snapshots: {{to: '{to}'}}}}\n{GOOD}")
+        assert bucket not in output("nats-permissions", file)
+
+
 def test_users_are_those_of_the_domain_and_have_inboxes_of_their_own(tmp_path: Path) -> None:
     broker = "broker: {url: nats://127.0.0.1:1, user: eventhub-hub, password: x, "
     file = written(tmp_path, f"{GOOD}\n{broker} domain: far}}\n")

@@ -1,5 +1,6 @@
 """Each role may do to the streams of a hub what it needs, and nothing else."""
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -101,6 +102,12 @@ def test_each_store_has_a_role_that_may_write_it() -> None:
         _, prefix = store_of(name)
         assert roles
         assert all(may(role, f"{prefix}key") for role in roles)
+
+
+def test_snapshots_elsewhere_give_no_rights_to_the_bucket_of_the_servers() -> None:
+    elsewhere = replace(TABLES, snapshots=False)
+    assert any("EVENTHUB_snapshots" in str(permissions_of(user, TABLES)) for user in USERS)
+    assert "EVENTHUB_snapshots" not in str([permissions_of(user, elsewhere) for user in USERS])
 
 
 def test_a_name_of_a_user_is_one_token_of_its_inbox() -> None:
