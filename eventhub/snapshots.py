@@ -100,6 +100,9 @@ class TableFiles:
 class Snapshots(Protocol):
     """The source of rows, and of their past."""
 
+    def sequence_of(self, channel: str) -> int:
+        """Return the sequence that a snapshot has at least that is opened now, without waiting."""
+
     def read(
         self,
         channel: str,

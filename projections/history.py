@@ -8,7 +8,9 @@ from eventhub.event import Sealed
 from projections.tables import Tables, as_arrow
 
 MAX_ROWS_AS_PARAMETERS = 100
-"""Up to here, parameters are faster than registering an Arrow table (1.2 ms)."""
+MAX_BYTES_AS_PARAMETERS = 256 << 10
+"""Up to here, parameters are faster than registering an Arrow table (1.2 ms). Above it, to convert
+them holds the GIL, and with it the event loop: a millisecond for each megabyte."""
 
 _BATCH = "_batch"
 _PARAMETERS = "(SELECT unnest(?) AS sequence, unnest(?) AS payload)"
@@ -18,7 +20,8 @@ def append_history(
     connection: duckdb.DuckDBPyConnection, tables: Tables, batch: Sequence[Sealed]
 ) -> None:
     """Add events to the history of a channel in their order, in the transaction that is open."""
-    if len(batch) <= MAX_ROWS_AS_PARAMETERS:
+    size = sum(len(event.payload) for event in batch)
+    if len(batch) <= MAX_ROWS_AS_PARAMETERS and size <= MAX_BYTES_AS_PARAMETERS:
         connection.execute(
             tables.insert_history(_PARAMETERS),
             [[event.sequence for event in batch], [event.payload.decode() for event in batch]],

@@ -21,7 +21,7 @@ from eventhub.event import Sealed, SealedEvent
 from eventhub.feed import Pause
 from eventhub.metrics import DAMAGED, PROJECTED, PROJECTED_EVENTS
 from eventhub.stream import STREAMS_AT_ONCE, EventStream
-from projections.backlog import BATCH_EVENTS, SILENCE_SECONDS, OnProgress, is_enough, size_of
+from projections.backlog import BATCH_EVENTS, is_enough, size_of
 from projections.store import Progress, Store
 
 WAITING_BYTES = 64 << 20
@@ -37,10 +37,10 @@ FEW_SECONDS = 15.0
 GATHER_SECONDS = 0.25
 """Events are taken from a feed together if they come within this time and no reader waits: to look
 at each by itself costs a twentieth of what a message costs otherwise."""
+FEW_BYTES = 4 << 20
+"""Few events of this size do not wait for a reader, who would wait for each of their megabytes."""
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause after a failure; in between it doubles."""
-PROGRESS_SECONDS = 0.25
-"""Between two reports of progress."""
 
 Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
 PacedFollow = Callable[[int, Pause], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
@@ -77,7 +77,7 @@ class Projector:
         self._few_seconds = few_seconds
         self._demand = demand or Demand()
         self._waiting: list[SealedEvent] = []
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._unfolded_bytes = 0
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._room = asyncio.Event()
@@ -145,26 +145,10 @@ class Projector:
         """Wait until the current table holds all that the log holds now; errors as `caught_up`."""
         await self.caught_up((await self._stream.bounds()).last, timeout)
 
-    async def reach(self, last: int, on_progress: OnProgress) -> None:
-        """Wait until the current table includes a sequence, however long that takes.
-
-        Raises:
-            Unavailable: there was a failure, or no progress in `SILENCE_SECONDS`.
-        """
-        heard, head = time.monotonic(), self.head
-        while self.watermark < last:
-            with suppress(Unavailable):
-                await self.caught_up(last, PROGRESS_SECONDS)
-            on_progress(self.watermark, last)
-            if self.head > head:
-                heard, head = time.monotonic(), self.head
-            if self.is_failing or time.monotonic() - heard > SILENCE_SECONDS:
-                raise Unavailable(f"the projection is stuck at {self.head}, before {last}")
-
     async def _project(self) -> None:
         await self._store.recover()
         start = await take_up(self._store, self._stream)
-        self._waiting, self._waiting_bytes = [], 0
+        self._waiting, self._waiting_bytes, self._unfolded_bytes = [], 0, 0
         PROJECTED.labels(self.channel).set(start.watermark)
         follow = self._follow(start.head, self._gather)
         async with follow as batches, asyncio.TaskGroup() as group:
@@ -175,7 +159,8 @@ class Projector:
         async for batch in batches:
             # Only the payload is kept: a decoded event is several times as large.
             self._waiting += [SealedEvent(event.sequence, event.payload) for event in batch]
-            self._waiting_bytes += size_of(batch)
+            self._waiting_bytes += (size := size_of(batch))
+            self._unfolded_bytes += size
             # A new batch changes what `_due_in` returns when it is the first, or makes few many.
             few = len(self._waiting) - len(batch)
             if few == 0 or few < FEW_EVENTS <= len(self._waiting) or self._is_due_now():
@@ -222,13 +207,22 @@ class Projector:
         return max(0.0, self._fold_at - time.monotonic())
 
     def _is_due_now(self) -> bool:
-        return is_enough(len(self._waiting), self._waiting_bytes) or self._has_reader(self._arrived)
+        count, size = len(self._waiting), self._waiting_bytes
+        return is_enough(count, size) or self._are_large or self._has_reader(self._arrived)
+
+    @property
+    def _unfolded(self) -> int:
+        return len(self._waiting) + self.head - self.watermark
+
+    @property
+    def _are_large(self) -> bool:
+        return self._unfolded_bytes >= FEW_BYTES and 0 < self._unfolded < FEW_EVENTS
 
     @property
     def _fold_at(self) -> float:
         """When the events that have arrived are folded, whether a reader waits or not."""
-        unfolded = len(self._waiting) + self.head - self.watermark
-        return self._folded_at + (self._few_seconds if unfolded < FEW_EVENTS else FOLD_SECONDS)
+        is_few = self._unfolded < FEW_EVENTS
+        return self._folded_at + (self._few_seconds if is_few else FOLD_SECONDS)
 
     @property
     def _arrived(self) -> int:
@@ -255,13 +249,14 @@ class Projector:
             return False
         return (
             unfolded >= FOLD_EVENTS
+            or self._are_large
             or time.monotonic() >= self._fold_at
             or self._has_reader(self.head)
         )
 
     async def _fold(self) -> None:
         progress = await self._store.fold(self.channel)
-        self._folded_at = time.monotonic()
+        self._folded_at, self._unfolded_bytes = time.monotonic(), self._waiting_bytes
         PROJECTED.labels(self.channel).set(progress.watermark)
         for sequence, future in self._readers:
             if sequence <= progress.watermark and not future.done():

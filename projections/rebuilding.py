@@ -1,10 +1,17 @@
 """Rebuilding: brings the tables of a channel up to the end of its log, from nothing if need be."""
 
+import time
+from contextlib import suppress
+
 from eventhub.background import background
+from eventhub.errors import Unavailable
 from eventhub.stream import EventStream
-from projections.backlog import OnProgress
+from projections.backlog import SILENCE_SECONDS, OnProgress
 from projections.projector import Projector
 from projections.store import Progress, Store
+
+PROGRESS_SECONDS = 0.25
+"""Between two reports of progress."""
 
 
 async def rebuild(store: Store, stream: EventStream, on_progress: OnProgress) -> Progress:
@@ -24,5 +31,22 @@ async def catch_up(store: Store, stream: EventStream, on_progress: OnProgress) -
     projector = Projector(store, stream)
     async with background() as tasks:
         tasks.start(projector.run(), name=f"catch up {channel}")
-        await projector.reach((await stream.bounds()).last, on_progress)
+        await reach(projector, (await stream.bounds()).last, on_progress)
     return store.progress(channel)
+
+
+async def reach(projector: Projector, last: int, on_progress: OnProgress) -> None:
+    """Wait until the current table includes a sequence, however long that takes.
+
+    Raises:
+        Unavailable: there was a failure, or no progress in `SILENCE_SECONDS`.
+    """
+    heard, head = time.monotonic(), projector.head
+    while projector.watermark < last:
+        with suppress(Unavailable):
+            await projector.caught_up(last, PROGRESS_SECONDS)
+        on_progress(projector.watermark, last)
+        if projector.head > head:
+            heard, head = time.monotonic(), projector.head
+        if projector.is_failing or time.monotonic() - heard > SILENCE_SECONDS:
+            raise Unavailable(f"the projection is stuck at {projector.head}, before {last}")

@@ -65,6 +65,10 @@ class DuckSnapshots:
         """Answer reads of one more channel."""
         self._projectors[projector.channel] = projector
 
+    def sequence_of(self, channel: str) -> int:
+        """See `Snapshots`."""
+        return self._projectors[channel].watermark
+
     @asynccontextmanager
     async def read(
         self,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from eventhub.background import Background
 from eventhub.delivery import frames
-from eventhub.delivery.fold import Fold
+from eventhub.delivery.fold import fold_since, needed_sequence
 from eventhub.delivery.view import View
 from eventhub.errors import Unavailable
 from eventhub.feed import Feed
@@ -26,8 +26,6 @@ JOINABLE_SECONDS = 1.0
 MAX_UNREAD = 100
 MAX_UNREAD_BYTES = 64 << 20
 """Bounds of the replays that are kept without readers; others end with their last reader."""
-MAX_FOLDED = 1000
-"""Events that are folded into a snapshot for a client; with more, a new one costs no more."""
 OPEN_SECONDS = 60.0
 """By then DuckDB has sorted any table and returned the first rows, or it hangs."""
 
@@ -107,7 +105,7 @@ class Replays:
         row_format = row_format or _frames_of(view)
         key = Key(row_format.name, view.query)
         while True:
-            replay = self._join_or_start(key, row_format, head, client)
+            replay = self._join_or_start(key, row_format, view, head, client)
             with replay.reading():
                 snapshot, appended = await self._wait_open(replay), None
                 if snapshot is not None:
@@ -120,7 +118,7 @@ class Replays:
                 self._forget(replay)  # it is too old
 
     def _join_or_start(
-        self, key: Key, row_format: RowFormat, head: int, client: Hashable
+        self, key: Key, row_format: RowFormat, view: View, head: int, client: Hashable
     ) -> "_Replay":
         replay = self._open.get(key)
         if replay is not None and replay.is_joinable:
@@ -128,7 +126,7 @@ class Replays:
         replay = self._pending.get((key, client))
         if replay is None or not replay.is_joinable:
             replay = self._pending[key, client] = _Replay(key, client)
-            replay.task = self._tasks.spawn(self._run(replay, row_format, head))
+            replay.task = self._tasks.spawn(self._run(replay, row_format, view, head))
         return replay
 
     async def _wait_open(self, replay: "_Replay") -> Snapshot | None:
@@ -148,24 +146,9 @@ class Replays:
         self, snapshot: Snapshot, view: View, row_format: RowFormat, head: int
     ) -> bytes | None:
         """Return the rows to append to a snapshot, rendered; None if it is too old."""
-        feed, position = self._feed, snapshot.sequence
-        if position >= head:
-            return b""
-        if head - position > MAX_FOLDED or not feed.is_followed:
+        fold = await fold_since(self._feed, view, snapshot.sequence, head)
+        if fold is None:
             return None
-        try:
-            await feed.reached(head, JOINABLE_SECONDS)
-        except TimeoutError:
-            return None
-        fold = Fold(view, position)
-        while position < head:
-            events = feed.recent(position)
-            if events is None:
-                return None
-            if not fold.add(stored for stored in events if stored.sequence <= head):
-                return None
-            position = events[-1].sequence if events else head
-            await asyncio.sleep(0)
         rows = fold.rows(row_format.row_head)
         return row_format.render(rows) if rows else b""
 
@@ -176,15 +159,17 @@ class Replays:
         if self._pending.get((replay.key, replay.client)) is replay:
             del self._pending[replay.key, replay.client]
 
-    async def _run(self, replay: "_Replay", row_format: RowFormat, head: int) -> None:
+    async def _run(self, replay: "_Replay", row_format: RowFormat, view: View, head: int) -> None:
         """Hold a snapshot open as long as it is needed."""
+        name = self._feed.stream.channel.name
         try:
+            stored = self._snapshots.sequence_of(name)
             async with self._snapshots.read(
-                self._feed.stream.channel.name,
+                name,
                 replay.key.query,
                 row_format.render,
                 row_head=row_format.row_head,
-                at_least=head,
+                at_least=await needed_sequence(self._feed, view, stored, head),
                 client=replay.client,
             ) as snapshot:
                 self._forget(replay)

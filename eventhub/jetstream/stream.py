@@ -192,7 +192,9 @@ class JetStreamStream:
             first = self._retained.manifest.first
         if not state["messages"]:
             return Bounds(first, sealed) if sealed else Bounds(last + 1, last)
-        while last >= first and last != self._readable and not await self._is_readable(last):
+        # What this process has stored can be read. To fetch it may cost a megabyte.
+        known = (self._readable, self._writer.newest)
+        while last >= first and last not in known and not await self._is_readable(last):
             last -= 1
         self._readable = last
         return Bounds(first, last)

@@ -27,6 +27,7 @@ from eventhub.unix_socket import bound
 from projections.child import begin, limit_address_space, say
 from projections.projector import FOLD_SECONDS, Projector
 from projections.reader import Connection, Reader
+from projections.rebuilding import reach
 from projections.segment_file import ParquetSegments
 from projections.sql.answering import RESERVED_BYTES, answer
 from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Refusal, Result, Setup
@@ -80,7 +81,7 @@ async def _work(setup: Setup) -> None:
         }
         for name, projector in projectors.items():
             tasks.start(projector.run(), name=f"projector {name}")
-            await projector.reach((await streams[name].bounds()).last, lambda _at, _last: None)
+            await reach(projector, (await streams[name].bounds()).last, lambda _at, _last: None)
         limit_address_space(setup.memory_bytes + HEADROOM_BYTES)
         worker = Worker(setup, store, streams, projectors, demand)
         tasks.start(demand.serve(worker.note_rest), name="rest")

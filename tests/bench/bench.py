@@ -7,6 +7,7 @@
     ... --compare OLD.json   and say which ratios fell since a run that was saved with --json
     ... --runs 3          each three times, which makes a comparison finer
     ... --scale 0.02      with so much of everything, to see that it runs
+    ... fair --only '1 MB'   of the floods, or strangers, those with this in their name
     ... growth            how the cost grows, as plots in docs/images
 
 The limits are measured in the same run, for a virtual machine is not the same from day to day.
@@ -48,7 +49,7 @@ from tests.bench.figures import HEAD, Figure, summary, with_table  # noqa: E402
 from tests.bench.machine import described  # noqa: E402
 from tests.bench.servers import scratch  # noqa: E402
 
-MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
+MEASUREMENTS: dict[str, Callable[..., Iterator[Figure]]] = {
     "deliveries": fanout.deliveries,
     "writes": writing.writes,
     "appends": writing.appends,
@@ -75,6 +76,8 @@ MEASUREMENTS: dict[str, Callable[[float], Iterator[Figure]]] = {
     "streams": streams.streams,
     "parts": parts.parts,
 }
+WITH_CASES = {"fair", "strangers"}
+"""Measurements of which some cases can be chosen."""
 PAGE = ROOT / "docs" / "performance.md"
 
 
@@ -92,7 +95,8 @@ def main() -> None:
     report = _say_nothing if arguments.json else _print_row
     old = json.loads(arguments.compare.read_text())["figures"] if arguments.compare else None
     names = [*(arguments.names or MEASUREMENTS)] * arguments.runs
-    figures = list(_measured(names, arguments.scale, report))
+    chosen = {"only": arguments.only} if arguments.only else {}
+    figures = list(_measured(names, arguments.scale, chosen, report))
     above = summary(machine, [each.is_reached for each in figures])
     if arguments.json:
         print(json.dumps({**machine, "figures": [each.as_json() for each in figures]}, indent=2))
@@ -108,12 +112,12 @@ def main() -> None:
 
 
 def _measured(
-    names: Iterable[str], scale: float, report: Callable[[str], None]
+    names: Iterable[str], scale: float, chosen: dict[str, str], report: Callable[[str], None]
 ) -> Iterator[Figure]:
     """Measure one after the other, telling each row of the table as soon as it is known."""
     report(HEAD)
     for name in names:
-        for figure in MEASUREMENTS[name](scale):
+        for figure in MEASUREMENTS[name](scale, **chosen):
             report(figure.row())
             yield figure
 
@@ -135,10 +139,13 @@ def _arguments() -> Any:
     parser.add_argument("--compare", type=Path, metavar="OLD.json", help="say which ratios fell")
     parser.add_argument("--runs", type=int, default=1, help="how often each is measured [1]")
     parser.add_argument("--scale", type=float, default=1.0, help="share of every size [1]")
+    parser.add_argument("--only", metavar="TEXT", help="cases of fair or strangers with this name")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - MEASUREMENTS.keys()
     if unknown and arguments.names != ["growth"]:
         parser.error(f"cannot measure {', '.join(sorted(unknown))}: there are {known}")
+    if arguments.only and not (arguments.names and set(arguments.names) <= WITH_CASES):
+        parser.error(f"--only takes {' or '.join(sorted(WITH_CASES))}")
     if arguments.docs and (arguments.names or arguments.scale != 1 or arguments.runs != 1):
         parser.error("--docs takes everything, once, at full size")
     if arguments.compare and arguments.json:

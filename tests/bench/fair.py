@@ -33,13 +33,13 @@ FAIR_CONFIG = (
 )
 
 
-def fair(scale: float) -> Iterator[Figure]:
-    """How much longer a bystander waits for an answer, under each flood."""
+def fair(scale: float, only: str = "") -> Iterator[Figure]:
+    """How much longer a bystander waits for an answer, under each flood with `only` in its name."""
     with fresh_hub(FAIR_CONFIG) as attacked, fresh_hub(FAIR_CONFIG) as control:
         urls = [server.url.removesuffix("/bench") for server in (attacked, control)]
         for url in urls:
             fill(url, int(ROWS * scale))
-        for name in FLOODS:
+        for name in [each for each in FLOODS if only in each]:
             with (
                 Child("flooding", role="flood", url=urls[0], name=name) as flood,
                 Child("flooding", role="bystander", urls=urls) as bystander,

@@ -39,10 +39,10 @@ CASES = [(kind, addresses) for addresses in (1000, 1) for kind in ("open", "garb
 _DO = {"open": "only open", "garbage": "only send garbage", "never read": "never read"}
 
 
-def strangers(scale: float) -> Iterator[Figure]:
-    """How much longer a user waits for a write and its delivery than on a quiet hub."""
+def strangers(scale: float, only: str = "") -> Iterator[Figure]:
+    """How much longer a user waits for a write and its delivery, beside kinds with `only`."""
     count, seconds = max(20, int(COUNT * scale)), max(3.0, SECONDS * scale)
-    for kind, addresses in CASES:
+    for kind, addresses in [each for each in CASES if only in _DO[each[0]]]:
         yield _measured(kind, addresses, count, seconds, max(2.0, ARRIVAL_SECONDS * scale))
 
 

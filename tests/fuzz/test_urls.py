@@ -98,7 +98,8 @@ def test_no_cookie_but_that_of_the_login_admits_a_client(
     forged = value[:at] + put + value[at + cut :]
     assume(_content(forged) != _content(value))
     answer = ask(hub.url, head("GET /logout HTTP/1.1", f"Cookie: {form.format(n=name, v=forged)}"))
-    assert answer.status in (200, 400)  # 400: a header cannot have it
+    # 400: a header cannot have it. After many of those in a row, the client is asked to wait.
+    assert answer.status in (200, 400) or answer.code == "busy"
     assert not _is_ann(answer)
 
 

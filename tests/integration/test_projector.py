@@ -22,7 +22,7 @@ from eventhub.errors import Unavailable
 from eventhub.event import Sealed, StoredEvent
 from eventhub.feed import Feed, Pause
 from eventhub.memory import MemoryStream
-from projections.projector import FEW_EVENTS, FEW_SECONDS, Projector
+from projections.projector import FEW_BYTES, FEW_EVENTS, FEW_SECONDS, Projector
 from projections.snapshot import DuckSnapshots
 from projections.store import Store
 from tests.projecting import Change, history, opened, proved, query, read_all, rows_after, write
@@ -184,6 +184,21 @@ async def test_a_reader_does_not_wait_while_events_gather(
         await asyncio.sleep(0)
         await write(stream, events[2:])  # a reader waits already
         await reader
+
+
+async def test_few_large_events_are_folded_without_a_reader(tmp_path: Path) -> None:
+    """A reader that came later would wait for all of their megabytes."""
+    stream = MemoryStream(CHAT)
+    events = history(CHAT, [("POST", f"r{n}", {"text": "x" * (FEW_BYTES // 4)}) for n in range(9)])
+    async with Store(tmp_path / "p", [CHAT]) as store, running(store, stream, 3600.0) as projector:
+        await write(stream, events[:1])
+        await eventually(lambda: projector._waiting)
+        assert projector.watermark == 0
+        await write(stream, events[1:4])
+        await eventually(lambda: projector.watermark == 4)
+        assert not projector._is_due_now()
+        await write(stream, events[4:])
+        await eventually(lambda: projector.watermark >= 8)
 
 
 async def test_few_events_that_become_many_are_folded_without_a_reader(tmp_path: Path) -> None:

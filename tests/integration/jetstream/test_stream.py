@@ -41,6 +41,23 @@ async def test_erased_events_are_skipped(broker: EmbeddedBroker, log: JetStreamL
     await client.close()
 
 
+async def test_the_end_of_a_log_is_not_fetched_if_this_process_wrote_it(
+    broker: EmbeddedBroker, log: JetStreamLog
+) -> None:
+    """Otherwise each reader of a table would fetch what was written last, a megabyte or not."""
+    stream = await log.open(channel())
+    await stream.append(make_event(id="r1"), expect=0)
+    client = await nats.connect(broker.url, token=broker.token)
+    requests = await client.subscribe("$JS.API.STREAM.MSG.GET.>")
+    await client.flush()
+    assert (await stream.bounds()).last == 1
+    await client.jetstream().publish(channel().subject("r2"), b"not an event")
+    assert (await stream.bounds()).last == 1
+    fetched = await requests.next_msg(5)  # the other one
+    assert b'"seq":2' in fetched.data
+    await client.close()
+
+
 async def test_a_process_knows_the_writes_that_it_has_read_of_another(
     broker: EmbeddedBroker, log: JetStreamLog
 ) -> None:

@@ -1,14 +1,19 @@
 """A fold appends rows to a snapshot, or reports that the snapshot is no longer current."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from eventhub.delivery.fold import Fold
+from eventhub.delivery import fold as module
+from eventhub.delivery.fold import Fold, needed_sequence
 from eventhub.delivery.frames import Form
 from eventhub.delivery.view import View
+from eventhub.demand import Demand
+from eventhub.feed import Feed
 from eventhub.filters.query import parse
+from eventhub.memory import MemoryStream
 from eventhub.snapshots import RowHead
 from tests.builders import channel
 from tests.subscribing import Frame, history
@@ -68,3 +73,61 @@ def test_a_new_row_that_leaves_the_filter_is_not_appended() -> None:
 def test_any_visible_event_makes_a_sorted_or_limited_snapshot_old(args: Any) -> None:
     assert not fold_of([{"id": "3", "text": "a"}], **args)[0]
     assert fold_of([{"id": "3", "text": "b"}], text=["a"], **args)[0]
+
+
+def test_rows_of_many_bytes_are_not_appended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are encoded in the event loop."""
+    monkeypatch.setattr(module, "MAX_ADDED_BYTES", 9000)
+    large = {"id": "3", "text": "x" * 3000}
+    assert fold_of([large])[0]
+    assert not fold_of([large, {**PUT, "id": "3", "votes": 1}])[0]
+    assert fold_of([large, {**large, "id": "4"}], text=["a"]) == (True, [])
+
+
+async def needed(messages: Sequence[Frame], demand: Demand | None = None, **args: Any) -> int:
+    """Return what a reader needs while the tables have two events, and the log has all of these."""
+    stream = MemoryStream(channel())
+    events = history([*BEFORE, *messages], channel())
+    feed = Feed(stream, 0, demand=demand)
+    feed.publish(events)
+    view = View(Form.V1, parse(args, channel().columns), history=False, epoch=stream.epoch)
+    return await needed_sequence(feed, view, len(BEFORE), len(events))
+
+
+async def test_a_reader_of_other_rows_does_not_wait_for_the_tables() -> None:
+    changes: list[Frame] = [{**PUT, "id": "2", "votes": 7}, {"id": "3", "text": "b"}]
+    assert await needed(changes, text=["a"]) == 2
+    assert await needed(changes, id=["1"], _sort=["-votes"], _limit=["1"]) == 2
+
+
+async def test_new_rows_are_appended_instead_of_waiting_for_the_tables() -> None:
+    new: list[Frame] = [{"id": "3", "text": "b"}, {**PUT, "id": "3", "votes": 7}]
+    assert await needed(new) == 2
+    assert await needed(new, _limit=["9"]) == 4
+
+
+async def test_a_reader_of_a_changed_row_waits_for_the_tables() -> None:
+    assert await needed([{**PUT, "id": "2", "votes": 7}]) == 3
+    assert await needed([{**PUT, "id": "2", "text": "a"}], text=["a"]) == 3
+
+
+async def test_a_reader_waits_for_the_tables_if_to_fold_would_cost_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = [{"id": "3", "text": "b"}]
+    assert await needed(other, None, **{"text~": ["a.*c"]}) == 3  # a search in each text
+    assert await needed(other, demand=Demand(60.0), text=["a"]) == 3  # the feed rests
+    monkeypatch.setattr(module, "MAX_EVENTS", 1)
+    assert await needed(other, text=["a"]) == 2
+    assert await needed([*other, {"id": "4"}], text=["a"]) == 4
+
+
+async def test_a_reader_of_a_past_state_waits_for_the_tables() -> None:
+    """A past state is made from the history, which may be further than the current rows."""
+    stream = MemoryStream(channel())
+    feed = Feed(stream, 0)
+    feed.publish(history([*BEFORE, {"id": "3", "text": "b"}], channel()))
+    query = parse({"text": ["a"]}, channel().columns)
+    view = View(Form.V1, query, history=False, epoch=stream.epoch)
+    assert await needed_sequence(feed, view, 2, 3) == 2
+    assert await needed_sequence(feed, view.after(3), 2, 3) == 3

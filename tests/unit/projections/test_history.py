@@ -7,7 +7,11 @@ import pytest
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Columns, Kind
-from projections.history import MAX_ROWS_AS_PARAMETERS, append_history
+from projections.history import (
+    MAX_BYTES_AS_PARAMETERS,
+    MAX_ROWS_AS_PARAMETERS,
+    append_history,
+)
 from projections.tables import OWN_TABLES, Tables, create
 from tests.projecting import history
 
@@ -33,6 +37,15 @@ def test_batches_of_any_size_become_the_same_rows(
         append_history(connection, TABLES, EVENTS[start : start + size])
     found = connection.execute("SELECT _seq, id, votes, text FROM chat_history").fetchall()
     assert found == [(n + 1, f"r{n}", n, f"'{n}\"ü") for n in range(COUNT)]
+
+
+def test_large_events_become_the_same_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    texts = ["ü" * MAX_BYTES_AS_PARAMETERS, "", "x"]
+    events = history(CHAT, [("POST", f"r{n}", {"text": text}) for n, text in enumerate(texts)])
+    append_history(connection, TABLES, events)
+    assert connection.execute("SELECT id, text FROM chat_history").fetchall() == [
+        (f"r{n}", text) for n, text in enumerate(texts)
+    ]
 
 
 @pytest.mark.parametrize("count", [1, COUNT])
