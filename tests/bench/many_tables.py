@@ -4,16 +4,21 @@ The tables are empty and nobody reads them, so what is measured belongs to the t
 their streams, their readers and their tables in DuckDB.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.figures import Figure
+import msgspec
+
+from eventhub.background import side_by_side
+from eventhub.stream import STREAMS_AT_ONCE
+from tests.bench.figures import Figure, Limit
 from tests.bench.machine import cpu_seconds, own_cpu_seconds, resident_bytes, tree
 from tests.bench.servers import hub_of, scratch
-from tests.cluster import Cluster, cluster
+from tests.cluster import SERVERS, Cluster, cluster
 
 TABLES = 1_000
 START_SECONDS = 600.0
@@ -52,10 +57,38 @@ def tables(scale: float) -> Iterator[Figure]:
     count = max(1, int(TABLES * scale))
     yield from _measured("embedded", count, None)
     with scratch() as folder, cluster(folder) as servers:
-        yield from _measured("three servers", count, servers)
+        seconds = asyncio.run(_make(servers, count))
+    limit = Limit(name="the same streams made by nats-py alone, s", value=seconds)
+    with scratch() as folder, cluster(folder) as servers:
+        yield from _measured("three servers", count, servers, limit)
 
 
-def _measured(where: str, count: int, servers: Cluster | None) -> Iterator[Figure]:
+async def _make(servers: Cluster, count: int) -> float:
+    """Make streams with three copies as a hub does, and nothing else; return the seconds."""
+    async with servers.client() as client:
+
+        async def make(number: int) -> None:
+            name = f"EH_table{number}"
+            settings = {
+                "name": name,
+                "subjects": [f"eh.table{number}.*"],
+                "num_replicas": SERVERS,
+                "storage": "file",
+                "allow_direct": True,
+                "allow_atomic": True,
+            }
+            request = msgspec.json.encode(settings)
+            answer = await client.request(f"$JS.API.STREAM.CREATE.{name}", request, timeout=30)
+            assert "error" not in msgspec.json.decode(answer.data), answer.data
+
+        began = time.perf_counter()
+        await side_by_side(make, range(count), STREAMS_AT_ONCE)
+        return time.perf_counter() - began
+
+
+def _measured(
+    where: str, count: int, servers: Cluster | None, limit: Limit | None = None
+) -> Iterator[Figure]:
     with scratch(_config(count, servers)) as folder:
         for start in ("first", "second"):
             with _started(folder, servers) as (hub, seconds, used):
@@ -65,6 +98,7 @@ def _measured(where: str, count: int, servers: Cluster | None) -> Iterator[Figur
                     unit="s",
                     mark=MARKS[where],
                     is_ceiling=True,
+                    limit=limit if start == "first" else None,
                     more=f"CPU of the hub {used.hub:.1f} s, of nats-server {used.servers:.1f} s",
                 )
                 if start == "first":
