@@ -33,7 +33,7 @@ for (const name of ["online", "offline"]) {
 export class EventHub {
   #base
   #token
-  #paths = {} // with links and writes
+  #paths = {} // links, writes
 
   constructor(url = location.origin, { token } = {}) {
     this.#base = new URL(url.replace(/\/?$/, "/"))
@@ -351,7 +351,7 @@ function liveRows({ sort = [], limit = Infinity, columns }, open) {
 
   function insert(into, row) {
     if (staged) blank ??= blankOf(Object.keys(row))
-    row = Object.freeze({ ...blank, ...row })
+    row = Object.freeze({ ...blank, _created: row._seq, ...row })
     into.set(row.id, row)
     // After this mark the hub has more.
     if (staged && ++count === limit + SPARE) into.set("", { ...row, id: "" })

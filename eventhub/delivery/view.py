@@ -126,8 +126,8 @@ def frame_of(
         stored: the event.
         query: its columns are what the client asked for.
         sequenced: add `_seq`, as `eventhub.v1.json` does.
-        placed: add `_created` to a POST, as `eventhub.v2.json` does: a row that entered the filter
-            was created before the event, and its place is among older rows.
+        placed: add `_created` to the POST of a row that entered the filter, as `eventhub.v2.json`
+            does: it was created before the event, and its place is among older rows.
         timed: add `_time`, as a playback does.
     """
     event = stored.event
@@ -136,7 +136,7 @@ def frame_of(
     head: dict[str, Any] = {"_method": event.method}
     if sequenced:
         head["_seq"] = stored.sequence
-    if placed and (change is Change.ENTER or event.method == "POST"):
+    if placed and change is Change.ENTER:
         head["_created"] = stored.created
     if timed:
         head["_time"] = event.time
@@ -264,7 +264,7 @@ class View:
         spelling = self.query.spelling
         spelled = (spelling.stamp, spelling.wide)
         picks, sequenced = self.query.picks, self.form.sequenced
-        placed = self.form is Form.V2
+        placed = self.form is Form.V2 and change is Change.ENTER
         key = (stored.sequence, change, picks, sequenced, placed, spelled, self._timed)
         payload = memo.get(key)
         if payload is None:

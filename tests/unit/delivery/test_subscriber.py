@@ -66,7 +66,7 @@ def check(frames: list[Frame], stream: MemoryStream, args: dict[str, list[str]])
     def take(frame: Frame) -> None:
         apply(held, frame, CHANNEL)
         if frame["_method"] == "POST":
-            created[frame["id"]] = frame.get("_created", 0)
+            created[frame["id"]] = frame["_created"] if "_created" in frame else frame["_seq"]
 
     def check_order(number: int) -> None:
         if Reading.form is Form.V2:  # each row says where its place is

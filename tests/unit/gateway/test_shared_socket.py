@@ -31,7 +31,7 @@ async def test_each_subscription_has_its_rows_and_its_events(tmp_path: Path) -> 
         ]
         assert [each for each in frames if each["_sub"] == 7] == [
             {"_sub": 7, "_resume": {"recovered": True, "reason": "earliest"}},
-            {"_sub": 7, "_changes": [{"_method": "POST", "_seq": 2, "_created": 2, "id": "2"}]},
+            {"_sub": 7, "_changes": [{"_method": "POST", "_seq": 2, "id": "2"}]},
             {"_sub": 7, "_ready": {"position": f"{epoch}.2", "recovered": True}},
         ]
         await append(hub.stream, _method="PUT", id="2", text="a")
