@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventhub.errors import Unavailable
 from eventhub.memory import MemoryStream
@@ -55,6 +56,12 @@ async def projected(path: Path, stream: MemoryStream, events: int) -> AsyncItera
 
 def manifests(server: S3Server) -> list[Path]:
     return sorted(server.objects.glob(f"*{END}"))
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 class Killing(S3Objects):
@@ -110,6 +117,21 @@ async def test_a_full_bucket_keeps_the_snapshot_of_before(
         made = await take(store, server.client())
         assert made is not None
         assert await load(tmp_path / "from-more", server.client(), stream) == made
+
+
+async def test_a_flipped_bit_in_any_part_is_found(
+    server: S3Server, store: Store, stream: MemoryStream, tmp_path: Path
+) -> None:
+    made = await take(store, server.client())
+    assert made is not None
+    parts = sorted({part.name for part in made.parts})
+    for name in (parts[0], parts[-1], f"{made.name}{END}"):
+        flip_a_bit(server.objects / name)
+        with capture_logs() as logs:
+            assert await load(tmp_path / "damaged", server.client(), stream) is None
+        assert [line["event"] for line in logs] == ["snapshot_refused"]
+        flip_a_bit(server.objects / name)
+    assert await load(tmp_path / "mended", server.client(), stream) == made
 
 
 async def test_a_projector_stores_again_once_the_store_is_back(
