@@ -41,7 +41,7 @@ OPERATION_SECONDS: Final = 60
 LIST_SECONDS: Final = 10
 """The same for listing, for which a start waits; its answer is small."""
 
-_OF_MACHINE: Final = "/latest/"
+_OF_MACHINE: Final = re.compile(r" http://[^/ ]+/latest/(?:api|meta-data)/")
 """In the URLs at which a machine in the cloud of AWS has its keys; no other machine has them."""
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3}[\w ]*)")
@@ -174,7 +174,7 @@ def _code(error: Exception) -> str:
 def _reason(error: Exception) -> str:
     """Return what failed in a line: the library's messages have the whole chain of its errors."""
     text = str(error)
-    if _OF_MACHINE in text:
+    if _OF_MACHINE.search(text):
         return "there are no keys: give access_key_id and secret_access_key"
     if isinstance(error, TimeoutError) or "kind: Timeout" in text:
         return "no answer in time"
