@@ -53,11 +53,13 @@ _READ = """
 """
 WAYS = {
     "v2": "eventhub.v2.json",
+    "v2 again": "eventhub.v2.json",
     "v2, open": "eventhub.v2.json",
     "v1": "eventhub.v1.json",
     "fetch": "",
 }
-"""Subprotocols. `fetch` has an open connection, as a page has that subscribes on its socket."""
+"""Subprotocols. `fetch` has an open connection, as a page has that subscribes on its socket. The
+second of two equal replays is sent as fast as it is taken: what it costs is the browser's part."""
 ROUNDS = 3
 
 
@@ -79,8 +81,9 @@ def _replayed(named: int, rows: int, mark: float, repetitions: int) -> Iterator[
             page.goto(f"{server.url}?_limit=1&_format=json")
             found: dict[str, list[float]] = {way: [] for way in WAYS}
             for turn in range(repetitions + 1):  # the first is a warm-up
-                for at, way in enumerate(WAYS):
+                for way in WAYS:
                     # A filter of its own: equal replays are shared for a second.
+                    at = [*WAYS].index(way.removesuffix(" again"))
                     url = f"{server.url}?id!=nobody-{at}-{turn}"
                     found[way].append(_milliseconds(page, url, way, rows))
             browser.close()
