@@ -65,7 +65,7 @@ def flip_a_bit(path: Path) -> None:
 
 
 class Killing(S3Objects):
-    """A store that is killed while an object is being put."""
+    """A store that is killed before one of the objects is put or read."""
 
     def __init__(self, server: S3Server, at: int) -> None:
         super().__init__(URL, endpoint=server.endpoint, keys=KEYS)
@@ -73,10 +73,17 @@ class Killing(S3Objects):
         self._left = at
 
     async def put(self, name: str, data: bytes) -> None:
+        await self._count()
+        await super().put(name, data)
+
+    async def get(self, name: str) -> bytes | None:
+        await self._count()
+        return await super().get(name)
+
+    async def _count(self) -> None:
         self._left -= 1
         if self._left == 0:
             await asyncio.to_thread(self._server.kill)
-        await super().put(name, data)
 
 
 async def test_a_store_that_is_killed_at_any_part_keeps_the_snapshot_of_before(
@@ -96,6 +103,19 @@ async def test_a_store_that_is_killed_at_any_part_keeps_the_snapshot_of_before(
             assert await load(tmp_path / f"killed-{at}", server.client(), stream) == before
     assert at > 3
     assert await load(tmp_path / "whole", server.client(), stream) == made
+
+
+async def test_a_store_that_is_killed_while_it_is_read_leaves_no_tables(
+    server: S3Server, store: Store, stream: MemoryStream, tmp_path: Path
+) -> None:
+    made = await take(store, server.client())
+    folder = tmp_path / "loaded"
+    for at in (1, 2, 6):
+        with pytest.raises(Unavailable, match="cannot be"):
+            await load(folder / "p", Killing(server, at), stream)
+        assert list(folder.glob("*")) == []
+        await asyncio.to_thread(server.start)
+    assert await load(folder / "p", server.client(), stream) == made
 
 
 async def test_a_full_bucket_keeps_the_snapshot_of_before(
