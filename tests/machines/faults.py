@@ -5,24 +5,22 @@ A fault that leaves a quorum and a gateway waits until the load goes on, before 
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 
+from eventhub.jetstream.permissions import SEGMENTS
 from tests.cluster import SERVERS
 from tests.e2e.client import get
 from tests.faults.load import Load
 from tests.machines.model import check
 from tests.machines.network import Leg
 from tests.machines.servers import Who
-from tests.machines.site import GATEWAYS, GOES_ON_SECONDS, STARTED, STREAM, THIRD, Site
-from tests.machines.tables import seal_interrupted, woken
+from tests.machines.site import GATEWAYS, GOES_ON_SECONDS, SEALED, STARTED, STREAM, THIRD, Site
+from tests.machines.tables import Inflict, seal_interrupted, woken
 
 FROZEN_SECONDS = 10.0
 PACE_SECONDS = 0.2
 """Between the messages of a writer: at most 100 a second of all."""
 ROWS = ("shared-1", "shared-2", "shared-3")
 """Rows that writers at all gateways change."""
-
-Inflict = Callable[[Site, Load], Awaitable[None]]
 
 
 async def survive(site: Site, fault: str, *, seed: int = 0) -> str:
@@ -280,5 +278,6 @@ FAULTS: dict[str, Inflict] = {
     "columns changed": columns_changed,
     "table woken as its leader is killed": woken(signal.SIGKILL),
     "table woken as its leader is frozen": woken(signal.SIGSTOP),
-    "leader killed while a log is sealed": seal_interrupted,
+    "leader killed while a log is sealed": seal_interrupted(f"EH_{SEALED}"),
+    "leader of segments killed while a log is sealed": seal_interrupted(f"OBJ_{SEGMENTS}"),
 }

@@ -15,6 +15,8 @@ from tests.machines.site import GATEWAYS, GOES_ON_SECONDS, RESTING, SEALED, Site
 PACE_SECONDS = 0.2
 WRITTEN_AT_REST = 50
 
+Inflict = Callable[[Site, Load], Awaitable[None]]
+
 
 def _load(site: Site, table: str) -> Load:
     site.loads += 1
@@ -25,7 +27,7 @@ def _load(site: Site, table: str) -> Load:
     return load
 
 
-def woken(how: signal.Signals) -> Callable[[Site, Load], Awaitable[None]]:
+def woken(how: signal.Signals) -> Inflict:
     """Wake a table that rests, and that has changed meanwhile, when its leader is just lost."""
 
     async def inflict(site: Site, _: Load) -> None:
@@ -45,20 +47,27 @@ def woken(how: signal.Signals) -> Callable[[Site, Load], Awaitable[None]]:
     return inflict
 
 
-async def seal_interrupted(site: Site, _: Load) -> None:
-    """Kill the leader of a log between a segment of it and the end of its trim."""
-    writing = _load(site, SEALED)
-    projector = site.hubs["projector"]
-    async with writing.running():
-        await writing.goes_on()
-        number = await site.servers.leader(f"EH_{SEALED}")
-        sealed = len(said(projector, "segment_sealed"))
-        await until(lambda: len(said(projector, "segment_sealed")) > sealed)
-        site.servers.end(number, signal.SIGKILL)
-        last = said(projector, "segment_sealed")[-1]["last"]
+def seal_interrupted(stream: str) -> Inflict:
+    """Kill the leader of a stream when a segment was just listed.
 
-        await writing.goes_on(seconds=GOES_ON_SECONDS)
-        site.servers.start(number)
-        async with asyncio.timeout(GOES_ON_SECONDS):
-            while not any(line["last"] > last for line in said(projector, "stream_trimmed")):
-                await asyncio.sleep(0.1)
+    Without the log the segment cannot be trimmed, and without the store of segments the next one
+    cannot be stored.
+    """
+
+    async def inflict(site: Site, _: Load) -> None:
+        writing = _load(site, SEALED)
+        projector = site.hubs["projector"]
+        async with writing.running():
+            await writing.goes_on()
+            number = await site.servers.leader(stream)
+            sealed = len(said(projector, "segment_sealed"))
+            await until(lambda: len(said(projector, "segment_sealed")) > sealed)
+            site.servers.end(number, signal.SIGKILL)
+            last = said(projector, "segment_sealed")[-1]["last"]
+            await writing.goes_on(seconds=GOES_ON_SECONDS)
+            site.servers.start(number)
+            async with asyncio.timeout(GOES_ON_SECONDS):
+                while not any(line["last"] > last for line in said(projector, "stream_trimmed")):
+                    await asyncio.sleep(0.1)
+
+    return inflict
