@@ -19,6 +19,7 @@ from eventhub.gateway.listener import Listener
 from eventhub.gateway.newcomers import Newcomers
 from eventhub.gateway.not_http import is_http
 from eventhub.gateway.server import HttpConnection
+from eventhub.gateway.silent import SilentConnections
 from eventhub.gateway.sockets import Sockets
 from eventhub.gateway.throttle import (
     BODIES,
@@ -69,6 +70,7 @@ class Arrivals:
         self.limit(proxies, server)
         self._of_address: Counter[str] = Counter()
         self.newcomers = Newcomers()
+        self._silent = SilentConnections(self.newcomers, self._on_first_byte, self.on_closed)
         self._turned_away = TurnedAway()
         self._busy = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -102,6 +104,10 @@ class Arrivals:
         self._listener.close()
         self._turned_away.close()
 
+    def end(self) -> None:
+        """Close the connections that have sent nothing; others are their protocol's. Idempotent."""
+        self._silent.close()
+
     def _on_accepted(self, connection: socket.socket, address: str) -> None:
         is_exempt = self._is_exempt(address)
         address = source_of(address)
@@ -116,6 +122,9 @@ class Arrivals:
             self._opened.note(key)
         self._of_address[address] += 1
         connection.setblocking(False)
+        self._silent.add(connection, address)
+
+    def _on_first_byte(self, connection: socket.socket, address: str) -> None:
         self._spawn(self._connect(connection, Arrival(self, address)))
 
     def _turn_away(self, connection: socket.socket, address: str, reason: str, most: float) -> None:
@@ -176,7 +185,7 @@ class Arrivals:
 
 
 class Arrival(asyncio.Protocol):
-    """A connection that has sent nothing yet. Then aiohttp's protocol takes its place."""
+    """A connection that begins to send. Then aiohttp's protocol takes its place."""
 
     __slots__ = ("_arrivals", "_is_busy", "address", "transport")
 
@@ -187,7 +196,7 @@ class Arrival(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first byte."""
+        """Wait for the first byte, which has come unless it is one of the handshake of TLS."""
         self.transport = cast(asyncio.Transport, transport)  # uvloop's has another base
         self._arrivals.newcomers.add(self)
 

@@ -103,6 +103,8 @@ class Front:
         self.refuse()
         self._is_serving.set()
         await self._runner.cleanup()
+        if self._arrivals is not None:
+            self._arrivals.end()
 
     @property
     def wrong(self) -> list[str]:

@@ -13,7 +13,7 @@ from eventhub.gateway.server import HttpConnection
 
 FIRST_BYTE_SECONDS: Final = 10.0
 HEAD_SECONDS: Final = 30.0
-"""From the connection to the end of its first request's head; aiohttp limits later requests."""
+"""From the first byte to the end of the first request's head; aiohttp limits later requests."""
 CHECK_SECONDS: Final = 0.25
 """Between two checks of deadlines."""
 CLOSED_AT_ONCE: Final = 16

@@ -194,7 +194,8 @@ async def test_health_and_metrics_report_what_happened(hub_factory: HubFactory) 
     assert (await request("POST", url, json={"n": "x"}))[0] == 400
     assert (await request("POST", url, json={"_method": "PATCH"}))[0] == 400
     assert (await request("GET", f"{url}?n=x"))[0] == 400
-    async with connect(url) as client, aiohttp.ClientSession() as session:
+    limited = f"{url}?_limit=9"  # these rows come from the tables alone, which have them by then
+    async with connect(limited) as client, aiohttp.ClientSession() as session:
         await client.replay()
         async with session.get(f"{hub.url}/metrics") as answer:
             assert answer.content_type == "text/plain"

@@ -26,6 +26,10 @@ url:
     pattern: /few
     handler: MessageHandler
     kwargs: {columns: {body: TEXT}, auth: true, quota: {rows: 20, events: 25}}
+  heavy:
+    pattern: /heavy
+    handler: MessageHandler
+    kwargs: {columns: {body: TEXT, n: INTEGER}, auth: true, quota: {bytes: 1500000}}
 """
 ANN, BOB = {"X-User": "ann"}, {"X-User": "bob"}
 STREAM = {"Accept": "text/event-stream"}
@@ -136,6 +140,24 @@ async def test_changes_of_a_large_row_cost_its_size(hub: Hub, http: aiohttp.Clie
     assert 1 <= number < 20
     async with http.put(f"{hub.url}/rows", json=change, headers=BOB) as answer:
         assert answer.status == 200
+
+
+async def test_changes_of_a_large_row_of_another_user_count_in_the_quota_of_who_sends_them(
+    hub: Hub, http: aiohttp.ClientSession
+) -> None:
+    """Each event holds the row of 400 KB, however little was sent."""
+    owner, hal = {"X-User": "owner"}, {"X-User": "hal"}
+    url = f"{hub.url}/heavy"
+    status, _ = await request(
+        "POST", url, json={"id": "large", "body": "x" * 400_000}, headers=owner
+    )
+    assert status == 201
+    for number in range(4):
+        assert (await request("PUT", url, json={"id": "large", "n": number}, headers=hal))[0] == 200
+    status, reply = await request("PUT", url, json={"id": "large", "n": 4}, headers=hal)
+    assert (status, reply["_error"]["code"]) == (429, "quota_exceeded")
+    status, _ = await request("PUT", url, json={"id": "large", "n": -1}, headers=owner)
+    assert status == 200
 
 
 async def test_a_user_writes_no_more_in_a_day_than_the_quota_whatever_the_way(

@@ -70,6 +70,7 @@ async def site(server: Server) -> AsyncIterator[Site]:
         yield made
         arrivals.close()
         await runner.cleanup()
+        arrivals.end()
         await eventually(lambda: made.open == 0)
 
 
