@@ -26,10 +26,10 @@ from eventhub.opening import channels_of, connect, open_broker, open_store
 from eventhub.parts import Opened, Parts, Progress, Role
 from eventhub.reloading import Reloading
 from eventhub.service import Service, Services, on_signals, unless_stopped, until_stopped
-from eventhub.stored_snapshots import load_tables, snapshot_writer
+from eventhub.stored_snapshots import load_tables, snapshot_writer, taking_up
 from eventhub.stream import EventStream, open_all
 from eventhub.supervisor import Supervisor
-from projections.projector import take_up_all
+from projections.taking_up import take_up, take_up_all
 
 T = TypeVar("T")
 
@@ -161,7 +161,9 @@ async def _open(
     logins = Logins(MemoryRecords(None))
     if front is not None:
         logins = await reached(partial(Logins.read, event_log))
-    return Opened(broker, event_log, store, snapshots, front, trail, logins), streams
+    rests = broker is None and "projector" not in roles
+    begin = taking_up(config, event_log) if rests else take_up
+    return Opened(broker, event_log, store, begin, snapshots, front, trail, logins), streams
 
 
 class _Stopped(Exception):  # noqa: N818 - says what happened

@@ -37,13 +37,14 @@ from eventhub.vitals import Vitals
 from projections.backlog import OnProgress
 from projections.database_copy import DatabaseCopies
 from projections.flight.process import FlightProcess
-from projections.projector import Projector, take_up
+from projections.projector import Projector
 from projections.recoding import RECODERS
 from projections.snapshot import DuckSnapshots
 from projections.sql.process import SqlProcess
 from projections.store import Store
 from projections.stored.writing import SnapshotWriter
 from projections.tables_server import TablesServer
+from projections.taking_up import TakeUp
 
 if TYPE_CHECKING:
     from projections.mirror import Mirror
@@ -64,6 +65,8 @@ class Opened:
     log: JetStreamLog
     store: Store | None
     """A process that only sends alerts needs no tables."""
+    take_up: TakeUp
+    """Says where tables continue when their projector begins."""
     snapshots: SnapshotWriter | None
     """Stores a projector's tables for other processes."""
     front: Front | None
@@ -82,8 +85,7 @@ class Parts:
         """What is served."""
         self._opened = opened
         self._roles = roles
-        is_needed = "projector" in roles or opened.broker is not None
-        self._rest_seconds = None if is_needed else REST_SECONDS
+        self._rest_seconds = None if "projector" in roles or opened.broker else REST_SECONDS
         self._streams: dict[str, EventStream] = {}
         self._feeds: dict[str, Feed] = {}
         self._projectors: dict[str, Projector] = {}
@@ -152,8 +154,7 @@ class Parts:
             self.is_ready.set()
         else:
             services |= self._query_processes(config, endpoints) | self._flight.services()
-            site = Site(config, endpoints, self._opened.logins)
-            services["gateway"] = self._serving(site, copies, announce, progress)
+            services["gateway"] = self._serving(copies, announce, progress)
         return services
 
     def _follow(self, stream: EventStream, last: int) -> dict[str, Service]:
@@ -165,8 +166,9 @@ class Parts:
         if "gateway" in self._roles:
             services[f"feed {name}"] = until_stopped(feed.run)
         if store is not None:
-            follow = feed.follow if "gateway" in self._roles else None
-            self._projectors[name] = projector = Projector(store, stream, follow, demand=demand)
+            follow, begin = feed.follow if "gateway" in self._roles else None, self._opened.take_up
+            projector = Projector(store, stream, follow, demand=demand, take_up=begin)
+            self._projectors[name] = projector
             services[f"projector {name}"] = until_stopped(projector.run)
         return services
 
@@ -184,11 +186,7 @@ class Parts:
         return {f"queries {name}": process.run for name, process in new.items()}
 
     def _serving(
-        self,
-        site: Site,
-        copies: DatabaseCopies | None,
-        announce: Callable[[], None],
-        progress: Progress,
+        self, copies: DatabaseCopies | None, announce: Callable[[], None], progress: Progress
     ) -> Service:
         trail, store, front = self._opened.trail, self._opened.store, self._opened.front
         assert store is not None and front is not None  # noqa: S101, PT018 - a gateway has both
@@ -196,6 +194,7 @@ class Parts:
         files, log, processes = TableFiles(RECODERS, copies), self._opened.log, self._processes
         alerts = Control(log, lambda: self.config) if "alerts" in self._roles else None
         sources = Sources(self._snapshots, files, log.signals, processes, self._queries, alerts)
+        site = Site(self.config, endpoints_of(self.config), self._opened.logins)
         self._gateway = gateway = Gateway(site, self._feeds, sources, self.condition, trail)
 
         def ready() -> None:
@@ -290,7 +289,7 @@ class Parts:
         store, stream = self._opened.store, await self._opened.log.open(channel)
         if store is not None:
             await store.add(channel)
-            await take_up(store, stream)
+            await self._opened.take_up(store, stream)
         for name, service in self._follow(stream, (await stream.bounds()).last).items():
             services.start(name, service)
         if self._snapshots is not None and self._gateway is not None:

@@ -24,7 +24,7 @@ from eventhub.identity.rule import Rule
 from eventhub.memory_records import MemoryRecords
 from eventhub.mirrors import mirror_tables
 from eventhub.retention import keeps_of
-from eventhub.stored_snapshots import store_outside
+from projections.stored.place import store_outside
 
 
 def problems_of(config: Config) -> Iterator[Misconfigured]:
@@ -66,7 +66,7 @@ def _checks(config: Config) -> Iterator[Callable[[], object]]:
         yield partial(rules_of, config, [endpoint])
     yield partial(mirror_tables, endpoints)
     yield partial(keeps_of, config)
-    yield partial(store_outside, config)
+    yield partial(store_outside, config.projection.snapshots)
 
 
 def _raise(error: Misconfigured) -> None:

@@ -14,6 +14,7 @@ from eventhub.data_folder import keep_private
 from eventhub.jetstream import TlsFiles
 from eventhub.opening import ShowProgress, channels_of, copy_tables
 from eventhub.queries import Queries
+from eventhub.stored_snapshots import snapshots_of
 from projections.sql.local import LocalQueries
 from projections.sql.messages import Setup, Table
 from projections.sql.past import definitions
@@ -76,6 +77,7 @@ def _setup(
         rows=limits.rows,
         memory_bytes=limits.memory_bytes,
         rest_seconds=rest_seconds,
+        snapshots=snapshots_of(config),
         log_level=config.log.level,
         log_format=config.log.format,
     )

@@ -1,65 +1,37 @@
-"""Stored snapshots: where a configuration keeps them; who stores them, and who begins with them.
+"""Stored snapshots: who stores the tables of a configuration, and who begins with them.
 
-A projector stores its tables; a process without tables begins with them instead of reading the log.
-What speaks S3 is an extra of the package, and is loaded only if snapshots are there.
+A projector stores its tables. A process without tables begins with them instead of reading the log,
+and a table that rested long continues with them.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
+import msgspec
 import structlog
 
 from eventhub.background import side_by_side
 from eventhub.config import Config, Snapshots
-from eventhub.errors import EventHubError, Misconfigured
-from eventhub.jetstream import SNAPSHOTS, JetStreamLog
+from eventhub.errors import EventHubError
+from eventhub.jetstream import JetStreamLog
 from eventhub.metrics import STORED_SNAPSHOTS
-from eventhub.objects import Objects
 from eventhub.opening import projection_path
 from eventhub.stream import STREAMS_AT_ONCE, EventStream
 from projections.store import Store
+from projections.stored.advancing import Advance
 from projections.stored.fitting import Log
-from projections.stored.folder import FolderObjects
 from projections.stored.loading import SnapshotLoader
+from projections.stored.place import opener
 from projections.stored.writing import SnapshotWriter
+from projections.taking_up import TakeUp, take_up
 
 logger = structlog.get_logger(__name__)
 
 
-def place_of(config: Config) -> str:
-    """Return where snapshots are stored: `broker`, `none`, a folder, or `s3://BUCKET/PREFIX`."""
-    return config.projection.snapshots.to or ("broker" if config.broker.url else "none")
-
-
-def store_outside(config: Config) -> Objects | None:
-    """Return the store of snapshots, not connected yet; None if it is the broker, or there is none.
-
-    Raises:
-        Misconfigured: what speaks S3 is not installed, or a file that it needs cannot be read.
-    """
-    snapshots = config.projection.snapshots
-    if snapshots.in_s3:
-        return _s3(snapshots)
-    place = place_of(config)
-    return None if place in ("broker", "none") else FolderObjects(Path(place))
-
-
-def _s3(snapshots: Snapshots) -> Objects:
-    try:
-        from projections.stored.s3 import S3Objects
-    except ImportError as error:
-        raise Misconfigured(
-            f"projection: snapshots: to: what speaks S3 is not installed ({error.name}):"
-            " pip install 'eventhub[s3]'"
-        ) from None
-    key_id, secret = snapshots.access_key_id, snapshots.secret_access_key
-    return S3Objects(
-        snapshots.to or "",
-        endpoint=snapshots.endpoint,
-        region=snapshots.region,
-        keys=None if key_id is None or secret is None else (key_id, secret),
-        ca_file=snapshots.ca_file,
-    )
+def snapshots_of(config: Config) -> Snapshots | None:
+    """Return where snapshots are stored, with a place; None if they are not."""
+    given = config.projection.snapshots
+    place = given.to or ("broker" if config.broker.url else "none")
+    return None if place == "none" else msgspec.structs.replace(given, to=place)
 
 
 async def load_tables(
@@ -72,19 +44,26 @@ async def load_tables(
     Raises:
         Misconfigured: as `store_outside`.
     """
-    if place_of(config) == "none":
+    if (snapshots := snapshots_of(config)) is None:
         return
-    outside = store_outside(config)
+    opened = opener(snapshots, event_log, writes=False)
     try:
-        objects = outside or await event_log.objects(SNAPSHOTS, writes=False)
+        objects = await opened()
         if not (await objects.listed()).whole:
             return  # the usual case of a small log: its streams need not be asked
         logs = await side_by_side(Log.of, streams, STREAMS_AT_ONCE)
-        every = config.projection.snapshots.every
-        await SnapshotLoader(projection_path(config), objects, logs, every).load()
+        await SnapshotLoader(projection_path(config), objects, logs, snapshots.every).load()
     except (EventHubError, OSError) as error:
         logger.warning("snapshots_unavailable", reason=str(error))
         STORED_SNAPSHOTS.labels("unavailable").inc()
+
+
+def taking_up(config: Config, event_log: JetStreamLog) -> TakeUp:
+    """Return what takes up open tables: from snapshots too, if they are stored; errors as above."""
+    if (snapshots := snapshots_of(config)) is None:
+        return take_up
+    opened = opener(snapshots, event_log, writes=False)
+    return Advance(projection_path(config), opened, snapshots.every).take_up
 
 
 def snapshot_writer(config: Config, event_log: JetStreamLog, store: Store) -> SnapshotWriter | None:
@@ -93,11 +72,7 @@ def snapshot_writer(config: Config, event_log: JetStreamLog, store: Store) -> Sn
     Raises:
         Misconfigured: as `store_outside`.
     """
-    if place_of(config) == "none":
+    if (snapshots := snapshots_of(config)) is None:
         return None
-    outside = store_outside(config)
-
-    async def opened() -> Objects:
-        return outside or await event_log.objects(SNAPSHOTS, writes=True)
-
-    return SnapshotWriter(store, opened, config.projection.snapshots.every)
+    opened = opener(snapshots, event_log, writes=True)
+    return SnapshotWriter(store, opened, snapshots.every)

@@ -7,22 +7,21 @@ cheaper the busier the channel is. A projector may rest while no reader wants it
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from functools import partial
 
 import duckdb
 import structlog
 
-from eventhub.background import side_by_side
 from eventhub.demand import Demand
 from eventhub.errors import Damaged, Unavailable
 from eventhub.event import Sealed, SealedEvent
 from eventhub.feed import Pause
-from eventhub.metrics import DAMAGED, PROJECTED, PROJECTED_EVENTS
-from eventhub.stream import STREAMS_AT_ONCE, EventStream
+from eventhub.metrics import PROJECTED, PROJECTED_EVENTS
+from eventhub.stream import EventStream
 from projections.backlog import BATCH_EVENTS, is_enough, size_of
 from projections.store import Progress, Store
+from projections.taking_up import TakeUp, take_up
 
 WAITING_BYTES = 64 << 20
 """Reading pauses once this much waits: enough to continue over a checkpoint of DuckDB, which takes
@@ -60,6 +59,7 @@ class Projector:
         *,
         few_seconds: float = FEW_SECONDS,
         demand: Demand | None = None,
+        take_up: TakeUp = take_up,
     ) -> None:
         """Prepare; `run` starts.
 
@@ -69,6 +69,7 @@ class Projector:
             follow: reads the events; `stream.follow_sealed` if None.
             few_seconds: how long few events may wait if no reader asks for them.
             demand: while there is none, the projector rests; by default it never does.
+            take_up: returns where to continue, whenever it begins to project.
         """
         self.channel = stream.channel.name
         self._store = store
@@ -76,6 +77,9 @@ class Projector:
         self._follow = follow or (lambda after, _: stream.follow_sealed(after))
         self._few_seconds = few_seconds
         self._demand = demand or Demand()
+        self._take_up = take_up
+        self.is_taking_up = False
+        """Whether it may be silent, because it finds out where to continue."""
         self._waiting: list[SealedEvent] = []
         self._waiting_bytes = self._unfolded_bytes = 0
         self._wake = asyncio.Event()
@@ -147,9 +151,13 @@ class Projector:
 
     async def _project(self) -> None:
         await self._store.recover()
-        start = await take_up(self._store, self._stream)
+        self.is_taking_up = True
+        try:
+            start = await self._take_up(self._store, self._stream)
+        finally:
+            self.is_taking_up = False
         self._waiting, self._waiting_bytes, self._unfolded_bytes = [], 0, 0
-        PROJECTED.labels(self.channel).set(start.watermark)
+        self._announce(start)
         follow = self._follow(start.head, self._gather)
         async with follow as batches, asyncio.TaskGroup() as group:
             group.create_task(self._read(batches))
@@ -255,37 +263,12 @@ class Projector:
         )
 
     async def _fold(self) -> None:
-        progress = await self._store.fold(self.channel)
+        self._announce(await self._store.fold(self.channel))
         self._folded_at, self._unfolded_bytes = time.monotonic(), self._waiting_bytes
+
+    def _announce(self, progress: Progress) -> None:
+        """Let the readers go on whose events are in the current table."""
         PROJECTED.labels(self.channel).set(progress.watermark)
         for sequence, future in self._readers:
             if sequence <= progress.watermark and not future.done():
                 future.set_result(None)
-
-
-async def take_up(store: Store, stream: EventStream) -> Progress:
-    """Return where to continue; start over if the tables do not belong to this stream.
-
-    Raises:
-        Unavailable: the stream cannot be read now.
-    """
-    channel = stream.channel.name
-    progress = await store.begin(channel, stream.epoch)
-    last = (await stream.bounds()).last
-    if progress.head <= last:
-        return progress
-    # The log was restored from an older copy: its next events would count as stored already.
-    logger.error("projection_ahead_of_log", channel=channel, head=progress.head, last=last)
-    DAMAGED.labels(channel).inc(progress.head - last)
-    await store.reset(channel, stream.epoch)
-    return store.progress(channel)
-
-
-async def take_up_all(store: Store, streams: Collection[EventStream]) -> None:
-    """Empty all tables of logs that no longer exist: they would seem ahead of the new logs.
-
-    Raises:
-        Unavailable: a stream cannot be read now.
-    """
-    await store.begin_all({stream.channel.name: stream.epoch for stream in streams})
-    await side_by_side(partial(take_up, store), streams, STREAMS_AT_ONCE)

@@ -46,7 +46,7 @@ async def reach(projector: Projector, last: int, on_progress: OnProgress) -> Non
         with suppress(Unavailable):
             await projector.caught_up(last, PROGRESS_SECONDS)
         on_progress(projector.watermark, last)
-        if projector.head > head:
+        if projector.head > head or projector.is_taking_up:
             heard, head = time.monotonic(), projector.head
         if projector.is_failing or time.monotonic() - heard > SILENCE_SECONDS:
             raise Unavailable(f"the projection is stuck at {projector.head}, before {last}")

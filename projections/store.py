@@ -20,12 +20,11 @@ import structlog
 from eventhub import deadlines
 from eventhub.channel import Channel
 from eventhub.errors import Misconfigured, Unavailable
-from eventhub.event import Sealed
 from projections import database
 from projections.database import Connection, open_database, transaction
 from projections.database_file import Checkpoint, DatabaseFile
 from projections.fold import fold
-from projections.history import append_history
+from projections.history import Batch, append_history, extent, newer
 from projections.progress import (
     Progress,
     read_all_progress,
@@ -146,7 +145,7 @@ class Store:
         """Empty a channel's tables; the events that are appended next are of this epoch."""
         await _in(self._writing, self._reset, {channel: Progress(epoch)})
 
-    async def append(self, channel: str, batch: Sequence[Sealed]) -> Progress:
+    async def append(self, channel: str, batch: Batch) -> Progress:
         """Store events, in order, with the checkpoint; events below the checkpoint are ignored.
 
         Raises:
@@ -265,12 +264,13 @@ class Store:
         self._progress |= new
         self._text_bytes |= dict.fromkeys(new, 0.0)
 
-    def _append(self, channel: str, batch: Sequence[Sealed]) -> Progress:
+    def _append(self, channel: str, batch: Batch) -> Progress:
         progress = self._progress[channel]
-        fresh = [event for event in batch if event.sequence > progress.head]
-        if fresh:
-            progress = replace(progress, head=fresh[-1].sequence)
-            self._text_bytes[channel] += sum(len(event.payload) for event in fresh)
+        fresh = newer(batch, progress.head)
+        head, size = extent(fresh)
+        if head:
+            progress = replace(progress, head=head)
+            self._text_bytes[channel] += size
             with transaction(self._writer):
                 append_history(self._writer, self.tables[channel], fresh)
                 write_checkpoint(self._writer, channel, progress)

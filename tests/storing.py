@@ -1,6 +1,7 @@
 """Stored snapshots in tests: of a log in memory, in a folder."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -36,10 +37,7 @@ async def filled(channel: Channel, events: Iterable[StoredEvent]) -> MemoryStrea
 async def take(store: Store, objects: Objects, every: int = 1) -> Manifest | None:
     """Store a snapshot if it is due; return the newest."""
 
-    async def opened() -> Objects:
-        return objects
-
-    return await SnapshotWriter(store, opened, every).store_if_due()
+    return await SnapshotWriter(store, partial(opened_objects, objects), every).store_if_due()
 
 
 async def load(
@@ -48,6 +46,11 @@ async def load(
     """Bring a file up to the best snapshot."""
     logs = [await Log.of(stream) for stream in streams]
     return await SnapshotLoader(path, objects, logs, every).load()
+
+
+async def opened_objects(objects: Objects) -> Objects:
+    """Return a store of objects, as what opens it does."""
+    return objects
 
 
 async def snapshot_of(
@@ -69,3 +72,63 @@ def rows(path: Path, table: str) -> list[tuple[str]]:
     with duckdb.connect(path, read_only=True) as connection:
         statement = f"SELECT to_json(row)::VARCHAR FROM {quoted(table)} AS row ORDER BY _seq"
         return connection.execute(statement).fetchall()
+
+
+Damage = Callable[[Path], str]
+"""Damages a folder with a snapshot, and returns what its refusal says."""
+
+
+def part(folder: Path) -> Path:
+    return min(folder.glob("*.duckdb.*"))
+
+
+def cut_file(folder: Path) -> str:
+    part(folder).write_bytes(part(folder).read_bytes()[:-1])
+    return "has another checksum"
+
+
+def flipped_bit(folder: Path) -> str:
+    data = bytearray(part(folder).read_bytes())
+    data[len(data) // 2] ^= 1
+    part(folder).write_bytes(data)
+    return "has another checksum"
+
+
+def missing_part(folder: Path) -> str:
+    part(folder).unlink()
+    return "is missing"
+
+
+def cut_manifest(folder: Path) -> str:
+    [path] = folder.glob("*.json")
+    path.write_bytes(path.read_bytes()[:-1])
+    return "its manifest cannot be read"
+
+
+def other_format(folder: Path) -> str:
+    [path] = folder.glob("*.json")
+    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":2'))
+    return "in another format"
+
+
+def renamed_manifest(folder: Path) -> str:
+    [path] = folder.glob("*.json")
+    path.rename(folder / "20260101T000000000000Z-ffffff.json")
+    return "its manifest is that of"
+
+
+def changed_position(folder: Path) -> str:
+    [path] = folder.glob("*.json")
+    path.write_bytes(path.read_bytes().replace(b'"head":700', b'"head":701'))
+    return "is not as its manifest says"
+
+
+DAMAGES = [
+    cut_file,
+    flipped_bit,
+    missing_part,
+    cut_manifest,
+    other_format,
+    renamed_manifest,
+    changed_position,
+]

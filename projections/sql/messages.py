@@ -5,6 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from eventhub.columns import Column
+from eventhub.config import Snapshots
 from eventhub.jetstream import TlsFiles
 from eventhub.queries import Format
 
@@ -42,6 +43,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     rest_seconds: float | None = None
     """The tables are followed so long after the last query; None: always."""
+    snapshots: Snapshots | None = None
+    """From where empty tables, or those that rested long, are taken; None: from the log alone."""
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
 

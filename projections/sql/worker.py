@@ -34,6 +34,9 @@ from projections.sql.messages import ANSWERS, MAX_LINE, SOCKET, Query, Refusal, 
 from projections.sql.past import definitions, macro_name
 from projections.sql.positions import needed
 from projections.store import Store
+from projections.stored.advancing import Advance
+from projections.stored.place import opener
+from projections.taking_up import TakeUp, take_up
 
 HEADROOM_BYTES = 512 << 20
 """Of address space above the limit of memory: stacks and arenas of threads, which are reserved."""
@@ -74,9 +77,9 @@ async def _work(setup: Setup) -> None:
         store = await _opened(setup, channels)
         stack.push_async_callback(store.close)
         tasks = await stack.enter_async_context(background())
-        demand = Demand(setup.rest_seconds)
+        demand, begin = Demand(setup.rest_seconds), _taking_up(setup, event_log, store)
         projectors = {
-            name: Projector(store, stream, few_seconds=FOLD_SECONDS, demand=demand)
+            name: Projector(store, stream, few_seconds=FOLD_SECONDS, demand=demand, take_up=begin)
             for name, stream in streams.items()
         }
         for name, projector in projectors.items():
@@ -91,6 +94,14 @@ async def _work(setup: Setup) -> None:
         say("ready")
         async with server:
             await server.serve_forever()
+
+
+def _taking_up(setup: Setup, event_log: JetStreamLog, store: Store) -> TakeUp:
+    """Return how the tables are taken up: with a stored snapshot, if there are any."""
+    if setup.snapshots is None:
+        return take_up
+    opened = opener(setup.snapshots, event_log, writes=False)
+    return Advance(store.path, opened, setup.snapshots.every).take_up
 
 
 async def _opened(setup: Setup, channels: list[Channel]) -> Store:

@@ -7,7 +7,7 @@ then the file is read while writes go on. Only parts that the last snapshots do 
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import duckdb
@@ -31,6 +31,7 @@ from projections.stored.manifest import (
     new_name,
     read_manifest,
 )
+from projections.stored.place import OpenObjects
 from projections.tables import described
 
 CHECK_SECONDS: Final = 1.0
@@ -47,8 +48,6 @@ REUSED_SECONDS: Final = ABANDONED_SECONDS / 2
 """Until this time parts of a snapshot that failed are used for the next one."""
 
 logger = structlog.get_logger(__name__)
-
-OpenObjects = Callable[[], Awaitable[Objects]]
 
 
 class SnapshotWriter:

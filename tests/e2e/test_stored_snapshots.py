@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -29,8 +29,9 @@ url:
     pattern: /notes
     handler: MessageHandler
     kwargs: {{columns: {{body: TEXT, n: INTEGER}}}}
-  other: {{pattern: /other, handler: MessageHandler, kwargs: {{columns: {{body: TEXT}}}}}}
+{sql}  other: {{pattern: /other, handler: MessageHandler, kwargs: {{columns: {{body: TEXT}}}}}}
 """
+SQL = "  sql: {pattern: /sql, handler: SQLHandler, kwargs: {tables: [notes]}}\n"
 EVERY = 200
 EVENTS = 450
 """Of 300 rows, half of which are changed or deleted."""
@@ -51,16 +52,17 @@ class Site:
         self.folder = folder
         self.to = "to: broker"
         self.every = EVERY
+        self.sql = ""
         self._url = url
         self._hubs: list[Hub] = []
 
-    def part(self, role: str, name: str = "") -> Hub:
+    def part(self, role: str, name: str = "", program: Sequence[str] = ("eventhub",)) -> Hub:
         """Return a process with a role, which is not started."""
         folder = self.folder / (name or role)
         folder.mkdir()
-        text = CONFIG.format(url=self._url, to=self.to, every=self.every)
+        text = CONFIG.format(url=self._url, to=self.to, every=self.every, sql=self.sql)
         (folder / "eventhub.yaml").write_text(text)
-        self._hubs.append(Hub(folder / "eventhub.yaml", folder, ["--role", role]))
+        self._hubs.append(Hub(folder / "eventhub.yaml", folder, ["--role", role], program))
         return self._hubs[-1]
 
     def kill(self) -> None:
@@ -98,13 +100,23 @@ async def everything(hub: Hub) -> dict[str, Any]:
 
 def projected(hub: Hub) -> int:
     """Return how many events a gateway has read from the log into the table."""
+    return sampled(hub, "eventhub_events_projected_total")
+
+
+def follows(hub: Hub) -> bool:
+    """Tell whether a gateway follows the table."""
+    return sampled(hub, "eventhub_followed") > 0
+
+
+def sampled(hub: Hub, name: str) -> int:
+    """Return a metric of the table; 0 if there is none."""
     with urlopen(f"{hub.url}/metrics") as answer:
         text = answer.read().decode()
     samples = [
         sample
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "eventhub_events_projected_total" and sample.labels["channel"] == "notes"
+        if sample.name == name and sample.labels["channel"] == "notes"
     ]
     return int(sum(sample.value for sample in samples))
 
@@ -161,8 +173,9 @@ async def test_an_emptied_gateway_shows_what_it_showed_and_reads_only_the_rest(s
     assert await asyncio.to_thread(gateway.stop) == 0
     emptied(gateway)
     await asyncio.to_thread(gateway.start)
-    [loaded] = said(gateway, "snapshot_loaded")
+    loaded = said(gateway, "snapshot_loaded")[-1]
     assert loaded["snapshot"] == line["snapshot"]
+    assert loaded["tables"].keys() == {"notes", "other"}
     assert await everything(gateway) == before
     assert 0 < await asyncio.to_thread(projected, gateway) < EVERY
     async with connect(f"{gateway.url}/notes") as client:
@@ -239,7 +252,7 @@ async def test_a_gateway_begins_with_snapshots_in_s3_and_with_the_log_if_the_sto
         before = await everything(gateway)
         await asyncio.to_thread(gateway.kill)
         await asyncio.to_thread(emptied(gateway).start)
-        assert len(said(gateway, "snapshot_loaded")) == 1
+        assert said(gateway, "snapshot_loaded")[-1]["tables"].keys() == {"notes", "other"}
         assert await asyncio.to_thread(projected, gateway) < EVERY
         assert await everything(gateway) == before
     await write(gateway, 300, 600)
@@ -248,6 +261,61 @@ async def test_a_gateway_begins_with_snapshots_in_s3_and_with_the_log_if_the_sto
     before = await everything(gateway)
     await asyncio.to_thread(gateway.kill)
     await asyncio.to_thread(emptied(gateway).start)
-    [unavailable] = said(gateway, "snapshots_unavailable")
+    unavailable = said(gateway, "snapshots_unavailable")[0]
     assert "Connection refused" in unavailable["reason"]
     assert await everything(gateway) == before
+
+
+async def test_a_table_that_rested_wakes_with_a_snapshot_and_without_a_whole_one(
+    site: Site,
+) -> None:
+    snapshots = site.folder / "snapshots"
+    site.to = f"to: {snapshots}"
+    resting = ("tests.e2e.soon_resting", "0.3")
+    projector, gateway = site.part("projector"), site.part("gateway", program=resting)
+    projector.launch()
+    await asyncio.to_thread(gateway.start)
+    await write(gateway, 0, 300)
+    await stored(projector, EVENTS - EVERY)
+    assert said(gateway, "snapshot_loaded") == []
+    async with connect(f"{gateway.url}/notes") as client:
+        await client.replay()
+        [loaded] = said(gateway, "snapshot_loaded")
+        assert 0 < loaded["tables"]["notes"] == EVENTS - loaded["events_left"]
+        assert await asyncio.to_thread(projected, gateway) < EVERY
+        await write(gateway, 300, 304)
+        await client.until(lambda frame: frame.get("id") == "r302" and "n" not in frame)
+        assert [*client.table.values()] == await get(f"{gateway.url}/notes")
+    await asyncio.to_thread(verified, gateway)
+    await asyncio.to_thread(until, lambda: not follows(gateway))
+    await write(gateway, 304, 604)
+    await stored(projector, 2 * EVENTS - EVERY)
+    for path in parts_in(snapshots):
+        path.write_bytes(path.read_bytes()[:-1])
+    rows = await get(f"{gateway.url}/notes")
+    assert {row["id"] for row in rows} == {f"r{n}" for n in range(604) if n % 4 != 2}
+    assert "has another checksum" in said(gateway, "snapshot_refused")[0]["reason"]
+    assert len(said(gateway, "snapshot_loaded")) == 1
+    await asyncio.to_thread(verified, gateway)
+
+
+async def test_the_queries_of_an_emptied_gateway_begin_with_a_snapshot(site: Site) -> None:
+    site.sql = SQL
+    projector, gateway = site.part("projector"), site.part("gateway")
+    projector.launch()
+    await asyncio.to_thread(gateway.start)
+    await write(gateway, 0, 300)
+    await stored(projector, EVENTS - EVERY)
+    asked = {"sql": "SELECT count(*) AS events, sum(n) AS n, max(_seq) AS last FROM notes_history"}
+    before = await get(f"{gateway.url}/sql", **asked)
+    assert await asyncio.to_thread(gateway.stop) == 0
+    emptied(gateway)
+    await asyncio.to_thread(gateway.start)
+    assert await get(f"{gateway.url}/sql", **asked) == before
+    both = said(gateway, "snapshot_loaded")
+    assert [line["tables"].keys() for line in both] == [
+        {"notes": 0, "other": 0}.keys(),
+        {"notes": 0}.keys(),
+    ]
+    folder = gateway.folder / "data" / "sql"
+    assert not [path for path in folder.rglob("*") if ".advance-" in str(path)]

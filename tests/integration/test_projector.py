@@ -287,18 +287,6 @@ async def test_a_projector_that_fails_does_not_rest_before_it_has_succeeded(
         await eventually(lambda: failures == 0)
 
 
-async def test_a_restored_older_log_starts_the_projection_over(tmp_path: Path) -> None:
-    stream = MemoryStream(CHAT)
-    async with Store(tmp_path / "p", [CHAT]) as store:
-        await store.begin("chat", stream.epoch)
-        await store.append("chat", EVENTS)
-        await write(stream, EVENTS[:100])
-        async with running(store, stream) as projector:
-            snapshots = DuckSnapshots(store, [projector])
-            async with opened(snapshots, CHAT, at_least=100) as snapshot:
-                assert len(await read_all(snapshot)) == len(rows_after(EVENTS[:100]))
-
-
 def contents(path: Path) -> list[list[tuple[object, ...]]]:
     """Return both tables of a closed file."""
     with duckdb.connect(path, read_only=True) as connection:

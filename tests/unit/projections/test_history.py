@@ -10,7 +10,10 @@ from eventhub.columns import Column, Columns, Kind
 from projections.history import (
     MAX_BYTES_AS_PARAMETERS,
     MAX_ROWS_AS_PARAMETERS,
+    Rows,
     append_history,
+    extent,
+    newer,
 )
 from projections.tables import OWN_TABLES, Tables, create
 from tests.projecting import history
@@ -55,3 +58,18 @@ def test_a_value_that_does_not_fit_its_column_is_an_error(
     bad = history(CHAT, [("POST", f"r{n}", {"votes": "no number"}) for n in range(count)])
     with pytest.raises(duckdb.ConversionException):
         append_history(connection, TABLES, bad)
+
+
+def test_rows_of_another_history_become_the_same_rows(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    append_history(connection, TABLES, EVENTS)
+    everything = "SELECT * FROM chat_history ORDER BY _seq"
+    before = connection.execute(everything).fetchall()
+    rows = Rows(connection.sql(everything).to_arrow_table())
+    assert extent(rows)[0] == COUNT
+    assert extent(rows)[1] >= sum(len(str(event.event.row)) for event in EVENTS)
+    connection.execute("DELETE FROM chat_history WHERE _seq > 30")
+    append_history(connection, TABLES, newer(rows, 30))
+    assert connection.execute(everything).fetchall() == before
+    assert extent(newer(rows, COUNT)) == (0, 0)

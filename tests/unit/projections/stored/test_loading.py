@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -20,7 +19,17 @@ from projections.store import Store
 from projections.stored.folder import FolderObjects
 from tests.projecting import history, proved
 from tests.snapshotting import CHAT
-from tests.storing import EVENTS, filled, load, rows, snapshot_of, take
+from tests.storing import (
+    DAMAGES,
+    EVENTS,
+    Damage,
+    filled,
+    load,
+    renamed_manifest,
+    rows,
+    snapshot_of,
+    take,
+)
 
 OTHER = Channel("notes", CHAT.columns)
 
@@ -157,66 +166,6 @@ async def test_only_tables_that_fit_are_kept(tmp_path: Path) -> None:
     assert await opened_and_proved(tmp_path / "p", stream) == len(EVENTS)
 
 
-Damage = Callable[[Path], str]
-"""Damages a folder with a snapshot, and returns what its refusal says."""
-
-
-def part(folder: Path) -> Path:
-    return min(folder.glob("*.duckdb.*"))
-
-
-def cut_file(folder: Path) -> str:
-    part(folder).write_bytes(part(folder).read_bytes()[:-1])
-    return "has another checksum"
-
-
-def flipped_bit(folder: Path) -> str:
-    data = bytearray(part(folder).read_bytes())
-    data[len(data) // 2] ^= 1
-    part(folder).write_bytes(data)
-    return "has another checksum"
-
-
-def missing_part(folder: Path) -> str:
-    part(folder).unlink()
-    return "is missing"
-
-
-def cut_manifest(folder: Path) -> str:
-    [path] = folder.glob("*.json")
-    path.write_bytes(path.read_bytes()[:-1])
-    return "its manifest cannot be read"
-
-
-def other_format(folder: Path) -> str:
-    [path] = folder.glob("*.json")
-    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":2'))
-    return "in another format"
-
-
-def renamed_manifest(folder: Path) -> str:
-    [path] = folder.glob("*.json")
-    path.rename(folder / "20260101T000000000000Z-ffffff.json")
-    return "its manifest is that of"
-
-
-def changed_position(folder: Path) -> str:
-    [path] = folder.glob("*.json")
-    path.write_bytes(path.read_bytes().replace(b'"head":700', b'"head":701'))
-    return "is not as its manifest says"
-
-
-DAMAGES = [
-    cut_file,
-    flipped_bit,
-    missing_part,
-    cut_manifest,
-    other_format,
-    renamed_manifest,
-    changed_position,
-]
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_damaged_snapshot_is_refused_and_the_one_before_it_loaded(
     damage: Damage, tmp_path: Path
@@ -289,7 +238,7 @@ async def test_a_disk_without_room_is_no_place_for_a_snapshot(
 ) -> None:
     stream = await filled(CHAT, EVENTS)
     await snapshot_of(tmp_path, stream, EVENTS, FolderObjects(tmp_path / "o"))
-    monkeypatch.setattr("projections.stored.loading.RESERVED_BYTES", 1 << 60)
+    monkeypatch.setattr("projections.stored.finding.RESERVED_BYTES", 1 << 60)
     assert "has no room for its" in await refusal(tmp_path / "p", tmp_path / "o", stream)
 
 
