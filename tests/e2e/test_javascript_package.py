@@ -27,7 +27,7 @@ url:
   messages:
     pattern: /messages
     handler: MessageHandler
-    kwargs: {columns: {topic: TEXT, body: TEXT, n: INTEGER}}
+    kwargs: {columns: {topic: TEXT, body: TEXT, n: INTEGER}, send: true}
   page: {pattern: /(.*), handler: FileHandler, kwargs: {path: $YAMLPATH/page}}
 """
 COMMONJS = {
@@ -122,6 +122,7 @@ def test_the_package_works_in_an_empty_project(project: Path, hub: Hub) -> None:
     script = """
         import { EventHub, EventHubError } from "@eventhub/client"
         import { persist } from "@eventhub/client/outbox"
+        import { sent } from "@eventhub/client/ephemeral"
         const hub = persist(new EventHub(url))
         const rows = hub.rows("messages", { where: { topic: "node" }, sort: "n", limit: 2 })
         await rows.ready
@@ -134,14 +135,18 @@ def test_the_package_works_in_an_empty_project(project: Path, hub: Hub) -> None:
         while (rows.value.some(({ _write }) => _write)) {
           await new Promise((done) => rows.subscribe(done))
         }
-        const codes = [refused instanceof EventHubError, refused.code]
+        const heard = sent(hub, "messages", { where: { topic: "node" } })
+        await heard.ready
+        const message = new Promise((done) => heard.subscribe(done))
+        await hub.send("messages", { topic: "node", typing: true })
+        const codes = [refused instanceof EventHubError, refused.code, (await message).typing]
         console.log(JSON.stringify([rows.value.map(({ id }) => id), codes, log]))
         hub.close()
         process.exit()
     """
     assert node(project, script, hub) == [
         ["n1", "n2"],
-        [True, "not_found"],
+        [True, "not_found", True],
         ["n3", "n1", "n2"],
     ]
 
@@ -168,6 +173,7 @@ def test_the_types_are_those_of_the_code_on_the_page(adapted: Path) -> None:
     code = f"""
         import {{ EventHub, EventHubError, type Row }} from "@eventhub/client"
         import {{ persist, type OptimisticRow }} from "@eventhub/client/outbox"
+        import {{ presence, sent, type Present }} from "@eventhub/client/ephemeral"
         import {{ useRows }} from "@eventhub/client/react"
         const hub = new EventHub("https://hub.example.org", {{ token: async () => "t" }})
         {SNIPPETS["ts"]}
@@ -177,11 +183,13 @@ def test_the_types_are_those_of_the_code_on_the_page(adapted: Path) -> None:
         const lasting = persist(hub)
         const first: OptimisticRow | undefined = lasting.rows("messages").value[0]
         const live: string = useRows(lasting, "messages").state
+        const present: Present = presence(lasting, "messages").value
+        const stop: () => void = sent(hub, "messages", {{ where }}).subscribe(({{ user }}) => user)
         for await (const {{ was, time }} of hub.log("messages")) void [was, time]
         // @ts-expect-error: an update needs the id of its row
         await hub.put("messages", {{ body: "x" }})
         messages.insert({{ id: "a", _seq: 0, _created: 0 }})
-        export {{ EventHubError, ready, first, live }}
+        export {{ EventHubError, ready, first, live, present, stop }}
     """
     (adapted / "check.ts").write_text(code)
     flags = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"]
