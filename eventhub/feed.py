@@ -43,8 +43,11 @@ Pause = Callable[[], Awaitable[object]]
 
 def turns(batch: list[StoredEvent]) -> Iterator[list[StoredEvent]]:
     """Cut a batch into turns of the loop; a large event is a turn of its own."""
+    if len(batch) == 1:
+        yield batch
+        return
     if 0 < len(batch) <= TURN_EVENTS and sum([len(e.payload) for e in batch]) <= TURN_BYTES:
-        yield batch  # the usual case
+        yield batch
         return
     turn: list[StoredEvent] = []
     size = 0
@@ -70,7 +73,8 @@ class Ring:
     def extend(self, batch: Sequence[StoredEvent]) -> None:
         """Add events, and forget the oldest ones above the bound."""
         self._events.extend(batch)
-        self._bytes += sum([len(stored.payload) for stored in batch])
+        for stored in batch:
+            self._bytes += len(stored.payload)
         while self._bytes > self._max_bytes:
             oldest = self._events.popleft()
             self._bytes -= len(oldest.payload)

@@ -62,19 +62,18 @@ class Hooks:
             }
             for method, values in endpoint.message_default.items()
         }
+        defaults = [value for values in self._defaults.values() for value in values.values()]
+        configured = (self._open, self._prepare, self._modify, *defaults)
+        self.may_read_session = any(
+            isinstance(one, Expression) and one.may_read_session for one in configured
+        )
+        """Whether a hook may read `handler.session`."""
 
     @property
     def changes_posts(self) -> bool:
         """Whether hooks may change a POST, in addition to the built-in defaults."""
         configured = (self._defaults.get("POST"), self._prepare, self._modify)
         return any(configured)
-
-    @property
-    def may_read_session(self) -> bool:
-        """Whether a hook may read `handler.session`."""
-        defaults = (value for values in self._defaults.values() for value in values.values())
-        configured = (self._open, self._prepare, self._modify, *defaults)
-        return any(isinstance(one, Expression) and one.may_read_session for one in configured)
 
     async def open(self, handler: Handler) -> Args:
         """Run `open:`, which may change `handler.args` or refuse the connection.

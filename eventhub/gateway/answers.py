@@ -15,10 +15,11 @@ Frame = dict[str, Any]
 class Answers:
     """Answers one client."""
 
-    __slots__ = ("_connection", "_waiting")
+    __slots__ = ("_connection", "_is_controlled", "_waiting")
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
+        self._is_controlled = connection.form.controlled
         self._waiting: list[Frame] = []
 
     def frame_of(self, message: Any, outcome: Outcome) -> Frame | None:
@@ -26,7 +27,7 @@ class Answers:
         ref = message.get("_ref") if isinstance(message, dict) else None
         if isinstance(outcome, EventHubError):
             return protocol.refusal(outcome, ref)
-        if self._connection.form.controlled:
+        if self._is_controlled:
             return None if ref is None else protocol.ack(ref, outcome.as_dict())
         if isinstance(outcome, Sent) or not outcome.duplicate:
             return None

@@ -135,13 +135,15 @@ class Route:
 
     def awaits_token(self, login: Login) -> bool:
         """Return whether a client that has no login may still bring one."""
-        return login.user is None and self.rule.needs_login and self._authenticator.takes_tokens
+        return (
+            login.user is None and self.rule.needs_login and self.shared.authenticator.takes_tokens
+        )
 
     async def identify(self, request: web.Request) -> Login:
         """Check the origin of a handshake, and return who sent it; errors as `admit`."""
-        with audited(request, self.endpoint.name, self._authenticator.proxies):
+        with audited(request, self.endpoint.name, self.shared.authenticator.proxies):
             self._args(request, is_live=True)
-            return await self._authenticator.login_of(request)
+            return await self.shared.authenticator.login_of(request)
 
     async def admit(
         self,
@@ -163,22 +165,18 @@ class Route:
             Rejected: `forbidden`, `unauthorized`, `bad_filter`, `bad_request`.
             EventHubError: `internal`: `open` failed, or set a key that restricts nothing.
         """
-        with audited(request, self.endpoint.name, self._authenticator.proxies):
+        with audited(request, self.endpoint.name, self.shared.authenticator.proxies):
             args = self._args(request, is_live=is_live, has_login=login is not None)
             return await self._admit(request, args, since, login)
 
     def _args(self, request: web.Request, *, is_live: bool, has_login: bool = False) -> Args:
         """Check the origin; return the arguments of the URL, without the token, which is taken."""
-        check_origin(request, self.endpoint.config.origins, self._authenticator.proxies)
+        check_origin(request, self.endpoint.config.origins, self.shared.authenticator.proxies)
         args = parse_query_string(request.rel_url.raw_query_string)
         tokens = args.pop(QUERY, None)
         if tokens is not None and not has_login:
-            self._authenticator.take_query(request, tokens, is_live=is_live)
+            self.shared.authenticator.take_query(request, tokens, is_live=is_live)
         return args
-
-    @property
-    def _authenticator(self) -> Authenticator:
-        return self.shared.authenticator
 
     async def _admit(
         self, request: web.Request, args: Args, since: str | None, login: Login | None
@@ -193,10 +191,10 @@ class Route:
             args["_since"] = [since]
         for name, values in entry.default.items():
             args.setdefault(name, list(values))
-        guards = (self.hooks, self.rule, self.row_rules, self.column_rules)
-        if any(part.may_read_session for part in guards):
+        of_rules = self.row_rules.may_read_session or self.column_rules.may_read_session
+        if of_rules or self.hooks.may_read_session or self.rule.may_read_session:
             keep_session(request)
-        handler = await self._authenticator.handler_of(request, args, entry.kwargs, login)
+        handler = await self.shared.authenticator.handler_of(request, args, entry.kwargs, login)
         user = handler.current_user
         owner = session_owner(request) if user is None else Owner(user.id)
         return await self._visit(handler, asked, owner)
@@ -251,7 +249,9 @@ class Route:
 
     def client(self, request: web.Request, visit: Visit) -> str:
         """Return whose limits apply to a request: its user's, or its address's without a login."""
-        return client_of_limits(request, visit.handler.current_user, self._authenticator.proxies)
+        return client_of_limits(
+            request, visit.handler.current_user, self.shared.authenticator.proxies
+        )
 
     def budget(self, request: web.Request, visit: Visit) -> Budget:
         """Return what the client of a request may use."""
@@ -259,7 +259,9 @@ class Route:
 
     def cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that allow pages of other origins to read an answer, if any may."""
-        return cors_headers(request, self.endpoint.config.origins, self._authenticator.proxies)
+        return cors_headers(
+            request, self.endpoint.config.origins, self.shared.authenticator.proxies
+        )
 
     def view(self, visit: Visit, form: Form, number: int = 0) -> View:
         """Return the view that a client asked for, within its restriction; see `reading`.

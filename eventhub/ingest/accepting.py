@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from eventhub.channel import Endpoint
+from eventhub.config import AUDIT_TABLE
 from eventhub.errors import EventHubError
 from eventhub.ingest.command import Command, Precondition, Sender
 from eventhub.ingest.draft import Draft, Drafting
@@ -35,6 +36,7 @@ class Accepting:
         self._upserting = upserting
         self._sending = sending
         self._now = now
+        self._is_trail = endpoint.channel.name == AUDIT_TABLE
         self._is_suppressible = not (alert := endpoint.config.alert) or alert.suppressible
 
     def plain(
@@ -97,7 +99,8 @@ class Accepting:
         method: str | None = None,
         precondition: Precondition | None = None,
     ) -> Command:
-        self._endpoint.channel.check_writable()
+        if self._is_trail:
+            self._endpoint.channel.check_writable()
         if (validity := sender.handler.validity) is not None:
             validity.check(self._now().timestamp())
         return Command.parse(

@@ -133,7 +133,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """
         if not isinstance(raw, dict) or len(raw) > MAX_KEYS:
             raise _no_message(raw)
-        known = _method(raw.get("_method", method or "POST"))
+        known: Method = "POST"
+        if method or "_method" in raw:
+            known = _method(raw.get("_method", method))
         message: dict[str, Any] = {"_method": known, **raw}
         controls = [name for name in raw if name[:1] == "_"]
         if controls:

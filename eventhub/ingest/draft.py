@@ -159,7 +159,7 @@ class Drafting:
         now: Callable[[], datetime],
         newer: Callable[[], Columns | None] = lambda: None,
     ) -> None:
-        self._endpoint = endpoint
+        self._name = endpoint.name
         self._newer = newer
         self.changes_posts = hooks.changes_posts
         """Whether hooks may change a POST."""
@@ -211,7 +211,7 @@ class Drafting:
             command=command,
             id=checked_id(message.get("id")),
             time=f"{now}Z",
-            endpoint=self._endpoint.name,
+            endpoint=self._name,
             user=None if user is None else str(user.id),
             message=message,
             broadcast=broadcast,

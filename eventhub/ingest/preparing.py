@@ -40,10 +40,12 @@ class Preparing:
         Raises:
             Rejected: a value does not fit its column.
         """
-        message = sender.permission.columns.given(sent)
+        access = sender.permission.columns
+        message = access.given(sent) if access.unknown else {**sent}
         self._hooks.set_built_in(message, sender.handler, now)
         del message["_method"]
-        message = sender.permission.columns.kept(message, sent, self._columns)
+        if access.unknown:
+            message = access.kept(message, sent, self._columns)
         return self._converted(self._columns.with_defaults(message))
 
     async def hooked(
@@ -94,8 +96,9 @@ class Preparing:
         Raises:
             Rejected: `bad_value`: the endpoint refuses such keys.
         """
-        columns = self._columns.without(sender.permission.columns.unknown)
-        if columns is not self._columns:
+        columns, unknown = self._columns, sender.permission.columns.unknown
+        if unknown:
+            columns = columns.without(unknown)
             kept = {name: None for name in sent if name != "_method"}
         if kept.keys() <= columns.by_name.keys():
             return ()

@@ -92,7 +92,9 @@ class Ingest:
         if isinstance(draft, EventHubError):
             on_outcome(_counted(draft))
             return True
-        return self._start(draft, sender, partial(self._on_submitted, on_outcome, sender))
+        if self._is_suspect(draft, sender):
+            return False
+        return self._submit(draft, sender, partial(self._on_submitted, on_outcome, sender))
 
     async def write(
         self,

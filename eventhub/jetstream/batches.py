@@ -5,7 +5,7 @@ embedded broker (ADR-26). One conflict rejects the whole batch, and a lost reply
 whether it was stored; both put the batch in doubt, and its writes have to be stored one by one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from secrets import token_hex
 
@@ -30,22 +30,17 @@ class Batches:
         self._publisher = publisher
         self._on_stored = on_stored
         self._on_doubt = on_doubt
-        self._under_way: dict[int, Sequence[Write]] = {}  # by identity
-
-    def __len__(self) -> int:
-        return len(self._under_way)
-
-    def __iter__(self) -> Iterator[Sequence[Write]]:
-        return iter(self._under_way.values())
+        self.under_way: dict[int, Sequence[Write]] = {}
+        """The batches whose outcome is not known yet, by identity."""
 
     def send(self, writes: Sequence[Write]) -> None:
         """Publish writes as one batch; the publisher is ready."""
-        self._under_way[id(writes)] = writes
+        self.under_way[id(writes)] = writes
         reply = self._publisher.expect(partial(self._on_ack, writes))
         self._publisher.send(writes, commands_of(writes, reply), [reply])
 
     def _on_ack(self, writes: Sequence[Write], ack: Ack | None) -> None:
-        del self._under_way[id(writes)]
+        del self.under_way[id(writes)]
         if ack is not None and ack.error is None:
             for sequence, write in enumerate(writes, ack.seq - len(writes) + 1):
                 write.settle(Appended(sequence, duplicate=False, size=len(write.payload)))
@@ -57,7 +52,7 @@ class Batches:
         self._on_doubt(writes)
 
 
-def commands_of(writes: Sequence[Write], reply: str) -> bytes:
+def commands_of(writes: Sequence[Write], reply: bytes) -> bytes:
     """Return writes as the messages of one atomic batch; the last one commits it.
 
     Args:
@@ -69,6 +64,6 @@ def commands_of(writes: Sequence[Write], reply: str) -> bytes:
         (write, b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n" % (batch_id, number))
         for number, write in enumerate(writes, 1)
     ]
-    commands = [write.command("", headers) for write, headers in first]
+    commands = [write.command(b"", headers) for write, headers in first]
     write, headers = last
     return b"".join([*commands, write.command(reply, headers + b"Nats-Batch-Commit: 1\r\n")])

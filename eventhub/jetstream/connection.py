@@ -169,7 +169,7 @@ class Connection:
         Raises:
             Unavailable: not connected, and nothing was sent.
         """
-        client = self._client
+        client = self._peer.client
         if not client.is_connected or client._transport is None:
             raise Unavailable("the event log cannot be reached")
         waiting, client._pending, client._pending_data_size = client._pending, [], 0

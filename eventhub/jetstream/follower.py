@@ -108,7 +108,8 @@ class Follower(Generic[T]):
             if (pull := await self._puller.attempt()) is None or not self._drop_known(pull):
                 continue
             try:
-                left_out = await self._left_out(pull)
+                missing = self._missing(pull)
+                left_out = await self._left_out(missing) if missing else []
             except Unavailable as error:
                 pull.suspect(error.message)
                 continue
@@ -220,7 +221,7 @@ class Follower(Generic[T]):
 
     def _take(self, pull: Pull, left_out: list[T]) -> list[T]:
         """Return the events of the received messages, and move on to the next sequence."""
-        events = left_out
+        events = [*left_out]
         for place, message in pull.messages:
             event = read_or_report(self._read, message, place.sequence, self._channel)
             if event is not None:
@@ -231,15 +232,15 @@ class Follower(Generic[T]):
         pull.messages.clear()
         return events
 
-    async def _left_out(self, pull: Pull) -> list[T]:
-        """Return the events that the consumer left out although they exist: normally none.
+    async def _left_out(self, missing: list[range]) -> list[T]:
+        """Return the events that the consumer left out although they exist.
 
         After a flipped bit the server leaves out messages without a word. An event that cannot be
         read singly either is lost, and reported.
+
+        Args:
+            missing: the gaps; at least one.
         """
-        missing = self._missing(pull)
-        if not missing:
-            return []
         if missing[0].start <= (sealed := await self._marks.sealed()):
             raise Trimmed
         # What was trimmed may be millions of sequences, which cannot be listed.

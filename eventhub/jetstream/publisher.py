@@ -58,8 +58,10 @@ class Publisher:
         """Highest sequence that was acknowledged."""
         self._connection = connection
         self._inbox: Subscription | None = None
+        self._replies = b""
+        """What every reply subject begins with."""
         self._numbers = count()
-        self._waiting: dict[str, tuple[OnAck, float]] = {}
+        self._waiting: dict[bytes, tuple[OnAck, float]] = {}
         """By reply subject: the caller, and the deadline on the clock of the loop; oldest first."""
         self._timer: asyncio.TimerHandle | None = None
         """Of the deadlines; one for all, because hardly any passes."""
@@ -85,19 +87,19 @@ class Publisher:
                 self._inbox = await self._connection.subscribe(
                     f"{self._connection.new_inbox()}.*", self._on_messages, self._on_reconnect
                 )
+                self._replies = self._inbox.subject[:-1].encode()
         return self.is_ready
 
-    def expect(self, on_ack: OnAck) -> str:
-        """Return a new reply subject; what comes there goes to `on_ack`."""
-        assert self._inbox is not None  # noqa: S101 - callers have checked `is_ready`
-        reply = f"{self._inbox.subject[:-1]}{next(self._numbers)}"
+    def expect(self, on_ack: OnAck) -> bytes:
+        """Return a new reply subject; what comes there goes to `on_ack`. It is ready."""
+        reply = b"%b%d" % (self._replies, next(self._numbers))
         deadline = self._loop.time() + ACK_SECONDS
         self._waiting[reply] = on_ack, deadline
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._expire)
         return reply
 
-    def send(self, writes: Sequence[Write], commands: bytes, replies: Sequence[str]) -> None:
+    def send(self, writes: Sequence[Write], commands: bytes, replies: Sequence[bytes]) -> None:
         """Send writes; without a connection nothing is sent, and no reply is waited for.
 
         Args:
@@ -121,7 +123,7 @@ class Publisher:
 
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
-            self._pass_on(message.subject, Ack.read(message.data))
+            self._pass_on(message.raw_subject, Ack.read(message.data))
 
     def _on_reconnect(self) -> None:
         for reply in tuple(self._waiting):
@@ -138,7 +140,7 @@ class Publisher:
             self._timer = self._loop.call_at(deadline, self._expire)
             break
 
-    def _pass_on(self, reply: str, ack: Ack | None) -> None:
+    def _pass_on(self, reply: bytes, ack: Ack | None) -> None:
         """Hand a reply to its caller; a second one, or one that is too late, is dropped."""
         waiting = self._waiting.pop(reply, None)
         if waiting is None:

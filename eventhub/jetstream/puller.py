@@ -78,7 +78,7 @@ class Puller:
 
     async def attempt(self) -> Pull | None:
         """Return the pull once it has messages, or None once it is given up; errors as `ready`."""
-        pull = await self.started()
+        pull = self._pull or await self.started()
         try:
             await pull.wait()
         except (Doubt, Unavailable) as doubt:

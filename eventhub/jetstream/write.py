@@ -32,11 +32,11 @@ class Write:
         "_was_sent_once",
         "expect",
         "give_up",
+        "id_header",
         "payload",
         "sender",
         "sent",
         "subject",
-        "write_id",
     )
 
     def __init__(
@@ -51,7 +51,8 @@ class Write:
         self.subject = subject
         self.payload = payload
         self.expect = expect
-        self.write_id = write_id
+        self.id_header = b"Nats-Msg-Id: %b\r\n" % write_id.encode()
+        """The line of the headers that names the write."""
         self.sender = sender
         self.sent = False
         """The broker may have stored it."""
@@ -61,12 +62,7 @@ class Write:
         self._was_sent_once = False
         self._refusal = ""
 
-    @property
-    def id_header(self) -> bytes:
-        """The line of the headers that names the write."""
-        return b"Nats-Msg-Id: %b\r\n" % self.write_id.encode()
-
-    def command(self, reply: str, headers: bytes = b"") -> bytes:
+    def command(self, reply: bytes, headers: bytes = b"") -> bytes:
         """Return the write as an HPUB of the client protocol.
 
         It has few headers, because each is stored, and sent to every reader.
@@ -80,9 +76,11 @@ class Write:
             self.expect,
             headers,
         )
-        to = f"{self.subject} {reply}" if reply else self.subject
+        to = self.subject.encode()
+        if reply:
+            to = b"%b %b" % (to, reply)
         size = len(head)
-        line = b"HPUB %b %d %d\r\n" % (to.encode(), size, size + len(self.payload))
+        line = b"HPUB %b %d %d\r\n" % (to, size, size + len(self.payload))
         return b"".join((line, head, self.payload, b"\r\n"))
 
     def note_sent(self, now: float) -> None:

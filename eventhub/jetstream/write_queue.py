@@ -74,11 +74,12 @@ class WriteQueue:
             except TimeoutError:
                 raise Unavailable("the event log is too slow; nothing was stored") from None
 
-    def put(self, write: Write) -> None:
-        """Append a write; the caller has checked `has_room`, or waited for `room`."""
+    def put(self, write: Write) -> int:
+        """Append a write, and return how many wait; there was room, as the caller has checked."""
         write.give_up = self._now() + UNAVAILABLE_SECONDS
         self._writes.append(write)
         self._bytes += len(write.payload)
+        return len(self._writes)
 
     @property
     def may_grow(self) -> bool:
@@ -115,19 +116,24 @@ class WriteQueue:
             count += 1
         if count < least:
             return []
-        taken = [self._writes.popleft() for _ in range(count)]
+        taken = []
+        for _ in range(count):
+            write = self._writes.popleft()
+            if not write.is_settled:
+                taken.append(write)
+                self._busy.add(write.subject)
+                if write.sender is not None:
+                    self._busy.add(write.sender)
         self._bytes -= size
         self._drained.set()
-        taken = [write for write in taken if not write.is_settled]
         self._latest = len(taken)
-        self._busy.update([write.subject for write in taken])
-        self._busy.update([write.sender for write in taken if write.sender is not None])
         return taken
 
     def release(self, writes: Sequence[Write]) -> None:
         """Note that a round is over: its rows and senders may be in another one."""
-        self._busy.difference_update([write.subject for write in writes])
-        self._busy.difference_update([write.sender for write in writes])
+        for write in writes:
+            self._busy.discard(write.subject)
+            self._busy.discard(write.sender)
 
     @property
     def _is_full(self) -> bool:

@@ -9,6 +9,7 @@ answers.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from time import perf_counter
 
 from eventhub.errors import Unavailable
@@ -72,9 +73,9 @@ class Writer:
         if self._closed:
             write.settle(Unavailable("the event log is closed; nothing was stored"))
             return
-        self._queue.put(write)
+        waiting = self._queue.put(write)
         self._begin_soon()
-        if len(self._queue) % AHEAD == 0:
+        if waiting % AHEAD == 0:
             self._send_ahead()
 
     async def run(self) -> None:
@@ -108,9 +109,9 @@ class Writer:
         """
         self._closed = True
         doubtful = (writes for writes, _ in (self._attempt, *self._doubtful))
-        for group in (*doubtful, self._single, *self._batches, self._queue):
-            for write in group:
-                write.abandon()
+        under_way = self._batches.under_way.values()
+        for write in chain(*doubtful, self._single, *under_way, self._queue):
+            write.abandon()
 
     def _begin_soon(self) -> None:
         """Start the next round once the loop has taken everything that comes with this write."""
@@ -121,7 +122,7 @@ class Writer:
     @property
     def _is_busy(self) -> bool:
         """A round is under way; the next one gathers."""
-        return bool(self._batches or self._single)
+        return bool(self._single or self._batches.under_way)
 
     def _begin(self) -> None:
         """Send the next round, or leave that to `run` if something has to be waited for."""
@@ -143,7 +144,7 @@ class Writer:
             self._begin_soon()
 
     def _send_batch(self, writes: Sequence[Write]) -> None:
-        self._sent_at = None if self._batches else perf_counter()
+        self._sent_at = None if self._batches.under_way else perf_counter()
         self._queue.gathers = True
         self._batches.send(writes)
 
@@ -180,7 +181,7 @@ class Writer:
         """Send a whole batch now, if one waits and the server can be reached."""
         if not (self._atomic and self._publisher.is_ready and self._costs.prefers_batch(AHEAD)):
             return
-        if len(self._batches) < MOST_UNDER_WAY and (writes := self._queue.take(AHEAD)):
+        if len(self._batches.under_way) < MOST_UNDER_WAY and (writes := self._queue.take(AHEAD)):
             self._send_batch(writes)
 
     def _release(self, writes: Sequence[Write]) -> None:

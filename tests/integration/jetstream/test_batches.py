@@ -44,7 +44,7 @@ async def test_a_batch_is_stored_in_its_order(stream: EventStream, connection: C
     await stream.append(make_event(id="before"), expect=0)
     sending = Sending(connection)
     writes = await sending.send(sending.outcomes.writes(ROWS))
-    assert list(sending.batches) == [writes]
+    assert list(sending.batches.under_way.values()) == [writes]
     await until(lambda: sending.stored)
     assert sending.stored == [writes]
     assert sending.outcomes == {
@@ -55,7 +55,11 @@ async def test_a_batch_is_stored_in_its_order(stream: EventStream, connection: C
         assert isinstance(outcome, Appended)
         assert stored is not None
         assert stored.sequence == outcome.sequence
-    assert (len(sending.batches), sending.doubtful, sending.publisher.newest) == (0, [], 6)
+    assert (len(sending.batches.under_way), sending.doubtful, sending.publisher.newest) == (
+        0,
+        [],
+        6,
+    )
 
 
 async def test_one_conflict_leaves_nothing_stored_and_the_batch_in_doubt(
@@ -66,7 +70,7 @@ async def test_one_conflict_leaves_nothing_stored_and_the_batch_in_doubt(
     writes = await sending.send([*sending.outcomes.writes(ROWS), conflict])
     await until(lambda: sending.doubtful)
     assert sending.doubtful == [writes]
-    assert (sending.stored, dict(sending.outcomes), len(sending.batches)) == ([], {}, 0)
+    assert (sending.stored, dict(sending.outcomes), len(sending.batches.under_way)) == ([], {}, 0)
     assert not any(write.sent for write in writes)
     assert await stream.end() == 0
 
@@ -118,7 +122,7 @@ async def test_several_batches_are_under_way_and_each_ends_once(
         await sending.send(sending.outcomes.writes(f"{batch}.{row}" for row in ROWS))
         for batch in range(4)
     ]
-    assert list(sending.batches) == sent
+    assert list(sending.batches.under_way.values()) == sent
     await until(lambda: len(sending.stored) == 4)
     assert sending.stored == sent
     assert await stream.end() == 4 * len(ROWS)

@@ -34,7 +34,7 @@ async def test_each_reply_goes_to_its_own_caller_once(
         reply = made.expect(acks[row].append)
         made.send([write], write.command(reply), [reply])
         await until(lambda row=row: acks[row])  # type: ignore[misc] # mypy loses the default
-        await connection.publish(reply, b'{"seq":99}')
+        await connection.publish(reply.decode(), b'{"seq":99}')
     await connection.request("$JS.API.INFO")  # its answer comes after these
     assert acks == {row: [Ack(seq=sequence)] for sequence, row in enumerate("abc", 1)}
     assert made.newest == 3
@@ -47,7 +47,7 @@ async def test_a_reply_that_is_too_late_is_dropped(
     made, acks = await ready(connection), list[Ack | None]()
     reply = made.expect(acks.append)
     await until(lambda: acks)
-    await connection.publish(reply, b'{"stream":"X","seq":9}')
+    await connection.publish(reply.decode(), b'{"stream":"X","seq":9}')
     await connection.request("$JS.API.INFO")  # behind it, in order
     assert acks == [None]
     assert made.newest == 0

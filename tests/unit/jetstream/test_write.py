@@ -18,16 +18,16 @@ def make_write(on_appended: OnAppended, payload: bytes = b"{}") -> Write:
 
 @given(
     st.binary(max_size=300),
-    st.sampled_from(["", "_INBOX.a.1"]),
+    st.sampled_from([b"", b"_INBOX.a.1"]),
     st.sampled_from([b"", b"A: b\r\n"]),
 )
 def test_the_command_says_the_lengths_of_its_headers_and_payload(
-    payload: bytes, reply: str, headers: bytes
+    payload: bytes, reply: bytes, headers: bytes
 ) -> None:
     command = make_write(print, payload).command(reply, headers)
     line, _, rest = command.partition(b"\r\n")
     verb, *to, head, total = line.split()
-    assert (verb, to) == (b"HPUB", [each.encode() for each in ("eh.chat.r1", reply) if each])
+    assert (verb, to) == (b"HPUB", [each for each in (b"eh.chat.r1", reply) if each])
     lines = rest[: int(head)].split(b"\r\n")
     assert lines[:3] == [
         b"NATS/1.0",
