@@ -31,7 +31,7 @@ ANSWER_SECONDS = 1.0
 WRITE_SECONDS = 2.0
 """The same for a message that cannot be stored."""
 TROUBLE_SECONDS = 3.0
-"""A stream whose leader has not answered for so long is in trouble: two questions in a row."""
+"""A stream without a leader, or whose leader has not answered, for so long is in trouble."""
 SILENT_SECONDS = 5.0
 """A replica that has sent nothing for so long does not count for a quorum; usually it is 1 s."""
 
@@ -39,6 +39,8 @@ LEAVE_SECONDS = 10.0
 """For so long no stream may work before another server is tried; an election takes half of it."""
 MOST_LEAVE_SECONDS = 60.0
 """The time is doubled with each server, up to this: perhaps no server has a quorum."""
+
+NO_LEADER = "it has no leader"
 
 _NEVER = 2**53
 """Expected as the last sequence of a subject: the server refuses the message, if it may be sent."""
@@ -139,7 +141,8 @@ class Health:
         began = now()
         watched.is_cut_off = False
         try:
-            reason, is_certain = await self._reason(watched), True
+            reason = await self._reason(watched)
+            is_certain = reason != NO_LEADER  # one is usually elected within a second
         except Unavailable:
             reason, is_certain, watched.is_cut_off = "its leader does not answer", False, True
         except EventHubError as error:
@@ -199,7 +202,7 @@ def without_quorum(cluster: dict[str, Any]) -> str:
     if not cluster or (not replicas and cluster.get("leader")):
         return ""
     if not cluster.get("leader"):
-        return "it has no leader"
+        return NO_LEADER
     there = sum(
         1
         for each in replicas

@@ -6,13 +6,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import nats
 import pytest
+from nats.aio.msg import Msg
 
+from eventhub.background import background
+from eventhub.broker import EmbeddedBroker
 from eventhub.jetstream import JetStreamLog, health
+from eventhub.jetstream.connection import Connection
 from eventhub.jetstream.health import without_quorum
 from eventhub.stream import EventStream
 from tests.builders import channel, make_event
 from tests.cluster import SERVERS, Cluster
+from tests.integration.jetstream.writes import until
 from tests.nats_server import nats_server
 
 FRESH, STALE = 10**9, 9 * 10**9
@@ -72,6 +79,39 @@ async def test_a_stream_without_a_quorum_is_in_trouble_until_it_has_one_again(
         await until_trouble(stream, "")
         await servers.ready()
         assert (await stream.append(make_event(id="b"), expect=0)).sequence == 2  # probes left none
+
+
+async def test_an_election_is_no_trouble_unless_it_takes_long(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker has no such domain: its answers are those of a cluster that holds an election."""
+    monkeypatch.setattr(health, "ROUND_SECONDS", 0.02)
+    monkeypatch.setattr(health, "TROUBLE_SECONDS", 1.5)
+    cluster = {"leader": "", "replicas": [{"name": "n", "active": FRESH}] * 2}
+    info = {"config": {"metadata": {}}, "state": {"last_seq": 0}, "cluster": cluster}
+    asked = 0
+
+    async def answer(question: Msg) -> None:
+        nonlocal asked
+        asked += 1
+        await question.respond(msgspec.json.encode(info))
+
+    client = await nats.connect(broker.url, token=broker.token)
+    await client.subscribe("$JS.elected.API.STREAM.INFO.>", cb=answer)
+    async with (
+        Connection.open(servers=broker.url, token=broker.token, domain="elected") as connection,
+        background() as tasks,
+    ):
+        watching, stream = health.Health(connection, writes=False), channel().stream
+        watching.watch(channel(), info)
+        tasks.start(watching.run(), name="health")
+        await until(lambda: asked > 2)
+        assert not watching.trouble(stream)
+        await until(lambda: watching.trouble(stream))
+        assert watching.trouble(stream) == "it has no leader"
+        cluster["leader"] = "n"
+        await until(lambda: not watching.trouble(stream))
+    await client.close()
 
 
 @pytest.fixture
