@@ -48,6 +48,7 @@ class WebSocketConnection(Connection):
 
     __slots__ = (
         "_code",
+        "_early",
         "_ended",
         "_incoming",
         "_is_handed",
@@ -84,6 +85,7 @@ class WebSocketConnection(Connection):
         self._is_handed = False
         """The message that has the permit is complete, and is being handled."""
         self._ended: asyncio.Event | None = None
+        self._early = b""  # what came with the handshake, before its answer
         self._most_bytes: float = inf
         super().__init__(request, server.stalled_after)
         self.listen(on=False)
@@ -101,9 +103,13 @@ class WebSocketConnection(Connection):
             large: the large messages of all connections.
         """
         response = web.WebSocketResponse(protocols=tuple(protocol.FORMS), compress=False)
+        # Otherwise `prepare` hands it to a reader of aiohttp that nothing reads.
+        early, request.protocol._message_tail = request.protocol._message_tail, b""
         await response.prepare(request)
         form = protocol.FORMS.get(response.ws_protocol or "", Form.BARE)
-        return cls(request, form, server, turns, large)
+        connection = cls(request, form, server, turns, large)
+        connection._early = early
+        return connection
 
     @property
     def outcome(self) -> dict[str, int]:
@@ -113,6 +119,9 @@ class WebSocketConnection(Connection):
     def start(self) -> None:
         """Read what the client sends."""
         self.listen(on=True)
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
 
     def discard(self) -> None:
         """Ignore what the client still sends, until it closes."""

@@ -46,10 +46,10 @@ class Client:
         self.writer = writer
 
     async def upgrade(
-        self, headers: bytes = b"", query: bytes = b"", path: bytes = b"/chat"
+        self, headers: bytes = b"", query: bytes = b"", path: bytes = b"/chat", early: bytes = b""
     ) -> bytes:
-        """Open a WebSocket; return the head of the answer."""
-        self.writer.write(HANDSHAKE.replace(b"/chat", path + query) + headers + b"\r\n")
+        """Open a WebSocket, and send what is `early` at once; return the head of the answer."""
+        self.writer.write(HANDSHAKE.replace(b"/chat", path + query) + headers + b"\r\n" + early)
         return await self.head()
 
     async def head(self) -> bytes:

@@ -32,7 +32,9 @@ class Opened:
 
 
 @asynccontextmanager
-async def opened(headers: bytes = b"", server: Server = SERVER) -> AsyncIterator[Opened]:
+async def opened(
+    headers: bytes = b"", server: Server = SERVER, early: bytes = b""
+) -> AsyncIterator[Opened]:
     connections: asyncio.Queue[WebSocketConnection] = asyncio.Queue()
     large = LargeMessages(4 * server.max_message)
     turns = Turns()
@@ -42,7 +44,7 @@ async def opened(headers: bytes = b"", server: Server = SERVER) -> AsyncIterator
         return web.Response()
 
     async with handling(handle) as port, connected(port) as client:
-        head = await client.upgrade(headers)
+        head = await client.upgrade(headers, early=early)
         assert b" 101 " in head
         connection = await connections.get()
         yield Opened(connection, client)
@@ -61,6 +63,16 @@ async def test_an_open_connection_is_whole_and_reads_nothing_before_it_starts() 
         assert socket.texts == []
         socket.connection.start()
         await eventually(lambda: socket.texts == [b'{"a":1}'])
+
+
+@pytest.mark.parametrize("size", [1, 80_000])  # the latter in several pieces
+async def test_what_comes_with_the_handshake_is_not_lost(size: int) -> None:
+    text = b"x" * size
+    async with opened(early=masked(text, 0x81)) as socket:
+        socket.client.send(b"y")
+        assert socket.texts == []
+        socket.connection.start()
+        await eventually(lambda: socket.texts == [text, b"y"])
 
 
 async def test_the_subprotocol_chooses_the_form() -> None:
