@@ -18,13 +18,13 @@ const CLOSED = { code: "closed", message: "closed" }
 const sockets = new Set() // of the page
 
 let loads = 0 // some browsers remember a URL that failed
-const again = (name) => () =>
+const again = (path) => () =>
   new Promise((done) => setTimeout(done, pauseOf(loads++)))
-    .then(() => import(`./client/${name}.js?${loads}`))
-    .catch(again(name))
+    .then(() => import(`${path}?${loads}`))
+    .catch(again(path))
 
 // Rows do not wait for it.
-const writing = import("./client/writes.js").catch(again("writes"))
+const writing = import("./client/writes.js").catch(again("./client/writes.js"))
 
 for (const name of ["online", "offline"]) {
   globalThis.addEventListener?.(name, () => sockets.forEach((socket) => socket.wake()))
@@ -99,7 +99,7 @@ export class EventHub {
   }
 
   async *#follow(kind, path, options = {}) {
-    const { follow } = await import("./client/changes.js").catch(again("changes"))
+    const { follow } = await import("./client/changes.js").catch(again("./client/changes.js"))
     yield* follow(this, kind, path, options, this.#token, EventHubError)
   }
 }

@@ -19,6 +19,7 @@ from tests.e2e.command import post
 from tests.e2e.hub import Hub, running_hub
 
 PACKAGE = Path(__file__).parents[2] / "clients" / "javascript"
+ESBUILD = PACKAGE.parents[1] / "eventhub/gateway/console/web/node_modules/.bin/esbuild"
 ADAPTED = ("react@19", "react-dom@19", "@tanstack/db@0.15", "typescript@7")
 DOCS = (PACKAGE.parents[1] / "docs" / "javascript.md").read_text("utf-8")
 SNIPPETS = dict(re.findall(r"^```(jsx|ts)\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL))
@@ -149,6 +150,36 @@ def test_the_package_works_in_an_empty_project(project: Path, hub: Hub) -> None:
         [True, "not_found", True],
         ["n3", "n1", "n2"],
     ]
+
+
+def test_a_bundle_of_it_is_made_without_a_warning_and_writes(project: Path, hub: Hub) -> None:
+    if not ESBUILD.exists():
+        pytest.skip("needs the bundler of the console: make .venv/console")
+    page = project / "page.js"
+    page.write_text("""
+        import { EventHub } from "@eventhub/client"
+        export const post = (url, message) => new EventHub(url).post("messages", message)
+    """)
+    flags = ["--bundle", "--format=esm", "--splitting", "--outdir=bundle", "--log-level=warning"]
+    made = subprocess.run(
+        [ESBUILD, page.name, *flags],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert made.stderr == ""
+    shutil.move(project / "node_modules" / "@eventhub", project / "away")
+    try:
+        script = """
+            import { post } from "./bundle/page.js"
+            console.log(JSON.stringify((await post(url, { id: "bundled" })).id))
+            process.exit()
+        """
+        assert node(project, script, hub) == "bundled"
+    finally:
+        shutil.move(project / "away", project / "node_modules" / "@eventhub")
 
 
 def test_on_a_server_react_renders_no_rows_and_opens_nothing(adapted: Path, hub: Hub) -> None:
