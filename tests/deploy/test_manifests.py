@@ -39,6 +39,13 @@ def test_the_image_is_built_as_its_linter_wants() -> None:
     subprocess.run([str(SCRIPTS / "hadolint"), DOCKER / "Dockerfile"], check=True)
 
 
+def test_the_compose_file_follows_the_compose_specification() -> None:
+    command = [str(SCRIPTS / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
+    command += ["--no-cache", str(DOCKER / "compose.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_secret_of_compose_is_in_the_example() -> None:
     wanted = set(re.findall(r"\$\{(\w+):-\}", (DOCKER / "compose.yaml").read_text()))
     given = re.findall(r"^(\w+)=$", (DOCKER / ".env.example").read_text(), re.MULTILINE)
