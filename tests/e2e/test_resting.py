@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.client import DEADLINE_SECONDS, connect, get, request, subscribe
 from tests.e2e.hub import Hub
+from tests.e2e.matrix import SECRET, token
 from tests.e2e.two_gateways import Hubs, two_gateways
 from tests.nats_server import nats_server
 from tests.ports import free_port
@@ -23,6 +24,7 @@ FLAGS = ("--role", "gateway")
 CONFIG = """
 log: {{level: info}}
 broker: {{url: '{url}'}}
+auth: {{jwt: {{secret: {secret}}}}}
 url:
   notes:
     pattern: /notes
@@ -32,6 +34,12 @@ url:
     pattern: /few
     handler: MessageHandler
     kwargs: {{quota: {{rows: 5}}, columns: {{body: TEXT}}}}
+  own:
+    pattern: /own
+    handler: MessageHandler
+    kwargs:
+      columns: {{user: TEXT, body: TEXT}}
+      rules: {{read: user=$user.id, update: own, delete: own}}
   sql:
     pattern: /sql
     handler: SQLHandler
@@ -248,6 +256,58 @@ async def test_what_is_not_stored_and_presence_need_no_table_that_is_followed(
         assert await _followed(hubs.one) == set()
 
 
+async def test_who_is_connected_is_known_at_a_gateway_whose_table_rests(
+    hubs: Hubs, rows: dict[str, int]
+) -> None:
+    one, other = (f"{hub.url}/notes?_presence" for hub in hubs)
+    async with connect(one, headers=token("ann", boxes=[])) as watcher:
+        await watcher.until(lambda frame: "_ready" in frame)
+        assert await _followed(hubs.other) == set()
+        listed = [(each["table"], each["user"]) for each in await connections(hubs.one)]
+        assert listed == [("notes", "ann")]
+        assert await connections(hubs.other) == []
+        async with connect(other, headers=token("bob", boxes=[])) as late:
+            await late.until(lambda frame: seen(frame, "ann", "users", "join"))
+            await watcher.until(lambda frame: seen(frame, "bob", "join"))
+        await watcher.until(lambda frame: seen(frame, "bob", "leave"))
+        await resting(hubs.other)
+        assert await connections(hubs.other) == []
+
+
+async def connections(hub: Hub) -> list[dict[str, Any]]:
+    """Return the connections of a gateway, as an operator sees them."""
+    status, found = await request("GET", f"{hub.url}/-/connections")
+    assert status == 200, found
+    return list(found)
+
+
+def seen(frame: dict[str, Any], user: str, *changes: str) -> bool:
+    """Tell whether a frame names a user in one of its lists."""
+    told = frame.get("_presence", {})
+    return any(user == each["user"] for change in changes for each in told.get(change, ()))
+
+
+async def test_rules_judge_a_row_that_changed_while_its_table_rested(
+    hubs: Hubs,
+) -> None:
+    ann, bob = (token(name, boxes=[]) for name in ("ann", "bob"))
+    one, other = (f"{hub.url}/own" for hub in hubs)
+    await resting(*hubs)
+    for user, row in ((ann, "a"), (bob, "b")):
+        status, answer = await request("POST", one, json={"id": row, "body": "1"}, headers=user)
+        assert status == 201, answer
+    assert await consumers(hubs.other, "own") == 0
+    for method in ("PUT", "DELETE"):
+        status, _ = await request(method, other, json={"id": "a", "body": "2"}, headers=bob)
+        assert status in (403, 404)
+    assert (await request("PUT", other, json={"id": "a", "body": "2"}, headers=ann))[0] == 200
+    assert (await request("DELETE", other, json={"id": "b"}, headers=bob))[0] == 200
+    for url in (one, other):
+        for user, bodies in ((ann, ["2"]), (bob, [])):
+            status, found = await request("GET", url, headers=user)
+            assert (status, [row["body"] for row in found]) == (200, bodies)
+
+
 async def test_a_server_that_is_lost_while_tables_rest_loses_nothing(tmp_path: Path) -> None:
     settings = {
         "listen": f"127.0.0.1:{free_port()}",
@@ -256,7 +316,7 @@ async def test_a_server_that_is_lost_while_tables_rest_loses_nothing(tmp_path: P
     folder = tmp_path / "hub"
     folder.mkdir()
     with nats_server(tmp_path / "nats", settings) as url:
-        (folder / "eventhub.yaml").write_text(CONFIG.format(url=url))
+        (folder / "eventhub.yaml").write_text(CONFIG.format(url=url, secret=SECRET))
         hub = Hub(folder / "eventhub.yaml", folder, [*FLAGS], PROGRAM)
         await asyncio.to_thread(hub.start)
         await write(hub, "POST", "before", n=1)
