@@ -177,8 +177,10 @@ async def test_a_reader_does_not_wait_while_events_gather(
         projector = Projector(store, stream, feed.follow, few_seconds=3600)
         tasks.start(feed.run(), name="feed")
         tasks.start(projector.run(), name="projector")
-        await write(stream, events[:2])
-        await feed.reached(2, 10)  # the projector gathers now
+        await write(stream, events[:1])
+        await projector.caught_up(1, 10)
+        await write(stream, events[1:2])
+        await feed.reached(2, 10)  # the projector was woken before, and gathers now
         await projector.caught_up(2, 10)
         reader = asyncio.ensure_future(projector.caught_up(3, 10))
         await asyncio.sleep(0)
