@@ -171,6 +171,7 @@ def test_a_window_that_reconnects_gets_exactly_what_it_missed(window: Window) ->
     ann.context.set_offline(True)
     expect(status(ann)).to_have_text("Offline")
     say(bo, "missed")
+    expect(bodies(bo)).to_have_text(["before", "missed"])
     expect(bo.locator(".sending")).to_have_count(0)
     frames = received(ann)
     ann.context.set_offline(False)
