@@ -37,8 +37,8 @@ interface Vitals {
   processes: Process[]
 }
 
-/** From which the tables are worth a word: without readers they are brought up to date every 5 s. */
-const LATE_SECONDS = 15
+/** From which the tables are worth a word: without readers they are brought up to date every 15 s. */
+const LATE_SECONDS = 30
 /** Of the disk. */
 const SCARCE = 0.1
 
