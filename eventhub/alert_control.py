@@ -58,10 +58,12 @@ class AlertControl(Protocol):
         Args:
             endpoint: whose alert.
             days: how far back.
-            condition: a filter in place of the alert's condition, empty for none; None keeps it.
+            condition: in place of the alert's: a filter, or an expression that an alert of the same
+                table has; empty for none; None keeps the alert's.
             methods: in place of the alert's; None keeps them.
 
         Raises:
-            Rejected: `not_found`: there is no such alert; `bad_filter`: the condition is no filter.
+            Rejected: `not_found`: there is no such alert; `bad_filter`: the condition is neither
+                a filter nor such an expression.
             Unavailable: `busy`: another back-test runs; the log cannot be read now.
         """

@@ -1,11 +1,12 @@
 """Control: what operators see of a running hub's alerts, and do about them.
 
 The configuration is trusted like code, and an operator with a token need not be its owner: another
-condition is taken if it is a filter, and never if it is Python. Templates are those of the file.
+condition is taken if it is a filter, or if it is Python that an alert of the same table already
+runs, character for character. So nothing new is ever evaluated. Templates are those of the file.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from eventhub.alerts.mail import Mail
 from eventhub.alerts.operations import list_dead_letters, retry_dead_letters
 from eventhub.alerts.rule import AlertRule, filter_of, rules_of
 from eventhub.alerts.sender import MESSAGE_ID_DOMAIN
-from eventhub.channel import Endpoint, endpoints_of
+from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config, as_shown
 from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
 from eventhub.event import StoredEvent
@@ -98,7 +99,7 @@ class Control:
         self, endpoint: str, days: int, condition: str | None, methods: Sequence[str] | None
     ) -> dict[str, Any]:
         """Return the mails that an alert would have sent."""
-        rule = self._rule(_edited(self._endpoint(endpoint), condition, methods))
+        rule = self._rule(self._edited(self._endpoint(endpoint), condition, methods))
         async with _only(self._trying, "another alert is being tried"):
             stream = await self._log.open(rule.channel)
             since = datetime.now(UTC) - timedelta(days=days)
@@ -124,6 +125,24 @@ class Control:
             if each.name == name and each.config.alert is not None:
                 return each
         raise Rejected("not_found", f"no endpoint {name!r} has an alert")
+
+    def _edited(
+        self, endpoint: Endpoint, condition: str | None, methods: Sequence[str] | None
+    ) -> Endpoint:
+        """Return an endpoint whose alert has another condition or other methods.
+
+        Raises:
+            Rejected: `bad_filter`: the condition is neither a filter nor one that is in use.
+        """
+        alert = endpoint.config.alert
+        assert alert is not None  # noqa: S101 - `_endpoint` returns no other
+        if condition is not None:
+            if condition:
+                _check_condition(condition, endpoint, endpoints_of(self._config()))
+            alert = msgspec.structs.replace(alert, condition=condition or None)
+        if methods is not None:
+            alert = msgspec.structs.replace(alert, methods=list(methods))
+        return replace(endpoint, config=msgspec.structs.replace(endpoint.config, alert=alert))
 
     def _rule(self, endpoint: Endpoint) -> AlertRule:
         return rules_of(self._config(), [endpoint])[endpoint.name]
@@ -173,34 +192,28 @@ async def _try_all(rule: AlertRule, stream: EventStream, after: int, found: _Fou
                 found.mails.append(verdict)
 
 
-def _edited(endpoint: Endpoint, condition: str | None, methods: Sequence[str] | None) -> Endpoint:
-    """Return an endpoint whose alert has another condition or other methods.
-
-    Raises:
-        Rejected: `bad_filter`: the condition is no filter.
-    """
-    alert = endpoint.config.alert
-    assert alert is not None  # noqa: S101 - `_endpoint` returns no other
-    if condition is not None:
-        if condition:
-            _check_filter(condition, endpoint)
-        alert = msgspec.structs.replace(alert, condition=condition or None)
-    if methods is not None:
-        alert = msgspec.structs.replace(alert, methods=list(methods))
-    return replace(endpoint, config=msgspec.structs.replace(endpoint.config, alert=alert))
-
-
-def _check_filter(condition: str, endpoint: Endpoint) -> None:
+def _check_condition(condition: str, endpoint: Endpoint, served: Iterable[Endpoint]) -> None:
     try:
-        found = filter_of(condition, endpoint.channel.columns)
+        found = filter_of(condition.strip(), endpoint.channel.columns)
     except Misconfigured as error:
         raise Rejected("bad_filter", error.message) from None
-    if found is None:
+    if found is None and condition not in _expressions(endpoint.channel, served):
         text = (
-            "the condition is not a filter such as topic=Help&votes>=3; an expression is tried by"
-            " whoever owns the file, with `eventhub alerts backtest`"
+            f"url: {endpoint.name}: alert: condition: it is not a filter such as"
+            " topic=Help&votes>=3, nor an expression that an alert of the table has; whoever owns"
+            " the file tries another expression with `eventhub alerts backtest`"
         )
         raise Rejected("bad_filter", text)
+
+
+def _expressions(channel: Channel, served: Iterable[Endpoint]) -> set[str]:
+    """Return the conditions of a table's alerts.
+
+    Those of another table are left out: there, `a!=b` may be a filter that was never compiled, and
+    an expression sees other columns.
+    """
+    alerts = [each.config.alert for each in served if each.channel.name == channel.name]
+    return {each.condition for each in alerts if each is not None and each.condition is not None}
 
 
 async def _composed(rule: AlertRule, stored: StoredEvent) -> dict[str, Any]:

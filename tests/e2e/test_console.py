@@ -119,6 +119,7 @@ def back_test_an_alert(page: Page) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("/")
     page.keyboard.type("554")
+    expect(page.locator("#conditions option")).to_have_attribute("value", "amount>~=100")
     tab_to(page, ".backtest button[type=submit]")
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_contain_text("1 mail for")

@@ -30,6 +30,8 @@ email: {{sink: {{host: 127.0.0.1, port: {sink.port}, email: hub@example.org}}}}
 url:
   notes: {{pattern: /notes, handler: MessageHandler, kwargs: {{columns: {{body: TEXT, n: INTEGER}},
     alert: {{to: ann@example.org, subject: '{{{{ body }}}}', body: 'It says {{{{ body }}}}'}}}}}}
+  quiet: {{pattern: /quiet, handler: MessageHandler, kwargs: {{table: notes,
+    alert: {{to: bob@example.org, subject: 'Quiet', condition: "msg['n'] > 1"}}}}}}
   audit: {{pattern: /audit, handler: MessageHandler, kwargs:
     {{table: _audit, auth: {{membership: {{role: auditor}}}}}}}}
 """
@@ -73,6 +75,9 @@ async def test_a_dead_letter_is_seen_previewed_and_sent_again(hub: Hub, sink: Si
     assert previewed["mail"]["text"] == "It says refused"
     _, tried = await request("GET", f"{hub.url}/-/alerts/backtest?endpoint=notes&condition=n>~=2")
     assert [each["subject"] for each in tried["mails"]] == ["sent"]
+    expression = f"{hub.url}/-/alerts/backtest?endpoint=notes&condition=msg%5B'n'%5D%20>%201"
+    _, tried = await request("GET", expression)
+    assert [each["subject"] for each in tried["mails"]] == ["sent"]
     assert len(sink.taken) == 1
     _, sent = await request("POST", f"{hub.url}/-/alerts/retry", json={"ids": ["notes:1"]})
     assert sent == [{"id": "notes:1", "error": None}]
@@ -91,6 +96,12 @@ async def test_a_dead_letter_is_seen_previewed_and_sent_again(hub: Hub, sink: Si
         ("/-/alerts/backtest?endpoint=notes&days=0", None, 400, "days is a whole number"),
         ("/-/alerts/backtest?endpoint=notes&methods=GET", None, 400, "'GET' is none of"),
         ("/-/alerts/backtest?endpoint=notes&condition=1", None, 400, "is not a filter"),
+        (
+            "/-/alerts/backtest?endpoint=notes&condition=msg%5B'n'%5D%20>%200",
+            None,
+            400,
+            "url: notes: alert: condition: it is not a filter",
+        ),
         ("/-/alerts/retry", b'{"ids": []}', 400, "name 1 to"),
         ("/-/alerts/retry", b'{"id": 1}', 400, "send"),
         ("/-/alerts/retry", b'{"ids": ["notes:9"]}', 404, "no dead letter"),
@@ -109,7 +120,7 @@ async def test_a_mistake_is_named(
 async def test_the_configuration_is_shown_masked_and_a_text_is_checked(hub: Hub) -> None:
     _, shown = await request("GET", f"{hub.url}/-/configuration")
     assert shown["server"]["admin"]["token"] == "***"
-    assert [each["pattern"] for each in shown["endpoints"]] == ["/notes", "/audit"]
+    assert [each["pattern"] for each in shown["endpoints"]] == ["/notes", "/quiet", "/audit"]
     async with aiohttp.ClientSession() as session:
         text = "url: {a: {pattern: /a, handler: MessageHandler, kwargs: {colums: {}}}}"
         async with session.post(f"{hub.url}/-/configuration", data=text) as answer:

@@ -1,6 +1,7 @@
-"""Operators see alerts and dead letters, and try alerts with filters, but not with code."""
+"""Operators see alerts and dead letters, and try alerts with filters, but not with new code."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,22 @@ from tests.unit.rehearsal.builders import event
 ALERT = {"to": "{{ body }}@example.org", "subject": "{{ body }}", "html": "<b>{{ body }}</b>"}
 
 
-def config(folder: Path, **alert: Any) -> Config:
+def config(folder: Path, others: dict[str, Any] | None = None, **alert: Any) -> Config:
     kwargs = {"columns": {"body": "TEXT", "n": "INTEGER"}, "alert": {**ALERT, **alert}}
     notes = {"pattern": "/notes", "handler": "MessageHandler", "kwargs": kwargs}
-    quiet = {**notes, "pattern": "/quiet", "kwargs": {"table": "notes"}}
+    more = {"quiet": {"table": "notes"}, **(others or {})}
+    rest = {name: {**notes, "pattern": f"/{name}", "kwargs": more[name]} for name in more}
     stub = {"stub": {"type": "stub", "email": "hub@example.org", "password": "a-secret-word"}}
     file = folder / "hub.yaml"
-    file.write_text(json.dumps({"url": {"notes": notes, "quiet": quiet}, "email": stub}))
+    file.write_text(json.dumps({"url": {"notes": notes, **rest}, "email": stub}))
     return load(file, environ={})
 
 
-async def control(folder: Path, **alert: Any) -> Control:
+async def control(folder: Path, others: dict[str, Any] | None = None, **alert: Any) -> Control:
     """Return the control of a log with three events, of which the last is of another endpoint."""
-    loaded = config(folder, **alert)
+    loaded = config(folder, others, **alert)
     log = MemoryLog()
-    notes, quiet = endpoints_of(loaded)
+    notes, quiet = endpoints_of(loaded)[:2]
     stream = await log.open(notes.channel)
     for each in (
         event(notes, "a", body="ann", n=1),
@@ -127,6 +129,59 @@ async def test_an_edited_alert_is_tried_with_past_events(
     assert (found["wrong"], found["complete"]) == (0, True)
 
 
+async def test_an_expression_of_another_alert_of_the_table_is_tried(tmp_path: Path) -> None:
+    alerts = await control(
+        tmp_path,
+        others={"quiet": {"table": "notes", "alert": {**ALERT, "condition": "msg['n'] < 2"}}},
+    )
+    found = await alerts.backtest("notes", 30, "msg['n'] < 2", None)
+    assert [each["row"] for each in found["mails"]] == ["a"]
+
+
+async def test_the_expression_of_an_alert_is_tried_with_other_methods(tmp_path: Path) -> None:
+    alerts = await control(tmp_path, condition="msg['n'] > 1")
+    found = await alerts.backtest("notes", 30, "msg['n'] > 1", ["POST", "DELETE"])
+    assert [each["row"] for each in found["mails"]] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param("msg['n'] > 2", id="one character changed"),
+        pytest.param("msg['n']  > 1", id="one space added"),
+        pytest.param("msg['n'] > 1 ", id="a space at the end"),
+        pytest.param("msg", id="a part of it"),
+        pytest.param("msg['n'] > 7", id="an expression of another table"),
+        pytest.param("{'n': 8}", id="an expression of a hook"),
+        pytest.param(
+            "leaves_a_trace!=1", id="a filter of another table, which imports a module here"
+        ),
+        pytest.param("msg['n'] > 9", id="a key that is not a condition"),
+    ],
+)
+async def test_an_expression_that_is_not_a_condition_of_the_table_is_never_compiled(
+    tmp_path: Path, condition: str
+) -> None:
+    (tmp_path / "leaves_a_trace.py").write_text("")
+    columns = {"leaves_a_trace": "TEXT", "n": "INTEGER"}
+    alerts = await control(
+        tmp_path,
+        condition="msg['n'] > 1",
+        subject="msg['n'] > 9",
+        others={
+            "other": {"columns": columns, "alert": {**ALERT, "condition": "msg['n'] > 7"}},
+            "third": {"columns": columns, "alert": {**ALERT, "condition": "leaves_a_trace!=1"}},
+            "quiet": {"table": "notes", "modify": "{'n': 8}"},
+        },
+    )
+    with pytest.raises(
+        Rejected, match=r"url: notes: alert: condition: .*alerts backtest"
+    ) as refused:
+        await alerts.backtest("notes", 30, condition, None)
+    assert refused.value.code == "bad_filter"
+    assert "leaves_a_trace" not in sys.modules
+
+
 @pytest.mark.parametrize(
     "condition",
     [
@@ -138,7 +193,9 @@ async def test_an_edited_alert_is_tried_with_past_events(
         "{{ 1 }}",
     ],
 )
-async def test_a_condition_that_is_no_filter_is_never_run(tmp_path: Path, condition: str) -> None:
+async def test_a_condition_that_is_neither_a_filter_nor_in_use_is_never_run(
+    tmp_path: Path, condition: str
+) -> None:
     alerts = await control(tmp_path)
     with pytest.raises(Rejected) as refused:
         await alerts.backtest("notes", 30, condition, None)

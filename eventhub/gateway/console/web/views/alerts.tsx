@@ -179,6 +179,8 @@ function BackTest({ alerts, look }: { alerts: Alert[]; look: Look }) {
   const chosen = alerts.find((each) => each.endpoint === named) ?? alerts[0]!
   const [edited, edit] = useState(params.value.get("condition"))
   const condition = edited ?? chosen.alert.condition ?? ""
+  const ofTable = alerts.filter((each) => each.table === chosen.table)
+  const conditions = [...new Set(ofTable.flatMap((each) => each.alert.condition || []))]
   const days = params.value.get("days") ?? "30"
   const methods = params.value.get("methods")?.split(",") ?? chosen.alert.methods
   const [tried, setTried] = useState<Tried | null>(null)
@@ -228,7 +230,10 @@ function BackTest({ alerts, look }: { alerts: Alert[]; look: Look }) {
             </select>
           </div>
         </div>
-        <Field label="Condition" value={condition} onInput={(text) => { edit(text); setParams({ condition: text }) }} placeholder="every message" hint="A filter, such as topic=Help. Change it, and see whom it would have mailed." />
+        <Field label="Condition" value={condition} onInput={(text) => { edit(text); setParams({ condition: text }) }} placeholder="every message" hint="A filter, such as topic=Help, or the expression of an alert of this table. Change it, and see whom it would have mailed." list="conditions" />
+        <datalist id="conditions">
+          {conditions.map((each) => <option value={each} />)}
+        </datalist>
         <fieldset class="methods">
           <legend>Methods</legend>
           {METHODS.map((each) => (
