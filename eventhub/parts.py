@@ -169,7 +169,7 @@ class Parts:
             follow, begin = feed.follow if "gateway" in self._roles else None, self._opened.take_up
             projector = Projector(store, stream, follow, demand=demand, take_up=begin)
             self._projectors[name] = projector
-            services[f"projector {name}"] = until_stopped(projector.run)
+            services[f"projector {name}"] = projector.serve
         return services
 
     async def _alerts(self, config: Config, endpoints: Sequence[Endpoint]) -> dict[str, Service]:

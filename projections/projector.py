@@ -38,6 +38,8 @@ GATHER_SECONDS = 0.25
 at each by itself costs a twentieth of what a message costs otherwise."""
 FEW_BYTES = 4 << 20
 """Few events of this size do not wait for a reader, who would wait for each of their megabytes."""
+LAST_SECONDS = 2.0
+"""For storing and folding at the stop."""
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause after a failure; in between it doubles."""
 
@@ -104,6 +106,16 @@ class Projector:
     async def run(self) -> None:
         """Project while there is demand, until cancelled; failures are logged and retried."""
         await self._demand.serve(self._keep_projecting)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run until the stop; then store and fold what has come, for who opens the file later."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.run())
+            await stop.wait()
+            if not self._demand.may_end:  # otherwise these tables are a copy of others
+                with suppress(Unavailable):
+                    await self.caught_up(self._stream.known_last, LAST_SECONDS)
+            task.cancel()
 
     async def _keep_projecting(self) -> None:
         name = self.channel

@@ -203,6 +203,17 @@ async def test_few_large_events_are_folded_without_a_reader(tmp_path: Path) -> N
         await eventually(lambda: projector.watermark >= 8)
 
 
+async def test_what_has_come_before_the_stop_is_in_the_tables(tmp_path: Path) -> None:
+    stream, stop = MemoryStream(CHAT), asyncio.Event()
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        projector = Projector(store, stream, few_seconds=3600)
+        serving = asyncio.ensure_future(projector.serve(stop))
+        await write(stream, history(CHAT, [("POST", f"r{n}", {}) for n in range(3)]))
+        stop.set()
+        await serving
+        assert (projector.head, projector.watermark) == (3, 3)
+
+
 async def test_few_events_that_become_many_are_folded_without_a_reader(tmp_path: Path) -> None:
     stream = MemoryStream(CHAT)
     events = history(CHAT, [("POST", f"r{n}", {}) for n in range(FEW_EVENTS + 1)])
