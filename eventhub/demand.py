@@ -8,7 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+REST_SECONDS: Final = 60.0
+"""A gateway follows a table so long after the last client that reads it."""
 
 
 class Demand:

@@ -15,13 +15,14 @@ from eventhub.changes import changed_endpoints, mailing, queries_of
 from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.condition import notes_of, problems_of
 from eventhub.config import Config, SqlEndpoint
-from eventhub.demand import Demand
+from eventhub.demand import REST_SECONDS, Demand
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition
 from eventhub.gateway.app import state_app
 from eventhub.gateway.front import Front
-from eventhub.gateway.gateway import Gateway, Sources
+from eventhub.gateway.gateway import Gateway
 from eventhub.gateway.site import Site
+from eventhub.gateway.sources import Sources
 from eventhub.identity.logins import Logins
 from eventhub.ingest.trail import Trail
 from eventhub.jetstream import JetStreamLog
@@ -29,6 +30,7 @@ from eventhub.keepers import Keepers
 from eventhub.mirrors import mirror_of
 from eventhub.opening import channels_of, wait_for_tables
 from eventhub.processes import Processes
+from eventhub.rehearsal.answering import Answering
 from eventhub.service import Service, Services, until_stopped
 from eventhub.snapshots import TableFiles
 from eventhub.sql import sql_processes
@@ -51,8 +53,6 @@ if TYPE_CHECKING:
     from projections.mirror_table import MirrorTable
 
 Role = Literal["gateway", "projector", "alerts", "archiver"]
-REST_SECONDS = 60.0
-"""A gateway follows a table so long after the last client that reads it."""
 Progress = Callable[[str], AbstractContextManager[OnProgress]]
 """Shows the progress of the named work until the context ends."""
 
@@ -193,7 +193,8 @@ class Parts:
         self._snapshots = DuckSnapshots(store, self._projectors.values())
         files, log, processes = TableFiles(RECODERS, copies), self._opened.log, self._processes
         alerts = Control(log, lambda: self.config) if "alerts" in self._roles else None
-        sources = Sources(self._snapshots, files, log.signals, processes, self._queries, alerts)
+        asked = self._queries, alerts, Answering(log, lambda: self.config)
+        sources = Sources(self._snapshots, files, log.signals, processes, *asked)
         site = Site(self.config, endpoints_of(self.config), self._opened.logins)
         self._gateway = gateway = Gateway(site, self._feeds, sources, self.condition, trail)
 

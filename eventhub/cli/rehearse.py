@@ -3,7 +3,7 @@
 import json
 import sys
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +16,6 @@ from eventhub.terminal import printable
 if TYPE_CHECKING:
     from eventhub.rehearsal.rehearsing import Difference, Rehearsal
 
-EXAMPLES: Final = 3
-"""Messages that are printed for each kind of difference."""
 _WORDS: Final = {
     "refused": "refused",
     "accepted": "no longer refused",
@@ -75,39 +73,29 @@ def rehearse(
     sys.exit(1 if report.count else 0)
 
 
-@dataclass(slots=True)
-class _Group:
-    """Equal differences of many messages."""
-
-    count: int = 0
-    examples: "list[Difference]" = field(default_factory=list)
-
-
 class _Text:
     """A paragraph for each kind of difference, with some of its messages."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self._groups: dict[tuple[str, str, str], _Group] = {}
+        from eventhub.rehearsal.summary import Summary
+
+        self._summary = Summary()
+
+    @property
+    def count(self) -> int:
+        """How many differences there are."""
+        return self._summary.count
 
     def add(self, found: "Difference") -> None:
         """Count a difference, and keep it as an example of its kind."""
-        self.count += 1
-        what = found.what
-        if found.kind == "seen":
-            what += " (new)" if found.after else " (no longer)"
-        group = self._groups.setdefault((found.kind, found.endpoint, what), _Group())
-        group.count += 1
-        if len(group.examples) < EXAMPLES:
-            group.examples.append(found)
+        self._summary.add(found)
 
     def end(self, rehearsal: "Rehearsal") -> None:
         """Print everything."""
-        order = list(_WORDS)
-        for kind, endpoint, what in sorted(self._groups, key=lambda each: order.index(each[0])):
-            group = self._groups[kind, endpoint, what]
+        for group in self._summary.groups(list(_WORDS)):
             times = "1 event" if group.count == 1 else f"{group.count} events"
-            click.echo(printable(f"{_WORDS[kind]}  {endpoint}  {what}  {times}"))
+            head = f"{_WORDS[group.kind]}  {group.endpoint}  {group.what}  {times}"
+            click.echo(printable(head))
             for each in group.examples:
                 click.echo(printable(f"    {each.sequence}  {each.method} {each.id!r}{_of(each)}"))
             if group.count > len(group.examples):

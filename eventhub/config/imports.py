@@ -76,7 +76,7 @@ def _holds(
 ) -> bool:
     names = tuple(name for name in variables if name.isidentifier())
     if findings.pasted is not None:
-        findings.warn(node, path, "the condition is not evaluated here; the key is checked")
+        findings.left_out(node, path, "the condition is not evaluated here; the key is checked")
         return True
     try:
         expression = compile_expression(condition, names, folder=node.folder)

@@ -99,6 +99,8 @@ class Findings:
     pasted: str | None = None
     """The text of the first file, which another user than its owner has sent: nothing but this text
     is read, and nothing in it is run."""
+    is_whole: bool = True
+    """Nothing of a pasted text that could matter was left out."""
 
     def text_of(self, path: Path, encoding: str = "utf-8") -> str:
         """Read a file that is part of the configuration.
@@ -139,6 +141,11 @@ class Findings:
     def warn(self, node: Node, path: str, text: str) -> None:
         """Add a warning about a node; `path` is the dotted keys that lead to it."""
         self.warnings.append(self._finding(node, path, text))
+
+    def left_out(self, node: Node, path: str, text: str) -> None:
+        """Warn of a part of a pasted text without which it may mean something else."""
+        self.warn(node, path, text)
+        self.is_whole = False
 
     def skipped(self, node: Node, path: str, text: str) -> None:
         """Warn of a section, import or entry that is skipped, so that files of Gramex work."""

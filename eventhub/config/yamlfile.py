@@ -111,7 +111,7 @@ class _File:
         given = {**self.variables, **self._given}
         for path, entry in import_entries(section):
             if self._findings.pasted is not None:
-                self._findings.warn(entry, path, "nothing is imported here")
+                self._findings.left_out(entry, path, "nothing is imported here")
                 continue
             target = entry.items.get("path", entry)
             if missing := missing_gramex_variable(target, self._scope):
@@ -156,7 +156,7 @@ class _File:
             name = self._text(key, member, path) if path == "url" else key
             if self._is_unknown(member):
                 text = "it is not checked: it is a variable of the hub's environment"
-                self._findings.warn(member, joined(path, name), text)
+                self._findings.left_out(member, joined(path, name), text)
                 continue
             members[name] = self._substitute(member, joined(path, name))
         return replace(node, value=members) if isinstance(node.value, dict) else node
@@ -187,7 +187,7 @@ class _File:
                 return "$"
             if name not in scope and match["braced"]:
                 is_known = self._findings.pasted is None
-                report = self._findings.problem if is_known else self._findings.warn
+                report = self._findings.problem if is_known else self._findings.left_out
                 text = f"${{{name}}} is not defined; for a dollar sign, write $$"
                 report(node, path, text)
             return scope.get(name, match[0])

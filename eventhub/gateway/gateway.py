@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from eventhub.alert_control import AlertControl
 from eventhub.background import Background, background
 from eventhub.config import FileEndpoint
 from eventhub.delivery.broadcast import Broadcast
@@ -42,37 +41,16 @@ from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Shared
 from eventhub.gateway.server import is_of_flight
 from eventhub.gateway.site import Site
+from eventhub.gateway.sources import Sources
 from eventhub.gateway.turns import Turns
 from eventhub.identity.audit import TRAIL
 from eventhub.ingest.trail import Trail
 from eventhub.logs import limited
-from eventhub.processes import Processes
-from eventhub.queries import Queries
-from eventhub.signals import Signals
-from eventhub.snapshots import Snapshots, TableFiles
 
 MOVE_SECONDS = 1.0
 """Between two looks at which channels are cut off from the log."""
 
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where answers to reads, and messages that are not stored, come from."""
-
-    snapshots: Snapshots
-    """Of current rows."""
-    files: TableFiles
-    """Makes files of tables."""
-    signals: Signals
-    """What processes say to each other."""
-    processes: Processes
-    """How this process and the others are."""
-    queries: Mapping[str, Queries] = field(default_factory=dict)
-    """Answer SQL, by name of the SQLHandler."""
-    alerts: AlertControl | None = None
-    """Answers about alerts, if this process sends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +207,8 @@ class Gateway:
             snapshot_file.add_route(app, config.server, copies, proxies)
         connection_list.add_route(app, config.server, self._live, proxies)
         vitals.add_route(app, config.server, self._sources.processes, self.condition, proxies)
-        configuration.add_route(app, config, shared.bodies, proxies)
+        rehearsals = self._sources.rehearsals
+        configuration.add_routes(app, config, rehearsals, shared.bodies, proxies)
         alert_routes.add_routes(app, config.server, self._sources.alerts, shared.bodies, proxies)
 
     def _listen(

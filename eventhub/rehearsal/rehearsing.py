@@ -5,10 +5,11 @@ through the configuration of the log, without hooks, and through the new one. On
 differently is a difference. Nothing is written or sent.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from eventhub.alerts.backtest import events_after
 from eventhub.alerts.rule import AlertRule, rules_of
@@ -19,6 +20,9 @@ from eventhub.rehearsal.pair import Found, Half, Kind, Pair
 from eventhub.rehearsal.scope import has_other_hooks, scope_of, without_hooks
 from eventhub.rehearsal.side import Side
 from eventhub.stream import Log
+
+PAUSE_EVENTS: Final = 20
+"""After so many events other tasks of the process have their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,8 @@ class Rehearsal:
                         continue
                     found, is_refused = await pair.compare(stored)
                     self.events += 1
+                    if self.events % PAUSE_EVENTS == 0:
+                        await asyncio.sleep(0)
                     self.refused_by_both += is_refused
                     for each in found:
                         yield _difference(channel.name, stored, each)

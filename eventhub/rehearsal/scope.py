@@ -15,7 +15,8 @@ from eventhub.identity.decisions import CLIENT_NAMES, is_expression, names_in
 
 HOOKS: Final = ("message_default", "prepare", "modify")
 """Keys of an endpoint with the hooks that change messages."""
-_ROWS: Final = ("read", "create", "update", "delete")
+ROWS: Final = ("read", "create", "update", "delete")
+"""The rules about rows of which a rehearsal asks."""
 _ATTRIBUTE: Final = re.compile(r"\$user\.([A-Za-z_][\w.]*)")
 
 
@@ -60,7 +61,7 @@ def _texts(rules: Rules | None) -> Mapping[str, str]:
     """Return the rules by name; those of a column as `columns.NAME.read`."""
     if rules is None:
         return {}
-    found = {name: getattr(rules, name) for name in _ROWS}
+    found = {name: getattr(rules, name) for name in ROWS}
     for column, rule in rules.columns.items():
         found |= {f"columns.{column}.read": rule.read, f"columns.{column}.write": rule.write}
     return {name: text for name, text in found.items() if text is not None}
@@ -88,6 +89,6 @@ def _without(entry: MessageEndpoint, names: set[str]) -> MessageEndpoint:
         )
         for column, rule in rules.columns.items()
     }
-    of_rows = {name: None for name in _ROWS if name in names}
+    of_rows = {name: None for name in ROWS if name in names}
     reduced = msgspec.structs.replace(rules, columns=columns, **of_rows)
     return msgspec.structs.replace(entry, rules=reduced)

@@ -66,6 +66,17 @@ UNKNOWN_KEY: Final = """url:
       colums: {customer: TEXT, amount: INTEGER}
 """
 """A text to check, with a mistake."""
+NEW_RULE: Final = """url:
+  orders:
+    pattern: /orders
+    handler: MessageHandler
+    kwargs:
+      columns: {customer: TEXT, amount: DOUBLE}
+      auth: {membership: {id: [ann]}}
+      prepare: msg.update(amount=0)
+      rules: {create: amount>~=100}
+"""
+"""A text to rehearse, with a hook that is not run."""
 
 
 def mailing_config(port: int) -> str:

@@ -5,5 +5,5 @@ import sys
 from eventhub import cli, parts
 
 if __name__ == "__main__":
-    parts.REST_SECONDS = float(sys.argv.pop(1))
+    vars(parts)["REST_SECONDS"] = float(sys.argv.pop(1))
     cli.main()

@@ -22,6 +22,7 @@ from tests.e2e.console import (
     CONFIG,
     ELSEWHERE,
     FOLLOWED,
+    NEW_RULE,
     TAKES_IMAGES,
     TOKEN,
     UNKNOWN_KEY,
@@ -137,6 +138,12 @@ def check_a_file(page: Page) -> None:
     page.keyboard.press("y")
     page.keyboard.insert_text(UNKNOWN_KEY)
     page.keyboard.press("Control+Enter")
+    expect(page.locator("main")).to_contain_text("unknown key 'colums'")
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(NEW_RULE)
+    tab_to(page, ".actions button[type=button]")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_contain_text("/orders: prepare")
 
 
 def show_orders(page: Page) -> None:
@@ -188,7 +195,7 @@ VIEWS: Final = {
     "sql": View("s", "10 rows", ask, pose=show_a_plot),
     "connections": View("c", "topic=News"),
     "alerts": View("a", "1 mail for 2 events of orders", back_test_an_alert, "mailing"),
-    "configuration": View("f", "unknown key 'colums'", check_a_file, "mailing"),
+    "configuration": View("f", "forbidden", check_a_file, "mailing"),
 }
 
 if not (FOLDER / "main.js").is_file():

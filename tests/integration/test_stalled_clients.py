@@ -13,7 +13,8 @@ from eventhub.channel import Endpoint
 from eventhub.config import Config, MessageEndpoint, Server
 from eventhub.feed import Feed
 from eventhub.gateway.front import Front
-from eventhub.gateway.gateway import Gateway, Sources
+from eventhub.gateway.gateway import Gateway
+from eventhub.gateway.sources import Sources
 from eventhub.gateway.site import Site
 from eventhub.gateway.sockets import Sockets
 from eventhub.logs import configure

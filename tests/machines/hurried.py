@@ -3,6 +3,6 @@
 from eventhub import cli, parts, retention
 
 if __name__ == "__main__":
-    parts.REST_SECONDS = 0.5
+    vars(parts)["REST_SECONDS"] = 0.5
     retention.CHECK_SECONDS = (0.5, 2.0)  # type: ignore[misc]
     cli.main()

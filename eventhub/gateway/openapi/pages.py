@@ -150,7 +150,14 @@ def _configuration() -> dict[str, Json]:
     wrong = errors((*COMMON, 408, 413, 415))
     checked = {**page["get"], **check}
     checked["responses"] = {**checked["responses"], **wrong}
-    return {configuration.PATH: {**page, "post": checked}}
+    rehearsed = {**checked, "operationId": "hub.rehearse", "summary": "Rehearse a text"}
+    rehearsed["parameters"] = [
+        {"name": "events", "in": "query", "schema": {"type": "integer", "minimum": 1}}
+    ]
+    return {
+        configuration.PATH: {**page, "post": checked},
+        configuration.REHEARSAL_PATH: {"post": rehearsed},
+    }
 
 
 def _alerts() -> dict[str, Json]:

@@ -48,6 +48,7 @@ async def test_what_is_for_operators_is_refused_to_others_and_to_other_sites(hub
     for method, path in (
         ("GET", "/-/configuration"),
         ("POST", "/-/configuration"),
+        ("POST", "/-/configuration/rehearsal"),
         ("GET", "/-/alerts"),
         ("POST", "/-/alerts/retry"),
         ("GET", "/-/alerts/preview?endpoint=notes"),
@@ -106,6 +107,11 @@ async def test_a_dead_letter_is_seen_previewed_and_sent_again(hub: Hub, sink: Si
         ("/-/alerts/retry", b'{"id": 1}', 400, "send"),
         ("/-/alerts/retry", b'{"ids": ["notes:9"]}', 404, "no dead letter"),
         ("/-/configuration", b"\xff", 400, "not UTF-8"),
+        ("/-/configuration/rehearsal", b"\xff", 400, "not UTF-8"),
+        ("/-/configuration/rehearsal?events=0", b"", 400, "events is a whole number"),
+        ("/-/configuration/rehearsal?days=1", b"", 400, "the only argument here is events"),
+        ("/-/configuration/rehearsal", b"import: {a: {path: /etc/passwd}}", 400, "FILE NEWFILE"),
+        ("/-/configuration/rehearsal", b"url: $HOME", 400, "FILE NEWFILE"),
         ("/-/configuration", b"a" * (MAX_TEXT + 1), 413, "KiB"),
     ],
 )

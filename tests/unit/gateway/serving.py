@@ -15,10 +15,11 @@ from eventhub.config import Auth, Config, Console, MessageEndpoint, Server, SqlE
 from eventhub.feed import Feed
 from eventhub.gateway.admin import Condition, Health
 from eventhub.gateway.front import Front
-from eventhub.gateway.gateway import Gateway, Sources
+from eventhub.gateway.gateway import Gateway
 from eventhub.gateway.server import Runner
 from eventhub.gateway.site import Site
 from eventhub.gateway.sockets import Sockets
+from eventhub.gateway.sources import Sources
 from eventhub.memory import MemoryStream
 from eventhub.memory_signals import MemorySignals
 from eventhub.processes import Processes

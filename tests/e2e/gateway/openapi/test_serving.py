@@ -45,6 +45,7 @@ OPEN = {
 }
 HUB = {"/healthz", "/readyz", "/openapi.json", "/login"}
 OPERATOR = {"/metrics", "/-/connections", "/-/snapshot.duckdb", "/-/vitals", "/-/configuration"}
+OPERATOR |= {"/-/configuration/rehearsal"}
 OPERATOR |= {"/-/alerts", "/-/alerts/retry", "/-/alerts/preview", "/-/alerts/backtest"}
 Headers = dict[str, str]
 

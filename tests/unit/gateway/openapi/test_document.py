@@ -77,6 +77,7 @@ def test_every_path_of_an_endpoint_is_described() -> None:
         "/-/connections",
         "/-/vitals",
         "/-/configuration",
+        "/-/configuration/rehearsal",
         "/-/alerts",
         "/-/alerts/retry",
         "/-/alerts/preview",

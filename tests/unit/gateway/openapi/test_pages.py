@@ -8,7 +8,7 @@ def test_pages_of_operators_are_described_to_operators() -> None:
     own = {"/healthz", "/readyz", "/openapi.json"}
     assert set(hub_fragment(is_operator=False, has_copies=True).paths) == own
     own |= {"/metrics", "/-/connections", "/-/vitals"}
-    own |= {"/-/configuration", "/-/alerts", "/-/alerts/retry"}
+    own |= {"/-/configuration", "/-/configuration/rehearsal", "/-/alerts", "/-/alerts/retry"}
     own |= {"/-/alerts/preview", "/-/alerts/backtest"}
     assert set(hub_fragment(is_operator=True, has_copies=False).paths) == own
 

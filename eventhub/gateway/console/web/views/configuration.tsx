@@ -5,6 +5,7 @@ import { Button } from "../parts/button"
 import { Code } from "../parts/code"
 import { Filter } from "../parts/field"
 import { Page } from "../parts/page"
+import { type Rehearsal, Rehearsed } from "../parts/rehearsed"
 import { Badge, Empty, Loading, Problem } from "../parts/states"
 import { type Column, Table } from "../parts/table"
 import { params, setParams } from "../router"
@@ -25,6 +26,8 @@ interface Checked {
   findings: Finding[]
   tables: Record<string, string>
   unchecked: string[]
+  /** undefined: it was not asked for; null: the text has errors. */
+  rehearsal?: Rehearsal | null
 }
 
 export default function Configuration() {
@@ -35,8 +38,7 @@ export default function Configuration() {
       {!value ? !error && <Loading /> : (
         <>
           <Effective config={value} />
-          <Check />
-          <Rehearse path={String(value.path)} />
+          <Check path={String(value.path)} />
         </>
       )}
     </Page>
@@ -99,7 +101,7 @@ function Effective({ config }: { config: Record<string, Json> }) {
   )
 }
 
-function Check() {
+function Check({ path }: { path: string }) {
   const [text, setText] = useState("")
   const [checked, setChecked] = useState<Checked | null>(null)
   const [error, setError] = useState<Error | null>(null)
@@ -107,11 +109,11 @@ function Check() {
   const field = useRef<HTMLTextAreaElement>(null)
   const own = useMemo(() => [{ key: "y", does: "Go to the text to check", run: () => field.current?.focus() }], [])
   useKeys("Configuration", own)
-  const check = async () => {
+  const check = async (isRehearsed = false) => {
     setBusy(true)
     setError(null)
     try {
-      setChecked(await (await request("/-/configuration", { method: "POST", body: text, headers: { "Content-Type": "application/yaml" } })).json())
+      setChecked(await (await request(`/-/configuration${isRehearsed ? "/rehearsal" : ""}`, { method: "POST", body: text, headers: { "Content-Type": "application/yaml" } })).json())
     } catch (failed) {
       setChecked(null)
       setError(failed as Error)
@@ -126,7 +128,7 @@ function Check() {
   ]
   return (
     <section class="part" aria-labelledby="check">
-      <h2 id="check">Check a file</h2>
+      <h2 id="check">Check and rehearse a file</h2>
       <form class="form" onSubmit={(event) => { event.preventDefault(); check() }}>
         <div class="field">
           <label for="check-text">YAML, pasted or from a file</label>
@@ -144,9 +146,11 @@ function Check() {
           />
         </div>
         <p class="actions">
-          <Button type="submit" kind="primary" disabled={isBusy || !text.trim()}>{isBusy ? "Checking…" : "Check"}</Button>
+          <Button type="submit" kind="primary" disabled={isBusy || !text.trim()}>Check</Button>
+          <Button disabled={isBusy || !text.trim()} onClick={() => check(true)}>Rehearse</Button>
+          {isBusy && <span class="soft" role="status">Reading…</span>}
           <input type="file" accept=".yaml,.yml,text/yaml" aria-label="Read the text from a file" onChange={async (event) => { const file = event.currentTarget.files?.[0]; if (file) setText(await file.text()) }} />
-          <span class="soft"><kbd>Ctrl</kbd><kbd>Enter</kbd> checks</span>
+          <span class="soft"><kbd>Ctrl</kbd><kbd>Enter</kbd> checks. A rehearsal says what the text would do differently with the last messages of each table.</span>
         </p>
       </form>
       {error && <Problem error={error} />}
@@ -154,19 +158,11 @@ function Check() {
         <>
           <p role="status">{checked.valid ? <Badge tone="good">nothing is wrong</Badge> : <Badge tone="bad">{count(checked.findings.filter((each) => each.severity === "error").length, "error")}</Badge>} {Object.entries(checked.tables).map(([path, table]) => `${path} has table ${table}`).join(", ")}</p>
           {checked.findings.length > 0 && <Table caption="Findings" columns={columns} rows={checked.findings} keyOf={(each) => `${each.line} ${each.keys} ${each.message}`} stacks />}
-          <p class="soft">The text is only read, and nothing in it is run. So these were not looked at: {checked.unchecked.join(", ")}. <code>eventhub check FILE</code> looks at them.</p>
+          {checked.rehearsal && <Rehearsed rehearsal={checked.rehearsal} />}
+          <p class="soft">The text is only read, and nothing in it is run. So these were not looked at: {checked.unchecked.join(", ")}. <code>eventhub check FILE</code> looks at them. A rehearsal with hooks, templates and expressions of the text is a command, for those who own the file:</p>
+          <Code label="On the hub's machine" text={`eventhub rehearse ${/^[\w./-]+$/.test(path) ? path : JSON.stringify(path)} new.yaml`} />
         </>
       )}
-    </section>
-  )
-}
-
-function Rehearse({ path }: { path: string }) {
-  return (
-    <section class="part" aria-labelledby="rehearse">
-      <h2 id="rehearse">Rehearse a file</h2>
-      <p>What would a new file do differently with the messages of the log: refuse, convert or store them differently, show them to others, mail others? A rehearsal runs the hooks of the new file, and whoever operates the hub need not own its file. So it is a command, for those who do.</p>
-      <Code label="On the hub's machine" text={`eventhub rehearse ${/^[\w./-]+$/.test(path) ? path : JSON.stringify(path)} new.yaml`} />
     </section>
   )
 }
