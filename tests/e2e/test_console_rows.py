@@ -21,6 +21,10 @@ url:
     pattern: /many
     handler: MessageHandler
     kwargs: {columns: {n: INTEGER}, prepare: "msg.setdefault('n', 7)"}
+  long:
+    pattern: /long
+    handler: MessageHandler
+    kwargs: {columns: {n: INTEGER}}
   secret:
     pattern: /secret
     handler: MessageHandler
@@ -29,6 +33,8 @@ url:
 auth: {jwt: {secret: a secret of at least 32 characters}}
 """
 MANY: Final = 5000
+LONG: Final = 12_000
+"""More events than one answer of a poll has."""
 
 if not (FOLDER / "main.js").is_file():
     pytest.skip("the console is not built: make .venv/console", allow_module_level=True)
@@ -161,6 +167,22 @@ def test_a_table_is_seen_as_it_was_and_played_until_now(hub: Hub, page: Page) ->
     note(hub, topic="times", body="the latest text")
     expect(page.get_by_role("cell", name="the latest text")).to_be_visible()
     expect(page.locator(".controls")).to_contain_text("Live")
+
+
+def test_a_past_that_is_read_in_part_says_so_and_is_read_on(hub: Hub, page: Page) -> None:
+    for start in range(0, LONG, 1000):
+        page.request.post(f"{hub.url}/long", data=[{"n": n} for n in range(start, start + 1000)])
+    last = f"event {LONG}"
+    page.goto(f"{hub.url}/-/#/time?path=/long&pages=1&at={LONG}")
+    main = page.locator("main")
+    expect(main).to_contain_text("later events are not shown")
+    expect(page.locator(".moment")).to_be_visible()
+    expect(page.locator(".moment")).not_to_contain_text(last)
+    page.get_by_role("button", name="Read on").click()
+    expect(page.locator(".moment")).to_contain_text(last)
+    page.get_by_role("button", name="Read on").click()  # its answer is empty: that is the end
+    expect(page.get_by_role("button", name="Read on")).to_have_count(0)
+    expect(page.locator(".moment")).to_contain_text(last)
 
 
 def test_the_form_shows_the_receipt_or_why_a_message_is_refused(hub: Hub, page: Page) -> None:

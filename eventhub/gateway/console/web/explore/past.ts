@@ -5,9 +5,6 @@ import { format, type Term } from "./filter"
 import type { Row } from "./grid"
 import type { Step } from "./steps"
 
-/** Of a log that is read; a page has some 10,000 events. */
-const MOST_PAGES = 50
-
 export interface Version {
   seq: number
   time: string
@@ -39,38 +36,55 @@ export function pastUrl(path: string, terms: Term[], seq: number, more: Term[] =
   return `${path}?${format([...terms, { key: "_as_of", value: `${seq}` }, ...more])}`
 }
 
+/** When something happened to rows of a filter, as far as it has been read. */
+export interface Past {
+  /** Oldest first; the newest ones of what has been read. */
+  steps: Step[]
+  /** The position after which reading stopped at its bound; null: all is read. */
+  rest: string | null
+}
+
+/** How far one reading goes. */
+export interface Bounds {
+  /** Steps to keep. */
+  steps: number
+  /** Answers to read; one has some 10,000 events. */
+  pages: number
+}
+
 /**
  * Read when something happened to rows of a filter: its events without their values, the newest ones.
  *
- * @param most events to return.
- * @param onPart called with their number so far.
+ * @param onPart called with the number of events read so far.
  */
-export async function stepsOf(path: string, terms: Term[], most: number, onPart: (count: number) => void, signal: AbortSignal): Promise<Step[]> {
+export async function pastOf(path: string, terms: Term[], bounds: Bounds, onPart: (count: number) => void, signal: AbortSignal): Promise<Past> {
   try {
-    return await stepsSince(`-${most}`, path, terms, onPart, signal)
+    return await readOn({ steps: [], rest: `-${bounds.steps}` }, path, terms, bounds, onPart, signal)
   } catch (error) {
     // The hub looks for the last ones among the newest 100,000 events only; the filter matches few of them.
     if (!(error instanceof Refusal) || error.code !== "too_costly") throw error
-    return (await stepsSince("earliest", path, terms, onPart, signal)).slice(-most)
+    return await readOn({ steps: [], rest: "earliest" }, path, terms, bounds, onPart, signal)
   }
 }
 
-async function stepsSince(start: string, path: string, terms: Term[], onPart: (count: number) => void, signal: AbortSignal): Promise<Step[]> {
+/** Read what follows a past that is not whole. */
+export async function readOn(before: Past, path: string, terms: Term[], bounds: Bounds, onPart: (count: number) => void, signal: AbortSignal): Promise<Past> {
   const conditions = terms.filter(({ key }) => !key.startsWith("_"))
-  const steps: Step[] = []
-  let since = start
-  for (let page = 0; page < MOST_PAGES; page++) {
+  const steps = [...before.steps]
+  let since = before.rest
+  for (let page = 0; since !== null && page < bounds.pages; page++) {
     const query = format([...conditions, { key: "_replay", value: "log" }, { key: "_c", value: "id" }, { key: "_since", value: since }])
     const answer = await request(`${path}?${query}`, { signal, headers: { Accept: "application/json" } })
-    for (const each of await answer.json()) {
+    const events: any[] = await answer.json()
+    for (const each of events) {
       steps.push({ seq: each._seq, time: Date.parse(each._time), method: each._method, id: each.id, user: each._user ?? null })
     }
     onPart(steps.length)
     const position = answer.headers.get("EventHub-Position")
-    if (!position || position === since) break
-    since = position
+    // An answer without events has reached the end, even if the position moves on with events of other rows.
+    since = events.length && position !== since ? position : null
   }
-  return steps
+  return { steps: steps.slice(-bounds.steps), rest: since }
 }
 
 function versionOf(event: any): Version {

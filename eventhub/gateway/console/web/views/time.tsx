@@ -5,7 +5,7 @@ import { parse, written } from "../explore/filter"
 import { FilterBox } from "../explore/filterbox"
 import { Grid, type Row } from "../explore/grid"
 import { arranged, counted, Picker, WithEndpoint } from "../explore/hub"
-import { pastUrl, stepsOf } from "../explore/past"
+import { type Past as PastSteps, pastOf, pastUrl, readOn } from "../explore/past"
 import { play } from "../explore/playing"
 import { Slider } from "../explore/slider"
 import { placeOf, type Step } from "../explore/steps"
@@ -18,6 +18,7 @@ import { link, params, setParams } from "../router"
 import { views } from "../views"
 
 const MOST_STEPS = 20_000
+const MOST_PAGES = 50 // read at once; `pages` in the address is another number
 const MOST_ROWS = 10_000
 const SPEEDS = [1, 10, 100]
 const WAIT = 80 // ms after the slider has moved
@@ -33,7 +34,7 @@ export default function Time() {
 function Past({ endpoint, endpoints }: { endpoint: Endpoint; endpoints: Endpoint[] }) {
   const query = params.value.get("q") ?? ""
   const apply = (text: string) => setParams({ path: endpoint.path, q: written(parse(text)), at: "" })
-  const { steps, count, error } = useSteps(endpoint.path, query)
+  const { past, count, error, goOn } = useSteps(endpoint.path, query)
   const isRefused = error && "column" in error && error.column !== undefined
   return (
     <>
@@ -42,14 +43,20 @@ function Past({ endpoint, endpoints }: { endpoint: Endpoint; endpoints: Endpoint
         <FilterBox key={endpoint.path} value={query} columns={endpoint.columns} valuesOf={() => []} onApply={apply} error={isRefused ? error.message : null} />
       </div>
       {error && !isRefused && <Problem error={error} />}
-      {!error && (!steps ? <p class="state soft" role="status">{count ? `Reading the past: ${counted(count, "event")} so far…` : "Loading…"}</p>
-        : steps.length ? <Player key={query} endpoint={endpoint} query={query} steps={steps} />
+      {past?.rest && past.steps.length > 0 && (
+        <div class="problem" role="status">
+          <p>The past has been read up to {timeOf(new Date(past.steps.at(-1)!.time))} only: later events are not shown.</p>
+          <Button onClick={goOn}>Read on</Button>
+        </div>
+      )}
+      {(past || !error) && (!past ? <p class="state soft" role="status">{count ? `Reading the past: ${counted(count, "event")} so far…` : "Loading…"}</p>
+        : past.steps.length ? <Player key={query} endpoint={endpoint} query={query} past={past.steps} isWhole={!past.rest} />
         : <Empty title={query ? "Nothing has happened to rows of this filter" : "Nothing has happened yet"}>Every event of the table is a step of the slider.</Empty>)}
     </>
   )
 }
 
-function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: string; steps: Step[] }) {
+function Player({ endpoint, query, past, isWhole }: { endpoint: Endpoint; query: string; past: Step[]; isWhole: boolean }) {
   const terms = useMemo(() => parse(query), [query])
   const hasLimit = terms.some(({ key }) => key === "_limit")
   const [added, setAdded] = useState<Step[]>([])
@@ -58,7 +65,9 @@ function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: s
   const [error, setError] = useState<Error | null>(null)
   const [speed, setSpeed] = useState(Number(params.value.get("speed") ?? 10))
   const [status, setStatus] = useState<"still" | "playing" | "live">("still")
-  const asked = Number(params.value.get("at") ?? steps.at(-1)!.seq)
+  const addressedSeq = Number(params.value.get("at") ?? steps.at(-1)!.seq)
+  // Rows of a later moment would stand below the time of the last step.
+  const asked = isWhole ? addressedSeq : Math.min(addressedSeq, steps.at(-1)!.seq)
   const [seq, setSeq] = useState(asked)
   const place = placeOf(steps, seq)
   const step = steps[place]!
@@ -95,7 +104,7 @@ function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: s
       onRows: (next) => setRows(next),
       onEvent: (event) => {
         setSeq(event.seq)
-        if (event.seq >= past.at(-1)!.seq) setStatus("live")
+        if (isWhole && event.seq >= past.at(-1)!.seq) setStatus("live")
         if (event.seq > past.at(-1)!.seq) setAdded((before) => (event.seq > (before.at(-1)?.seq ?? 0) ? [...before, event] : before))
       },
       onEnd: () => (setError(new Error("The connection was lost. Play again to go on from here.")), setStatus("still")),
@@ -149,17 +158,28 @@ function Player({ endpoint, query, steps: past }: { endpoint: Endpoint; query: s
 
 const VERBS: Record<string, string> = { POST: "Created", PUT: "Changed", DELETE: "Deleted" }
 
-/** The events of a filter, once all of them have been read. */
+/** The past of a filter, once it has been read to its end or to the bound, and how to read on from there. */
 function useSteps(path: string, query: string) {
-  const [found, setFound] = useState<{ query: string; steps: Step[] | null; count: number; error: Error | null }>({ query, steps: null, count: 0, error: null })
+  const [found, setFound] = useState<{ query: string; past: PastSteps | null; count: number; error: Error | null }>({ query, past: null, count: 0, error: null })
+  const [from, setFrom] = useState<{ query: string; past: PastSteps } | null>(null)
   useEffect(() => {
     const abort = new AbortController()
-    const say = (steps: Step[] | null, count: number, error: Error | null) => abort.signal.aborted || setFound({ query, steps, count, error })
-    stepsOf(path, parse(query), MOST_STEPS, (count) => say(null, count, null), abort.signal).then(
-      (steps) => say(steps, steps.length, null),
-      (error) => say(null, 0, error),
+    const before = from?.query === query ? from.past : null
+    const say = (past: PastSteps | null, count: number, error: Error | null) => abort.signal.aborted || setFound({ query, past, count, error })
+    const onPart = (count: number) => say(null, count, null)
+    const bounds = { steps: MOST_STEPS, pages: Math.max(1, Number(params.value.get("pages")) || MOST_PAGES) }
+    if (before) onPart(before.steps.length)
+    const reading = before ? readOn(before, path, parse(query), bounds, onPart, abort.signal) : pastOf(path, parse(query), bounds, onPart, abort.signal)
+    reading.then(
+      (past) => say(past, past.steps.length, null),
+      (error) => say(before, 0, error),
     )
     return () => abort.abort()
-  }, [path, query])
-  return found.query === query ? found : { steps: null, count: 0, error: null }
+  }, [path, query, from])
+  const goOn = () => {
+    if (!found.past) return
+    setParams({ at: "" })
+    setFrom({ query, past: found.past })
+  }
+  return found.query === query ? { ...found, goOn } : { past: null, count: 0, error: null, goOn }
 }
