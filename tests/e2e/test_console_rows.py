@@ -175,7 +175,7 @@ def test_a_past_that_is_read_in_part_says_so_and_is_read_on(hub: Hub, page: Page
     last = f"event {LONG}"
     page.goto(f"{hub.url}/-/#/time?path=/long&pages=1&at={LONG}")
     main = page.locator("main")
-    expect(main).to_contain_text("later events are not shown")
+    expect(main).to_contain_text("later events, if there are any, are not shown")
     expect(page.locator(".moment")).to_be_visible()
     expect(page.locator(".moment")).not_to_contain_text(last)
     page.get_by_role("button", name="Read on").click()

@@ -45,7 +45,7 @@ function Past({ endpoint, endpoints }: { endpoint: Endpoint; endpoints: Endpoint
       {error && !isRefused && <Problem error={error} />}
       {past?.rest && past.steps.length > 0 && (
         <div class="problem" role="status">
-          <p>The past has been read up to {timeOf(new Date(past.steps.at(-1)!.time))} only: later events are not shown.</p>
+          <p>The past has been read up to {timeOf(new Date(past.steps.at(-1)!.time))} only: later events, if there are any, are not shown.</p>
           <Button onClick={goOn}>Read on</Button>
         </div>
       )}
