@@ -186,6 +186,10 @@ def show_a_plot(page: Page) -> None:
     expect(page.locator("svg.drawn")).to_be_visible()
 
 
+def show_what_differs(page: Page) -> None:
+    page.evaluate("document.querySelector('.rehearsed').scrollIntoView({ block: 'end' })")
+
+
 VIEWS: Final = {
     "overview": View("o", "All is well", is_shown_small=True),
     "endpoints": View("e", "Stored", try_an_endpoint, pose=show_orders),
@@ -195,7 +199,7 @@ VIEWS: Final = {
     "sql": View("s", "10 rows", ask, pose=show_a_plot),
     "connections": View("c", "topic=News"),
     "alerts": View("a", "1 mail for 2 events of orders", back_test_an_alert, "mailing"),
-    "configuration": View("f", "forbidden", check_a_file, "mailing"),
+    "configuration": View("f", "forbidden", check_a_file, "mailing", show_what_differs),
 }
 
 if not (FOLDER / "main.js").is_file():

@@ -51,6 +51,13 @@ const shown = (value: Json) => value === null ? "nothing" : typeof value === "st
 /** A value of a difference; of a refusal its message. */
 const valueOf = (value: Json) => shown(value !== null && typeof value === "object" && "message" in value ? (value as { message: Json }).message : value)
 
+function changeOf(kind: string, before: Json, after: Json) {
+  if (kind === "seen") return null
+  if (kind === "refused") return <>: {valueOf(after)}</>
+  if (kind === "accepted") return <>: <del>{valueOf(before)}</del></>
+  return <>: <del>{valueOf(before)}</del> <ins>{valueOf(after)}</ins></>
+}
+
 const columns: Column<Difference>[] = [
   { title: "Difference", cell: (each) => <Badge tone={each.kind === "refused" ? "bad" : "wait"}>{words[each.kind] ?? each.kind}</Badge> },
   { title: "Endpoint", cell: (each) => each.endpoint },
@@ -60,7 +67,7 @@ const columns: Column<Difference>[] = [
     title: "For example",
     cell: (each) => each.examples.slice(0, 1).map(({ sequence, method, id, before, after }) => (
       <span class="wraps" key={sequence}>
-        {method} <code>{id}</code>{each.kind !== "seen" && <>: <del>{valueOf(before)}</del> <ins>{valueOf(after)}</ins></>}
+        {method} <code>{id}</code>{changeOf(each.kind, before, after)}
       </span>
     )),
   },
