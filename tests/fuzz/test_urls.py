@@ -96,7 +96,10 @@ def test_no_cookie_but_that_of_the_login_admits_a_client(
     name, value = cookie
     at = min(at, len(value))
     forged = value[:at] + put + value[at + cut :]
-    assume(_content(forged) != _content(value))
+    # Decoding skips what is not base64, and what follows a cookie's value is another one.
+    parts = [forged, *re.split(r'[;,"\s]', forged)]
+    assume(all(_content(part) != _content(value) for part in parts))
+    assume(value not in re.sub(r"[^\w=-]", "", forged))
     answer = ask(hub.url, head("GET /logout HTTP/1.1", f"Cookie: {form.format(n=name, v=forged)}"))
     # 400: a header cannot have it. After many of those in a row, the client is asked to wait.
     assert answer.status in (200, 400) or answer.code == "busy"
