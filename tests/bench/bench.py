@@ -7,7 +7,7 @@
     ... --compare OLD.json   and say which ratios fell since a run that was saved with --json
     ... --runs 3          each three times, which makes a comparison finer
     ... --scale 0.02      with so much of everything, to see that it runs
-    ... fair --only '1 MB'   of the floods, or strangers, those with this in their name
+    ... fair --only '1 MB'   of the cases of fair, strangers or cluster, those with this in their name
     ... growth            how the cost grows, as plots in docs/images
 
 The limits are measured in the same run, for a virtual machine is not the same from day to day.
@@ -76,7 +76,7 @@ MEASUREMENTS: dict[str, Callable[..., Iterator[Figure]]] = {
     "streams": streams.streams,
     "parts": parts.parts,
 }
-WITH_CASES = {"fair", "strangers"}
+WITH_CASES = {"fair", "strangers", "cluster"}
 """Measurements of which some cases can be chosen."""
 PAGE = ROOT / "docs" / "performance.md"
 
@@ -139,13 +139,13 @@ def _arguments() -> Any:
     parser.add_argument("--compare", type=Path, metavar="OLD.json", help="say which ratios fell")
     parser.add_argument("--runs", type=int, default=1, help="how often each is measured [1]")
     parser.add_argument("--scale", type=float, default=1.0, help="share of every size [1]")
-    parser.add_argument("--only", metavar="TEXT", help="cases of fair or strangers with this name")
+    parser.add_argument("--only", metavar="TEXT", help="cases of these three with this name")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - MEASUREMENTS.keys()
     if unknown and arguments.names != ["growth"]:
         parser.error(f"cannot measure {', '.join(sorted(unknown))}: there are {known}")
     if arguments.only and not (arguments.names and set(arguments.names) <= WITH_CASES):
-        parser.error(f"--only takes {' or '.join(sorted(WITH_CASES))}")
+        parser.error(f"--only is for {', '.join(sorted(WITH_CASES))}")
     if arguments.docs and (arguments.names or arguments.scale != 1 or arguments.runs != 1):
         parser.error("--docs takes everything, once, at full size")
     if arguments.compare and arguments.json:

@@ -32,12 +32,17 @@ LENGTHS = (10_000, 100_000)
 APPENDERS = 512
 
 
-def replicas(scale: float) -> Iterator[Figure]:
-    """Writes, deliveries and starts on three servers."""
-    for waiting, mark in WRITERS:
+CASES = ("writes", "deliveries", "starts")
+
+
+def replicas(scale: float, only: str = "") -> Iterator[Figure]:
+    """Those of `CASES` with `only` in their name, on three servers."""
+    writes, deliveries, starts = (only in case for case in CASES)
+    for waiting, mark in WRITERS if writes else ():
         yield _writes(waiting, mark, SECONDS * scale)
-    yield from _deliveries(int(DELIVERED * scale))
-    for length in LENGTHS:
+    if deliveries:
+        yield from _deliveries(int(DELIVERED * scale))
+    for length in LENGTHS if starts else ():
         yield _start(int(length * scale))
 
 
