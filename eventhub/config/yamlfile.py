@@ -14,10 +14,15 @@ from eventhub.config.imports import (
 )
 from eventhub.config.parser import Parser
 from eventhub.config.tree import Findings, Node, joined, merge
-from eventhub.masking import HIDDEN
+from eventhub.masking import HIDDEN, is_secret_name
 
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
 _PATTERN = re.compile(r"[*?[]")
+_CREDENTIALS = frozenset(("access_key_id", "public_key"))
+"""Keys that are not secrets, and no text that somebody writes by hand."""
+_BEFORE_LOGIN = re.compile(r"://(?:[^\s/@:]*:)?\Z")
+_AFTER_LOGIN = re.compile(r"(?::[^\s/@]*)?@")
+"""What surrounds the user and the password of a URL."""
 _PLACES = ("YAMLPATH", "YAMLURL")
 """Variables that are never secrets: the folder of the file, and the prefix of its URLs."""
 
@@ -185,11 +190,10 @@ class _File:
             name = match["bare"] or match["braced"]
             if name is None:
                 return "$"
-            if name not in scope and match["braced"]:
+            if name not in scope and (match["braced"] or _is_credential(match, path)):
                 is_known = self._findings.pasted is None
                 report = self._findings.problem if is_known else self._findings.left_out
-                text = f"${{{name}}} is not defined; for a dollar sign, write $$"
-                report(node, path, text)
+                report(node, path, f"{match[0]} is not defined; for a dollar sign, write $$")
             return scope.get(name, match[0])
 
         def shown(match: re.Match[str]) -> str:
@@ -204,3 +208,12 @@ class _File:
         if (masked := _VARIABLE.sub(shown, text)) != full:
             masks.texts[full] = masked
         return full
+
+
+def _is_credential(variable: re.Match[str], path: str) -> bool:
+    """Tell whether a variable is a whole secret, or a part of the login of a URL."""
+    before, after = variable.string[: variable.start()], variable.string[variable.end() :]
+    if not before and not after:
+        key = path.rpartition(".")[2].partition("[")[0]
+        return is_secret_name(key) or key in _CREDENTIALS
+    return bool(_BEFORE_LOGIN.search(before) and _AFTER_LOGIN.match(after))

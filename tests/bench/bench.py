@@ -7,7 +7,7 @@
     ... --compare OLD.json   and say which ratios fell since a run that was saved with --json
     ... --runs 3          each three times, which makes a comparison finer
     ... --scale 0.02      with so much of everything, to see that it runs
-    ... fair --only '1 MB'   of the cases of fair, strangers or cluster, those with this in their name
+    ... fair --only '1 MB'   of fair, strangers or cluster, the cases with this in their name
     ... growth            how the cost grows, as plots in docs/images
 
 The limits are measured in the same run, for a virtual machine is not the same from day to day.

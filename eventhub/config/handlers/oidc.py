@@ -1,6 +1,5 @@
 """`handler: OIDCAuth`: a login at a provider of OpenID Connect, or of OAuth 2.0 alone."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -11,7 +10,6 @@ from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
 
 _URLS = ("authorize_url", "token_url", "user_url")
-_UNSET = re.compile(r"\$\w+")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _DISCOVERY = "/.well-known/openid-configuration"
 
@@ -142,9 +140,7 @@ def _issuer(node: Node, path: str, findings: Findings) -> str:
 
 def _secret(node: Node, path: str, findings: Findings) -> str:
     secret = _text(node, path, findings)
-    if _UNSET.fullmatch(secret):
-        findings.problem(node, path, f"the variable {secret} is not set")
-    elif secret:
+    if secret and findings.is_sound(path):
         findings.masks.add_secret(secret)
         if secret not in findings.masks.texts:
             text = "whoever reads this file knows the secret: use client_secret_file, or a variable"

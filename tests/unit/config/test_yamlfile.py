@@ -30,6 +30,39 @@ def test_undefined_variable_in_braces_is_refused(folder: Folder) -> None:
     assert problem.startswith("hub.yaml:2: broker.password: ${SECRET} is not defined")
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("broker: {password: $SECRET}", "broker.password"),
+        ("email: {office: {type: stub, password: $SECRET}}", "email.office.password"),
+        ("projection: {snapshots: {to: s3://abc/d, secret_access_key: $SECRET}}", "key"),
+        ("projection: {snapshots: {to: s3://abc/d, access_key_id: $SECRET}}", "access_key_id"),
+        ("broker: {url: 'nats://hub:$SECRET@example.org:4222'}", "broker.url"),
+        ("broker: {url: 'nats://$SECRET:word@example.org:4222'}", "broker.url"),
+        ("broker: {url: ['nats://a.org', 'nats://$SECRET@b.org']}", "broker.url[1]"),
+        (endpoint("url: postgresql://hub:$SECRET@db/hub"), "url.chat.kwargs.url"),
+    ],
+)
+def test_undefined_variable_in_place_of_a_secret_is_refused(
+    folder: Folder, text: str, keys: str
+) -> None:
+    found = [each for each in folder.problems(text) if "$SECRET is not defined" in each]
+    assert len(found) == 1
+    assert f"{keys}: $SECRET is not defined; for a dollar sign, write $$" in found[0]
+
+
+def test_dollar_sign_within_a_secret_and_in_other_text_stays(folder: Folder) -> None:
+    config = folder.load(
+        """
+        broker: {url: 'nats://hub:a$b@$HOST:4222'}
+        auth: {session: {secret: a-long-$secret-with-a-dollar-sign-inside}}
+        server: {host: $HOST}
+        """
+    )
+    assert config.broker.url == "nats://hub:a$b@$HOST:4222"
+    assert config.server.host == "$HOST"
+
+
 def test_importing_file_overrides_its_imports(folder: Folder) -> None:
     folder.write("one/chat.yaml", CHAT.format(name="one", who="them", port=1))
     folder.write("two/chat.yaml", CHAT.format(name="two", who="them", port=2))

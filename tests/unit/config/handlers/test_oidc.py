@@ -68,7 +68,7 @@ def test_a_secret_is_from_a_variable_or_a_file_or_causes_a_warning(folder: Folde
         ("issuer: 'https://a.example/?x=1', client_id: a", "kwargs.issuer: an issuer has no query"),
         (f"{ISSUER}, token_url: 'https://h.example/t'", "kwargs.token_url: the issuer says where"),
         (f"{ISSUER}, scope: email", "kwargs.scope: a login with an issuer needs the scope openid"),
-        (f"{ISSUER}, client_secret: $UNSET", "the variable"),
+        (f"{ISSUER}, client_secret: $UNSET", "$UNSET is not defined"),
         (f"{ISSUER}, client_secret_file: none.txt", "cannot read the file"),
         (f"{ISSUER}, client_secret: a, client_secret_file: hub.yaml", "give either client_secret"),
         (f"{ISSUER}, attributes: {{id: sub}}", "kwargs.attributes: the id of a user is its"),
