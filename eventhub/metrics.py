@@ -126,9 +126,9 @@ TURNED_AWAY = Counter(
 DOOR_SHUT = Gauge(
     "eventhub_door_shut", "1 while too few descriptors are left to accept connections."
 )
-DISK_FREE = Gauge(
-    "eventhub_disk_free_bytes", "Bytes that the disk of the embedded broker has free."
-)
+DISK_FREE = Gauge("eventhub_disk_free_bytes", "Bytes that the disk of the data folder has free.")
+PROBLEMS = Gauge("eventhub_problems", "Reasons why the process takes no traffic: `/readyz`.")
+NOTES = Gauge("eventhub_notes", "Other things that `/readyz` says to operators.")
 BROKER_CONNECTED = Gauge("eventhub_broker_connected", "1 while the broker answers.")
 
 

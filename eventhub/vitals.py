@@ -96,6 +96,7 @@ class Vitals:
         try:
             disk = await asyncio.to_thread(shutil.disk_usage, self._data)
             self._disk = disk.total, disk.free
+            metrics.DISK_FREE.set(disk.free)
         except OSError:  # what the hub needs it for fails, too, and is a problem of its own
             self._disk = None
 

@@ -29,7 +29,6 @@ from eventhub.broker.server import START_SECONDS, Server, store_dir, write_confi
 from eventhub.broker.staging import Staging
 from eventhub.descriptors import NONE_LEFT, later_if_none_is_left
 from eventhub.errors import Misconfigured
-from eventhub.metrics import DISK_FREE
 
 RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Delays before restarts; the last one repeats."""
@@ -183,7 +182,6 @@ class EmbeddedBroker:
             if error.errno in NONE_LEFT:
                 raise
             raise Misconfigured(f"the data folder cannot be used: {error}") from error
-        DISK_FREE.set(free)
         is_full = free < (ROOM_BYTES if self.is_full else FLOOR_BYTES)
         if is_full and not self.is_full:
             logger.error("disk_full", folder=str(self.folder), free_bytes=free)

@@ -84,7 +84,7 @@ def _add_state(app: web.Application, config: Config, health: Health) -> None:
     admin = Admin(config.server)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readiness(health, admin))
-    app.router.add_get("/metrics", _metrics(admin))
+    app.router.add_get("/metrics", _metrics(health, admin))
 
 
 def _add_answers(
@@ -161,10 +161,13 @@ def _readiness(health: Health, admin: Admin) -> HttpHandler:
     return readyz
 
 
-def _metrics(admin: Admin) -> HttpHandler:
+def _metrics(health: Health, admin: Admin) -> HttpHandler:
     async def exposition(request: web.Request) -> web.Response:
         if not admin.is_operator(request):
             return refusal.answer(Rejected("forbidden", OPERATORS_ONLY))
+        problems, notes = health()
+        metrics.PROBLEMS.set(len(problems))
+        metrics.NOTES.set(len(notes))
         return web.Response(
             body=metrics.exposition(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},

@@ -16,6 +16,7 @@ import yaml
 
 from tests.e2e.command import GOOD
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, running_hub
+from tests.nats_server import nats_server
 from tests.ports import free_port
 from tests.unit.test_docs import page, table
 from tests.waiting import until
@@ -35,10 +36,15 @@ def shown() -> list[str]:
     return [each["expr"] for panel in dashboard["panels"] for each in panel.get("targets", [])]
 
 
+def conditions() -> dict[str, str]:
+    """Return the expression of each rule, by its name."""
+    rules = yaml.safe_load((RULES / "eventhub.rules.yml").read_text())
+    return {rule["alert"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+
+
 def expressions() -> list[str]:
     """Return every expression of the dashboard and of the rules, ready to be asked."""
-    rules = yaml.safe_load((RULES / "eventhub.rules.yml").read_text())
-    found = shown() + [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    found = [*shown(), *conditions().values()]
     return [each.replace("$instance", ".*").replace("$__rate_interval", "1m") for each in found]
 
 
@@ -54,7 +60,6 @@ def test_the_rules_fire_when_they_should() -> None:
 
 
 def test_every_rule_is_tried() -> None:
-    rules = yaml.safe_load((RULES / "eventhub.rules.yml").read_text())
     tests = yaml.safe_load((RULES / "eventhub.test.yml").read_text())
     fired = {
         each["alertname"]
@@ -62,24 +67,33 @@ def test_every_rule_is_tried() -> None:
         for each in test["alert_rule_test"]
         if each["exp_alerts"]
     }
-    assert fired == {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    assert fired == conditions().keys()
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
-    (tmp_path / "hub").mkdir()
-    with running_hub(tmp_path / "hub", GOOD) as hub:
-        yield hub
+def hubs(tmp_path: Path) -> Iterator[list[Hub]]:
+    """One with a broker of its own, and one with a server elsewhere."""
+    store = {"store_dir": str(tmp_path / "nats"), "sync_interval": "always"}
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+    with (
+        nats_server(tmp_path / "nats", {"jetstream": store, "max_payload": 9_000_000}) as url,
+        running_hub(tmp_path / "own", GOOD) as own,
+        running_hub(tmp_path / "other", f"{GOOD}broker: {{url: '{url}'}}\n") as other,
+    ):
+        yield [own, other]
 
 
 @pytest.fixture
-def prometheus(hub: Hub, tmp_path: Path) -> Iterator[str]:
-    """A Prometheus that reads the metrics of a hub each second."""
+def prometheus(hubs: list[Hub], tmp_path: Path) -> Iterator[str]:
+    """A Prometheus that reads the metrics of hubs each second."""
     port = free_port()
     config = yaml.safe_load((RULES / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(RULES / name) for name in config["rule_files"]]
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = [hub.url.partition("//")[2]]
+    targets = [hub.url.partition("//")[2] for hub in hubs]
+    config["scrape_configs"] = config["scrape_configs"][:1]
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = targets
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     process = subprocess.Popen(
         [
@@ -101,13 +115,14 @@ def ask(url: str, path: str) -> Any:
 
 
 def wait_for_scrape(url: str) -> None:
-    """Wait until the hub's metrics were read."""
+    """Wait until the metrics of both hubs were read."""
 
     def found() -> Any:
         try:
-            return ask(url, "query?query=" + quote('up{job="eventhub"} == 1'))["result"]
+            up = ask(url, "query?query=" + quote('up{job="eventhub"} == 1'))["result"]
         except (URLError, ConnectionError):
             return None
+        return len(up) == 2
 
     until(found)
 
@@ -121,5 +136,7 @@ def test_a_real_prometheus_knows_every_metric_that_is_asked_for(prometheus: str)
         assert isinstance(ask(prometheus, "query?query=" + quote(expression))["result"], list)
         for name in _NAME.findall(expression):
             assert re.sub("_(total|bucket)$", "", name) in known, expression
+    for name, condition in conditions().items():
+        assert ask(prometheus, "query?query=" + quote(condition))["result"] == [], name
     rules = ask(prometheus, "rules")["groups"]
     assert {rule["health"] for group in rules for rule in group["rules"]} <= {"ok", "unknown"}

@@ -31,6 +31,17 @@ async def test_readyz_lists_problems_and_notes_for_operators_only(tmp_path: Path
             assert (answer.status, await answer.text()) == (200, "alive\n")
 
 
+async def test_metrics_count_what_readyz_says(tmp_path: Path) -> None:
+    condition = Condition(["the disk is full"], ["a note", "another"])
+    async with running(tmp_path, health=lambda: condition) as hub:
+        for problems, notes in ((1, 2), (0, 0)):
+            async with hub.http.get(hub.front.url + "/metrics") as answer:
+                text = await answer.text()
+            assert f"eventhub_problems {problems}.0" in text
+            assert f"eventhub_notes {notes}.0" in text
+            condition = Condition([], [])
+
+
 async def test_metrics_are_for_operators(tmp_path: Path) -> None:
     async with running(tmp_path) as hub:
         for headers, status in (({}, 200), (FORWARDED, 403)):
