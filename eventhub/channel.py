@@ -29,8 +29,10 @@ def checked_id(value: object) -> str:
     """Return the `id` of a client as text.
 
     Raises:
-        Rejected: `bad_id`: it is not text or a number, too long, or has control characters.
+        Rejected: `bad_id`: it is missing, too long, not text or a number, or has controls.
     """
+    if value is None:
+        raise Rejected("bad_id", "the message has no id, which names its row", column="id")
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_LENGTH:

@@ -17,6 +17,7 @@ ANSWER_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 5.0)
 """First and longest pause before connecting again; each pause is twice the one before."""
 MAX_FRAME = 64 << 20
+_NO_URL = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 """Writes decimals as numbers, with all digits that the user typed."""
 
@@ -38,11 +39,22 @@ async def send(
             session.request(method, url, data=_ENCODE(message), headers=headers) as answer,
         ):
             text = await answer.text()
-    except aiohttp.InvalidURL as error:
-        raise Rejected("bad_request", f"{url} is not the URL of an endpoint") from error
+    except _NO_URL as error:
+        raise _not_a_url(url) from error
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise Unavailable(f"{url} does not answer: {error}") from error
+        raise _unanswered(url, error) from error
     return _receipt(url, text)
+
+
+def _not_a_url(url: object) -> Rejected:
+    text = f"{url} is not the URL of an endpoint, which begins with http:// or https://"
+    return Rejected("bad_request", text)
+
+
+def _unanswered(url: object, error: Exception) -> Unavailable:
+    if isinstance(getattr(error, "os_error", None), ConnectionRefusedError):
+        return Unavailable(f"{url} does not answer: is the hub running, and on this port?")
+    return Unavailable(f"{url} does not answer: {error or 'no answer in time'}")
 
 
 def _receipt(url: str, text: str) -> dict[str, Any]:
@@ -83,7 +95,7 @@ class Tail:
         try:
             self._url = URL(url)
         except ValueError as error:
-            raise Rejected("bad_request", f"{url} is not the URL of an endpoint") from error
+            raise _not_a_url(url) from error
         self._headers = headers
         self._on_frame = on_frame
         self._position: Position | None = None
@@ -108,13 +120,12 @@ class Tail:
                     if error.status < 500:
                         text = f"{self._url} is not an EventHub endpoint ({error.status})"
                         raise Rejected("bad_request", text) from error
-                except aiohttp.InvalidURL as error:
-                    text = f"{self._url} is not the URL of an endpoint"
-                    raise Rejected("bad_request", text) from error
+                except _NO_URL as error:
+                    raise _not_a_url(self._url) from error
                 except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                     # A hub that has answered will come back; a URL that never answered is wrong.
                     if not self._has_answered:
-                        raise Unavailable(f"{self._url} does not answer: {error}") from error
+                        raise _unanswered(self._url, error) from error
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RETRY_SECONDS[1])
 

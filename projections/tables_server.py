@@ -93,7 +93,8 @@ class TablesServer:
         try:
             async with asyncio.timeout(STALLED_SECONDS):
                 line = await reader.readline()
-            await self._give(line, Answer(writer))
+            if line:  # a command that only looks whether a hub runs asks nothing
+                await self._give(line, Answer(writer))
         except (TimeoutError, ConnectionError, ValueError) as error:
             logger.info("answer_cut_short", reason=str(error) or type(error).__name__)
 

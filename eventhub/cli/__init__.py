@@ -44,36 +44,24 @@ from eventhub.cli.examples import add_examples
 from eventhub.cli.group import Group
 
 main = Group(
-    "eventhub",
+    {
+        "Start": [start.demo, start.init, serve.check, serve.serve, password.hash_of],
+        "Write and read": [write.post, write.put, write.delete, tail.tail, sql.query],
+        "Look back": [audit.show_history, audit.show_diff, audit.revert_row, data.verify_tables],
+        "Take data in and out": [load.import_rows, export.export_table, export.snapshot],
+        "Operate": [
+            serve.show_config,
+            rehearse.rehearse,
+            alerts.alerts,
+            sessions.sessions,
+            token.token,
+            backup.backup_hub,
+            backup.restore_hub,
+            data.rebuild_tables,
+            permissions.nats_permissions,
+        ],
+    },
     help="EventHub: live messages between users, durable, filtered, auditable.",
-    commands=[
-        start.demo,
-        start.init,
-        serve.serve,
-        serve.check,
-        serve.show_config,
-        rehearse.rehearse,
-        backup.backup_hub,
-        backup.restore_hub,
-        data.rebuild_tables,
-        data.verify_tables,
-        audit.show_history,
-        audit.show_diff,
-        audit.revert_row,
-        export.export_table,
-        export.snapshot,
-        load.import_rows,
-        sql.query,
-        alerts.alerts,
-        password.hash_of,
-        sessions.sessions,
-        token.token,
-        permissions.nats_permissions,
-        write.post,
-        write.put,
-        write.delete,
-        tail.tail,
-    ],
 )
 """The `eventhub` command, with all of its subcommands."""
 add_examples(main)

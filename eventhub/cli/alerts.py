@@ -90,7 +90,7 @@ def retry_alerts(file: Path, ids: tuple[str, ...], data: Path | None) -> None:
 @DATA
 @click.option("--to", help="Recipient of all mails, instead of the alerts' own recipients.")
 def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
-    """Send the alert of each endpoint of FILE for a made-up message."""
+    """Send each alert of FILE for a made-up message."""
     from eventhub.alerts import operations
     from eventhub.channel import endpoints_of
 
@@ -116,7 +116,7 @@ def test_alerts(file: Path, data: Path | None, to: str | None) -> None:
 def backtest_alerts(
     file: Path, data: Path | None, last: float | None, endpoint: str | None, as_json: bool
 ) -> None:
-    """Print the mails that the alerts of FILE would have sent for past events.
+    """Print the mails that FILE would have sent for past events.
 
     FILE may be an edited copy: nothing is sent, and no attachment is read. Limits of mails an hour
     are not applied. Each line has the time, endpoint, event, row, recipients and subject.

@@ -24,7 +24,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON arra
 @JSON
 @DATA
 def show_history(file: Path, table: str, row_id: str, as_json: bool, data: Path | None) -> None:
-    """Show every version of the row ID of TABLE: who changed what, and when.
+    """Show every version of a row of TABLE: who, when, what.
 
     The hub may be running.
     """
@@ -63,7 +63,7 @@ async def _history(config: Config, table: str, row_id: str, output: "_Output") -
 def show_diff(
     file: Path, table: str, earlier: str, later: str, as_json: bool, data: Path | None
 ) -> None:
-    """Show how the rows of TABLE differ between two of its states.
+    """Show how TABLE differs between two of its states.
 
     FROM and TO are values of `_as_of`: a sequence, a position or a time. The hub may be running.
     """
@@ -115,10 +115,10 @@ def revert_row(  # noqa: PLR0913 - one for each argument
     as_json: bool,
     data: Path | None,
 ) -> None:
-    """Restore the row ID of TABLE as it was after its event SEQ; 0 deletes it.
+    """Restore a row of TABLE as it was after an event.
 
-    One event is added, and none is removed. No hook runs and no alert fires. The hub may be
-    running.
+    SEQ is the number of the event; 0 deletes the row. One event is added, and none is removed. No
+    hook runs and no alert fires. The hub may be running.
     """
     config = load_config(file, data=data)
     version = run(_revert(config, table, row_id, sequence, if_seq))

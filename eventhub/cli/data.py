@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @DATA
 @click.option("--mirror", is_flag=True, help="Rebuild the mirrors that `url:` names instead.")
 def rebuild_tables(file: Path, data: Path | None, mirror: bool) -> None:
-    """Rebuild the tables of FILE from the log; stop the hub first."""
+    """Rebuild the tables of FILE from the log.
+
+    Stop the hub first.
+    """
     run(_recorded(load_config(file, data=data), mirror=mirror))
 
 
@@ -66,10 +69,10 @@ async def _rebuild_mirrors(config: Config) -> None:
 @DATA
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify_tables(file: Path, data: Path | None, as_json: bool) -> None:
-    """Prove that the log of FILE is whole and its tables match it.
+    """Prove that the tables of FILE match its log.
 
-    History and mirrors are compared as well. Ends with status 1 if anything differs. The hub may
-    be running.
+    The log itself, history and mirrors are checked as well. Ends with status 1 if anything
+    differs. The hub may be running.
     """
     from eventhub.cli.findings import JsonFindings, TextFindings
 

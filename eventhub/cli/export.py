@@ -112,7 +112,10 @@ async def _export(
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @DATA
 def snapshot(file: Path, out: Path, data: Path | None) -> None:
-    """Copy all tables of FILE to the DuckDB file OUT, as of one moment. The hub may be running."""
+    """Copy all tables of FILE to the DuckDB file OUT.
+
+    The copy is of one moment. The hub may be running.
+    """
     run(_snapshot(load_config(file, data=data), out))
     click.echo(f"{out} is written")
 

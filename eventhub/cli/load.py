@@ -48,12 +48,12 @@ def import_rows(  # noqa: PLR0913 - one for each option
     skip: bool,
     data: Path | None,
 ) -> None:
-    """Import the rows of SOURCE into TABLE of FILE: a CSV, NDJSON, Parquet or Arrow file, a file or
-    folder that was exported, or the URL of a database.
+    """Import rows of files or a database into TABLE.
 
-    Exported events become the same events in an empty table. To import something again imports
-    nothing twice. The hub may be running.
-    """  # noqa: D205 - click joins the lines
+    SOURCE is a CSV, NDJSON, Parquet or Arrow file, a file or folder that was exported, or the URL
+    of a database. Exported events become the same events in an empty table. To import something
+    again imports nothing twice. The hub may be running.
+    """
     config = load_config(file, data=data)
     opened = _opened(config, table, source, query, from_table, renamed)
     imported = run(_Import(config, table, opened, dry_run=dry_run, skip=skip).run(source))

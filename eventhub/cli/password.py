@@ -12,9 +12,10 @@ LEAST = 8
 
 @click.command("password")
 def hash_of() -> None:
-    """Ask for a password, and print its hash for `credentials:` of a SimpleAuth.
+    """Ask for a password, and print its hash for SimpleAuth.
 
-    It is asked for twice, and not shown. A program can send it as one line to standard input.
+    The hash is a value of `credentials:`. The password is asked for twice, and not shown. A program
+    can send it as one line to standard input.
     """
     from eventhub.identity.passwords import MAX_CHARACTERS, hash_password
 

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     "--json", "as_json", is_flag=True, help="Print the permissions as the JWTs of users have them."
 )
 def nats_permissions(file: Path, as_json: bool) -> None:
-    """Print users of NATS servers, with what each role of a hub of FILE may do and nothing else.
+    """Print users for NATS servers, with the least rights.
 
-    The text is for `include` in the account of a server's configuration. It has no passwords: they
-    are variables of the server's environment, such as EVENTHUB_GATEWAY. Print it again when a
-    table, an alert, a mirror, `log: {keep: …}`, `send: true` or `presence: true` is added, or
-    snapshots move to these servers.
+    Each role of a hub of FILE has a user, who may do what it needs and nothing else. The text is
+    for `include` in the account of a server's configuration. It has no passwords: they are
+    variables of the server's environment, such as EVENTHUB_GATEWAY. Print it again when a table, an
+    alert, a mirror, `log: {keep: …}`, `send: true` or `presence: true` is added, or snapshots move
+    to these servers.
     """
     from eventhub.jetstream import as_jwt, as_users
 

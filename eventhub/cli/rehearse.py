@@ -44,7 +44,7 @@ _WORDS: Final = {
 def rehearse(
     file: Path, newfile: Path, data: Path | None, events: int, no_hooks: bool, as_json: bool
 ) -> None:
-    """Print what NEWFILE would do differently from FILE with past messages.
+    """Print what NEWFILE would do differently from FILE.
 
     Messages of the log of FILE are taken as if they came again: which would be refused, stored or
     broadcast differently, seen by others, or mailed to others. Nothing is written or sent, but

@@ -23,7 +23,10 @@ _FILE = "file"
 @FILE
 @click.pass_context
 def sessions(ctx: click.Context, file: Path) -> None:
-    """List and end logins in browsers; only list them without a command. The hub may run."""
+    """List and end logins in browsers.
+
+    Without a command they are listed. The hub may be running.
+    """
     ctx.meta[_FILE] = file
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_sessions)
@@ -66,9 +69,10 @@ def list_sessions(ctx: click.Context, user: str | None, as_json: bool, data: Pat
 def end_sessions(
     ctx: click.Context, ids: tuple[str, ...], user: str | None, data: Path | None
 ) -> None:
-    """End logins, and close their connections, on all gateways at once.
+    """End logins, and close their connections.
 
-    An ID is one that `eventhub sessions FILE list` prints. API keys are ended by `eventhub token`.
+    Both happen on all gateways at once. An ID is one that `eventhub sessions FILE list` prints. API
+    keys are ended by `eventhub token`.
     """
     from eventhub import opening
     from eventhub.identity.logins import Logins

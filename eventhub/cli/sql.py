@@ -58,9 +58,10 @@ def query(
     param: tuple[str, ...],
     data: Path | None,
 ) -> None:
-    """Query the tables of FILE with one SELECT; without STATEMENT, read it or prompt for several.
+    """Query the tables of FILE with SQL.
 
-    A running hub with a SQLHandler answers itself. Otherwise all tables are copied first.
+    Without STATEMENT, it is read from standard input; a terminal prompts for several. A running
+    hub with a SQLHandler answers itself. Otherwise all tables are copied first.
     """
     config = load_config(file, data=data)
     format_ = format_ or SUFFIXES.get(output.suffix if output else "", "table")

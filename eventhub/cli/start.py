@@ -25,7 +25,10 @@ _LEFT_OUT = {"data", "__pycache__"}
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one [8080].")
 @click.option("--open", "opens", is_flag=True, help="Open the chat in a browser.")
 def demo(folder: Path, host: str | None, port: int | None, opens: bool) -> None:
-    """Serve a chat from FOLDER [eventhub-demo], which is made if it is not there."""
+    """Serve a chat to try; its files are in FOLDER.
+
+    FOLDER is `eventhub-demo` if it is not named, and made if it is not there.
+    """
     file = folder / "eventhub.yaml"
     if not file.exists():
         if folder.exists() and any(folder.iterdir()):
@@ -48,7 +51,10 @@ def demo(folder: Path, host: str | None, port: int | None, opens: bool) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
-    """Write an eventhub.yaml and a page into FOLDER [.], to begin with."""
+    """Write an eventhub.yaml and a page into FOLDER.
+
+    They are a hub of your own to begin with. FOLDER is this one if it is not named.
+    """
     written = _copy("start", folder)
     click.echo(f"wrote {' and '.join(map(str, written))}")
     click.echo(f"next: eventhub serve {folder / 'eventhub.yaml'}")

@@ -152,9 +152,10 @@ def revoke(
     expires: float | None,
     data: Path | None,
 ) -> None:
-    """Revoke API keys, or a JWT, and close their connections, on all gateways at once.
+    """Revoke API keys or a JWT, and close their connections.
 
-    An ID is one that `eventhub token FILE list` prints, or a whole key.
+    Both happen on all gateways at once. An ID is one that `eventhub token FILE list` prints, or a
+    whole key.
     """
     from eventhub import opening
     from eventhub.identity.logins import Logins

@@ -16,9 +16,15 @@ from eventhub.terminal import printable
 _EXACT_DECODER = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 """Reads numbers as decimals, so that they reach the hub with all of their digits."""
 
+_WORDS = {
+    "POST": "Add a row at URL",
+    "PUT": "Change a row at URL",
+    "DELETE": "Delete a row at URL",
+}
+
 
 def _command(method: str) -> click.Command:
-    @click.command(method.lower(), help=f"{method} a message to URL and print the receipt.")
+    @click.command(method.lower(), help=f"{_WORDS[method]}, and print the receipt.")
     @click.argument("url")
     @click.argument("message", nargs=-1, required=True, metavar="KEY=VALUE... | JSON")
     @click.option("--key", help="Idempotency key: a retry with the same key is stored once.")

@@ -71,13 +71,17 @@ def of_exception(raised: web.HTTPException) -> EventHubError:
     """Return the error that replaces an answer of the HTTP library."""
     if raised.status >= 500:
         return EventHubError("internal error")
+    if isinstance(raised, web.HTTPMethodNotAllowed):
+        methods = ", ".join(sorted(raised.allowed_methods))
+        return Rejected(
+            "method_not_allowed", f"this path takes {methods} only: is it the right one?"
+        )
     code, text = _OF_STATUS.get(raised.status, ("bad_request", "the request cannot be answered"))
     return Rejected(code, text)
 
 
 _OF_STATUS = {
     404: ("unknown_path", "no endpoint, page or file is at this path"),
-    405: ("method_not_allowed", "this path does not support the method: see the header Allow"),
     413: ("too_large", "the body is too large"),
     417: ("bad_request", "Expect must be 100-continue"),
 }

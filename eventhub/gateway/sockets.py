@@ -173,5 +173,5 @@ def _remove_stale(path: Path) -> None:
 def _unusable(where: str, error: OSError) -> Misconfigured:
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     if error.errno == errno.EADDRINUSE:
-        reason += ": stop the program that uses it, or choose another one"
+        reason += ": stop the program that uses it, or name another port or path (--port, --host)"
     return Misconfigured(f"cannot listen on {where}: {reason}")

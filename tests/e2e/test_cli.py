@@ -137,11 +137,12 @@ def test_a_url_that_nothing_answers_is_one_line_and_status_1() -> None:
     nobody = "http://127.0.0.1:1/notes"
     done = run_all(("tail", nobody), ("post", nobody, "n=1"), ("tail", "x"), ("post", "x", "n=1"))
     for each in done[:2]:
-        assert f"{nobody} does not answer" in refused(1, each)
+        assert refused(1, each).startswith(f"{nobody} does not answer: is the hub running, and on")
     for each in done[2:]:
-        assert refused(1, each) == "x is not the URL of an endpoint (bad_request)"
-    [done_wrongly] = run_all(("tail", "http://[x"))
-    assert refused(1, done_wrongly) == "http://[x is not the URL of an endpoint (bad_request)"
+        assert refused(1, each).startswith("x is not the URL of an endpoint, which begins with ht")
+    wrong = ("http://[x", "127.0.0.1:8080/notes")
+    for url, each in zip(wrong, run_all(*(("tail", url) for url in wrong)), strict=True):
+        assert refused(1, each).startswith(f"{url} is not the URL of an endpoint, which begins")
 
 
 # --- serve
@@ -174,7 +175,7 @@ def test_serve_names_what_it_cannot_use(hub_factory: HubFactory, tmp_path: Path)
 
 
 def test_a_data_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
-    file = written(tmp_path, GOOD)
+    file = written(tmp_path, GOOD + "server: {port: 0}\n")
     impossible = file / "data"  # root may write into any folder, but not into a file
     commands = [(*words, file) for words in (["serve"], ["verify"], ["alerts", "list"])]
     for done in run_all(*((*words, "--data", impossible) for words in commands)):

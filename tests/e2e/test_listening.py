@@ -28,8 +28,8 @@ def test_a_port_in_use_is_said_before_anything_else_starts(
     file, data = tmp_path / "other.yaml", tmp_path / "other-data"
     file.write_text(GOOD)
     said = refused(2, run("serve", file, "--port", port, "--data", data))
-    reason = "Address already in use: stop the program that uses it, or choose another one"
-    assert said == f"cannot listen on 127.0.0.1:{port}: {reason}"
+    reason = "Address already in use: stop the program that uses it, or name another port or path"
+    assert said == f"cannot listen on 127.0.0.1:{port}: {reason} (--port, --host)"
     assert not data.exists()
 
 

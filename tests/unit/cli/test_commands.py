@@ -1,7 +1,12 @@
 """The command starts fast, and offers what the hub can do."""
 
+import re
 import subprocess
 import sys
+
+import click
+import pytest
+from click.testing import CliRunner
 
 from eventhub import hub
 from eventhub.cli import hosting, main
@@ -20,5 +25,12 @@ def test_the_roles_of_the_command_are_those_of_the_hub() -> None:
     assert hosting.ROLES == hub.ROLES
 
 
-def test_every_command_has_a_help_text() -> None:
-    assert all(command.get_short_help_str() for command in main.commands.values())
+@pytest.mark.parametrize("words", [[], ["alerts"], ["sessions"], ["token"]])
+def test_a_list_of_commands_says_what_each_does_in_a_line(words: list[str]) -> None:
+    """A line that does not fit a terminal of 80 columns would be cut off."""
+    page = CliRunner().invoke(main, [*words, "--help"], terminal_width=80).stdout
+    listed = re.findall(r"^  ([a-z-]+) +\S.*\.$", page, re.MULTILINE)
+    group = main.commands[words[0]] if words else main
+    assert isinstance(group, click.Group)
+    assert set(listed) >= set(group.commands)
+    assert not re.search(r"\w\.\.\.$", page, re.MULTILINE)

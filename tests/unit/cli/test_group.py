@@ -19,7 +19,7 @@ def run(error: Exception, masks: Masks | None = None) -> Result:
         context.find_root().obj = masks
         raise error
 
-    return CliRunner().invoke(Group("eventhub", commands=[work]), ["work"])
+    return CliRunner().invoke(Group({"Work": [work]}), ["work"])
 
 
 @pytest.mark.parametrize(
@@ -61,5 +61,5 @@ def test_files_that_a_command_writes_are_for_its_user_alone() -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    done = CliRunner().invoke(Group("eventhub"), ["--version"], prog_name="eventhub")
+    done = CliRunner().invoke(Group({}), ["--version"], prog_name="eventhub")
     assert done.stdout == f"eventhub, version {__version__}\n"

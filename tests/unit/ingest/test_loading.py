@@ -110,8 +110,9 @@ async def test_a_row_that_was_changed_or_deleted_since_is_not_posted_again(
     ("row", "reason"),
     [
         ({"id": "x", "votes": "many"}, 'votes: "many" is not a whole number'),
-        ({"id": None}, "id must be text of 1 to 200 characters"),
-        ({"body": "no id"}, "id must be text of 1 to 200 characters"),
+        ({"id": None}, "the message has no id, which names its row"),
+        ({"id": ""}, "id must be text of 1 to 200 characters"),
+        ({"body": "no id"}, "the message has no id, which names its row"),
         ({"id": "x", "timestamp": "last week"}, 'timestamp: "last week" is not a time'),
         ({"id": "x", "_seq": 3}, "_seq: no column begins with _"),
         ({"id": "b", "body": "another"}, "its id exists with other values"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from eventhub.background import background
 from eventhub.errors import Misconfigured, Rejected
@@ -59,6 +60,15 @@ async def test_a_command_that_says_nothing_is_given_up_and_others_are_answered(
             assert [len(chunk) async for chunk in listing.history()] == [7]
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_a_command_that_only_looks_whether_a_hub_runs_leaves_no_line(tmp_path: Path) -> None:
+    async with filled(tmp_path) as store, served(tmp_path, store):
+        with capture_logs() as logs:
+            assert is_served(tmp_path)
+            async with RemoteListing.open(tmp_path, "chat") as listing:
+                assert [len(chunk) async for chunk in listing.history()] == [7]
+    assert logs == []
 
 
 class Endless:
