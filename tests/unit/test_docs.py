@@ -266,6 +266,14 @@ def test_every_command_is_documented(command: str) -> None:
     assert any(row[0].startswith((f"`{command} ", f"`{command}`")) for row in rows)
 
 
+def test_the_changelog_lists_each_change_once() -> None:
+    """A merge of two branches that touch it easily doubles an entry."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    entries = [" ".join(each.split()) for each in re.split(r"^(?:- |#+ .*$)", text, flags=re.M)]
+    listed = [each for each in entries if each]
+    assert [each for each in listed if listed.count(each) > 1] == []
+
+
 # --- Links
 
 
