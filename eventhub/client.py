@@ -54,7 +54,7 @@ def _not_a_url(url: object) -> Rejected:
 def _unanswered(url: object, error: Exception) -> Unavailable:
     if isinstance(getattr(error, "os_error", None), ConnectionRefusedError):
         return Unavailable(f"{url} does not answer: is the hub running, and on this port?")
-    return Unavailable(f"{url} does not answer: {error or 'no answer in time'}")
+    return Unavailable(f"{url} does not answer: {str(error) or 'no answer in time'}")
 
 
 def _receipt(url: str, text: str) -> dict[str, Any]:

@@ -10,8 +10,11 @@ export class EventHubError extends Error {
   readonly column?: string
 }
 
+/** The columns of a row, if nothing says which. `eventhub-types` prints those of an endpoint, as `Row`. */
+export type Columns = Record<string, any>
+
 /** A row as the hub has it, with the sequences of its last event, for `_if_seq`, and of its first one. */
-export type Row = Readonly<Record<string, any>> & { readonly id: string; readonly _seq: number; readonly _created: number }
+export type Row<C = Columns> = Readonly<C> & { readonly id: string; readonly _seq: number; readonly _created: number }
 
 /** A value, or several of which one must match; null is NULL. An operator follows the column. */
 export type Where = Record<string, Value | readonly Value[] | null>
@@ -30,29 +33,29 @@ export interface RowsOptions extends Query {
   limit?: number
 }
 
-export interface Rows {
+export interface Rows<C = Columns> {
   /** Resolves with the first rows; rejects if they are refused, or closed before. */
-  readonly ready: Promise<readonly Row[]>
+  readonly ready: Promise<readonly Row<C>[]>
   /** Another array only if something changed; rows that did not change are the same objects. */
-  readonly value: readonly Row[]
+  readonly value: readonly Row<C>[]
   readonly state: "connecting" | "live" | "offline" | "ended"
   /** Why the hub ended it; null as long as it did not. */
   readonly error: EventHubError | null
   /** Call when `value` or `state` changed, at most once in 16 ms; returns what ends that. */
-  subscribe(listener: (value: readonly Row[]) => void): () => void
+  subscribe(listener: (value: readonly Row<C>[]) => void): () => void
   /** How far the rows are in the log; empty before the first ones. */
   readonly position: string
   /** Put rows into the order of the query, and cut them at its limit. */
-  arrange(rows: readonly Row[]): Row[]
+  arrange(rows: readonly Row<C>[]): Row<C>[]
   close(): void
 }
 
-export interface Change {
+export interface Change<C = Columns> {
   /** RESET: the position is no longer valid. Discard what you hold; a POST of every row follows. */
   method: "POST" | "PUT" | "DELETE" | "RESET"
   id?: string
   /** The message; of a row that enters the filter the whole row. */
-  row?: Readonly<Record<string, any>>
+  row?: Readonly<Partial<C>>
   /** To go on from here; null while the rows after a RESET come. */
   position: string | null
 }
@@ -62,7 +65,7 @@ export interface ChangesOptions extends Query {
   since?: string | Date
 }
 
-export interface LogEvent {
+export interface LogEvent<C = Columns> {
   /** RESET: the position is no longer valid; events follow from the beginning. */
   method: "POST" | "PUT" | "DELETE" | "RESET"
   id?: string
@@ -70,9 +73,9 @@ export interface LogEvent {
   time?: Date
   user?: string | null
   /** After the event; null after a DELETE. */
-  row?: Readonly<Record<string, any>> | null
+  row?: Readonly<Partial<C>> | null
   /** The old values of what changed; null for a new row. */
-  was?: Readonly<Record<string, any>> | null
+  was?: Readonly<Partial<C>> | null
   position: string | null
 }
 
@@ -119,11 +122,11 @@ export class EventHub {
    * @param options.token asked for before each connection, and when a login is about to end.
    */
   constructor(url?: string, options?: { token?: string | (() => string | Promise<string>) })
-  rows(path: string, options?: RowsOptions): Rows
+  rows<C = Columns>(path: string, options?: RowsOptions): Rows<C>
   /** Throws `EventHubError` if the hub refuses. */
-  changes(path: string, options?: ChangesOptions): AsyncGenerator<Change, void, void>
+  changes<C = Columns>(path: string, options?: ChangesOptions): AsyncGenerator<Change<C>, void, void>
   /** Throws `EventHubError` if the hub refuses. */
-  log(path: string, options?: LogOptions): AsyncGenerator<LogEvent, void, void>
+  log<C = Columns>(path: string, options?: LogOptions): AsyncGenerator<LogEvent<C>, void, void>
   /** These resolve once the write is durable, and reject with `EventHubError` if it is refused. */
   post(path: string, message: Message): Promise<Receipt>
   put(path: string, message: Message & { id: string }): Promise<Receipt>

@@ -217,10 +217,18 @@ def test_the_types_are_those_of_the_code_on_the_page(adapted: Path) -> None:
         const present: Present = presence(lasting, "messages").value
         const stop: () => void = sent(hub, "messages", {{ where }}).subscribe(({{ user }}) => user)
         for await (const {{ was, time }} of hub.log("messages")) void [was, time]
+        interface Message {{ readonly id: string; readonly body: string | null }}
+        const body: string | null | undefined = hub.rows<Message>("messages").value[0]?.body
+        const kept: string | null = lasting.rows<Message>("messages").value[0]!.body
+        const used: number = useRows<Message>(hub, "messages").rows[0]!._seq
+        for await (const {{ row }} of hub.changes<Message>("messages")) row?.body?.length
+        for await (const {{ row }} of hub.log<Message>("messages")) row?.body?.length
+        // @ts-expect-error: a column that the endpoint does not have
+        useRows<Message>(hub, "messages").rows[0]!.bdy
         // @ts-expect-error: an update needs the id of its row
         await hub.put("messages", {{ body: "x" }})
         messages.insert({{ id: "a", _seq: 0, _created: 0 }})
-        export {{ EventHubError, ready, first, live, present, stop }}
+        export {{ EventHubError, ready, first, live, present, stop, body, kept, used }}
     """
     (adapted / "check.ts").write_text(code)
     flags = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"]

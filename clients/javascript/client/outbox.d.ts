@@ -1,4 +1,4 @@
-import type { EventHub, EventHubError, Message, Receipt, Row, Rows, RowsOptions } from "../eventhub.js"
+import type { Columns, EventHub, EventHubError, Message, Receipt, Row, Rows, RowsOptions } from "../eventhub.js"
 
 /** A write that is not stored yet. */
 export interface Write {
@@ -13,10 +13,10 @@ export interface Write {
 }
 
 /** A row that shows a write has it as `_write`. */
-export type OptimisticRow = Row & { readonly _write?: Write }
+export type OptimisticRow<C = Columns> = Row<C> & { readonly _write?: Write }
 
 export interface PersistentHub extends Pick<EventHub, "changes" | "log" | "send" | "open" | "url" | "reconnect" | "close"> {
-  rows(path: string, options?: RowsOptions): Rows
+  rows<C = Columns>(path: string, options?: RowsOptions): Rows<C>
   post(path: string, message: Message): Promise<Receipt>
   put(path: string, message: Message & { id: string }): Promise<Receipt>
   delete(path: string, id: string | { id: string; _if_seq?: number; _key?: string }): Promise<Receipt>

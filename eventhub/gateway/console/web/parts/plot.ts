@@ -8,6 +8,7 @@ export interface Plot {
 
 const HEIGHT = 110
 const LEAST_SECONDS = 120
+const MINUTES = [60, 120, 300, 600] // seconds between labels, which have no seconds
 
 /**
  * Draw into an element as wide as it is; it is drawn again when the theme or its width changes.
@@ -36,7 +37,7 @@ export function draw(place: HTMLElement, names: readonly string[], onHover: (at:
         y: { range: (_, __, most) => [0, Math.max(most * 1.15, 1)] },
       },
       axes: [
-        { ...axis, size: 24, space: 70, values: (_, ticks) => ticks.map((each) => new Date(each * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })) },
+        { ...axis, size: 24, space: 70, incrs: MINUTES, values: (_, ticks) => ticks.map((each) => new Date(each * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })) },
         { ...axis, size: 38, space: 36 },
       ],
       series: [
