@@ -14,7 +14,6 @@ import pyarrow as pa
 from eventhub.channel import Channel
 from eventhub.columns import Column, Kind
 from eventhub.event import Sealed
-from eventhub.filters.sql import quoted
 from projections.tables import Tables, as_arrow
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -96,8 +95,3 @@ class EventsAsArrow:
             return self._connection.sql(self._sql).to_arrow_table().cast(self.schema)
         finally:
             self._connection.unregister("batch")
-
-
-def select_rows(channel: Channel) -> str:
-    """Return what to SELECT of a current table for `row_schema`."""
-    return ", ".join(quoted(name) for name in row_schema(channel).names)

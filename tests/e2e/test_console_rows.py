@@ -222,7 +222,7 @@ def test_a_statement_has_its_limits_its_parameters_and_its_link(hub: Hub, page: 
 def test_a_statement_is_completed_and_may_replace_another_one(hub: Hub, page: Page) -> None:
     page.goto(f"{hub.url}/-/#/sql")
     editor = page.get_by_label("SQL statement")
-    expect(editor).to_contain_text("SELECT *")
+    expect(editor).to_contain_text("FROM many")  # the first table, not one of the hub's own
     editor.click()
     page.keyboard.press("Control+a")
     page.keyboard.type("FROM notes_h")

@@ -5,6 +5,8 @@ A test file belongs to a module if it stands in the same folder of any kind of t
 them, as `tests/property/test_turns.py`, if no other module has the name.
 """
 
+import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -43,3 +45,17 @@ def test_each_module_has_a_test_file_of_its_name(module: str) -> None:
     folders = [Path(*package), Path()] if NAMES[path.stem] == 1 else [Path(*package)]
     places = [kind / folder / name for kind in KINDS for folder in folders]
     assert any(place.is_file() for place in places), f"no {name}"
+
+
+def test_no_function_or_class_is_there_for_its_tests_alone() -> None:
+    """Decorators may register what they decorate, so that nothing else names it."""
+    texts = [(ROOT / path).read_text("utf-8") for path in PATHS]
+    words = Counter(word for text in texts for word in re.findall(r"\w+", text))
+    defined = [
+        node.name
+        for text in texts
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.decorator_list
+    ]
+    assert [name for name in defined if words[name] == 1] == []

@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import duckdb
 import pyarrow as pa
 import pytest
 
@@ -14,7 +13,6 @@ from projections.columnar import (
     EventsAsArrow,
     event_schema,
     row_schema,
-    select_rows,
     type_of,
 )
 from tests.projecting import EVERY_KIND, history
@@ -67,14 +65,6 @@ def test_events_become_a_table_of_their_schema_in_their_order() -> None:
     assert json.loads(table["_was"][1].as_py()) == {
         name: json.loads(json.dumps(value)) for name, value in (EVENTS[1].event.was or {}).items()
     }
-
-
-def test_a_table_of_duckdb_has_what_is_selected_for_rows() -> None:
-    with duckdb.connect() as connection:
-        columns = ", ".join(f'"{name}" INTEGER' for name in row_schema(PRICES).names)
-        connection.execute(f"CREATE TABLE rows ({columns})")
-        found = connection.sql(f"SELECT {select_rows(PRICES)} FROM rows")
-        assert found.columns == row_schema(PRICES).names
 
 
 def test_names_of_columns_may_be_anything() -> None:

@@ -19,7 +19,7 @@ export interface Answer {
 /** The page shows as many rows; a file has all of them. */
 const MOST_ROWS = 50_000
 const CATALOG = `SELECT table_name AS "table", column_name AS "column" FROM information_schema.columns
-WHERE table_schema = 'main' AND table_name <> '_checkpoint' ORDER BY table_name, ordinal_position`
+WHERE table_schema = 'main' AND table_name <> '_checkpoint' ORDER BY starts_with(table_name, '_'), table_name, ordinal_position`
 
 /** Return the names of the parameters in a statement, `$name`, in their order. */
 export function parametersOf(sql: string): string[] {

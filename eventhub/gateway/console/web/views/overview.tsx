@@ -84,7 +84,7 @@ function Shown({ vitals }: { vitals: Vitals }) {
         <Chart title="Connections" now={last ? String(last.subscriptions) : "–"} note={last?.laggards ? `${last.laggards} catching up` : "all keep up"} times={times} lines={[{ name: "Connections", values: of("subscriptions") }, { name: "Catching up", values: of("laggards") }]} href={me.value?.views.connections === null ? link("connections") : undefined} />
         <Chart title="Events" now={last ? rate(last.events) : "–"} note="read from the log, each second" times={times} lines={[{ name: "Events a second", values: of("events") }]} />
         <Chart title="Deliveries" now={last ? rate(last.deliveries) : "–"} note="frames to clients, each second" times={times} lines={[{ name: "Deliveries a second", values: of("deliveries") }]} />
-        <Chart title="Tables behind the log" now={duration(behind_seconds)} note={behindEvents ? `${count(behindEvents, "event")} to come` : "every event is in them"} times={times} lines={[{ name: "Events behind", values: of("behind") }]} />
+        <Chart title="Tables behind the log" now={behindEvents.toLocaleString()} note={behindEvents ? `events to come, for ${duration(behind_seconds)}` : "every event is in them"} times={times} lines={[{ name: "Events behind", values: of("behind") }]} />
       </div>
       <dl class="figures">
         <Fact name="Disk">{disk ? `${bytes(disk.free)} free of ${bytes(disk.bytes)}` : "cannot be read"}</Fact>
