@@ -262,7 +262,7 @@ def commands(group: click.Group, prefix: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("command", sorted(commands(main, "eventhub")))
 def test_every_command_is_documented(command: str) -> None:
-    rows = table(page("operations.md"), "Operations")
+    rows = table(page("operations.md"), "Commands")
     assert any(row[0].startswith((f"`{command} ", f"`{command}`")) for row in rows)
 
 
@@ -275,6 +275,12 @@ def test_the_changelog_lists_each_change_once() -> None:
 
 
 # --- Links
+
+
+def test_the_index_leads_to_every_page() -> None:
+    linked = {found["target"].partition("#")[0] for found in _LINK.finditer(page("README.md"))}
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages - linked == set()
 
 
 def anchors(path: Path) -> set[str]:
