@@ -48,7 +48,6 @@ class Inbox:
         "_emptied",
         "_is_behind",
         "_is_decoding",
-        "_is_ending",
         "_is_large",
         "_is_writing",
         "_refused",
@@ -59,6 +58,7 @@ class Inbox:
         "_unanswered",
         "_unanswered_bytes",
         "_waiting",
+        "is_ending",
     )
 
     def __init__(
@@ -92,7 +92,8 @@ class Inbox:
         """The last frame is so large that nothing is read until it is answered."""
         self._is_behind = False
         """Nothing is read until something has been answered."""
-        self._is_ending = False
+        self.is_ending = False
+        """Nothing is taken any more: what was, is answered, and then the connection closes."""
         self._emptied: asyncio.Event | None = None
         connection.on_text, connection.on_turn = self.receive, self.turn
         connection.on_end = self.end
@@ -103,7 +104,7 @@ class Inbox:
 
     def receive(self, data: bytes) -> None:
         """Take the messages of one frame. Those of the frame before it have been submitted."""
-        if self._is_ending:
+        if self.is_ending:
             return
         size, exact = len(data), self._dispatcher.reads_decimals
         most = self._shared.server.max_message
@@ -120,7 +121,7 @@ class Inbox:
 
     def turn(self, is_over: IsOver) -> bool:
         """Submit what waits; return whether more may be read. If not, it wakes the connection."""
-        if not (self._waiting or self._is_writing or self._is_ending or self._is_large):
+        if not (self._waiting or self._is_writing or self.is_ending or self._is_large):
             self._is_behind = False
             return not self._share.is_waiting
         while self._waiting and not (self._is_writing or self._command or is_over()):
@@ -141,7 +142,7 @@ class Inbox:
             work = self._write(messages) if command is None else self._do(command, messages[0])
             _ = self._shared.tasks.spawn(work)
             self._waiting.clear()
-        if self._is_ending and self._is_empty:
+        if self.is_ending and self._is_empty:
             self._conclude()
         self._is_large = self._is_large and not self._is_empty
         self._is_behind = bool(self._waiting) or self._is_writing or self._is_large
@@ -149,13 +150,13 @@ class Inbox:
 
     def end(self) -> None:
         """Answer the client's close frame, once its messages are answered."""
-        self._is_ending = True
+        self.is_ending = True
         if self._is_empty:
             self._connection.leave(NORMAL)
 
     async def empty(self) -> None:
         """Take no more, and wait until everything that was taken is answered."""
-        self._is_ending = True
+        self.is_ending = True
         self._emptied = asyncio.Event()
         if not self._is_empty:
             await self._emptied.wait()
@@ -226,7 +227,7 @@ class Inbox:
         self._note(outcome)
         if frame := self._answers.frame_of(message, outcome):
             self._answers.send_soon(frame, is_last=not self._unanswered)
-        if not self._unanswered and (self._is_behind or self._is_ending):
+        if not self._unanswered and (self._is_behind or self.is_ending):
             # Not now: a refusal comes while its message is being submitted.
             asyncio.get_running_loop().call_soon(self._connection.wake)
 
@@ -278,6 +279,6 @@ class Inbox:
 
     async def _dismiss(self, error: EventHubError, ref: Any) -> None:
         """Take no more, and close."""
-        self._is_ending = True
+        self.is_ending = True
         metrics.REFUSED.labels(error.code).inc()
         await self._connection.fail(error, ref)

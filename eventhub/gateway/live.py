@@ -154,12 +154,12 @@ class Live:
     async def _log_in(
         self, route: Route, request: web.Request, connection: WebSocketConnection
     ) -> OpenConnection:
-        name, authenticator = route.endpoint.name, route.shared.authenticator
-        with audited(request, name, authenticator.proxies):
+        name = route.endpoint.name
+        with audited(request, name, route.shared.authenticator.proxies):
             frame = await self._first_frames.next(connection)
-            login = await authenticator.login_of_token(frame.token)
-        if (newer := self._routes.get(name)) is None:
-            raise Unavailable("the endpoint is no longer there")
+            if (newer := self._routes.get(name)) is None:
+                raise Unavailable("the endpoint is no longer there")
+            login = await newer.shared.authenticator.login_of_token(frame.token)
         # Before the answer: what is written once the client sees itself logged in is live.
         arrived = await arrival(newer.channel)
         visit = await newer.admit(request, login=login)

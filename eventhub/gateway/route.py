@@ -41,7 +41,6 @@ from eventhub.identity.sessions import session_owner
 from eventhub.ingest.command import Sender
 from eventhub.ingest.permission import UNLIMITED, Permission
 from eventhub.ingest.receipts import NOBODY, Owner
-from eventhub.ingest.run import Outcome
 from eventhub.ingest.trail import Trail
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
@@ -108,6 +107,11 @@ class Shared:
     modules: int = 0
     """The generation of the modules that expressions use."""
 
+    def identifies_like(self, other: "Shared") -> bool:
+        """Return whether a client that came by another one would be the same user here."""
+        mine, its = self.authenticator.auth, other.authenticator.auth
+        return mine == its and self.server.hosts == other.server.hosts
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -128,8 +132,7 @@ class Route:
         is_code = entry.open is not None or entry.rules is not None or isinstance(entry.auth, dict)
         return (
             (mine.modules == its.modules or not is_code)
-            and mine.authenticator.auth == its.authenticator.auth
-            and mine.server.hosts == its.server.hosts
+            and mine.identifies_like(its)
             and _admission(entry) == _admission(other.endpoint.config)
         )
 
@@ -292,9 +295,3 @@ def _admission(entry: MessageEndpoint) -> MessageEndpoint:
     """Return an endpoint with only that which admits clients, and decides what they see."""
     kwargs = {key: value for key, value in entry.kwargs.items() if key not in _WITHOUT}
     return msgspec.structs.replace(entry, **_WITHOUT, kwargs=kwargs)
-
-
-def answer(outcome: Outcome) -> Mapping[str, Any]:
-    """Return the body that answers a message over HTTP."""
-    fields = outcome.as_dict()
-    return {"_error": fields} if isinstance(outcome, EventHubError) else fields

@@ -1,7 +1,7 @@
 """Rows: a table over plain HTTP. GET returns the rows of a filter; other methods send messages."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from eventhub.gateway.controls import (
 )
 from eventhub.gateway.disconnection import while_connected
 from eventhub.gateway.encodings import TEXT_FORMATS, accepted_format, ndjson
-from eventhub.gateway.route import ROW_ID, Route, Visit, answer
+from eventhub.gateway.route import ROW_ID, Route, Visit
 from eventhub.gateway.row_body import BinaryBody, Body, TextBody
 from eventhub.gateway.table_page import PAGE_HEADERS, TablePage
 from eventhub.identity.expiry import while_valid
@@ -179,11 +179,11 @@ async def write(route: Route, request: web.Request) -> web.StreamResponse:
         outcomes = [outcome async for run in paced for outcome in run]
     position = _position_of(outcomes, route)
     if body.is_array:
-        return _json([answer(each) for each in outcomes], 200, position, route, request)
+        return _json([_answer(each) for each in outcomes], 200, position, route, request)
     first = outcomes[0]
     if isinstance(first, EventHubError):
         return _refused(first, route, request)
-    return _json(answer(first), _status(first, messages[0], request), position, route, request)
+    return _json(_answer(first), _status(first, messages[0], request), position, route, request)
 
 
 def _of_request(message: Any, request: web.Request, upsert: dict[str, str]) -> Any:
@@ -249,3 +249,9 @@ def _status(answered: Receipt | Sent, message: Any, request: web.Request) -> int
     if created is None:
         created = str(message.get("_method", request.method)).upper() == "POST"
     return 201 if created and not answered.duplicate else 200
+
+
+def _answer(outcome: Outcome) -> Mapping[str, Any]:
+    """Return the body that answers a message over HTTP."""
+    fields = outcome.as_dict()
+    return {"_error": fields} if isinstance(outcome, EventHubError) else fields

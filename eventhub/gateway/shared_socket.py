@@ -112,7 +112,12 @@ class SharedSocket:
         return any(each.route.channel.name == channel for each in self._subscriptions.values())
 
     def go_on(self, routes: Mapping[str, Route]) -> bool:
-        """Go on with the endpoints of another configuration; those that it lacks are ended."""
+        """Go on with other endpoints, or close if its client might be another user to them."""
+        shared = next((route.shared for route in routes.values()), None)
+        if shared is None or not shared.identifies_like(self.shared):
+            _ = self.shared.tasks.spawn(self.dismiss())
+            return False
+        self.shared = shared
         for number, subscription in tuple(self._subscriptions.items()):
             newer = routes.get(subscription.route.endpoint.name)
             if newer is None or not subscription.follow(newer):
@@ -256,7 +261,7 @@ class SharedSocket:
         view, start = await reading(route, visit, Form.V2, arrived, asked.number)
         if (await self._find(self._request, asked.url))[0] is not route:
             raise Unavailable("the configuration has just changed: subscribe again")
-        if self.connection.is_closing:
+        if self._inbox.is_ending or self.connection.is_closing:
             return
         subscription = Subscription(asked.number, route, visit, self)
         subscription.start(view, start, self.shared.budgets.of(self._share.client))

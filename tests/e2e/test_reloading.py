@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from jwt import encode
 
-from tests.e2e.client import Closed, connect, get
+from tests.e2e.client import Closed, connect, get, subscribe
 from tests.e2e.hub import DEADLINE_SECONDS, Hub, HubFactory
 from tests.e2e.reload import CHAT, OTHER, post, reload, said, until
 
@@ -134,14 +134,22 @@ async def test_a_new_key_is_asked_for_at_once_and_the_old_one_ends(hub_factory: 
     text = CHAT + "      auth: true\n"
     hub = await asyncio.to_thread(hub_factory, jwt.format(first) + text)
     url = f"{hub.url}/chat"
-    claims = {"sub": "ann", "exp": int(time.time()) + 36_000}
-    login = {"Authorization": "Bearer " + encode(claims, first, "HS256")}
-    async with connect(url, headers=login) as client:
-        await client.replay()
+    token = encode({"sub": "ann", "exp": int(time.time()) + 36_000}, first, "HS256")
+    login = {"Authorization": f"Bearer {token}"}
+    async with (
+        connect(url, headers=login) as own,
+        subscribe(url, headers=login) as shared,
+        connect(url) as newcomer,
+    ):
+        for client in (own, shared):
+            await client.replay()
+        await newcomer.until(lambda frame: frame == {"_auth": "required"})
         await reload(hub, jwt.format(second) + text)
-        with pytest.raises(Closed) as closed:
-            await client.until(lambda _: False)
-        assert closed.value.code == 1012
+        await newcomer.send({"_auth": token})
+        for client, code in ((own, 1012), (shared, 1012), (newcomer, 4401)):
+            with pytest.raises(Closed) as closed:
+                await client.until(lambda _: False)
+            assert closed.value.code == code
     assert first not in hub.stderr()
     assert second not in hub.stderr()
 
