@@ -84,7 +84,7 @@ class Accepting:
             if command.revert is not None:
                 command = await restoring(command, self._stream, sender.permission)
             elif command.upsert:
-                command = await self._upserting.decided(command)
+                command = await self._upserting.decided(command, sender.permission)
             return await self._drafting.draft(command, sender)
         except EventHubError as error:
             return error

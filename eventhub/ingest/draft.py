@@ -52,14 +52,13 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.permission is UNLIMITED:
             return self._event_after(last, columns)
         seen = self.permission.seen(last, columns)
-        is_hidden = last is not None and seen is None and last.event.row is not None
-        if is_hidden and (self.command.method == "POST" or self.command.upsert):
-            raise Rejected("forbidden", ID_TAKEN, column="id")
         try:
             event = self._event_after(seen, columns)
         except Rejected as error:
             raise self.permission.columns.refusal(error) from None
         self.permission.check(event, self._sent(last))
+        if last is not None and seen is None and last.event.row is not None:  # of a hidden row
+            raise Rejected("forbidden", ID_TAKEN, column="id")
         return event
 
     def _sent(self, last: StoredEvent | None) -> Collection[str]:

@@ -13,6 +13,7 @@ import structlog
 from eventhub.errors import Damaged, EventHubError, Rejected, Unavailable
 from eventhub.event import Event, StoredEvent
 from eventhub.ingest.draft import Draft
+from eventhub.ingest.permission import Permission
 from eventhub.ingest.quotas import Quotas
 from eventhub.ingest.receipts import Receipt, Receipts
 from eventhub.ingest.row_cache import RowCache
@@ -54,10 +55,11 @@ class Settling:
         """Tell whether a row changed lately, as far as this process knows."""
         return self._rows.recent(row_id) is not None
 
-    async def has_row(self, row_id: str) -> bool:
-        """Tell whether a row exists, as far as this process knows; errors as `store`."""
+    async def shows_row(self, row_id: str, permission: Permission) -> bool:
+        """Tell whether a sender sees a row, as far as this process knows; errors as `store`."""
         last = self._rows.recent(row_id) or await self._last(row_id)
-        return last is not None and last.event.row is not None
+        seen = permission.seen(last, self._channel.columns)
+        return seen is not None and seen.event.row is not None
 
     def submit(self, event: Event, *, sender: Hashable, on_appended: OnAppended) -> bool:
         """Start to append the event of a new row; see `Quotas.submit`."""

@@ -12,6 +12,7 @@ from eventhub.channel import checked_id
 from eventhub.errors import Conflict, Rejected, Unavailable
 from eventhub.ingest.command import Command, Sender
 from eventhub.ingest.draft import Draft, Drafting
+from eventhub.ingest.permission import Permission
 from eventhub.ingest.receipts import Receipt
 from eventhub.ingest.settling import Settling
 
@@ -26,8 +27,8 @@ class Upserting:
         self._settling = settling
         self._drafting = drafting
 
-    async def decided(self, command: Command) -> Command:
-        """Return the command as a PUT if its row exists, and as a POST otherwise.
+    async def decided(self, command: Command, permission: Permission) -> Command:
+        """Return the command as a PUT if its sender sees its row, and as a POST otherwise.
 
         Raises:
             Rejected: `bad_id`.
@@ -35,10 +36,10 @@ class Upserting:
         """
         if command.message.get("id") in (None, ""):
             raise Rejected("bad_id", "_upsert needs the id of the row", column="id")
-        return await self._decided(command, checked_id(command.message["id"]))
+        return await self._decided(command, checked_id(command.message["id"]), permission)
 
-    async def _decided(self, command: Command, row_id: str) -> Command:
-        method = "PUT" if await self._settling.has_row(row_id) else "POST"
+    async def _decided(self, command: Command, row_id: str, permission: Permission) -> Command:
+        method = "PUT" if await self._settling.shows_row(row_id, permission) else "POST"
         message = {**command.message, "_method": method}
         return msgspec.structs.replace(command, method=method, message=message)
 
@@ -55,6 +56,7 @@ class Upserting:
             except Conflict as error:
                 if error.code not in ("exists", "not_found"):
                     raise
-            command = await self._decided(draft.command, draft.id)  # a hook may choose the id
+            # A hook may choose the id.
+            command = await self._decided(draft.command, draft.id, sender.permission)
             draft = await self._drafting.draft(command, sender)
         raise Unavailable(f"other writers create and delete row {draft.id!r} all the time")

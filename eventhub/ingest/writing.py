@@ -178,11 +178,11 @@ class Ingest:
         A row that changed lately is settled: most likely it was deleted, and the sender's next
         message must not overtake this one while the row is read.
         """
-        if self._settling.has_recent(draft.id):
-            return False
         on_appended = partial(self._on_appended, draft, sender.handler, on_submitted)
         try:
-            event = draft.event_after(None, self._columns)
+            event = draft.event_after(None, self._columns)  # what may not be, may be of no row
+            if self._settling.has_recent(draft.id):
+                return False
             return self._settling.submit(event, sender=sender.handler, on_appended=on_appended)
         except EventHubError as refusal:
             is_keyed = draft.command.is_keyed  # it may be a retry of a stored write

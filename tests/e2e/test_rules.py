@@ -119,6 +119,24 @@ async def test_no_surface_shows_a_row_outside_the_rule(hub: Hub, surface: str) -
     assert (code, "for" in text, "secret" in text) == (None, False, False)
 
 
+@pytest.mark.parametrize("message", [{}, {"_if_seq": 0}, {"_method": "PUT", "_upsert": True}])
+async def test_who_may_not_create_a_row_does_not_learn_which_ids_are_taken(
+    hub: Hub, message: Frame
+) -> None:
+    for who, path, body in (
+        (ME, "notes", "forbidden"),
+        (ADMIN, "closed", "x"),
+        ({}, "closed", "x"),
+    ):
+        answers = set()
+        for row_id in ("theirs", "never was", "gone"):
+            sent = {"id": row_id, "body": body, **message}
+            status, reply = await request("POST", f"{hub.url}/{path}", headers=who, json=sent)
+            answers.add((status, str(reply).replace(row_id, "ID")))
+        assert len(answers) == 1
+        assert answers.pop()[0] == 403
+
+
 @pytest.mark.parametrize("path", ["notes", "mine"])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 @pytest.mark.parametrize(
