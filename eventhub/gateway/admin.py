@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 from aiohttp import HttpVersion11, web
 
 from eventhub.config import Server
-from eventhub.errors import Misconfigured
+from eventhub.errors import Misconfigured, Rejected
 from eventhub.identity.api_keys import ADMIN, API_KEYS, is_api_key
 from eventhub.identity.hosts import is_loopback_name
+from eventhub.identity.origin import check_origin
 
 OPERATORS_ONLY: Final = (
     "send the request from the hub's own machine, with the token of server.admin, or with an API"
@@ -66,13 +67,20 @@ def is_local(request: web.Request) -> bool:
     """Return whether a request comes from a program of this machine, on its own behalf.
 
     A proxy on this machine forwards requests of others: most add a header, and some use HTTP/1.0. A
-    page whose name was pointed at 127.0.0.1 (DNS rebinding) sends its own name as `Host`.
+    page whose name was pointed at 127.0.0.1 (DNS rebinding) sends its own name as `Host`. Pages of
+    other sites, in a browser on this machine, could not read an answer, but cause the work for it.
     """
     if not _is_loopback_peer(request) or request.version < HttpVersion11:
         return False
     if any(_is_from_proxy(name) for name in request.headers):
         return False
-    return all(is_loopback_name(host) for host in request.headers.getall("Host", []))
+    if not all(is_loopback_name(host) for host in request.headers.getall("Host", [])):
+        return False
+    try:
+        check_origin(request, [])
+    except Rejected:
+        return False
+    return True
 
 
 def _is_from_proxy(header: str) -> bool:

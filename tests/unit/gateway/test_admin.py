@@ -48,10 +48,22 @@ def test_a_local_program_is_an_operator(address: str) -> None:
         ("Via", "1.1 proxy"),
         ("x-real-ip", REMOTE),
         ("Host", "rebound.example"),
+        ("Origin", "https://evil.example"),
+        ("Origin", "http://127.0.0.1:3000"),
+        ("Origin", "null"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
     ],
 )
-def test_what_a_local_proxy_or_a_rebound_page_sends_is_not_local(header: tuple[str, str]) -> None:
+def test_what_a_local_proxy_or_a_page_of_another_site_sends_is_not_local(
+    header: tuple[str, str],
+) -> None:
     assert not admin().is_operator(request("127.0.0.1", header))
+
+
+def test_the_hubs_own_page_in_a_local_browser_is_an_operator() -> None:
+    own = (("Origin", "http://127.0.0.1:8080"), ("Sec-Fetch-Site", "same-origin"))
+    assert admin().is_operator(request("127.0.0.1", *own))
 
 
 def test_http_1_0_may_be_a_proxy_and_is_not_local() -> None:
