@@ -193,7 +193,8 @@ def _answering(handler: _Handler) -> _Handler:
                 _failed(raised, request)  # logged and counted; all that is left is to cut it off
                 raise _CutError("the answer has begun") from None
             response = _failed(raised, request)
-        if not (response.prepared or request.content.is_eof()):
+        is_read = request.content.is_eof() and not _has_unclear_end(request)
+        if not (response.prepared or is_read):
             response.force_close()  # the rest of the body is not read
         return response
 
@@ -205,6 +206,13 @@ def _check_version(request: web.BaseRequest) -> None:
     if request._version not in (HttpVersion10, HttpVersion11):
         request._version = HttpVersion11
         raise Rejected("bad_request", "use HTTP/1.1 or HTTP/1.0")
+    if _has_unclear_end(request):
+        raise Rejected("bad_request", "HTTP/1.0 has no Transfer-Encoding: use HTTP/1.1")
+
+
+def _has_unclear_end(request: web.BaseRequest) -> bool:
+    """Return whether a proxy may take the end of a request for the next one (RFC 9112 6.1)."""
+    return request._version == HttpVersion10 and "Transfer-Encoding" in request.headers
 
 
 def _answer_to(raised: web.HTTPException, request: web.BaseRequest) -> web.StreamResponse:

@@ -13,7 +13,7 @@ import pytest
 from eventhub.gateway.conditional import SINGLE
 from tests.e2e.client import connect, get, request
 from tests.e2e.hub import Hub, running_hub
-from tests.e2e.wire import ask, head, with_body
+from tests.e2e.wire import ask, connected, head, read_answer, with_body
 
 CONFIG = """
 url:
@@ -218,6 +218,18 @@ def test_bytes_that_are_not_a_request_get_an_error_object(
     answer.check()
     assert (answer.status, answer.code) == (status, code)
     assert answer.headers["content-type"].startswith("application/json")
+
+
+def test_what_follows_a_chunked_request_of_http_1_0_is_no_request(hub: Hub) -> None:
+    """A proxy that knows only HTTP/1.0 may take its chunks for the next request, or the reverse."""
+    first = head(
+        "POST /rows HTTP/1.0", CHUNKED, "Connection: keep-alive", "Content-Type: text/plain"
+    )
+    with connected(hub.url) as wire:
+        wire.sendall(first + b"2\r\n{}\r\n0\r\n\r\n" + head("GET /healthz HTTP/1.1"))
+        answer = read_answer(wire)
+        assert (answer.status, answer.code) == (400, "bad_request")
+        assert wire.recv(1) == b""
 
 
 UPGRADE = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
