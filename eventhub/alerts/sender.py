@@ -1,13 +1,15 @@
 """Sender: composes the mail of one alert, sends it once, and records what was done.
 
 The record of an alert has the key (epoch, sequence, endpoint). It is written after the server's
-250 and before the event is acknowledged. A crash between the 250 and the record sends the mail
-again, with the same `Message-ID`; a crash at any other moment repeats nothing.
+250 and before the event is acknowledged; while the broker stores nothing, the worker tries again. A
+crash between the 250 and the record sends the mail again, with the same `Message-ID`; a crash at
+any other moment repeats nothing.
 """
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -37,6 +39,11 @@ RECORDS = "alerts-sent"
 RECORD_SECONDS = 30 * 86400.0
 """How long a record is kept: an event whose acknowledgement was lost is delivered again as soon as
 the hub is back."""
+STORE_SECONDS = 60.0
+"""How long the broker is asked to store what was done: some times as long as servers take to elect
+a leader, at most 9 s."""
+STORE_PAUSE_SECONDS = 0.1
+"""Between two attempts, each of which waits for the broker by itself."""
 COMPOSE_SECONDS = 60.0
 """For the templates, files and downloads of one mail: enough for three slow downloads."""
 COMPOSERS = 4
@@ -208,10 +215,31 @@ class Sender:
         await self._record(alert)
 
     async def _keep(self, alert: PendingAlert, reason: str, recipients: list[str] | None) -> None:
-        await self.dead_letters.keep(DeadLetter.of(alert, reason, recipients, utc_now()))
+        letter = DeadLetter.of(alert, reason, recipients, utc_now())
+        await _store(lambda: self.dead_letters.keep(letter))
 
     async def _record(self, alert: PendingAlert) -> None:
-        await self._sent.put(alert.key, msgspec.json.encode(alert.progress))
+        progress = msgspec.json.encode(alert.progress)
+        await _store(lambda: self._sent.put(alert.key, progress))
+
+
+async def _store(attempt: Callable[[], Awaitable[object]]) -> None:
+    """Store what was done, over an outage of the broker: without it the mail is sent again.
+
+    Raises:
+        Unavailable: the outage is longer than `STORE_SECONDS`.
+    """
+    give_up = time.monotonic() + STORE_SECONDS
+    while True:
+        try:
+            await attempt()
+        except Unavailable as error:
+            if time.monotonic() >= give_up:
+                raise
+            logger.warning("alert_not_recorded", reason=error.message)
+            await asyncio.sleep(STORE_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _joined(reasons: Mapping[str, str]) -> str:

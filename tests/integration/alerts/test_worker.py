@@ -1,21 +1,27 @@
 """Each event that fires is mailed once, over retries, crashes and restarts; no server blocks."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventhub.alerts import operations
 from eventhub.alerts.dead_letters import DeadLetter
+from eventhub.alerts.pending import alert_key
+from eventhub.alerts.sender import RECORD_SECONDS, RECORDS
 from eventhub.alerts.worker import AlertWorker, RetryPolicy
 from eventhub.broker import EmbeddedBroker
 from eventhub.channel import Endpoint
 from eventhub.config import Config, EmailService, MessageEndpoint
 from eventhub.errors import Rejected
-from eventhub.jetstream import JetStreamLog
+from eventhub.event import Position
+from eventhub.jetstream import JetStreamLog, requests
 from eventhub.stream import WORK_QUEUE, Delivery, EventStream
 from tests.builders import channel, make_event
 from tests.integration.alerts.sink import DEADLINE_SECONDS, Sink
@@ -258,6 +264,30 @@ async def test_a_lost_acknowledgement_causes_no_second_mail(hub: Hub, sink: Sink
             await forgetful.acknowledged.wait()
     assert len(sink.taken) == 1
     assert await operations.list_dead_letters(hub.log) == []
+
+
+async def test_a_mail_is_not_sent_again_because_the_broker_stood_still_after_it(
+    hub: Hub, sink: Sink, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(requests, "PATIENCE_SECONDS", 0.1)
+    sink.hang()
+    async with hub.working():
+        sequence = await hub.post()
+        await sink.has_waiting(1)
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            with capture_logs() as lines:
+                sink.resume()
+                while not any(line["event"] == "alert_not_recorded" for line in lines):
+                    await asyncio.sleep(0.01)
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        sent = await hub.log.records(RECORDS, max_age_seconds=RECORD_SECONDS)
+        key = alert_key(Position(hub.stream.epoch, sequence), "chat")
+        while await sent.get(key) is None:
+            await asyncio.sleep(0.01)
+    assert len(sink.taken) == 1
 
 
 async def test_pending_alerts_survive_a_restart_of_hub_and_broker(
