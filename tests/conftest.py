@@ -14,6 +14,8 @@ from eventhub.logs import limited
 from tests.cluster import Cluster, cluster
 
 ROOT = Path(__file__).parent
+LAST = ("conformance", "unit")
+"""Folders of short files. They come last, so that no worker is alone with a long one at the end."""
 pytest_plugins = ["tests.databases"]
 
 # Hubs and commands that a test starts are not measured: they would take a third more of their time,
@@ -31,10 +33,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "eventhub"))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the tests of a file to one worker: what they share starts once."""
+    """Leave the tests of a file to one worker: what they share starts once; the short ones last."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+    items.sort(key=lambda item: item.path.relative_to(ROOT).parts[0] in LAST)
 
 
 @pytest.fixture
