@@ -29,7 +29,7 @@ class Present:
         return sum(self.users.values()) + self.anonymous
 
     def after(self, told: Mapping[str, Any]) -> "Present":
-        """Return who is connected after what a hub tells, which is the state or what changed."""
+        """Return who is connected after a frame, which has the whole state or what changed."""
         users = {} if "users" in told else dict(self.users)
         for kind in ("users", "join", "change"):
             users.update((each["user"], each["connections"]) for each in told.get(kind, ()))
