@@ -27,7 +27,7 @@ KEPT: Final = 180
 
 
 class Sample(NamedTuple):
-    """How the process was at one moment; events, deliveries and refusals since its start."""
+    """How the process was at one moment; events, deliveries and failures since its start."""
 
     time: datetime
     events: int
@@ -36,6 +36,8 @@ class Sample(NamedTuple):
     """Frames handed to clients."""
     refused: int
     """Messages that were answered by an error."""
+    mails_failed: int
+    """Attempts to send one that failed, and are made again."""
     subscriptions: int
     """That are open."""
     laggards: int
@@ -88,6 +90,7 @@ class Vitals:
             events=self._events,
             deliveries=_sum(metrics.DELIVERED),
             refused=_sum(metrics.REFUSED),
+            mails_failed=_sum(metrics.ALERTS, "failed"),
             subscriptions=_sum(metrics.CONNECTIONS),
             laggards=_sum(metrics.LAGGARDS),
             behind=sum(behind.values()),
@@ -210,7 +213,7 @@ def _rates(before: Sample, after: Sample) -> dict[str, Any]:
     seconds = max((after.time - before.time).total_seconds(), 0.001)  # a clock may be set back
     rates = {
         name: round((getattr(after, name) - getattr(before, name)) / seconds, 2)
-        for name in ("events", "deliveries", "refused")
+        for name in ("events", "deliveries", "refused", "mails_failed")
     }
     levels = {name: getattr(after, name) for name in ("subscriptions", "laggards", "behind")}
     return {"time": _text(after.time), **rates, **levels}

@@ -25,11 +25,13 @@ async def test_rates_are_those_of_what_happened_between_two_samples(tmp_path: Pa
     assert vitals.report()["past"] == []
     feed.publish(stored(range(101, 131)))
     metrics.DELIVERED.labels("vital").inc(7)
+    metrics.ALERTS.labels("vital", "failed").inc(15)
     await vitals.sample()
     await vitals.sample()
     first, second = vitals.report()["past"]
     assert first["events"] / first["deliveries"] == pytest.approx(30 / 7, rel=0.01)
-    assert second["events"] == second["deliveries"] == 0
+    assert first["events"] / first["mails_failed"] == pytest.approx(30 / 15, rel=0.01)
+    assert second["events"] == second["deliveries"] == second["mails_failed"] == 0
 
 
 async def test_a_table_that_is_added_counts_from_where_it_begins(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ interface Moment {
   events: number
   deliveries: number
   refused: number
+  mails_failed: number
   subscriptions: number
   laggards: number
   behind: number
@@ -31,6 +32,7 @@ interface Vitals {
   behind_seconds: number
   disk: { bytes: number; free: number } | null
   mails: { sent: number; failed: number; dead: number } | null
+  /** Seconds between two moments of the past. */
   every: number
   past: Moment[]
   /** This one is the first. */
@@ -43,13 +45,15 @@ const LATE_SECONDS = 30
 const SCARCE = 0.1
 
 /** What is worth a word, the worst first. */
-function findings({ problems, notes, behind, behind_seconds, disk, mails, past, processes }: Vitals) {
+function findings({ problems, notes, behind, behind_seconds, disk, mails, every, past, processes }: Vitals) {
   const found: { tone: "bad" | "wait"; text: string }[] = problems.map((text) => ({ tone: "bad", text }))
   const last = past.at(-1)
   const worry = (text: string) => found.push({ tone: "wait", text })
   if (disk && disk.free / disk.bytes < SCARCE) worry(`the disk has ${bytes(disk.free)} left of ${bytes(disk.bytes)}`)
   if (behind_seconds >= LATE_SECONDS) worry(`the tables ${Object.keys(behind).join(", ")} are ${duration(behind_seconds)} behind the log`)
   if (last?.laggards) worry(`${count(last.laggards, "connection")} ${last.laggards === 1 ? "catches" : "catch"} up from the log`)
+  const failed = Math.round(past.reduce((sum, each) => sum + each.mails_failed * every, 0))
+  if (failed) worry(`${count(failed, "attempt")} to send a mail failed in the last 15 minutes; the mails are tried again`)
   if (mails?.dead) worry(`${count(mails.dead, "mail")} could not be sent, and ${mails.dead === 1 ? "is" : "are"} kept as dead letters`)
   notes.forEach(worry)
   worries(processes).forEach(worry)
