@@ -7,7 +7,7 @@ last member is the CRC-32 of everything before it: a flipped bit is found, and n
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -20,6 +20,8 @@ POSITION_HEADER = "EventHub-Position"
 """Header of an HTTP answer with rows: the position that `_since` continues from."""
 
 
+LONG_TEXT: Final = 1 << 10
+"""Characters above which a text of the row is stored once, not in the message as well."""
 LOADED = "i"
 """What the id of a write begins with if it was imported, not sent: it is never alerted."""
 
@@ -59,6 +61,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """Digest of the message as it came, equal only for a retry; only keyed writes have one."""
     alert: bool = True
     """False if the sender wants no alert (`_alert: false`)."""
+    shared: tuple[str, ...] = ()
+    """Of the payload alone: keys of the message whose values are those of the row (ADR-106)."""
 
     @property
     def before(self) -> dict[str, Any] | None:
@@ -78,12 +82,30 @@ _DECODER = msgspec.json.Decoder(Event)
 _CRC = b',"crc":"%08x"}'
 _CRC_LENGTH = len(_CRC % 0)
 _COLUMNS = b'"columns":"'
+_SHARED = b'"shared":['
 
 
 def encode(event: Event) -> bytes:
     """Return the payload of an event, sealed with its CRC."""
-    body = _ENCODER.encode(event)[:-1]
-    return body + _CRC % zlib.crc32(body)
+    if event.row is not None and (shared := _long_texts(event.message, event.row)):
+        message = {**event.message, **dict.fromkeys(shared)}
+        event = msgspec.structs.replace(event, message=message, shared=shared)
+    return _sealed(event)
+
+
+def _sealed(event: Event) -> bytes:
+    text = _ENCODER.encode(event)
+    body = memoryview(text)[:-1]  # a slice of bytes would copy a megabyte, and so would a sum
+    return b"".join((body, _CRC % zlib.crc32(body)))
+
+
+def _long_texts(message: dict[str, Any], row: dict[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the long texts that a message and its row have in common."""
+    found: tuple[str, ...] = ()
+    for key, value in message.items():
+        if type(value) is str and len(value) > LONG_TEXT and row.get(key) == value:
+            found = (*found, key)
+    return found
 
 
 def decode(payload: bytes, columns: Columns) -> Event:
@@ -103,7 +125,7 @@ def current(payload: bytes, columns: Columns) -> bytes:
     Raises:
         Damaged: the checksum is wrong, or it has other columns and is not an event.
     """
-    if not payload.endswith(_CRC % zlib.crc32(payload[:-_CRC_LENGTH])):
+    if not payload.endswith(_CRC % zlib.crc32(memoryview(payload)[:-_CRC_LENGTH])):
         raise Damaged("the checksum of an event is wrong")
     # The first match is the member itself: in the texts before it every quote is escaped.
     if payload.startswith(columns.signature.encode(), payload.find(_COLUMNS) + len(_COLUMNS)):
@@ -113,9 +135,26 @@ def current(payload: bytes, columns: Columns) -> bytes:
 
 def _decode(payload: bytes) -> Event:
     try:
-        return _DECODER.decode(payload)
+        event = _DECODER.decode(payload)
     except msgspec.DecodeError as error:
         raise Damaged(f"not an event: {error}") from error
+    if event.shared:
+        row = event.row or {}
+        for key in event.shared:  # the values are put in the places of their keys
+            event.message[key] = row.get(key)
+        msgspec.structs.force_setattr(event, "shared", ())
+    return event
+
+
+def plain(payload: bytes) -> bytes:
+    """Return a payload whose message has all its values, for a reader that does not decode it.
+
+    Raises:
+        Damaged: it is not an event.
+    """
+    if len(payload) <= LONG_TEXT or _SHARED not in payload:  # the member, or a text that says so
+        return payload
+    return _sealed(_decode(payload))
 
 
 def _lift(event: Event, columns: Columns) -> Event:

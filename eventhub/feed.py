@@ -94,6 +94,20 @@ class Ring:
         # By index: an iterator would walk through all older events.
         return [events[at] for at in range(start, min(start + count, len(events)))]
 
+    def share_after(self, position: int, count: int) -> float:
+        """Return how much of the ring the events after a position take; 1 if some are forgotten.
+
+        It is 0 if they are more than `count`.
+        """
+        newer = self._events[-1].sequence - position if self._events else 0
+        if newer > count:
+            return 0.0
+        if position < self._floor:
+            return 1.0
+        return (
+            sum(len(each.payload) for each in self.after(position, count) or ()) / self._max_bytes
+        )
+
 
 class Feed:
     """One channel's follower and its newest events.
@@ -223,6 +237,13 @@ class Feed:
     def recent(self, position: int) -> list[StoredEvent] | None:
         """Return the next events after a position, or None if the ring has forgotten some."""
         return self._ring.after(position, TURN_EVENTS)
+
+    def lead(self, position: int, count: int) -> float:
+        """Return how far a few large events are ahead of a position, as a share of the ring.
+
+        From 1 on, some of them are forgotten. It is 0 if they are more than `count`.
+        """
+        return self._ring.share_after(position, count) if self.is_followed else 0.0
 
     async def reached(self, sequence: int, timeout: float | None) -> None:
         """Wait until everything up to a sequence has been handed out, by a feed that is followed.

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from eventhub.channel import Channel
 from eventhub.columns import Column, Kind
-from eventhub.event import Sealed
+from eventhub.event import Sealed, SealedEvent, plain
 from projections.tables import Tables, as_arrow
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -90,7 +90,8 @@ class EventsAsArrow:
 
     def table(self, batch: Sequence[Sealed]) -> pa.Table:
         """Return events, in their order, as a table of `schema`."""
-        self._connection.register("batch", as_arrow(batch))
+        whole = [SealedEvent(event.sequence, plain(event.payload)) for event in batch]
+        self._connection.register("batch", as_arrow(whole))
         try:
             return self._connection.sql(self._sql).to_arrow_table().cast(self.schema)
         finally:

@@ -96,7 +96,7 @@ async def fold_since(feed: Feed, view: View, after: int, head: int) -> Fold | No
     fold = Fold(view, after)
     if after >= head:
         return fold
-    if head - after > MAX_EVENTS or not feed.is_followed:
+    if head - after > MAX_EVENTS or not feed.is_followed or feed.recent(after) is None:
         return None
     try:
         await feed.reached(head, FEED_SECONDS)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from eventhub.background import Background
 from eventhub.delivery.broadcast import Broadcast
 from eventhub.delivery.fanout import Fanout
+from eventhub.delivery.fold import MAX_EVENTS
 from eventhub.delivery.live_filters import LiveFilters
 from eventhub.delivery.log_bounds import LogBounds
 from eventhub.delivery.presence import Presences
@@ -25,6 +26,9 @@ MAX_LOG_READERS = 4
 """Slow subscribers that read the log at once; each consumer slows down the broker's writes."""
 MAX_SEARCHES = 2
 """Concurrent searches for the last events. They take longer, so resuming does not wait for them."""
+
+MAX_LEAD = 0.5
+"""Of the recent events: while those that the tables lack take more, large messages come slowly."""
 
 
 class LiveChannel:
@@ -77,6 +81,12 @@ class LiveChannel:
         caches = [self.rows.note, self.receipts.note, self.quotas.note]
         feed.listeners += [*caches, self.fanout.publish]
         feed.on_followed += [each.on_followed for each in (self.rows, self.receipts, self.quotas)]
+
+    @property
+    def is_behind(self) -> bool:
+        """The tables lack so many large events that readers would soon have to wait for them."""
+        stored = self.snapshots.sequence_of(self.name)
+        return self.feed.lead(stored, MAX_EVENTS) > MAX_LEAD
 
     @contextmanager
     def hold(self, view: View, client: Hashable) -> Iterator[None]:

@@ -97,7 +97,7 @@ class Gateway:
         """What is heard of which channels."""
         self._is_stopping = False
         self._running: _Running | None = None
-        self._limits = _limits(site.config.server.max_message)
+        self._limits = self._limits_of(site.config.server.max_message)
         server = site.config.server
         self._budgets = Budgets(server.limits, server.max_connections_per_user)
 
@@ -228,7 +228,7 @@ class Gateway:
     def _shared(self, site: Site) -> Shared:
         server, before = site.config.server, self._site.config.server
         if server.max_message != before.max_message:  # otherwise they go on to count
-            self._limits = _limits(server.max_message)
+            self._limits = self._limits_of(server.max_message)
         bodies, large = self._limits
         self._budgets.rates = server.limits
         self._budgets.most_connections = server.max_connections_per_user
@@ -246,6 +246,13 @@ class Gateway:
             trail=self._trail,
             modules=site.modules,
         )
+
+    def _limits_of(self, max_message: int) -> tuple[Bodies, LargeMessages]:
+        return Bodies(max_message), LargeMessages(4 * max_message, self._is_behind)
+
+    def _is_behind(self) -> bool:
+        """Tell whether readers of some table would soon wait for large events."""
+        return any(each.is_behind for each in self._now.channels.values())
 
     def _files(self, site: Site) -> dict[str, Files]:
         """Return the static files, by pattern."""
@@ -273,7 +280,3 @@ class Gateway:
         problems, notes = self._health()
         wrong = [] if self._running is None else self._running.front.wrong
         return Condition(problems + wrong, notes)
-
-
-def _limits(max_message: int) -> tuple[Bodies, LargeMessages]:
-    return Bodies(max_message), LargeMessages(4 * max_message)

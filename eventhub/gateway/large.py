@@ -20,6 +20,8 @@ IN_PROGRESS_BYTES: Final = 64 << 20
 
 BYTES_A_SECOND: Final = 16 << 20
 """Of large messages, of all clients: a megabyte takes the loop 10 to 20 ms on its whole way."""
+BEHIND_BYTES_A_SECOND: Final = 2 << 20
+"""The same while the tables are behind: then readers would wait for what large messages bring."""
 LATE_SECONDS: Final = 30.0
 """How long a large message may take to arrive while others wait for its permit."""
 
@@ -29,9 +31,11 @@ class LargeMessages:
 
     Args:
         max_bytes: size of the largest message that is read at all.
+        is_behind: tells whether some tables are behind.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, is_behind: Callable[[], bool] = lambda: False) -> None:
+        self._is_behind = is_behind
         self._free = max(1, IN_PROGRESS_BYTES // max_bytes)
         self._waiting: deque[Callable[[], None]] = deque()
         self._next_at = 0.0
@@ -60,7 +64,8 @@ class LargeMessages:
 
     def note(self, size: int) -> None:
         """Count the bytes of a complete message: the next one begins the later."""
-        self._next_at = max(self._next_at, self._now()) + size / BYTES_A_SECOND
+        pace = BEHIND_BYTES_A_SECOND if self._is_behind() else BYTES_A_SECOND
+        self._next_at = max(self._next_at, self._now()) + size / pace
 
     def forget(self, on_granted: Callable[[], None]) -> None:
         """Wait no more for a permit."""

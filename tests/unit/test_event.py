@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eventhub.columns import Column, Columns, Kind
 from eventhub.errors import Damaged
 from eventhub.event import (
+    LONG_TEXT,
     Event,
     Position,
     SealedEvent,
@@ -17,6 +18,7 @@ from eventhub.event import (
     current,
     decode,
     encode,
+    plain,
 )
 from eventhub.methods import METHODS
 
@@ -76,6 +78,45 @@ def test_a_payload_is_one_json_object(written: Event) -> None:
     assert len(payload["crc"]) == 8
 
 
+LONG = "long " * LONG_TEXT
+
+
+@pytest.mark.parametrize(
+    ("message", "row", "times"),
+    [
+        ({"body": LONG, "id": "1"}, {"body": LONG, "size": 1, "id": "1"}, 1),
+        ({"body": LONG, "extra": LONG}, {"body": LONG, "id": "1"}, 2),
+        ({"id": "1", "body": LONG}, {"body": f"another {LONG}", "id": "1"}, 2),
+        ({"body": LONG, "id": "1"}, None, 1),
+    ],
+)
+def test_a_long_text_of_the_row_is_stored_once(message: Any, row: Any, times: int) -> None:
+    written = event(message=message, row=row and COLUMNS.new_row(row))
+    payload = encode(written)
+    assert payload.count(LONG.encode()) == times
+    read = decode(payload, COLUMNS)
+    assert read == written
+    assert [*read.message] == [*message]  # in the order in which they came
+
+
+def test_a_reader_that_decodes_nothing_gets_the_whole_message() -> None:
+    written = event(message={"body": LONG}, row=COLUMNS.new_row({"id": "1", "body": LONG}))
+    whole = plain(encode(written))
+    assert msgspec.json.decode(whole)["message"] == {"body": LONG}
+    assert decode(whole, COLUMNS) == written
+    short = encode(event())
+    assert plain(short) is short
+
+
+def test_a_message_about_a_long_text_comes_back_with_other_columns() -> None:
+    written = event(message={"body": LONG}, row=COLUMNS.new_row({"id": "1", "body": LONG}))
+    other = Columns([Column("size", Kind.INTEGER)])
+    seen = decode(encode(written), other)
+    assert seen.message == {"body": LONG}
+    assert seen.rest == {"body": LONG}
+    assert decode(encode(seen), COLUMNS).row == written.row
+
+
 def test_any_flipped_bit_is_found() -> None:
     payload = encode(event())
     for bit in range(len(payload) * 8):
@@ -96,9 +137,9 @@ def test_a_payload_cut_short_or_prolonged_is_damaged(written: Event, data: st.Da
 
 def test_a_sealed_payload_that_is_not_an_event_is_damaged() -> None:
     class Stranger(msgspec.Struct):
-        x: int
+        row: None = None
 
-    payload = encode(Stranger(1))  # type: ignore[arg-type] # what another program may write
+    payload = encode(Stranger())  # type: ignore[arg-type] # what another program may write
     with pytest.raises(Damaged, match="not an event"):
         decode(payload, COLUMNS)
 

@@ -334,3 +334,14 @@ def test_an_event_larger_than_the_ring_is_forgotten_at_once() -> None:
     assert ring.after(2, 10) == []
     ring.extend([stored(3)])
     assert sequences(ring.after(2, 10)) == [3]
+
+
+@pytest.mark.parametrize(
+    ("position", "count", "share"), [(0, 9, 1.0), (1, 9, 0.8), (2, 9, 0.4), (3, 9, 0.0), (1, 1, 0)]
+)
+def test_the_lead_of_a_few_events_is_their_share_of_the_ring(
+    position: int, count: int, share: float
+) -> None:
+    ring = Ring(0, 100)
+    ring.extend([stored(number, 40) for number in (1, 2, 3)])
+    assert ring.share_after(position, count) == share

@@ -77,7 +77,7 @@ def test_any_visible_event_makes_a_sorted_or_limited_snapshot_old(args: Any) -> 
 
 def test_rows_of_many_bytes_are_not_appended(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are encoded in the event loop."""
-    monkeypatch.setattr(module, "MAX_ADDED_BYTES", 9000)
+    monkeypatch.setattr(module, "MAX_ADDED_BYTES", 6000)
     large = {"id": "3", "text": "x" * 3000}
     assert fold_of([large])[0]
     assert not fold_of([large, {**PUT, "id": "3", "votes": 1}])[0]

@@ -11,6 +11,8 @@ from eventhub.delivery.start import arrival, start_of
 from eventhub.delivery.subscriber import Subscriber
 from eventhub.demand import Demand
 from eventhub.errors import Unavailable
+from eventhub.event import StoredEvent
+from eventhub.feed import RING_BYTES, Feed
 from eventhub.memory import MemoryStream
 from eventhub.stream import Bounds
 from tests.builders import channel
@@ -41,6 +43,25 @@ async def test_a_row_is_cached_before_its_frame_is_written() -> None:
         await hub.write(_method="POST", id="1", text="a")
         await hub.write(_method="PUT", id="1", text="b")
         assert pipe.cached == [1, 2]
+
+
+async def test_tables_that_lack_half_of_the_recent_bytes_are_behind() -> None:
+    stream = MemoryStream(channel())
+    for number in range(3):
+        await append(stream, _method="POST", id=str(number))
+    half = RING_BYTES // 2
+    payload = b" " * half
+    async with reading(stream=stream) as hub:
+        feed = Feed(stream, 0)
+        live = hub.channel
+        live.feed = feed
+        assert not live.is_behind
+        feed.publish([StoredEvent(4, stream.at(1).event, payload)])
+        assert not live.is_behind
+        feed.publish([StoredEvent(5, stream.at(1).event, b" ")])
+        assert live.is_behind
+        await append(stream, _method="POST", id="4")  # its tables have event 4 now
+        assert not live.is_behind
 
 
 # --- Rest -----------------------------------------------------------------------------------------

@@ -73,6 +73,22 @@ async def test_after_a_large_message_the_next_waits_by_its_size(
     assert asyncio.get_running_loop().time() - began > 0.09
 
 
+@pytest.mark.parametrize("is_behind", [True, False])
+async def test_large_messages_come_slowly_while_the_tables_are_behind(
+    monkeypatch: pytest.MonkeyPatch, is_behind: bool
+) -> None:
+    """Otherwise readers would wait for what the tables lack."""
+    monkeypatch.setattr(large_module, "BEHIND_BYTES_A_SECOND", 1)
+    large = LargeMessages(IN_PROGRESS_BYTES // 8, lambda: is_behind)
+    first, second = Sender(large), Sender(large)
+    assert first.permit.request()
+    first.permit.note(100)
+    first.permit.give_back()
+    await asyncio.sleep(0.001)  # a hundred bytes take less at the usual pace
+    assert second.permit.request() is not is_behind
+    second.permit.give_back()
+
+
 async def test_a_message_that_does_not_arrive_is_late_if_others_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

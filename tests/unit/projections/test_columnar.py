@@ -67,6 +67,15 @@ def test_events_become_a_table_of_their_schema_in_their_order() -> None:
     }
 
 
+def test_a_long_text_is_in_the_row_and_in_the_message() -> None:
+    notes = Channel("notes", Columns([Column("body")]))
+    text = "long " * 1000
+    with EventsAsArrow(notes) as convert:
+        table = convert.table(history(notes, [("POST", "a", {"body": text})]))
+    assert table["body"].to_pylist() == [text]
+    assert json.loads(table["_message"][0].as_py())["body"] == text
+
+
 def test_names_of_columns_may_be_anything() -> None:
     events = history(EVERY_KIND, [("POST", "a", {})])
     with EventsAsArrow(EVERY_KIND) as convert:
