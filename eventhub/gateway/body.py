@@ -2,7 +2,8 @@
 
 A body costs nothing until its sender has been admitted. Then it is read with a deadline, and
 counted among the bytes in progress, of its sender and in all. If it is not small, it is inflated
-and parsed in a thread, and never to more than `server.max_message` (ADR-43).
+and parsed in a thread, and never to more than `server.max_message` (ADR-43). Large ones take turns
+with the large messages of WebSockets (`large`).
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from aiohttp import HttpVersion11, web
 from eventhub.columns import Columns
 from eventhub.errors import Rejected, Unavailable
 from eventhub.gateway.content import Content, Messages
+from eventhub.gateway.large import LARGE_BYTES, LargeMessages, Permit
 
 SECONDS = 30.0
 """Deadline of a small body."""
@@ -25,6 +27,8 @@ CLIENT_BODIES = 8
 """Bodies of the largest size that one client may have in progress."""
 CLIENT_BYTES = 8 << 20
 """Or this, if it is more."""
+LARGE_SECONDS = 30.0
+"""How long a large body may wait for those before it."""
 SHARES = 8
 """All clients together may have this many times as much in progress as one."""
 
@@ -36,11 +40,18 @@ class Bodies:
         max_message: bytes of one body, as sent and inflated.
         seconds: deadline of a small body.
         client_bytes: what one client may have in progress, if `CLIENT_BODIES` are not more.
+        large: the large messages of the hub; by default its only ones are these bodies.
     """
 
     def __init__(
-        self, max_message: int, *, seconds: float = SECONDS, client_bytes: int = CLIENT_BYTES
+        self,
+        max_message: int,
+        *,
+        seconds: float = SECONDS,
+        client_bytes: int = CLIENT_BYTES,
+        large: LargeMessages | None = None,
     ) -> None:
+        self.large = large or LargeMessages(max_message)
         self.max_message = max_message
         self.seconds = seconds
         self._most_of_client = max(client_bytes, CLIENT_BODIES * max_message)
@@ -77,17 +88,20 @@ class Bodies:
 class Reading:
     """Reads the body of one admitted request."""
 
-    __slots__ = ("_bodies", "_bytes", "_client")
+    __slots__ = ("_bodies", "_bytes", "_client", "_permit")
 
     def __init__(self, bodies: Bodies, client: str) -> None:
         self._bodies = bodies
         self._client = client
         self._bytes = 0
+        self._permit: Permit | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._permit is not None:
+            self._permit.give_back()
         self._bodies.count(self._client, -self._bytes)
 
     async def messages(self, request: web.Request, columns: Columns) -> Messages:
@@ -104,6 +118,8 @@ class Reading:
         content, raw = await self._whole(request)
         if len(raw) <= THREAD_BYTES:
             return content.messages(raw, columns)
+        if len(raw) >= LARGE_BYTES:
+            await self._take_turn(len(raw))
         return await asyncio.to_thread(content.messages, raw, columns)
 
     async def raw(self, request: web.Request) -> bytes:
@@ -118,6 +134,24 @@ class Reading:
             raw = await asyncio.to_thread(content.inflate, raw, self._bodies.max_message)
             self._add(len(raw))
         return content, raw
+
+    async def _take_turn(self, size: int) -> None:
+        """Wait until a large body may be worked on; the block's end lets the next ones go on.
+
+        Raises:
+            Unavailable: `busy`.
+        """
+        granted = asyncio.Event()
+        self._permit = Permit(self._bodies.large, granted.set, lambda: None)
+        if not self._permit.request():
+            try:
+                async with asyncio.timeout(LARGE_SECONDS):
+                    await granted.wait()
+            except TimeoutError:
+                raise Unavailable(
+                    "too many large messages are in progress: try again", code="busy"
+                ) from None
+        self._permit.note(size)
 
     def _add(self, size: int) -> None:
         """Count bytes that were received.

@@ -248,7 +248,8 @@ class Gateway:
         )
 
     def _limits_of(self, max_message: int) -> tuple[Bodies, LargeMessages]:
-        return Bodies(max_message), LargeMessages(4 * max_message, self._is_behind)
+        large = LargeMessages(4 * max_message, self._is_behind)
+        return Bodies(max_message, large=large), large
 
     def _is_behind(self) -> bool:
         """Tell whether readers of some table would soon wait for large events."""

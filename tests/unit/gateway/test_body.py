@@ -10,8 +10,10 @@ from aiohttp import web
 
 from eventhub.columns import Column, Columns
 from eventhub.errors import EventHubError
+from eventhub.gateway import body as body_module
 from eventhub.gateway import refusal
 from eventhub.gateway.body import BYTES_A_SECOND, CLIENT_BODIES, SHARES, Bodies, expect
+from eventhub.gateway.large import IN_PROGRESS_BYTES, LargeMessages
 from eventhub.gateway.server import Runner
 
 DEADLINE_SECONDS = 20.0
@@ -121,6 +123,33 @@ async def test_bodies_in_progress_are_bounded_for_each_client_and_in_all() -> No
             site.go.set()
         assert all(task.result().startswith(b"HTTP/1.1 200") for task in held)
         assert (await site.send(body, client="0")).startswith(b"HTTP/1.1 200")
+
+
+async def _waiting(large: LargeMessages) -> None:
+    while not large.has_waiting:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_large_body_waits_for_those_before_it_and_a_small_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = LargeMessages(IN_PROGRESS_BYTES)  # one at a time
+    async with serving(Bodies(MAX, large=large)) as site, asyncio.TaskGroup() as group:
+        site.go.clear()
+        bodies = []
+        for _ in range(2):
+            bodies.append(group.create_task(site.send(message(MAX))))
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await (site.read.acquire() if len(bodies) == 1 else _waiting(large))
+        small = group.create_task(site.send(message(100)))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await site.read.acquire()
+        monkeypatch.setattr(body_module, "LARGE_SECONDS", 0.0)
+        assert b'"busy"' in await site.send(message(MAX))
+        assert site.read.locked()
+        site.go.set()
+        for task in (*bodies, small):
+            assert (await task).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize(
