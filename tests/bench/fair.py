@@ -29,6 +29,14 @@ FAIR_CONFIG = (
     pattern: /failing
     handler: MessageHandler
     kwargs: {columns: {body: TEXT}, prepare: 1 / 0}
+  login:
+    pattern: /login
+    handler: SimpleAuth
+    kwargs: {credentials: {ann: a password of a user}}
+  sql:
+    pattern: /sql
+    handler: SQLHandler
+    kwargs: {tables: bench}
 """
 )
 
@@ -56,7 +64,7 @@ def fair(scale: float, only: str = "") -> Iterator[Figure]:
 
 def _figure(name: str, measured: dict[str, Any], sent: int) -> Figure:
     writes, reads = measured["writes"], measured["reads"]
-    worst = max(writes[0]["p50"] / writes[1]["p50"], reads[0]["p50"] / reads[1]["p50"])
+    worst = max(writes[0]["p99"] / writes[1]["p99"], reads[0]["p99"] / reads[1]["p99"])
     return Figure(
         what=f"bystander's wait beside {name}",
         value=worst,

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from tests.bench.child import answer, setup
 from tests.bench.load import quantiles, raise_open_files_limit
@@ -57,12 +58,12 @@ def pushed(
 
 
 def frames(
-    path: str, payload: bytes, *, count: int = 2, first: bytes = b"", reads: bool = True
+    path: str, payload: bytes, *, many: int = 2, first: bytes = b"", reads: bool = True
 ) -> Callable[[str, float], int]:
     """Return a flood of WebSocket frames."""
 
     def flood(url: str, seconds: float) -> int:
-        opened = [connect(f"{url}{path}?_since=now&id=nobody") for _ in range(count)]
+        opened = [connect(f"{url}{path}?_since=now&id=nobody") for _ in range(many)]
         for each in opened:
             each.sendall(first)
         return pushed(opened, payload, seconds, reads=reads)
@@ -70,7 +71,7 @@ def frames(
     return flood
 
 
-def requests(payload: bytes, *, count: int = 4, hangs_up: bool = False) -> Callable[..., int]:
+def requests(payload: bytes, *, many: int = 4, hangs_up: bool = False) -> Callable[..., int]:
     """Return a flood of requests, each over a connection of its own."""
 
     def flood(url: str, seconds: float) -> int:
@@ -89,19 +90,19 @@ def requests(payload: bytes, *, count: int = 4, hangs_up: bool = False) -> Calla
                         pass
             return sent
 
-        with ThreadPoolExecutor(count) as pool:
-            return sum(pool.map(ask, range(count)))
+        with ThreadPoolExecutor(many) as pool:
+            return sum(pool.map(ask, range(many)))
 
     return flood
 
 
-def held(count: int, said: bytes = b"") -> Callable[[str, float], int]:
+def held(many: int, said: bytes = b"") -> Callable[[str, float], int]:
     """Return a flood of connections that say something, and wait."""
 
     def flood(url: str, seconds: float) -> int:
         ends = time.monotonic() + seconds
         opened_: list[socket.socket] = []
-        while len(opened_) < count and time.monotonic() < ends:
+        while len(opened_) < many and time.monotonic() < ends:
             with suppress(OSError):
                 one = opened(url)
                 one.sendall(said)
@@ -120,6 +121,27 @@ def never_reading(url: str, seconds: float) -> int:
     for each in listeners:
         each.close()
     return sent
+
+
+def wrong_passwords(url: str, seconds: float) -> int:
+    """Attempts to log in, each as another user, so that none waits for the ones before it."""
+    ends = time.monotonic() + seconds
+    counted = count()
+
+    def attempt(_: int) -> int:
+        sent = 0
+        while time.monotonic() < ends:
+            body = json.dumps({"user": f"user{next(counted)}", "password": "wrong"}).encode()
+            data = http("POST", "/login", "Content-Type: application/json\r\n", body)
+            with suppress(OSError), opened(url) as one:
+                one.sendall(data)
+                sent += len(data)
+                while one.recv(1 << 16):
+                    pass
+        return sent
+
+    with ThreadPoolExecutor(4) as pool:
+        return sum(pool.map(attempt, range(4)))
 
 
 def opened(url: str) -> socket.socket:
@@ -143,20 +165,21 @@ UPGRADE = (
 PARTS = b"".join(
     b'--b\r\nContent-Disposition: form-data; name="body"\r\n\r\nx\r\n' for _ in range(15_000)
 )
+LARGE = json.dumps({"body": "x" * 1_000_000}).encode()
 FLOODS: dict[str, Callable[[str, float], int]] = {
     "bad JSON": frames("/bench", masked(b"{")),
     "pings": frames("/bench", masked(b"", 0x89)),
     "one-byte fragments": frames("/bench", masked(b"x", 0x00), first=masked(b"[", 0x01)),
     "refused messages": frames("/bench", masked(b'{"id":[1]}')),
     "answers not read": frames("/bench", masked(b'{"id":[1]}'), reads=False),
-    "refused connections": requests(http("GET", "/private", UPGRADE), count=8, hangs_up=True),
+    "refused connections": requests(http("GET", "/private", UPGRADE), many=8, hangs_up=True),
     "refused requests": requests(http("GET", "/private")),
     "arrays to a failing hook": frames("/failing", masked(b"[" + b"{}," * 5_000 + b"{}]")),
-    "messages of 1 MB": frames("/bench", masked(json.dumps({"body": "x" * 1_000_000}).encode())),
+    "messages of 1 MB": frames("/bench", masked(LARGE)),
     "100 that never read": never_reading,
     "2,000 silent connections": held(2000),
     "2,000 halves of a head": held(2000, b"GET /bench HTTP/1.1\r\nHost: x\r\n"),
-    "100 that post an id that exists": frames("/bench", masked(b'{"id":"row0"}'), count=100),
+    "100 that post an id that exists": frames("/bench", masked(b'{"id":"row0"}'), many=100),
     "gzip bodies": requests(
         http("POST", "/bench", "Content-Encoding: gzip\r\n", gzip.compress(b" " * 20_000_000))
     ),
@@ -166,7 +189,16 @@ FLOODS: dict[str, Callable[[str, float], int]] = {
     "dear filters": requests(
         http("GET", "/bench?" + "&".join(f"body*=x{n}" for n in range(400))), hangs_up=True
     ),
-    "whole tables": requests(http("GET", "/bench"), count=10),
+    "whole tables": requests(http("GET", "/bench"), many=10),
+    "tables as CSV": requests(http("GET", "/bench?_format=csv"), many=10),
+    "tables as Parquet": requests(http("GET", "/bench?_format=parquet"), many=10),
+    "queries in SQL": requests(
+        http("GET", f"/sql?{urlencode({'sql': 'SELECT sum(hash(body || id)) AS s FROM bench'})}")
+    ),
+    "wrong passwords": wrong_passwords,
+    "POSTs of 1 MB": requests(
+        http("POST", "/bench", "Content-Type: application/json\r\n", LARGE), many=2
+    ),
 }
 
 
