@@ -69,6 +69,8 @@ class Demand:
     async def _until_over(self, rest_seconds: float) -> None:
         while True:
             await self._is_unused.wait()
+            if self._users:  # one has come since the last one left, before this was woken
+                continue
             left = self._left_at + rest_seconds - time.monotonic()
             if left <= 0:
                 return

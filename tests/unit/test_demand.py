@@ -50,6 +50,18 @@ async def test_a_user_who_comes_before_the_rest_finds_the_same_work() -> None:
         assert work.begun == 1
 
 
+async def test_a_user_who_comes_as_the_last_one_leaves_finds_the_same_work() -> None:
+    demand, work = Demand(0), Work()
+    async with background() as tasks:
+        tasks.start(demand.serve(work.do), name="work")
+        with demand.hold():
+            await eventually(lambda: work.is_done)
+        with demand.hold():
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert (work.is_done, work.begun) == (True, 1)
+
+
 async def test_a_user_who_comes_while_the_work_ends_has_it_begun_again() -> None:
     demand, work = Demand(0), Work()
 
