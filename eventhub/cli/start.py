@@ -39,8 +39,8 @@ def demo(folder: Path, host: str | None, port: int | None, opens: bool) -> None:
 
     def announce(url: str) -> None:
         click.echo(f"EventHub ready on {url}")
-        click.echo(f"Open it in two windows, and {url}/-/ to see what the hub does.")
         click.echo(f"The chat's files and messages are in {folder}/.")
+        click.echo(f"Open it in two windows, and {url}/-/ to see what the hub does.")
         sys.stdout.flush()
         if opens:  # in a thread: some browsers return only when they are closed
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
