@@ -269,6 +269,7 @@ def _archive(section: Node, findings: Findings) -> Archive | None:
     if not PERIOD.fullmatch(archive.every):
         node = section.items["every"]
         findings.problem(node, "archive.every", "write a number and s, m, h or d, such as 1h")
+    findings.remote(section.items["to"], "archive.to")
     folder = section.items["to"].folder / archive.to
     return msgspec.structs.replace(archive, to=str(folder.resolve()))
 
@@ -280,6 +281,7 @@ def _projection(
     named = list(urls.projections)
     path = section.items.get("path")
     if path is not None and isinstance(path.value, str):
+        findings.remote(path, "projection.path")
         named.insert(0, (path, "projection.path", path.folder / path.value))
     for node, key, file in named[1:]:
         if file.resolve() != named[0][2].resolve():

@@ -183,6 +183,11 @@ class Findings:
             text = f"YAML reads {node.word} without quotes as {_shown(replace(node, word=''))}"
             self.problem(node, path, f"{text}; if it is text, put it in quotes")
 
+    def remote(self, node: Node, path: str) -> None:
+        """Report a URL where only a path is possible: it would be a folder of that name."""
+        if "://" in str(node.value):
+            self.problem(node, path, "expected a path on this machine, not a URL")
+
     def is_sound(self, path: str) -> bool:
         """Tell whether no problem was found at or below these keys."""
         path = self.masks.mask_error(path)

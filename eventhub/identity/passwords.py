@@ -53,8 +53,9 @@ class Passwords:
         self._accounts = accounts
         self._turn = asyncio.Lock()
         self._waiting = 0
-        self._decoy: str | None = None
-        """A hash that is checked where there is none."""
+        stored = (account.password for account in accounts.values())
+        self._decoy = next(filter(is_hash, stored), None)
+        """A hash that is checked where there is none; it has to cost as much as the others."""
 
     async def user_of(self, name: str, password: str) -> Mapping[str, Any] | None:
         """Return the attributes of the account that has this name and this password, or None.

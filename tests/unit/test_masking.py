@@ -26,6 +26,14 @@ def test_logins_queries_and_keys_are_masked_and_addresses_are_not(text: str, mas
     assert without_credentials(text) == masked
 
 
+@pytest.mark.parametrize(
+    "part", ["(?:", "=a:", "#a", "://", "://a?", "a:@", "eyJ", "eyJ.", "-----BEGIN ", " a:b", "?&"]
+)
+def test_a_long_text_of_a_client_is_masked_in_linear_time(part: str) -> None:
+    """Quadratic time would be minutes."""
+    assert without_credentials(part * 60_000 + " https://me:secret@host").endswith("//***@host")
+
+
 def test_quotations_are_masked_even_if_one_is_cut_off() -> None:
     assert without_texts("""not 'a' or "b" but 'c""") == """not '***' or "***" but '***'"""
 

@@ -39,6 +39,7 @@ def read(entry: Entry) -> FileEndpoint | None:
         for key in _TEXTS
         if key in kwargs
     }
+    findings.remote(kwargs["path"], joined(path, "path"))
     values["path"] = entry.kwargs.folder / (values["path"] or "")
     if "auth" in kwargs:
         values["auth"] = guarding.auth(kwargs["auth"], joined(path, "auth"), findings)

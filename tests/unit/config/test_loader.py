@@ -74,6 +74,24 @@ def test_mail_providers_of_gramex_are_smtp_servers(folder: Folder) -> None:
     assert (service.type, service.host, service.tls) == ("smtp", "smtp.office365.com", True)
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("archive: {to: 's3://key:secret@tables/hub'}", "archive.to"),
+        ("projection: {path: 's3://key:secret@tables/hub'}", "projection.path"),
+        (
+            "url: {p: {pattern: /p, handler: FileHandler, kwargs: {path: 'https://k:secret@x'}}}",
+            "url.p.kwargs.path",
+        ),
+    ],
+)
+def test_a_url_is_no_path_on_this_machine(folder: Folder, text: str, keys: str) -> None:
+    """It would be a folder of that name, which shows the login to whoever lists the folders."""
+    problems = "\n".join(folder.problems(text))
+    assert f"hub.yaml:1: {keys}: expected a path on this machine, not a URL" in problems
+    assert "secret" not in problems
+
+
 def test_duckdb_url_names_the_file_of_the_projection(folder: Folder) -> None:
     config = folder.load(endpoint("url: duckdb:///my.duckdb"))
     assert config.projection.path == str(folder.path / "my.duckdb")

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from eventhub.config import Account, is_hash
 from eventhub.errors import Unavailable
+from eventhub.identity import passwords as module
 from eventhub.identity.passwords import WAITING, Passwords, hash_password
 
 CHEAP = (
@@ -50,6 +51,23 @@ async def test_a_password_fits_no_other_account(stored: str) -> None:
     assert await passwords.user_of("bob", "plain text 1") == {"id": "bob"}
     for name, typed in (("bob", "Gr\u00fc\u00dfe 123"), ("eve", "plain text 1"), ("eve", "")):
         assert await passwords.user_of(name, typed) is None
+
+
+async def test_a_name_without_an_account_costs_what_an_account_costs(
+    stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    def note(_password: str, phc: str) -> bool:
+        checked.append(phc)
+        return False
+
+    monkeypatch.setattr(module, "_is_password_of", note)
+    accounts = {"bob": Account(password="plain text 1"), "ann": Account(password=stored)}
+    page = Passwords(accounts)
+    for name in ("ann", "bob", "eve"):
+        assert await page.user_of(name, "x") is None
+    assert checked == [stored] * 3
 
 
 async def test_logins_beyond_a_bound_are_asked_to_come_back(stored: str) -> None:
