@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from heapq import nsmallest
 from secrets import token_hex
 from typing import Annotated, Any, Final
 
@@ -29,6 +30,8 @@ MAX_BYTES: Final = 32 << 10
 """Of what a process says; longer signals are not of a hub."""
 MOST_WORDS: Final = 10
 """Problems and notes that a process says of itself; the others are in its log."""
+MOST_LOGS: Final = 8
+"""Tables by which a process says which hub it belongs to: one in common is enough."""
 MAX_WORDS: Final = 200
 """Characters of each."""
 LEAVE_SECONDS: Final = 1.0
@@ -58,6 +61,8 @@ class Said(msgspec.Struct, kw_only=True):
     behind_seconds: float
     mails: dict[Text, int] | None
     """Sent, failed and given up; None if it sends none."""
+    logs: list[Text] = []
+    """The epochs of the streams of some of its tables; earlier versions do not say them."""
     is_leaving: bool = False
     """It says this once, at its end."""
 
@@ -119,7 +124,7 @@ class Processes:
             except msgspec.DecodeError:  # of a newer version
                 limited.warning("signal_unreadable", by="processes")
                 continue
-            if said.id == self._id:
+            if said.id == self._id or not self._is_of_hub(said):
                 continue
             if said.is_leaving:
                 self._others.pop(said.id, None)
@@ -146,7 +151,14 @@ class Processes:
     def _own(self) -> Said:
         problems, notes = self._health()
         words = {"problems": _short(problems), "notes": _short(notes)}
-        return msgspec.convert({"id": self._id, **self.vitals.summary(), **words}, Said)
+        logs = nsmallest(MOST_LOGS, self.vitals.logs)
+        said = {"id": self._id, **self.vitals.summary(), **words, "logs": logs}
+        return msgspec.convert(said, Said)
+
+    def _is_of_hub(self, said: Said) -> bool:
+        """Tell whether a process may have the log of this one: several hubs may share servers."""
+        own = self.vitals.logs
+        return not own or not said.logs or not own.isdisjoint(said.logs)
 
     def _forget(self) -> None:
         now = self._clock()
@@ -177,5 +189,5 @@ def _short(words: list[str]) -> list[str]:
 
 def _shown(said: Said) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(said)
-    del found["is_leaving"]
+    del found["is_leaving"], found["logs"]
     return found

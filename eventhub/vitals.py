@@ -141,6 +141,11 @@ class Vitals:
         return f"{socket.gethostname()}:{os.getpid()}"
 
     @property
+    def logs(self) -> set[str]:
+        """The epochs of the streams of all tables, which no other hub has."""
+        return {feed.stream.epoch for feed in self._feeds.values()}
+
+    @property
     def _has_tables(self) -> bool:
         return not {"gateway", "projector"}.isdisjoint(self.roles)
 

@@ -59,6 +59,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Bytes of the database."""
         return sum(part.size for part in self.parts)
 
+    def is_of(self, progress: Mapping[str, Progress]) -> bool:
+        """Tell whether it is of the same hub: one of its tables is of the same log as there."""
+        found = ((held.epoch, progress.get(name)) for name, held in self.tables.items())
+        return any(at is not None and epoch == at.epoch for epoch, at in found)
+
     def grown(self, progress: Mapping[str, Progress]) -> int:
         """Return how many events tables have that are not in it."""
         return sum(

@@ -2,6 +2,7 @@
 
 Nothing waits for it. Its checkpoint pauses the projector for as long as any other checkpoint does;
 then the file is read while writes go on. Only parts that the last snapshots do not have are stored.
+Snapshots of another hub in the same place are neither used nor deleted.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import msgspec
 import structlog
 
 from eventhub import __version__
-from eventhub.errors import EventHubError, Unavailable
+from eventhub.errors import Damaged, EventHubError, Unavailable
 from eventhub.metrics import STORED_SNAPSHOTS
 from eventhub.objects import Listed, Objects
 from projections.database_file import Checkpoint
@@ -67,6 +68,8 @@ class SnapshotWriter:
         self._failing = ""
         self._unused: dict[str, Part] = {}
         """Parts that were stored for a snapshot that failed, by checksum."""
+        self._others: set[str] = set()
+        """The names of snapshots of other hubs in the same place."""
 
     @property
     def notes(self) -> list[str]:
@@ -112,7 +115,10 @@ class SnapshotWriter:
         """
         objects = await self._open_objects()
         listed = await objects.listed()
-        found = await _manifests(objects, listed)
+        every = await _manifests(objects, listed)
+        found = [each for each in every if each.is_of(self._progress)]
+        others = [each for each in every if each not in found]
+        self._note_others({each.name for each in others})
         newest = found[-1] if found else None
         if _grown(newest, self._progress) < self._every:
             return newest  # another projector has stored it
@@ -133,8 +139,13 @@ class SnapshotWriter:
             tables={name: held.head for name, held in made.tables.items()},
         )
         STORED_SNAPSHOTS.labels("stored").inc()
-        await _prune(objects, listed, [*found, made])
+        await _prune(objects, listed, [*found, made], others)
         return made
+
+    def _note_others(self, names: set[str]) -> None:
+        if names and not self._others:
+            logger.warning("snapshots_of_another_log", snapshots=sorted(names))
+        self._others = names
 
     async def _store_snapshot(self, objects: Objects, known: dict[str, Part]) -> Manifest:
         name = new_name()
@@ -175,7 +186,11 @@ def _read(checkpoint: Checkpoint, offset: int) -> tuple[bytes, str]:
 
 
 async def _manifests(objects: Objects, listed: Listed) -> list[Manifest]:
-    """Return the manifests that can be read, oldest first."""
+    """Return the manifests that are whole, oldest first.
+
+    Raises:
+        Unavailable: one cannot be read now: nobody knows which parts it needs.
+    """
     found: list[Manifest] = []
     for name in listed.whole:
         if name.endswith(END):
@@ -183,7 +198,7 @@ async def _manifests(objects: Objects, listed: Listed) -> list[Manifest]:
                 data = await objects.get(name)
                 if data is not None:
                     found.append(read_manifest(name.removesuffix(END), data))
-            except EventHubError as error:
+            except Damaged as error:
                 logger.warning("snapshot_refused", snapshot=name, reason=error.message)
     return found
 
@@ -196,14 +211,16 @@ async def _check(objects: Objects, made: Manifest) -> None:
         raise Unavailable(f"another process has deleted {missing[0]}")
 
 
-async def _prune(objects: Objects, listed: Listed, found: list[Manifest]) -> None:
-    """Delete all but the newest snapshots, and what killed processes have left."""
-    old, kept = found[:-KEPT], found[-KEPT:]
+async def _prune(
+    objects: Objects, listed: Listed, found: list[Manifest], others: list[Manifest]
+) -> None:
+    """Delete all but the newest snapshots of this hub, and what killed processes have left."""
+    old, kept = found[:-KEPT], [*found[-KEPT:], *others]
     for each in old:
         await objects.delete(each.name + END)
     needed = _parts(kept)
     doomed = _parts(old) - needed
-    readable = {each.name + END for each in found}
+    readable = {each.name + END for each in [*found, *others]}
     left = {*listed.whole, *listed.unfinished} - needed - doomed - readable
     abandoned = {name for name in left if age_seconds(name) > ABANDONED_SECONDS}
     for name in sorted(doomed | abandoned):

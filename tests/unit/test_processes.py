@@ -1,7 +1,7 @@
 """Operators see all processes of a hub: how each is, which is silent, and not those that ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from eventhub.feed import Feed
+from eventhub.memory import MemoryStream
 from eventhub.memory_signals import MemorySignals
 from eventhub.processes import (
     FORGET_SECONDS,
@@ -20,7 +22,9 @@ from eventhub.processes import (
     Processes,
     Said,
 )
+from eventhub.stream import EventStream
 from eventhub.vitals import Vitals
+from tests.snapshotting import CHAT
 
 DEADLINE_SECONDS = 10.0
 SAID = Said(
@@ -46,8 +50,11 @@ class Hub:
         self.signals = MemorySignals()
         self._folder = folder
 
-    def process(self, role: str, problems: tuple[str, ...] = ()) -> Processes:
-        vitals = Vitals({}, self._folder, [role])
+    def process(
+        self, role: str, problems: tuple[str, ...] = (), streams: Sequence[EventStream] = ()
+    ) -> Processes:
+        feeds = {str(number): Feed(stream, 0) for number, stream in enumerate(streams)}
+        vitals = Vitals(feeds, self._folder, [role])
         return Processes(vitals, self.signals, lambda: ([*problems], []), lambda: self.now)
 
 
@@ -81,6 +88,19 @@ async def test_a_gateway_sees_every_process_and_how_it_is(tmp_path: Path) -> Non
             assert [each["problems"] for each in gateway.report()] == [[], [], ["it is stuck"]]
             assert {each["silent_seconds"] for each in gateway.report()} == {None}
         await until_seen(gateway, ["gateway"])  # those that were stopped have said so
+
+
+async def test_hubs_that_share_servers_do_not_see_each_others_processes(tmp_path: Path) -> None:
+    hub = Hub(tmp_path)
+    one, shared, other = (MemoryStream(CHAT) for _ in range(3))
+    gateway = hub.process("gateway", streams=[one, shared])
+    projector = hub.process("projector", streams=[shared])
+    stranger = hub.process("alerts", streams=[other])
+    async with running(gateway, stranger, hub.process("archiver"), projector):
+        await until_seen(gateway, ["gateway", "archiver", "projector"])  # an older one says no log
+    strange_gateway = hub.process("gateway", streams=[other])
+    async with running(strange_gateway, gateway, stranger):
+        await until_seen(strange_gateway, ["gateway", "alerts"])
 
 
 async def test_only_a_gateway_listens(tmp_path: Path) -> None:

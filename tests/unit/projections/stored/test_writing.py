@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventhub.errors import Unavailable
 from eventhub.memory import MemoryStream
@@ -15,6 +16,7 @@ from eventhub.objects import Objects
 from projections.store import Store
 from projections.stored import manifest, writing
 from projections.stored.folder import FolderObjects
+from projections.stored.manifest import Manifest
 from projections.stored.writing import SnapshotWriter
 from tests.snapshotting import CHAT
 from tests.storing import EVENTS, filled, load, rows, take
@@ -112,6 +114,45 @@ async def test_two_snapshots_are_kept_with_the_parts_that_they_need(
     listed = await objects.listed()
     assert set(listed.whole) == needed | {f"{each.name}.json" for each in kept}
     assert await load(tmp_path / "loaded", objects, stream) == kept[-1]
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_two_hubs_in_one_place_leave_each_other_their_snapshots(
+    store: Store, objects: FolderObjects, stream: MemoryStream, tmp_path: Path
+) -> None:
+    other = await filled(CHAT, EVENTS)
+    made: dict[str, list[Manifest | None]] = {stream.epoch: [], other.epoch: []}
+    async with Store(tmp_path / "q", [CHAT]) as second:
+        await second.begin("chat", other.epoch)
+        with capture_logs() as lines:
+            for end in range(100, 500, 100):
+                for each, epoch in ((store, stream.epoch), (second, other.epoch)):
+                    await each.append("chat", EVENTS[:end])
+                    made[epoch].append(await take(each, objects, every=100))
+    kept = {found.name: found for each in made.values() for found in each[-2:] if found}
+    needed = {part.name for each in kept.values() for part in each.parts}
+    listed = await objects.listed()
+    assert set(listed.whole) == needed | {f"{name}.json" for name in kept}
+    assert len(kept) == 4
+    assert "snapshots_of_another_log" in {line["event"] for line in lines}
+    for log in (stream, other):
+        assert await load(tmp_path / log.epoch, objects, log) == made[log.epoch][-1]
+
+
+async def test_nothing_is_deleted_while_a_manifest_cannot_be_read(
+    store: Store, tmp_path: Path
+) -> None:
+    class Away(FolderObjects):
+        async def get(self, name: str) -> bytes | None:
+            raise Unavailable("the store is away")
+
+    await store.append("chat", EVENTS[:300])
+    await take(store, FolderObjects(tmp_path / "objects"))
+    before = (await FolderObjects(tmp_path / "objects").listed()).whole
+    await store.append("chat", EVENTS)
+    with pytest.raises(Unavailable, match="the store is away"):
+        await take(store, Away(tmp_path / "objects"))
+    assert (await FolderObjects(tmp_path / "objects").listed()).whole == before
 
 
 async def test_what_killed_processes_have_left_is_deleted_after_an_hour(
