@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any, Final
 
 REST_SECONDS: Final = 60.0
@@ -26,7 +27,7 @@ class Demand:
         """
         self._rest_seconds = rest_seconds
         self._users = 0
-        self._left_at = 0.0
+        self._left_at = -inf
         self._is_used = asyncio.Event()
         self._is_unused = asyncio.Event()
 
@@ -36,8 +37,12 @@ class Demand:
         return self._rest_seconds is not None
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Be a user for the length of a block; the work begins soon, if it rests."""
+    def hold(self, *, lingers: bool = True) -> Iterator[None]:
+        """Be a user for the length of a block; the work begins soon, if it rests.
+
+        Args:
+            lingers: whether the work goes on for a while after the block.
+        """
         self._users += 1
         self._is_unused.clear()
         self._is_used.set()
@@ -45,8 +50,9 @@ class Demand:
             yield
         finally:
             self._users -= 1
-            if not self._users:
+            if lingers:
                 self._left_at = time.monotonic()
+            if not self._users:
                 self._is_used.clear()
                 self._is_unused.set()
 

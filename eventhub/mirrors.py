@@ -18,8 +18,7 @@ from eventhub.config import MessageEndpoint
 from eventhub.errors import Misconfigured
 from eventhub.ingest.loading import BadRow, Loaded, Loader, OnBadRow
 from eventhub.stream import EventStream, Log, Records
-from projections.backlog import read_to_end
-from projections.projector import Follow
+from projections.backlog import Follow, read_to_end
 
 if TYPE_CHECKING:
     from projections.mirror import Mirror

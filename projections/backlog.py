@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from eventhub.errors import Unavailable
 from eventhub.event import Sealed, SealedEvent
@@ -13,6 +14,8 @@ BATCH_BYTES = 32 << 20
 SILENCE_SECONDS = 30.0
 """A stream is given up if it does not deliver its events for this long."""
 
+Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
+"""Reads the events after a sequence, as they come."""
 OnProgress = Callable[[int, int], None]
 """Called with the progress: the sequence that was reached, and the last one."""
 

@@ -18,9 +18,8 @@ from eventhub.errors import EventHubError
 from eventhub.event import Sealed, SealedEvent
 from eventhub.metrics import MIRROR_LAG
 from eventhub.stream import EventStream
-from projections.backlog import OnProgress
+from projections.backlog import Follow, OnProgress
 from projections.mirror_table import MirrorTable, Standing
-from projections.projector import Follow
 
 BATCH_EVENTS: Final = 1_000
 """Of one transaction."""

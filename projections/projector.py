@@ -24,8 +24,7 @@ from projections.store import Progress, Store
 from projections.taking_up import TakeUp, take_up
 
 WAITING_BYTES = 64 << 20
-"""Reading pauses once this much waits: enough to continue over a checkpoint of DuckDB, which takes
-half a second."""
+"""Reading pauses once so much waits: enough for a checkpoint of DuckDB, which takes 0.5 s."""
 FOLD_SECONDS = 1.0
 FOLD_EVENTS = 100_000
 """Events are stored and folded after this time, or this many of them, or when a reader waits. A
@@ -40,10 +39,14 @@ FEW_BYTES = 4 << 20
 """Few events of this size do not wait for a reader, who would wait for each of their megabytes."""
 LAST_SECONDS = 2.0
 """For storing and folding at the stop."""
+FAR_EVENTS = 500_000
+"""Tables that rest read what they lack once it is so much: their next reader waits ten seconds at
+most, and the log needs half of that (ADR-103)."""
+LOOK_SECONDS, NEARER_SECONDS = 5.0, 60.0
+"""Between two looks at how far behind they are; the longest time that they read before the next."""
 RETRY_SECONDS = (0.5, 30.0)
 """First and longest pause after a failure; in between it doubles."""
 
-Follow = Callable[[int], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
 PacedFollow = Callable[[int, Pause], AbstractAsyncContextManager[AsyncIterator[Sequence[Sealed]]]]
 """As `Feed.follow`."""
 
@@ -90,7 +93,7 @@ class Projector:
         self._folded_at = time.monotonic()
         self._pause = RETRY_SECONDS[0]
         self.is_failing = False
-        """Whether the last attempt to read or write failed."""
+        """The last attempt to read or write failed."""
         self._readers: list[tuple[int, asyncio.Future[None]]] = []
 
     @property
@@ -105,7 +108,10 @@ class Projector:
 
     async def run(self) -> None:
         """Project while there is demand, until cancelled; failures are logged and retried."""
-        await self._demand.serve(self._keep_projecting)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._demand.serve(self._keep_projecting))
+            if self._demand.may_end:
+                group.create_task(self._stay_near())
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Run until the stop; then store and fold what has come, for who opens the file later."""
@@ -116,6 +122,15 @@ class Projector:
                 with suppress(Unavailable):
                     await self.caught_up(self._stream.known_last, LAST_SECONDS)
             task.cancel()
+
+    async def _stay_near(self) -> None:
+        """Let tables that rest come nearer to the end of the log whenever they are far behind."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            last = self._stream.known_last
+            if last - self.head >= FAR_EVENTS:
+                with suppress(Unavailable):
+                    await self.caught_up(last, NEARER_SECONDS, lingers=False)
 
     async def _keep_projecting(self) -> None:
         name = self.channel
@@ -134,8 +149,8 @@ class Projector:
             if self._demand.may_end:  # tables that rest are not behind
                 PROJECTED.remove(name)
 
-    async def caught_up(self, sequence: int, timeout: float) -> None:
-        """Wait until the current table includes a sequence, and fold at once for that.
+    async def caught_up(self, sequence: int, timeout: float, *, lingers: bool = True) -> None:
+        """Wait until the current table includes a sequence, and fold at once; `lingers` as `hold`.
 
         Raises:
             Unavailable: it took longer than `timeout` seconds.
@@ -147,7 +162,7 @@ class Projector:
         self._wake.set()
         self._hurry.set()
         try:
-            with self._demand.hold():
+            with self._demand.hold(lingers=lingers):
                 async with asyncio.timeout(timeout):
                     await reader[1]
         except TimeoutError:
@@ -200,8 +215,7 @@ class Projector:
     async def _write(self, head: int) -> None:
         while True:
             await self._wait_until_due()
-            batch = self._take()
-            if batch:
+            if batch := self._take():
                 self._check_still_at(head)
                 head = (await self._store.append(self.channel, batch)).head
                 PROJECTED_EVENTS.labels(self.channel).inc(len(batch))

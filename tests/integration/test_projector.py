@@ -274,6 +274,29 @@ async def test_a_projector_rests_until_a_reader_comes_and_then_goes_on_where_it_
         assert (await proved(store, stream))[0].is_equal
 
 
+async def test_a_projector_that_rests_does_not_fall_far_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise its next reader would wait too long."""
+    monkeypatch.setattr(projections.projector, "FAR_EVENTS", 100)
+    monkeypatch.setattr(projections.projector, "LOOK_SECONDS", 0.005)
+    stream = Counting(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store, background() as tasks:
+        projector = Projector(store, stream, demand=Demand(3600))
+        tasks.start(projector.run(), name="projector")
+        for end in (100, 250):
+            await write(stream, EVENTS[stream.length : end])
+            async with asyncio.timeout(10):
+                while projector.watermark < end:
+                    await asyncio.sleep(0.005)
+            await eventually(lambda: stream.followers == 0)
+        await write(stream, EVENTS[250:349])
+        await asyncio.sleep(0.05)
+        assert projector.watermark == 250
+        await projector.caught_up(349, 10)
+        assert (await proved(store, stream))[0].is_equal
+
+
 async def test_a_projector_that_fails_does_not_rest_before_it_has_succeeded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,21 @@ async def test_a_user_who_comes_as_the_last_one_leaves_finds_the_same_work() -> 
             assert (work.is_done, work.begun) == (True, 1)
 
 
+async def test_a_user_who_does_not_linger_takes_nothing_from_one_who_does() -> None:
+    demand, work = Demand(3600), Work()
+    async with background() as tasks:
+        tasks.start(demand.serve(work.do), name="work")
+        for begun in (1, 2):
+            with demand.hold(lingers=False):
+                await eventually(lambda: work.is_done)
+            await eventually(lambda: not work.is_done)
+            assert work.begun == begun
+        with demand.hold(lingers=False), demand.hold():
+            await eventually(lambda: work.is_done)
+        await asyncio.sleep(0.01)
+        assert work.is_done
+
+
 async def test_a_user_who_comes_while_the_work_ends_has_it_begun_again() -> None:
     demand, work = Demand(0), Work()
 
