@@ -159,7 +159,7 @@ async def _open(
     stack.push_async_callback(trail.close)
     # Without a gateway nobody logs in.
     logins = Logins(MemoryRecords(None))
-    if front is not None:
+    if "gateway" in roles:
         logins = await reached(partial(Logins.read, event_log))
     rests = broker is None and "projector" not in roles
     begin = taking_up(config, event_log) if rests else take_up

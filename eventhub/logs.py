@@ -105,10 +105,16 @@ def configure(
     # These libraries log each forged cookie and each unknown subprotocol, without a limit.
     logging.getLogger("aiohttp_session").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").addFilter(_is_news)
     _ACCESS.setLevel(logging.INFO if with_access else logging.CRITICAL)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what is said each time that a NATS server ends a connection with TLS."""
+    return "eof_received()" not in str(record.msg)
 
 
 def _short_traceback(sio: TextIO, exc_info: structlog.typing.ExcInfo) -> None:

@@ -11,6 +11,7 @@ WALKED = {
     "Certificates, once",
     "Put them in place",
     "Start",
+    "A user for each role",
     "From one machine to three",
     "Upgrade",
     "Add and remove a machine",

@@ -107,6 +107,13 @@ class Unit:
             if path.exists() or not name.startswith("-"):
                 yield from path.read_text().splitlines()
 
+    def reload(self) -> None:
+        """Run the commands of a reload."""
+        environment = {"PATH": os.environ["PATH"], **self._environment()}
+        for command in self.get("ExecReload"):
+            words = shlex.split(command.replace("$MAINPID", str(self.pid)))
+            subprocess.run(words, env=environment, check=True)
+
     def stop(self) -> None:
         """Run the command of a stop, ask it to end, and wait until it has."""
         pid = self.pid
@@ -137,6 +144,8 @@ def main() -> None:
             unit.stop()
         if verb in ("enable", "start", "restart"):
             unit.start()
+        if verb == "reload":
+            unit.reload()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from eventhub.config import load
+from tests.deploy.commands import blocks
 from tests.deploy.reverse_proxies import find
 from tests.e2e.command import run
 
@@ -86,6 +88,24 @@ def test_kubernetes_accepts_a_manifest(path: Path) -> None:
         command = [str(SCRIPTS / "kubernetes-validate"), "--strict", str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kustomize_makes_what_the_pods_and_the_page_name(tmp_path: Path) -> None:
+    made = subprocess.run(["kubectl", "kustomize", KUBERNETES], stdout=subprocess.PIPE, check=True)
+    (tmp_path / "made.yaml").write_bytes(made.stdout)
+    command = [str(SCRIPTS / "kubernetes-validate"), "--strict", str(tmp_path / "made.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    objects = list(yaml.safe_load_all(made.stdout))
+    namespaces = {each["metadata"].get("namespace") for each in objects}
+    assert namespaces == {"eventhub", None}  # the namespace itself has none
+    maps = {each["metadata"]["name"] for each in objects if each["kind"] == "ConfigMap"}
+    text = made.stdout.decode()
+    assert set(re.findall(r"configMap:\s+name: (\S+)", text)) == maps
+    wanted = set(re.findall(r"secretKeyRef:\s+key: (\S+)\s+name: eventhub\n", text))
+    [commands] = blocks("Kubernetes")
+    assert wanted == set(re.findall(r"--from-literal=([\w-]+)=", commands))
 
 
 def pods() -> dict[str, Any]:

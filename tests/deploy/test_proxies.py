@@ -26,6 +26,9 @@ from tests.unit.test_docs import page
 LONG = "?" + "&".join(f"id=none{number:04}" for number in range(4500))
 """A filter in a URL of 54 KB."""
 
+V2 = "eventhub.v2.json"
+TOKEN = "a-token-for-operators"
+
 
 def block(language: str) -> str:
     """Return the one block of docs/proxies.md in a language."""
@@ -54,7 +57,9 @@ def hub(folder: Path) -> Iterator[Hub]:
     config = folder / "eventhub.yaml"
     closed = "{columns: {topic: TEXT, body: TEXT}, auth: true}"
     entry = f"  closed: {{pattern: /closed, handler: MessageHandler, kwargs: {closed}}}\n"
-    config.write_text(block("yaml") + entry)
+    token = f"  admin: {{token: {TOKEN}}}\n"
+    text = block("yaml").replace("auth:\n", f"{token}auth:\n", 1)
+    config.write_text(f"{text}{entry}console: {{auth: false}}\n")
     hub = Hub(config, folder, [])
     hub.start()
     yield hub
@@ -92,6 +97,39 @@ async def test_a_websocket_writes_and_receives(origin: str, trust: ssl.SSLContex
         await socket.send_json({"topic": "Help", "body": "hello", "_ref": 1})
         frames = [await socket.receive_json(), await socket.receive_json()]
         assert sorted(frame.get("body", "") for frame in frames) == ["", "hello"]
+
+
+async def test_a_page_has_many_subscriptions_on_one_websocket(
+    origin: str, trust: ssl.SSLContext
+) -> None:
+    async with (
+        browser(origin, trust) as session,
+        session.ws_connect("/-/socket", protocols=[V2], origin=origin) as socket,
+    ):
+        assert socket.protocol == V2
+        for number in (1, 2):
+            query = f"topic=proxied{number}&_since=now"
+            await socket.send_json({"_subscribe": number, "path": "/messages", "query": query})
+            while "_ready" not in (frame := await socket.receive_json()):
+                pass
+            assert frame["_sub"] == number
+        async with session.post("/messages", json={"topic": "proxied2", "body": "b"}) as answer:
+            assert answer.status == 201
+        frame = await socket.receive_json()
+        assert (frame["_sub"], frame["_changes"][0]["body"]) == (2, "b")
+
+
+async def test_the_console_opens_and_asks_for_the_token_of_operators(
+    origin: str, trust: ssl.SSLContext
+) -> None:
+    async with browser(origin, trust) as session:
+        async with session.get("/-/") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+        for path in ("/-/vitals", "/metrics"):
+            async with session.get(path) as answer:
+                assert answer.status == 403
+            async with session.get(path, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
+                assert answer.status == 200
 
 
 async def test_an_event_reaches_a_stream_while_it_is_open(

@@ -17,6 +17,14 @@ from tests.machines.network import NotAllowed
 from tests.waiting import until
 
 URL = "http://127.0.0.1:8080/messages"
+METRICS = """
+. /etc/eventhub/environment
+for port in 8080 8081 8082; do
+  curl -sf -H "Authorization: Bearer $ADMIN_TOKEN" "http://n1:$port/metrics" > /tmp/metrics
+  grep '^eventhub_broker_connected 1' /tmp/metrics
+done
+"""
+"""Reads what the gateway, the alert worker and the projector of n1 count, as Prometheus does."""
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("three machines")]
 
@@ -54,6 +62,13 @@ def do_on_each(machines: Sequence[Machine], heading: str, *numbers: int) -> None
         list(threads.map(lambda machine: do(machine, heading, *numbers), machines))
 
 
+def copy_site(source: Machine, *others: Machine) -> None:
+    """Copy the folder `site` to other machines."""
+    copied = source.run("tar -c site | base64")
+    for machine in others:
+        machine.run("base64 -d | tar -x", copied)
+
+
 def status(machine: Machine, body: str) -> str:
     """Write a message at the gateway of a machine, and return the status of the answer."""
     message = json.dumps({"body": body, "_key": body})
@@ -83,9 +98,7 @@ def test_a_hub_grows_from_one_machine_to_three_and_outlives_losses(
     do_on_each(machines, "Install on each machine")
     do(n1, "Secrets, once")
     do(n1, "Certificates, once")
-    copied = n1.run("tar -c site | base64")
-    for machine in (n2, n3):
-        machine.run("base64 -d | tar -x", copied)
+    copy_site(n1, n2, n3)
     do_on_each(machines, "Put them in place")
     do_on_each(machines, "Start", 0)
     do(n1, "From one machine to three")
@@ -93,6 +106,19 @@ def test_a_hub_grows_from_one_machine_to_three_and_outlives_losses(
     do(n1, "Start", 2)
     post(n2, "three machines")
     assert [bodies(machine) for machine in machines] == [["one machine", "three machines"]] * 3
+
+    n2.run(METRICS)
+    do(n1, "A user for each role", 0)
+    copy_site(n1, n2, n3)
+    do_on_each(machines, "A user for each role", 1)
+    for machine in machines:
+        do(machine, "A user for each role", 2)
+    do(n1, "A user for each role", 3)
+    for machine in machines:
+        do(machine, "A user for each role", 4)
+    for machine in machines:
+        do(machine, "A user for each role", 5)
+        post(machine, f"from a user of {machine.name}")
 
     do(n2, "Upgrade", 0)
     do(n2, "Upgrade", 1)
@@ -106,7 +132,8 @@ def test_a_hub_grows_from_one_machine_to_three_and_outlives_losses(
     n3.run("rm -r /var/lib/nats /var/lib/eventhub")
     do(n3, "Start", 0)
     do(n3, "Start", 1)
-    stored = ["one machine", "three machines", "upgraded", "without a gateway", "without a machine"]
+    stored = ["one machine", "three machines", *(f"from a user of n{n}" for n in (1, 2, 3))]
+    stored += ["upgraded", "without a gateway", "without a machine"]
     assert bodies(n3) == stored
 
     n2.kill()
