@@ -18,8 +18,8 @@
 - `tail`: follow an endpoint of a running hub
 
 No rules live here. A new command is a function in one of these modules, or in a new one, and one
-entry in `main`, with examples in `examples`. A command imports what it needs when it runs: loading
-DuckDB and the rest of a hub takes a second, which `eventhub post` should not cost.
+entry in a section of `main`, with examples in `examples`. A command imports what it needs when it
+runs: loading DuckDB and the rest of a hub takes a second, which `eventhub post` should not cost.
 """
 
 from eventhub.cli import (
