@@ -156,7 +156,8 @@ def check_syntax(source: str) -> None:
     try:
         compile(wrapped, _FILENAME, "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except SyntaxError as error:
-        raise Misconfigured(f"not a Python expression: {error.msg}: {_excerpt(source)}") from None
+        text = f"not a Python expression: {error.msg}: {_excerpt(source)}"
+        raise Misconfigured(text) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise Misconfigured(f"not a Python expression: {error}: {_excerpt(source)}") from None
 
@@ -247,7 +248,7 @@ def _import(name: str, names: tuple[str, ...]) -> ModuleType:
             raise Misconfigured(
                 f"name {name!r} is not defined: it is neither {listed}, nor a"
                 " module that is installed or in the folder of the file"
-                + _did_you_mean(name, [*names, *sorted(modules)])
+                + (_did_you_mean(name, names) or _did_you_mean(name, sorted(modules), cutoff=0.8))
             ) from error
         detail = f"{type(error).__name__}: {error}"
         raise Misconfigured(f"module {name} cannot be imported: {detail}") from error
@@ -265,8 +266,8 @@ def _import_part(name: str) -> None:
         raise Misconfigured(f"module {name} cannot be imported: {detail}") from error
 
 
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+def _did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

@@ -188,7 +188,9 @@ class _BodyTemplate:
         found = self._sources.locate(self._source, path.strip())
         try:
             text = read(found).decode()
-        except (Rejected, UnicodeDecodeError) as error:
+        except Rejected as error:  # it names the file
+            raise Misconfigured(f"{self._where}: {error}") from error
+        except UnicodeDecodeError as error:
             raise Misconfigured(f"{self._where}: {found}: {error}") from error
         return self._templates.compile(f"{self._where}: {found.name}", text, html=self._is_html)
 

@@ -2,7 +2,7 @@
 
 import click
 
-TOKEN = click.option("--token", help="A JWT, sent as a bearer token.")
+TOKEN = click.option("--token", help="An API key or a JWT, sent as a bearer token.")
 
 
 def authorization(token: str | None) -> dict[str, str]:

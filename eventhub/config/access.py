@@ -5,6 +5,7 @@ whose variable is empty, was meant to restrict something.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -30,6 +31,8 @@ _NOT_PUBLIC: Final = tuple(
 """Not used on the Internet (RFC 6890): to trust all other addresses is to trust all."""
 _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header or a cookie (RFC 9110 section 5.6.2)."""
 _SECTIONS: Final = {
     "jwt": "`secret`, `public_key` or `jwks`",
     "proxy": "`trusted`, and `header` if the proxy names the user",
@@ -106,6 +109,9 @@ def check_settings(section: Node, findings: Findings) -> None:
             if is_blank(node) and node.value != 0:
                 path = f"auth.{name}.{key}"
                 findings.problem(node, path, f"{key} is blank; give a value, or remove it")
+            elif (name, key) == ("session", "cookie") and not TOKEN.fullmatch(str(node.value)):
+                text = "the name of a cookie has letters, digits, - and _"
+                findings.problem(node, "auth.session.cookie", text)
             elif (name, key) == ("proxy", "trusted"):
                 _check_trusted(node, findings)
 
@@ -113,6 +119,8 @@ def check_settings(section: Node, findings: Findings) -> None:
 def _check_trusted(node: Node, findings: Findings) -> None:
     path, given = "auth.proxy.trusted", node.plain
     trusted = given if isinstance(given, list) else [given]
+    if given != ANY and not isinstance(given, list):
+        return  # the settings report it
     if ANY in trusted:
         text = "with `any`, every client that reaches the hub can claim to be any user"
         findings.warn(node, path, text)
@@ -120,7 +128,8 @@ def _check_trusted(node: Node, findings: Findings) -> None:
     try:
         networks = networks_of(map(str, trusted))
     except ValueError as error:
-        findings.problem(node, path, str(error))
+        text = f"expected addresses and networks, such as 127.0.0.1 or 10.0.0.0/8: {error}"
+        findings.problem(node, path, text)
         return
     if _cover_all(networks):
         text = "these networks are all addresses; to trust every client, write `trusted: any`"

@@ -1,6 +1,7 @@
 """Broker: whether a hub can connect as `broker:` says, and the files that it needs for that."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -30,6 +31,14 @@ def checked(section: Node, broker: Broker | None, findings: Findings) -> Broker 
     return msgspec.structs.replace(broker, **files)
 
 
+def _has_host(url: str) -> bool:
+    try:
+        split = urlsplit(url)
+        return bool(split.hostname) and split.port != 0
+    except ValueError:
+        return False
+
+
 def _check_urls(section: Node, findings: Findings) -> None:
     """Report URLs that no NATS server can have, or that do without the TLS that was set up."""
     node = section.items.get("url")
@@ -45,6 +54,9 @@ def _check_urls(section: Node, findings: Findings) -> None:
         if separator and scheme not in _SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
             text = f"{scheme}:// is not the URL of a NATS server; it begins with one of {known}"
+            findings.problem(node, "broker.url", text)
+        elif not _has_host(url if separator else f"nats://{url}"):
+            text = "expected nats://HOST:PORT, with a port from 1 to 65535"
             findings.problem(node, "broker.url", text)
         elif files and not (separator and scheme in _BY_TLS):
             text = f"{files[0]} is for connections by TLS: begin the URL with tls://"

@@ -1,5 +1,6 @@
 """Listening: whether the hub can listen as `server:` says, and which files it needs for that."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -11,6 +12,8 @@ from eventhub.config.tree import Findings, Node
 
 MOST_SOCKET_PATH: Final = 107
 """Bytes of `sun_path` on Linux, without the zero at its end (unix(7))."""
+
+_WITH_PORT: Final = re.compile(r"[^/:]*:\d+|\[.*\]:\d+")
 
 
 def check(section: Node, endpoints: Iterable[Endpoint], findings: Findings) -> None:
@@ -37,6 +40,9 @@ def _check_host(section: Node, findings: Findings) -> None:
     node = section.items.get("host")
     if node is None or not isinstance(node.value, str):
         return
+    if (text := _mistake(node.value)) is not None:
+        findings.problem(node, "server.host", text)
+        return
     path = node.value.removeprefix(UNIX_PREFIX)
     if path != node.value or path.startswith("/"):
         if path == node.value:
@@ -48,6 +54,17 @@ def _check_host(section: Node, findings: Findings) -> None:
         else:
             return
         findings.problem(node, "server.host", text)
+
+
+def _mistake(host: str) -> str | None:
+    """Return why a text is no host; None if it may be one, or the path of a Unix socket."""
+    if not host.strip():
+        return "host is blank; write 127.0.0.1, or 0.0.0.0 for every address of this machine"
+    if "://" in host:
+        return f"expected a name or an address, without {host.partition('://')[0]}://"
+    if _WITH_PORT.fullmatch(host):
+        return "expected a name or an address; the port belongs to server.port"
+    return None
 
 
 def _check_flight(section: Node, endpoints: Iterable[Endpoint], findings: Findings) -> None:

@@ -11,21 +11,30 @@ from typing import Any
 
 import msgspec
 
-from eventhub.config import access, broker, console, handlers, listening, snapshots, yamlfile
+from eventhub.config import (
+    access,
+    broker,
+    console,
+    handlers,
+    listening,
+    mail_services,
+    snapshots,
+    yamlfile,
+)
 from eventhub.config.handlers import UrlSection
+from eventhub.config.handlers.entry import ENTRY_KEYS
 from eventhub.config.reading import PERIOD, read_struct
 from eventhub.config.settings import (
     Archive,
     Auth,
     Broker,
     Config,
-    EmailService,
     Logging,
     Projection,
     Server,
 )
 from eventhub.config.shown import secrets_of
-from eventhub.config.tree import Findings, Node, joined, merge
+from eventhub.config.tree import Findings, Node, merge
 
 ENVIRONMENT: dict[str, str] = {
     "EVENTHUB_HOST": "server.host",
@@ -70,17 +79,6 @@ GRAMEX_SECTIONS = frozenset(
 )
 """Sections of Gramex 1.94 that EventHub does not have: each is skipped with a warning."""
 _GRAMEX_LOG = frozenset(["version", "handlers", "loggers", "formatters", "filters", "root"])
-
-_MAIL_HOSTS = {
-    "yahoo": "smtp.mail.yahoo.com",
-    "live": "smtp.live.com",
-    "mandrill": "smtp.mandrillapp.com",
-    "office365": "smtp.office365.com",
-    "outlook": "smtp-mail.outlook.com",
-    "icloud": "smtp.mail.me.com",
-    "mail.com": "smtp.mail.com",
-}
-"""Mail providers that Gramex knows by name; all of them are `type: smtp` with STARTTLS."""
 
 
 def load(
@@ -172,8 +170,18 @@ def _without_gramex(tree: Node, findings: Findings) -> Node:
         elif key in _KNOWN:
             kept[key] = node
         else:
-            findings.unknown(node, "", key, _KNOWN)
+            findings.unknown(node, "", key, _KNOWN, _hint_of_section(key, node))
     return replace(tree, value=kept)
+
+
+def _hint_of_section(key: str, node: Node) -> str:
+    """Return to which section a key belongs that was written beside the sections."""
+    if node.items.keys() & {*ENTRY_KEYS}:
+        return " here; an entry belongs below `url:`, indented by two more spaces"
+    if key in ENTRY_KEYS:
+        return " here; it belongs to an entry of `url:`"
+    of = [name for name, cls in SECTIONS.items() if key in cls.__struct_encode_fields__]
+    return f" here; it belongs below `{of[0]}:`" if len(of) == 1 else ""
 
 
 def _override(tree: Node, environ: Mapping[str, str], overrides: Mapping[str, Any]) -> Node:
@@ -182,7 +190,8 @@ def _override(tree: Node, environ: Mapping[str, str], overrides: Mapping[str, An
         if environ.get(variable) and setting != "data":
             tree = merge(_branch(setting, environ[variable], variable, tree), tree)
     for setting, value in overrides.items():
-        tree = merge(_branch(setting, value, f"option {setting}", tree), tree)
+        flag = f"--{setting.rpartition('.')[2]}"
+        tree = merge(_branch(setting, value, flag, tree), tree)
     return tree
 
 
@@ -198,7 +207,7 @@ def _config(tree: Node, path: Path, data: Path, findings: Findings) -> Config:
     sections = {
         key: read_struct(cls, _section(tree, key), key, findings) for key, cls in SECTIONS.items()
     }
-    email = _email(_section(tree, "email"), findings)
+    email = mail_services.read(_section(tree, "email"), findings)
     urls = UrlSection(findings, services=email)
     endpoints = handlers.read(_section(tree, "url"), urls)
     sections["broker"] = broker.checked(_section(tree, "broker"), sections["broker"], findings)
@@ -237,38 +246,13 @@ def _section(tree: Node, key: str) -> Node:
     return tree.items.get(key, replace(tree, value=None))
 
 
-def _email(section: Node, findings: Findings) -> dict[str, EmailService | None]:
-    """Return the services; None in place of one that has problems."""
-    services: dict[str, EmailService | None] = {}
-    for name, node in findings.mapping(section, "email").items():
-        path = joined("email", name)
-        service = read_struct(EmailService, _as_smtp(node), path, findings)
-        if service is not None and service.type in ("smtp", "smtps") and not service.host:
-            findings.problem(node, path, f"host is missing; type {service.type} needs one")
-            service = None
-        services[name] = service
-    return services
-
-
-def _as_smtp(node: Node) -> Node:
-    """Return a provider that Gramex knows by name as its SMTP server."""
-    host = _MAIL_HOSTS.get(str(node.items["type"].plain)) if "type" in node.items else None
-    if host is None:
-        return node
-    members = {"host": host, "tls": True, **node.items, "type": "smtp"}
-    return replace(
-        node,
-        value={k: v if isinstance(v, Node) else replace(node, value=v) for k, v in members.items()},
-    )
-
-
 def _archive(section: Node, findings: Findings) -> Archive | None:
     archive: Archive | None = read_struct(Archive, section, "archive", findings)
+    every = section.items.get("every")
+    if every and isinstance(every.value, str) and not PERIOD.fullmatch(every.value):
+        findings.problem(every, "archive.every", "write a number and s, m, h or d, such as 1h")
     if archive is None:
         return None
-    if not PERIOD.fullmatch(archive.every):
-        node = section.items["every"]
-        findings.problem(node, "archive.every", "write a number and s, m, h or d, such as 1h")
     findings.remote(section.items["to"], "archive.to")
     folder = section.items["to"].folder / archive.to
     return msgspec.structs.replace(archive, to=str(folder.resolve()))

@@ -24,13 +24,32 @@ _PLAIN_WORDS = {
     ),
     "expected <block end>, but found '?'": "a key cannot begin here; align it with the keys above",
     "found character '\\t' that cannot start any token": (
-        "a tab cannot indent a line; replace it with spaces"
+        "a tab can neither indent a line nor follow a colon; replace it with spaces"
+    ),
+    "found character": "text cannot begin with one of % @ `; put it in quotes",
+    "found unknown escape character": (
+        "in double quotes \\ begins an escape; use single quotes, or write \\\\"
+    ),
+    "expected alphabetic or numeric character": (
+        "* and & begin an alias and an anchor; put text that begins so in quotes"
+    ),
+    "found undefined alias": (
+        "text that begins with * is an alias of a value that is marked with & above it, and there"
+        " is none; put text in quotes"
+    ),
+    "but found another document": (
+        "a line --- begins a second document; remove it, or make two files"
     ),
     "mapping values are not allowed here": (
         "a colon followed by a space begins a value, and none can begin here; put text that"
         " contains one in quotes, and check the indentation"
     ),
-    "could not find expected ':'": "a key has no colon after it",
+    "expected <block end>, but found '}'": "this } closes nothing; remove it",
+    "expected <block end>, but found ']'": "this ] closes nothing; remove it",
+    "expected <block end>": "something follows a value that has ended; check the quotes",
+    "could not find expected ':'": (
+        "no colon follows, so this is no key; indent a text more than its key"
+    ),
     "found unexpected end of stream": "a quote or bracket that was opened is never closed",
     "expected ',' or ']'": "a list that begins with [ needs a comma or ] before this line",
     "expected ',' or '}'": "a mapping that begins with { needs a comma or } before this line",
@@ -38,11 +57,16 @@ _PLAIN_WORDS = {
     "expected the node content, but found '<stream end>'": "the file ends where a value should be",
 }
 """What messages of the YAML library mean, by how they begin, for those that people meet most."""
+_FOUND_LATE = ("could not find expected ':'", "found unexpected end of stream")
+"""Problems that the library finds long after the line that causes them."""
 _SURPRISES = re.compile(r"(?i:y|yes|n|no|on|off)|[-+]?(0\d+|\d[\d_]*[:_][\d:_.]+)")
 """Scalars that YAML 1.1 reads as a truth value or a number, where people often mean text."""
 MAX_PASTED = 20_000
 """Values of a pasted text: a few aliases of aliases can stand for more than any memory holds."""
 _SCALAR_TAGS = {_TAG + name for name in ("null", "bool", "int", "float")}
+_COLLECTION_TAGS = (_TAG + "map", _TAG + "seq")
+_KEY_AND_TEXT = re.compile(r"(\s*(?:- )*[\w.-]+):(?!//)[^\s:].*")
+"""A line with a key and a value, but without the space between them."""
 
 
 class Parser:
@@ -76,7 +100,9 @@ class Parser:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self._invalid(mark.line if mark else 0, f"invalid YAML: {_in_words(error)}")
+            line = mark.line if mark else 0
+            line, words = _of_earlier_line(error, text) or (line, _in_words(error))
+            self._invalid(line, f"invalid YAML: {words}")
             return None
         except yaml.reader.ReaderError as error:
             line = text[: error.position].count("\n")
@@ -109,6 +135,8 @@ class Parser:
             )
             return tree
         self._open.add(node)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTION_TAGS:
+            self._findings.problem(tree, path, _unknown_tag(node.tag))
         match node:
             case yaml.MappingNode():
                 tree = replace(tree, value=self._members(node, path))
@@ -137,7 +165,11 @@ class Parser:
             where = joined(path, key.value) if isinstance(key, yaml.ScalarNode) else path
             member = replace(self._tree(value, where), place=place)
             if not isinstance(key, yaml.ScalarNode):
-                self._findings.problem(member, path, "a key must be text, a number, true or false")
+                text = "a key must be text, a number, true or false; put text that begins with {"
+                self._findings.problem(member, path, f"{text} or [ in quotes")
+            elif key.value[:1].isspace():
+                text = f"the key {key.value.strip()!r} is indented with another character than the"
+                self._findings.problem(member, path, f"{text} space, such as U+00A0; replace it")
             elif key.value in own:
                 own[key.value] = self._merged(key.value, own[key.value], member, where)
             else:
@@ -162,10 +194,10 @@ class Parser:
                 return self._scalars.construct_object(node)
         except ValueError:
             pass
+        is_known = node.tag in _SCALAR_TAGS
+        text = f"cannot read {node.value!r} as {node.tag.removeprefix(_TAG)}"
         tree = Node(None, self._place(node), self._folder)
-        self._findings.problem(
-            tree, path, f"cannot read {node.value!r} as {node.tag.removeprefix(_TAG)}"
-        )
+        self._findings.problem(tree, path, text if is_known else _unknown_tag(node.tag))
         return None
 
     def _place(self, node: yaml.Node) -> str:
@@ -182,11 +214,45 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
+def _unknown_tag(tag: str) -> str:
+    shown = f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag
+    return (
+        f"the tag {shown} has no meaning here; remove it, or put text that begins with ! in quotes"
+    )
+
+
+def _of_earlier_line(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str] | None:
+    """Return the line above the one of the error that causes it, and what is wrong there.
+
+    The library finds a key without a colon only at the next one, as text could go on for lines, and
+    the end of a quotation only at the end of the file.
+    """
+    mark, problem, begun = error.problem_mark, error.problem or "", error.context_mark
+    if problem.startswith(_FOUND_LATE) and begun is not None:
+        return begun.line, _plain(problem)
+    if mark is None or problem != "mapping values are not allowed here":
+        return None
+    lines = text.splitlines()
+    if ":" in lines[mark.line][: mark.column]:
+        return None
+    above = next((i for i in range(mark.line - 1, -1, -1) if lines[i].strip()), None)
+    if above is None:
+        return None
+    if key := _KEY_AND_TEXT.fullmatch(lines[above]):
+        return above, f"a space is missing after the colon of {key[1].strip()!r}"
+    if ":" not in lines[above]:
+        return above, f"no colon follows the key {lines[above].strip()!r}"
+    return None
+
+
+def _plain(problem: str) -> str:
+    plain = (words for begin, words in _PLAIN_WORDS.items() if problem.startswith(begin))
+    return next(plain, problem)
+
+
 def _in_words(error: yaml.MarkedYAMLError) -> str:
     """Return the problem, and the line of what it is a part of, if that is another one."""
-    problem = error.problem or str(error)
-    plain = (words for begin, words in _PLAIN_WORDS.items() if problem.startswith(begin))
-    problem = next(plain, problem)
+    problem = _plain(error.problem or str(error))
     begun, found = error.context_mark, error.problem_mark
     if begun is None or found is None or begun.line == found.line:
         return problem

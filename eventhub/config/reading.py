@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from eventhub.config.tree import Findings, Node, joined
+from eventhub.config.tree import MAPPING, Findings, Node, joined
 
 IN_FILES = frozenset(
     ("password", "secret", "token", "credentials", "public_key", "secret_access_key")
@@ -49,22 +49,43 @@ def read_struct(
             findings.unknown(member, path, key, fields)
     for key, known in fields.items():
         if known.required and known.name not in values:
-            findings.problem(node, path, f"{key} is missing")
+            findings.missing(node, path, key)
     return cls(**values) if len(findings.problems) == before else None
 
 
-def read_value(type_: Any, node: Node, path: str, findings: Findings) -> Any:
+def read_value(
+    type_: Any, node: Node, path: str, findings: Findings, expected: str | None = None
+) -> Any:
     """Return a value as the type of a field, or None if it does not fit.
 
     Text is converted where the field is a number or a truth value: variables are always text.
+
+    Args:
+        type_: the type of the field.
+        node: the value.
+        path: the dotted keys that lead to it.
+        findings: where problems are reported.
+        expected: what an error says was expected; by default it is told from the type.
     """
+    if not check_number(node, path, findings):
+        return None
     struct = _struct_in(type_)
     if struct is not None and node.value is not None:
         return read_struct(struct, node, path, findings)
     try:
         return msgspec.convert(node.plain, type_, strict=False)
     except msgspec.ValidationError:
-        findings.unexpected(node, path, _meaning(type_), _words(type_))
+        findings.unexpected(node, path, expected or _meaning(type_), _words(type_))
+
+
+def check_number(node: Node, path: str, findings: Findings) -> bool:
+    """Report a number that YAML 1.1 does not read in tens, as `010` or `12:30`."""
+    is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+    if is_number and "_" not in node.word and node.word:
+        text = f"YAML reads {node.word} as {node.value}"
+        findings.problem(node, path, f"{text}; write a number without a colon and leading zeros")
+        return False
+    return True
 
 
 def seconds_of(period: str) -> int:
@@ -95,7 +116,7 @@ def _meaning(type_: Any) -> str:
         case origin if origin is dict:
             return f"a mapping of names to {_meaning(arguments[1])}"
         case _:
-            return _MEANINGS.get(type_, "a mapping")
+            return _MEANINGS.get(type_, MAPPING)
 
 
 def _words(type_: Any) -> list[str]:

@@ -15,6 +15,8 @@ from eventhub.masking import Masks, is_secret_name, without_texts
 
 UNREAD = "(not read)"
 """Stands for the text of a file that must not be read."""
+MAPPING = "a mapping (`key: value`)"
+"""How a mapping is called in error messages."""
 MAX_LISTED = 12
 """So many known keys are named to whom none of them is near."""
 
@@ -119,7 +121,8 @@ class Findings:
 
     def problem(self, node: Node, path: str, text: str) -> None:
         """Add an error about a node; `path` is the dotted keys that lead to it."""
-        self.problems.append(self._finding(node, path, text))
+        if (finding := self._finding(node, path, text)) not in self.problems:
+            self.problems.append(finding)
 
     def raised(self, error: Misconfigured) -> None:
         """Add an error of the code that compiles rules, hooks and templates.
@@ -164,7 +167,8 @@ class Findings:
         known, is_hidden = list(known), _holds_secret(path)
         given = "" if is_hidden else f", not {_shown(node)}"
         is_unquoted = expected.startswith("text") and isinstance(node.value, int | float)
-        hint = "; put it in quotes" if is_unquoted else ""
+        is_single = expected.startswith("a list") and isinstance(node.value, str)
+        hint = "; put it in quotes" if is_unquoted else "; write [ ] around it" if is_single else ""
         words = node.plain if isinstance(node.value, list) else [node.plain]
         wrong = next((str(word) for word in words if word not in known), "")
         near = None if is_hidden else nearest(wrong, known)
@@ -202,6 +206,8 @@ class Findings:
     ) -> None:
         """Add the error of an unknown key, with a hint, the nearest known one, or all of a few."""
         known = tuple(known)
+        if not hint and (begin := key.partition(":")[0]) in known:
+            hint = f"; a space is missing after the colon of '{begin}:'"
         near = None if hint else nearest(key, known)
         names = sorted(known)
         listed = "" if hint or near or len(names) > MAX_LISTED else f"; known: {', '.join(names)}"
@@ -212,8 +218,14 @@ class Findings:
     def mapping(self, node: Node, path: str) -> dict[str, Node]:
         """Return the members of a mapping; any other value, except an empty one, is an error."""
         if node.value is not None and not isinstance(node.value, dict):
-            self.unexpected(node, path, "a mapping")
+            is_list = isinstance(node.value, list) and any(each.items for each in node.value)
+            self.unexpected(node, path, MAPPING + (", without dashes" if is_list else ""))
         return node.items
+
+    def missing(self, node: Node, path: str, key: str, hint: str = "") -> None:
+        """Add the error of a missing key, unless one that is near it was reported as unknown."""
+        if not any(each.near == key and each.keys == path for each in self.problems):
+            self.problem(node, path, f"{key} is missing{hint}")
 
     def raise_if_any(self) -> None:
         """Raise `InvalidConfiguration` with all problems, in the order of the file."""

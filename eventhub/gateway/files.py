@@ -169,6 +169,8 @@ class Files:
             path = (self._root / below).resolve() if below else self._root
             if path.is_dir():
                 name, path = "", (path / self._default).resolve()
+            elif not name and below:  # a file has no paths below it
+                return None
             return path if self._is_public(path) and not has_private_name(name) else None
         except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or a loop of links
             return None

@@ -153,8 +153,10 @@ def _message(pairs: _Pairs, columns: Columns) -> dict[str, Any]:
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
+    if not values:
+        raise Rejected("bad_body", "the form has no field with a text; files are not stored")
     is_known = any(name in columns or name.startswith("_") for name in values)
-    if not values or (columns.are_declared and not is_known):
+    if columns.are_declared and not is_known:
         raise Rejected("bad_body", "no field of the form is a column of this table")
     return fields_of(values)
 

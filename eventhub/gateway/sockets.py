@@ -171,7 +171,8 @@ def _remove_stale(path: Path) -> None:
 
 
 def _unusable(where: str, error: OSError) -> Misconfigured:
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    is_of_system = error.errno and error.errno > 0  # a name that is not found has a number below 0
+    reason = os.strerror(error.errno or 0) if is_of_system else error.strerror or str(error)
     if error.errno == errno.EADDRINUSE:
         reason += ": stop the program that uses it, or name another port or path (--port, --host)"
     return Misconfigured(f"cannot listen on {where}: {reason}")

@@ -122,6 +122,8 @@ def _may_keep(request: web.Request, session: CookieSession) -> bool:
     A program sends neither `Origin` nor `Cookie`, and would drop it. A browser gets it with the
     first request that has an `Origin`: a WebSocket, or a write.
     """
+    if request.method == "OPTIONS":  # a browser asks before a request, and keeps no cookie
+        return False
     if "Origin" in request.headers or "Cookie" in request.headers or _IS_WANTED in request:
         return True
     return not session.new or session._mapping.keys() != _FRESH

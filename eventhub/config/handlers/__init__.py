@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from eventhub.config.handlers import files, login, message, oidc, sql
 from eventhub.config.handlers.alert import Alert
-from eventhub.config.handlers.entry import Entry, UrlSection
+from eventhub.config.handlers.entry import ENTRY_KEYS, Entry, UrlSection
 from eventhub.config.handlers.files import FileEndpoint
 from eventhub.config.handlers.login import Account, LogoutEndpoint, SimpleAuthEndpoint
 from eventhub.config.handlers.message import MessageEndpoint
@@ -65,6 +65,7 @@ HANDLERS: dict[str, Handler] = {
     "LogoutHandler": Handler(login.read_logout, login.LOGOUT_KEYS),
 }
 """The kinds of entries, by their `handler:`."""
+_EXAMPLE = "`chat: {pattern: /chat, handler: MessageHandler}`"
 _GRAMEX = frozenset(
     f"{name}Handler"
     for name in (
@@ -84,6 +85,10 @@ def read(node: Node, section: UrlSection) -> tuple[Endpoint, ...]:
     """
     entries = []
     for name, entry in section.findings.mapping(node, "url").items():
+        if name in ENTRY_KEYS and not entry.items:
+            text = f"{name} belongs to an entry, and an entry needs a name: {_EXAMPLE}"
+            section.findings.problem(entry, joined("url", name), text)
+            continue
         # All handlers are known first: one that is skipped makes this a file of Gramex.
         path = joined("url", name)
         if (handler := _handler(entry, path, section.findings)) is not None:
@@ -95,9 +100,15 @@ def read(node: Node, section: UrlSection) -> tuple[Endpoint, ...]:
 
 
 def _handler(node: Node, path: str, findings: Findings) -> Handler | None:
-    named = findings.mapping(node, path).get("handler")
-    if named is None:
-        findings.problem(node, path, f"handler is missing; write one of {', '.join(HANDLERS)}")
+    members = findings.mapping(node, path)
+    named = members.get("handler")
+    if not isinstance(node.value, dict | None):
+        return None
+    if named is None or named.value is None:
+        for key in members.keys() - {*ENTRY_KEYS}:
+            if nearest(key, ENTRY_KEYS) == "handler":
+                findings.unknown(members[key], path, key, ENTRY_KEYS)
+        findings.missing(node, path, "handler", f"; write one of {', '.join(HANDLERS)}")
         return None
     name = str(named.plain).removeprefix("gramex.handlers.")
     if name in HANDLERS:

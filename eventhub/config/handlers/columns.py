@@ -69,5 +69,7 @@ def _kind(node: Node, path: str, findings: Findings) -> tuple[Kind | None, Digit
         return kind_of(str(node.plain)), digits_of(str(node.plain))
     except Misconfigured as error:
         near = nearest(str(node.plain).partition("(")[0], TYPES)
-        findings.misspelt(node, path, error.message, near)
+        is_cut = "(" in str(node.plain) and ")" not in str(node.plain)
+        hint = "; put a type with a comma in quotes, as 'DECIMAL(10,2)'" if is_cut else ""
+        findings.misspelt(node, path, error.message + hint, None if hint else near)
         return None, None

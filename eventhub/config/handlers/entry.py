@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from eventhub.columns import Column
+from eventhub.config.access import TOKEN
 from eventhub.config.tree import Findings, Node, joined
 
-_ENTRY_KEYS = ("pattern", "handler", "kwargs")
+ENTRY_KEYS = ("pattern", "handler", "kwargs")
 
 # Further keys of Gramex 1.94: skipped with a warning, so that its files work unchanged.
 _GRAMEX_ENTRY = frozenset(["cache", "log", "priority", "redirect", "service"])
@@ -36,6 +37,11 @@ _GRAMEX_KWARGS = frozenset(
 )
 
 _REGULAR_EXPRESSION = re.compile(r"[][()*+?\\^$|{}]")
+_OF_THE_HUB = ("/healthz", "/readyz", "/metrics")
+"""Paths at which the hub itself answers, besides those below `/-/`."""
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FRAMING = frozenset(("connection", "content-length", "transfer-encoding", "upgrade"))
+"""Headers that say how an answer is sent, which the hub alone knows."""
 _FOLDER = re.compile(r"(?:\(\.[*+]\)|\.[*+])\$?$")
 
 
@@ -87,15 +93,15 @@ class Entry:
             section: what the entries share.
             keys: the keys of its `kwargs:`, which are often written at the wrong depth.
         """
-        for key in node.items.keys() & {*keys} - {*_ENTRY_KEYS}:
+        for key in node.items.keys() & {*keys} - {*ENTRY_KEYS}:
             hint = " here; it belongs below `kwargs:`, indented by two more spaces"
             section.findings.unknown(node.items[key], path, key, (), hint)
         node = replace(
-            node, value={k: v for k, v in node.items.items() if k in _ENTRY_KEYS or k not in keys}
+            node, value={k: v for k, v in node.items.items() if k in ENTRY_KEYS or k not in keys}
         )
-        members = known_members(node, path, section.findings, _ENTRY_KEYS, _GRAMEX_ENTRY)
+        members = known_members(node, path, section.findings, ENTRY_KEYS, _GRAMEX_ENTRY)
         if "pattern" not in members:
-            section.findings.problem(node, path, "pattern is missing")
+            section.findings.missing(node, path, "pattern")
             return None
         kwargs = members.get("kwargs", replace(node, value=None))
         return cls(name, path, members["pattern"], kwargs, section)
@@ -135,13 +141,19 @@ class Entry:
     def url_path(self, *, may_be_folder: bool) -> str:
         """Return the pattern as a path that no other entry has; repeated slashes count as one."""
         path = joined(self.path, "pattern")
+        if isinstance(self.pattern.value, dict | list):
+            self.findings.unexpected(self.pattern, path, "a path, such as /chat")
+            return ""
         pattern = re.sub("/+", "/", str(self.pattern.value))
         if may_be_folder:
             pattern = _FOLDER.sub("", pattern)
         if not pattern.startswith("/"):
             self.findings.problem(self.pattern, path, f"{pattern!r} must begin with /")
         elif _REGULAR_EXPRESSION.search(pattern):
-            text = f"{pattern!r} is a regular expression; write a plain path"
+            text = f"{pattern!r} is a regular expression, or has a query; write a plain path"
+            self.findings.problem(self.pattern, path, text)
+        elif pattern in _OF_THE_HUB or pattern.startswith("/-/"):
+            text = f"at {pattern} the hub itself answers; choose another path"
             self.findings.problem(self.pattern, path, text)
         self.section.claim("pattern", pattern, self.name, self.pattern, path)
         return pattern
@@ -172,8 +184,18 @@ def known_members(
 
 def headers(node: Node, path: str, findings: Findings) -> dict[str, str]:
     """Return `headers:` as text."""
-    members = findings.mapping(node, path)
-    return {key: text(member, joined(path, key), findings) for key, member in members.items()}
+    found = {}
+    for key, member in findings.mapping(node, path).items():
+        found[key] = text(member, joined(path, key), findings)
+        if not TOKEN.fullmatch(key):
+            problem = "the name of a header has letters, digits and -, and no space"
+            findings.problem(member, joined(path, key), problem)
+        elif key.lower() in _FRAMING:
+            findings.problem(member, joined(path, key), "the hub itself sets it; remove it")
+        elif _CONTROL.search(found[key]):
+            problem = "the value has a line break or another control character"
+            findings.problem(member, joined(path, key), problem)
+    return found
 
 
 def text(node: Node, path: str, findings: Findings) -> str:

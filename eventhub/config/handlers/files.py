@@ -32,7 +32,7 @@ def read(entry: Entry) -> FileEndpoint | None:
     if "auth" in entry.kwargs.items:
         check_rule(entry.kwargs.items["auth"], joined(path, "auth"), findings)
     if "path" not in kwargs:
-        findings.problem(entry.kwargs, path, "path is missing")
+        findings.missing(entry.kwargs, path, "path")
         return None
     values: dict[str, Any] = {
         key: read_value(str, kwargs[key], joined(path, key), findings)
@@ -41,6 +41,9 @@ def read(entry: Entry) -> FileEndpoint | None:
     }
     findings.remote(kwargs["path"], joined(path, "path"))
     values["path"] = entry.kwargs.folder / (values["path"] or "")
+    if findings.pasted is None and values["path"] and not values["path"].exists():
+        text = "there is no such file or folder: until there is, the answer is 404"
+        findings.warn(kwargs["path"], joined(path, "path"), text)
     if "auth" in kwargs:
         values["auth"] = guarding.auth(kwargs["auth"], joined(path, "auth"), findings)
     if "headers" in kwargs:

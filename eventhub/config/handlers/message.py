@@ -20,6 +20,7 @@ from eventhub.config.handlers.retention import Retention
 from eventhub.config.handlers.rules import Rules
 from eventhub.config.reading import Struct, read_value
 from eventhub.config.tree import Findings, Node, joined
+from eventhub.errors import EventHubError
 from eventhub.expressions import OPEN_NAMES
 from eventhub.filters.arguments import Unknown
 from eventhub.methods import METHODS, SEND
@@ -105,7 +106,23 @@ def read(entry: Entry) -> MessageEndpoint:
     endpoint = MessageEndpoint(name=entry.name, pattern=url_path, kwargs=kwargs, **values)
     _check_open_later(entry, endpoint, given)
     _check_send(entry, endpoint, given)
+    _check_defaults(entry, endpoint, given)
     return endpoint
+
+
+def _check_defaults(entry: Entry, endpoint: MessageEndpoint, given: dict[str, Node]) -> None:
+    """Report a literal of `message_default:` that no column takes, unless `prepare` changes it."""
+    columns = {} if endpoint.prepare else {column.name: column for column in endpoint.columns}
+    defaults = given["message_default"].items if "message_default" in given else {}
+    for method, section in defaults.items():
+        for key, node in section.items.items():
+            if key not in columns or isinstance(node.value, str):
+                continue
+            try:
+                columns[key].convert(node.plain)
+            except EventHubError as error:
+                path = f"{entry.kwargs_path}.message_default.{method}.{key}"
+                entry.findings.problem(node, path, error.message.removeprefix(f"{key}: "))
 
 
 def _check_send(entry: Entry, endpoint: MessageEndpoint, given: dict[str, Node]) -> None:
@@ -178,7 +195,8 @@ def _database(node: Node, path: str, section: UrlSection) -> str | None:
     """Record the file that a `duckdb:` URL names for the projection; return any other URL."""
     url = node.value
     if not isinstance(url, str) or "://" not in url:
-        section.findings.problem(node, path, f"{node.plain!r} is not the URL of a database")
+        text = f"{node.plain!r} is not the URL of a database, such as sqlite:///FILE"
+        section.findings.problem(node, path, text)
         return None
     if not url.startswith("duckdb:"):
         return _SQLITE.sub(lambda match: f"{match[0]}{node.folder.absolute()}/", url)

@@ -25,7 +25,8 @@ class Quota(Struct, frozen=True):
 
 def read(node: Node, path: str, findings: Findings) -> Quota | None:
     """Return the quota; a blank one is a mistake, because it would limit nothing."""
-    if is_blank(node) or all(is_blank(each) for each in node.items.values()):
+    members = node.items.values() if isinstance(node.value, dict) else [node]
+    if all(is_blank(each) for each in members):
         findings.problem(node, path, BLANK)
         return None
     quota: Quota | None = read_struct(Quota, node, path, findings)

@@ -42,7 +42,7 @@ class Rules(Struct, frozen=True):
 def read(node: Node, path: str, findings: Findings) -> Rules | None:
     """Return `rules:`; what the rules mean is checked once the columns are known."""
     members = findings.mapping(node, path)
-    if not members:
+    if is_blank(node):
         findings.problem(node, path, BLANK)
     texts, columns = {}, {}
     for key, member in members.items():

@@ -35,8 +35,7 @@ class SqlLimits(Struct, frozen=True):
     @property
     def memory_bytes(self) -> int:
         """The limit of memory in bytes."""
-        found = _SIZE.fullmatch(self.memory)
-        return int(found["number"]) * _UNITS[found["unit"]] if found else 0
+        return _bytes_of(self.memory)
 
 
 class SqlEndpoint(Struct, frozen=True, tag_field="handler", tag="SQLHandler"):
@@ -122,10 +121,16 @@ def _tables(node: Node, path: str, findings: Findings) -> list[str] | str:
 
 def _limits(node: Node, path: str, findings: Findings) -> SqlLimits | None:
     limits: SqlLimits | None = read_struct(SqlLimits, node, path, findings)
-    if limits is not None and limits.memory_bytes < LEAST_MEMORY:
-        text = f"expected at least 256MiB, such as 512MiB or 2GiB, not {limits.memory!r}"
-        findings.problem(node.items["memory"], joined(path, "memory"), text)
+    memory = node.items.get("memory")
+    if memory and isinstance(memory.value, str) and _bytes_of(memory.value) < LEAST_MEMORY:
+        text = f"expected at least 256MiB, such as 512MiB or 2GiB, not {memory.value!r}"
+        findings.problem(memory, joined(path, "memory"), text)
     return limits
+
+
+def _bytes_of(text: str) -> int:
+    found = _SIZE.fullmatch(text)
+    return int(found["number"]) * _UNITS[found["unit"]] if found else 0
 
 
 _READERS: dict[str, Callable[[Node, str, Findings], Any]] = {

@@ -129,4 +129,4 @@ def test_trust_in_some_networks_is_no_warning(folder: Folder, networks: str) -> 
 
 def test_invalid_network_is_reported_with_its_line(folder: Folder) -> None:
     (reported,) = folder.problems("auth:\n  proxy: {header: X, trusted: [nginx]}")
-    assert reported.startswith("hub.yaml:2: auth.proxy.trusted: 'nginx' does not appear")
+    assert reported.startswith("hub.yaml:2: auth.proxy.trusted: expected addresses and networks")

@@ -68,12 +68,6 @@ def test_environment_of_the_process_is_the_default(
     assert load(folder.write("hub.yaml", "")).server.port == 4321
 
 
-def test_mail_providers_of_gramex_are_smtp_servers(folder: Folder) -> None:
-    config = folder.load("email: {o: {type: office365, email: a@b, password: c}}")
-    service = config.email["o"]
-    assert (service.type, service.host, service.tls) == ("smtp", "smtp.office365.com", True)
-
-
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
@@ -113,11 +107,6 @@ def test_a_folder_of_snapshots_is_next_to_the_file_that_names_it(folder: Folder)
         assert folder.load(text).projection.snapshots.to == place
     (problem,) = folder.problems("projection: {snapshots: {every: 0}}")
     assert problem.startswith("hub.yaml:1: projection.snapshots.every: ")
-
-
-def test_smtp_service_without_a_host_is_refused(folder: Folder) -> None:
-    (problem,) = folder.problems("email: {a: {type: smtp}}")
-    assert problem == "hub.yaml:1: email.a: host is missing; type smtp needs one"
 
 
 def test_a_file_of_keys_is_next_to_the_file_that_names_it(folder: Folder) -> None:

@@ -69,16 +69,19 @@ def test_invalid_yaml_is_reported_with_its_line(folder: Folder, text: str, probl
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("url: !!python/name:os.system ''", "url: cannot read '' as python/name:os.system"),
+        (
+            "url: !!python/name:os.system ''",
+            "url: the tag !!python/name:os.system has no meaning here",
+        ),
         ("log: !!int many", "log: cannot read 'many' as int"),
         ("url: &a [*a]", "url[0]: this alias refers to a value that contains it; remove it"),
-        ("url: {[a]: 1}", "url: a key must be text, a number, true or false"),
+        ("url: {[a]: 1}", "url: a key must be text, a number, true or false; put text"),
     ],
 )
 def test_value_that_the_safe_loader_refuses_is_reported(
     folder: Folder, text: str, problem: str
 ) -> None:
-    assert f"hub.yaml:1: {problem}" in folder.problems(text)
+    assert any(each.startswith(f"hub.yaml:1: {problem}") for each in folder.problems(text))
 
 
 def test_file_in_another_encoding_is_reported_with_the_line_of_the_byte(folder: Folder) -> None:

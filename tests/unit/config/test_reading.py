@@ -54,7 +54,10 @@ def test_invalid_file_of_a_secret_is_reported(folder: Folder, text: str, problem
         ("server: {drain: [1]}", "server.drain: expected a number from 0 to 3600, not [1]"),
         ("server: {drain: -1}", "server.drain: expected a number from 0 to 3600, not -1"),
         ("server: {drain: .nan}", "server.drain: expected a number from 0 to 3600, not nan"),
-        ("server: {hosts: a}", "server.hosts: expected a list of text, not 'a'"),
+        (
+            "server: {hosts: a}",
+            "server.hosts: expected a list of text, not 'a'; write [ ] around it",
+        ),
         ("server: {admin: {token: 1234}}", "server.admin.token: expected text; put it in quotes"),
         (
             "server: {host: on}",
@@ -102,7 +105,7 @@ class Limits(Struct, frozen=True):
         ({"rate": 0}, "limits.rate: expected a number of more than 0 and at most 1, not 0"),
         ({"rate": 2}, "limits.rate: expected a number of more than 0 and at most 1, not 2"),
         ({"names": 1}, "limits.names: expected a mapping of names to a whole number, not 1"),
-        ({"inner": 1}, "limits.inner: expected a mapping, not 1"),
+        ({"inner": 1}, "limits.inner: expected a mapping (`key: value`), not 1"),
         (
             {"inner": {"port": []}},
             "limits.inner.port: expected a whole number from 0 to 65535, not []",

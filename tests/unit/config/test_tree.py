@@ -33,10 +33,10 @@ def test_unknown_key_is_refused_in_every_section(folder: Folder, text: str, prob
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("server: 1", "hub.yaml:1: server: expected a mapping, not 1"),
-        ("- a", "hub.yaml:1: expected a mapping, not ['a']"),
-        ("url: true", "hub.yaml:1: url: expected a mapping, not true"),
-        ("auth: {jwt: s3cret}", "hub.yaml:1: auth.jwt: expected a mapping"),
+        ("server: 1", "hub.yaml:1: server: expected a mapping (`key: value`), not 1"),
+        ("- a", "hub.yaml:1: expected a mapping (`key: value`), not ['a']"),
+        ("url: true", "hub.yaml:1: url: expected a mapping (`key: value`), not true"),
+        ("auth: {jwt: s3cret}", "hub.yaml:1: auth.jwt: expected a mapping (`key: value`)"),
     ],
 )
 def test_value_that_is_no_mapping_is_reported_unless_it_is_a_secret(

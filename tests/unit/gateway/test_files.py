@@ -155,6 +155,13 @@ async def test_public_files_are_served(site: Site, path: str, name: str) -> None
     assert b"nosniff" in answer
 
 
+async def test_a_file_is_not_found_with_a_slash_after_its_name(site: Site, root: Path) -> None:
+    """Relative links in its page would lead below it."""
+    (root / "a.html").write_text("")
+    assert (await site.get("/s/a.html"))[0] == 200
+    assert (await site.get("/s/a.html/"))[0] == 404
+
+
 @pytest.mark.parametrize(
     ("path", "location"),
     [

@@ -25,7 +25,7 @@ def test_pattern_of_another_entry_is_refused(folder: Folder) -> None:
         ),
         (
             "url: {a: {pattern: '/(.*)', handler: MessageHandler}}",
-            "hub.yaml:1: url.a.pattern: '/(.*)' is a regular expression; write a plain path",
+            "hub.yaml:1: url.a.pattern: '/(.*)' is a regular expression, or has a query;",
         ),
         (
             "url: {a: {pattern: '/a(b|c)', handler: FileHandler, kwargs: {path: .}}}",

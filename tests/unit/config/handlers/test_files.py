@@ -12,6 +12,7 @@ from tests.unit.config.folder import Folder
 def test_wildcard_at_the_end_of_a_pattern_is_its_folder(
     folder: Folder, pattern: str, served: str
 ) -> None:
+    (folder.path / "static").mkdir()
     config = folder.load(
         f"""
         url:

@@ -17,7 +17,7 @@ from tests.unit.config.folder import Folder, endpoint, messages
         ("auth:\n  condition: 'a ='", ":7: url.chat.kwargs.auth.condition: "),
         ("auth:\n  condition: [1]", ":7: url.chat.kwargs.auth.condition: expected a Python expr"),
         ("auth: {membershp: {a: b}}", ":6: url.chat.kwargs.auth: unknown key 'membershp'"),
-        ("auth: maybe", ":6: url.chat.kwargs.auth: expected true or false, not 'maybe'"),
+        ("auth: maybe", ":6: url.chat.kwargs.auth: expected true, false, or a mapping with"),
         ("origins: {a: b}", ":6: url.chat.kwargs.origins: expected a list of text"),
     ],
 )
