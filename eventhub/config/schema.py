@@ -3,6 +3,7 @@
 It is wider than `eventhub check`, which has the last word: any value may be text with a variable.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from eventhub.config.handlers import (
     SimpleAuthEndpoint,
     SqlEndpoint,
 )
+from eventhub.config.handlers.alert import GRAMEX_ALERT
+from eventhub.config.handlers.entry import GRAMEX_ENTRY, GRAMEX_KWARGS
 from eventhub.config.loader import GRAMEX_SECTIONS, SECTIONS
 from eventhub.config.reading import IN_FILES
 from eventhub.config.settings import Archive, Console, EmailService
@@ -33,6 +36,8 @@ _ENDPOINTS = {
         LogoutEndpoint,
     )
 }
+_CONDITIONAL: dict[str, Any] = {r"\sif\s": {}}
+"""Keys with a condition, which are not checked."""
 _VARIABLE = {"type": "string", "pattern": r"\$"}
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _COLUMN = {
@@ -82,44 +87,64 @@ def json_schema() -> dict[str, Any]:
     )
     references = dict(zip([*sections, *_ENDPOINTS], found, strict=True))
     entries = [_entry(name, definitions) for name in HANDLERS]
+    definitions["Alert"]["properties"]["methods"] = _TEXTS
+    definitions["Alert"]["properties"] |= _without_effect(GRAMEX_ALERT)
     for name in (*(kind.__name__ for kind in _ENDPOINTS.values()), "Column", "Digits"):
         definitions.pop(name, None)
     for definition in definitions.values():
         _add_files(definition)
+        definition["patternProperties"] = _CONDITIONAL
     named = (*SECTIONS, "archive", "console")
     properties: dict[str, Any] = {name: references[name] for name in named}
     properties["email"] = {"type": "object", "additionalProperties": references["service"]}
     properties["variables"] = {"type": "object"}
     properties["import"] = {}
-    other = {"properties": {"handler": {"not": {"enum": [*HANDLERS]}}}}
-    properties["url"] = {"type": "object", "additionalProperties": {"anyOf": [*entries, other]}}
-    ignored = {"deprecated": True, "description": "A section of Gramex without effect."}
+    handler = {"anyOf": [{"enum": [*HANDLERS]}, {"type": "string"}]}
+    entry = {"type": "object", "properties": {"handler": handler}, "allOf": entries}
+    entry["required"] = ["handler"]
+    properties["url"] = {"type": "object", "additionalProperties": entry}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of EventHub",
         "type": "object",
-        "properties": {**dict.fromkeys(sorted(GRAMEX_SECTIONS), ignored), **_wide(properties)},
-        "patternProperties": {r"\sif\s": {}},
+        "properties": {**_without_effect(GRAMEX_SECTIONS), **_wide(properties)},
+        "patternProperties": _CONDITIONAL,
         "additionalProperties": False,
         "$defs": {name: _wide(definition) for name, definition in definitions.items()},
     }
 
 
 def _entry(handler: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an entry of `url:` with this handler."""
+    """Return what holds for an entry of `url:` if it has this handler.
+
+    A condition on the handler, not a choice of whole entries: an editor marks the wrong key then,
+    instead of the entry.
+    """
     known = definitions[_ENDPOINTS[handler].__name__]["properties"]
     kwargs = {
         key: _AS_WRITTEN.get(key, known.get(key, {})) for key in sorted(HANDLERS[handler].keys)
     }
-    return {
+    inside = {
         "type": "object",
-        "properties": {
-            "pattern": {"type": "string"},
-            "handler": {"const": handler},
-            "kwargs": {"type": "object", "properties": kwargs},
-        },
-        "required": ["pattern", "handler"],
+        "properties": {**_without_effect(GRAMEX_KWARGS), **kwargs},
+        "patternProperties": _CONDITIONAL,
+        "additionalProperties": False,
     }
+    keys = {"pattern": {"type": "string"}, "handler": {}, "kwargs": inside}
+    return {
+        "if": {"properties": {"handler": {"const": handler}}, "required": ["handler"]},
+        "then": {
+            "properties": {**_without_effect(GRAMEX_ENTRY), **keys},
+            "patternProperties": _CONDITIONAL,
+            "additionalProperties": False,
+            "required": ["pattern"],
+        },
+    }
+
+
+def _without_effect(keys: Iterable[str]) -> dict[str, Any]:
+    """Return the schemas of keys that only Gramex has."""
+    return {key: {"deprecated": True, "description": "Without effect."} for key in sorted(keys)}
 
 
 def _add_files(definition: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ from eventhub.config.tree import Findings, Node, nearest
 from eventhub.expressions import Placed
 from eventhub.methods import Method
 
-_GRAMEX = frozenset(["data", "each", "notify", "schedule", "user"])
-_AS_IN_GRAMEX = "`_alert: false` suppresses this alert, because the file has a part of Gramex"
+GRAMEX_ALERT = frozenset(["data", "each", "notify", "schedule", "user"])
+_AS_INGRAMEX_ALERT = "`_alert: false` suppresses this alert, because the file has a part of Gramex"
 _SAY_SO = "write suppressible: false to prevent that, or suppressible: true to keep it"
 
 
@@ -59,7 +59,7 @@ def read(node: Node, path: str, findings: Findings, services: Mapping[str, objec
     """
     members = {}
     for key, member in findings.mapping(node, path).items():
-        if key in _GRAMEX:
+        if key in GRAMEX_ALERT:
             findings.warn(member, path, f"{key} has no effect in EventHub")
         elif key == "methods":
             members[key] = _methods(member)
@@ -82,7 +82,7 @@ def read(node: Node, path: str, findings: Findings, services: Mapping[str, objec
     if alert and alert.service and services.get(alert.service) is None:
         alert = msgspec.structs.replace(alert, service=None)  # so that its templates are checked
     if alert and findings.gramex and "suppressible" not in members:
-        findings.warn(node, path, f"{_AS_IN_GRAMEX} ({findings.gramex}); {_SAY_SO}")
+        findings.warn(node, path, f"{_AS_INGRAMEX_ALERT} ({findings.gramex}); {_SAY_SO}")
         return msgspec.structs.replace(alert, suppressible=True)
     return alert
 

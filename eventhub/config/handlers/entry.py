@@ -13,8 +13,8 @@ from eventhub.config.tree import Findings, Node, joined
 ENTRY_KEYS = ("pattern", "handler", "kwargs")
 
 # Further keys of Gramex 1.94: skipped with a warning, so that its files work unchanged.
-_GRAMEX_ENTRY = frozenset(["cache", "log", "priority", "redirect", "service"])
-_GRAMEX_KWARGS = frozenset(
+GRAMEX_ENTRY = frozenset(["cache", "log", "priority", "redirect", "service"])
+GRAMEX_KWARGS = frozenset(
     [
         "allow",
         "cache",
@@ -99,7 +99,7 @@ class Entry:
         node = replace(
             node, value={k: v for k, v in node.items.items() if k in ENTRY_KEYS or k not in keys}
         )
-        members = known_members(node, path, section.findings, ENTRY_KEYS, _GRAMEX_ENTRY)
+        members = known_members(node, path, section.findings, ENTRY_KEYS, GRAMEX_ENTRY)
         if "pattern" not in members:
             section.findings.missing(node, path, "pattern")
             return None
@@ -123,7 +123,7 @@ class Entry:
             keys: the known keys.
             gramex: keys that only this handler of Gramex has; each is a warning.
         """
-        gramex |= _GRAMEX_KWARGS
+        gramex |= GRAMEX_KWARGS
         return known_members(self.kwargs, self.kwargs_path, self.findings, keys, gramex)
 
     def read(

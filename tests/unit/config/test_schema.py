@@ -1,7 +1,12 @@
 """The JSON Schema for editors knows the keys that a file may have."""
 
 import json
+from textwrap import dedent
 from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
 
 from eventhub.config import json_schema
 from eventhub.config.tree import InvalidConfiguration
@@ -11,8 +16,8 @@ SCHEMA = json_schema()
 
 
 def kwargs_of(handler: str) -> dict[str, Any]:
-    entries = SCHEMA["properties"]["url"]["additionalProperties"]["anyOf"]
-    by_handler = {each["properties"]["handler"].get("const"): each for each in entries}
+    entries = SCHEMA["properties"]["url"]["additionalProperties"]["allOf"]
+    by_handler = {each["if"]["properties"]["handler"]["const"]: each["then"] for each in entries}
     found: dict[str, Any] = by_handler[handler]["properties"]["kwargs"]["properties"]
     return found
 
@@ -43,6 +48,38 @@ def test_schema_has_bounds_words_and_files_of_secrets() -> None:
     assert "password_file" in SCHEMA["$defs"]["EmailService"]["properties"]
     assert "smtp" in SCHEMA["$defs"]["EmailService"]["properties"]["type"]["enum"]
     assert "alert" in kwargs_of("MessageHandler")
+
+
+RIGHT = [
+    "methods: 'POST, PUT'",
+    "to: [ann@example.org]\n  condition: user=ann",
+    "notify: true\n  to if 1 < 2: ann@example.org",
+]
+"""What an `alert:` may contain."""
+
+
+def errors(text: str) -> list[list[str | int]]:
+    """Return the keys that lead to each value that an editor marks."""
+    loaded = yaml.load(dedent(text), yaml.BaseLoader)
+    found = jsonschema_rs.validator_for(SCHEMA).iter_errors(loaded)
+    return [list(error.instance_path) for error in found]
+
+
+@pytest.mark.parametrize("alert", RIGHT)
+def test_an_editor_marks_nothing_in_a_right_file(folder: Folder, alert: str) -> None:
+    text = endpoint(f"cors: x\ntable if 1 < 2: x\nalert:\n  {alert}")
+    assert problems(folder, text) == ""
+    assert errors(text) == []
+    assert errors("url: {form: {pattern: /form, handler: FormHandler, kwargs: {x: y}}}") == []
+
+
+def test_an_editor_marks_the_wrong_key_alone() -> None:
+    kwargs = ["url", "chat", "kwargs"]
+    assert errors(endpoint("colums: x")) == [kwargs]
+    assert errors(endpoint("alert: {too: x}")) == [[*kwargs, "alert"]]
+    assert errors(endpoint("rules: {reed: own}")) == [[*kwargs, "rules"]]
+    assert errors("server: {prot: x}") == [["server"]]
+    assert errors("url: {a: {patern: /a, handler: MessageHandler}}") == [["url", "a"]] * 2
 
 
 def test_every_reference_of_the_schema_leads_somewhere() -> None:
