@@ -104,7 +104,7 @@ def of_bad_http(error: BaseException | None) -> Rejected:
 _BAD_HTTP: dict[type[BaseException], str] = {
     InvalidURLError: "the request's target is not a URL",
     InvalidHeader: "a header of the request is malformed",
-    BadStatusLine: "the first line of the request is malformed",
+    BadStatusLine: "the first line of the request is malformed, or its method is unknown",
     PayloadEncodingError: "the body's length or its chunks are malformed",
 }
 
