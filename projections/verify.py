@@ -84,7 +84,7 @@ async def verify(
         Unavailable: the stream does not deliver its events, or the tables cannot be read.
     """
     progress = listing.progress
-    same_epoch = progress.epoch == stream.epoch
+    same_epoch = progress.epoch in (stream.epoch, "")  # without any: nothing was projected yet
     report = Report(stream.channel.name, progress.watermark, progress.head, same_epoch)
     if same_epoch:  # otherwise every row differs, which says nothing more
         proof = _Proof(report, stream, on_difference)

@@ -62,6 +62,17 @@ async def built(path: Path, stream: MemoryStream, events: list[StoredEvent]) -> 
         await rebuild(store, stream, ignore_progress)
 
 
+async def test_tables_that_hold_nothing_yet_are_equal_to_their_log(tmp_path: Path) -> None:
+    """They belong to no log before the first event."""
+    stream = MemoryStream(CHAT)
+    async with Store(tmp_path / "p", [CHAT]) as store:
+        report, found = await proved(store, stream)
+        assert (report.is_equal, report.head, found) == (True, 0, [])
+        await write(stream, EVENTS)
+        report, found = await proved(store, stream)
+        assert (report.is_equal, report.head, found) == (True, 0, [])
+
+
 async def found_after(tmp_path: Path, *damage: str) -> list[Difference]:
     stream = MemoryStream(CHAT)
     await built(tmp_path / "p", stream, EVENTS)
