@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -23,8 +24,11 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy" / "docker"
 BASE, IMAGE = "localhost/eventhub-test-base", "localhost/eventhub-test"
+LONG = "&".join(f"body=none{number:04}" for number in range(4000))
+"""A filter in a URL of 56 KB."""
 DEADLINE_SECONDS = 120.0
 PROGRAMS = ("podman", "debootstrap", "runc")
+BACKUP = ("eventhub", "backup", "/etc/eventhub/cluster.yaml", "/data/hub.zip", "--data", "/data")
 LIMITS = ["--runtime", "runc", "--ulimit", "nproc=4096:4096"]
 
 pytestmark = [
@@ -59,9 +63,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def image(base: str) -> str:
-    """The image of this checkout; what pip needs to know of this machine is lent to the build."""
+def image(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image of this checkout; what pip and npm know of this machine is lent to the build."""
     lent = [f"--volume={path}:{path}:ro" for path in places_of_pip()]
+    npmrc = tmp_path_factory.mktemp("npm") / "npmrc"
+    npmrc.write_text(settings_of_npm())
+    lent.append(f"--volume={npmrc}:/root/.npmrc:ro")
     file = DOCKER / "Dockerfile"
     how = ["--isolation=chroot", "--network=host", "--format=docker", f"--build-arg=BASE={base}"]
     podman("build", *how, *lent, "--file", file, "--tag", IMAGE, ROOT)
@@ -76,6 +83,22 @@ def places_of_pip() -> list[str]:
     values = re.findall(r"(?<![\w/])(?:file:/)?(?:/)?(/[\w./-]+)", listed.stdout)
     folders = [value.removesuffix("/simple") for value in values if Path(value).exists()]
     return sorted({*files, *folders, "/etc/ssl/certs"})
+
+
+def settings_of_npm() -> str:
+    """Return where npm finds packages on this machine, if it has one."""
+    if shutil.which("npm") is None:
+        return ""
+    command = ["npm", "config", "list", "--json"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    known = json.loads(shown.stdout)
+    return "".join(f"{key}={known[key]}\n" for key in ("registry", "cafile") if known.get(key))
+
+
+def is_healthy(container: str) -> bool:
+    """Run the check of a container's health; podman needs systemd to repeat it."""
+    command = ["podman", "healthcheck", "run", container]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Compose:
@@ -95,6 +118,7 @@ class Compose:
             "NATS_PASSWORD": secret,
             "NATS_ROUTE_PASSWORD": secret,
             "SESSION_SECRET": secret,
+            "ADMIN_TOKEN": secret,
         }
 
     def __call__(self, *args: str) -> None:
@@ -121,16 +145,16 @@ class Compose:
         data = json.dumps({"body": body, "_key": body}).encode()
         return int(self._ask(data)["_seq"])
 
-    def bodies(self) -> list[str]:
-        """Return the bodies of all rows, of which there is one."""
-        return [row["body"] for row in self._ask(None)]
+    def bodies(self, query: str = "") -> list[str]:
+        """Return the bodies of all rows, or of those that a query names."""
+        return [row["body"] for row in self._ask(None, query)]
 
-    def _ask(self, data: bytes | None) -> Any:
+    def _ask(self, data: bytes | None, query: str = "") -> Any:
         """Ask until there is an answer: a message has a key, so that it is stored once."""
 
         def asked() -> Any:
             try:
-                with urlopen(f"{self.url}/messages", data, timeout=20) as answer:
+                with urlopen(f"{self.url}/messages{query}", data, timeout=20) as answer:
                     return json.load(answer)
             except (URLError, ConnectionError, TimeoutError):
                 return None
@@ -165,12 +189,25 @@ def test_a_hub_keeps_its_messages_on_its_volume(compose: Callable[[str], Compose
     assert facts["HostConfig"]["ReadonlyRootfs"]
 
 
+def test_the_image_contains_the_console(image: str) -> None:
+    """It is built with the image, whether the checkout has it or not."""
+    limits = [*LIMITS, "--ulimit", "nofile=4096:4096"]
+    listing = "import eventhub.gateway.console.serving as it, os; print(*os.listdir(it.FOLDER))"
+    listed = podman("run", "--rm", *limits, "--entrypoint=python3", image, "-c", listing).split()
+    assert {"index.html", "main.js", "style.css"} <= set(listed)
+
+
 def test_a_cluster_outlives_a_server_and_starts_again_with_what_it_stored(
     compose: Callable[[str], Compose],
 ) -> None:
     project = compose("cluster")
     project("up", "--detach")
     assert project.post("all three") == 1
+    assert project.bodies(f"?{LONG}&body=all+three") == ["all three"]
+    for service in ("gateway2", "alerts2", "projector", "nats3"):
+        until(partial(is_healthy, project.container(service)), seconds=DEADLINE_SECONDS)
+    backed_up = podman("exec", project.container("gateway1"), *BACKUP)
+    assert "EH_messages: 1 messages" in backed_up
     podman("kill", project.container("nats1"))
     assert project.post("two are enough") == 2
     podman("stop", project.container("gateway1"))
