@@ -35,19 +35,18 @@ PING_OF_SEVERAL_SECONDS = 0.5
 """The same if there are other servers to go to; then a consumer's silence is noticed no sooner."""
 RECONNECT_SECONDS = 0.05
 """Between two attempts; a restart of the server takes 50 ms."""
+REFUSED_SECONDS = 0.5
+"""After a server that refuses the credentials: nothing gets better by asking at once."""
 WATCH_SECONDS = 1.0
 """Between two round trips."""
 STUCK_SECONDS = 10.0
 """Silence after which a client is replaced."""
 CONSUMERS_AT_ONCE = 64
-"""How many are being made at once. The servers take a thousand one after the other, so the last of
-them would be given up before its turn."""
+"""How many are being made at once: of a thousand, the last would be given up before its turn."""
 
 _REFUSED = re.compile("authorization|authentication|control line", re.IGNORECASE)
-
 Renew = Callable[[str], Awaitable[None]]
 """Restarts the server, so that it reads the files of a stream and forgets what it knew of it."""
-
 logger = structlog.get_logger(__name__)
 
 
@@ -213,8 +212,10 @@ class Connection:
         async def report(error: Exception) -> None:
             """Raise nothing once connected: that would end nats-py's read loop."""
             logger.debug("broker_error", reason=repr(error))
-            if not connected and _REFUSED.search(str(error)):
-                raise Misconfigured(f"the NATS server refuses the credentials: {error}")
+            if _REFUSED.search(str(error)):
+                if not connected:
+                    raise Misconfigured(f"the NATS server refuses the credentials: {error}")
+                await asyncio.sleep(REFUSED_SECONDS)  # nats-py waits for this before it goes on
             self._requests.on_error(str(error))
 
         try:
@@ -245,8 +246,7 @@ class Connection:
 
     async def _close(self, client: Client) -> None:
         with suppress(*LOST):
-            async with asyncio.timeout(deadlines.BROKER_SECONDS):
-                await client.close()
+            await within(deadlines.BROKER_SECONDS, client.close())
 
     async def _watch(self) -> None:
         """Replace the client when it has given up, or has not answered for `STUCK_SECONDS`."""

@@ -78,6 +78,18 @@ async def test_what_is_sent_goes_behind_what_waits(connection: Connection) -> No
     assert listener.bodies == [b"1", b"2", b"3"]
 
 
+# nats-py leaves the transport of a refused attempt to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_server_that_refuses_the_token_from_now_on_is_not_asked_again_at_once(
+    far: Connection, proxy: Proxy
+) -> None:
+    far._client.options["token"] = "the one before"
+    before, began = proxy.accepted, asyncio.get_running_loop().time()
+    proxy.abort()
+    await until(lambda: proxy.accepted == before + 2)
+    assert asyncio.get_running_loop().time() - began >= module.REFUSED_SECONDS
+
+
 async def test_a_wrong_token_and_a_missing_server_are_two_different_errors(
     broker: EmbeddedBroker,
 ) -> None:
