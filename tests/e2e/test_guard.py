@@ -267,6 +267,7 @@ def test_pages_are_not_framed_unless_configured(hub: Hub) -> None:
 def test_settings_that_protect_nothing_stop_the_hub(
     tmp_path: Path, server: str, problem: str
 ) -> None:
+    (tmp_path / "page").mkdir()
     file = written(tmp_path, f"server: {{{server}}}\n" + CONFIG)
     assert problem in refused(2, run("check", file))
     assert problem in refused(2, run("serve", file, "--port", "0"))

@@ -7,7 +7,7 @@ from tests.e2e.command import run, written
 CONFIG = """
 variables: {LITERAL: q1w2-literal}
 auth: {jwt: {secret_file: jwt.txt}, session: {secret: "q1w2 in the file itself"}}
-broker: {url: "wss://q1w2user:q1w2/pass@word@127.0.0.1:9/x"}
+broker: {url: "wss://q1w2user:q1w2@word@127.0.0.1:9/x"}
 projection:
   snapshots:
     {to: "s3://tables/hub", endpoint: "http://127.0.0.1:9", access_key_id: a,
@@ -46,9 +46,9 @@ def test_no_output_of_a_command_has_a_secret(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     checked = run("check", file, env=env)
     assert checked.returncode == 0, checked.stderr
-    served = run("serve", file, "--port", "0", env=env)
-    assert served.returncode != 0  # nothing answers on port 9
-    for done in (shown, checked, served):
+    listed = run("sessions", file, "list", env=env)
+    assert listed.returncode != 0  # nothing answers on port 9
+    for done in (shown, checked, listed):
         assert "q1w2" not in done.stdout + done.stderr
     for text in ("all@example.org", "ann@example.org", "mail.example.org", "Help", "/notes"):
         assert text in shown.stdout
@@ -60,8 +60,10 @@ def test_no_error_message_reveals_a_secret(tmp_path: Path) -> None:
     (tmp_path / "jwt.txt").write_text("q1w2")
     text = CONFIG.replace("prepare: ", "prepare: ((").replace("db.example", "db example")
     text = text.replace("url: postgresql://", "url: ").replace("Bearer q1w2", "[q1w2]")
+    text = text.replace("q1w2@word", "q1w2/pass@word")
     done = run("check", written(tmp_path, text), env={"FROM_ENV": "q1w2-environment"})
     assert done.returncode == 2
     assert "not a Python expression" in done.stderr
     assert "is not the URL of a database" in done.stderr
+    assert "expected nats://HOST:PORT" in done.stderr
     assert "q1w2" not in done.stdout + done.stderr

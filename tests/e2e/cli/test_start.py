@@ -103,6 +103,7 @@ def test_init_replaces_nothing_and_names_the_next_command(tmp_path: Path) -> Non
 def test_each_option_of_the_file_that_init_writes_is_right(tmp_path: Path) -> None:
     text = (START / "eventhub.yaml").read_text()
     assert text.count("\n#-") >= 5
+    (tmp_path / "page").mkdir()
     (tmp_path / "eventhub.yaml").write_text(text.replace("\n#-", "\n"))
     done = run("check", "--strict", tmp_path / "eventhub.yaml")
     assert (done.returncode, done.stderr) == (0, "")
