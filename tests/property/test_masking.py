@@ -50,6 +50,14 @@ def problems(config: dict[str, Any], **environ: str) -> str:
     raise AssertionError("it is fine")
 
 
+def said(config: dict[str, Any]) -> str:
+    """Return what `eventhub config` prints, or what is wrong."""
+    try:
+        return shown(config)
+    except Misconfigured as error:
+        return error.message
+
+
 @given(schemes, plain, secrets, st.sampled_from(["url", "attachments", "images", "jwks", "broker"]))
 def test_login_in_a_url_is_hidden(scheme: str, user: str, password: str, where: str) -> None:
     scheme = "nats" if where == "broker" else scheme
@@ -61,10 +69,13 @@ def test_login_in_a_url_is_hidden(scheme: str, user: str, password: str, where: 
         "jwks": {"auth": {"jwt": {"jwks": url}}},
         "broker": {"broker": {"url": [url]}},
     }[where]
-    output = shown(config)
+    output = said(config)
     assert password not in output
     assert user not in output
-    assert f"{scheme}://***@host.example" in output
+    if where == "broker" and "expected nats://HOST" in output:
+        assert set(password) & set("/?#")  # the URL of a server ends there, without a host
+    else:
+        assert f"{scheme}://***@host.example" in output
 
 
 @given(plain, names | st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.sampled_from("?&;#"))
