@@ -19,9 +19,9 @@ from tests.e2e.hub import Hub
 from tests.faults.conftest import HubStarter, broker_pid
 from tests.faults.load import CONFIG, read_log, until
 
-EVENTS = 12
+EVENTS = 27
 BODY = "x" * 900_000
-"""So that the store has three blocks of 8 MiB: the server treats the last one differently."""
+"""So that the store has three full blocks of 8 MiB: the server treats the last one differently."""
 
 pytestmark = pytest.mark.timeout(60)
 
