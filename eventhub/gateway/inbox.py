@@ -37,8 +37,8 @@ class Inbox:
 
     A plain POST is submitted as soon as it is read: it needs nothing but its place in the log.
     Everything else (hooks, other methods, arrays) is written by a task, once what was submitted
-    before it is stored. A command waits in the same way: what
-    was sent before a token belongs to the login before it.
+    before it is stored. A command waits in the same way: what was sent before a token belongs to
+    the login before it.
     """
 
     __slots__ = (

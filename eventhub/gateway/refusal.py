@@ -74,7 +74,7 @@ def of_exception(raised: web.HTTPException) -> EventHubError:
     if isinstance(raised, web.HTTPMethodNotAllowed):
         methods = ", ".join(sorted(raised.allowed_methods))
         return Rejected(
-            "method_not_allowed", f"this path takes {methods} only: is it the right one?"
+            "method_not_allowed", f"this path takes only {methods}: is it the right one?"
         )
     code, text = _OF_STATUS.get(raised.status, ("bad_request", "the request cannot be answered"))
     return Rejected(code, text)

@@ -56,7 +56,7 @@ def test_an_answer_of_the_library_becomes_an_error_of_the_hub(
 
 def test_a_method_that_a_path_does_not_take_is_refused_with_those_that_it_takes() -> None:
     error = refusal.of_exception(web.HTTPMethodNotAllowed("POST", ["HEAD", "GET"]))
-    assert error.message == "this path takes GET, HEAD only: is it the right one?"
+    assert error.message == "this path takes only GET, HEAD: is it the right one?"
 
 
 @pytest.mark.parametrize(
