@@ -38,8 +38,8 @@ test-containers: .venv/dev containers ## Build the image, and run deploy/docker 
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pytest tests/deploy/test_containers.py
 
 test-cluster: .venv/dev ## Inflict each fault on a cluster of three machines, as root
-	@echo "test-cluster: servers, gateways and workers are killed, frozen and cut off, disks filled and lost; about six minutes"
-	$(BIN)/pytest -v -p no:randomly -n 2 --maxschedchunk 1 tests/machines
+	@echo "test-cluster: servers, gateways and workers are killed, frozen and cut off, disks filled and lost; about five minutes"
+	$(BIN)/pytest -v -p no:randomly -n 3 --maxschedchunk 1 tests/machines
 
 soak: .venv/dev ## Inflict faults that are drawn from a seed: make soak SECONDS=3600 SEED=1
 	$(BIN)/python -m tests.machines.soak --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
