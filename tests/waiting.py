@@ -10,7 +10,7 @@ T = TypeVar("T")
 PAUSE_SECONDS = 0.02
 
 
-def until(condition: Callable[[], T], *, seconds: float = 20.0) -> T:
+def until(condition: Callable[[], T], *, seconds: float = 40.0) -> T:
     """Ask for a condition until it holds, and return its value, which is then true.
 
     It blocks: a test with an event loop calls it in a thread.

@@ -294,14 +294,14 @@ class Bot:
 def test_a_program_that_is_killed_misses_nothing_and_repeats_at_most_one_change(
     server: Hub, tmp_path: Path
 ) -> None:
-    """Its hub is killed, too, while both have something to do."""
+    """Its hub is killed, too, while both have something to do; each change is two fsyncs."""
     bot, starts = Bot(server, tmp_path), []
     with SyncHub(server.url, token=token_of("ann")) as hub:
         for run in range(4):
-            hub.bulk("messages", ({"topic": "bot", "n": n} for n in range(200)))
+            hub.bulk("messages", ({"topic": "bot", "n": n} for n in range(60)))
             starts.append(len(bot.noted()))
             with bot.running():
-                until(partial(bot.has_noted, starts[-1] + 50))
+                until(partial(bot.has_noted, starts[-1] + 20))
                 if run == 2:
                     server.kill()
                     server.start()
