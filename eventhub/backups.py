@@ -1,4 +1,4 @@
-"""Backups: everything that a hub has stored, as one file, and a hub from it.
+"""Backups: everything that a hub has stored, as one file, and a hub from it, here or elsewhere.
 
 The file is a ZIP archive: a snapshot of each stream (`jetstream.copying`), the key of the session
 cookies, and a manifest. Tables are not in it: they are made from the log.
@@ -8,9 +8,10 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, Final
 
 import msgspec
@@ -25,6 +26,8 @@ from projections.files import written
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
+MOVING: Final = ".move-"
+"""What the name of the folder begins with that holds the copy of a hub while it is moved."""
 Report = Callable[[str, int], None]
 """Called with the name of each stream that is done, and its number of messages."""
 
@@ -53,14 +56,18 @@ async def backup(config: Config, path: Path, report: Report) -> Manifest:
     Each stream is as it was at one moment; messages that come later are not in it.
 
     Raises:
+        Misconfigured: the log has nothing: a mistake that would replace a backup.
         Unavailable: the broker does not answer, or the file cannot be written.
         EventHubError: the log is damaged.
     """
     streams: dict[str, SavedStream] = {}
     async with open_log(config) as event_log:
         copies = event_log.copies
+        if not (names := await copies.stored()):
+            where = f"in {config.data}" if config.broker.url is None else "at the broker"
+            raise Misconfigured(f"nothing is stored {where}: is this where the hub's log is?")
         with written(path) as partial, _private(partial) as file, zipfile.ZipFile(file, "w") as to:
-            for name in await copies.stored():
+            for name in names:
                 with to.open(name, "w", force_zip64=True) as member:
                     digest = hashlib.sha256()
 
@@ -99,7 +106,52 @@ def _private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
-async def restore(config: Config, path: Path, report: Report, *, keep_positions: bool) -> Manifest:
+async def move(config: Config, target: Config, report: Report) -> None:
+    """Make the streams of a hub again at another broker, or in another data folder.
+
+    Clients go on from their positions. The old log stays as it is.
+
+    Args:
+        config: of the hub, all of whose processes are stopped.
+        target: of the same hub at its new place.
+        report: called for each stream that is made.
+
+    Raises:
+        Misconfigured: as `restore`.
+        Unavailable: as `backup` and `restore`; or something was written meanwhile. Then the new
+            place is empty again.
+    """
+    await check_stopped(config)
+    folder = config.data if config.data.is_dir() else None  # that of a broker may have none
+    with TemporaryDirectory(prefix=MOVING, dir=folder) as staged:
+        archive = Path(staged) / "hub.zip"
+        manifest = await backup(config, archive, lambda _name, _messages: None)
+
+        async def check_unchanged() -> None:
+            await check_stopped(config)
+            async with open_log(config) as event_log:
+                for name, saved in manifest.streams.items():
+                    if await event_log.copies.last(name) != saved.copy.state["last_seq"]:
+                        raise Unavailable(
+                            f"{name} was written to meanwhile, and nothing was moved: stop all"
+                            " processes of the hub, and move it again"
+                        )
+
+        await restore(target, archive, report, keep_positions=True, is_whole=check_unchanged)
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def restore(
+    config: Config,
+    path: Path,
+    report: Report,
+    *,
+    keep_positions: bool,
+    is_whole: Callable[[], Awaitable[None]] = _nothing,
+) -> Manifest:
     """Make the streams of an archive at a broker that has none of them.
 
     Everything is read and checked before anything is made. If a stream cannot be made, those that
@@ -111,6 +163,7 @@ async def restore(config: Config, path: Path, report: Report, *, keep_positions:
         report: called for each stream.
         keep_positions: clients go on from the positions that they have. Only right if nothing was
             written after the backup: otherwise their positions mean other events now.
+        is_whole: called once all streams are made; if it raises, they are deleted.
 
     Raises:
         Misconfigured: the file is not an archive, is damaged, or the broker has such a stream.
@@ -138,6 +191,7 @@ async def restore(config: Config, path: Path, report: Report, *, keep_positions:
                 for name, saved in manifest.streams.items():
                     if name.startswith(CHANNELS) and not keep_positions:
                         await copies.adopt_segments(name, saved.copy.epoch or "")
+                await is_whole()
             except BaseException:
                 for name in made:
                     await copies.delete(name)

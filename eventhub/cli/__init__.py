@@ -2,7 +2,7 @@
 
 - `start`: a chat to try, and a file to begin with
 - `serve`: run a hub, check its file, show its configuration
-- `backup`: everything that a hub has stored as one file, and back
+- `backup`: everything that a hub has stored as one file, and back, and to another place
 - `data`: prove and rebuild the tables of a hub
 - `audit`: what happened to a row, what differs between two states, back to an older version
 - `export`: the rows or events of a table as files; all tables as a DuckDB file
@@ -57,6 +57,7 @@ main = Group(
             token.token,
             backup.backup_hub,
             backup.restore_hub,
+            backup.move_hub,
             data.rebuild_tables,
             permissions.nats_permissions,
         ],

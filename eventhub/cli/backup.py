@@ -1,4 +1,4 @@
-"""Backup: everything that a hub has stored as one file, and back."""
+"""Backup: everything that a hub has stored as one file, and back, and to another place."""
 
 from pathlib import Path
 
@@ -46,6 +46,29 @@ def restore_hub(file: Path, archive: Path, data: Path | None, keep_positions: bo
     config = load_config(file, data=data)
     manifest = run(restore(config, archive, _report, keep_positions=keep_positions))
     click.echo(f"restored as of {manifest.made}")
+
+
+@click.command("move")
+@FILE
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@DATA
+@click.option(
+    "--target-data", type=click.Path(path_type=Path), help="The same of TARGET [TARGET's data/]."
+)
+def move_hub(file: Path, target: Path, data: Path | None, target_data: Path | None) -> None:
+    """Move the hub of FILE to the broker or data folder of TARGET, with all that it has stored.
+
+    Stop all of its processes first. TARGET is the hub's next configuration: a cluster, more
+    replicas, another machine's broker. It must not have these tables yet. Clients go on from their
+    positions. Nothing of FILE's log is deleted: remove it once the hub serves at its new place.
+    """
+    from eventhub.backups import move
+
+    to = load_config(target, data=target_data)
+    config = load_config(file, data=data)
+    config.masks.add(to.masks)
+    run(move(config, to, _report))
+    click.echo(f"moved: now start it with {target}, and keep it from being started with {file}")
 
 
 def _report(stream: str, messages: int) -> None:

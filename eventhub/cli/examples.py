@@ -31,6 +31,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         f"eventhub restore {_FILE} hub.zip",
         f"eventhub restore {_FILE} hub.zip --keep-positions",
     ),
+    "eventhub move": (
+        f"eventhub move {_FILE} cluster.yaml",
+        f"eventhub move {_FILE} cluster.yaml --data /var/lib/eventhub",
+    ),
     "eventhub rebuild": (f"eventhub rebuild {_FILE}", f"eventhub rebuild {_FILE} --mirror"),
     "eventhub verify": (
         f"eventhub verify {_FILE}",

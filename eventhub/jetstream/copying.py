@@ -142,6 +142,12 @@ class Copies:
                     f" {copy.state[key]}"
                 )
 
+    async def last(self, stream: str) -> int:
+        """Return the last sequence of a stream now; errors as `api.call`."""
+        info = await api.call(self._connection, f"STREAM.INFO.{stream}")
+        last: int = info["state"]["last_seq"]
+        return last
+
     async def sealed(self, stream: str, epoch: str) -> int:
         """Return the last sealed sequence of a stream now; errors as `Manifests.read`."""
         manifest, _ = await Manifests(self._connection, stream, epoch).read()

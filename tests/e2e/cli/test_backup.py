@@ -6,9 +6,14 @@ import shutil
 import stat
 import zipfile
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
+from eventhub.backups import MOVING, move
+from eventhub.config import load
+from eventhub.errors import Unavailable
+from eventhub.opening import open_log
 from tests.cluster import SERVERS, cluster
 from tests.e2e.client import connect
 from tests.e2e.command import GOOD, post, refused, rows, run, written
@@ -78,6 +83,14 @@ async def test_positions_go_on_only_where_nothing_was_lost(
     assert frames[0]["_resume"]["recovered"] is keeps
 
 
+def test_a_hub_that_has_stored_nothing_is_no_backup(tmp_path: Path) -> None:
+    """The data folder is another one, more likely than not."""
+    file, archive, data = written(tmp_path, GOOD), tmp_path / "hub.zip", tmp_path / "data"
+    assert f"nothing is stored in {data}" in refused(2, run("backup", file, archive))
+    assert not archive.exists()
+    assert f"nothing is stored in {data}" in refused(2, run("move", file, file))
+
+
 def test_a_damaged_archive_makes_nothing(hub_factory: HubFactory, tmp_path: Path) -> None:
     hub = hub_factory(GOOD)
     filled(hub)
@@ -99,19 +112,70 @@ def test_a_damaged_archive_makes_nothing(hub_factory: HubFactory, tmp_path: Path
     assert run("restore", file, archive, "--data", data).returncode == 0
 
 
+def moved(hub: Hub, target: Path) -> CompletedProcess[str]:
+    return run("move", hub.config, target, "--data", hub.folder / "data")
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.xdist_group("cluster")
-def test_a_hub_moves_to_a_cluster(hub_factory: HubFactory, tmp_path: Path) -> None:
+def test_a_hub_moves_to_a_cluster_and_back(hub_factory: HubFactory, tmp_path: Path) -> None:
     hub = hub_factory(GOOD)
     before = filled(hub)
+    position = position_of(hub)
+    assert "stop the hub first" in refused(2, moved(hub, written(tmp_path, GOOD)))
     hub.stop()
-    archive = saved(hub, tmp_path / "hub.zip")
     with cluster(tmp_path / "cluster") as servers:
-        urls = json.dumps(servers.urls)
-        text = f"{GOOD}\nbroker: {{url: {urls}, replicas: {SERVERS}}}\n"
-        done = run("restore", written(tmp_path, text), archive, "--keep-positions")
-        assert done.returncode == 0, done.stderr
+        text = f"{GOOD}\nbroker: {{url: {json.dumps(servers.urls)}, replicas: {SERVERS}}}\n"
+        target = written(tmp_path, text)
+        done = moved(hub, target)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "EH_notes: 22 messages\nEVENTHUB" in done.stdout
+        assert not list((hub.folder / "data").glob(f"{MOVING}*"))
+        assert "already" in refused(2, moved(hub, target))
+
         other = hub_factory(text)
         assert rows(f"{other.url}/notes") == before
         assert post(f"{other.url}/notes", id="new")["_seq"] == 23
+        asyncio.run(is_not_moved(other, hub.config, tmp_path / "nowhere"))
+        asyncio.run(resumes(other, position, "new", "meanwhile"))
         other.stop()
+        data = hub.folder / "data"
+        shutil.rmtree(data)
+        done = run("move", target, hub.config, "--target-data", data)
+        assert (done.returncode, done.stderr) == (0, "")
+    hub.start()
+    assert post(f"{hub.url}/notes", id="newer")["_seq"] == 25
+    asyncio.run(resumes(hub, position, "new", "meanwhile", "newer"))
+    hub.stop()
+    assert run("verify", hub.config, "--data", data).returncode == 0
+
+
+def position_of(hub: Hub) -> str:
+    async def ask() -> str:
+        async with connect(f"{hub.url}/notes") as client:
+            await client.replay()
+            return client.position
+
+    return asyncio.run(ask())
+
+
+async def resumes(hub: Hub, position: str, *ids: str) -> None:
+    """A client goes on from its position, and gets these rows."""
+    async with connect(f"{hub.url}/notes?_since={position}") as client:
+        resumed, *events = await client.replay()
+    assert resumed["_resume"]["recovered"]
+    assert [event["id"] for event in events] == list(ids)
+
+
+async def is_not_moved(hub: Hub, target: Path, data: Path) -> None:
+    """A hub at servers of others may be running unnoticed: nothing that it writes is lost."""
+    to = load(target, data=data)
+
+    def write(stream: str, _: int) -> None:
+        if stream == "EH_notes":
+            post(f"{hub.url}/notes", id="meanwhile")
+
+    with pytest.raises(Unavailable, match="EH_notes was written to meanwhile"):
+        await move(load(hub.config), to, write)
+    async with open_log(to) as event_log:
+        assert await event_log.copies.stored() == []
