@@ -56,11 +56,11 @@ def restore_hub(file: Path, archive: Path, data: Path | None, keep_positions: bo
     "--target-data", type=click.Path(path_type=Path), help="The same of TARGET [TARGET's data/]."
 )
 def move_hub(file: Path, target: Path, data: Path | None, target_data: Path | None) -> None:
-    """Move the hub of FILE to the broker or data folder of TARGET, with all that it has stored.
+    """Move all that FILE has stored to the place of TARGET.
 
-    Stop all of its processes first. TARGET is the hub's next configuration: a cluster, more
-    replicas, another machine's broker. It must not have these tables yet. Clients go on from their
-    positions. Nothing of FILE's log is deleted: remove it once the hub serves at its new place.
+    TARGET is the next configuration of the same hub: its broker or data folder must not have these
+    tables yet. Stop all processes of the hub first. Clients go on from their positions. The log of
+    FILE stays as it is: remove it once the hub serves at its new place.
     """
     from eventhub.backups import move
 
