@@ -1,10 +1,15 @@
 """Running: a command's coroutine on a fast event loop, with one plain error if it fails."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from eventhub.errors import EventHubError
+
+SWITCH_SECONDS = 1e-4
+"""Python's own 5 ms are what the event loop would wait for the interpreter, several times for each
+answer, while threads read tables."""
 
 T = TypeVar("T")
 
@@ -15,6 +20,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     Raises:
         EventHubError: the first that the work raised, also out of a task group.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work)

@@ -39,6 +39,7 @@ from eventhub.gateway.login import add_login_routes
 from eventhub.gateway.openapi.serving import Description, add_route
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Shared
+from eventhub.gateway.row_body import Recoding
 from eventhub.gateway.server import is_of_flight
 from eventhub.gateway.site import Site
 from eventhub.gateway.sources import Sources
@@ -240,7 +241,7 @@ class Gateway:
             turns=self._now.turns,
             large=large,
             tasks=self._now.tasks,
-            recoders=self._sources.files.recoders,
+            recoding=Recoding(self._sources.files.recoders),
             kept=self._kept,
             compression=self._compression,
             trail=self._trail,

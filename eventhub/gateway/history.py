@@ -89,7 +89,7 @@ def _body(route: Route, variant: str) -> Body:
     if variant in TEXT_FORMATS:
         return TextBody(TEXT_FORMATS[variant](_LINE))
     columns = [Column(name, _KINDS.get(name, Kind.TEXT)) for name in _LINE]
-    return BinaryBody(variant, route.shared.recoders[variant](columns), route.channel.name)
+    return BinaryBody(variant, columns, route.channel.name, route.shared.recoding)
 
 
 async def _rendered(

@@ -1,6 +1,6 @@
 """Route: what one endpoint needs to answer requests; it decides which of them are admitted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from eventhub.gateway.compression import Compression
 from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
+from eventhub.gateway.row_body import Recoding
 from eventhub.gateway.turns import Turns
 from eventhub.handler import Handler, Validity
 from eventhub.hooks import Hooks
@@ -44,7 +45,6 @@ from eventhub.ingest.receipts import NOBODY, Owner
 from eventhub.ingest.trail import Trail
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
-from eventhub.snapshots import Recode
 
 ROW_ID = "id"
 """The part of a path that names one row of the endpoint."""
@@ -99,8 +99,7 @@ class Shared:
     large: LargeMessages
     tasks: Background
     """Owns the tasks that work for connections."""
-    recoders: Mapping[str, Recode]
-    """By the value of `_format`, and `arrow_file`."""
+    recoding: Recoding
     kept: KeptFiles
     compression: Compression
     trail: Trail

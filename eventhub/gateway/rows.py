@@ -104,7 +104,7 @@ def body_of(route: Route, view: View, variant: str) -> Body:
     if variant in TEXT_FORMATS:
         return TextBody(TEXT_FORMATS[variant](columns))
     table = [route.endpoint.channel.columns[column] for column in columns]
-    return BinaryBody(variant, route.shared.recoders[variant](table), route.endpoint.channel.name)
+    return BinaryBody(variant, table, route.endpoint.channel.name, route.shared.recoding)
 
 
 async def _rows(
