@@ -220,7 +220,7 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> Manifest:
                     digest.update(piece)
             if digest.hexdigest() != saved.sha256:
                 raise Misconfigured(f"{path} is damaged: {name} has another checksum")
-    except (KeyError, msgspec.DecodeError):
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
         raise Misconfigured(f"{path} is not a backup") from None
     except zipfile.BadZipFile as error:
         raise Misconfigured(f"{path} is damaged: {error}") from None

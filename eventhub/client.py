@@ -60,7 +60,7 @@ def _unanswered(url: object, error: Exception) -> Unavailable:
 def _receipt(url: str, text: str) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Rejected("bad_request", f"{url} is not an EventHub endpoint") from None
     if "_error" not in answer:
         return answer

@@ -136,7 +136,7 @@ def current(payload: bytes, columns: Columns) -> bytes:
 def _decode(payload: bytes) -> Event:
     try:
         event = _DECODER.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"not an event: {error}") from error
     if event.shared:
         row = event.row or {}

@@ -121,7 +121,7 @@ class Processes:
                 if len(signal) > MAX_BYTES:
                     raise msgspec.ValidationError("too long")
                 said = msgspec.json.decode(signal, type=Said)
-            except msgspec.DecodeError:  # of a newer version
+            except (msgspec.DecodeError, UnicodeDecodeError):  # of a newer version
                 limited.warning("signal_unreadable", by="processes")
                 continue
             if said.id == self._id or not self._is_of_hub(said):

@@ -96,7 +96,7 @@ def read_manifest(data: bytes, stream: str) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"the list of segments of {stream} cannot be read: {error}") from None
     if manifest.format != FORMAT:
         raise Damaged(f"the segments of {stream} were written by a later version")

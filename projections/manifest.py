@@ -158,7 +158,7 @@ def load(folder: Path) -> Manifest | None:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected("bad_request", f"{path} cannot be read: {error}") from error
 
 

@@ -73,5 +73,5 @@ def read_row(event: Original) -> Row:
     """
     try:
         return _ROW.decode(event.payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"event {event.sequence} is not an event: {error}") from None

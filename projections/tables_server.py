@@ -106,7 +106,7 @@ class TablesServer:
                 return
             async with self._turn:
                 await self._give_tables(request, answer)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             await answer.refuse(
                 Rejected(
                     "bad_request",

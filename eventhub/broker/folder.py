@@ -125,5 +125,5 @@ def _locked(descriptor: int, how: int) -> bool:
 def _read_address(folder: Path) -> Address | None:
     try:
         return msgspec.json.decode(_lock_path(folder).read_bytes(), type=Address)
-    except (msgspec.DecodeError, FileNotFoundError):
+    except (msgspec.DecodeError, UnicodeDecodeError, FileNotFoundError):
         return None

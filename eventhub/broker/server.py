@@ -151,7 +151,8 @@ class Server:
         try:
             ports = (self.folder / f"nats-server_{self.pid}.ports").read_bytes()
             return int(msgspec.json.decode(ports)["nats"][0].rpartition(":")[2])
-        except (FileNotFoundError, msgspec.DecodeError):  # not yet, or half written
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            # It is not there yet, or half written.
             return -1
 
     async def _whereabouts(self) -> str:

@@ -227,7 +227,7 @@ class Presences:
         for signal in signals:
             try:
                 said = msgspec.json.decode(signal, type=Attending)
-            except msgspec.DecodeError:  # of a newer version
+            except (msgspec.DecodeError, UnicodeDecodeError):  # of a newer version
                 limited.warning("signal_unreadable", by=self._channel.name)
                 continue
             if said.process == self._process or said.endpoint not in self._of:

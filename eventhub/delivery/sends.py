@@ -116,7 +116,7 @@ class Sends:
         for signal in signals:
             try:
                 passing = msgspec.json.decode(signal, type=Passing)
-            except msgspec.DecodeError:  # of a newer version
+            except (msgspec.DecodeError, UnicodeDecodeError):  # of a newer version
                 limited.warning("signal_unreadable", by=self._channel.name)
                 continue
             if dropped := self._waiting.put(passing, len(signal)):

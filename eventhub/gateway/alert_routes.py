@@ -93,7 +93,7 @@ def add_routes(
 def _ids(raw: bytes) -> list[str]:
     try:
         ids = msgspec.json.decode(raw, type=_Retry).ids
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected("bad_json", f'send {{"ids": [...]}}: {error}') from None
     if not 1 <= len(ids) <= MAX_RETRIED:
         raise Rejected("bad_request", f"name 1 to {MAX_RETRIED} dead letters at a time")

@@ -206,7 +206,7 @@ def _object(name: str, value: Any) -> dict[str, Any] | None:
         return None
     try:
         found = msgspec.json.decode(value) if isinstance(value, str | bytes) else value
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         found = None
     if not isinstance(found, dict):
         raise Rejected("bad_value", f"{name}: not a JSON object", column=name)

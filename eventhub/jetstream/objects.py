@@ -119,7 +119,7 @@ class JetStreamObjects:
             return None
         try:
             found = msgspec.json.decode(message.data, type=_Description)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Damaged(f"object {name}: its description cannot be read: {error}") from None
         return None if found.deleted else found
 

@@ -40,7 +40,7 @@ class Ack(msgspec.Struct, frozen=True):
         """Return the acknowledgement in a reply; None if it is none."""
         try:
             return _DECODE(data) if data else None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 

@@ -178,7 +178,7 @@ def _error(body: bytes) -> EventHubError:
     """Return the error of an answer."""
     try:
         error = msgspec.json.decode(body, type=_Refusal).error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return EventHubError("internal error")
     if error.code not in CODES:
         return EventHubError(error.message)

@@ -43,7 +43,7 @@ def statement_of(handle: bytes) -> Statement:
     """
     try:
         return msgspec.msgpack.decode(handle, type=Statement)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Rejected("bad_request", "the handle is not a statement of this hub") from None
 
 

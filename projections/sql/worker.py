@@ -188,7 +188,7 @@ class Worker:
                 result = await self._result(query, reader)
             writer.write(msgspec.json.encode(result) + b"\n")
             await writer.drain()
-        except (ConnectionError, msgspec.DecodeError):
+        except (ConnectionError, msgspec.DecodeError, UnicodeDecodeError):
             pass  # the hub has hung up
         finally:
             writer.close()

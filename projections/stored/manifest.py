@@ -80,7 +80,7 @@ def read_manifest(name: str, data: bytes) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"its manifest cannot be read: {error}") from None
     if manifest.format != FORMAT:
         raise Damaged(f"it was stored by version {manifest.version}, in another format")

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventhub.errors import Rejected
@@ -46,6 +46,7 @@ def test_repeated_numbers_are_read_packed_or_not() -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x91\xa1\xff")
 def test_other_bytes_are_refused_or_read_and_never_a_failure(data: bytes) -> None:
     for read in (Fields, unpack, statement_of):
         with suppress(Rejected):
