@@ -204,6 +204,7 @@ async def test_complete_replays_without_readers_are_kept_within_a_bound(
     async with reading() as hub:
         await post(hub, "1")
         await hub.joined(Pipe())
+        await turns(20)  # its reader has left, and it is kept
         assert hub.snapshots.closed == 0
         monkeypatch.setattr(module, "MAX_UNREAD_BYTES", 1)
         await hub.joined(Pipe(), hub.view(text=["a"]))
