@@ -19,7 +19,7 @@ demo: .venv/demo .venv/console ## Serve the chat of docs/examples/chat on http:/
 test: .venv/dev .venv/console chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 22 minutes"
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 3 --dist loadgroup --no-loadscope-reorder tests --ignore tests/deploy/test_containers.py --ignore tests/deploy/test_three_machines.py --ignore tests/machines
+	$(BIN)/coverage run -m pytest -n 4 --dist loadgroup --no-loadscope-reorder tests --ignore tests/deploy/test_containers.py --ignore tests/deploy/test_three_machines.py --ignore tests/machines
 	$(BIN)/python tests/packaging/coverage_floor.py
 
 quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in about a minute

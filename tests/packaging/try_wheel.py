@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -59,14 +60,19 @@ def main() -> None:
         check_contents(wheel, FILES)
         client = built(CLIENT, folder / "client")
         check_contents(client, ("eventhub_client/py.typed", "licenses/LICENSE"))
-        untried: Path | None = client
-        for version, python in pythons():
-            if python is None:
+        found = {version: python for version, python in pythons() if python is not None}
+        for version in VERSIONS:
+            if version not in found:
                 print(f"{version}: not on this machine, not tried")
-                continue
-            try_with(python, wheel, folder / version, untried)
-            untried = None  # one Python is enough for what has no code of its own for each
+
+        def attempt(version: str) -> None:
+            # One Python is enough for the client, which has no code of its own for each.
+            own = client if version == next(iter(found)) else None
+            try_with(found[version], wheel, folder / version, own)
             print(f"{version}: installed, served, stopped")
+
+        with ThreadPoolExecutor() as pool:  # much of the time is installing
+            list(pool.map(attempt, found))
 
 
 def built(source: Path, folder: Path) -> Path:
