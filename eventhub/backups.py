@@ -130,8 +130,10 @@ async def move(config: Config, target: Config, report: Report) -> None:
         async def check_unchanged() -> None:
             await check_stopped(config)
             async with open_log(config) as event_log:
-                for name, saved in manifest.streams.items():
-                    if await event_log.copies.last(name) != saved.copy.state["last_seq"]:
+                for name in await event_log.copies.stored():
+                    saved = manifest.streams.get(name)
+                    last = await event_log.copies.last(name)
+                    if saved is None or last != saved.copy.state["last_seq"]:
                         raise Unavailable(
                             f"{name} was written to meanwhile, and nothing was moved: stop all"
                             " processes of the hub, and move it again"
@@ -177,8 +179,9 @@ async def restore(
             taken = sorted(manifest.streams.keys() & set(await copies.stored()))
             if taken:
                 raise Misconfigured(
-                    f"the log has {', '.join(taken)} already: restore into an empty data folder,"
-                    " or a broker without these streams"
+                    f"the log has {', '.join(taken)} already: take an empty data folder, or a"
+                    " broker without these streams; delete them there if they are what a killed"
+                    " attempt has left"
                 )
             made: list[str] = []
             try:
@@ -191,12 +194,12 @@ async def restore(
                 for name, saved in manifest.streams.items():
                     if name.startswith(CHANNELS) and not keep_positions:
                         await copies.adopt_segments(name, saved.copy.epoch or "")
+                _restore_key(archive, config.data / KEY_FILE)
                 await is_whole()
             except BaseException:
                 for name in made:
                     await copies.delete(name)
                 raise
-        _restore_key(archive, config.data / KEY_FILE)
     return manifest
 
 
