@@ -93,12 +93,12 @@ async def test_without_a_broker_a_write_is_refused_and_not_stored_later(tmp_path
 async def test_a_write_without_an_answer_has_an_unknown_outcome(
     broker: EmbeddedBroker, log: JetStreamLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eventhub.jetstream.write, "UNKNOWN_SECONDS", 0.5)
     stream = await log.open(channel())
     event = make_event(id="a")
     os.kill(broker.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(Unavailable) as refusal:
+        with monkeypatch.context() as hurried, pytest.raises(Unavailable) as refusal:
+            hurried.setattr(eventhub.jetstream.write, "UNKNOWN_SECONDS", 0.5)
             await stream.append(event, expect=0)
     finally:
         os.kill(broker.pid, signal.SIGCONT)
