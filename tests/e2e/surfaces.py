@@ -232,12 +232,14 @@ async def _until(
     receive: Callable[[], Awaitable[Frame]], is_last: Callable[[Frame], bool]
 ) -> list[Frame]:
     frames: list[Frame] = []
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not frames or not (is_last(frames[-1]) or _is_refusal(frames[-1])):
-            try:
+    while not frames or not (is_last(frames[-1]) or _is_refusal(frames[-1])):
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 frames.append(await receive())
-            except Closed as closed:
-                raise AssertionError(f"closed with {closed.code} after {frames}") from closed
+        except Closed as closed:
+            raise AssertionError(f"closed with {closed.code} after {frames}") from closed
+        except TimeoutError as late:
+            raise AssertionError(f"nothing follows {frames}") from late
     return frames
 
 

@@ -32,6 +32,7 @@ auth: {{jwt: {{secret: "{SECRET}"}}}}
 url:
   messages: {{pattern: /messages, handler: MessageHandler, kwargs:
     {{columns: {{topic: TEXT, n: INTEGER}}, auth: true}}}}
+  bot: {{pattern: /bot, handler: MessageHandler, kwargs: {{columns: {{n: INTEGER}}, auth: true}}}}
 """
 DEADLINE_SECONDS = 40.0
 QUERIES: list[tuple[dict[str, Any], str]] = [
@@ -257,7 +258,7 @@ from eventhub_client import Hub
 
 log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 with Hub(sys.argv[1], token=sys.argv[2]) as hub:
-    for change in hub.changes("messages", since="earliest", checkpoint="checkpoint"):
+    for change in hub.changes("bot", since="earliest", checkpoint="checkpoint"):
         os.write(log, f"{change.seq} ".encode())
 """
 
@@ -298,14 +299,14 @@ def test_a_program_that_is_killed_misses_nothing_and_repeats_at_most_one_change(
     bot, starts = Bot(server, tmp_path), []
     with SyncHub(server.url, token=token_of("ann")) as hub:
         for run in range(4):
-            hub.bulk("messages", ({"topic": "bot", "n": n} for n in range(60)))
+            hub.bulk("bot", ({"n": n} for n in range(60)))
             starts.append(len(bot.noted()))
             with bot.running():
                 until(partial(bot.has_noted, starts[-1] + 20))
                 if run == 2:
                     server.kill()
                     server.start()
-        last = hub.post("messages", {"topic": "bot", "n": -1})["_seq"]
+        last = hub.post("bot", {"n": -1})["_seq"]
         starts.append(len(bot.noted()))
         with bot.running():
             until(partial(bot.has_noted, sequence=last))

@@ -97,9 +97,10 @@ async def test_a_write_without_an_answer_has_an_unknown_outcome(
     event = make_event(id="a")
     os.kill(broker.pid, signal.SIGSTOP)
     try:
-        with monkeypatch.context() as hurried, pytest.raises(Unavailable) as refusal:
+        with monkeypatch.context() as hurried:
             hurried.setattr(eventhub.jetstream.write, "UNKNOWN_SECONDS", 0.5)
-            await stream.append(event, expect=0)
+            with pytest.raises(Unavailable) as refusal:
+                await stream.append(event, expect=0)
     finally:
         os.kill(broker.pid, signal.SIGCONT)
     assert refusal.value.code == "unknown_outcome"
