@@ -24,7 +24,7 @@ test: .venv/dev .venv/console chromium databases proxies ## Set up, and run ever
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 22 minutes"
 	$(BIN)/$(TESTS)
 
-coverage: .venv/dev .venv/console chromium databases proxies ## Run every test once more, and say what they cover; a tenth slower
+coverage: .venv/dev .venv/console chromium databases proxies ## Run every test once more, and say what they cover; slower
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m $(TESTS)
 	$(BIN)/python tests/packaging/coverage_floor.py

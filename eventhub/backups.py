@@ -165,7 +165,7 @@ async def restore(
         report: called for each stream.
         keep_positions: clients go on from the positions that they have. Only right if nothing was
             written after the backup: otherwise their positions mean other events now.
-        is_whole: called once all streams are made; if it raises, they are deleted.
+        is_whole: called once all streams are made; if it raises, they are deleted again.
 
     Raises:
         Misconfigured: the file is not an archive, is damaged, or the broker has such a stream.
@@ -194,8 +194,8 @@ async def restore(
                 for name, saved in manifest.streams.items():
                     if name.startswith(CHANNELS) and not keep_positions:
                         await copies.adopt_segments(name, saved.copy.epoch or "")
-                _restore_key(archive, config.data / KEY_FILE)
                 await is_whole()
+                _restore_key(archive, config.data / KEY_FILE)
             except BaseException:
                 for name in made:
                     await copies.delete(name)

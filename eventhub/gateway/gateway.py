@@ -36,10 +36,10 @@ from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
 from eventhub.gateway.live import Live
 from eventhub.gateway.login import add_login_routes
+from eventhub.gateway.one_thread import OneThread
 from eventhub.gateway.openapi.serving import Description, add_route
 from eventhub.gateway.private import PrivateFiles
 from eventhub.gateway.route import Shared
-from eventhub.gateway.row_body import Recoding
 from eventhub.gateway.server import is_of_flight
 from eventhub.gateway.site import Site
 from eventhub.gateway.sources import Sources
@@ -93,6 +93,7 @@ class Gateway:
         self._trail = trail or Trail()
         self._kept = KeptFiles(site.config.data)
         self._compression = Compression()
+        self._recoding = OneThread()
         self._live = Live()
         self._heard: set[str] = set()
         """What is heard of which channels."""
@@ -241,7 +242,8 @@ class Gateway:
             turns=self._now.turns,
             large=large,
             tasks=self._now.tasks,
-            recoding=Recoding(self._sources.files.recoders),
+            recoders=self._sources.files.recoders,
+            recoding=self._recoding,
             kept=self._kept,
             compression=self._compression,
             trail=self._trail,

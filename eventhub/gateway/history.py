@@ -89,7 +89,8 @@ def _body(route: Route, variant: str) -> Body:
     if variant in TEXT_FORMATS:
         return TextBody(TEXT_FORMATS[variant](_LINE))
     columns = [Column(name, _KINDS.get(name, Kind.TEXT)) for name in _LINE]
-    return BinaryBody(variant, columns, route.channel.name, route.shared.recoding)
+    recoder = route.shared.recoders[variant](columns)
+    return BinaryBody(variant, recoder, route.channel.name, route.shared.recoding)
 
 
 async def _rendered(

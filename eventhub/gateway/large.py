@@ -9,8 +9,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from eventhub.gateway.one_thread import OneThread
 from eventhub.ingest.decoding import parse_json
 
 LARGE_BYTES: Final = 64 << 10
@@ -41,7 +43,7 @@ class LargeMessages:
         self._next_at = 0.0
         """When the next message may begin."""
         self._timer: asyncio.TimerHandle | None = None
-        self._decoding = asyncio.Lock()
+        self._decoding = OneThread()
 
     @property
     def has_waiting(self) -> bool:
@@ -89,8 +91,7 @@ class LargeMessages:
 
     async def decode(self, data: bytes, *, exact: bool) -> list[Any]:
         """Return what `parse_json` does, in a thread, one text at a time."""
-        async with self._decoding:
-            return await asyncio.to_thread(parse_json, data, exact=exact)
+        return await self._decoding.do(partial(parse_json, data, exact=exact))
 
 
 class Permit:

@@ -1,6 +1,6 @@
 """Route: what one endpoint needs to answer requests; it decides which of them are admitted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from eventhub.gateway.compression import Compression
 from eventhub.gateway.controls import BIGINTS, REPLAYS, checked_choice
 from eventhub.gateway.kept_files import KeptFiles
 from eventhub.gateway.large import LargeMessages
-from eventhub.gateway.row_body import Recoding
+from eventhub.gateway.one_thread import OneThread
 from eventhub.gateway.turns import Turns
 from eventhub.handler import Handler, Validity
 from eventhub.hooks import Hooks
@@ -45,6 +45,7 @@ from eventhub.ingest.receipts import NOBODY, Owner
 from eventhub.ingest.trail import Trail
 from eventhub.ingest.writing import Ingest
 from eventhub.logs import limited
+from eventhub.snapshots import Recode
 
 ROW_ID = "id"
 """The part of a path that names one row of the endpoint."""
@@ -99,7 +100,10 @@ class Shared:
     large: LargeMessages
     tasks: Background
     """Owns the tasks that work for connections."""
-    recoding: Recoding
+    recoders: Mapping[str, Recode]
+    """By the value of `_format`, and `arrow_file`."""
+    recoding: OneThread
+    """In which they work, a piece of one client's file after a piece of another's."""
     kept: KeptFiles
     compression: Compression
     trail: Trail

@@ -104,7 +104,8 @@ def body_of(route: Route, view: View, variant: str) -> Body:
     if variant in TEXT_FORMATS:
         return TextBody(TEXT_FORMATS[variant](columns))
     table = [route.endpoint.channel.columns[column] for column in columns]
-    return BinaryBody(variant, table, route.endpoint.channel.name, route.shared.recoding)
+    recoder = route.shared.recoders[variant](table)
+    return BinaryBody(variant, recoder, route.endpoint.channel.name, route.shared.recoding)
 
 
 async def _rows(

@@ -78,7 +78,7 @@ def known_of(info: Mapping[str, Any]) -> Known | None:
     text = own(info).get(COLUMNS)
     try:
         return None if text is None else msgspec.json.decode(text, type=Known)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         return None
 
 

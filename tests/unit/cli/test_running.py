@@ -1,10 +1,11 @@
 """A coroutine gives its result, or the one error that explains why it did not."""
 
 import asyncio
+import sys
 
 import pytest
 
-from eventhub.cli.running import run
+from eventhub.cli.running import SWITCH_SECONDS, run
 from eventhub.errors import EventHubError, Unavailable
 
 
@@ -37,3 +38,11 @@ def test_an_error_in_nested_task_groups_is_raised_as_itself() -> None:
 def test_a_group_without_an_expected_error_is_raised_whole() -> None:
     with pytest.RaisesGroup(KeyError, ValueError):
         run(fail_together(KeyError("a"), ValueError("b")))
+
+
+def test_the_event_loop_waits_for_the_interpreter_a_moment_only() -> None:
+    async def work() -> float:
+        await asyncio.sleep(0)
+        return sys.getswitchinterval()
+
+    assert run(work()) == pytest.approx(SWITCH_SECONDS)

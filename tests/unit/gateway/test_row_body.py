@@ -1,12 +1,10 @@
 """The rows of a replay become one whole body, and nothing that the replay had is lost."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from threading import Event
+from collections.abc import AsyncIterator
 
-from eventhub.columns import Column
 from eventhub.gateway.encodings import json_array, ndjson, plain_csv
-from eventhub.gateway.row_body import BinaryBody, Body, Recoding, TextBody
+from eventhub.gateway.one_thread import OneThread
+from eventhub.gateway.row_body import BinaryBody, Body, TextBody
 
 
 async def body_of(body: Body, *pieces: list[bytes]) -> bytes:
@@ -37,7 +35,7 @@ async def test_text_says_what_it_is() -> None:
 class Reversing:
     """A recoder that writes its bytes backwards, so that it can be recognized."""
 
-    def __init__(self, _: Sequence[Column]) -> None:
+    def __init__(self) -> None:
         self.taken = b""
 
     def feed(self, lines: bytes) -> bytes:
@@ -48,35 +46,8 @@ class Reversing:
         return self.taken[::-1]
 
 
-REVERSING = Recoding({"parquet": Reversing, "arrow": Reversing})
-
-
-async def test_files_are_made_one_piece_at_a_time_in_turns() -> None:
-    """More threads would keep the interpreter from everybody else."""
-    recoding, order, begun, go_on = Recoding({}), list[str](), Event(), Event()
-
-    def first() -> bytes:
-        order.append("first begins")
-        begun.set()
-        assert go_on.wait(20)
-        order.append("first ends")
-        return b"1"
-
-    def second() -> bytes:
-        order.append("second")
-        return b"2"
-
-    async with asyncio.TaskGroup() as group:
-        one = group.create_task(recoding.do(first))
-        two = group.create_task(recoding.do(second))
-        assert await asyncio.to_thread(begun.wait, 20)
-        go_on.set()
-    assert (one.result(), two.result()) == (b"1", b"2")
-    assert order == ["first begins", "first ends", "second"]
-
-
 async def test_a_binary_file_is_made_of_lines_and_sent_with_its_name() -> None:
-    body = BinaryBody("parquet", (), "to do/2026", REVERSING)
+    body = BinaryBody("parquet", Reversing(), "to do/2026", OneThread())
     assert await body_of(body, [b'{"id":"a"}'], [b'{"id":"b"}']) == b'\n}"a":"di"{\n}"b":"di"{'
     assert body.headers["Content-Type"] == "application/vnd.apache.parquet"
     disposition = body.headers["Content-Disposition"]
@@ -86,5 +57,5 @@ async def test_a_binary_file_is_made_of_lines_and_sent_with_its_name() -> None:
 
 
 async def test_replays_of_equal_lines_are_shared_between_text_and_binary_bodies() -> None:
-    text, binary = TextBody(ndjson(("id",))), BinaryBody("arrow", (), "chat", REVERSING)
+    text, binary = TextBody(ndjson(("id",))), BinaryBody("arrow", Reversing(), "chat", OneThread())
     assert text.row_format.name == binary.row_format.name
