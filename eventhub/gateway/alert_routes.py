@@ -93,8 +93,10 @@ def add_routes(
 def _ids(raw: bytes) -> list[str]:
     try:
         ids = msgspec.json.decode(raw, type=_Retry).ids
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise Rejected("bad_json", f'send {{"ids": [...]}}: {error}') from None
+    except UnicodeDecodeError:
+        raise Rejected("bad_json", 'send {"ids": [...]}: the text is not UTF-8') from None
     if not 1 <= len(ids) <= MAX_RETRIED:
         raise Rejected("bad_request", f"name 1 to {MAX_RETRIED} dead letters at a time")
     return ids

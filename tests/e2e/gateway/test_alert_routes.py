@@ -104,6 +104,7 @@ async def test_a_dead_letter_is_seen_previewed_and_sent_again(hub: Hub, sink: Si
             "url: notes: alert: condition: it is not a filter",
         ),
         ("/-/alerts/retry", b'{"ids": []}', 400, "name 1 to"),
+        ("/-/alerts/retry", b'{"ids": ["\xff"]}', 400, "not UTF-8"),
         ("/-/alerts/retry", b'{"id": 1}', 400, "send"),
         ("/-/alerts/retry", b'{"ids": ["notes:9"]}', 404, "no dead letter"),
         ("/-/configuration", b"\xff", 400, "not UTF-8"),
