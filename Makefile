@@ -22,6 +22,7 @@ demo: .venv/demo .venv/console ## Serve the chat of docs/examples/chat on http:/
 
 test: .venv/dev .venv/console chromium databases proxies ## Set up, and run every test
 	@echo "test: every test, on real brokers, databases, mail servers and a browser: about 22 minutes"
+	sync # what was just installed, so that no test waits for the disk behind it
 	$(BIN)/$(TESTS)
 
 coverage: .venv/dev .venv/console chromium databases proxies ## Run every test once more, and say what they cover; slower

@@ -3,13 +3,11 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sysconfig
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
-    ExitStack,
     asynccontextmanager,
     contextmanager,
     suppress,
@@ -24,6 +22,7 @@ from nats.js.errors import NotFoundError, ServiceUnavailableError
 from eventhub.errors import EventHubError
 from eventhub.jetstream import JetStreamLog
 from tests.builders import channel
+from tests.ports import free_ports
 
 SERVERS = 3
 DEADLINE_SECONDS = 40.0
@@ -38,7 +37,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        ports = _free_ports(2 * SERVERS)
+        ports = free_ports(2 * SERVERS)
         self._clients, self._routes = ports[:SERVERS], ports[SERVERS:]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -187,12 +186,3 @@ async def _deleted_all(client: Client) -> bool:
 
 async def _ignore(_: Exception) -> None:
     """By default nats-py prints a traceback for each server that does not run."""
-
-
-def _free_ports(count: int) -> Sequence[int]:
-    """Return ports that nobody has now: servers of a cluster must know each other's before."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
