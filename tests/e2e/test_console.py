@@ -366,6 +366,22 @@ def test_the_first_view_is_small(hub: Hub, browser: Browser) -> None:
     assert size <= FIRST_VIEW_BYTES
 
 
+FOCUS_AT_ONCE = """new MutationObserver((_, observer) => {
+  const filter = document.querySelector("[data-filter]")
+  if (filter) { filter.focus(); observer.disconnect() }
+}).observe(document, {childList: true, subtree: true})"""
+
+
+@pytest.mark.usefixtures("followers")
+def test_a_filter_that_is_entered_at_once_keeps_the_focus(hub: Hub, browser: Browser) -> None:
+    with opened(hub, browser) as context:
+        page = context.new_page()
+        page.add_init_script(FOCUS_AT_ONCE)
+        page.goto(f"{hub.url}/-/#/connections")
+        expect(page.get_by_role("status")).to_contain_text("connection")
+        expect(page.locator("[data-filter]")).to_be_focused()
+
+
 @pytest.mark.usefixtures("followers")
 def test_a_connection_is_closed_by_keyboard_once_that_is_confirmed(
     hub: Hub, browser: Browser

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact"
-import { useEffect, useRef } from "preact/hooks"
+import { useLayoutEffect, useRef } from "preact/hooks"
 
 interface Props {
   title: string
@@ -13,7 +13,8 @@ interface Props {
 /** The header of a view, and what is below it. Its heading gets the focus when the view is opened. */
 export function Page({ title, about, actions, children }: Props) {
   const heading = useRef<HTMLHeadingElement>(null)
-  useEffect(() => {
+  // with the view, not a frame later: a key pressed between the two would lose its field
+  useLayoutEffect(() => {
     document.title = `${title} · EventHub console`
     heading.current?.focus({ preventScroll: true })
   }, [title])
