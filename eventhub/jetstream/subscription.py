@@ -43,6 +43,15 @@ class _Client(Client):
             raise NatsError("the server does not ask for TLS, and its URL begins with tls://")
         await super()._process_info(info, initial_connection)
 
+    async def _attempt_reconnect(self) -> None:
+        """Try the servers until one answers.
+
+        If a connection is lost while it comes back, nats-py ends that attempt by settling the
+        future of the next one, which cannot settle it again at its own end.
+        """
+        with suppress(asyncio.InvalidStateError):
+            await super()._attempt_reconnect()
+
     async def _read_loop(self) -> None:
         """Start with each new connection; its handshake is over."""
         reader = getattr(self._transport, "_io_reader", None)

@@ -11,7 +11,7 @@ WALKED = {
     "Certificates, once",
     "Put them in place",
     "Start",
-    "A user for each role",
+    "Your own tables",
     "From one machine to three",
     "Upgrade",
     "Add and remove a machine",

@@ -12,14 +12,24 @@ import pytest
 import yaml
 
 from eventhub.config import load
+from eventhub.jetstream.permissions import PREFIX, USERS
 from tests.deploy.commands import blocks
 from tests.deploy.reverse_proxies import find
-from tests.e2e.command import run
+from tests.e2e.command import output, run
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DOCKER, KUBERNETES = DEPLOY / "docker", DEPLOY / "kubernetes"
 SCRIPTS = Path(sys.executable).parent
-SECRETS = ("NATS_PASSWORD", "NATS_ROUTE_PASSWORD", "SESSION_SECRET", "ADMIN_TOKEN")
+SECRETS = (
+    *("NATS_USER", "NATS_PASSWORD", "NATS_ROUTE_PASSWORD", "SESSION_SECRET", "ADMIN_TOKEN"),
+    *(f"EVENTHUB_{user.upper()}" for user in USERS),
+)
+CLUSTERS = (
+    (DOCKER / "etc" / "cluster.yaml", DEPLOY / "nats"),
+    (DEPLOY / "systemd" / "eventhub.yaml", DEPLOY / "nats"),
+    (KUBERNETES / "eventhub.yaml", KUBERNETES),
+)
+"""Configurations of clusters, and where their users of the NATS servers are."""
 PROBES = ("readiness", "liveness")
 SPARE_SECONDS = 5.0
 """For what follows the waits that a configuration names."""
@@ -69,6 +79,11 @@ def test_nats_server_accepts_a_configuration(path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("config", "folder"), CLUSTERS)
+def test_servers_know_exactly_the_users_that_a_cluster_needs(config: Path, folder: Path) -> None:
+    assert (folder / "eventhub-users.conf").read_text() == output("nats-permissions", config)
+
+
 @pytest.mark.skipif(find("haproxy") is None, reason="haproxy is not installed")
 def test_haproxy_accepts_the_configuration_of_compose() -> None:
     command = [find("haproxy") or "", "-c", "-f", str(DOCKER / "haproxy.cfg")]
@@ -110,12 +125,22 @@ def test_kustomize_makes_what_the_pods_and_the_page_name(tmp_path: Path) -> None
 
 def pods() -> dict[str, Any]:
     """Return the specification of the pods of each workload."""
-    return {
-        each["metadata"]["name"]: each["spec"]["template"]["spec"]
-        for path in KUBERNETES.glob("*.yaml")
-        for each in yaml.safe_load_all(path.read_text())
-        if isinstance(each, dict) and each.get("kind") in ("StatefulSet", "Deployment")
-    }
+    found = {}
+    for path in KUBERNETES.glob("*.yaml"):
+        for each in yaml.safe_load_all(path.read_text()):
+            if isinstance(each, dict) and each.get("kind") in (
+                "StatefulSet",
+                "Deployment",
+                "CronJob",
+            ):
+                spec = each["spec"].get("jobTemplate", each)["spec"]
+                found[each["metadata"]["name"]] = spec["template"]["spec"]
+    return found
+
+
+def served() -> dict[str, Any]:
+    """Return the same of those that run until they are stopped."""
+    return {name: pod for name, pod in pods().items() if name != "backup"}
 
 
 def seconds_to_leave(path: Path) -> float:
@@ -129,7 +154,7 @@ def test_a_pod_has_more_time_to_stop_than_it_takes() -> None:
     server = load(KUBERNETES / "eventhub.yaml").server
     takes = dict.fromkeys(("gateway", "alerts", "projector"), server.lame_duck + server.drain)
     takes["nats"] = seconds_to_leave(KUBERNETES / "nats.conf")
-    grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in pods().items()}
+    grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in served().items()}
     assert grace.keys() == takes.keys()
     assert [name for name in takes if grace[name] < takes[name] + SPARE_SECONDS] == []
 
@@ -145,6 +170,32 @@ def test_a_container_has_more_time_to_stop_than_it_takes() -> None:
     assert [name for name in takes if grace[name] < takes[name] + SPARE_SECONDS] == []
 
 
+def test_every_process_is_the_user_of_its_role() -> None:
+    """By its command, in compose and in Kubernetes."""
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    found = [
+        (each["command"], each["environment"])
+        for each in services.values()
+        if "/etc/eventhub/cluster.yaml" in (each.get("command") or ())
+    ]
+    containers = [pod["containers"][0] for name, pod in pods().items() if name != "nats"]
+    for each in containers:
+        known = {
+            entry["name"]: entry.get("value") or entry["valueFrom"]["secretKeyRef"]["key"]
+            for entry in each["env"]
+        }
+        found.append((each.get("args") or each["command"], known))
+    assert (
+        len(found) == len({"gateway1", "gateway2", "alerts1", "alerts2", "projector", "backup"}) + 4
+    )
+    for command, environment in found:
+        words = " ".join(command).split()
+        role = words[words.index("--role") + 1] if "--role" in words else "backup"
+        assert environment["NATS_USER"] == PREFIX + role
+        secrets = (f"nats-{role}", f"${{EVENTHUB_{role.upper()}:-}}")
+        assert environment["NATS_PASSWORD"] in secrets
+
+
 def test_a_pod_that_stops_is_not_ready_before_its_port_is_closed() -> None:
     lame_duck = load(KUBERNETES / "eventhub.yaml").server.lame_duck
     [gateway] = pods()["gateway"]["containers"]
@@ -156,7 +207,7 @@ def test_a_pod_that_stops_is_not_ready_before_its_port_is_closed() -> None:
 def test_every_pod_is_probed_where_it_answers() -> None:
     admin = load(KUBERNETES / "eventhub.yaml").server.admin
     assert admin is not None
-    for name, pod in pods().items():
+    for name, pod in served().items():
         [container] = pod["containers"]
         ports = {each["name"]: each["containerPort"] for each in container["ports"]}
         asked = {ports[container[f"{kind}Probe"]["httpGet"]["port"]] for kind in PROBES}
@@ -165,7 +216,7 @@ def test_every_pod_is_probed_where_it_answers() -> None:
 
 
 def test_every_pod_is_locked_as_the_namespace_demands() -> None:
-    assert len(pods()) == 4
+    assert len(pods()) == 5
     for pod in pods().values():
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

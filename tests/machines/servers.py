@@ -13,11 +13,14 @@ from typing import Any, Literal
 import msgspec
 from nats.errors import NoRespondersError
 
+from eventhub.jetstream.permissions import PREFIX, USERS
 from tests.cluster import DEADLINE_SECONDS, NATS_SERVER, SERVERS, Cluster
 from tests.machines.network import Network
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "nats" / "cluster.conf"
-USER, PASSWORD = "eventhub", "the-password-of-the-hubs"
+USERS_FILE = "eventhub-users.conf"
+LOGIN = ("operator", "the-password-of-the-operator")
+"""Of the tests, who may do everything: they make leaders, and look at what is stored."""
 DISK_BYTES = 256 << 20
 NATS_PORT = 4222
 Who = Literal["leader", "follower", "meta leader"]
@@ -27,10 +30,22 @@ Who = Literal["leader", "follower", "meta leader"]
 class Servers(Cluster):
     """Servers by number, each on a machine and a disk of its own."""
 
-    login = (USER, PASSWORD)
+    login = LOGIN
 
-    def __init__(self, network: Network, folder: Path) -> None:
+    def __init__(self, network: Network, folder: Path, users: str) -> None:
+        """Put the configuration in place.
+
+        Args:
+            network: of the machines.
+            folder: for what the servers store and log.
+            users: of a hub, as `eventhub nats-permissions` prints them.
+        """
         super().__init__(folder)
+        self._config = Path(shutil.copy(CONFIG, folder))
+        user, password = LOGIN
+        first, rest = users.split("\n", 1)
+        lines = [first, f"  {{ user: {user}, password: {password} }}", rest]
+        (folder / USERS_FILE).write_text("\n".join(lines))
         self._network = network
         for number in range(SERVERS):
             self.disk(number).mkdir()
@@ -67,10 +82,10 @@ class Servers(Cluster):
         environment |= {
             "NATS_NAME": f"n{number}",
             "NATS_DATA": str(self.disk(number) / "data"),
-            "NATS_PASSWORD": PASSWORD,
             "NATS_ROUTE_PASSWORD": "the-password-of-the-routes",
         }
-        return [*self._network.inside(number), NATS_SERVER, "-c", CONFIG], environment
+        environment |= {f"EVENTHUB_{user.upper()}": password_of(PREFIX + user) for user in USERS}
+        return [*self._network.inside(number), NATS_SERVER, "-c", self._config], environment
 
     def signal(self, number: int, what: Signals) -> None:
         """Send a signal to a server."""
@@ -160,6 +175,11 @@ class Servers(Cluster):
         super().close()
         for number in range(SERVERS):
             subprocess.run(["umount", "--lazy", self.disk(number)], check=False)
+
+
+def password_of(user: str) -> str:
+    """Return the password of a user of the hubs."""
+    return f"the-password-of-{user}"
 
 
 def is_whole(cluster: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
 import subprocess
@@ -9,14 +10,17 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
+from eventhub.jetstream.permissions import COMMANDS, PREFIX
 from tests.e2e.client import Frame
+from tests.e2e.command import output, written
 from tests.e2e.hub import Hub
 from tests.integration.alerts.sink import Sink
 from tests.machines.network import MACHINES, Network, network
-from tests.machines.servers import NATS_PORT, PASSWORD, USER, Servers
+from tests.machines.servers import NATS_PORT, Servers, password_of
 
 PORT = 8080
 ESTABLISHED = 1
@@ -70,7 +74,7 @@ class Site:
         for name, (machine, port) in PLACES.items():
             place = folder / name
             place.mkdir()
-            role = name.rstrip("123")
+            role = _role(name)
             self.hubs[name] = Hub(
                 place / "eventhub.yaml",
                 place,
@@ -83,27 +87,17 @@ class Site:
 
     def configure(self, name: str) -> None:
         """Write the configuration of a process, with the newest columns, for its next start."""
-        moods = {f"mood{n + 1}": "TEXT" for n in range(self.changes_of_columns)}
         server = {"host": "0.0.0.0", "heartbeat": 0.5, "drain": 5}
         server["admin"] = {"token": TOKEN, "port": PLACES[name][1]}
         urls = [f"nats://{self.network.address(n, 'clients')}:{NATS_PORT}" for n in range(MACHINES)]
-        mail = {"type": "smtp", "host": self.network.here, "port": self.sink.port, "tls": False}
-        alert = {"to": "ann@example.org", "subject": "{{ body }}", "max_per_hour": 10**6}
-        rows = {"columns": {**COLUMNS, **moods}, "alert": {**alert, "condition": "n=7"}}
-        others = {
-            RESTING: {"columns": COLUMNS},
-            SEALED: {"columns": COLUMNS, "log": {"keep": "1s"}},
-        }
-        tables = {"rows": rows, **others}
+        user = "${NATS_USER}"
+        login = {"user": user, "password": password_of(user)}
         config = {
-            "broker": {"url": urls, "user": USER, "password": PASSWORD, "replicas": MACHINES},
+            "variables": {"NATS_USER": {"default": PREFIX + _role(name)}},
+            **_channels(self.network.here, self.sink.port, self.changes_of_columns),
+            "broker": {"url": urls, **login, "replicas": MACHINES},
             "server": server,
             "auth": {"session": {"secret": "a-secret-of-the-gateways-that-is-long-enough"}},
-            "email": {"sink": {**mail, "email": "hub@example.org"}},
-            "url": {
-                name: {"pattern": f"/{name}", "handler": "MessageHandler", "kwargs": kwargs}
-                for name, kwargs in tables.items()
-            },
         }
         self.hubs[name].config.write_text(json.dumps(config))
 
@@ -191,8 +185,9 @@ class Site:
         hub, machine = self.hubs[name], PLACES[name][0]
         command = [*self.network.inside(machine), sys.executable, "-m", "eventhub", "verify"]
         command += [str(hub.config), "--data", str(hub.folder / "data"), "--json"]
+        environment = os.environ | {"NATS_USER": PREFIX + COMMANDS}
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
         out, error = await process.communicate()
         assert process.returncode == 0, f"{name}: {out.decode()[:2000]}{error.decode()[-2000:]}"
@@ -210,6 +205,29 @@ class Site:
         for hub in self.hubs.values():
             if hub.process is not None:
                 hub.kill()
+
+
+def _role(name: str) -> str:
+    return name.rstrip("123")
+
+
+def _channels(host: str, port: int, changes_of_columns: int = 0) -> dict[str, Any]:
+    """Return the tables of a configuration, with mails to a server, and with further columns."""
+    moods = {f"mood{n + 1}": "TEXT" for n in range(changes_of_columns)}
+    mail = {"type": "smtp", "host": host, "port": port, "tls": False}
+    alert = {"to": "ann@example.org", "subject": "{{ body }}", "max_per_hour": 10**6}
+    tables = {
+        "rows": {"columns": {**COLUMNS, **moods}, "alert": {**alert, "condition": "n=7"}},
+        RESTING: {"columns": COLUMNS},
+        SEALED: {"columns": COLUMNS, "log": {"keep": "1s"}},
+    }
+    return {
+        "email": {"sink": {**mail, "email": "hub@example.org"}},
+        "url": {
+            name: {"pattern": f"/{name}", "handler": "MessageHandler", "kwargs": kwargs}
+            for name, kwargs in tables.items()
+        },
+    }
 
 
 def _servers_of(pid: int) -> set[str]:
@@ -236,7 +254,8 @@ def _is_false_alarm(line: str) -> bool:
 async def running_site(folder: Path) -> AsyncIterator[Site]:
     """Start everything, and end it after the block."""
     with network() as made:
-        servers = Servers(made, folder)
+        config = written(folder, json.dumps(_channels(made.here, 25)))
+        servers = Servers(made, folder, output("nats-permissions", config))
         try:
             for number in range(MACHINES):
                 servers.start(number)
