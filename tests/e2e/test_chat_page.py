@@ -365,13 +365,7 @@ def test_an_edit_of_what_another_window_has_changed_is_a_conflict_to_decide(
 
 def test_a_text_for_a_message_that_is_gone_is_not_lost(window: Window) -> None:
     ann, elsewhere = window("Ann"), window("Ann")
-    client = ann.evaluate("localStorage.getItem('chat.client')")
-    elsewhere.evaluate(
-        "id => ['local', 'session'].forEach((each) =>"
-        "window[`${each}Storage`].setItem('chat.client', id))",
-        client,
-    )
-    elsewhere.reload()
+    make_the_same(elsewhere, ann)
     field = elsewhere.get_by_label("Message", exact=True)
     gone = elsewhere.get_by_role("alert").filter(has_text="deleted meanwhile")
     say(ann, "Helo")
@@ -395,6 +389,41 @@ def test_a_text_for_a_message_that_is_gone_is_not_lost(window: Window) -> None:
     expect(gone).to_be_visible()
     expect(field).to_have_value("Hello")
     expect(bodies(elsewhere)).to_have_text(["and"])
+
+
+def test_a_text_that_is_refused_after_its_message_is_gone_is_not_lost(window: Window) -> None:
+    ann, elsewhere = window("Ann"), window("Ann")
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+
+    def hold(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        server.on_message(
+            lambda message: held.append((route, message)) if holding else route.send(message)
+        )
+
+    holding = False
+    elsewhere.route_web_socket(re.compile("/-/socket"), hold)
+    make_the_same(elsewhere, ann)
+    say(ann, "Helo")
+    expect(bodies(elsewhere)).to_have_text(["Helo"])
+    expect(ann.locator(".sending")).to_have_count(0)
+    holding = True
+    remove(ann, "Helo")
+    expect(ann.locator(".message")).to_have_count(0)
+    while not any("DELETE" in str(message) for _, message in held):
+        elsewhere.wait_for_timeout(20)
+    edit(elsewhere, "Helo", "Hello")
+    while not any("_error" in str(message) for _, message in held):
+        elsewhere.wait_for_timeout(20)
+    late = [each for each in held if "_error" in str(each[1])]
+    for route, message in held:
+        if (route, message) not in late:
+            route.send(message)
+    expect(elsewhere.locator(".message")).to_have_count(0)
+    for route, message in late:
+        route.send(message)
+    expect(elsewhere.get_by_role("alert").filter(has_text="deleted meanwhile")).to_be_visible()
+    expect(elsewhere.get_by_label("Message", exact=True)).to_have_value("Hello")
 
 
 def test_the_newest_message_stays_in_view_while_a_long_one_is_written(window: Window) -> None:
@@ -504,6 +533,16 @@ def edit(page: Page, old: str, new: str) -> None:
     page.keyboard.press("Enter")
     page.get_by_label("New text").fill(new)
     page.get_by_label("New text").press("Enter")
+
+
+def make_the_same(page: Page, other: Page) -> None:
+    """Make the person of a page on another computer the one of another page."""
+    page.evaluate(
+        "id => ['local', 'session'].forEach((each) =>"
+        "window[`${each}Storage`].setItem('chat.client', id))",
+        other.evaluate("localStorage.getItem('chat.client')"),
+    )
+    page.reload()
 
 
 def remove(page: Page, text: str) -> None:

@@ -293,6 +293,7 @@ $("pill").addEventListener("click", showLatest);
 $("reconnect").addEventListener("click", reconnect);
 setInterval(() => refreshTimes(list), 30_000);
 
+hub.subscribe(schedule); // a refusal changes no row if the message is gone
 remember("chat.client", client);
 name.value = recall("chat.name", "", { ofWindow: true });
 enterRoom();
