@@ -1,9 +1,8 @@
 """Hub: one process: opens what it needs, and runs its parts until it is stopped."""
 
 import asyncio
-import gc
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -15,6 +14,7 @@ from eventhub.channel import Channel, Endpoint, endpoints_of
 from eventhub.config import Config
 from eventhub.descriptors import raise_limit
 from eventhub.errors import Misconfigured, Unavailable
+from eventhub.garbage import without_what_lives
 from eventhub.gateway.front import Front
 from eventhub.gateway.sockets import Sockets
 from eventhub.identity.logins import Logins
@@ -38,8 +38,6 @@ logger = structlog.get_logger(__name__)
 ROLES: tuple[Role, ...] = ("gateway", "projector", "alerts", "archiver")
 AWAIT_SECONDS = 1.0
 """Between two attempts to reach the servers at the start."""
-COLLECTOR_THRESHOLDS = (50_000, 50, 50)
-"""Of the garbage collector: new objects before it runs, and runs before it examines older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ async def serve(
                 first["snapshots"] = until_stopped(opened.snapshots.run)
             first["supervisor"] = lambda stop: caller.supervisor.watch(lambda: parts.is_alive, stop)
             logger.info("serving", roles=list(roles), channels=list(streams))
-            with _collecting_rarely():
+            with without_what_lives():
                 await services.run(first, lambda: parts.config.server.drain)
 
 
@@ -198,21 +196,3 @@ def _lame_duck(parts: Parts, asked: asyncio.Event, stop: asyncio.Event) -> Servi
         await own_stop.wait()
 
     return lame_duck
-
-
-@contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Make the garbage collector run rarely, and ignore what lives as long as the process.
-
-    Events, rows and frames have no cycles. To examine them again and again costs a tenth of the
-    time of a busy hub.
-    """
-    gc.collect()
-    gc.freeze()  # modules, code
-    before = gc.get_threshold()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()  # otherwise DuckDB's bindings report all of their objects as leaked

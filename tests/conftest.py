@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from eventhub.broker import EmbeddedBroker
+from eventhub.garbage import collect_rarely
 from eventhub.jetstream import JetStreamLog
 from eventhub.logs import limited
 from tests.cluster import Cluster, cluster
@@ -22,6 +23,8 @@ pytest_plugins = ["tests.databases"]
 # which is most of the time of all tests. Workers of pytest have begun to be measured already.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+collect_rarely()  # as commands do: a worker of pytest has a million objects
 
 # No test is of time: the first one to draw a text in a fresh checkout builds Hypothesis's table of
 # Unicode, a second or more, and a machine that is shared may pause anywhere.

@@ -9,6 +9,7 @@ import click
 from eventhub import __version__
 from eventhub.data_folder import UMASK
 from eventhub.errors import EventHubError, Misconfigured, Rejected, Unavailable
+from eventhub.garbage import collect_rarely
 from eventhub.masking import Masks, without_credentials
 from eventhub.terminal import printable
 
@@ -46,6 +47,7 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand. `Misconfigured` ends it with status 2, other errors with status 1."""
         os.umask(UMASK)
+        collect_rarely()  # commands load most modules when they run
         try:
             return super().invoke(ctx)
         except EventHubError as error:
