@@ -1,3 +1,5 @@
+"""Garbage is looked for rarely, and not among what lives as long as the process."""
+
 import gc
 from collections.abc import Iterator
 
