@@ -5,14 +5,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventhub.stream import Delivery, EventStream
+from eventhub.stream import ACK_WAIT_SECONDS, Delivery, EventStream
 from tests.builders import make_event
 
 WORKER = "alerts of chat.v2"
 
 
 async def next_of(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    async with asyncio.timeout(10):
+    """Return the next delivery.
+
+    In a cluster one may be under way to a worker that has just left: it comes again after its time.
+    """
+    async with asyncio.timeout(ACK_WAIT_SECONDS + 10):
         return await anext(deliveries)
 
 
