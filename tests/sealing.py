@@ -14,7 +14,7 @@ from projections.sealing import Sealer
 from tests.builders import make_event
 
 AT_ONCE = timedelta(0)
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 async def write(changes: Sequence[tuple[Method, str]], *streams: EventStream) -> None:

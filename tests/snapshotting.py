@@ -33,7 +33,7 @@ def count_connections(connection: duckdb.DuckDBPyConnection) -> int:
 
 async def connections(store: Store) -> int:
     """Return how many connections DuckDB has, once the releases that are under way are done."""
-    async with asyncio.timeout(5), store.reader() as reader:
+    async with asyncio.timeout(40), store.reader() as reader:
         while (count := await store.read(reader, count_connections)) > OWN_CONNECTIONS:
             await asyncio.sleep(0.01)
     return count
@@ -70,7 +70,7 @@ def spools(folder: Path) -> int:
 
 
 async def until_spools_are(count: int, folder: Path) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         while spools(folder) != count:
             await asyncio.sleep(0.005)
 

@@ -34,7 +34,7 @@ from tests import builders
 Frame = dict[str, Any]
 Table = dict[str, dict[str, Any]]
 Matches = Callable[[Mapping[str, Any]], bool]
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 
 
 # --- Events ------------------------------------------------------------------------------------

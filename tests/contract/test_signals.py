@@ -11,7 +11,7 @@ from eventhub.stream import Log
 from tests.builders import channel
 
 CHAT, OTHER = channel(), channel("other table")
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 
 
 @pytest.fixture

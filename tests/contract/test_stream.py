@@ -24,7 +24,7 @@ UNUSUAL_IDS = ["a b", "a.b", "*", ">", "a.>", "=x", "münze", "🦆", "x" * 200,
 
 async def append_rows(stream: EventStream, count: int, prefix: str = "r") -> list[Event]:
     events = [make_event(id=f"{prefix}{number}") for number in range(count)]
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         for event in events:
             group.create_task(stream.append(event, expect=0))
     return events
@@ -33,7 +33,7 @@ async def append_rows(stream: EventStream, count: int, prefix: str = "r") -> lis
 async def take(batches: AsyncIterator[list[T]], count: int) -> list[T]:
     """Return the next events; fails if a batch is empty or has more events than expected."""
     taken: list[T] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while len(taken) < count:
             batch = await anext(batches)
             assert batch
@@ -68,7 +68,7 @@ async def test_of_two_writers_of_one_row_one_wins(stream: EventStream) -> None:
         except WrongSequence as error:
             outcomes.append(type(error))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         for _ in range(20):
             group.create_task(write())
     assert outcomes.count(WrongSequence) == 19
@@ -78,7 +78,7 @@ async def test_of_two_writers_of_one_row_one_wins(stream: EventStream) -> None:
 async def test_a_conflict_does_not_harm_the_writes_around_it(stream: EventStream) -> None:
     await stream.append(make_event(id="r7"), expect=0)
     events = [make_event(id=f"r{number}") for number in range(50)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         tasks = [stream.append(event, expect=0) for event in events]
         async with asyncio.TaskGroup() as group:
             results = [group.create_task(_outcome(task)) for task in tasks]
@@ -112,7 +112,7 @@ async def test_a_repeated_write_is_known_after_the_row_moved_on(stream: EventStr
 
 async def test_a_repeated_write_among_many_appends_nothing(stream: EventStream) -> None:
     events = await append_rows(stream, 60)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         again = [group.create_task(stream.append(event, expect=0)) for event in events]
     assert all(task.result().duplicate for task in again)
     assert await stream.bounds() == Bounds(1, 60)
@@ -290,7 +290,7 @@ async def test_submitted_events_are_appended_in_order_and_reported_once(
         event = make_event(id=row_id)
         tell = partial(_note, noted, number)
         assert stream.submit(event, expect=0, sender="ann", on_appended=tell)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while len(noted) < len(rows):
             await asyncio.sleep(0.001)
     assert sorted(number for number, _ in noted) == list(range(len(rows)))
@@ -312,7 +312,7 @@ async def test_an_event_that_is_reported_as_stored_can_be_read(
 
     for number in range(count):
         assert stream.submit(make_event(id=f"r{number}"), expect=0, sender="ann", on_appended=note)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while len(known) < count:
             await asyncio.sleep(0.001)
     assert all(known)

@@ -14,7 +14,7 @@ from eventhub.delivery.frames import FORMS, SUBPROTOCOL, Form
 from tests.subscribing import singly
 
 Frame = dict[str, Any]
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 40.0
 V1 = SUBPROTOCOL
 
 

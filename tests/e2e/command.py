@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 EVENTHUB = (sys.executable, "-m", "eventhub")
 GOOD = """
 url:

@@ -58,14 +58,14 @@ async def metric(hub: Hub, name: str) -> float:
 
 async def begun(hub: Hub, before: float) -> None:
     """Return when one more query than before was started."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while await metric(hub, "eventhub_snapshots_opened_total") <= before:
             await asyncio.sleep(0.02)
 
 
 async def interrupted(hub: Hub, before: float) -> None:
     """Return when one more query than before was interrupted."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while await metric(hub, "eventhub_queries_interrupted_total") <= before:
             await asyncio.sleep(0.02)
 

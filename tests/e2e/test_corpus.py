@@ -24,7 +24,7 @@ Vector = dict[str, Any]
 VECTORS: list[Vector] = CORPUS["vectors"]
 AT_ONCE = 32
 """Requests in progress at a time; live sockets are open all at once."""
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 def config() -> str:

@@ -80,7 +80,7 @@ async def test_a_user_with_too_many_connections_is_refused_the_next(
         async with connect(url, headers=BOB) as other:
             await other.replay()
         assert "_ack" in await first.ask({"body": "served"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while True:
             async with connect(url, headers=ANN) as again:
                 if "_error" not in await again.receive():
@@ -104,7 +104,7 @@ async def test_a_user_is_slowed_down_over_all_of_its_connections(
             assert "_ack" in await other.ask({"body": "meanwhile"})
         status: int = 0
         reply: Any = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while status != 429:
                 status, reply = await request(
                     "POST", f"{hub.url}/rows", json={"body": "x"}, headers=carol

@@ -31,7 +31,7 @@ url:
       columns: {run: TEXT, topic: TEXT, n: INTEGER, exact: "DECIMAL(20, 2)"}
       open: 'args.update({"topic": ["mine"]})'
 """
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ url:
     kwargs:
       columns: {run: TEXT, topic: TEXT, n: INTEGER}
 """
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ url:
 """
 QUIET_SECONDS = 0.3
 """After which a request that is not answered is taken for one that is not yet whole."""
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 BOUNDARY = b"x"
 
 METHODS = b"GET HEAD POST PUT DELETE OPTIONS PATCH CONNECT TRACE".split()

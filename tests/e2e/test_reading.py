@@ -262,7 +262,7 @@ async def test_server_sent_events_carry_positions_and_resume(url: str) -> None:
 async def sse_event(stream: aiohttp.ClientResponse) -> dict[str, Any]:
     """Read one event (WHATWG HTML 9.2), leaving out comments, ticks and `retry:`."""
     event: dict[str, Any] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while True:
             line = (await stream.content.readline()).decode().rstrip("\n")
             if line.startswith("id: "):

@@ -88,7 +88,7 @@ async def test_the_first_configuration_stores_and_broadcasts(hub_factory: HubFac
     [row] = await get(f"{hub.url}/simple")
     assert list(row) == ["body", "id", "user", "timestamp"]
     messages = Sqlite(hub.folder / "messages.db")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not messages.fetch("select * from simple"):
             await asyncio.sleep(0.01)
     assert messages.fetch("select * from simple") == [tuple(row.values())]

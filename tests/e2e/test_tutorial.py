@@ -19,7 +19,7 @@ from tests.ports import free_port
 from tests.waiting import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 PORTS = ("8080", "1025")
 """As the page has them; each becomes a free one."""
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -73,7 +73,7 @@ async def text_until(
     socket: aiohttp.ClientWebSocketResponse, is_last: Callable[[str], bool]
 ) -> str:
     """Return the text of the first frame that is asked for."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while not is_last(text := await socket.receive_str()):
             pass
     return text

@@ -302,7 +302,7 @@ async def test_everything_sent_before_a_client_vanishes_is_stored(typed: str) ->
         for number in range(50):
             await socket.send_json({"body": run, "length": number})
         await socket.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while len(await get(typed, body=run)) < 50:
             await asyncio.sleep(0.01)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from eventhub.errors import CODES
 
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 40.0
 LIBRARY = re.compile(rb"aiohttp|traceback|python|llhttp|<html", re.IGNORECASE)
 """What an answer of the HTTP library or of the interpreter would contain."""
 

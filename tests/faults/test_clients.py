@@ -105,7 +105,7 @@ async def opened(url: str) -> AsyncIterator[Streams]:
     request = HANDSHAKE.format(path=f"{parts.path}?{parts.query}", host=parts.netloc)
     async with connected(url) as (reader, writer):
         writer.write(request.encode())
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
         yield reader, writer
 

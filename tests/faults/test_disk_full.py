@@ -45,7 +45,7 @@ async def ready(url: str) -> str:
 
 async def until_ready(url: str, said: str) -> None:
     """Wait until /readyz says something."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while said not in await ready(url):
             await asyncio.sleep(0.02)
 

@@ -12,7 +12,7 @@ from tests.e2e.command import EVENTHUB, GOOD, post, rows, run
 from tests.e2e.hub import Hub
 from tests.faults.conftest import HubStarter, SmallDisk
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 def snapshot(hub: Hub, out: Path) -> list[str]:

@@ -234,7 +234,7 @@ async def test_few_events_that_become_many_are_folded_without_a_reader(tmp_path:
     async with Store(tmp_path / "p", [CHAT]) as store, background() as tasks:
         projector = Projector(store, stream, follow, few_seconds=3600)
         tasks.start(projector.run(), name="projector")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while projector.watermark < len(events):
                 await asyncio.sleep(0.01)
 
@@ -286,7 +286,7 @@ async def test_a_projector_that_rests_does_not_fall_far_behind(
         tasks.start(projector.run(), name="projector")
         for end in (100, 250):
             await write(stream, EVENTS[stream.length : end])
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 while projector.watermark < end:
                     await asyncio.sleep(0.005)
             await eventually(lambda: stream.followers == 0)

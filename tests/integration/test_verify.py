@@ -229,7 +229,7 @@ async def served(store: Store, folder: Path) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(TablesServer(folder, store).run(stop))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not is_served(folder):
                 await asyncio.sleep(0.01)
         try:

@@ -157,7 +157,7 @@ async def _play(folder: Path, steps: list[tuple[str, Any]]) -> None:
                 for step, value in [*steps, *[("subscribe", (number, "")) for number in (1, 2, 3)]]:
                     await _do(hub, reader, step, value, ids)
                 reader.permits.release_all()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(40):
                     while not _is_current(hub, reader):
                         await asyncio.sleep(0.001)
                 task.cancel()

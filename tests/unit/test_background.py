@@ -20,7 +20,7 @@ async def fail() -> None:
 
 async def test_tasks_that_still_run_end_with_the_block() -> None:
     ended: list[str] = []
-    async with asyncio.timeout(10), background() as tasks:
+    async with asyncio.timeout(40), background() as tasks:
         tasks.start(run_forever(ended), name="first")
         _ = tasks.spawn(run_forever(ended))
         await asyncio.sleep(0)
@@ -45,7 +45,7 @@ async def test_an_error_of_the_block_is_raised_unchanged_after_its_tasks_have_en
 async def test_a_task_that_fails_cancels_the_block_and_the_other_tasks() -> None:
     ended: list[str] = []
     with pytest.RaisesGroup(KeyError):
-        async with asyncio.timeout(10), background() as tasks:
+        async with asyncio.timeout(40), background() as tasks:
             tasks.start(run_forever(ended), name="forever")
             tasks.start(fail(), name="fails")
             await run_forever(ended)
@@ -54,7 +54,7 @@ async def test_a_task_that_fails_cancels_the_block_and_the_other_tasks() -> None
 
 async def test_one_task_of_many_can_be_cancelled_alone() -> None:
     ended: list[str] = []
-    async with asyncio.timeout(10), background() as tasks:
+    async with asyncio.timeout(40), background() as tasks:
         first, second = tasks.spawn(run_forever(ended)), tasks.spawn(run_forever(ended))
         await asyncio.sleep(0)
         first.cancel()
@@ -74,7 +74,7 @@ async def test_a_cancelled_owner_cancels_its_tasks() -> None:
             is_running.set()
             await asyncio.Event().wait()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         owner = group.create_task(own())
         await is_running.wait()
         owner.cancel()
@@ -106,7 +106,7 @@ async def test_the_first_error_ends_the_work_on_the_other_items_and_is_raised_un
             await fail()
         await run_forever(ended)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         with pytest.raises(KeyError, match="why"):
             await side_by_side(work, range(100), 8)
     assert ended == ["ended"] * 7

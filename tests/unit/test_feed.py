@@ -43,7 +43,7 @@ async def read(feed: Feed, after: int, count: int, pauses: Sequence[int] = ()) -
     """Return the sequences of the next events, after pausing for turns of the loop."""
     sequences: list[int] = []
     rests = iter(pauses)
-    async with asyncio.timeout(10), feed.follow(after) as batches:
+    async with asyncio.timeout(40), feed.follow(after) as batches:
         async for batch in batches:
             sequences += [event.sequence for event in batch]
             if len(sequences) >= count:
@@ -106,7 +106,7 @@ async def test_a_reader_that_keeps_up_does_not_read_the_log() -> None:
 async def test_a_reader_gets_what_comes_during_its_pause_together() -> None:
     stream, go_on = MemoryStream(channel()), asyncio.Event()
     feed = Feed(stream, 0)
-    async with background() as tasks, feed.follow(0, go_on.wait) as batches, asyncio.timeout(10):
+    async with background() as tasks, feed.follow(0, go_on.wait) as batches, asyncio.timeout(40):
         tasks.start(feed.run(), name="feed")
         first = asyncio.ensure_future(anext(batches))
         await asyncio.sleep(0)  # now it waits

@@ -49,7 +49,7 @@ async def test_streams_and_records_live_as_long_as_their_log() -> None:
 
 async def test_whoever_waits_for_an_append_is_woken_by_it() -> None:
     stream = MemoryStream(channel())
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         waiting = group.create_task(stream.changed(within_seconds=None))
         await asyncio.sleep(0)
         assert not waiting.done()

@@ -26,7 +26,7 @@ from eventhub.stream import EventStream
 from eventhub.vitals import Vitals
 from tests.snapshotting import CHAT
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 SAID = Said(
     id="x",
     process="elsewhere:1",

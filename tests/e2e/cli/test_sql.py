@@ -20,7 +20,7 @@ SQL = """
     handler: SQLHandler
     kwargs: {limits: {seconds: 5, memory: 256MiB}}
 """
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 
 
 def filled(hub: Hub) -> None:

@@ -13,7 +13,7 @@ from typing import Self
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 40.0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ asyncio.run(main())
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -40,5 +40,5 @@ async def start_hub(folder: Path) -> tuple[asyncio.subprocess.Process, int]:
         sys.executable, "-c", HUB, str(folder), stdout=asyncio.subprocess.PIPE
     )
     assert hub.stdout is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         return hub, int(await hub.stdout.readline())

@@ -43,7 +43,7 @@ async def test_an_orphan_still_holds_the_folder(tmp_path: Path) -> None:
     hub.kill()
     await hub.wait()
     try:
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(40), asyncio.TaskGroup() as group:
             successor = EmbeddedBroker(tmp_path)
             entering = group.create_task(successor.__aenter__())
             with pytest.raises(TimeoutError):

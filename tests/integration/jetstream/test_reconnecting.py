@@ -39,7 +39,7 @@ class Server:
 
     async def resisted(self) -> None:
         """Wait until the client has tried again."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while self.connections <= SECOND:
                 await asyncio.sleep(0.01)
 

@@ -21,7 +21,7 @@ SOCKET_BYTES = 4096
 """The send buffer that each socket asks for; the kernel keeps several times as much."""
 RECEIVED_BYTES = 32 << 10
 """A smaller window closes between two segments, and is probed again only after some seconds."""
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 LOOPS: dict[str, Callable[[Coroutine[Any, Any, None]], None]] = {
     "asyncio": asyncio.run,
     "uvloop": uvloop.run,

@@ -166,7 +166,7 @@ def open_wide(gate: asyncio.Semaphore) -> None:
 
 async def drained(hub: Reading, pipe: Pipe, subscriber: Subscriber) -> None:
     """Let the client read until it is up to date."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while hub.feed.head != hub.stream.length or not hub.fanout.is_attached(subscriber):
             pipe.take(100)
             await asyncio.sleep(0)

@@ -16,7 +16,7 @@ from eventhub.gateway.body import BYTES_A_SECOND, CLIENT_BODIES, SHARES, Bodies,
 from eventhub.gateway.large import IN_PROGRESS_BYTES, LargeMessages
 from eventhub.gateway.server import Runner
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 40.0
 MAX = 64 << 10
 COLUMNS = Columns([Column("body")])
 

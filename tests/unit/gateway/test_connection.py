@@ -7,7 +7,7 @@ from aiohttp import web
 from eventhub.delivery.broadcast import Sinks
 from eventhub.gateway.connection import Connection
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

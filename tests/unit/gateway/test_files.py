@@ -27,7 +27,7 @@ class Site:
 
     async def get(self, path: str, *headers: str) -> tuple[int, bytes]:
         """Return the status and what follows the status line: headers and body."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             lines = [
                 f"GET {path} HTTP/1.1",

@@ -40,7 +40,7 @@ async def read(file: KeptFile, start: int = 0, stop: int | None = None) -> bytes
 
 
 async def until_gone(kept: KeptFiles, file: KeptFile) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while kept.tagged(file.key, [file.tag]) is not None:
             await asyncio.sleep(0.01)
 

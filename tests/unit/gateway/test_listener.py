@@ -13,7 +13,7 @@ from eventhub.gateway import listener as listener_module
 from eventhub.gateway.listener import Listener, reserve_of
 from eventhub.gateway.sockets import Sockets
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 40.0
 
 
 class Accepted:

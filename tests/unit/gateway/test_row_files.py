@@ -52,7 +52,7 @@ async def test_a_file_that_is_gone_is_made_again_for_a_part(
     async with running(tmp_path) as hub:
         await post(hub, "a")
         _, first, _ = await read(hub)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while (await read(hub, Range="bytes=0-3", If_Range=first))[0] == 206:
                 await asyncio.sleep(0.01)
         status, again, body = await read(hub, Range="bytes=0-3")

@@ -19,7 +19,7 @@ async def calls_of(seconds: float) -> list[str]:
     calls: list[str] = []
     ended: asyncio.Future[Rejected] = asyncio.get_running_loop().create_future()
     Expiry(after(seconds), lambda: calls.append("warn"), ended.set_result)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         assert isinstance(await ended, Expired)
     return calls
 
@@ -67,7 +67,7 @@ async def test_a_revocation_ends_connections_and_blocks_of_its_login_only() -> N
     Expiry(other, lambda: None, note).cancel()
 
     async def work() -> None:
-        async with while_valid(other), while_valid(mine), asyncio.timeout(10):
+        async with while_valid(other), while_valid(mine), asyncio.timeout(40):
             await known.end_user("ann")
             await asyncio.Event().wait()
 
@@ -85,7 +85,7 @@ async def test_a_login_that_was_revoked_before_ends_at_once() -> None:
     await known.end_user("ann")
     ended: asyncio.Future[Rejected] = asyncio.get_running_loop().create_future()
     Expiry(login, lambda: None, ended.set_result)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         assert isinstance(await ended, Revoked)
     with pytest.raises(Revoked):
         async with while_valid(login):

@@ -34,7 +34,7 @@ async def running(logins: Logins) -> AsyncIterator[None]:
 async def test_a_login_of_one_gateway_holds_and_ends_on_another() -> None:
     log = MemoryLog()
     one, other = await Logins.read(log), await Logins.read(log)
-    async with running(one), running(other), asyncio.timeout(10):
+    async with running(one), running(other), asyncio.timeout(40):
         await one.begin_session("one", "ann", wall_clock() + 600, CLIENT)
         await other.until_known(session_key("one"))
         ended = asyncio.Event()
@@ -83,7 +83,7 @@ async def test_what_may_be_used_once_is_used_once_on_all_gateways() -> None:
     one, other = await Logins.read(log), await Logins.read(log)
     at_once = await asyncio.gather(*(one.use_up(key, ends) for _ in range(3)))
     assert sorted(at_once) == [False, False, True]
-    async with running(other), asyncio.timeout(10):
+    async with running(other), asyncio.timeout(40):
         await other.until_known(key)
         assert not await other.use_up(key, ends)
 

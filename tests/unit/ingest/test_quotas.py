@@ -38,7 +38,7 @@ class Process:
 
     async def started(self) -> "Process":
         self.quotas.limit({"chat": self._quota})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await self.quotas._counted.wait()
         return self
 

@@ -10,7 +10,7 @@ from eventhub.ingest.slices import Slices
 
 
 async def test_within_its_slice_a_coroutine_goes_on_at_once() -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         ends = time.perf_counter() + 60
         assert await Slices().next(ends) == ends
 
@@ -27,7 +27,7 @@ async def test_one_coroutine_works_in_a_turn_and_all_in_their_order(
             ends = await shared.next(ends)
             worked.append((turn, number))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         for number in range(4):
             group.create_task(work(number))
         while len(worked) < 20:
@@ -43,6 +43,6 @@ async def test_a_cancelled_coroutine_does_not_take_the_turn_of_the_next_one() ->
     first, second = (asyncio.ensure_future(shared.next(0.0)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         assert await second > time.perf_counter() - 60
     assert first.cancelled()

@@ -32,7 +32,7 @@ class Broker:
         self.requests.on_messages([Message(reply, b"", headers, part) for part in parts])
 
     async def until_asked(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while len(self.asked) < count:
                 await asyncio.sleep(0.001)
 

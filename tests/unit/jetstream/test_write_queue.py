@@ -103,7 +103,7 @@ async def test_writers_that_wait_for_room_get_it_in_the_order_they_came(
         came.append(number)
         queue.put(make_write(next(numbers)))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         for number in range(20):
             group.create_task(write(number))
         while len(came) < 20:
@@ -145,6 +145,6 @@ async def test_gathering_does_not_wait_for_writers_that_do_not_come() -> None:
         queue.put(make_write(row))
     queue.release(queue.take())
     queue.put(make_write(0))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         await queue.gather()
     assert len(queue.take()) == 1

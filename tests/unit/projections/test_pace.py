@@ -66,7 +66,7 @@ async def test_a_cut_ends_the_block_with_an_error_that_says_what_to_do() -> None
     pace = Pace()
 
     async def read() -> None:
-        async with asyncio.timeout(10), pace.cuttable():
+        async with asyncio.timeout(40), pace.cuttable():
             pace.cut()
             await asyncio.Event().wait()
 

@@ -109,7 +109,7 @@ async def test_only_slow_readers_are_cut_off_to_make_room(
         slow.leave()
         cut.set()
 
-    async with asyncio.timeout(10), fast.reading() as quick, other.reading() as yours:
+    async with asyncio.timeout(40), fast.reading() as quick, other.reading() as yours:
         for each in (quick, yours):
             each._credit = 1000.0
         async with asyncio.TaskGroup() as group:
@@ -132,7 +132,7 @@ async def test_a_snapshot_without_room_in_time_is_refused(monkeypatch: pytest.Mo
         room.holding(None).grow(EACH)  # nobody's has no share, but counts for all
     with pytest.raises(NoRoom, match="for clients to read"):
         await room.holding("you").begin(0.01)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         waiting = [group.create_task(room.holding("me").begin(1000)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(NoRoom):

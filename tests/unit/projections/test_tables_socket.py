@@ -27,7 +27,7 @@ async def answering(folder: Path, give: Give) -> AsyncIterator[None]:
         writer.close()
 
     server = await asyncio.start_unix_server(answer, sock=bound(folder, NAME))
-    async with asyncio.timeout(10), server:
+    async with asyncio.timeout(40), server:
         yield
 
 

@@ -299,7 +299,7 @@ async def test_a_failure_is_noted_until_a_snapshot_is_stored(
     monkeypatch.setattr(writing, "RETRY_SECONDS", 0.01)
     await store.append("chat", EVENTS)
     writer = SnapshotWriter(store, opened, every=1)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         task = group.create_task(writer.run())
         while not writer.notes:
             await asyncio.sleep(0.01)
