@@ -7,7 +7,7 @@ NODE = PATH="$$(ls -d $(NODE_WHEEL)/bin 2>/dev/null | sed s/$$/:/)$$PATH"
 NPM = $$(command -v npm || echo node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js)
 
 # All but those of containers and of several machines, which have targets of their own.
-TESTS := pytest -n 3 --dist loadgroup --no-loadscope-reorder tests \
+TESTS := pytest -n 4 --dist loadgroup --no-loadscope-reorder tests \
   --ignore tests/deploy/test_containers.py --ignore tests/deploy/test_three_machines.py --ignore tests/machines
 
 # Tests start thousands of hubs and commands: where Python keeps no compiled files, each compiles every module again.

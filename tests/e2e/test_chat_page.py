@@ -29,8 +29,6 @@ from tests.e2e.hub import Hub, HubFactory
 from tests.e2e.test_accessibility import SCHEMES
 
 CHAT = Path(__file__).parents[2] / "docs" / "examples" / "chat" / "eventhub.yaml"
-RECONNECT_MS = 25_000
-"""A window that found the hub gone several times waits a while before it looks again."""
 
 WIDTHS = (1440, 390)
 LEAST_PX = 24
@@ -46,14 +44,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     hub.start()
     yield hub
     hub.kill()
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    """Machines that run all tests at once are slow."""
-    expect.set_options(timeout=RECONNECT_MS)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture
