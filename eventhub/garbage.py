@@ -12,8 +12,8 @@ THRESHOLDS: Final = (50_000, 50, 50)
 def collect_rarely() -> None:
     """Make the collector run rarely.
 
-    Events, rows, frames and modules have no cycles. To examine them again and again costs a fourth
-    of the time in which a hub is loaded, and a tenth of that of a busy one.
+    Events, rows, frames and modules have no cycles. To examine them again and again costs a tenth
+    of the time in which a hub starts, and of that of a busy one.
     """
     gc.set_threshold(*THRESHOLDS)
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -185,15 +186,33 @@ def test_every_process_is_the_user_of_its_role() -> None:
             for entry in each["env"]
         }
         found.append((each.get("args") or each["command"], known))
-    assert (
-        len(found) == len({"gateway1", "gateway2", "alerts1", "alerts2", "projector", "backup"}) + 4
-    )
+    roles = Counter[str]()
     for command, environment in found:
         words = " ".join(command).split()
         role = words[words.index("--role") + 1] if "--role" in words else "backup"
+        roles[role] += 1
         assert environment["NATS_USER"] == PREFIX + role
         secrets = (f"nats-{role}", f"${{EVENTHUB_{role.upper()}:-}}")
         assert environment["NATS_PASSWORD"] in secrets
+    assert roles == {"gateway": 3, "alerts": 3, "projector": 2, "backup": 2}
+
+
+def test_every_server_has_the_passwords_of_all_users() -> None:
+    """In compose none starts with a blank one, with which everybody would be that user."""
+    wanted = {f"EVENTHUB_{user.upper()}" for user in USERS}
+    [server] = pods()["nats"]["containers"]
+    assert wanted <= {each["name"] for each in server["env"]}
+    service = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["nats1"]
+    assert wanted <= service["environment"].keys()
+    script = service["entrypoint"][-1].replace("$$", "$").replace("nats-server", "true")
+    for blank in wanted:
+        environment = os.environ | {blank: ""}
+        done = subprocess.run(
+            ["sh", "-c", script], env=environment, capture_output=True, check=False
+        )
+        assert done.returncode != 0
+        assert blank in done.stderr.decode()
+    assert subprocess.run(["sh", "-c", script], check=False).returncode == 0
 
 
 def test_a_pod_that_stops_is_not_ready_before_its_port_is_closed() -> None:

@@ -27,6 +27,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.e2e.hub import Hub, HubFactory
 from tests.e2e.test_accessibility import SCHEMES
+from tests.waiting import until
 
 CHAT = Path(__file__).parents[2] / "docs" / "examples" / "chat" / "eventhub.yaml"
 
@@ -391,6 +392,13 @@ def test_a_text_that_is_refused_after_its_message_is_gone_is_not_lost(window: Wi
             lambda message: held.append((route, message)) if holding else route.send(message)
         )
 
+    def wait_for(word: str) -> None:
+        def has_come() -> bool:
+            elsewhere.wait_for_timeout(20)  # in which messages are taken
+            return any(word in str(message) for _, message in held)
+
+        until(has_come)
+
     holding = False
     elsewhere.route_web_socket(re.compile("/-/socket"), hold)
     make_the_same(elsewhere, ann)
@@ -400,11 +408,9 @@ def test_a_text_that_is_refused_after_its_message_is_gone_is_not_lost(window: Wi
     holding = True
     remove(ann, "Helo")
     expect(ann.locator(".message")).to_have_count(0)
-    while not any("DELETE" in str(message) for _, message in held):
-        elsewhere.wait_for_timeout(20)
+    wait_for("DELETE")
     edit(elsewhere, "Helo", "Hello")
-    while not any("_error" in str(message) for _, message in held):
-        elsewhere.wait_for_timeout(20)
+    wait_for("_error")
     late = [each for each in held if "_error" in str(each[1])]
     for route, message in held:
         if (route, message) not in late:
