@@ -34,7 +34,7 @@ shares the interpreter with the event loop, which serves the clients."""
 RETRY_SECONDS: Final = (0.5, 30.0)
 """First and longest pause after a failure; in between it doubles."""
 FINISH_SECONDS: Final = 3.0
-"""How long a stopping hub waits for events that have arrived; the next start stores the rest."""
+"""How long a stopping hub waits for what the log has by then; the next start stores the rest."""
 LOOK_SECONDS: Final = 1.0
 """Between two checks of the end of the log."""
 
@@ -85,14 +85,15 @@ class Mirror:
         return f"the mirror of {self.table.channel.name} is {events} behind{why}"
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Mirror until the event is set; then store what has arrived, if possible."""
+        """Mirror until the event is set; then store the rest of the log, if it can soon."""
         async with background() as tasks:
             tasks.start(self.run(), name=f"mirror {self.table.channel.name}")
             await stop.wait()
             self._rest = 0.0
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, EventHubError):
                 async with asyncio.timeout(FINISH_SECONDS):
-                    while self._waiting and self.failure is None:
+                    last = (await self._stream.bounds()).last
+                    while self.head < last and self.failure is None:
                         await self._next_change()
 
     async def run(self) -> None:
@@ -139,6 +140,7 @@ class Mirror:
         except* Exception as failures:  # whatever a driver raises, no other service is stopped
             error = _first(failures)
             self.failure = error if isinstance(error, EventHubError) else EventHubError(repr(error))
+            self._changed.set()
             logger.error(  # noqa: TRY400 - the message of an error with a code says it all
                 "mirror_failed",
                 channel=self.table.channel.name,
@@ -155,6 +157,7 @@ class Mirror:
         epoch, last = self._stream.epoch, (await self._stream.bounds()).last
         self.head = await take_up(self.table, self._stream, self.call)
         self._waiting, self._waiting_bytes = [], 0
+        self._changed.set()
         self._note(last)
         if self.head >= last:
             self._recover()

@@ -338,6 +338,7 @@ def test_a_log_restored_from_an_older_copy_leaves_the_mirror_and_says_so(
     hub.start()
     for number in range(2):
         post(f"{hub.url}/simple", id=f"lost-{number}")
+    until(lambda: len(mirrored(database)) == later)
     hub.stop()
     shutil.rmtree(data)
     shutil.copytree(copy, data)

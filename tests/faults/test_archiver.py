@@ -56,7 +56,6 @@ def sequences(count: int) -> list[tuple[Any, ...]]:
     return [(number,) for number in range(1, count + 1)]
 
 
-@pytest.mark.timeout(150)
 def test_an_archive_follows_over_kills_and_can_be_imported(
     start_hub: HubStarter, tmp_path: Path
 ) -> None:
@@ -78,7 +77,6 @@ def test_an_archive_follows_over_kills_and_can_be_imported(
     assert told.stdout == "notes: 15 events imported, 0 are there already\n", told
 
 
-@pytest.mark.timeout(150)
 def test_an_archive_without_room_stops_nobody_and_goes_on(
     start_hub: HubStarter, small_disk: SmallDisk
 ) -> None:

@@ -13,8 +13,6 @@ from tests.e2e.hub import Hub
 from tests.faults.conftest import HubStarter, broker_pid
 from tests.faults.load import Load, until
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def hub(start_hub: HubStarter) -> Hub:

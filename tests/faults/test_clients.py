@@ -21,7 +21,6 @@ from tests.faults.conftest import HubStarter
 from tests.faults.load import CONFIG, Load, read_log, until
 from tests.faults.proxy import Proxy
 
-pytestmark = pytest.mark.timeout(60)
 STALLED_SECONDS = 2.0
 GROWTH_BYTES = 96 << 20
 """That the hub may grow by under attack, its own working memory and DuckDB's included."""

@@ -12,8 +12,6 @@ from tests.faults.conftest import HubStarter
 from tests.faults.load import CONFIG, Load
 from tests.faults.proxy import Proxy
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 async def proxy(broker: EmbeddedBroker) -> AsyncIterator[Proxy]:

@@ -23,8 +23,6 @@ EVENTS = 27
 BODY = "x" * 900_000
 """So that the store has three full blocks of 8 MiB: the server treats the last one differently."""
 
-pytestmark = pytest.mark.timeout(60)
-
 
 class Record(NamedTuple):
     """One message in a block file: length 4, sequence 8, time 8, subject's length 2, ..."""

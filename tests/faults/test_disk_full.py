@@ -18,7 +18,6 @@ from tests.faults.conftest import HubStarter, SmallDisk
 from tests.faults.load import CONFIG, WRITERS, Load, until
 from tests.faults.writer import WINDOW
 
-pytestmark = pytest.mark.timeout(60)
 MARGIN_BYTES = 1 << 20  # that others may write while the disk is being filled
 
 

@@ -10,7 +10,6 @@ from tests.faults.conftest import HubStarter
 from tests.faults.load import Load
 
 
-@pytest.mark.timeout(60)
 async def test_after_a_hub_is_killed_under_load_each_client_resumes(
     start_hub: HubStarter,
 ) -> None:
@@ -26,7 +25,6 @@ async def test_after_a_hub_is_killed_under_load_each_client_resumes(
     assert all(client.connections >= 3 for client in load.subscribers)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("anew", [False, True], ids=["gone", "another"])
 async def test_a_hub_whose_folder_is_gone_reports_it_and_ends(
     start_hub: HubStarter, tmp_path: Path, anew: bool

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
-import pytest
-
 from tests.e2e.command import EVENTHUB, GOOD
 from tests.faults.conftest import HubStarter
 
@@ -23,7 +21,6 @@ def stored(url: str) -> int:
         return int(answer.headers["EventHub-Position"].rpartition(".")[2])
 
 
-@pytest.mark.timeout(180)
 def test_a_hundred_thousand_rows_come_in_once_over_a_kill(
     start_hub: HubStarter, tmp_path: Path
 ) -> None:

@@ -6,8 +6,6 @@ import random
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from tests.database_server import DatabaseServer
 from tests.databases import Database, Sqlite
 from tests.e2e.client import get
@@ -64,7 +62,6 @@ async def kill_and_compare(hub: Hub, database: Database, rng: random.Random, kil
     assert "rows mirror: equal" in done.stdout
 
 
-@pytest.mark.timeout(180)
 async def test_after_kills_of_hub_and_database_the_mirror_is_equal(
     start_hub: HubStarter, database: Database
 ) -> None:
@@ -72,7 +69,6 @@ async def test_after_kills_of_hub_and_database_the_mirror_is_equal(
     await kill_and_compare(hub, database, random.Random(7), kills=3)
 
 
-@pytest.mark.timeout(120)
 async def test_a_mirror_whose_disk_is_full_waits_for_room_and_stops_nobody(
     start_hub: HubStarter, small_disk: SmallDisk
 ) -> None:

@@ -6,8 +6,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.command import EVENTHUB, GOOD, post, rows, run
 from tests.e2e.hub import Hub
 from tests.faults.conftest import HubStarter, SmallDisk
@@ -51,7 +49,6 @@ def test_a_full_disk_leaves_the_snapshot_of_before(
     assert [each.name for each in disk.iterdir()] == ["out.duckdb"]
 
 
-@pytest.mark.timeout(120)
 def test_what_a_kill_leaves_is_removed(start_hub: HubStarter, tmp_path: Path) -> None:
     hub = start_hub(GOOD)
     for number in range(20):

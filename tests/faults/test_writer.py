@@ -25,7 +25,6 @@ KILLS = (2_000, 5_000, 9_000)
 DEADLINE_SECONDS = 50.0
 
 
-@pytest.mark.timeout(60)
 async def test_batches_interrupted_by_a_kill_are_stored_once_and_in_order(
     broker: EmbeddedBroker, log: JetStreamLog
 ) -> None:

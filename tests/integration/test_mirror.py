@@ -1,5 +1,7 @@
 """The mirror: what the log says is what another program reads, in every kind of database."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -33,6 +35,15 @@ async def test_another_program_reads_the_current_rows_while_it_runs(database: Da
         assert (mirror.behind, mirror.note, mirror.failure) == (0, "", None)
     report, found = await proved(database, stream)
     assert (report.is_equal, report.rows, report.events, found) == (True, 3, 6, [])
+
+
+async def test_a_hub_that_stops_as_soon_as_it_started_leaves_the_whole_log(
+    database: Database,
+) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    await Mirror(opened(database), await written(CHANNEL, *CHANGES)).serve(stop)
+    assert sorted(database.fetch(SELECT)) == ROWS
 
 
 async def test_a_table_that_was_dropped_is_made_again(database: Database) -> None:
